@@ -1,0 +1,157 @@
+"""Image sources: MNIST and CIFAR-10 through TensorFlow Datasets, and real images that need no network.
+
+Every source is split into train, validation and test; no image, nor part of one, is in two of them.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+SPLITS = ("train", "validation", "test")
+_TFDS_SPLITS = {"train": "train[:-5000]", "validation": "train[-5000:]", "test": "test"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where images come from.
+
+    Attributes:
+        name: What the source is called in this package.
+        image_shape: `(height, width, channels)`.
+        origin: Who made the images, and where they are published.
+        license: The terms they are published under.
+        offline: Whether they ship with a Python package.
+    """
+
+    name: str
+    image_shape: tuple
+    origin: str
+    license: str
+    offline: bool
+    _load: Callable = dataclasses.field(repr=False)
+
+    def load(self, split):
+        """Reads the images of a split.
+
+        Args:
+            split: `"train"`, `"validation"` or `"test"`.
+
+        Returns:
+            A uint8 array `[N, height, width, channels]`, in the same order at every call.
+
+        Raises:
+            ValueError: If there is no such split.
+            DataUnavailableError: If the images are neither on this machine nor to be downloaded.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"The split must be one of {SPLITS}. Received: {split!r}")
+        return self._load(split)
+
+
+class DataUnavailableError(RuntimeError):
+    """A data set is not on this machine, and cannot be downloaded."""
+
+
+def get_source(name):
+    """Returns the `Source` of this name.
+
+    Raises:
+        ValueError: If there is none.
+
+    Example:
+
+    >>> get_source("digits").load("test").shape
+    (300, 28, 28, 1)
+    """
+    if name not in SOURCES:
+        raise ValueError(f"There is no data source {name!r}; choose one of {sorted(SOURCES)}.")
+    return SOURCES[name]
+
+
+def _load_tfds(name):
+    def load(split):
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder(name, try_gcs=False)
+        if not builder.is_prepared():
+            _download(builder)
+        images = builder.as_dataset(split=_TFDS_SPLITS[split], batch_size=-1)["image"]
+        return images.numpy()
+
+    return load
+
+
+def _download(builder):
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        offline = sorted(source.name for source in SOURCES.values() if source.offline)
+        raise DataUnavailableError(
+            f"The data set {builder.name!r} is not in {os.fspath(builder.data_dir)} and cannot be downloaded "
+            f"({type(error).__name__}). Set TFDS_DATA_DIR to a folder where TensorFlow Datasets has prepared it, or "
+            f"take one of the sources that need no network: {', '.join(offline)}."
+        ) from error
+
+
+def _load_digits(split):
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits().images  # [1797, 8, 8], values 0 to 16
+    digits = digits[{"train": slice(0, 1197), "validation": slice(1197, 1497), "test": slice(1497, None)}[split]]
+    pixels = np.round(digits * (255 / 16)).astype("uint8")
+    resized = [np.asarray(Image.fromarray(image).resize((28, 28), Image.Resampling.BILINEAR)) for image in pixels]
+    return np.stack(resized)[..., np.newaxis]
+
+
+def _load_patches(split):
+    from sklearn.datasets import load_sample_images
+
+    # Each split has a strip of columns of its own, so that overlapping crops never meet in two splits.
+    left, right = {"train": (0, 448), "validation": (448, 544), "test": (544, 640)}[split]
+    crops = []
+    for photograph in load_sample_images().images:  # two uint8 arrays [427, 640, 3]
+        windows = np.lib.stride_tricks.sliding_window_view(photograph[:, left:right], (32, 32), axis=(0, 1))
+        crops.append(windows[::8, ::8].transpose(0, 1, 3, 4, 2).reshape(-1, 32, 32, 3))
+    return np.ascontiguousarray(np.concatenate(crops))
+
+
+SOURCES = {
+    source.name: source
+    for source in (
+        Source(
+            name="mnist",
+            image_shape=(28, 28, 1),
+            origin="Y. LeCun, C. Cortes, C. Burges, The MNIST database of handwritten digits; TensorFlow Datasets mnist",
+            license="CC BY-SA 3.0",
+            offline=False,
+            _load=_load_tfds("mnist"),
+        ),
+        Source(
+            name="cifar10",
+            image_shape=(32, 32, 3),
+            origin="A. Krizhevsky, Learning multiple layers of features from tiny images, 2009; TensorFlow Datasets cifar10",
+            license="none stated by its authors",
+            offline=False,
+            _load=_load_tfds("cifar10"),
+        ),
+        Source(
+            name="digits",
+            image_shape=(28, 28, 1),
+            origin="E. Alpaydin, C. Kaynak, Optical recognition of handwritten digits; in scikit-learn, resized from 8 x 8",
+            license="CC BY 4.0",
+            offline=True,
+            _load=_load_digits,
+        ),
+        Source(
+            name="patches",
+            image_shape=(32, 32, 3),
+            origin="Crops of the photographs china.jpg (danielbuechele) and flower.jpg (vultilion) in scikit-learn",
+            license="CC BY 2.0",
+            offline=True,
+            _load=_load_patches,
+        ),
+    )
+}

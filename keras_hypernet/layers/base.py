@@ -1,0 +1,100 @@
+"""What every layer that takes a condition has in common, and the letters its shapes are written in.
+
+B  batch: number of conditions           P  points: number of x for each condition
+R  rank: dimension of the condition      i  input features          o  output features (units)
+
+A weight of shape S is generated as `W(z) = sum_r z_r T_r + T_R`: linear in the condition z. Its
+*basis* T is one variable, of shape S with an axis of R + 1 put before the last one; the last of
+these R + 1 slices is the constant term.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_hypernet.layers.contraction import check_shapes
+
+
+class ConditionedLayer(keras.Layer):
+    """Abstract: a layer called as `layer(x, condition)`.
+
+    The models of this package pass the condition to layers of this class, and to no others.
+    """
+
+    def build(self, x_shape, condition_shape):
+        check_shapes(x_shape, condition_shape)
+
+
+class HyperLayer(ConditionedLayer):
+    """Abstract: a layer whose weights are generated from the condition.
+
+    A subclass calls `add_basis` in `build`, once for each weight that it generates, and implements
+    `call(x, condition)` on what `generate` returns, or by a cheaper way with the same result; and
+    `specialize(condition)`, which returns the built-in layer, not yet built, that this layer is under
+    one condition `[1, R]`, and the list of that layer's weights as arrays.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self._bases = {}
+
+    def add_basis(self, name, shape, rank, initializer, regularizer=None, constraint=None):
+        """Adds the variable from which the weight `name` is generated.
+
+        Args:
+            name: Name of the generated weight.
+            shape: Shape of the generated weight, without the batch.
+            rank: R, the dimension of the condition.
+            initializer, regularizer, constraint: Applied to the basis, not to the generated weight.
+
+        Returns:
+            The basis, a variable of shape `[*shape[:-1], rank + 1, shape[-1]]`.
+        """
+        basis = self.add_weight(
+            name=f"{name}_basis",
+            shape=(*shape[:-1], rank + 1, shape[-1]),
+            initializer=initializer,
+            regularizer=regularizer,
+            constraint=constraint,
+        )
+        self._bases[name] = basis
+        return basis
+
+    @property
+    def num_generated(self):
+        """Number of weights that this layer generates for one condition."""
+        return sum(math.prod(basis.shape) // basis.shape[-2] for basis in self._bases.values())
+
+    @property
+    def num_basis_parameters(self):
+        """Number of trained parameters in the bases; the layer's other parameters are its own weights."""
+        return sum(math.prod(basis.shape) for basis in self._bases.values())
+
+    def generate(self, condition):
+        """Writes this layer's weights.
+
+        Args:
+            condition: Tensor `[B, R]`.
+
+        Returns:
+            A dict from the name of each generated weight to a tensor `[B, *shape]` of the compute dtype.
+
+        Raises:
+            ValueError: If the layer has not been built.
+        """
+        if not self.built:
+            raise ValueError(f"Layer {self.name!r} has no weights yet: call it on x and a condition before `generate`.")
+        extended = self._extend(condition)
+        return {name: self._contract(extended, basis) for name, basis in self._bases.items()}
+
+    def _extend(self, condition):
+        """Appends the one that multiplies the constant term: `[B, R]` -> `[B, R + 1]`."""
+        condition = ops.cast(condition, self.compute_dtype)
+        return ops.concatenate([condition, ops.ones_like(condition[:, :1])], axis=-1)
+
+    def _contract(self, extended, basis):
+        # An explicit cast: outside of `__call__`, where `generate` is used, Keras does not autocast variables.
+        basis = ops.cast(basis, self.compute_dtype)
+        return ops.tensordot(extended, basis, axes=[[1], [len(basis.shape) - 2]])

@@ -1,0 +1,114 @@
+"""Which of the two routes computes `x K(z)`: a pure decision made from shapes.
+
+The generated kernel is linear in the condition z extended by a one,
+`K(z) = sum_r [z, 1]_r T_r`, so the product with x is bilinear and can be associated two ways:
+
+- `"factorised"`: `u = x . T`, one GEMM for the whole batch, then u is contracted with `[z, 1]`.
+  No kernel is built; the intermediate result has `points * (rank + 1) * units` entries a condition.
+- `"materialised"`: `K = [z, 1] . T`, then a product of x with one kernel per condition.
+  The intermediate result has `input_dim * units` entries a condition.
+
+This module knows no tensors and imports no Keras, so every decision can be tested as arithmetic.
+"""
+
+import dataclasses
+
+ROUTES = ("factorised", "materialised")
+CHOICES = ("auto", *ROUTES)
+
+# A route's cost is its floating-point operations plus the entries it moves through memory, each entry
+# weighed as this many operations. A core does tens of operations in the time memory delivers one float32.
+OPERATIONS_PER_ENTRY = 20.0
+# The batch assumed where a symbolic shape leaves it open.
+ASSUMED_BATCH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Contraction:
+    """How a hyper layer multiplies x by its generated kernels.
+
+    Attributes:
+        route: `"factorised"` or `"materialised"`.
+        shared: True if one condition serves the whole batch, so that a single kernel is built.
+        costs: Estimated cost of each route, in floating-point operations, by the route's name.
+    """
+
+    route: str
+    shared: bool
+    costs: dict
+
+
+def plan(x_shape, condition_shape, units, contraction="auto"):
+    """Chooses the cheaper route for `x . K(condition)` from static shapes alone.
+
+    Args:
+        x_shape: `(batch, input_dim)` or `(batch, points, input_dim)`. Batch and points may be None.
+        condition_shape: `(batch, rank)`, or `(1, rank)` for one condition shared by the batch.
+        units: Output dimension of the generated kernel.
+        contraction: `"auto"`, or the route to take whatever it costs.
+
+    Returns:
+        A `Contraction`.
+
+    Raises:
+        ValueError: If a shape has the wrong rank, a feature dimension is unknown, the batch sizes do
+            not match or `contraction` is not one of the choices.
+
+    Example:
+
+    >>> plan((64, 3072), (64, 100), units=10).route
+    'factorised'
+    >>> plan((64, 3072), (1, 100), units=10).route
+    'materialised'
+    """
+    check_contraction(contraction)
+    check_shapes(x_shape, condition_shape)
+    batch = ASSUMED_BATCH if x_shape[0] is None else x_shape[0]
+    points = 1 if len(x_shape) == 2 else (x_shape[1] or ASSUMED_BATCH)
+    input_dim, rank = x_shape[-1], condition_shape[-1]
+    shared = condition_shape[0] == 1
+    conditions = 1 if shared else batch
+    rows = batch * points
+
+    basis = input_dim * (rank + 1) * units
+    products = rows * (rank + 1) * units  # entries of u = x . T
+    kernels = conditions * input_dim * units  # entries of K = [z, 1] . T
+    costs = {
+        "factorised": 2.0 * rows * basis + 2.0 * products + OPERATIONS_PER_ENTRY * 2 * products,
+        # The basis is stored for the other route: this one reads it transposed.
+        "materialised": 2.0 * conditions * basis
+        + 2.0 * rows * input_dim * units
+        + OPERATIONS_PER_ENTRY * (2 * kernels + basis),
+    }
+    route = min(ROUTES, key=costs.__getitem__) if contraction == "auto" else contraction
+    return Contraction(route, shared, costs)
+
+
+def check_contraction(contraction):
+    """Raises ValueError if `contraction` is not one of `CHOICES`."""
+    if contraction not in CHOICES:
+        raise ValueError(f"`contraction` must be one of {CHOICES}. Received: {contraction!r}")
+
+
+def check_shapes(x_shape, condition_shape):
+    """Raises ValueError unless the shapes are those of an x and of the condition that belongs to it.
+
+    Args:
+        x_shape: Expected `(batch, ..., features)` with a known last dimension and rank 2 or 3.
+        condition_shape: Expected `(batch, rank)` or `(1, rank)` with a known last dimension.
+    """
+    received = f"Received: x of shape {tuple(x_shape)}, condition of shape {tuple(condition_shape)}"
+    if len(x_shape) not in (2, 3):
+        raise ValueError(f"x must have shape [batch, features] or [batch, points, features]. {received}")
+    if len(condition_shape) != 2:
+        raise ValueError(
+            f"condition must have shape [batch, rank], or [1, rank] for one condition shared by the batch. {received}"
+        )
+    if x_shape[-1] is None or condition_shape[-1] is None:
+        raise ValueError(f"The last dimensions of x and condition must be known. {received}")
+    sizes = x_shape[0], condition_shape[0]
+    if None not in sizes and sizes[0] != sizes[1] and sizes[1] != 1:
+        raise ValueError(
+            f"x and condition must have the same batch size, or condition a batch size of 1. {received}. "
+            "For many x under each condition, give x the shape [batch, points, features]."
+        )

@@ -1,0 +1,60 @@
+"""The preprocessing that travels with an image model, so that what is served takes raw pixels."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class StandardizeImage(keras.Layer):
+    """`(image / 255 - mean) / stddev`, from uint8 pixels.
+
+    The default mean and standard deviation are those of MNIST, which the authors' code uses for
+    CIFAR-10 as well.
+
+    Call arguments:
+        images: uint8 tensor of any shape.
+
+    Returns:
+        A tensor of the same shape and of the compute dtype.
+
+    Args:
+        mean: Mean of the pixels on a scale of 0 to 1.
+        stddev: Standard deviation of the pixels on that scale.
+
+    Raises:
+        TypeError: If the images are not uint8.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = StandardizeImage(mean=0.5, stddev=0.5)
+    >>> [float(value) for value in layer(np.array([0, 255], "uint8"))]
+    [-1.0, 1.0]
+    """
+
+    def __init__(self, mean=0.1307, stddev=0.3081, **kwargs):
+        # Autocast would turn whatever comes in into floats before `call` could see its dtype.
+        super().__init__(autocast=False, **kwargs)
+        self.mean = mean
+        self.stddev = stddev
+
+    def call(self, images):
+        check_pixels(images, self.name)
+        pixels = ops.cast(images, self.compute_dtype)
+        return (pixels / 255 - self.mean) / self.stddev
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "mean": self.mean, "stddev": self.stddev}
+
+
+def check_pixels(images, name):
+    """Raises TypeError unless the images are uint8: pixels that are scaled already would be scaled again."""
+    dtype = keras.backend.standardize_dtype(images.dtype)
+    if dtype != "uint8":
+        raise TypeError(
+            f"{name!r} takes uint8 images with pixels of 0 to 255, which it scales itself. Received: {dtype}. "
+            "Pass the raw pixels; for an image on a scale of 0 to 1, `np.round(255 * image).astype('uint8')`."
+        )

@@ -1,0 +1,188 @@
+"""fit and evaluate: deterministic training that can be killed at any time and resumed."""
+
+import csv
+import datetime
+import json
+import math
+import pathlib
+import time
+
+import keras
+
+from keras_hypernet.data import get_source
+from keras_hypernet.files import replacing, write_json
+from keras_hypernet.versions import versions
+
+# Steps run inside one call of the compiled function; more hardly lowers Python's share of the time.
+_MAX_STEPS_PER_EXECUTION = 64
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is no longer a finite number."""
+
+
+def fit(model, task, recipe, directory=None, resume=False, callbacks=(), csv_log=False, tensorboard=False):
+    """Trains a compiled model on a task's training split.
+
+    With a directory, the state is saved after every epoch, each time in one step. What an epoch does is
+    determined by the recipe's seed, the epoch's number and the weights it starts from; so a run that was
+    killed repeats the interrupted epoch when it is resumed, and ends with the weights it would have had.
+
+    Args:
+        model: A compiled Keras model of inputs `x` and `condition`.
+        task: The task, with `data`, `training_dataset` and `evaluation_dataset`.
+        recipe: A `Recipe`, for the batch size, the epochs and the seed.
+        directory: Folder for checkpoints and logs, or None to keep nothing.
+        resume: Whether to go on from the directory's last checkpoint. Without one, starts at the beginning.
+        callbacks: Further Keras callbacks.
+        csv_log: Whether to write `history.csv` to the directory.
+        tensorboard: Whether to write TensorBoard logs to `tensorboard/` in the directory.
+
+    Returns:
+        The history: a list with a dict for each epoch: its number from 1, loss, accuracy, val_loss, val_accuracy, seconds.
+
+    Raises:
+        TrainingDiverged: If the loss becomes NaN or infinite; the message names epoch and learning rate.
+        ValueError: If the directory holds a training and `resume` is False, or one by another recipe, or
+            a log is asked for without a directory.
+    """
+    if directory is None and (resume or csv_log or tensorboard):
+        raise ValueError("`resume`, `csv_log` and `tensorboard` need a `directory` to keep their files in.")
+    import tensorflow as tf
+
+    run = _Run(directory, {"task": task.name, "data": task.data, "recipe": recipe.to_dict()}, csv_log)
+    run.restore(model, resume)
+    if len(run.history) == recipe.epochs:
+        return run.history
+    epoch = tf.Variable(len(run.history), dtype=tf.int64, trainable=False)
+    train = task.training_dataset(get_source(task.data).load("train"), recipe.batch_size, recipe.seed, epoch)
+    model.steps_per_execution = _divisor(len(train))
+    callbacks = [_Epochs(run, epoch), *callbacks]
+    if tensorboard:
+        callbacks.append(_tensorboard(directory))
+    model.fit(
+        train,
+        validation_data=task.evaluation_dataset("validation"),
+        initial_epoch=len(run.history),
+        epochs=recipe.epochs,
+        callbacks=callbacks,
+        shuffle=False,  # the dataset does
+        verbose=0,
+    )
+    return run.history
+
+
+def evaluate(model, task, split="test"):
+    """Measures a compiled model on a split, each image rotated by an angle that is always the same.
+
+    Args:
+        model: A compiled Keras model of inputs `x` and `condition`.
+        task: The task.
+        split: `"test"`, `"validation"` or `"train"`.
+
+    Returns:
+        `{"error": float, "loss": float, "num_examples": int}`; error is the share of wrong labels.
+
+    Raises:
+        DataUnavailableError: If the task's images are not to be had.
+    """
+    images = get_source(task.data).load(split)
+    measured = model.evaluate(task.evaluation_dataset(images), return_dict=True, verbose=0)
+    return {"error": 1 - measured["accuracy"], "loss": measured["loss"], "num_examples": len(images)}
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Tells the data which epoch it is, watches the loss, and saves the state after each epoch."""
+
+    def __init__(self, run, epoch):
+        super().__init__()
+        self.run, self.epoch = run, epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch.assign(epoch)
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            self.run.diverge(self.model, float(logs["loss"]))
+
+    def on_epoch_end(self, epoch, logs=None):
+        values = {name: float(value) for name, value in logs.items()}
+        self.run.history.append({"epoch": epoch + 1, **values, "seconds": time.perf_counter() - self.started})
+        self.run.save(self.model)
+
+
+class _Run:
+    """A training's history, and the files that keep it: `state.json`, the last checkpoint, `history.csv`."""
+
+    def __init__(self, directory, identity, csv_log):
+        self.directory = None if directory is None else pathlib.Path(directory)
+        self.identity, self.csv_log = identity, csv_log
+        self.history = []
+
+    def restore(self, model, resume):
+        """Loads the weights of the last checkpoint and the history up to it, if there is one."""
+        if self.directory is None or not self._state_file.exists():
+            return
+        if not resume:
+            raise ValueError(f"{self.directory} holds a training already: resume it, or choose another directory.")
+        state = json.loads(self._state_file.read_text(encoding="utf-8"))
+        held = {name: state[name] for name in self.identity}
+        if held != self.identity:
+            raise ValueError(f"{self.directory} holds another training: {held}. Asked for: {self.identity}")
+        if "diverged" in state:
+            raise TrainingDiverged(state["diverged"])
+        self.history = state["history"]
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(self._checkpoint(len(self.history)))
+
+    def save(self, model):
+        """Saves weights, optimizer and history; a kill at any point leaves the last state or this one."""
+        if self.directory is None:
+            return
+        with replacing(self._checkpoint(len(self.history))) as temporary:
+            model.save_weights(temporary)  # the optimizer's state included
+        # The checkpoint is complete before the state names it, and the one before it goes after that.
+        self._write_state()
+        self._checkpoint(len(self.history) - 1).unlink(missing_ok=True)
+        if self.csv_log:
+            with replacing(self.directory / "history.csv") as temporary, temporary.open("w", newline="") as file:
+                writer = csv.DictWriter(file, list(self.history[0]))
+                writer.writeheader()
+                writer.writerows(self.history)
+
+    def diverge(self, model, loss):
+        """Records that the loss is not finite, and raises TrainingDiverged."""
+        message = (
+            f"The loss became {loss} in epoch {len(self.history) + 1} at the learning rate "
+            f"{float(model.optimizer.learning_rate):g}. Lower the learning rate, or change the initialization."
+        )
+        if self.directory is not None:
+            self._write_state(diverged=message)
+        raise TrainingDiverged(message)
+
+    def _write_state(self, **more):
+        date = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+        state = {**self.identity, "versions": versions(), "date": date, "history": self.history, **more}
+        write_json(self._state_file, state)
+
+    @property
+    def _state_file(self):
+        return self.directory / "state.json"
+
+    def _checkpoint(self, epoch):
+        return self.directory / f"epoch-{epoch}.weights.h5"
+
+
+def _divisor(num_steps):
+    return max(count for count in range(1, _MAX_STEPS_PER_EXECUTION + 1) if num_steps % count == 0)
+
+
+def _tensorboard(directory):
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "TensorBoard logs need an optional dependency: pip install 'keras_hypernet[tensorboard]'"
+        ) from error
+    return keras.callbacks.TensorBoard(pathlib.Path(directory) / "tensorboard")

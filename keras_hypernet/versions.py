@@ -1,0 +1,17 @@
+"""Which software made a result."""
+
+import importlib.metadata
+import platform
+
+import keras_hypernet._version
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
+
+
+def versions():
+    """Returns the versions of Python, of this package and of those it computes with, by name."""
+    return {
+        "python": platform.python_version(),
+        "keras_hypernet": keras_hypernet._version.__version__,
+        **{package: importlib.metadata.version(package) for package in _PACKAGES},
+    }
