@@ -2,4 +2,32 @@
 
 from keras_hypernet import initializers, layers
 from keras_hypernet._version import __version__
+from keras_hypernet.card import Card, EntryError
 from keras_hypernet.models import EmbeddingMethod, Hypernetwork, specialize
+from keras_hypernet.recipe import Recipe, paper_recipe
+from keras_hypernet.serving import export
+from keras_hypernet.tasks import RotationTask
+from keras_hypernet.training import TrainingDivergedError, evaluate, fit
+from keras_hypernet.zoo import list_entries, load, save_entry, verify_entry
+
+__all__ = [
+    "Card",
+    "EmbeddingMethod",
+    "EntryError",
+    "Hypernetwork",
+    "Recipe",
+    "RotationTask",
+    "TrainingDivergedError",
+    "__version__",
+    "evaluate",
+    "export",
+    "fit",
+    "initializers",
+    "layers",
+    "list_entries",
+    "load",
+    "paper_recipe",
+    "save_entry",
+    "specialize",
+    "verify_entry",
+]

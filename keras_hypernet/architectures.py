@@ -1,5 +1,6 @@
 """The networks of the paper's experiments, built from a task, a method and a recipe."""
 
+import itertools
 import math
 
 import keras
@@ -41,7 +42,7 @@ def build_model(task, method, recipe):
     keras.utils.set_random_seed(recipe.seed)
     build = _hypernetwork if method == "hyper" else _embedding_method
     model = build(task, recipe)
-    model.build({name: (None, *task.image_shape) for name in ("x", "condition")})
+    model.build({"x": (None, *task.image_shape), "condition": (None, *task.image_shape)})
     model.compile(
         optimizer=keras.optimizers.get(
             {"class_name": recipe.optimizer, "config": {"learning_rate": recipe.learning_rate}}
@@ -88,7 +89,7 @@ def _hidden_layers(task, recipe):
     sizes = [math.prod(task.image_shape)] + [recipe.width] * (recipe.depth - 1)
     hidden = [
         _dense(recipe, units, fan_in, f"hidden_{number}", activation="relu")
-        for number, (fan_in, units) in enumerate(zip(sizes, sizes[1:], strict=False), start=1)
+        for number, (fan_in, units) in enumerate(itertools.pairwise(sizes), start=1)
     ]
     image = keras.Input(task.image_shape, dtype="uint8", name="condition")
     return [image, StandardizeImage(name="standardize"), keras.layers.Flatten(name="flatten"), *hidden]

@@ -33,7 +33,7 @@ class ConditionalModel(keras.Model):
 
     def build(self, input_shape):
         x_shape, condition_shape = _pair(input_shape)
-        self._x_shape = tuple(x_shape)
+        self.x_shape, self.condition_shape = tuple(x_shape), tuple(condition_shape)
         if not self.encoder.built:
             self.encoder.build(condition_shape)
         encoded_shape = self.encoder.compute_output_shape(condition_shape)
@@ -80,7 +80,7 @@ class ConditionalModel(keras.Model):
         Raises:
             ValueError: If the model has not been built, or a `ConcatenateCondition` is not followed by a Dense layer.
         """
-        self._check_built("generate")
+        self.check_built("generate")
         encoded = self.encode(condition)
         weights = {}
         for layer, following in zip(self.primary, [*self.primary[1:], None], strict=True):
@@ -91,7 +91,8 @@ class ConditionalModel(keras.Model):
                 weights[f"{following.name}/bias"] = _folded_bias(following, encoded)
         return weights
 
-    def _check_built(self, method):
+    def check_built(self, method):
+        """Raises ValueError unless the model has weights, which `method` needs."""
         if not self.built:
             raise ValueError(f"Model {self.name!r} has no weights yet: call it on x and a condition before `{method}`.")
 
@@ -158,7 +159,7 @@ class Hypernetwork(ConditionalModel):
         N_f counts the trained parameters of f, its last, linear layer included; N_g the weights of g
         under one condition, whether generated or trained.
         """
-        self._check_built("num_parameters")
+        self.check_built("num_parameters")
         hyper = [layer for layer in self.primary if isinstance(layer, HyperLayer)]
         bases = sum(layer.num_basis_parameters for layer in hyper)
         trained = sum(layer.count_params() for layer in self.primary) - bases
@@ -207,7 +208,7 @@ class EmbeddingMethod(ConditionalModel):
 
     def num_parameters(self):
         """Returns `{"embedding": N_e, "primary": N_q}`, the trained parameters of e and of q."""
-        self._check_built("num_parameters")
+        self.check_built("num_parameters")
         return {
             "embedding": self.embedding.count_params(),
             "primary": sum(layer.count_params() for layer in self.primary),
@@ -244,7 +245,7 @@ def specialize(model, condition):
     >>> bool(keras.ops.all(keras.ops.abs(network(x) - expected) < 1e-5))
     True
     """
-    model._check_built("specialize")
+    model.check_built("specialize")
     condition = ops.convert_to_tensor(condition)
     if condition.shape[0] != 1:
         raise ValueError(
@@ -252,7 +253,7 @@ def specialize(model, condition):
         )
     encoded = model.encode(condition)
     dtype = "uint8" if isinstance(model.primary[0], StandardizeImage) else None
-    layers, weights = [keras.Input(model._x_shape[1:], dtype=dtype)], []
+    layers, weights = [keras.Input(model.x_shape[1:], dtype=dtype)], []
     folded = None
     for layer in model.primary:
         if isinstance(layer, ConcatenateCondition):

@@ -68,7 +68,9 @@ class RotationTask:
             stream = tf.stack([tf.cast(seed, tf.int64), tf.cast(tf.convert_to_tensor(epoch), tf.int64) + start])
             order = tf.random.experimental.stateless_shuffle(tf.range(num_images), stream)
             # A second stream, so that an image's angle does not depend on its place.
-            angles = tf.random.stateless_uniform([num_images], stream + [0, 1 << 32], 0, 360, tf.float64)
+            angles = tf.random.stateless_uniform(
+                [num_images], stream + tf.constant([0, 1 << 32], tf.int64), 0, 360, tf.float64
+            )
             return tf.data.Dataset.from_tensor_slices((order, angles)).batch(batch_size)
 
         def make(indices, angles):

@@ -17,7 +17,7 @@ from keras_hypernet.versions import versions
 _MAX_STEPS_PER_EXECUTION = 64
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDivergedError(RuntimeError):
     """The loss is no longer a finite number."""
 
 
@@ -39,10 +39,11 @@ def fit(model, task, recipe, directory=None, resume=False, callbacks=(), csv_log
         tensorboard: Whether to write TensorBoard logs to `tensorboard/` in the directory.
 
     Returns:
-        The history: a list with a dict for each epoch: its number from 1, loss, accuracy, val_loss, val_accuracy, seconds.
+        The history: a list with a dict for each epoch, of its number from 1, `loss`, `accuracy`, `val_loss`,
+        `val_accuracy` and `seconds`.
 
     Raises:
-        TrainingDiverged: If the loss becomes NaN or infinite; the message names epoch and learning rate.
+        TrainingDivergedError: If the loss becomes NaN or infinite; the message names epoch and learning rate.
         ValueError: If the directory holds a training and `resume` is False, or one by another recipe, or
             a log is asked for without a directory.
     """
@@ -88,7 +89,8 @@ def evaluate(model, task, split="test"):
     """
     images = get_source(task.data).load(split)
     measured = model.evaluate(task.evaluation_dataset(images), return_dict=True, verbose=0)
-    return {"error": 1 - measured["accuracy"], "loss": measured["loss"], "num_examples": len(images)}
+    wrong = round((1 - measured["accuracy"]) * len(images))  # a whole number, which accuracy has in float32
+    return {"error": wrong / len(images), "loss": measured["loss"], "num_examples": len(images)}
 
 
 class _Epochs(keras.callbacks.Callback):
@@ -131,7 +133,7 @@ class _Run:
         if held != self.identity:
             raise ValueError(f"{self.directory} holds another training: {held}. Asked for: {self.identity}")
         if "diverged" in state:
-            raise TrainingDiverged(state["diverged"])
+            raise TrainingDivergedError(state["diverged"])
         self.history = state["history"]
         model.optimizer.build(model.trainable_variables)
         model.load_weights(self._checkpoint(len(self.history)))
@@ -152,14 +154,14 @@ class _Run:
                 writer.writerows(self.history)
 
     def diverge(self, model, loss):
-        """Records that the loss is not finite, and raises TrainingDiverged."""
+        """Records that the loss is not finite, and raises TrainingDivergedError."""
         message = (
             f"The loss became {loss} in epoch {len(self.history) + 1} at the learning rate "
             f"{float(model.optimizer.learning_rate):g}. Lower the learning rate, or change the initialization."
         )
         if self.directory is not None:
             self._write_state(diverged=message)
-        raise TrainingDiverged(message)
+        raise TrainingDivergedError(message)
 
     def _write_state(self, **more):
         date = datetime.datetime.now(datetime.timezone.utc).date().isoformat()

@@ -1,0 +1,98 @@
+"""Card: what is known of a pretrained model, kept beside its weights as `card.json`."""
+
+import dataclasses
+import json
+import pathlib
+
+from keras_hypernet.files import write_json
+
+
+class EntryError(ValueError):
+    """A zoo entry is missing, incomplete, damaged or not what its card says."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """The facts about a zoo entry. `card.schema.json` in this package says what each field may hold.
+
+    Attributes:
+        name: Name of the entry.
+        description: What the model does, in a sentence.
+        task: Name of the task.
+        data: The data set: `name`, `origin`, `license`, a `note` on the copy that was used, and the
+            `test_sha256` of the pixels of its test split.
+        method: `"hyper"` or `"embed"`.
+        architecture: The sizes and activations of each part, for people.
+        recipe: The fields of the `Recipe` that the model was trained by.
+        command: The command that made the entry.
+        seed: Seed of the model that is the entry.
+        num_parameters: Number of parameters of each part.
+        metrics: `error`, `loss` and `num_examples` of the splits `validation` and `test`.
+        seeds: Seed, learning rate, errors and, if it diverged, how, of each run that was trained.
+        selection: How the entry was chosen among the seeds.
+        sha256: Checksum of `model.keras`.
+        versions: Versions of the software that trained it.
+        date: Day on which it was trained, YYYY-MM-DD.
+        provenance: Which facts the paper's `text` fixes, which its published `code`, and which are `ours`.
+        deviations: What deviates from the paper.
+        limits: What the model is not good for.
+        other_runs: Runs by another recipe, listed for comparison, as in `seeds`.
+    """
+
+    name: str
+    description: str
+    task: str
+    data: dict
+    method: str
+    architecture: dict
+    recipe: dict
+    command: str
+    seed: int
+    num_parameters: dict
+    metrics: dict
+    seeds: list
+    selection: str
+    sha256: str
+    versions: dict
+    date: str
+    provenance: dict
+    deviations: list
+    limits: list
+    other_runs: list = dataclasses.field(default_factory=list)
+
+    def __post_init__(self):
+        import jsonschema
+
+        schema = json.loads((pathlib.Path(__file__).parent / "card.schema.json").read_text(encoding="utf-8"))
+        try:
+            jsonschema.validate(dataclasses.asdict(self), schema)
+        except jsonschema.ValidationError as error:
+            where = "/".join(str(part) for part in error.absolute_path) or "the card"
+            raise EntryError(f"The card of {self.name!r} is not valid at {where}: {error.message}") from error
+
+    @classmethod
+    def read(cls, folder):
+        """Reads and validates the card of an entry's folder.
+
+        Raises:
+            EntryError: If there is no card, it is not JSON, or it does not follow the schema.
+        """
+        path = pathlib.Path(folder) / "card.json"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise EntryError(f"{folder} is not a zoo entry: it has no card.json.") from error
+        except ValueError as error:
+            raise EntryError(f"{path} is not a card: {error}.") from error
+        fields = {field.name for field in dataclasses.fields(cls)}
+        required = fields - {"other_runs"}
+        received = set(content) if isinstance(content, dict) else set()
+        if not required <= received <= fields:
+            raise EntryError(
+                f"{path} is not a card: missing {sorted(required - received)}, unknown {sorted(received - fields)}."
+            )
+        return cls(**content)
+
+    def write(self, folder):
+        """Writes the card to an entry's folder."""
+        write_json(pathlib.Path(folder) / "card.json", dataclasses.asdict(self))

@@ -1,0 +1,81 @@
+"""export: a model as a SavedModel in the folder layout that TensorFlow Serving watches."""
+
+import os
+import pathlib
+
+import keras
+
+from keras_hypernet.files import replacing_folder
+from keras_hypernet.layers import StandardizeImage
+from keras_hypernet.models import ConditionalModel
+from keras_hypernet.zoo import find_entry, load
+
+OUTPUT = "logits"
+
+
+def export(model_or_name, to="saved_models", name=None):
+    """Writes `<to>/<name>/<version>/`, a SavedModel, with the next free integer as its version.
+
+    Its signature `serving_default` takes `x` and `condition`, of any batch size (raw uint8 pixels for
+    the image models), and returns `logits`. The folder appears complete or not at all.
+
+    Args:
+        model_or_name: A built model of this package, or what `load` takes.
+        to: Folder of all exported models, the base of TensorFlow Serving's.
+        name: Name to serve the model under; by default the entry's or the model's name.
+
+    Returns:
+        The `pathlib.Path` of the version's folder.
+
+    Raises:
+        EntryError: If there is no entry of this name.
+        TypeError: If it is not a model of this package.
+        ValueError: If the model has not been built, or the name is not one plain folder name.
+
+    Example:
+
+    >>> import tempfile
+    >>> path = export("rotation_mnist_hyper", tempfile.mkdtemp())
+    >>> path.name, (path / "saved_model.pb").exists()
+    ('1', True)
+    """
+    if isinstance(model_or_name, (str, os.PathLike)):
+        model, default_name = load(model_or_name), find_entry(model_or_name).resolve().name
+    else:
+        model, default_name = model_or_name, getattr(model_or_name, "name", None)
+    if not isinstance(model, ConditionalModel):
+        raise TypeError(f"Only models of x and condition are exported. Received: {type(model).__name__}")
+    model.check_built("export")
+    name = name or default_name
+    if name in (".", "..") or pathlib.PurePath(name).name != name:
+        raise ValueError(f"The name must be that of one folder. Received: {name!r}")
+    base = pathlib.Path(to) / name
+    version = base / str(_next_version(base))
+    with replacing_folder(version) as temporary:
+        _write(model, temporary)
+    return version
+
+
+def _write(model, folder):
+    import tensorflow as tf
+
+    def spec(argument, shape, reads_pixels):
+        return tf.TensorSpec((None, *shape), "uint8" if reads_pixels else "float32", name=argument)
+
+    encoder_input = getattr(model.encoder, "inputs", None)
+    signature = [
+        spec("x", model.x_shape[1:], isinstance(model.primary[0], StandardizeImage)),
+        spec("condition", model.condition_shape[1:], bool(encoder_input) and encoder_input[0].dtype == "uint8"),
+    ]
+
+    def serve(x, condition):
+        return {OUTPUT: keras.ops.cast(model({"x": x, "condition": condition}), "float32")}
+
+    archive = keras.export.ExportArchive()
+    archive.add_endpoint("serving_default", serve, input_signature=signature)
+    archive.write_out(folder, verbose=False)
+
+
+def _next_version(base):
+    taken = [int(path.name) for path in base.glob("*") if path.name.isdecimal()]
+    return max(taken, default=0) + 1

@@ -1,0 +1,133 @@
+"""The pretrained models: finding, checking, loading and saving entries.
+
+An entry is a folder with `card.json` and `model.keras`. The weights are read in Keras's safe mode only,
+and only after their checksum was found to be the one on the card.
+"""
+
+import difflib
+import hashlib
+import os
+import pathlib
+import re
+
+import keras
+
+from keras_hypernet.card import Card, EntryError
+from keras_hypernet.files import replacing_folder
+
+_MODEL = "model.keras"
+
+
+def load(name_or_path):
+    """Loads a pretrained model, compiled, ready to evaluate, fine-tune, specialize or export.
+
+    Args:
+        name_or_path: Name of an entry, or path to the folder of one, with at least one separator: `"./mine"`.
+
+    Returns:
+        A `Hypernetwork` or an `EmbeddingMethod`.
+
+    Raises:
+        EntryError: If there is no such entry, its card is missing or not valid, or its weights are
+            missing or not those of the card.
+
+    Example:
+
+    >>> model = load("rotation_mnist_hyper")
+    >>> model.num_parameters()
+    {'generator': 447310, 'primary': 7960}
+    """
+    folder = find_entry(name_or_path)
+    return _load(folder, Card.read(folder))
+
+
+def list_entries():
+    """Returns the cards of the entries that come with this package, ordered by name.
+
+    Example:
+
+    >>> [card.name for card in list_entries() if card.method == "hyper"]
+    ['rotation_cifar_hyper', 'rotation_mnist_hyper']
+    """
+    return [Card.read(path.parent) for path in sorted(zoo_folder().glob("*/card.json"))]
+
+
+def find_entry(name_or_path):
+    """Returns the folder of an entry; arguments and errors are those of `load`."""
+    text = os.fspath(name_or_path)
+    if ".." in pathlib.PurePath(text).parts:
+        raise EntryError(f"The path of an entry must not contain '..'. Received: {text!r}")
+    is_path = isinstance(name_or_path, os.PathLike) or os.sep in text or "/" in text
+    folder = pathlib.Path(text) if is_path else zoo_folder() / text
+    if is_path and not folder.is_dir():
+        raise EntryError(f"There is no folder {text!r}.")
+    if not is_path and not (re.fullmatch(r"[a-z0-9_]+", text) and folder.is_dir()):
+        names = sorted(path.parent.name for path in zoo_folder().glob("*/card.json"))
+        closest = difflib.get_close_matches(text, names, cutoff=0.5) or names
+        raise EntryError(
+            f"There is no entry {text!r}; did you mean {' or '.join(closest)}? (For a folder of your own: './{text}')"
+        )
+    return folder
+
+
+def zoo_folder():
+    """Returns the folder that holds the entries, one folder each."""
+    package = pathlib.Path(__file__).parent
+    installed = package / "_zoo"
+    # In an editable installation the package is the source tree, where the zoo stands at the top.
+    return installed if installed.is_dir() else package.parent / "zoo"
+
+
+def save_entry(model, facts, folder):
+    """Saves a model as a zoo entry, in one step: a folder with `model.keras` and its card.
+
+    Args:
+        model: A built and compiled model of this package.
+        facts: The fields of a `Card` as a dict, but for `num_parameters` and `sha256`, which the model determines.
+        folder: Path of the entry's folder. An entry that stands there is replaced.
+
+    Returns:
+        The `Card`.
+
+    Raises:
+        EntryError: If the facts do not make a valid card; nothing is written then.
+    """
+    with replacing_folder(folder) as temporary:
+        model.save(temporary / _MODEL)
+        card = Card(**facts, num_parameters=model.num_parameters(), sha256=_sha256(temporary / _MODEL))
+        card.write(temporary)
+    return card
+
+
+def verify_entry(name_or_path):
+    """Checks an entry against its card: the schema, the checksum, that it loads, and its parameter counts.
+
+    Returns:
+        The `Card`.
+
+    Raises:
+        EntryError: As `load`, and if the model has other numbers of parameters than its card says.
+    """
+    folder = find_entry(name_or_path)
+    card = Card.read(folder)
+    counted = _load(folder, card).num_parameters()
+    if counted != card.num_parameters:
+        raise EntryError(f"{folder} has {counted} parameters; its card says {card.num_parameters}.")
+    return card
+
+
+def _load(folder, card):
+    path = folder / _MODEL
+    if not path.is_file():
+        raise EntryError(f"{folder} has a card but no {_MODEL}.")
+    received = _sha256(path)
+    if received != card.sha256:
+        raise EntryError(
+            f"{path} is damaged or not the model of its card: its sha256 is {received}, the card's {card.sha256}. "
+            "Get the entry again from where it came from."
+        )
+    return keras.saving.load_model(path, safe_mode=True)
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
