@@ -71,7 +71,7 @@ def train_entry(blueprint, directory, seeds, command, resume=False, compare=None
         resume: Whether to go on where an earlier call was interrupted.
         compare: Directory of an earlier call with another recipe, whose runs the card is to list too.
         data_note: What the card is to say of the copy of the data set, if that is not the usual one.
-        **options: Passed on to `fit`: `callbacks`, `csv_log`, `tensorboard`.
+        **options: Passed on to `fit`: `progress`, `csv_log`, `tensorboard`, `callbacks`.
 
     Returns:
         The `Card` of the entry.
@@ -175,7 +175,7 @@ _PROVENANCE = {
         "Twelve classes, the closest of 30 i degrees by |angle - 30 i|, which does not wrap around.",
     ],
     "code": [
-        "Nearest-neighbour rotation with zeros outside; pixels scaled as (v / 255 - 0.1307) / 0.3081 for every data set.",
+        "Nearest-neighbour rotation with zeros outside; pixels scaled as (v / 255 - 0.1307) / 0.3081 on any data.",
         "No biases in g, biases in q; ReLU in g and q on MNIST, ELU on CIFAR-10.",
         "Initialization uniform with variance 1 / (3 fan_in).",
     ],

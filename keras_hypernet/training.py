@@ -11,6 +11,7 @@ import keras
 
 from keras_hypernet.data import get_source
 from keras_hypernet.files import replacing, write_json
+from keras_hypernet.progress import ProgressBar
 from keras_hypernet.versions import versions
 
 # Steps run inside one call of the compiled function; more hardly lowers Python's share of the time.
@@ -21,7 +22,9 @@ class TrainingDivergedError(RuntimeError):
     """The loss is no longer a finite number."""
 
 
-def fit(model, task, recipe, directory=None, resume=False, callbacks=(), csv_log=False, tensorboard=False):
+def fit(
+    model, task, recipe, directory=None, resume=False, progress=True, csv_log=False, tensorboard=False, callbacks=()
+):
     """Trains a compiled model on a task's training split.
 
     With a directory, the state is saved after every epoch, each time in one step. What an epoch does is
@@ -34,9 +37,10 @@ def fit(model, task, recipe, directory=None, resume=False, callbacks=(), csv_log
         recipe: A `Recipe`, for the batch size, the epochs and the seed.
         directory: Folder for checkpoints and logs, or None to keep nothing.
         resume: Whether to go on from the directory's last checkpoint. Without one, starts at the beginning.
-        callbacks: Further Keras callbacks.
+        progress: Whether to show a progress bar on standard error.
         csv_log: Whether to write `history.csv` to the directory.
         tensorboard: Whether to write TensorBoard logs to `tensorboard/` in the directory.
+        callbacks: Further Keras callbacks.
 
     Returns:
         The history: a list with a dict for each epoch, of its number from 1, `loss`, `accuracy`, `val_loss`,
@@ -61,15 +65,20 @@ def fit(model, task, recipe, directory=None, resume=False, callbacks=(), csv_log
     callbacks = [_Epochs(run, epoch), *callbacks]
     if tensorboard:
         callbacks.append(_tensorboard(directory))
-    model.fit(
-        train,
-        validation_data=task.evaluation_dataset("validation"),
-        initial_epoch=len(run.history),
-        epochs=recipe.epochs,
-        callbacks=callbacks,
-        shuffle=False,  # the dataset does
-        verbose=0,
-    )
+    bar = ProgressBar(len(run.history), recipe.epochs, len(train)) if progress else None
+    try:
+        model.fit(
+            train,
+            validation_data=task.evaluation_dataset("validation"),
+            initial_epoch=len(run.history),
+            epochs=recipe.epochs,
+            callbacks=[*callbacks, bar] if bar else callbacks,
+            shuffle=False,  # the dataset does
+            verbose=0,
+        )
+    finally:
+        if bar:
+            bar.stop()
     return run.history
 
 

@@ -1,0 +1,66 @@
+"""What the benchmarks share: interleaved timing, the machine, and a JSON file beside the table."""
+
+import json
+import pathlib
+import platform
+import resource
+import statistics
+import time
+
+from rich.console import Console
+from rich.table import Table
+
+
+def interleaved(contenders, rounds, warmup=3):
+    """Times functions in turn, so that whatever slows the machine down slows all of them.
+
+    Args:
+        contenders: Dict from name to a function without arguments.
+        rounds: How often each is timed.
+        warmup: How often each is called beforehand.
+
+    Returns:
+        A dict from name to the list of its times in seconds.
+    """
+    for _ in range(warmup):
+        for run in contenders.values():
+            run()
+    times = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, run in contenders.items():
+            started = time.perf_counter()
+            run()
+            times[name].append(time.perf_counter() - started)
+    return times
+
+
+def medians(times):
+    """Returns the median of each list of times."""
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def peak_memory():
+    """Largest resident set of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def machine():
+    """The processor, as the operating system names it, and the versions of Python and the system."""
+    model = platform.processor()
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        fields = dict(line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line)
+        fields = {name.strip(): value.strip() for name, value in fields.items()}
+        model = f"{fields.get('model name', model)} (family {fields.get('cpu family')}, model {fields.get('model')})"
+    return {"processor": model, "system": platform.platform(), "python": platform.python_version()}
+
+
+def report(name, title, columns, rows, **facts):
+    """Prints a table and writes everything to `benchmarks/<name>.json`."""
+    table = Table(*columns, title=title, caption=machine()["processor"])
+    for row in rows:
+        table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
+    Console().print(table)
+    content = {"machine": machine(), "columns": columns, "rows": rows, **facts}
+    path = pathlib.Path(__file__).parent / f"{name}.json"
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

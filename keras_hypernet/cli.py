@@ -1,0 +1,240 @@
+"""The command line, `keras-hypernet`: arguments and printing only."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shlex
+import sys
+import tempfile
+from typing import Annotated
+
+# TensorFlow's C++ side reports what it does about CPUs and missing GPUs; here only errors are of interest.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keras_hypernet import demo as demonstration
+from keras_hypernet.card import Card
+from keras_hypernet.data import SOURCES, DataUnavailableError, get_source
+from keras_hypernet.entries import get_blueprint, train_entry
+from keras_hypernet.figures import save_predictions
+from keras_hypernet.serving import export as export_model
+from keras_hypernet.tasks import RotationTask
+from keras_hypernet.training import TrainingDivergedError
+from keras_hypernet.training import evaluate as evaluate_model
+from keras_hypernet.zoo import find_entry, list_entries, load
+
+# What a user can cause and mend. Anything else is a fault of this package, and shows its traceback.
+_USER_ERRORS = (ValueError, TypeError, ImportError, OSError, DataUnavailableError, TrainingDivergedError)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+console = Console()
+
+Name = Annotated[str, typer.Argument(help="Name of a zoo entry, or path to the folder of one (./my_entry).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@app.callback()
+def keras_hypernet(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+):
+    """Hypernetworks for Keras: pretrained models, from a look at them to a SavedModel.
+
+    Start with [bold]keras-hypernet demo[/bold], which needs no network.
+    """
+
+
+@app.command("list")
+def list_command(as_json: AsJson = False):
+    """List the pretrained models.
+
+    Example: keras-hypernet list
+    """
+    cards = list_entries()
+    if as_json:
+        return _print_json([dataclasses.asdict(card) for card in cards])
+    table = Table("name", "trained on", "test error", "parameters", title="Pretrained models")
+    for card in cards:
+        parameters = ", ".join(f"{part} {count:,}" for part, count in card.num_parameters.items())
+        table.add_row(card.name, card.data["name"], f"{card.metrics['test']['error']:.4f}", parameters)
+    console.print(table)
+
+
+@app.command()
+def info(name: Name, as_json: AsJson = False):
+    """Show the card of a model: data, recipe, results, limits.
+
+    Example: keras-hypernet info rotation_mnist_hyper
+    """
+    card = dataclasses.asdict(Card.read(find_entry(name)))
+    if as_json:
+        return _print_json(card)
+    table = Table(show_header=False, title=card["name"])
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for field, value in card.items():
+        table.add_row(field, _readable(value))
+    console.print(table)
+
+
+@app.command()
+def demo(
+    to: Annotated[pathlib.Path | None, typer.Option(help="Folder to export to; by default a temporary one.")] = None,
+    as_json: AsJson = False,
+):
+    """Do the main job on data that ships with the installation: evaluate, fine-tune, specialize, export, query.
+
+    Example: keras-hypernet demo --to /tmp/saved_models
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        steps = {}
+        for number, (title, facts) in enumerate(demonstration.run(to or temporary), start=1):
+            steps[title] = facts
+            if not as_json:
+                console.print(f"\n[bold]{number}. {title}[/bold]")
+                for name, value in facts.items():
+                    console.print(f"   {name}: {_readable(value)}", highlight=False)
+        if as_json:
+            _print_json(steps)
+
+
+@app.command()
+def evaluate(
+    name: Name,
+    data: Annotated[
+        str | None, typer.Option(help=f"One of {', '.join(SOURCES)}; by default what it was trained on.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    save: Annotated[pathlib.Path | None, typer.Option(help="Draw the first predictions to this file.")] = None,
+    as_json: AsJson = False,
+):
+    """Measure a model on a data set.
+
+    Examples: keras-hypernet evaluate rotation_mnist_hyper --data digits --save predictions.png
+    """
+    card = Card.read(find_entry(name))
+    task = RotationTask(data or card.data["name"])
+    trained_on = get_source(card.data["name"])
+    if task.image_shape != trained_on.image_shape:
+        raise ValueError(
+            f"{card.name} takes images of shape {trained_on.image_shape}. Received: {task.data}, of {task.image_shape}"
+        )
+    with Console(stderr=True).status(f"Evaluating {card.name} on {task.data}"):
+        model = load(name)
+        metrics = {"name": card.name, "data": task.data, "split": split, **evaluate_model(model, task, split)}
+        if save is not None:
+            save_predictions(model, task, save, split)
+    if as_json:
+        return _print_json(metrics)
+    console.print(f"{card.name} on the {split} split of {task.data}, {metrics['num_examples']:,} images:")
+    console.print(f"error {metrics['error']:.4f}, loss {metrics['loss']:.4f}")
+    if save is not None:
+        console.print(f"Predictions drawn to {save}")
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="rotation_{mnist,cifar,digits,patches}_{hyper,embed}")],
+    depth: Annotated[int, typer.Option(help="Linear layers of f or e.")] = 4,
+    seed: Annotated[int, typer.Option(help="Seed of the run, or the first of the seeds.")] = 0,
+    seeds: Annotated[int, typer.Option(help="Number of seeds; the entry is the one of median validation error.")] = 1,
+    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 10,
+    learning_rate: Annotated[float, typer.Option(help="Step size of SGD.")] = 0.01,
+    initialization: Annotated[str, typer.Option(help="fan_in_uniform or hyperfan_in.")] = "fan_in_uniform",
+    out: Annotated[pathlib.Path | None, typer.Option(help="Folder for runs and entry; by default runs/NAME.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier call stopped.")] = False,
+    compare: Annotated[
+        pathlib.Path | None, typer.Option(help="List the runs of this earlier --out on the card too.")
+    ] = None,
+    data_note: Annotated[str | None, typer.Option(help="What the card is to say about your copy of the data.")] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="Write history.csv for each run.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard logs for each run.")] = False,
+    as_json: AsJson = False,
+):
+    """Train a model of the zoo by the paper's recipe, or with changes, and make an entry of it.
+
+    Example: keras-hypernet train rotation_digits_hyper --depth 3 --seeds 5 --out runs/depth3
+    """
+    blueprint = get_blueprint(name)
+    recipe = dataclasses.replace(
+        blueprint.recipe, depth=depth, epochs=epochs, learning_rate=learning_rate, initialization=initialization
+    )
+    out = out or pathlib.Path("runs") / name
+    command = shlex.join(["keras-hypernet", *(argument for argument in sys.argv[1:] if argument != "--resume")])
+    card = train_entry(
+        dataclasses.replace(blueprint, recipe=recipe),
+        out,
+        range(seed, seed + seeds),
+        command,
+        resume=resume,
+        compare=compare,
+        data_note=data_note,
+        csv_log=csv,
+        tensorboard=tensorboard,
+    )
+    if as_json:
+        return _print_json(dataclasses.asdict(card))
+    for run in card.seeds:
+        result = run["diverged"] or f"validation error {run['validation_error']:.4f}, test {run['test_error']:.4f}"
+        console.print(f"seed {run['seed']}: {result}")
+    console.print(f"Entry: {out / 'entry'} (seed {card.seed}). Load it: keras_hypernet.load('./{out / 'entry'}')")
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="Name of a zoo entry, path to one (./my_entry), or all.")],
+    to: Annotated[pathlib.Path, typer.Option(help="Folder of all exported models.")] = pathlib.Path("saved_models"),
+    as_json: AsJson = False,
+):
+    """Write a model as a SavedModel, as its next version, for TensorFlow Serving.
+
+    Example: keras-hypernet export rotation_mnist_hyper --to saved_models
+    """
+    names = [card.name for card in list_entries()] if name == "all" else [name]
+    with Console(stderr=True).status("Exporting"):
+        paths = [str(export_model(name, to)) for name in names]
+    if as_json:
+        return _print_json(paths)
+    for path in paths:
+        console.print(path, soft_wrap=True)
+
+
+def main():
+    """Runs the command line; an error of the user is one line and the exit code 2."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        # An option of every command: accepted wherever it stands.
+        app([argument for argument in arguments if argument != "--debug"], prog_name="keras-hypernet")
+    except _USER_ERRORS as error:
+        if debug:
+            raise
+        Console(stderr=True).print(f"[bold red]Error:[/bold red] {_one_line(error)}", soft_wrap=True, highlight=False)
+        raise SystemExit(2) from None
+
+
+def _one_line(error):
+    from rich.markup import escape
+
+    return escape(" ".join(str(error).split()))
+
+
+def _print_json(content):
+    print(json.dumps(content, indent=2))
+
+
+def _readable(value):
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_readable(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return "\n".join(_readable(part) for part in value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+if __name__ == "__main__":
+    main()

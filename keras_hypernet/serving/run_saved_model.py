@@ -1,0 +1,23 @@
+"""Runs a SavedModel with TensorFlow alone: `python run_saved_model.py FOLDER INPUTS.npz OUTPUTS.npz`.
+
+A script and not a module: importing the package would import Keras, which a served model does without.
+"""
+
+import sys
+
+import numpy as np
+import tensorflow as tf
+
+
+def main(folder, inputs_path, outputs_path):
+    """Feeds the arrays of one file to `serving_default` and writes its outputs to another."""
+    signature = tf.saved_model.load(folder).signatures["serving_default"]
+    with np.load(inputs_path) as inputs:
+        outputs = signature(**{name: tf.constant(inputs[name]) for name in inputs.files})
+    if "keras" in sys.modules:
+        raise RuntimeError("Keras was imported on the way, though the SavedModel should not need it.")
+    np.savez(outputs_path, **{name: value.numpy() for name, value in outputs.items()})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

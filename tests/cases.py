@@ -1,0 +1,110 @@
+"""One registration for each layer and each model; test_conformance.py runs every property test on all of them."""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+
+import keras_hypernet as kh
+from keras_hypernet.layers import ConcatenateCondition, HyperDense
+
+BATCH, POINTS, FEATURES, RANK = 6, 5, 7, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCase:
+    """A layer, and the shapes it is to be called with."""
+
+    name: str
+    make: Callable
+    x_shape: tuple = (BATCH, FEATURES)
+    condition_shape: tuple = (BATCH, RANK)
+
+    def __str__(self):
+        return self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCase:
+    """A model, and the shapes of its inputs without the batch."""
+
+    name: str
+    make: Callable
+    x_shape: tuple
+    condition_shape: tuple
+    dtype: str = "float32"
+
+    def __str__(self):
+        return self.name
+
+
+def _dense(**arguments):
+    # A bias that is zero to begin with would let a test of the bias pass without one.
+    arguments = {"bias_initializer": "random_normal", "activation": "tanh", **arguments}
+    return lambda: HyperDense(4, **arguments)
+
+
+LAYERS = [
+    LayerCase("dense", _dense()),
+    LayerCase("dense_factorised", _dense(contraction="factorised")),
+    LayerCase("dense_materialised", _dense(contraction="materialised")),
+    LayerCase("dense_points_factorised", _dense(contraction="factorised"), (BATCH, POINTS, FEATURES)),
+    LayerCase("dense_points_materialised", _dense(contraction="materialised"), (BATCH, POINTS, FEATURES)),
+    LayerCase("dense_shared", _dense(), condition_shape=(1, RANK)),
+    LayerCase("dense_shared_factorised", _dense(contraction="factorised"), condition_shape=(1, RANK)),
+    LayerCase("dense_shared_points", _dense(), (BATCH, POINTS, FEATURES), (1, RANK)),
+    LayerCase("dense_no_bias", _dense(use_bias=False)),
+    LayerCase("dense_trained_bias", _dense(bias="trained")),
+    LayerCase("dense_trained_kernel", _dense(kernel="trained")),
+    LayerCase("dense_trained_kernel_points", _dense(kernel="trained"), (BATCH, POINTS, FEATURES)),
+    LayerCase("dense_regularized", _dense(kernel_regularizer="l2", bias_constraint="non_neg")),
+    LayerCase("concatenate", ConcatenateCondition),
+    LayerCase("concatenate_points", ConcatenateCondition, (BATCH, POINTS, FEATURES)),
+    LayerCase("concatenate_shared", ConcatenateCondition, condition_shape=(1, RANK)),
+]
+
+
+def _encoder():
+    return keras.Sequential([keras.layers.Dense(RANK, activation="relu")])
+
+
+def _image_encoder():
+    image = keras.Input((4, 4, 2), dtype="uint8")
+    return keras.Sequential([image, *_flat_image(), keras.layers.Dense(RANK, activation="relu")])
+
+
+def _flat_image():
+    return [kh.layers.StandardizeImage(), keras.layers.Flatten()]
+
+
+def _hypernetwork():
+    return kh.Hypernetwork(_encoder(), [_dense()(), HyperDense(3, bias=None)])
+
+
+def _mixed_primary():
+    hidden, last = keras.layers.Dense(5, activation="relu"), keras.layers.Dense(3)
+    return kh.Hypernetwork(_encoder(), [hidden, _dense(bias="trained")(), last])
+
+
+def _image_hypernetwork():
+    return kh.Hypernetwork(_image_encoder(), [*_flat_image(), _dense()(), HyperDense(3)])
+
+
+def _embedding():
+    return kh.EmbeddingMethod(_encoder(), [keras.layers.Dense(5, activation="tanh"), keras.layers.Dense(3)])
+
+
+def _image_embedding():
+    primary = [*_flat_image(), ConcatenateCondition(), keras.layers.Dense(5, use_bias=False), keras.layers.Dense(3)]
+    return kh.EmbeddingMethod(_image_encoder(), primary)
+
+
+MODELS = [
+    ModelCase("hypernetwork", _hypernetwork, (FEATURES,), (RANK,)),
+    ModelCase("hypernetwork_points", _hypernetwork, (POINTS, FEATURES), (RANK,)),
+    ModelCase("hypernetwork_mixed_primary", _mixed_primary, (FEATURES,), (RANK,)),
+    ModelCase("hypernetwork_images", _image_hypernetwork, (4, 4, 2), (4, 4, 2), "uint8"),
+    ModelCase("embedding", _embedding, (FEATURES,), (RANK,)),
+    ModelCase("embedding_points", _embedding, (POINTS, FEATURES), (RANK,)),
+    ModelCase("embedding_images", _image_embedding, (4, 4, 2), (4, 4, 2), "uint8"),
+]

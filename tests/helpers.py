@@ -1,0 +1,27 @@
+"""What several tests need."""
+
+import keras
+import numpy as np
+
+
+def array(value):
+    """A tensor of any backend, of any dtype, as a float64 array."""
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(value, "float32")), "float64")
+
+
+def normal(shape, seed=0):
+    """float32 samples of a standard normal distribution."""
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def pixels(shape, seed=0):
+    """Random uint8 images."""
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype="uint8")
+
+
+def gradients(model, inputs, targets):
+    """The gradients of a model's mean squared error, found as what one step of SGD at rate 1 subtracts."""
+    before = [array(weight) for weight in model.trainable_variables]
+    model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
+    model.train_on_batch(inputs, targets)
+    return [was - array(weight) for was, weight in zip(before, model.trainable_variables, strict=True)]

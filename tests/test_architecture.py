@@ -1,0 +1,96 @@
+"""Imports point down only, and importing the package is cheap and needs no TensorFlow."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import keras_hypernet
+
+PACKAGE = pathlib.Path(keras_hypernet.__file__).parent
+
+# Each room may import those to its right in the same line and everything in the lines below.
+LEVELS = [
+    ["cli"],
+    ["demo", "figures", "entries"],
+    ["serving", "zoo"],
+    ["training", "card", "progress", "architectures"],
+    ["models", "tasks", "recipe"],
+    ["layers", "data"],
+    ["initializers", "files", "versions", "_version"],
+]
+LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
+PLACE = {room: rooms.index(room) for rooms in LEVELS for room in rooms}
+# What the first may never import, though it stands above.
+FORBIDDEN = {("models", "tasks"), ("models", "data"), ("layers", "data"), ("training", "entries")}
+
+
+def _room(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def _imports(path):
+    """Names of the modules that a file imports at its top level, from this package and from others."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module, node
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node
+
+
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    room = _room(path)
+    assert room in LEVEL, f"{room} has no place in the architecture"
+    for module, node in _imports(path):
+        parts = module.split(".")
+        if parts[0] != "keras_hypernet":
+            continue
+        targets = [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
+        for target in targets:
+            if target == room:
+                continue
+            below = LEVEL[target] > LEVEL[room] or (LEVEL[target] == LEVEL[room] and PLACE[target] > PLACE[room])
+            assert below, f"{room} imports {target}, which stands above it"
+            assert (room, target) not in FORBIDDEN
+
+
+def test_contraction_imports_no_keras():
+    assert {module for module, _ in _imports(PACKAGE / "layers" / "contraction.py")} == {"dataclasses"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_libraries_are_imported_where_they_are_used(path):
+    heavy = {"tensorflow", "tensorflow_datasets", "matplotlib", "sklearn", "PIL", "jsonschema", "keras_tuner", "grpc"}
+    if path.name == "run_saved_model.py":
+        return  # a script of its own, never imported
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            assert not heavy & {name.split(".")[0] for name in names}
+
+
+def test_no_private_keras_imports():
+    for path in FILES:
+        assert not [module for module, _ in _imports(path) if module.startswith("keras.src")]
+
+
+def test_import_loads_nothing_heavy_that_keras_does_not():
+    code = (
+        "import sys, keras; before = set(sys.modules); import keras_hypernet; new = set(sys.modules) - before; "
+        "sys.exit(' '.join({'tensorflow', 'tensorflow_datasets', 'matplotlib', 'sklearn', 'jsonschema'} & new))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr.splitlines()[-1]
+
+
+def test_public_names_are_documented():
+    for name in keras_hypernet.__all__:
+        thing = getattr(keras_hypernet, name)
+        assert name == "__version__" or thing.__doc__

@@ -1,0 +1,184 @@
+"""Properties that every layer and every model has, on every backend of Keras."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+from cases import LAYERS, MODELS
+from helpers import array, gradients, normal, pixels
+
+import keras_hypernet as kh
+from keras_hypernet.layers import HyperLayer
+
+layers = pytest.mark.parametrize("case", LAYERS, ids=str)
+# A condition for the whole batch is a constant, not an input of a model of free batch.
+batched_layers = pytest.mark.parametrize("case", [case for case in LAYERS if case.condition_shape[0] > 1], ids=str)
+hyper_layers = pytest.mark.parametrize(
+    "case", [case for case in LAYERS if isinstance(case.make(), HyperLayer)], ids=str
+)
+models = pytest.mark.parametrize("case", MODELS, ids=str)
+
+
+def _layer_inputs(case):
+    return normal(case.x_shape), normal(case.condition_shape, seed=1)
+
+
+def _model_inputs(case, batch=6):
+    draw = pixels if case.dtype == "uint8" else normal
+    return {"x": draw((batch, *case.x_shape)), "condition": draw((batch, *case.condition_shape), seed=1)}
+
+
+def _functional(case):
+    """A model of one layer, of free batch, between layers through which gradients of its inputs show."""
+    x, condition = keras.Input(case.x_shape[1:]), keras.Input(case.condition_shape[1:])
+    layer = case.make()
+    y = layer(keras.layers.Dense(case.x_shape[-1])(x), keras.layers.Dense(case.condition_shape[-1])(condition))
+    return keras.Model([x, condition], y), layer
+
+
+@layers
+def test_output_has_the_computed_shape_and_dtype(case):
+    layer, inputs = case.make(), _layer_inputs(case)
+    y = layer(*inputs)
+    assert tuple(y.shape) == layer.compute_output_shape(case.x_shape, case.condition_shape)
+    assert keras.backend.standardize_dtype(y.dtype) == "float32"
+
+
+@layers
+def test_config_makes_the_same_layer(case):
+    layer, inputs = case.make(), _layer_inputs(case)
+    y = layer(*inputs)
+    copy = type(layer).from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+    copy(*inputs)
+    copy.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(array(copy(*inputs)), array(y))
+
+
+@layers
+def test_every_constructor_argument_is_in_the_config(case):
+    arguments = set(inspect.signature(type(case.make())).parameters) - {"kwargs"}
+    assert arguments <= set(case.make().get_config())
+
+
+@layers
+def test_mixed_precision_computes_in_bfloat16_near_float32(case):
+    layer, inputs = case.make(), _layer_inputs(case)
+    y = layer(*inputs)
+    mixed = type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"})
+    mixed(*inputs)
+    mixed.set_weights(layer.get_weights())
+    y_mixed = mixed(*inputs)
+    assert keras.backend.standardize_dtype(y_mixed.dtype) == "bfloat16"
+    assert {keras.backend.standardize_dtype(weight.dtype) for weight in mixed.weights} <= {"float32"}
+    np.testing.assert_allclose(array(y_mixed), array(y), atol=0.05)
+
+
+@hyper_layers
+def test_mixed_precision_generates_bfloat16(case):
+    config = {**case.make().get_config(), "dtype": "mixed_bfloat16"}
+    layer, inputs = type(case.make()).from_config(config), _layer_inputs(case)
+    layer(*inputs)
+    generated = layer.generate(inputs[1])
+    assert {keras.backend.standardize_dtype(weight.dtype) for weight in generated.values()} == {"bfloat16"}
+
+
+@batched_layers
+def test_functional_model_takes_any_batch_and_is_saved_and_loaded(case, tmp_path):
+    model, _ = _functional(case)
+    inputs = _layer_inputs(case)
+    y = array(model(inputs))
+    for batch in (1, 3):
+        part = array(model([value[:batch] for value in inputs]))
+        np.testing.assert_allclose(part, y[:batch], rtol=1e-5, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(array(loaded(inputs)), y)
+
+
+@layers
+def test_mask_of_x_passes_through(case):
+    layer, inputs = case.make(), _layer_inputs(case)
+    assert layer.supports_masking
+    x = keras.ops.convert_to_tensor(inputs[0])
+    mask = keras.ops.ones(case.x_shape[:-1], "bool")
+    assert layer.compute_mask(x, mask) is mask
+
+
+@batched_layers
+def test_every_weight_gets_a_gradient(case):
+    model, _ = _functional(case)
+    targets = np.zeros(array(model(_layer_inputs(case))).shape, "float32")
+    for variable, gradient in zip(
+        model.trainable_variables, gradients(model, _layer_inputs(case), targets), strict=True
+    ):
+        assert np.isfinite(gradient).all(), variable.path
+        assert np.abs(gradient).max() > 0, variable.path
+
+
+@hyper_layers
+def test_specialized_layer_is_the_layer_under_that_condition(case):
+    layer, (x, condition) = case.make(), _layer_inputs(case)
+    expected = layer(x, condition[:1])
+    ordinary, weights = layer.specialize(condition[:1])
+    assert not isinstance(ordinary, HyperLayer)
+    ordinary.build(case.x_shape)
+    ordinary.set_weights(weights)
+    np.testing.assert_allclose(array(ordinary(x)), array(expected), atol=1e-5)
+
+
+@models
+def test_model_is_saved_and_loaded(case, tmp_path):
+    model, inputs = case.make(), _model_inputs(case)
+    y = array(model(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(array(loaded(inputs)), y)
+    assert loaded.num_parameters() == model.num_parameters()
+
+
+@models
+def test_model_output_has_the_computed_shape(case):
+    model, inputs = case.make(), _model_inputs(case)
+    shapes = {name: value.shape for name, value in inputs.items()}
+    assert tuple(model(inputs).shape) == model.compute_output_shape(shapes)
+
+
+@models
+def test_model_takes_a_pair_as_well_as_a_dict(case):
+    model, inputs = case.make(), _model_inputs(case)
+    np.testing.assert_array_equal(array(model((inputs["x"], inputs["condition"]))), array(model(inputs)))
+
+
+@models
+def test_model_fits_and_predicts_any_batch(case):
+    model, inputs = case.make(), _model_inputs(case)
+    targets = normal(tuple(model(inputs).shape))
+    model.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse")
+    losses = model.fit(inputs, targets, batch_size=4, epochs=5, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    assert model.predict(inputs, batch_size=5, verbose=0).shape == targets.shape
+
+
+@models
+def test_specialized_model_is_the_model_under_that_condition(case, tmp_path):
+    model, inputs = case.make(), _model_inputs(case)
+    model(inputs)
+    condition = inputs["condition"][:1]
+    expected = array(model({"x": inputs["x"], "condition": np.repeat(condition, 6, axis=0)}))
+    network = kh.specialize(model, condition)
+    np.testing.assert_allclose(array(network(inputs["x"])), expected, atol=1e-5)
+    assert not any(isinstance(layer, kh.layers.ConditionedLayer) for layer in network.layers)
+    network.save(tmp_path / "g.keras")
+    loaded = keras.saving.load_model(tmp_path / "g.keras", safe_mode=True)
+    np.testing.assert_allclose(array(loaded(inputs["x"])), expected, atol=1e-5)
+
+
+@models
+def test_generated_weights_have_the_batch_first(case):
+    model, inputs = case.make(), _model_inputs(case)
+    model(inputs)
+    generated = model.generate(inputs["condition"])
+    assert generated
+    assert all(weight.shape[0] == 6 for weight in generated.values())

@@ -1,0 +1,54 @@
+"""The choice of a route is arithmetic on shapes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_hypernet.layers.contraction import ROUTES, plan
+
+sizes = st.integers(1, 2000)
+
+
+@given(batch=sizes, points=sizes, input_dim=sizes, rank=sizes, units=sizes)
+def test_auto_takes_the_route_of_lower_cost(batch, points, input_dim, rank, units):
+    chosen = plan((batch, points, input_dim), (batch, rank), units)
+    assert chosen.costs[chosen.route] == min(chosen.costs.values())
+    assert all(cost > 0 for cost in chosen.costs.values())
+
+
+@given(batch=sizes, input_dim=sizes, rank=sizes, units=sizes, route=st.sampled_from(ROUTES))
+def test_a_route_asked_for_is_taken(batch, input_dim, rank, units, route):
+    assert plan((batch, input_dim), (batch, rank), units, route).route == route
+
+
+def test_paper_layers_are_factorised():
+    for input_dim, rank in ((784, 50), (3072, 100)):
+        assert plan((64, input_dim), (64, rank), 10).route == "factorised"
+        assert plan((None, input_dim), (None, rank), 10).route == "factorised"
+
+
+def test_many_points_or_one_condition_for_all_are_materialised():
+    assert plan((64, 1000, 32), (64, 100), 32).route == "materialised"
+    assert plan((64, 3072), (1, 100), 10).route == "materialised"
+    assert plan((64, 3072), (1, 100), 10).shared
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "condition_shape", "message"),
+    [
+        ((3,), (3, 2), r"x must have shape .*Received: x of shape \(3,\)"),
+        ((3, 2, 2, 2), (3, 2), "x must have shape"),
+        ((3, 2), (3, 2, 2), r"condition must have shape .*condition of shape \(3, 2, 2\)"),
+        ((3, None), (3, 2), "last dimensions of x and condition must be known"),
+        ((3, 2), (4, 2), r"same batch size.*Received: x of shape \(3, 2\), condition of shape \(4, 2\)"),
+        ((6, 2), (3, 2), r"give x the shape \[batch, points, features\]"),
+    ],
+)
+def test_shapes_that_do_not_fit(x_shape, condition_shape, message):
+    with pytest.raises(ValueError, match=message):
+        plan(x_shape, condition_shape, units=4)
+
+
+def test_unknown_route():
+    with pytest.raises(ValueError, match=r"`contraction` must be one of .*Received: 'fastest'"):
+        plan((3, 2), (3, 2), 4, "fastest")

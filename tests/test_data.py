@@ -1,0 +1,96 @@
+"""Image sources: shapes, splits without overlap, and what happens without a network."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_hypernet.data import SOURCES, SPLITS, get_source
+
+SIZES = {
+    "mnist": (55_000, 5_000, 10_000),
+    "cifar10": (45_000, 5_000, 10_000),
+    "digits": (1_197, 300, 300),
+    "patches": (5_300, 900, 900),
+}
+
+
+@pytest.fixture(params=sorted(SOURCES))
+def splits(request, source):
+    found = source(request.param)
+    return found, {split: found.load(split) for split in SPLITS}
+
+
+def test_splits_have_their_sizes_shape_and_dtype(splits):
+    found, images = splits
+    assert tuple(len(images[split]) for split in SPLITS) == SIZES[found.name]
+    for array in images.values():
+        assert array.shape[1:] == found.image_shape
+        assert array.dtype == np.uint8
+        assert array.max() > 200
+
+
+def test_no_validation_or_test_image_is_trained_on(splits):
+    found, images = splits
+    seen = {split: {image.tobytes() for image in array} for split, array in images.items()}
+    # A data set may hold the same image twice; of MNIST and CIFAR-10 a few pairs are known. More would
+    # mean that a split is read twice.
+    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        assert len(seen[one] & seen[other]) <= 5, (found.name, one, other)
+
+
+def test_order_is_the_same_at_every_call(splits):
+    found, images = splits
+    np.testing.assert_array_equal(found.load("validation"), images["validation"])
+
+
+def test_patches_of_different_splits_share_no_pixels():
+    from sklearn.datasets import load_sample_images
+
+    # Crops start every 8 pixels, so all pixels of a split are in non-overlapping crops, every 4th one.
+    strips = {"train": (0, 448), "validation": (448, 544), "test": (544, 640)}
+    for split, (left, right) in strips.items():
+        crops = get_source("patches").load(split)
+        columns = (right - left - 32) // 8 + 1
+        rows = (427 - 32) // 8 + 1
+        assert len(crops) == 2 * rows * columns
+        photograph = load_sample_images().images[1]
+        np.testing.assert_array_equal(crops[-1], photograph[8 * (rows - 1) :, right - 32 : right][:32])
+
+
+def test_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    images = get_source("digits").load("train")[..., 0]
+    small = load_digits().images[: len(images)]
+    # Averaging 28 x 28 back to 7 x 7 keeps the strokes: the correlation with the original is high.
+    coarse = images.reshape(-1, 7, 4, 7, 4).mean(axis=(2, 4)).mean(axis=(1, 2))
+    assert np.corrcoef(coarse, small.mean(axis=(1, 2)))[0, 1] > 0.99
+
+
+def test_unknown_source_and_split():
+    with pytest.raises(ValueError, match="There is no data source 'imagenet'; choose one of .*'cifar10', 'digits'"):
+        get_source("imagenet")
+    with pytest.raises(ValueError, match=r"The split must be one of .* Received: 'all'"):
+        get_source("digits").load("all")
+
+
+def test_without_data_and_network_the_error_names_the_ways_out(tmp_path):
+    """In a process whose only network is a proxy that does not answer."""
+    code = "from keras_hypernet.data import get_source; get_source('mnist').load('test')"
+    nowhere = "http://127.0.0.1:9"
+    environment = {"TFDS_DATA_DIR": str(tmp_path), "HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**_environment(), **environment}, capture_output=True, text=True, check=False
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode != 0
+    assert "DataUnavailableError: The data set 'mnist' is not in" in last
+    assert "Set TFDS_DATA_DIR" in last
+    assert "digits, patches" in last
+
+
+def _environment():
+    return {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}

@@ -1,0 +1,142 @@
+"""HyperDense against plain NumPy, and its two routes against each other."""
+
+import keras
+import numpy as np
+import pytest
+from helpers import array, gradients, normal
+
+from keras_hypernet.layers import HyperDense
+
+SHAPES = [((6, 7), (6, 3)), ((6, 5, 7), (6, 3)), ((6, 7), (1, 3)), ((6, 5, 7), (1, 3))]
+
+
+def _numpy(layer, x, condition):
+    """sum_i x_i (K0 + sum_r z_r T_r)_io + b_o, with a kernel for every example."""
+    kernel_basis, bias_basis = (weight.astype("float64") for weight in layer.get_weights())
+    extended = np.concatenate([condition, np.ones((len(condition), 1))], axis=1)
+    y = []
+    for number, example in enumerate(x):
+        terms = extended[number % len(extended)]
+        kernel = sum(term * kernel_basis[:, r] for r, term in enumerate(terms))
+        y.append(example @ kernel + terms @ bias_basis)
+    return np.tanh(np.stack(y))
+
+
+def _layer(contraction):
+    return HyperDense(
+        4, "tanh", contraction=contraction, kernel_initializer="random_normal", bias_initializer="random_normal"
+    )
+
+
+@pytest.mark.parametrize("contraction", ["factorised", "materialised", "auto"])
+@pytest.mark.parametrize(("x_shape", "condition_shape"), SHAPES)
+def test_values_are_those_of_numpy(x_shape, condition_shape, contraction):
+    layer, x, condition = _layer(contraction), normal(x_shape), normal(condition_shape, seed=1)
+    y = layer(x, condition)
+    np.testing.assert_allclose(array(y), _numpy(layer, x, condition), atol=1e-5)
+
+
+def test_generated_weights_are_those_of_numpy():
+    layer, x, condition = _layer("auto"), normal((6, 7)), normal((6, 3), seed=1)
+    layer(x, condition)
+    kernel_basis, bias_basis = layer.get_weights()
+    generated = layer.generate(condition)
+    extended = np.concatenate([condition, np.ones((6, 1))], axis=1)
+    np.testing.assert_allclose(array(generated["kernel"]), np.einsum("br,iro->bio", extended, kernel_basis), atol=1e-6)
+    np.testing.assert_allclose(array(generated["bias"]), extended @ bias_basis, atol=1e-6)
+    assert kernel_basis.shape == (7, 3 + 1, 4)
+
+
+@pytest.mark.parametrize("x_shape", [(6, 7), (6, 5, 7)])
+def test_routes_have_the_same_gradients(x_shape):
+    x, condition = normal(x_shape), normal((6, 3), seed=1)
+    found = {}
+    for contraction in ("factorised", "materialised"):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input(x_shape[1:]), keras.Input((3,))
+        y = _layer(contraction)(keras.layers.Dense(7)(inputs[0]), keras.layers.Dense(3)(inputs[1]))
+        found[contraction] = gradients(keras.Model(inputs, y), [x, condition], np.ones((*x_shape[:-1], 4), "float32"))
+    for one, other in zip(found["factorised"], found["materialised"], strict=True):
+        assert np.abs(one).max() > 1e-3
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_gradient_of_the_basis_is_that_of_numpy():
+    x, condition, targets = normal((6, 7)), normal((6, 3), seed=1), normal((6, 4), seed=2)
+    inputs = keras.Input((7,)), keras.Input((3,))
+    layer = HyperDense(4, use_bias=False, contraction="factorised")
+    model = keras.Model(inputs, layer(*inputs))
+    residual = array(model([x, condition])) - targets
+    (gradient,) = gradients(model, [x, condition], targets)
+    extended = np.concatenate([condition, np.ones((6, 1))], axis=1)
+    expected = np.einsum("bi,br,bo->iro", x, extended, 2 * residual / residual.size)
+    np.testing.assert_allclose(gradient, expected, atol=1e-6)
+
+
+def test_mask_reaches_the_layers_behind():
+    class Recorder(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.supports_masking = True
+
+        def call(self, x, mask=None):
+            self.mask = mask
+            return x
+
+    embedded = keras.layers.Embedding(5, 7, mask_zero=True)
+    tokens, recorder = np.array([[1, 2, 0], [3, 0, 0]]), Recorder()
+    recorder(HyperDense(4)(embedded(tokens), normal((2, 3))))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(recorder.mask), tokens > 0)
+
+
+def test_use_bias_false_and_bias_none_mean_the_same():
+    for layer in (HyperDense(4, use_bias=False), HyperDense(4, bias=None)):
+        layer(normal((6, 7)), normal((6, 3)))
+        assert len(layer.weights) == 1
+
+
+def test_regularizer_and_constraint_apply_to_the_basis():
+    layer = HyperDense(4, kernel_regularizer="l2", bias_initializer="ones", bias_constraint="non_neg")
+    layer(normal((6, 7)), normal((6, 3)))
+    kernel_basis = layer.get_weights()[0]
+    np.testing.assert_allclose(array(layer.losses[0]), 0.01 * np.sum(kernel_basis.astype("float64") ** 2), rtol=1e-5)
+    assert layer.weights[1].constraint is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"units": 0}, "`units` must be a positive integer. Received: 0"),
+        ({"units": 2.5}, "`units` must be a positive integer. Received: 2.5"),
+        ({"units": 4, "kernel": "learned"}, "`kernel` must be one of .* Received: 'learned'"),
+        ({"units": 4, "bias": "learned"}, "`bias` must be one of .* Received: 'learned'"),
+        ({"units": 4, "kernel": "trained", "bias": "trained"}, "At least one of kernel and bias must be generated"),
+        ({"units": 4, "kernel": "trained", "use_bias": False}, "use `keras.layers.Dense`"),
+        ({"units": 4, "contraction": "fast"}, "`contraction` must be one of .* Received: 'fast'"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        HyperDense(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("x_shape", "condition_shape", "message"),
+    [
+        ((7,), (6, 3), r"x must have shape \[batch, features\] or \[batch, points, features\]"),
+        ((6, 7), (3,), r"condition must have shape \[batch, rank\]"),
+        ((6, 8), (6, 3), "was built for 7 features of x and a condition of dimension 3. Received: x of shape .6, 8."),
+        ((6, 7), (6, 4), "was built for 7 features of x and a condition of dimension 3.*condition of shape .6, 4."),
+        ((6, 7), (5, 3), "x and condition must have the same batch size, or condition a batch size of 1"),
+    ],
+)
+def test_bad_inputs_after_the_first_call(x_shape, condition_shape, message):
+    layer = HyperDense(4)
+    layer(normal((6, 7)), normal((6, 3)))
+    with pytest.raises(ValueError, match=message):
+        layer(normal(x_shape), normal(condition_shape))
+
+
+def test_generate_needs_a_built_layer():
+    with pytest.raises(ValueError, match="call it on x and a condition before `generate`"):
+        HyperDense(4).generate(normal((6, 3)))

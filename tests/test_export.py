@@ -1,0 +1,100 @@
+"""Exported SavedModels: the folder layout, the signature, and outputs in a process without Keras."""
+
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from cases import MODELS
+from helpers import normal, pixels
+
+import keras_hypernet as kh
+from keras_hypernet.serving import run_saved_model_script
+
+COMMITTED = pathlib.Path(__file__).parent.parent / "saved_models"
+
+
+def _run(folder, inputs, tmp_path):
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    command = [sys.executable, str(run_saved_model_script()), str(folder)]
+    done = subprocess.run(
+        [*command, str(tmp_path / "inputs.npz"), str(tmp_path / "outputs.npz")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "outputs.npz") as outputs:
+        return dict(outputs)
+
+
+@pytest.mark.parametrize("case", MODELS, ids=str)
+@pytest.mark.parametrize("batch", [1, 5])
+def test_saved_model_gives_the_models_outputs_without_keras(case, batch, tmp_path):
+    model, draw = case.make(), pixels if case.dtype == "uint8" else normal
+    inputs = {"x": draw((batch, *case.x_shape)), "condition": draw((batch, *case.condition_shape), seed=1)}
+    expected = model.predict(inputs, verbose=0)
+    version = kh.export(model, tmp_path, name="mine")
+    assert version == tmp_path / "mine" / "1"
+    outputs = _run(version, inputs, tmp_path)
+    assert list(outputs) == ["logits"]
+    np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
+
+
+def test_signature_is_named_and_of_free_batch(tmp_path):
+    import tensorflow as tf
+
+    version = kh.export("rotation_mnist_hyper", tmp_path)
+    signature = tf.saved_model.load(str(version)).signatures["serving_default"]
+    _, inputs = signature.structured_input_signature
+    assert {name: (tuple(spec.shape), spec.dtype.name) for name, spec in inputs.items()} == {
+        "x": ((None, 28, 28, 1), "uint8"),
+        "condition": ((None, 28, 28, 1), "uint8"),
+    }
+    (output,) = signature.structured_outputs.items()
+    assert output[0] == "logits"
+    assert (tuple(output[1].shape), output[1].dtype.name) == ((None, 12), "float32")
+
+
+def test_versions_count_up_and_nothing_else_is_left(tmp_path):
+    for expected in ("1", "2"):
+        assert kh.export("rotation_mnist_hyper", tmp_path).name == expected
+    (tmp_path / "rotation_mnist_hyper" / "7").mkdir()
+    (tmp_path / "rotation_mnist_hyper" / "notes").mkdir()
+    assert kh.export("rotation_mnist_hyper", tmp_path).name == "8"
+    assert sorted(path.name for path in (tmp_path / "rotation_mnist_hyper").iterdir()) == ["1", "2", "7", "8", "notes"]
+
+
+def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(keras.export.ExportArchive, "write_out", fail)
+    with pytest.raises(OSError, match="disk full"):
+        kh.export("rotation_mnist_hyper", tmp_path)
+    assert list((tmp_path / "rotation_mnist_hyper").iterdir()) == []
+
+
+def test_what_cannot_be_exported_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="Only models of x and condition are exported. Received: Dense"):
+        kh.export(keras.layers.Dense(3), tmp_path)
+    model = MODELS[0].make()
+    with pytest.raises(ValueError, match="call it on x and a condition before `export`"):
+        kh.export(model, tmp_path)
+    for name in ("../elsewhere", "..", "a/b"):
+        with pytest.raises(ValueError, match="must be that of one folder"):
+            kh.export("rotation_mnist_hyper", tmp_path, name=name)
+
+
+@pytest.mark.parametrize("name", ["rotation_mnist_hyper", "rotation_cifar_hyper"])
+def test_committed_exports_are_those_of_the_zoo(name, tmp_path):
+    if not COMMITTED.is_dir():
+        pytest.skip("this is not a checkout: saved_models/ is not installed")
+    (version,) = (COMMITTED / name).iterdir()
+    model = kh.load(name)
+    shape = model.x_shape[1:]
+    inputs = {"x": pixels((4, *shape)), "condition": pixels((4, *shape), seed=1)}
+    outputs = _run(version, inputs, tmp_path)
+    np.testing.assert_allclose(outputs["logits"], model.predict(inputs, verbose=0), atol=1e-4, rtol=1e-4)

@@ -1,0 +1,139 @@
+"""Hypernetwork, EmbeddingMethod and specialize; the remark and the sizes of the paper."""
+
+import keras
+import numpy as np
+import pytest
+from helpers import array, normal, pixels
+
+import keras_hypernet as kh
+from keras_hypernet.architectures import build_model
+from keras_hypernet.layers import ConcatenateCondition, HyperDense
+
+
+def _inputs(batch=6):
+    return {"x": normal((batch, 7)), "condition": normal((batch, 4), seed=1)}
+
+
+def test_hypernetwork_is_g_with_the_generated_weights():
+    generator = keras.Sequential([keras.layers.Dense(3, activation="relu")])
+    primary = [HyperDense(5, "relu", name="a"), HyperDense(2, name="b", bias_initializer="random_normal")]
+    model = kh.Hypernetwork(generator, primary)
+    inputs = _inputs()
+    y = array(model(inputs))
+    theta = {name: array(weight) for name, weight in model.generate(inputs["condition"]).items()}
+    assert sorted(theta) == ["a/bias", "a/kernel", "b/bias", "b/kernel"]
+    for number, x in enumerate(inputs["x"]):
+        hidden = np.maximum(x @ theta["a/kernel"][number] + theta["a/bias"][number], 0)
+        expected = hidden @ theta["b/kernel"][number] + theta["b/bias"][number]
+        np.testing.assert_allclose(y[number], expected, atol=1e-5)
+
+
+def test_embedding_method_is_a_hypernetwork_that_generates_the_first_biases():
+    """Paper, end of Sec. 4.1: [x, e] W + b = x W_x + (e W_e + b)."""
+    embedding = keras.Sequential([keras.layers.Dense(3, activation="relu")])
+    method = kh.EmbeddingMethod(
+        embedding, [keras.layers.Dense(5, "tanh", bias_initializer="random_normal"), keras.layers.Dense(2)]
+    )
+    generator = keras.Sequential([keras.layers.Dense(3, activation="relu")])
+    first = HyperDense(5, "tanh", kernel="trained", bias="generated")
+    hypernetwork = kh.Hypernetwork(generator, [first, keras.layers.Dense(2)])
+    inputs = _inputs()
+    expected = array(method(inputs))
+    hypernetwork(inputs)
+
+    kernel, bias = method.primary[1].get_weights()
+    generator.set_weights(embedding.get_weights())
+    first.set_weights([kernel[:7], np.concatenate([kernel[7:], bias[np.newaxis]])])
+    hypernetwork.primary[1].set_weights(method.primary[2].get_weights())
+
+    np.testing.assert_allclose(array(hypernetwork(inputs)), expected, atol=1e-5)
+    generated = hypernetwork.generate(inputs["condition"])[f"{first.name}/bias"]
+    folded = method.generate(inputs["condition"])[f"{method.primary[1].name}/bias"]
+    np.testing.assert_allclose(array(folded), array(generated), atol=1e-5)
+
+
+@pytest.mark.parametrize("depth", [2, 4, 9])
+@pytest.mark.parametrize(("data", "pixels_per_image", "width"), [("mnist", 28 * 28, 50), ("cifar10", 32 * 32 * 3, 100)])
+def test_numbers_of_parameters_are_those_of_the_paper(data, pixels_per_image, width, depth):
+    task, recipe = kh.RotationTask(data), kh.paper_recipe(data, depth=depth)
+    d, w = pixels_per_image, width
+    hidden = d * w + w * w * (depth - 2)
+    hidden_biases = w * (depth - 1)
+
+    num_g = 10 * d + 120
+    num_f = hidden + w * num_g
+    assert build_model(task, "hyper", recipe).num_parameters() == {
+        "generator": num_f + hidden_biases + num_g,
+        "primary": num_g,
+    }
+    embedding_dim = 10 * d + 10
+    num_e = hidden + w * embedding_dim
+    num_q = 10 * (d + embedding_dim) + 120
+    assert build_model(task, "embed", recipe).num_parameters() == {
+        "embedding": num_e + hidden_biases + embedding_dim,
+        "primary": num_q + 10 + 12,
+    }
+
+
+def test_initial_weights_are_a_function_of_the_seed():
+    task = kh.RotationTask("digits")
+    weights = [build_model(task, "hyper", kh.paper_recipe("digits", seed=seed)).get_weights() for seed in (0, 0, 1)]
+    assert all((one == other).all() for one, other in zip(weights[0], weights[1], strict=True))
+    assert any((one != other).any() for one, other in zip(weights[0], weights[2], strict=True))
+
+
+def _image_model():
+    task = kh.RotationTask("digits")
+    return build_model(task, "hyper", kh.paper_recipe("digits"))
+
+
+@pytest.mark.parametrize("scaled", ["x", "condition"])
+def test_float_images_are_refused(scaled):
+    model = _image_model()
+    inputs = {"x": pixels((2, 28, 28, 1)), "condition": pixels((2, 28, 28, 1))}
+    model(inputs)
+    inputs[scaled] = inputs[scaled] / np.float32(255)
+    with pytest.raises(TypeError, match="takes uint8 images with pixels of 0 to 255, which it scales itself.*float32"):
+        model(inputs)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"x": normal((6, 7))}, r"a dict with the keys 'x' and 'condition', or a pair.*keys \['x'\]"),
+        ([normal((6, 7))], "Received: list"),
+    ],
+)
+def test_inputs_other_than_a_dict_or_pair_are_refused(inputs, message):
+    model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [HyperDense(2)])
+    model(_inputs())
+    with pytest.raises(ValueError, match=message):
+        model(inputs)
+
+
+def test_batches_that_do_not_match_are_refused():
+    model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [HyperDense(2)])
+    with pytest.raises(ValueError, match="x and condition must have the same batch size"):
+        model({"x": normal((6, 7)), "condition": normal((4, 4))})
+
+
+def test_models_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match="has no hyper layer, so nothing is generated"):
+        kh.Hypernetwork(keras.layers.Dense(3), [keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="distinct names"):
+        kh.Hypernetwork(keras.layers.Dense(3), [HyperDense(2, name="a"), HyperDense(2, name="a")])
+
+
+def test_specialize_says_what_it_needs():
+    model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [HyperDense(2)])
+    with pytest.raises(ValueError, match="call it on x and a condition before `specialize`"):
+        kh.specialize(model, normal((1, 4)))
+    model(_inputs())
+    with pytest.raises(ValueError, match=r"one condition, of shape \[1, ...\]. Received: shape \(6, 4\)"):
+        kh.specialize(model, normal((6, 4)))
+    concatenating = kh.EmbeddingMethod(
+        keras.Sequential([keras.layers.Dense(3)]), [ConcatenateCondition(), keras.layers.LayerNormalization()]
+    )
+    concatenating(_inputs())
+    with pytest.raises(ValueError, match="must be followed by a Dense layer here. Received: LayerNormalization"):
+        kh.specialize(concatenating, normal((1, 4)))

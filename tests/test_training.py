@@ -1,0 +1,179 @@
+"""fit and evaluate: what they write, that a killed run resumes to the same weights, and divergence."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import keras_hypernet as kh
+from keras_hypernet.architectures import build_model
+from keras_hypernet.recipe import Recipe
+from keras_hypernet.training import evaluate, fit
+
+TASK = kh.RotationTask("digits")
+RECIPE = kh.paper_recipe("digits", width=8, epochs=4)
+
+# Trains, and says when each epoch begins and when its first steps are done.
+SCRIPT = """
+import sys, keras
+from test_training import RECIPE, TASK
+from keras_hypernet.architectures import build_model
+from keras_hypernet.training import fit
+
+class Speak(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        print("step", self.epoch, flush=True)
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+fit(build_model(TASK, "hyper", RECIPE), TASK, RECIPE, sys.argv[1], resume=True, progress=False, callbacks=[Speak()])
+"""
+
+
+def _trained(directory=None, **options):
+    model = build_model(TASK, "hyper", RECIPE)
+    history = fit(model, TASK, RECIPE, directory, progress=False, **options)
+    return model, history
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return _trained()
+
+
+def test_training_learns(reference):
+    _, history = reference
+    assert [epoch["epoch"] for epoch in history] == [1, 2, 3, 4]
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert history[-1]["val_accuracy"] > 1 / 12
+
+
+def test_a_run_killed_in_an_epoch_resumes_to_the_same_weights(reference, tmp_path):
+    directory = tmp_path / "run"
+    command = [sys.executable, "-c", SCRIPT, str(directory)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=pathlib.Path(__file__).parent
+    ) as process:
+        for line in process.stdout:
+            if line.strip() == "step 2":
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    state = json.loads((directory / "state.json").read_text())
+    assert len(state["history"]) == 2
+
+    model, history = _trained(directory, resume=True)
+    assert len(history) == RECIPE.epochs
+    for resumed, uninterrupted in zip(model.get_weights(), reference[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(resumed, uninterrupted)
+    without_time = [{**epoch, "seconds": None} for epoch in history]
+    assert without_time == [{**epoch, "seconds": None} for epoch in reference[1]]
+
+
+def test_a_directory_keeps_one_checkpoint_the_state_and_the_logs(reference, tmp_path):
+    pytest.importorskip("tensorboard")
+    _, history = _trained(tmp_path, csv_log=True, tensorboard=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "epoch-4.weights.h5",
+        "history.csv",
+        "state.json",
+        "tensorboard",
+    ]
+    with (tmp_path / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["val_loss"]) for row in rows] == [epoch["val_loss"] for epoch in history]
+    assert list((tmp_path / "tensorboard").rglob("*tfevents*"))
+    state = json.loads((tmp_path / "state.json").read_text())
+    assert Recipe(**state["recipe"]) == RECIPE
+    assert state["versions"]["keras"] == keras.__version__
+
+
+def test_a_finished_run_is_not_trained_again(reference, tmp_path):
+    _trained(tmp_path)
+    model = build_model(TASK, "hyper", RECIPE)
+    started = time.perf_counter()
+    history = fit(model, TASK, RECIPE, tmp_path, resume=True, progress=False)
+    assert len(history) == RECIPE.epochs
+    assert time.perf_counter() - started < sum(epoch["seconds"] for epoch in history) + 5
+    np.testing.assert_array_equal(model.get_weights()[0], reference[0].get_weights()[0])
+
+
+def test_a_directory_in_use_is_not_overwritten(tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    fit(build_model(TASK, "hyper", recipe), TASK, recipe, tmp_path, progress=False)
+    with pytest.raises(ValueError, match="holds a training already: resume it, or choose another directory"):
+        fit(build_model(TASK, "hyper", recipe), TASK, recipe, tmp_path, progress=False)
+    other = dataclasses.replace(recipe, learning_rate=0.02)
+    with pytest.raises(ValueError, match="holds another training: .*'learning_rate': 0.01.*Asked for: .*0.02"):
+        fit(build_model(TASK, "hyper", other), TASK, other, tmp_path, resume=True, progress=False)
+
+
+def test_divergence_names_the_epoch_and_the_learning_rate_and_is_kept(tmp_path):
+    recipe = dataclasses.replace(RECIPE, learning_rate=1e6)
+    message = r"The loss became (nan|inf) in epoch 1 at the learning rate 1e\+06"
+    for resume in (False, True):
+        with pytest.raises(kh.TrainingDivergedError, match=message):
+            fit(build_model(TASK, "hyper", recipe), TASK, recipe, tmp_path, resume=resume, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_logs_need_a_directory():
+    model = build_model(TASK, "hyper", RECIPE)
+    with pytest.raises(ValueError, match="need a `directory`"):
+        fit(model, TASK, RECIPE, csv_log=True)
+
+
+def test_progress_bar_counts_all_steps(capfd):
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    fit(build_model(TASK, "hyper", recipe), TASK, recipe)
+    assert "19/19" in capfd.readouterr().err
+
+
+def test_evaluate_is_the_share_of_wrong_labels(reference):
+    model, _ = reference
+    metrics = evaluate(model, TASK, "validation")
+    logits, labels = [], []
+    for inputs, batch_labels in TASK.evaluation_dataset("validation", 77):
+        logits.append(model.predict(inputs, verbose=0).astype("float64"))
+        labels.append(batch_labels.numpy())
+    logits, labels = np.concatenate(logits), np.concatenate(labels)
+    assert metrics["num_examples"] == 300 == len(labels)
+    assert metrics["error"] == np.mean(logits.argmax(axis=1) != labels)
+    log_sum = np.log(np.exp(logits).sum(axis=1))
+    np.testing.assert_allclose(metrics["loss"], np.mean(log_sum - logits[np.arange(300), labels]), rtol=1e-5)
+
+
+def test_principled_initialization_trains_too():
+    recipe = dataclasses.replace(RECIPE, initialization="hyperfan_in", epochs=2, learning_rate=0.003)
+    for method in ("hyper", "embed"):
+        history = fit(build_model(TASK, method, recipe), TASK, recipe, progress=False)
+        assert history[-1]["loss"] < history[0]["loss"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("width", 0), ("depth", 1), ("batch_size", 0), ("epochs", 0), ("seed", -1), ("epochs", 2.5)]
+)
+def test_recipe_refuses(field, value):
+    with pytest.raises(ValueError, match=f"`{field}` must be an integer of at least"):
+        dataclasses.replace(RECIPE, **{field: value})
+
+
+def test_recipe_refuses_rates_and_unknown_choices():
+    with pytest.raises(ValueError, match="`learning_rate` must be positive. Received: 0"):
+        dataclasses.replace(RECIPE, learning_rate=0)
+    with pytest.raises(ValueError, match="`initialization` must be one of .* Received: 'zeros'"):
+        dataclasses.replace(RECIPE, initialization="zeros")
+    with pytest.raises(ValueError, match="`method` must be one of .* Received: 'both'"):
+        build_model(TASK, "both", RECIPE)
+
+
+def test_recipe_survives_json():
+    assert Recipe(**json.loads(json.dumps(RECIPE.to_dict()))) == RECIPE

@@ -1,0 +1,232 @@
+"""The zoo: every number on every card, and what happens to entries that are not what they should be."""
+
+import dataclasses
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import keras_hypernet as kh
+from keras_hypernet.architectures import build_model
+from keras_hypernet.data import get_source
+from keras_hypernet.recipe import Recipe, paper_recipe
+from keras_hypernet.tasks import angle_labels
+from keras_hypernet.zoo import find_entry, zoo_folder
+
+NAMES = ["rotation_cifar_embed", "rotation_cifar_hyper", "rotation_mnist_embed", "rotation_mnist_hyper"]
+entries = pytest.mark.parametrize("name", NAMES)
+
+
+def _card(name):
+    return kh.Card.read(zoo_folder() / name)
+
+
+def test_entries_are_listed():
+    assert [card.name for card in kh.list_entries()] == NAMES
+
+
+@entries
+def test_entry_verifies_and_its_parameters_are_counted(name):
+    card = kh.verify_entry(name)
+    model = build_model(kh.RotationTask(card.data["name"]), card.method, Recipe(**card.recipe))
+    assert model.num_parameters() == card.num_parameters
+    assert card.recipe["seed"] == card.seed
+    loaded = kh.load(name)
+    assert loaded.optimizer.learning_rate == np.float32(card.recipe["learning_rate"])
+
+
+@entries
+def test_entry_is_the_seed_of_median_validation_error(name):
+    card = _card(name)
+    assert len({run["seed"] for run in card.seeds}) == 5
+    ranked = sorted(card.seeds, key=lambda run: 1.0 if run["diverged"] else run["validation_error"])
+    median = ranked[2]
+    assert median["seed"] == card.seed
+    assert median["validation_error"] == card.metrics["validation"]["error"]
+    assert median["test_error"] == card.metrics["test"]["error"]
+
+
+@entries
+def test_card_says_what_deviates_from_the_paper(name):
+    card = _card(name)
+    paper = paper_recipe(card.data["name"], seed=card.seed).to_dict()
+    for field, value in card.recipe.items():
+        if value != paper[field]:
+            assert any(sentence.startswith(f"{field} is {value}") for sentence in card.deviations), field
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@entries
+def test_metrics_on_the_card_are_recomputed(name, split, source):
+    card = _card(name)
+    found = source(card.data["name"])
+    if found.fingerprint() != card.data["test_sha256"]:
+        pytest.skip(f"this machine has another copy of {found.name} than the card's")
+    measured = kh.evaluate(kh.load(name), kh.RotationTask(found.name), split)
+    expected = card.metrics[split]
+    assert measured["num_examples"] == expected["num_examples"]
+    # Another processor may round a logit differently, and tip an example that is a tie but for that.
+    assert abs(measured["error"] - expected["error"]) * measured["num_examples"] <= 2
+    assert measured["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+
+
+@entries
+def test_error_holds_on_images_rotated_by_pil(name, source):
+    """Other angles than the card's, and none of this package's pipeline but the model."""
+    card = _card(name)
+    images = source(card.data["name"]).load("test")
+    angles = np.random.default_rng(1).uniform(0, 360, len(images))
+    rotated = [
+        np.asarray(Image.fromarray(image.squeeze()).rotate(angle)) for image, angle in zip(images, angles, strict=True)
+    ]
+    x = np.stack(rotated).reshape(images.shape)
+    labels = np.argmin(np.abs(angles[:, None] - 30 * np.arange(12)), axis=1)
+    predicted = kh.load(name).predict({"x": x, "condition": images}, batch_size=500, verbose=0).argmax(axis=1)
+    error = np.mean(predicted != labels)
+    # Four standard deviations of the difference of two such measurements.
+    assert abs(error - card.metrics["test"]["error"]) < 4 * np.sqrt(2 * error * (1 - error) / len(images))
+    assert (labels == angle_labels(keras.ops.convert_to_tensor(angles))).all()
+
+
+def test_hypernetworks_beat_the_embedding_method():
+    for data in ("mnist", "cifar"):
+        errors = {method: _card(f"rotation_{data}_{method}").metrics["test"]["error"] for method in ("hyper", "embed")}
+        assert errors["hyper"] < errors["embed"]
+
+
+@pytest.fixture
+def entry(tmp_path):
+    return shutil.copytree(zoo_folder() / "rotation_mnist_hyper", tmp_path / "mine")
+
+
+def test_a_folder_is_loaded_like_a_name(entry, monkeypatch):
+    weights = kh.load(entry).get_weights()
+    monkeypatch.chdir(entry.parent)
+    for path in ("./mine", "mine/"):
+        np.testing.assert_array_equal(kh.load(path).get_weights()[0], weights[0])
+
+
+def test_unknown_name_offers_the_closest():
+    with pytest.raises(kh.EntryError, match="There is no entry 'rotation_mnist_hyer'; did you mean rotation_mnist_hyp"):
+        kh.load("rotation_mnist_hyer")
+    with pytest.raises(kh.EntryError, match="did you mean rotation_cifar_embed or"):
+        kh.load("resnet50")
+    with pytest.raises(kh.EntryError, match="There is no folder './nothing'"):
+        kh.load("./nothing")
+
+
+@pytest.mark.parametrize("path", ["../rotation_mnist_hyper", "..", "zoo/../../elsewhere", "./a/../b"])
+def test_a_path_with_two_dots_is_refused(path):
+    with pytest.raises(kh.EntryError, match="must not contain '..'. Received"):
+        kh.load(path)
+
+
+def test_a_folder_without_a_card_is_refused(entry):
+    (entry / "card.json").unlink()
+    with pytest.raises(kh.EntryError, match="mine is not a zoo entry: it has no card.json"):
+        kh.load(entry)
+
+
+def test_a_card_without_weights_is_refused(entry):
+    (entry / "model.keras").unlink()
+    with pytest.raises(kh.EntryError, match="has a card but no model.keras"):
+        kh.load(entry)
+
+
+def test_a_checksum_that_does_not_match_is_refused(entry):
+    card = json.loads((entry / "card.json").read_text())
+    (entry / "card.json").write_text(json.dumps({**card, "sha256": "0" * 64}))
+    with pytest.raises(kh.EntryError, match="damaged or not the model of its card: its sha256 is .* the card's 0000"):
+        kh.load(entry)
+
+
+def test_a_truncated_model_is_refused(entry):
+    content = (entry / "model.keras").read_bytes()
+    (entry / "model.keras").write_bytes(content[: len(content) // 2])
+    with pytest.raises(kh.EntryError, match="is damaged or not the model of its card"):
+        kh.load(entry)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": "three"}, "not valid at seed: 'three' is not of type 'integer'"),
+        ({"sha256": "123"}, "not valid at sha256"),
+        ({"metrics": {"test": {"error": 2}}}, "not valid at metrics"),
+        ({"stars": 5}, r"unknown \['stars'\]"),
+    ],
+)
+def test_a_card_that_breaks_the_schema_is_refused(entry, change, message):
+    card = json.loads((entry / "card.json").read_text())
+    (entry / "card.json").write_text(json.dumps({**card, **change}))
+    with pytest.raises(kh.EntryError, match=message):
+        kh.load(entry)
+
+
+def test_a_card_that_is_not_json_or_incomplete_is_refused(entry):
+    (entry / "card.json").write_text("{")
+    with pytest.raises(kh.EntryError, match="is not a card"):
+        kh.load(entry)
+    (entry / "card.json").write_text('{"name": "mine"}')
+    with pytest.raises(kh.EntryError, match=r"missing \['architecture'"):
+        kh.load(entry)
+
+
+def test_parameter_counts_are_verified(entry):
+    card = json.loads((entry / "card.json").read_text())
+    card["num_parameters"]["primary"] += 1
+    (entry / "card.json").write_text(json.dumps(card))
+    with pytest.raises(kh.EntryError, match=r"has .*'primary': 7960.* parameters; its card says .*7961"):
+        kh.verify_entry(entry)
+
+
+def test_weights_with_code_inside_are_not_run(entry, tmp_path):
+    """A Lambda layer holds Python bytecode: safe mode refuses to load it, whatever the card says."""
+    import hashlib
+
+    mark = tmp_path / "run"
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: (mark.touch(), x)[1])])
+    mark.unlink(missing_ok=True)
+    model.save(entry / "model.keras")
+    card = json.loads((entry / "card.json").read_text())
+    card["sha256"] = hashlib.sha256((entry / "model.keras").read_bytes()).hexdigest()
+    (entry / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ValueError, match="unsafe|safe_mode|Lambda"):
+        kh.load(entry)
+    assert not mark.exists()
+
+
+def _facts():
+    facts = dataclasses.asdict(_card("rotation_mnist_hyper"))
+    del facts["num_parameters"], facts["sha256"]
+    return facts
+
+
+def test_save_entry_writes_an_entry_that_verifies_and_replaces_an_older_one(entry):
+    model = build_model(kh.RotationTask("mnist"), "hyper", paper_recipe("mnist", width=4))
+    card = kh.save_entry(model, _facts(), entry)
+    assert kh.verify_entry(entry) == card
+    assert card.num_parameters["generator"] < 50_000
+    assert [path.name for path in entry.parent.iterdir()] == ["mine"]
+
+
+def test_save_entry_leaves_nothing_half_written(tmp_path):
+    model = build_model(kh.RotationTask("mnist"), "hyper", paper_recipe("mnist", width=4))
+    with pytest.raises(kh.EntryError, match="not valid at date"):
+        kh.save_entry(model, {**_facts(), "date": "yesterday"}, tmp_path / "mine")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_cannot_leave_the_zoo():
+    for name in ("/etc", "a b", "", "."):
+        with pytest.raises(kh.EntryError):
+            find_entry(name)
+
+
+def test_data_of_every_card_is_described():
+    for card in kh.list_entries():
+        found = get_source(card.data["name"])
+        assert (card.data["origin"], card.data["license"]) == (found.origin, found.license)
