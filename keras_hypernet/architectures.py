@@ -33,7 +33,7 @@ def build_model(task, method, recipe):
     >>> from keras_hypernet.recipe import paper_recipe
     >>> from keras_hypernet.tasks import RotationTask
     >>> build_model(RotationTask("digits"), "hyper", paper_recipe("digits")).num_parameters()
-    {'generator': 449310, 'primary': 7960}
+    {'generator': 450310, 'primary': 7960}
 
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5, Fig. 3.
     """
@@ -43,10 +43,9 @@ def build_model(task, method, recipe):
     build = _hypernetwork if method == "hyper" else _embedding_method
     model = build(task, recipe)
     model.build({"x": (None, *task.image_shape), "condition": (None, *task.image_shape)})
+    step = {"learning_rate": recipe.learning_rate, "global_clipnorm": recipe.gradient_clipnorm}
     model.compile(
-        optimizer=keras.optimizers.get(
-            {"class_name": recipe.optimizer, "config": {"learning_rate": recipe.learning_rate}}
-        ),
+        optimizer=keras.optimizers.get({"class_name": recipe.optimizer, "config": step}),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )

@@ -143,6 +143,9 @@ def train(
     seeds: Annotated[int, typer.Option(help="Number of seeds; the entry is the one of median validation error.")] = 1,
     epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 10,
     learning_rate: Annotated[float, typer.Option(help="Step size of SGD.")] = 0.01,
+    gradient_clipnorm: Annotated[
+        float | None, typer.Option(help="Scale larger gradients down to this norm; by default they are left alone.")
+    ] = None,
     initialization: Annotated[str, typer.Option(help="fan_in_uniform or hyperfan_in.")] = "fan_in_uniform",
     out: Annotated[pathlib.Path | None, typer.Option(help="Folder for runs and entry; by default runs/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier call stopped.")] = False,
@@ -160,10 +163,16 @@ def train(
     """
     blueprint = get_blueprint(name)
     recipe = dataclasses.replace(
-        blueprint.recipe, depth=depth, epochs=epochs, learning_rate=learning_rate, initialization=initialization
+        blueprint.recipe,
+        depth=depth,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        gradient_clipnorm=gradient_clipnorm,
+        initialization=initialization,
     )
     out = out or pathlib.Path("runs") / name
-    command = shlex.join(["keras-hypernet", *(argument for argument in sys.argv[1:] if argument != "--resume")])
+    options = {"--resume", "--debug"}  # of this call, and not of what it makes
+    command = shlex.join(["keras-hypernet", *(argument for argument in sys.argv[1:] if argument not in options)])
     card = train_entry(
         dataclasses.replace(blueprint, recipe=recipe),
         out,

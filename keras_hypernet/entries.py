@@ -89,7 +89,7 @@ def train_entry(blueprint, directory, seeds, command, resume=False, compare=None
     if chosen["diverged"]:
         failed = sum(run["diverged"] is not None for run in runs)
         raise TrainingDivergedError(f"{failed} of {len(runs)} runs diverged, the median one too: {chosen['diverged']}")
-    model, recipe = _train(blueprint, directory, chosen["seed"], True, {})
+    model, recipe, _ = _train(blueprint, directory, chosen["seed"], True, {})
     state = json.loads((directory / f"seed-{chosen['seed']}" / "state.json").read_text(encoding="utf-8"))
     facts = {
         **_describe(blueprint, recipe),
@@ -109,22 +109,25 @@ def train_entry(blueprint, directory, seeds, command, resume=False, compare=None
 def _train(blueprint, directory, seed, resume, options):
     recipe = dataclasses.replace(blueprint.recipe, seed=seed)
     model = build_model(blueprint.task, blueprint.method, recipe)
-    fit(model, blueprint.task, recipe, directory / f"seed-{seed}", resume, **options)
-    return model, recipe
+    history = fit(model, blueprint.task, recipe, directory / f"seed-{seed}", resume, **options)
+    return model, recipe, history
 
 
 def _run(blueprint, directory, seed, resume, options):
-    errors, diverged = {"validation": None, "test": None}, None
+    errors, seconds, diverged = {"validation": None, "test": None}, None, None
     try:
-        model, _ = _train(blueprint, directory, seed, resume, options)
+        model, _, history = _train(blueprint, directory, seed, resume, options)
+        seconds = round(sum(epoch["seconds"] for epoch in history), 1)
         errors = {split: evaluate(model, blueprint.task, split)["error"] for split in errors}
     except TrainingDivergedError as error:
         diverged = str(error)
     return {
         "seed": seed,
         "learning_rate": blueprint.recipe.learning_rate,
+        "gradient_clipnorm": blueprint.recipe.gradient_clipnorm,
         "validation_error": errors["validation"],
         "test_error": errors["test"],
+        "seconds": seconds,
         "diverged": diverged,
     }
 

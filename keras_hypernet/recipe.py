@@ -15,8 +15,10 @@ class Recipe:
         activation: Activation of the hidden layer of g or q.
         depth: Number of linear layers of f or e, hence `depth - 1` hidden ones.
         initialization: `"fan_in_uniform"` (the authors') or `"hyperfan_in"` (He in f, hyperfan-in in g).
-        optimizer: Name of a Keras optimizer, used with its default settings but for the learning rate.
+        optimizer: Name of a Keras optimizer, used with its default settings but for the following two.
         learning_rate: Step size of the optimizer.
+        gradient_clipnorm: Norm to which the gradient of all weights together is scaled down where it is larger,
+            or None.
         batch_size: Examples in a step.
         epochs: Passes over the training split.
         seed: Determines the initial weights, the order of the examples and their angles.
@@ -40,6 +42,7 @@ class Recipe:
     initialization: str = "fan_in_uniform"
     optimizer: str = "sgd"
     learning_rate: float = 0.01
+    gradient_clipnorm: float | None = None
     batch_size: int = 64
     epochs: int = 10
     seed: int = 0
@@ -51,6 +54,8 @@ class Recipe:
                 raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {value!r}")
         if not self.learning_rate > 0:
             raise ValueError(f"`learning_rate` must be positive. Received: {self.learning_rate!r}")
+        if self.gradient_clipnorm is not None and not self.gradient_clipnorm > 0:
+            raise ValueError(f"`gradient_clipnorm` must be positive or None. Received: {self.gradient_clipnorm!r}")
         if self.initialization not in INITIALIZATIONS:
             raise ValueError(f"`initialization` must be one of {INITIALIZATIONS}. Received: {self.initialization!r}")
 

@@ -61,7 +61,7 @@ def fit(
         return run.history
     epoch = tf.Variable(len(run.history), dtype=tf.int64, trainable=False)
     train = task.training_dataset(get_source(task.data).load("train"), recipe.batch_size, recipe.seed, epoch)
-    model.steps_per_execution = _divisor(len(train))
+    model.steps_per_execution = steps_per_execution(len(train))
     callbacks = [_Epochs(run, epoch), *callbacks]
     if tensorboard:
         callbacks.append(_tensorboard(directory))
@@ -185,7 +185,8 @@ class _Run:
         return self.directory / f"epoch-{epoch}.weights.h5"
 
 
-def _divisor(num_steps):
+def steps_per_execution(num_steps):
+    """The largest divisor of an epoch's steps that is worth it: with one, no execution is cut short and traced anew."""
     return max(count for count in range(1, _MAX_STEPS_PER_EXECUTION + 1) if num_steps % count == 0)
 
 

@@ -35,7 +35,7 @@ def load(name_or_path):
 
     >>> model = load("rotation_mnist_hyper")
     >>> model.num_parameters()
-    {'generator': 447310, 'primary': 7960}
+    {'generator': 450310, 'primary': 7960}
     """
     folder = find_entry(name_or_path)
     return _load(folder, Card.read(folder))

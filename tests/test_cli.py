@@ -96,7 +96,7 @@ def test_debug_shows_the_traceback():
 
 def test_a_missing_extra_is_named(tmp_path):
     (tmp_path / "matplotlib.py").write_text("raise ImportError('not installed')")
-    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from keras_hypernet.cli import main; sys.argv[0] = 'k'; main()"
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from keras_hypernet.cli import main; main()"
     arguments = ["evaluate", "rotation_mnist_hyper", "--data", "digits", "--save", str(tmp_path / "figure.png")]
     command = [sys.executable, "-c", code, str(tmp_path), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
