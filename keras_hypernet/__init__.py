@@ -2,6 +2,7 @@
 
 from keras_hypernet import initializers, layers
 from keras_hypernet._version import __version__
+from keras_hypernet.architectures import build_model
 from keras_hypernet.card import Card, EntryError
 from keras_hypernet.models import EmbeddingMethod, Hypernetwork, specialize
 from keras_hypernet.recipe import Recipe, paper_recipe
@@ -19,6 +20,7 @@ __all__ = [
     "RotationTask",
     "TrainingDivergedError",
     "__version__",
+    "build_model",
     "evaluate",
     "export",
     "fit",

@@ -28,7 +28,8 @@ class Card:
         seed: Seed of the model that is the entry.
         num_parameters: Number of parameters of each part.
         metrics: `error`, `loss` and `num_examples` of the splits `validation` and `test`.
-        seeds: Seed, learning rate, clipping, errors, training time and, if it diverged, how, of each run that was trained.
+        seeds: Of each run that was trained: seed, learning rate, clipping, errors, training time and, if it
+            diverged, how.
         selection: How the entry was chosen among the seeds.
         sha256: Checksum of `model.keras`.
         versions: Versions of the software that trained it.

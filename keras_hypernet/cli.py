@@ -2,15 +2,11 @@
 
 import dataclasses
 import json
-import os
 import pathlib
 import shlex
 import sys
 import tempfile
 from typing import Annotated
-
-# TensorFlow's C++ side reports what it does about CPUs and missing GPUs; here only errors are of interest.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import typer
 from rich.console import Console
@@ -48,18 +44,22 @@ def keras_hypernet(
 
 
 @app.command("list")
-def list_command(as_json: AsJson = False):
+def list_command(
+    as_json: AsJson = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of the README.")] = False,
+):
     """List the pretrained models.
 
     Example: keras-hypernet list
     """
     cards = list_entries()
+    if markdown:
+        return print(_markdown(cards))
     if as_json:
         return _print_json([dataclasses.asdict(card) for card in cards])
     table = Table("name", "trained on", "test error", "parameters", title="Pretrained models")
     for card in cards:
-        parameters = ", ".join(f"{part} {count:,}" for part, count in card.num_parameters.items())
-        table.add_row(card.name, card.data["name"], f"{card.metrics['test']['error']:.4f}", parameters)
+        table.add_row(card.name, card.data["name"], f"{card.metrics['test']['error']:.4f}", _parameters(card))
     console.print(table)
 
 
@@ -235,6 +235,19 @@ def _print_json(content):
     print(json.dumps(content, indent=2))
 
 
+def _markdown(cards):
+    lines = ["| entry | trained on | test error | test errors of all seeds | parameters |", "|---|---|---|---|---|"]
+    for card in cards:
+        seeds = ", ".join("diverged" if run["diverged"] else f"{run['test_error']:.3f}" for run in card.seeds)
+        error = f"**{card.metrics['test']['error']:.4f}**"
+        lines.append(f"| `{card.name}` | {card.data['name']} | {error} | {seeds} | {_parameters(card)} |")
+    return "\n".join(lines)
+
+
+def _parameters(card):
+    return ", ".join(f"{part} {count:,}" for part, count in card.num_parameters.items())
+
+
 def _readable(value):
     if isinstance(value, dict):
         return ", ".join(f"{name} {_readable(part)}" for name, part in value.items())
@@ -243,7 +256,3 @@ def _readable(value):
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-if __name__ == "__main__":
-    main()

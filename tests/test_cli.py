@@ -1,34 +1,59 @@
-"""The command line in processes of its own: output, exit codes, one-line errors."""
+"""The command line: output, exit codes, one-line errors; and that its script is quiet but for them."""
 
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-
-def _run(*arguments, timeout=120):
-    command = [sys.executable, "-m", "keras_hypernet.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+from keras_hypernet.cli import main
 
 
-def _json(*arguments):
-    done = _run(*arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Returns a function that runs a command in this process."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["keras-hypernet", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capfd.readouterr()
+        return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)
+
+    return run
 
 
-def test_list_and_info():
-    cards = _json("list")
+@pytest.fixture
+def run_json(run):
+    """Returns a function that runs a command with `--json` and returns what it prints."""
+
+    def run_json(*arguments):
+        done = run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run_json
+
+
+def _script(*arguments):
+    """Runs the console script, as installed."""
+    command = [sys.executable, "-m", "keras_hypernet_launcher", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_list_and_info(run, run_json):
+    cards = run_json("list")
     assert [card["name"] for card in cards][-1] == "rotation_mnist_hyper"
-    assert _json("info", "rotation_mnist_hyper") == cards[-1]
-    table = _run("list").stdout
+    assert run_json("info", "rotation_mnist_hyper") == cards[-1]
+    table = run("list").stdout
     assert all(card["name"] in table for card in cards)
-    assert f"seed {cards[-1]['seed']}" in " ".join(_run("info", "rotation_mnist_hyper").stdout.replace("│", "").split())
+    assert f"seed {cards[-1]['seed']}" in " ".join(run("info", "rotation_mnist_hyper").stdout.replace("│", "").split())
 
 
-def test_demo_does_the_whole_job(tmp_path):
-    steps = list(_json("demo", "--to", tmp_path).values())
+def test_demo_does_the_whole_job(run_json, tmp_path):
+    steps = list(run_json("demo", "--to", tmp_path).values())
     loaded, evaluated, tuned, predicted, specialized, exported = steps
     assert loaded["hypernetwork"]["primary"] == 7960
     assert 0 < evaluated["hypernetwork"] < 1
@@ -41,28 +66,52 @@ def test_demo_does_the_whole_job(tmp_path):
     assert (tmp_path / "demo" / "1" / "saved_model.pb").is_file()
 
 
-def test_evaluate_draws_a_figure(tmp_path):
+def test_evaluate_draws_a_figure(run_json, tmp_path):
     figure = tmp_path / "figure.png"
-    metrics = _json("evaluate", "rotation_mnist_hyper", "--data", "digits", "--split", "validation", "--save", figure)
-    assert metrics["num_examples"] == 300
+    arguments = ["evaluate", "rotation_mnist_hyper", "--data", "digits", "--split", "validation", "--save", figure]
+    assert run_json(*arguments)["num_examples"] == 300
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
 
 
-def test_train_makes_an_entry_that_evaluates_and_exports(tmp_path):
+def test_train_makes_an_entry_that_evaluates_and_exports(run_json, tmp_path):
     out = tmp_path / "run"
     arguments = ["train", "rotation_digits_embed", "--epochs", "1", "--depth", "2", "--seeds", "3", "--out", out]
-    card = _json(*arguments)
+    card = run_json(*arguments, "--gradient-clipnorm", "5")
     assert card["recipe"]["depth"] == 2
     assert [run["seed"] for run in card["seeds"]] == [0, 1, 2]
     assert "keras-hypernet train rotation_digits_embed --epochs 1 --depth 2 --seeds 3" in card["command"]
-    assert "epochs is 1; the paper's is 10." in card["deviations"]
-    again = _json(*arguments, "--resume")
+    assert {"epochs is 1; the paper's is 10.", "gradient_clipnorm is 5.0; the paper's is None."} < set(
+        card["deviations"]
+    )
+    again = run_json(*arguments, "--gradient-clipnorm", "5", "--resume")
+    assert again["seeds"] == card["seeds"]
     assert again["metrics"] == card["metrics"]
-    metrics = _json("evaluate", out / "entry")
+    metrics = run_json("evaluate", out / "entry")
     assert metrics["error"] == card["metrics"]["test"]["error"]
-    (exported,) = _json("export", out / "entry", "--to", tmp_path / "saved")
+    (exported,) = run_json("export", out / "entry", "--to", tmp_path / "saved")
     assert exported == str(tmp_path / "saved" / "rotation_digits_embed" / "1")
+
+
+def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
+    diverging = [
+        "train",
+        "rotation_digits_hyper",
+        "--epochs",
+        "1",
+        "--learning-rate",
+        "1e6",
+        "--out",
+        tmp_path / "first",
+    ]
+    done = run(*diverging)
+    assert done.returncode == 2
+    assert "Error: 1 of 1 runs diverged, the median one too: The loss became" in done.stderr
+    second = ["train", "rotation_digits_hyper", "--epochs", "1", "--out", tmp_path / "second"]
+    (other,) = run_json(*second, "--compare", tmp_path / "first")["other_runs"]
+    assert other["learning_rate"] == 1e6
+    assert "in epoch 1 at the learning rate 1e+06" in other["diverged"]
+    assert other["test_error"] is None
 
 
 @pytest.mark.parametrize(
@@ -75,39 +124,52 @@ def test_train_makes_an_entry_that_evaluates_and_exports(tmp_path):
         (["evaluate", "rotation_mnist_hyper", "--data", "digits", "--split", "all"], "split must be one of"),
         (["train", "rotation_mnist"], "did you mean rotation_mnist_hyper or"),
         (["train", "rotation_digits_hyper", "--depth", "1"], "`depth` must be an integer of at least 2. Received: 1"),
+        (["train", "rotation_digits_hyper", "--compare", "nowhere"], "No such file or directory: 'nowhere/runs.json'"),
         (["export", "nothing"], "There is no entry 'nothing'"),
     ],
 )
-def test_errors_are_one_line_and_exit_code_2(arguments, message):
-    done = _run(*arguments)
+def test_errors_are_one_line_and_exit_code_2(run, arguments, message):
+    done = run(*arguments)
     assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("Error: ")
-    assert message in last
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert message in line
     assert done.stdout == ""
 
 
+def test_the_script_says_nothing_but_the_error():
+    done = _script("info", "nothing")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: There is no entry 'nothing'")
+
+
 def test_debug_shows_the_traceback():
-    done = _run("info", "nothing", "--debug")
+    done = _script("info", "nothing", "--debug")
     assert done.returncode != 0
     assert "Traceback" in done.stderr
 
 
-def test_a_missing_extra_is_named(tmp_path):
-    (tmp_path / "matplotlib.py").write_text("raise ImportError('not installed')")
-    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from keras_hypernet.cli import main; main()"
-    arguments = ["evaluate", "rotation_mnist_hyper", "--data", "digits", "--save", str(tmp_path / "figure.png")]
-    command = [sys.executable, "-c", code, str(tmp_path), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_a_failing_import_is_shown(tmp_path):
+    (tmp_path / "keras.py").write_text("raise ImportError('no backend')")
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import keras_hypernet_launcher as script; script.main()"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    assert done.stderr.strip().endswith("ImportError: no backend")
+
+
+def test_a_missing_extra_is_named(run, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    done = run("evaluate", "rotation_mnist_hyper", "--data", "digits", "--save", tmp_path / "figure.png")
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1] == (
         "Error: Figures need an optional dependency: pip install 'keras_hypernet[plot]'"
     )
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_every_command_has_help_with_an_example():
-    top = _run("--help").stdout
+def test_every_command_has_help_with_an_example(run):
+    top = run("--help").stdout
     for command in ("list", "info", "demo", "evaluate", "train", "export"):
         assert command in top
-        assert "keras-hypernet " + command in _run(command, "--help").stdout
+        assert "keras-hypernet " + command in run(command, "--help").stdout

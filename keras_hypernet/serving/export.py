@@ -5,6 +5,7 @@ import pathlib
 
 import keras
 
+from keras_hypernet.card import Card
 from keras_hypernet.files import replacing_folder
 from keras_hypernet.layers import StandardizeImage
 from keras_hypernet.models import ConditionalModel
@@ -40,7 +41,7 @@ def export(model_or_name, to="saved_models", name=None):
     ('1', True)
     """
     if isinstance(model_or_name, (str, os.PathLike)):
-        model, default_name = load(model_or_name), find_entry(model_or_name).resolve().name
+        model, default_name = load(model_or_name), Card.read(find_entry(model_or_name)).name
     else:
         model, default_name = model_or_name, getattr(model_or_name, "name", None)
     if not isinstance(model, ConditionalModel):

@@ -1,0 +1,41 @@
+"""The console script `keras-hypernet`: the command line without what TensorFlow says while it is imported.
+
+TensorFlow reports missing GPUs and the like on standard error before it reads its own log level
+(tensorflow/tensorflow#100442). The package imports it, so this module stands outside. If an import fails,
+all that was said is shown.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Holds back what anything, C++ included, writes to standard error; shows it if an exception is raised."""
+    sys.stderr.flush()
+    standard_error = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(standard_error, held.read())
+            raise
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
+
+
+def main():
+    """Runs the command line."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet():
+        from keras_hypernet.cli import main as run
+    run()
+
+
+if __name__ == "__main__":
+    main()
