@@ -1,9 +1,9 @@
 """What the benchmarks share: interleaved timing, the machine, and a JSON file beside the table."""
 
+import ctypes
 import json
 import pathlib
 import platform
-import resource
 import statistics
 import time
 
@@ -39,9 +39,19 @@ def medians(times):
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def peak_memory():
-    """Largest resident set of this process so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak_memory_growth(run):
+    """By how many MiB the resident set of this process exceeds at its peak in `run()` what it was before; on Linux."""
+    ctypes.CDLL(None).malloc_trim(0)  # what is free already would hide what is needed
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+    before = _memory("VmRSS")
+    run()
+    return _memory("VmHWM") - before
+
+
+def _memory(field):
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith(f"{field}:")]
+    return int(line.split()[1]) / 1024
 
 
 def machine():

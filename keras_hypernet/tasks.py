@@ -1,6 +1,7 @@
 """Tasks as `tf.data` pipelines: which x, condition and label are made of a data set's images."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -60,24 +61,16 @@ class RotationTask:
         """
         import tensorflow as tf
 
-        # Held by the closure and not by the graph, where every pass would serialize it as a constant.
-        images = tf.constant(images)
-        num_images = images.shape[0]
+        num_images = len(images)
 
-        def epoch_plan(start):
+        def draw(start):
             stream = tf.stack([tf.cast(seed, tf.int64), tf.cast(tf.convert_to_tensor(epoch), tf.int64) + start])
             order = tf.random.experimental.stateless_shuffle(tf.range(num_images), stream)
             # A second stream, so that an image's angle does not depend on its place.
-            angles = tf.random.stateless_uniform(
-                [num_images], stream + tf.constant([0, 1 << 32], tf.int64), 0, 360, tf.float64
-            )
-            return tf.data.Dataset.from_tensor_slices((order, angles)).batch(batch_size)
+            stream += tf.constant([0, 1 << 32], tf.int64)
+            return order, tf.random.stateless_uniform([num_images], stream, 0, 360, tf.float64)
 
-        def make(indices, angles):
-            return _example(tf.gather(images, indices), angles)
-
-        dataset = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).flat_map(epoch_plan)
-        return _finish(dataset.map(make, tf.data.AUTOTUNE), math.ceil(num_images / batch_size))
+        return _batches(images, draw, batch_size)
 
     def evaluation_dataset(self, split, batch_size=500):
         """Returns a split's images, in order, each rotated by one angle that is always the same.
@@ -93,8 +86,7 @@ class RotationTask:
 
         images = get_source(self.data).load(split) if isinstance(split, str) else split
         angles = evaluation_angles(len(images))
-        dataset = tf.data.Dataset.from_tensor_slices((images, angles)).batch(batch_size)
-        return _finish(dataset.map(_example, tf.data.AUTOTUNE), math.ceil(len(images) / batch_size))
+        return _batches(images, lambda start: (tf.range(len(images)), tf.constant(angles)), batch_size)
 
 
 def evaluation_angles(num_images):
@@ -127,33 +119,69 @@ def rotate_images(images, angles):
     """
     import tensorflow as tf
 
-    height, width = images.shape[1:3]
-    turn = tf.cast(angles, tf.float64) * (math.pi / 180)
-    cosine, sine = tf.cos(turn), tf.sin(turn)
-
-    def fixed_point(values):
-        return tf.cast(tf.floor(values * 65536 + 0.5), tf.int32)[:, tf.newaxis, tf.newaxis]
-
-    # A pixel of the result takes the pixel of the image where its centre was before the rotation.
-    from_left, from_top = 0.5 - width / 2, 0.5 - height / 2
-    rows, columns = tf.range(height)[:, tf.newaxis], tf.range(width)
-    column = fixed_point(cosine * from_left - sine * from_top + width / 2)
-    column = tf.bitwise.right_shift(column - rows * fixed_point(sine) + columns * fixed_point(cosine), 16)
-    row = fixed_point(sine * from_left + cosine * from_top + height / 2)
-    row = tf.bitwise.right_shift(row + rows * fixed_point(cosine) + columns * fixed_point(sine), 16)
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    # Outside is one more pixel, of zeros, after the last.
-    index = tf.reshape(tf.where(inside, row * width + column, height * width), [-1, height * width])
-    pixels = tf.reshape(images, [-1, height * width, images.shape[3]])
-    pixels = tf.pad(pixels, [[0, 0], [0, 1], [0, 0]])
-    return tf.reshape(tf.gather(pixels, index, batch_dims=1), tf.shape(images))
+    x, _, _ = _assemble()(images, _plan(tf.range(tf.shape(images)[0]), angles, images.shape[1:3]))
+    return x
 
 
-def _example(images, angles):
-    return {"x": rotate_images(images, angles), "condition": images}, angle_labels(angles)
+def _plan(order, angles, size):
+    """What each example is made of: int32 `[N, 6]`, the image's number, what its rotation is to the pixels, its label.
 
-
-def _finish(dataset, num_batches):
+    A rotation is four numbers in 16.16 fixed point: the row and the column from which the first pixel is taken, and
+    the cosine and the sine of the angle.
+    """
     import tensorflow as tf
 
+    height, width = size
+    turn = tf.cast(angles, tf.float64) * (math.pi / 180)
+    cosine, sine = tf.cos(turn), tf.sin(turn)
+    # A pixel of the result takes the pixel of the image where its centre was before the rotation.
+    from_left, from_top = 0.5 - width / 2, 0.5 - height / 2
+    row = sine * from_left + cosine * from_top + height / 2
+    column = cosine * from_left - sine * from_top + width / 2
+    fixed_point = [tf.cast(tf.floor(value * 65536 + 0.5), tf.int32) for value in (row, column, cosine, sine)]
+    return tf.stack([order, *fixed_point, angle_labels(angles)], axis=-1)
+
+
+@functools.cache
+def _assemble():
+    import tensorflow as tf
+
+    # Compiled: one loop over the pixels, where TensorFlow's operations would each pass over all of them. Integers
+    # alone, since a compiled cosine might be rounded another way.
+    @tf.function(jit_compile=True)
+    def assemble(images, plan):
+        height, width, channels = images.shape[1:]
+        order, *turn, labels = tf.unstack(plan, axis=1)
+        row, column, cosine, sine = (value[:, tf.newaxis, tf.newaxis] for value in turn)
+        rows, columns = tf.range(height)[:, tf.newaxis], tf.range(width)
+        from_row = tf.bitwise.right_shift(row + rows * cosine + columns * sine, 16)
+        from_column = tf.bitwise.right_shift(column - rows * sine + columns * cosine, 16)
+        inside = (from_row >= 0) & (from_row < height) & (from_column >= 0) & (from_column < width)
+        from_pixel = (order[:, tf.newaxis, tf.newaxis] * height + from_row) * width + from_column
+        pixels = tf.gather(tf.reshape(images, [-1, channels]), tf.where(inside, from_pixel, 0))
+        return tf.where(inside[..., tf.newaxis], pixels, tf.constant(0, tf.uint8)), tf.gather(images, order), labels
+
+    return assemble
+
+
+def _batches(images, draw, batch_size):
+    """A dataset of the batches for which `draw`, at the start of each pass, returns the images' order and angles."""
+    import tensorflow as tf
+
+    # Held by the closure and not by the graph, where every pass would serialize it as a constant.
+    images = tf.constant(images)
+    num_images = images.shape[0]
+
+    def rows(start):
+        # All that is small is computed here, once: for each batch it would take as long as to rotate it.
+        plan = _plan(*draw(start), images.shape[1:3])
+        firsts = tf.data.Dataset.range(0, num_images, batch_size)
+        return firsts.map(lambda first: plan[first : first + batch_size])
+
+    def make(plan):
+        x, condition, labels = _assemble()(images, plan)
+        return {"x": x, "condition": condition}, labels
+
+    dataset = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).flat_map(rows).map(make, tf.data.AUTOTUNE)
+    num_batches = math.ceil(num_images / batch_size)
     return dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(tf.data.AUTOTUNE)
