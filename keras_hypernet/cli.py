@@ -54,7 +54,7 @@ def list_command(
     """
     cards = list_entries()
     if markdown:
-        return print(_markdown(cards))
+        return print(zoo_table(cards))
     if as_json:
         return _print_json([dataclasses.asdict(card) for card in cards])
     table = Table("name", "trained on", "test error", "parameters", title="Pretrained models")
@@ -235,7 +235,8 @@ def _print_json(content):
     print(json.dumps(content, indent=2))
 
 
-def _markdown(cards):
+def zoo_table(cards):
+    """Returns a table of cards in Markdown, as it stands in the README."""
     lines = ["| entry | trained on | test error | test errors of all seeds | parameters |", "|---|---|---|---|---|"]
     for card in cards:
         seeds = ", ".join("diverged" if run["diverged"] else f"{run['test_error']:.3f}" for run in card.seeds)
