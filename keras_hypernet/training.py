@@ -166,7 +166,8 @@ class _Run:
         """Records that the loss is not finite, and raises TrainingDivergedError."""
         message = (
             f"The loss became {loss} in epoch {len(self.history) + 1} at the learning rate "
-            f"{float(model.optimizer.learning_rate):g}. Lower the learning rate, clip the gradients, or change the initialization."
+            f"{float(model.optimizer.learning_rate):g}. Lower the learning rate, clip the gradients, or change the "
+            "initialization."
         )
         if self.directory is not None:
             self._write_state(diverged=message)
