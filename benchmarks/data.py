@@ -2,7 +2,7 @@
 
     python benchmarks/data.py
 
-On two cores, for MNIST and CIFAR-10 (see TFDS_DATA_DIR in the README), interleaved, about three minutes:
+On two cores, for MNIST and CIFAR-10 (see TFDS_DATA_DIR in the README), interleaved, about four minutes:
 - images a second of the task's pipeline, shuffling and labels included, against PIL image by image;
 - an epoch of `model.fit` against the same steps in one graph: the difference is Python; and how much of the latter
   passes between asking for a batch and having it, which is waiting for data;
