@@ -15,7 +15,7 @@ from keras_hypernet.tasks import RotationTask, evaluation_angles
 from keras_hypernet.training import evaluate, fit
 from keras_hypernet.zoo import load
 
-_FINE_TUNING_EPOCHS = 40
+_FINE_TUNING_EPOCHS = 25
 
 
 def run(to):
