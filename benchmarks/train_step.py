@@ -88,8 +88,7 @@ def torch_step(batch, units=architectures.HIDDEN_UNITS):
 def gemms(batch):
     """Returns a function that does the bare matrix products of STEPS steps: forward and weight gradients.
 
-    Those of the two bases and of f. The gradients of activations are left out, except between layers of f,
-    where they are small; so are all updates of weights.
+    Those of the two bases and of f. The gradients of activations are left out, and so are all updates of weights.
     """
     sizes = [(3072, 101 * 10), (10, 101 * 12), (3072, 100), (100, 100), (100, 100)]
     inputs = [tf.random.normal((batch, rows)) for rows, _ in sizes]

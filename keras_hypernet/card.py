@@ -37,7 +37,7 @@ class Card:
         provenance: Which facts the paper's `text` fixes, which its published `code`, and which are `ours`.
         deviations: What deviates from the paper.
         limits: What the model is not good for.
-        other_runs: Runs by another recipe, listed for comparison, as in `seeds`.
+        other_runs: Runs by another recipe, for comparison: the `command` that made them, and `runs` as in `seeds`.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Card:
     provenance: dict
     deviations: list
     limits: list
-    other_runs: list = dataclasses.field(default_factory=list)
+    other_runs: dict | None = None
 
     def __post_init__(self):
         import jsonschema
@@ -82,7 +82,9 @@ class Card:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise EntryError(f"{folder} is not a zoo entry: it has no card.json.") from error
+            raise EntryError(
+                f"{folder} is not a zoo entry: it has no card.json. Give the folder that `train` calls the entry."
+            ) from error
         except ValueError as error:
             raise EntryError(f"{path} is not a card: {error}.") from error
         fields = {field.name for field in dataclasses.fields(cls)}

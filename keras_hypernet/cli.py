@@ -189,7 +189,8 @@ def train(
     for run in card.seeds:
         result = run["diverged"] or f"validation error {run['validation_error']:.4f}, test {run['test_error']:.4f}"
         console.print(f"seed {run['seed']}: {result}")
-    console.print(f"Entry: {out / 'entry'} (seed {card.seed}). Load it: keras_hypernet.load('./{out / 'entry'}')")
+    console.print(f"The entry is that of seed {card.seed}; it is a folder that `keras_hypernet.load` takes:")
+    console.print(str((out / "entry").resolve()), soft_wrap=True)
 
 
 @app.command()
@@ -246,7 +247,8 @@ def zoo_table(cards):
         "|---|---|---|---|---|---|",
     ]
     for card in cards:
-        error, paper = f"**{card.metrics['test']['error']:.4f}**", errors(card.other_runs) or "the same"
+        error = f"**{card.metrics['test']['error']:.4f}**"
+        paper = errors(card.other_runs["runs"]) if card.other_runs else "the same"
         cells = [f"`{card.name}`", card.data["name"], error, errors(card.seeds), paper, _parameters(card)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -95,7 +95,9 @@ def _export(model, task, to):
         paths = [str(pathlib.Path(folder) / name) for name in ("inputs.npz", "outputs.npz")]
         np.savez(paths[0], **{name: value.numpy() for name, value in inputs.items()})
         command = [sys.executable, str(run_saved_model_script()), str(version), *paths]
-        subprocess.run(command, check=True, capture_output=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"The SavedModel {version} could not be run: {done.stderr}")
         with np.load(paths[1]) as outputs:
             difference = float(np.abs(outputs["logits"] - expected).max())
     if not difference < 1e-4:

@@ -80,10 +80,12 @@ def train_entry(blueprint, directory, seeds, command, resume=False, compare=None
         TrainingDivergedError: If so many runs diverge that the median one did.
         DataUnavailableError: If the images are not to be had.
     """
+    if not seeds:
+        raise ValueError("There must be at least one seed. Received: none")
     directory = pathlib.Path(directory)
-    other_runs = [] if compare is None else json.loads((pathlib.Path(compare) / "runs.json").read_text())
+    other_runs = None if compare is None else _read_runs(compare)
     runs = [_run(blueprint, directory, seed, resume, options) for seed in seeds]
-    write_json(directory / "runs.json", runs)
+    write_json(directory / "runs.json", {"command": command, "runs": runs})
     ranked = sorted(runs, key=lambda run: 1.0 if run["diverged"] else run["validation_error"])
     chosen = ranked[(len(runs) - 1) // 2]
     if chosen["diverged"]:
@@ -93,6 +95,7 @@ def train_entry(blueprint, directory, seeds, command, resume=False, compare=None
     state = json.loads((directory / f"seed-{chosen['seed']}" / "state.json").read_text(encoding="utf-8"))
     facts = {
         **_describe(blueprint, recipe),
+        "deviations": _deviations(blueprint, recipe, other_runs),
         "data": _describe_data(get_source(blueprint.task.data), data_note),
         "command": command,
         "seed": recipe.seed,
@@ -104,6 +107,15 @@ def train_entry(blueprint, directory, seeds, command, resume=False, compare=None
         "date": state["date"],
     }
     return save_entry(model, facts, directory / "entry")
+
+
+def _read_runs(directory):
+    path = pathlib.Path(directory) / "runs.json"
+    if not path.is_file():
+        raise ValueError(
+            f"There are no runs to compare with in {str(directory)!r}: give the --out of an earlier training."
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _train(blueprint, directory, seed, resume, options):
@@ -154,7 +166,6 @@ def _describe(blueprint, recipe):
         "architecture": architecture,
         "recipe": recipe.to_dict(),
         "provenance": _PROVENANCE,
-        "deviations": _deviations(blueprint, recipe),
         "limits": [
             f"Rotation of {height} x {width} images like those of {source.name} about their centre; nothing else.",
             "Angles from 345 to 360 degrees are class 11 and not class 0, as the paper defines the labels.",
@@ -188,7 +199,7 @@ _PROVENANCE = {
 }
 
 
-def _deviations(blueprint, recipe):
+def _deviations(blueprint, recipe, other_runs):
     deviations = ["Trained on 5,000 images fewer than the paper, which are the validation split."]
     paper = dataclasses.replace(paper_recipe(blueprint.task.data), seed=recipe.seed, depth=recipe.depth)
     for name, value in recipe.to_dict().items():
@@ -197,4 +208,9 @@ def _deviations(blueprint, recipe):
             deviations.append(f"{name} is {value}; the paper's is {expected}.")
     if blueprint.task.data not in ("mnist", "cifar10"):
         deviations[0] = f"The data set {blueprint.task.data} is not one of the paper's."
+    if other_runs:
+        diverged = sum(run["diverged"] is not None for run in other_runs["runs"])
+        deviations.append(
+            f"Of {len(other_runs['runs'])} runs by the recipe of other_runs, for comparison, {diverged} diverged."
+        )
     return deviations

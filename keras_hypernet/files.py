@@ -34,10 +34,11 @@ def replacing(path):
 
 
 @contextlib.contextmanager
-def replacing_folder(path):
+def replacing_folder(path, overwrite=True):
     """Yields a new temporary folder beside `path`, which becomes `path` if nothing is raised.
 
-    What stood at `path` before is removed once the new folder is complete.
+    What stood at `path` before is removed once the new folder is complete; unless `overwrite` is False, when it stays
+    and FileExistsError is raised.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +49,8 @@ def replacing_folder(path):
         for file in temporary.rglob("*"):
             _sync(file)
         if path.exists():
+            if not overwrite:
+                raise FileExistsError(f"{path} has come into being in the meantime, and is kept. Try again.")
             # The old folder moves into the new one's place among the temporaries, and goes with it.
             old = temporary.with_name(f"{temporary.name}.old")
             path.rename(old)
@@ -63,7 +66,7 @@ def replacing_folder(path):
 def write_json(path, content):
     """Writes `content` as JSON, replacing the file in one step."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _sync(path):

@@ -45,6 +45,8 @@ class ConditionalModel(keras.Model):
 
     def call(self, inputs):
         x, condition = _pair(inputs)
+        _check_shape("x", x.shape, self.x_shape)
+        _check_shape("condition", condition.shape, self.condition_shape)
         encoded = self.encode(condition)
         for layer in self.primary:
             x = layer(x, encoded) if isinstance(layer, ConditionedLayer) else layer(x)
@@ -218,6 +220,19 @@ class EmbeddingMethod(ConditionalModel):
         return {**super().get_config(), "embedding": keras.saving.serialize_keras_object(self.embedding)}
 
 
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class PixelSequential(keras.Sequential):
+    """A `keras.Sequential` that refuses images which are not uint8, where Keras would cast them without a word.
+
+    Raises:
+        TypeError: If the images are not uint8.
+    """
+
+    def call(self, inputs, training=None, mask=None, **kwargs):
+        check_pixels(inputs, self.name)
+        return super().call(inputs, training=training, mask=mask, **kwargs)
+
+
 def specialize(model, condition):
     """Returns the small network that a model is under one condition: g(.; f(I0)), without f.
 
@@ -227,7 +242,8 @@ def specialize(model, condition):
 
     Returns:
         A `keras.Sequential` of built-in layers (and `StandardizeImage`), with constant weights. Its
-        output on x is the model's output on x and this condition. Save it with `.save("g.keras")`.
+        output on x is the model's output on x and this condition, but for rounding: 1e-5 of the largest
+        output. Save it with `.save("g.keras")`.
 
     Raises:
         ValueError: If the model has not been built, there is not exactly one condition, or a
@@ -252,8 +268,8 @@ def specialize(model, condition):
             f"A model is specialized to one condition, of shape [1, ...]. Received: shape {tuple(condition.shape)}"
         )
     encoded = model.encode(condition)
-    dtype = "uint8" if isinstance(model.primary[0], StandardizeImage) else None
-    layers, weights = [keras.Input(model.x_shape[1:], dtype=dtype)], []
+    reads_pixels = isinstance(model.primary[0], StandardizeImage)
+    layers, weights = [keras.Input(model.x_shape[1:], dtype="uint8" if reads_pixels else None)], []
     folded = None
     for layer in model.primary:
         if isinstance(layer, ConcatenateCondition):
@@ -268,7 +284,7 @@ def specialize(model, condition):
         folded = None
         layers.append(special)
         weights.append(values)
-    network = keras.Sequential(layers, name=f"{model.name}_specialized")
+    network = (PixelSequential if reads_pixels else keras.Sequential)(layers, name=f"{model.name}_specialized")
     for layer, values in zip(network.layers, weights, strict=True):
         layer.set_weights(values)
     return network
@@ -303,3 +319,15 @@ def _pair(inputs):
     raise ValueError(
         f"Inputs must be a dict with the keys 'x' and 'condition', or a pair of them. Received: {received}"
     )
+
+
+def _check_shape(name, shape, built):
+    """Raises ValueError unless a shape is the one that a model was built for, any batch and number of points aside."""
+    # x of [B, features] may become [B, P, features] and the other way round; images keep their shape.
+    vectors = name == "x" and {len(shape), len(built)} <= {2, 3}
+    received, expected = (shape[-1:], built[-1:]) if vectors else (shape[1:], built[1:])
+    if len(received) != len(expected) or any(e is not None and e != r for r, e in zip(received, expected, strict=True)):
+        raise ValueError(
+            f"The model was built for `{name}` of shape {(None, *built[1:])}. Received: {tuple(shape)}, where None is "
+            "a dimension that is not known or that differs between calls."
+        )

@@ -55,7 +55,8 @@ def fit(
         raise ValueError("`resume`, `csv_log` and `tensorboard` need a `directory` to keep their files in.")
     import tensorflow as tf
 
-    run = _Run(directory, {"task": task.name, "data": task.data, "recipe": recipe.to_dict()}, csv_log)
+    identity = {"task": task.name, "data": task.data, "model": model.name, "recipe": recipe.to_dict()}
+    run = _Run(directory, identity, csv_log)
     run.restore(model, resume)
     if len(run.history) == recipe.epochs:
         return run.history
@@ -119,6 +120,10 @@ class _Epochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         values = {name: float(value) for name, value in logs.items()}
+        for value in values.values():
+            # The last step's update can spoil the weights after its loss was computed.
+            if not math.isfinite(value):
+                self.run.diverge(self.model, value)
         self.run.history.append({"epoch": epoch + 1, **values, "seconds": time.perf_counter() - self.started})
         self.run.save(self.model)
 
@@ -138,12 +143,13 @@ class _Run:
         if not resume:
             raise ValueError(f"{self.directory} holds a training already: resume it, or choose another directory.")
         state = json.loads(self._state_file.read_text(encoding="utf-8"))
-        held = {name: state[name] for name in self.identity}
+        held = {name: state.get(name) for name in self.identity}
         if held != self.identity:
             raise ValueError(f"{self.directory} holds another training: {held}. Asked for: {self.identity}")
         if "diverged" in state:
             raise TrainingDivergedError(state["diverged"])
         self.history = state["history"]
+        self._write_csv()
         model.optimizer.build(model.trainable_variables)
         model.load_weights(self._checkpoint(len(self.history)))
 
@@ -156,11 +162,7 @@ class _Run:
         # The checkpoint is complete before the state names it, and the one before it goes after that.
         self._write_state()
         self._checkpoint(len(self.history) - 1).unlink(missing_ok=True)
-        if self.csv_log:
-            with replacing(self.directory / "history.csv") as temporary, temporary.open("w", newline="") as file:
-                writer = csv.DictWriter(file, list(self.history[0]))
-                writer.writeheader()
-                writer.writerows(self.history)
+        self._write_csv()
 
     def diverge(self, model, loss):
         """Records that the loss is not finite, and raises TrainingDivergedError."""
@@ -172,6 +174,13 @@ class _Run:
         if self.directory is not None:
             self._write_state(diverged=message)
         raise TrainingDivergedError(message)
+
+    def _write_csv(self):
+        if self.csv_log:
+            with replacing(self.directory / "history.csv") as temporary, temporary.open("w", newline="") as file:
+                writer = csv.DictWriter(file, list(self.history[0]))
+                writer.writeheader()
+                writer.writerows(self.history)
 
     def _write_state(self, **more):
         date = datetime.datetime.now(datetime.timezone.utc).date().isoformat()

@@ -6,9 +6,11 @@ and only after their checksum was found to be the one on the card.
 
 import difflib
 import hashlib
+import json
 import os
 import pathlib
 import re
+import zipfile
 
 import keras
 
@@ -94,6 +96,7 @@ def save_entry(model, facts, folder):
     """
     with replacing_folder(folder) as temporary:
         model.save(temporary / _MODEL)
+        _drop_unset_options(temporary / _MODEL)
         card = Card(**facts, num_parameters=model.num_parameters(), sha256=_sha256(temporary / _MODEL))
         card.write(temporary)
     return card
@@ -127,6 +130,23 @@ def _load(folder, card):
             "Get the entry again from where it came from."
         )
     return keras.saving.load_model(path, safe_mode=True)
+
+
+def _drop_unset_options(path):
+    """Removes options that are None from the layers' configurations, where older releases of Keras do not know them."""
+
+    def without(value):
+        if isinstance(value, dict):
+            return {k: without(v) for k, v in value.items() if not (k == "quantization_config" and v is None)}
+        return [without(item) for item in value] if isinstance(value, list) else value
+
+    with zipfile.ZipFile(path) as archive:
+        contents = {info: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, content in contents.items():
+            if info.filename == "config.json":
+                content = json.dumps(without(json.loads(content))).encode()
+            archive.writestr(info, content)
 
 
 def _sha256(path):

@@ -1,4 +1,4 @@
-"""Imports point down only, and importing the package is cheap and needs no TensorFlow."""
+"""Imports point down only, and importing the package imports nothing heavy."""
 
 import ast
 import pathlib
@@ -32,7 +32,7 @@ def _room(path):
 
 
 def _imports(path):
-    """Names of the modules that a file imports at its top level, from this package and from others."""
+    """Names of the modules that a file imports anywhere, from this package and from others."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             yield node.module, node

@@ -108,7 +108,10 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
     assert done.returncode == 2
     assert "Error: 1 of 1 runs diverged, the median one too: The loss became" in done.stderr
     second = ["train", "rotation_digits_hyper", "--epochs", "1", "--out", tmp_path / "second"]
-    (other,) = run_json(*second, "--compare", tmp_path / "first")["other_runs"]
+    card = run_json(*second, "--compare", tmp_path / "first")
+    assert "--learning-rate 1e6" in card["other_runs"]["command"]
+    assert "Of 1 runs by the recipe of other_runs, for comparison, 1 diverged." in card["deviations"]
+    (other,) = card["other_runs"]["runs"]
     assert other["learning_rate"] == 1e6
     assert "in epoch 1 at the learning rate 1e+06" in other["diverged"]
     assert other["test_error"] is None
@@ -122,9 +125,10 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
         (["evaluate", "rotation_mnist_hyper", "--data", "imagenet"], "no data source 'imagenet'; choose one of"),
         (["evaluate", "rotation_mnist_hyper", "--data", "patches"], "takes images of shape (28, 28, 1)"),
         (["evaluate", "rotation_mnist_hyper", "--data", "digits", "--split", "all"], "split must be one of"),
+        (["train", "rotation_digits_hyper", "--seeds", "0"], "There must be at least one seed"),
         (["train", "rotation_mnist"], "did you mean rotation_mnist_hyper or"),
         (["train", "rotation_digits_hyper", "--depth", "1"], "`depth` must be an integer of at least 2. Received: 1"),
-        (["train", "rotation_digits_hyper", "--compare", "nowhere"], "No such file or directory: 'nowhere/runs.json'"),
+        (["train", "rotation_digits_hyper", "--compare", "nowhere"], "no runs to compare with in 'nowhere'"),
         (["export", "nothing"], "There is no entry 'nothing'"),
     ],
 )

@@ -75,6 +75,41 @@ def test_numbers_of_parameters_are_those_of_the_paper(data, pixels_per_image, wi
     }
 
 
+def _depth_model(method, width, bottleneck, d, embedding_dim, depth):
+    """The networks of Fig. 1, without biases, which the paper does not count."""
+    hidden = [keras.layers.Dense(width, use_bias=False) for _ in range(depth - 2)]
+    last = keras.layers.Dense(bottleneck, use_bias=False)
+    if method == "hyper":
+        model = kh.Hypernetwork(
+            keras.Sequential([*hidden, last]), [HyperDense(10, use_bias=False), HyperDense(1, use_bias=False)]
+        )
+    else:
+        embedding = keras.Sequential([*hidden, last, keras.layers.Dense(embedding_dim, use_bias=False)])
+        model = kh.EmbeddingMethod(embedding, [keras.layers.Dense(units, use_bias=False) for units in (10, 1)])
+    model.build({"x": (None, d), "condition": (None, d)})
+    return model.num_parameters()
+
+
+@pytest.mark.parametrize("depth", [2, 5, 9])
+def test_numbers_of_parameters_of_figure_1a(depth):
+    num_g, embedding_dim = 10**4 + 10, 10**4
+    hyper = _depth_model("hyper", 100, 100, 1000, embedding_dim, depth)
+    # The constant term of the last linear map of f is its bias.
+    assert hyper == {"generator": 10**5 + 10**4 * (depth - 2) + 10**2 * num_g + num_g, "primary": num_g}
+    assert _depth_model("embed", 100, 100, 1000, embedding_dim, depth) == {
+        "embedding": 10**5 + 10**4 * (depth - 2) + 10**6,
+        "primary": 10**4 + 10 * embedding_dim + 10,
+    }
+
+
+@pytest.mark.parametrize("i", [1, 4, 8])
+def test_numbers_of_parameters_of_figure_1b(i):
+    hyper = _depth_model("hyper", 100, 100 * i, 100, 1000 * i, 3)
+    assert hyper == {"generator": 10**4 + 10**4 * i + 100 * i * 1010 + 1010, "primary": 1010}
+    embed = _depth_model("embed", 100, 100, 100, 1000 * i, 3)
+    assert embed == {"embedding": 2 * 10**4 + 10**5 * i, "primary": 10 * (100 + 1000 * i) + 10}
+
+
 def test_initial_weights_are_a_function_of_the_seed():
     task = kh.RotationTask("digits")
     weights = [build_model(task, "hyper", kh.paper_recipe("digits", seed=seed)).get_weights() for seed in (0, 0, 1)]
@@ -87,14 +122,42 @@ def _image_model():
     return build_model(task, "hyper", kh.paper_recipe("digits"))
 
 
+NOT_PIXELS = "takes uint8 images with pixels of 0 to 255, which it scales itself.*float32"
+
+
 @pytest.mark.parametrize("scaled", ["x", "condition"])
-def test_float_images_are_refused(scaled):
+@pytest.mark.parametrize("predict", [False, True])
+def test_float_images_are_refused(scaled, predict):
+    model = _image_model()
+    call = (lambda inputs: model.predict(inputs, verbose=0)) if predict else model
+    inputs = {"x": pixels((2, 28, 28, 1)), "condition": pixels((2, 28, 28, 1))}
+    call(inputs)
+    inputs[scaled] = inputs[scaled] / np.float32(255)
+    with pytest.raises(TypeError, match=NOT_PIXELS):
+        call(inputs)
+
+
+def test_float_images_are_refused_by_a_specialized_model(tmp_path):
+    x = pixels((2, 28, 28, 1))
+    network = kh.specialize(_image_model(), x[:1])
+    network.save(tmp_path / "g.keras")
+    loaded = keras.saving.load_model(tmp_path / "g.keras")
+    np.testing.assert_array_equal(array(loaded(x)), array(network(x)))
+    for model in (network, loaded):
+        with pytest.raises(TypeError, match=NOT_PIXELS):
+            model.predict(x / np.float32(255), verbose=0)
+
+
+@pytest.mark.parametrize("name", ["x", "condition"])
+@pytest.mark.parametrize("shape", [(2, 28, 28), (2, 32, 32, 1), (2, 784)])
+@pytest.mark.parametrize("predict", [False, True])
+def test_images_of_another_shape_are_refused(name, shape, predict):
     model = _image_model()
     inputs = {"x": pixels((2, 28, 28, 1)), "condition": pixels((2, 28, 28, 1))}
-    model(inputs)
-    inputs[scaled] = inputs[scaled] / np.float32(255)
-    with pytest.raises(TypeError, match="takes uint8 images with pixels of 0 to 255, which it scales itself.*float32"):
-        model(inputs)
+    call = (lambda inputs: model.predict(inputs, verbose=0)) if predict else model
+    call(inputs)  # later shapes are traced with unknown dimensions
+    with pytest.raises(ValueError, match=rf"built for `{name}` of shape \(None, 28, 28, 1\). Received: \("):
+        call({**inputs, name: pixels(shape)})
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ def test_the_zoo_table_is_that_of_the_cards():
 def test_python_runs(number, tmp_path):
     blocks = _blocks("python")
     assert len(blocks) == 3
+    if "saved_models/" in blocks[number] and not (ROOT / "saved_models").is_dir():
+        pytest.skip("this is not a checkout: saved_models/ is not here")
     (tmp_path / "saved_models").symlink_to(ROOT / "saved_models")
     done = subprocess.run(
         [sys.executable, "-c", blocks[number]], cwd=tmp_path, capture_output=True, text=True, check=False

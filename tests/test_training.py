@@ -19,7 +19,7 @@ from keras_hypernet.recipe import Recipe
 from keras_hypernet.training import evaluate, fit
 
 TASK = kh.RotationTask("digits")
-RECIPE = kh.paper_recipe("digits", width=8, epochs=4)
+RECIPE = kh.paper_recipe("digits", width=8, epochs=4, batch_size=16)  # 75 steps, 25 an execution
 
 # Trains, and says when each epoch begins and when its first steps are done.
 SCRIPT = """
@@ -66,7 +66,7 @@ def test_a_run_killed_in_an_epoch_resumes_to_the_same_weights(reference, tmp_pat
             if line.strip() == "step 2":
                 process.send_signal(signal.SIGKILL)
                 break
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode == -signal.SIGKILL  # after the first of three executions of the third epoch
     state = json.loads((directory / "state.json").read_text())
     assert len(state["history"]) == 2
 
@@ -134,7 +134,7 @@ def test_logs_need_a_directory():
 def test_progress_bar_counts_all_steps(capfd):
     recipe = dataclasses.replace(RECIPE, epochs=1)
     fit(build_model(TASK, "hyper", recipe), TASK, recipe)
-    assert "19/19" in capfd.readouterr().err
+    assert "75/75" in capfd.readouterr().err
 
 
 def test_evaluate_is_the_share_of_wrong_labels(reference):

@@ -32,6 +32,7 @@ def export(model_or_name, to="saved_models", name=None):
         EntryError: If there is no entry of this name.
         TypeError: If it is not a model of this package.
         ValueError: If the model has not been built, or the name is not one plain folder name.
+        FileExistsError: If another export took this version while this one was written.
 
     Example:
 
@@ -52,7 +53,7 @@ def export(model_or_name, to="saved_models", name=None):
         raise ValueError(f"The name must be that of one folder. Received: {name!r}")
     base = pathlib.Path(to) / name
     version = base / str(_next_version(base))
-    with replacing_folder(version) as temporary:
+    with replacing_folder(version, overwrite=False) as temporary:
         _write(model, temporary)
     return version
 
