@@ -228,8 +228,13 @@ class PixelSequential(keras.Sequential):
         TypeError: If the images are not uint8.
     """
 
+    def __call__(self, inputs, *args, **kwargs):
+        # Here, because `call` receives what has been cast to the dtype of the input layer.
+        check_pixels(inputs if hasattr(inputs, "dtype") else ops.convert_to_tensor(inputs), self.name)
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs, training=None, mask=None, **kwargs):
-        check_pixels(inputs, self.name)
+        check_pixels(inputs, self.name)  # and here, because Keras's training and prediction with JAX start here
         return super().call(inputs, training=training, mask=mask, **kwargs)
 
 
@@ -323,11 +328,16 @@ def _pair(inputs):
 
 def _check_shape(name, shape, built):
     """Raises ValueError unless a shape is the one that a model was built for, any batch and number of points aside."""
+    try:
+        shape = tuple(shape)
+    except ValueError:  # a traced function that has been called with tensors of several ranks
+        shape = ()
     # x of [B, features] may become [B, P, features] and the other way round; images keep their shape.
     vectors = name == "x" and {len(shape), len(built)} <= {2, 3}
     received, expected = (shape[-1:], built[-1:]) if vectors else (shape[1:], built[1:])
     if len(received) != len(expected) or any(e is not None and e != r for r, e in zip(received, expected, strict=True)):
+        note = " (None: another dimension than in an earlier call)" if None in shape[1:] else ""
         raise ValueError(
-            f"The model was built for `{name}` of shape {(None, *built[1:])}. Received: {tuple(shape)}, where None is "
-            "a dimension that is not known or that differs between calls."
+            f"The model was built for `{name}` of shape {(None, *built[1:])}. "
+            f"Received: {shape or 'another number of dimensions than in an earlier call'}{note}"
         )
