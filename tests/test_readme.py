@@ -1,5 +1,6 @@
 """The README: its table is that of the cards, its Python runs, its commands exist, its pictures are there."""
 
+import json
 import pathlib
 import re
 import subprocess
@@ -47,3 +48,28 @@ def test_links_lead_somewhere():
     text = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)]+)\)", text):
         assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_speeds_are_those_that_were_measured():
+    def measured(name):
+        content = json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())
+        return {row[0]: dict(zip(content["columns"][1:], row[1:], strict=False)) for row in content["rows"]}, content
+
+    (section,) = re.findall(r"^## Speed\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
+    steps, content = measured("train_step")
+    for name in ("materialised", "PyTorch"):
+        assert f"{steps[name]['factorised / this']:.2f} of" in section
+    assert f"{steps['factorised']['ms a step']:.1f} ms" in section
+    assert f"{steps['bare GEMMs']['ms a step']:.1f} ms" in section
+    memory = content["rows"][1][4], content["rows"][1][6]
+    assert f"{memory[0]:.2f} with the paper's g of 10 hidden units, {memory[1]:.2f} with 100" in section
+    assert "Intel(R) Xeon(R) Processor (family 6, model 207)" == content["machine"]["processor"]
+    rates, _ = measured("data")
+    for name in ("mnist", "cifar10"):
+        assert (
+            f"{round(rates[name]['pipeline (images/s)'], -4):,}, {rates[name]['pipeline / PIL']:.1f} times" in section
+        )
+    assert f"| {100 * (rates['mnist']['share of Python'] + rates['mnist']['share of waiting']):.0f}% |" in section
+    start, _ = measured("startup")
+    assert f"{start['what keras_hypernet adds']['seconds']:.2f} s; 0.3 s or less" in section
+    assert max(row["seconds"] for name, row in start.items() if name.startswith("load")) < 0.35
