@@ -9,9 +9,11 @@ import keras
 import numpy as np
 import pytest
 from cases import MODELS
-from helpers import normal, pixels
+from helpers import array, normal, pixels
 
 import keras_hypernet as kh
+from keras_hypernet.architectures import build_model
+from keras_hypernet.files import replacing_folder
 from keras_hypernet.serving import run_saved_model_script
 
 COMMITTED = pathlib.Path(__file__).parent.parent / "saved_models"
@@ -47,6 +49,29 @@ def test_saved_model_gives_the_models_outputs_without_keras(case, tmp_path):
     signature = tf.saved_model.load(str(version)).signatures["serving_default"]
     one = signature(**{name: tf.constant(value[:1]) for name, value in inputs.items()})
     np.testing.assert_allclose(one["logits"].numpy(), expected[:1], atol=1e-5)
+
+
+def test_mixed_precision_is_served_as_float32(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = build_model(kh.RotationTask("digits"), "hyper", kh.paper_recipe("digits"))
+    inputs = {"x": pixels((4, 28, 28, 1)), "condition": pixels((4, 28, 28, 1), seed=1)}
+    expected = model(inputs)
+    assert keras.backend.standardize_dtype(expected.dtype) == "bfloat16"
+    outputs = _run(kh.export(model, tmp_path), inputs, tmp_path)
+    assert outputs["logits"].dtype == np.float32
+    np.testing.assert_allclose(outputs["logits"], array(expected), atol=0.05)
+
+
+def test_an_export_that_came_first_is_kept(tmp_path):
+    def write():
+        with replacing_folder(tmp_path / "1", overwrite=False) as temporary:
+            (temporary / "second").touch()
+            (tmp_path / "1").mkdir()
+            (tmp_path / "1" / "first").touch()
+
+    with pytest.raises(FileExistsError, match="has come into being in the meantime"):
+        write()
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["1", "1/first"]
 
 
 def test_signature_is_named_and_of_free_batch(tmp_path):

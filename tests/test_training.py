@@ -177,3 +177,37 @@ def test_recipe_refuses_rates_and_unknown_choices():
 
 def test_recipe_survives_json():
     assert Recipe(**json.loads(json.dumps(RECIPE.to_dict()))) == RECIPE
+
+
+def test_another_method_is_not_resumed(tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    fit(build_model(TASK, "hyper", recipe), TASK, recipe, tmp_path, progress=False)
+    with pytest.raises(ValueError, match="holds another training: .*rotation_hyper.*Asked for: .*rotation_embed"):
+        fit(build_model(TASK, "embed", recipe), TASK, recipe, tmp_path, resume=True, progress=False)
+
+
+class _Spoil(keras.callbacks.Callback):
+    """Spoils the weights after the loss of an epoch's last step was computed, as a last update can."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.set_weights([weight * np.nan for weight in self.model.get_weights()])
+
+
+def test_weights_that_are_spoilt_by_the_last_step_are_not_kept(tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=1, batch_size=1197)
+    with pytest.raises(kh.TrainingDivergedError, match="The loss became nan in epoch 1"):
+        fit(build_model(TASK, "hyper", recipe), TASK, recipe, tmp_path, progress=False, callbacks=[_Spoil()])
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_missing_tensorboard_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras_hypernet\[tensorboard\]'"):
+        fit(build_model(TASK, "hyper", RECIPE), TASK, RECIPE, tmp_path, progress=False, tensorboard=True)
+
+
+def test_the_csv_of_a_finished_run_is_written_on_request(tmp_path):
+    recipe = dataclasses.replace(RECIPE, epochs=1)
+    fit(build_model(TASK, "hyper", recipe), TASK, recipe, tmp_path, progress=False)
+    fit(build_model(TASK, "hyper", recipe), TASK, recipe, tmp_path, resume=True, progress=False, csv_log=True)
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 2
