@@ -67,5 +67,7 @@ def test_speeds_are_those_that_were_measured():
         f"| {100 * (rates['mnist'][4] + rates['mnist'][5]):.0f}% |",
         f"| {start['what keras_hypernet adds'][0]:.2f} s; 0.3 s or less |",
     ]
+    contraction = json.loads((ROOT / "benchmarks" / "contraction.json").read_text(encoding="utf-8"))
+    expected.append(f"over {contraction['points']} shapes | at most {contraction['worst']:.2f} times |")
     assert [text for text in expected if text not in section] == []
     assert max(row[0] for name, row in start.items() if name.startswith("load")) < 0.35
