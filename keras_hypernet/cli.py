@@ -76,7 +76,8 @@ def info(name: Name, as_json: AsJson = False):
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for field, value in card.items():
-        table.add_row(field, _readable(value))
+        if value is not None:
+            table.add_row(field, _readable(value))
     console.print(table)
 
 
@@ -260,7 +261,7 @@ def _parameters(card):
 
 def _readable(value):
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_readable(part)}" for name, part in value.items())
+        return ", ".join(f"{name} {_readable(part)}" for name, part in value.items() if part is not None)
     if isinstance(value, list):
         return "\n".join(_readable(part) for part in value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -52,6 +52,7 @@ def run(to):
         "Tell by how many degrees one image was rotated",
         {
             "true": round(float(evaluation_angles(1)[0]), 1),
+            "closest multiple of 30": 30 * int(next(iter(task.evaluation_dataset("test", 1)))[1][0]),
             "predicted": 30 * int(np.argmax(hyper.predict(inputs, verbose=0))),
         },
     )

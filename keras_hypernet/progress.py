@@ -36,6 +36,7 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if "val_accuracy" in logs:
             self.validation = f", validation error {1 - logs['val_accuracy']:.4f}"
+            self.bar.update(self.task, description=f"loss {float(logs['loss']):.3f}{self.validation}")
 
     def on_train_end(self, logs=None):
         self.stop()

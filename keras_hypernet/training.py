@@ -141,11 +141,17 @@ class _Run:
         if self.directory is None or not self._state_file.exists():
             return
         if not resume:
-            raise ValueError(f"{self.directory} holds a training already: resume it, or choose another directory.")
+            raise ValueError(
+                f"{self.directory} holds a training already: resume it (--resume), or choose another directory (--out)."
+            )
         state = json.loads(self._state_file.read_text(encoding="utf-8"))
-        held = {name: state.get(name) for name in self.identity}
-        if held != self.identity:
-            raise ValueError(f"{self.directory} holds another training: {held}. Asked for: {self.identity}")
+        held, asked = ({**what, **what["recipe"], "recipe": None} for what in (state, self.identity))
+        differences = [name for name in asked if held.get(name) != asked[name]]
+        if differences:
+            raise ValueError(
+                f"{self.directory} holds another training: { ({name: held.get(name) for name in differences}) }. "
+                f"Asked for: { ({name: asked[name] for name in differences}) }"
+            )
         if "diverged" in state:
             raise TrainingDivergedError(state["diverged"])
         self.history = state["history"]
