@@ -50,6 +50,15 @@ def fit(
         TrainingDivergedError: If the loss becomes NaN or infinite; the message names epoch and learning rate.
         ValueError: If the directory holds a training and `resume` is False, or one by another recipe, or
             a log is asked for without a directory.
+
+    Example:
+
+    >>> task = keras_hypernet.RotationTask("digits")
+    >>> recipe = keras_hypernet.paper_recipe("digits", epochs=1)
+    >>> model = keras_hypernet.build_model(task, "hyper", recipe)
+    >>> (epoch,) = fit(model, task, recipe, progress=False)
+    >>> sorted(epoch)
+    ['accuracy', 'epoch', 'loss', 'seconds', 'val_accuracy', 'val_loss']
     """
     if directory is None and (resume or csv_log or tensorboard):
         raise ValueError("`resume`, `csv_log` and `tensorboard` need a `directory` to keep their files in.")
@@ -96,6 +105,12 @@ def evaluate(model, task, split="test"):
 
     Raises:
         DataUnavailableError: If the task's images are not to be had.
+
+    Example:
+
+    >>> model = keras_hypernet.load("rotation_mnist_hyper")
+    >>> sorted(evaluate(model, keras_hypernet.RotationTask("digits")))
+    ['error', 'loss', 'num_examples']
     """
     images = get_source(task.data).load(split)
     measured = model.evaluate(task.evaluation_dataset(images), return_dict=True, verbose=0)

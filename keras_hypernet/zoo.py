@@ -93,6 +93,16 @@ def save_entry(model, facts, folder):
 
     Raises:
         EntryError: If the facts do not make a valid card; nothing is written then.
+
+    Example:
+
+    >>> import dataclasses, tempfile
+    >>> facts = dataclasses.asdict(verify_entry("rotation_mnist_hyper"))
+    >>> del facts["num_parameters"], facts["sha256"]
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "mine"
+    >>> card = save_entry(load("rotation_mnist_hyper"), {**facts, "name": "mine"}, folder)
+    >>> verify_entry(folder).name
+    'mine'
     """
     with replacing_folder(folder) as temporary:
         model.save(temporary / _MODEL)
@@ -110,6 +120,11 @@ def verify_entry(name_or_path):
 
     Raises:
         EntryError: As `load`, and if the model has other numbers of parameters than its card says.
+
+    Example:
+
+    >>> verify_entry("rotation_mnist_hyper").task
+    'rotation'
     """
     folder = find_entry(name_or_path)
     card = Card.read(folder)
