@@ -36,7 +36,9 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if "val_accuracy" in logs:
             self.validation = f", validation error {1 - logs['val_accuracy']:.4f}"
-            self.bar.update(self.task, description=f"loss {float(logs['loss']):.3f}{self.validation}")
+        text = f"loss {float(logs['loss']):.3f}{self.validation}"
+        # All steps: the last call of `on_train_batch_end` names them or the first of its execution, by Keras's release.
+        self.bar.update(self.task, completed=(epoch + 1) * self.num_steps, description=text)
 
     def on_train_end(self, logs=None):
         self.stop()
