@@ -50,7 +50,7 @@ def rotation_rates(task, images):
 def training_times(task, images):
     """Returns milliseconds of a training step: as `fit` does it, in one graph, of it waiting, and on ready batches."""
     # Small steps: many rounds are not to change what the weights are like.
-    model = build_model(task, "hyper", paper_recipe(task.data, learning_rate=1e-6))
+    model = build_model(task, "hyper", paper_recipe(task, learning_rate=1e-6))
     epoch = task.training_dataset(images, BATCH_SIZE, seed=0, epoch=0)
     num_steps = len(epoch)
     model.steps_per_execution = steps_per_execution(num_steps)

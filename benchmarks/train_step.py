@@ -38,8 +38,8 @@ def random_batch(batch):
 def keras_step(route, batch):
     """Returns a function that does STEPS training steps of the model of the zoo."""
     # Small steps: random labels are to be neither learned nor diverged on.
-    recipe = paper_recipe("cifar10", learning_rate=1e-6)
-    model = architectures.build_model(RotationTask("cifar10"), "hyper", recipe)
+    task = RotationTask("cifar10")
+    model = architectures.build_model(task, "hyper", paper_recipe(task, learning_rate=1e-6))
     for layer in model.primary:
         if isinstance(layer, HyperDense):
             layer.contraction = route

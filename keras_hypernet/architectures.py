@@ -5,7 +5,7 @@ import math
 
 import keras
 
-from keras_hypernet.initializers import FanInUniform, HyperfanIn
+from keras_hypernet.initializers import FanInUniform, HyperfanIn, UnitIncomingNorm
 from keras_hypernet.layers import ConcatenateCondition, HyperDense, StandardizeImage
 from keras_hypernet.models import EmbeddingMethod, Hypernetwork
 from keras_hypernet.recipe import METHODS
@@ -14,88 +14,133 @@ HIDDEN_UNITS = 10  # of g and q
 
 
 def build_model(task, method, recipe):
-    """Builds and compiles the hypernetwork or the embedding method of the rotation experiment.
+    """Builds and compiles the model of an experiment, of which d is the number of entries of x.
 
     Args:
-        task: A `RotationTask`; its images have `h^2 c` entries.
-        method: `"hyper"`: g has the sizes h^2 c, 10, 12 and no biases, and f ends in the linear maps that
-            generate it. `"embed"`: e ends in `10 h^2 c + 10` units; q has the sizes h^2 c + that, 10, 12.
+        task: A `Task`.
+        method: `"hyper"`: g has the sizes d, 10, `task.num_outputs`, biases if `task.generates_biases`, and f ends
+            in the linear maps that generate it. `"embed"`: e ends in `recipe.embedding_dim` units; q has the sizes
+            d + that, 10, `task.num_outputs`. `"network"`, for tasks without a condition: the sizes d,
+            `recipe.width`, `task.num_outputs`.
         recipe: A `Recipe`. Its seed is set for all of Keras first, so a model is a function of the arguments.
 
     Returns:
-        A compiled model, which returns the logits of the classes.
+        A compiled model, which returns the logits of the classes or the values that are to be approximated.
 
     Raises:
-        ValueError: If there is no such method.
+        ValueError: If there is no such method, or not for this task.
 
     Example:
 
-    >>> from keras_hypernet.recipe import paper_recipe
-    >>> from keras_hypernet.tasks import RotationTask
-    >>> build_model(RotationTask("digits"), "hyper", paper_recipe("digits")).num_parameters()
+    >>> task = keras_hypernet.RotationTask("digits")
+    >>> build_model(task, "hyper", keras_hypernet.paper_recipe(task)).num_parameters()
     {'generator': 450310, 'primary': 7960}
 
-    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5, Fig. 3.
+    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5.
     """
-    if method not in METHODS:
-        raise ValueError(f"`method` must be one of {METHODS}. Received: {method!r}")
+    conditional = "condition" in task.inputs
+    methods = tuple(method for method in METHODS if (method != "network") == conditional)
+    if method not in methods:
+        raise ValueError(f"`method` must be one of {methods} for the task {task.name!r}. Received: {method!r}")
     keras.utils.set_random_seed(recipe.seed)
-    build = _hypernetwork if method == "hyper" else _embedding_method
+    build = {"hyper": _hypernetwork, "embed": _embedding_method, "network": _network}[method]
     model = build(task, recipe)
-    model.build({"x": (None, *task.image_shape), "condition": (None, *task.image_shape)})
+    if conditional:
+        model.build({"x": (None, *task.x_shape), "condition": (None, *task.condition_shape)})
     step = {"learning_rate": recipe.learning_rate, "global_clipnorm": recipe.gradient_clipnorm}
+    if recipe.momentum:
+        step["momentum"] = recipe.momentum
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(
         optimizer=keras.optimizers.get({"class_name": recipe.optimizer, "config": step}),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        loss=cross_entropy if task.loss == "cross_entropy" else "mse",
+        metrics=["accuracy"] if task.metric == "error" else [],
     )
     return model
 
 
 def _hypernetwork(task, recipe):
-    rank = recipe.width
+    rank = recipe.rank or recipe.width
 
     def hyper(units, gain, name, activation=None):
-        initializer = FanInUniform(rank) if _authors(recipe) else HyperfanIn(gain)
-        return HyperDense(units, activation, use_bias=False, kernel_initializer=initializer, name=name)
+        bias = task.generates_biases
+        initializer = FanInUniform(rank) if _authors(recipe) else HyperfanIn(gain, generates_bias=bias)
+        return HyperDense(
+            units,
+            activation,
+            use_bias=bias,
+            kernel_initializer=initializer,
+            bias_initializer=initializer if bias else "zeros",
+            name=name,
+        )
 
-    generator = keras.Sequential(_hidden_layers(task, recipe), name="generator")
+    generator = keras.Sequential(_hidden_layers(task, recipe, rank), name="generator")
     primary = [
-        StandardizeImage(name="standardize"),
-        keras.layers.Flatten(name="flatten"),
+        *_flat(task.x_shape, task.x_dtype),
         hyper(HIDDEN_UNITS, 2.0, "hidden", recipe.activation),
-        hyper(task.num_classes, 1.0, "logits"),
+        hyper(task.num_outputs, 1.0, _output_name(task)),
     ]
     return Hypernetwork(generator, primary, name=f"{task.name}_hyper")
 
 
 def _embedding_method(task, recipe):
-    num_pixels = math.prod(task.image_shape)
-    embedding_dim = HIDDEN_UNITS * num_pixels + HIDDEN_UNITS
+    num_features = _num_features(task.x_shape)
+    embedding_dim = recipe.embedding_dim or HIDDEN_UNITS * num_features + HIDDEN_UNITS
     last = _dense(recipe, embedding_dim, recipe.width, "embedding_output", gain=1.0)
-    embedding = keras.Sequential([*_hidden_layers(task, recipe), last], name="embedding")
+    embedding = keras.Sequential([*_hidden_layers(task, recipe, recipe.width), last], name="embedding")
     primary = [
-        StandardizeImage(name="standardize"),
-        keras.layers.Flatten(name="flatten"),
+        *_flat(task.x_shape, task.x_dtype),
         ConcatenateCondition(name="concatenate"),
-        _dense(recipe, HIDDEN_UNITS, num_pixels + embedding_dim, "hidden", activation=recipe.activation),
-        _dense(recipe, task.num_classes, HIDDEN_UNITS, "logits", gain=1.0),
+        _dense(recipe, HIDDEN_UNITS, num_features + embedding_dim, "hidden", activation=recipe.activation),
+        _dense(recipe, task.num_outputs, HIDDEN_UNITS, _output_name(task), gain=1.0),
     ]
     return EmbeddingMethod(embedding, primary, name=f"{task.name}_embed")
 
 
-def _hidden_layers(task, recipe):
-    sizes = [math.prod(task.image_shape)] + [recipe.width] * (recipe.depth - 1)
+def _network(task, recipe):
+    num_features = _num_features(task.x_shape)
+    return keras.Sequential(
+        [
+            keras.Input(task.x_shape, dtype=task.x_dtype, name="x"),
+            *_flat(task.x_shape, task.x_dtype),
+            _dense(recipe, recipe.width, num_features, "hidden", activation=recipe.activation),
+            _dense(recipe, task.num_outputs, recipe.width, _output_name(task), gain=1.0),
+        ],
+        name=f"{task.name}_network",
+    )
+
+
+def _hidden_layers(task, recipe, last):
+    """The condition's input, and the hidden layers of f or e, the last of `last` units."""
+    num_features = _num_features(task.condition_shape)
+    sizes = [num_features, *[recipe.width] * (recipe.depth - 2), last]
     hidden = [
         _dense(recipe, units, fan_in, f"hidden_{number}", activation="relu")
         for number, (fan_in, units) in enumerate(itertools.pairwise(sizes), start=1)
     ]
-    image = keras.Input(task.image_shape, dtype="uint8", name="condition")
-    return [image, StandardizeImage(name="standardize"), keras.layers.Flatten(name="flatten"), *hidden]
+    condition = keras.Input(task.condition_shape, dtype=task.condition_dtype, name="condition")
+    return [condition, *_flat(task.condition_shape, task.condition_dtype), *hidden]
+
+
+def _flat(shape, dtype):
+    """What comes before the first layer: images are flattened, raw pixels scaled; vectors are left as they are."""
+    scale = [StandardizeImage(name="standardize")] if dtype == "uint8" else []
+    return [*scale, keras.layers.Flatten(name="flatten")] if len(shape) == 3 else scale
+
+
+def _num_features(shape):
+    # Of vectors there may be several for each condition: [points, features].
+    return math.prod(shape) if len(shape) == 3 else shape[-1]
+
+
+def _output_name(task):
+    return "logits" if task.loss == "cross_entropy" else "value"
 
 
 def _dense(recipe, units, fan_in, name, activation=None, gain=2.0):
-    if _authors(recipe):
+    if recipe.initialization.startswith("unit_norm"):
+        kernel, bias = UnitIncomingNorm(recipe.initialization.removeprefix("unit_norm_")), "zeros"
+    elif _authors(recipe):
         kernel, bias = FanInUniform(fan_in), FanInUniform(fan_in)
     else:
         kernel, bias = keras.initializers.VarianceScaling(gain, "fan_in", "untruncated_normal"), "zeros"

@@ -8,14 +8,18 @@ import sys
 import tempfile
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from keras_hypernet import demo as demonstration
+from keras_hypernet import experiments
 from keras_hypernet.card import Card
 from keras_hypernet.data import SOURCES, DataUnavailableError, get_source
 from keras_hypernet.entries import get_blueprint, train_entry
+from keras_hypernet.experiments.rows import group_rows
+from keras_hypernet.experiments.runner import run as run_experiment
 from keras_hypernet.figures import save_predictions
 from keras_hypernet.serving import export as export_model
 from keras_hypernet.tasks import RotationTask
@@ -119,9 +123,9 @@ def evaluate(
     card = Card.read(find_entry(name))
     task = RotationTask(data or card.data["name"])
     trained_on = get_source(card.data["name"])
-    if task.image_shape != trained_on.image_shape:
+    if task.x_shape != trained_on.image_shape:
         raise ValueError(
-            f"{card.name} takes images of shape {trained_on.image_shape}. Received: {task.data}, of {task.image_shape}"
+            f"{card.name} takes images of shape {trained_on.image_shape}. Received: {task.data}, of {task.x_shape}"
         )
     with Console(stderr=True).status(f"Evaluating {card.name} on {task.data}"):
         model = load(name)
@@ -211,6 +215,71 @@ def export(
         return _print_json(paths)
     for path in paths:
         console.print(path, soft_wrap=True)
+
+
+@app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(help=f"{', '.join(experiments.NAMES)}, or all.")],
+    quick: Annotated[bool, typer.Option("--quick", help="A small grid, on images that need no network.")] = False,
+    values: Annotated[
+        str | None,
+        typer.Option("--depths", "--values", help="Values of what the experiment varies: 2:9 (both ends) or 2,4,8."),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of seeds; by default the experiment's own.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes, each with its share of the processor's threads.")] = 1,
+    engine: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Address of the Ray cluster.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the results that are there.")] = False,
+    out: Annotated[
+        pathlib.Path | None, typer.Option(help="Folder of the results; by default results, or runs/quick.")
+    ] = None,
+    as_json: AsJson = False,
+):
+    """Run an experiment of the paper: many trainings, a row of results for each.
+
+    Example: keras-hypernet experiment rotation_depth --depths 2:9 --seeds 5 --workers 2 --resume
+    """
+    names = experiments.NAMES if name == "all" else [name]
+    chosen = [experiments.get_experiment(name) for name in names]
+    out = out or pathlib.Path("runs/quick" if quick else "results")
+    rows = []
+    for one in chosen:
+        rows += run_experiment(
+            one, out, parse_values(values), seeds, quick, workers, engine, address, resume=resume or quick
+        )
+    if as_json:
+        return _print_json(rows)
+    for one in chosen:
+        console.print(_results_table(one, [row for row in rows if row["experiment"] == one.name]))
+    console.print(f"The rows are in {out}; draw them with keras-hypernet plot.", soft_wrap=True)
+
+
+def parse_values(text):
+    """The values that `2:9` (both ends) or `2,4,8` stand for; None for None.
+
+    >>> parse_values("2:5"), parse_values("0.01,0.1")
+    ([2, 3, 4, 5], [0.01, 0.1])
+    """
+    if text is None:
+        return None
+    try:
+        if ":" in text:
+            first, last = (int(number) for number in text.split(":"))
+            return list(range(first, last + 1))
+        return [int(number) if number.strip().isdecimal() else float(number) for number in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"Values are given as 2:9 (both ends) or 2,4,8. Received: {text!r}") from error
+
+
+def _results_table(one, rows):
+    metric = next((row["metric"] for row in rows if "metric" in row), "")
+    table = Table("panel", "method", one.varies, "runs", f"test {metric}", title=f"{one.title} ({one.figure})")
+    for group, found in group_rows(rows, one.varies).items():
+        tests = [row["test"] for row in found if row["test"] is not None]
+        spread = f" ± {np.std(tests, ddof=1):.4f}" if len(tests) > 1 else ""
+        lost = f" ({len(found) - len(tests)} diverged or failed)" if len(tests) < len(found) else ""
+        table.add_row(*map(str, group), str(len(found)), (f"{np.mean(tests):.4f}{spread}" if tests else "") + lost)
+    return table
 
 
 def main():

@@ -4,6 +4,7 @@ Every source is split into train, validation and test; no image, nor part of one
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
 from collections.abc import Callable
@@ -34,6 +35,7 @@ class Source:
     offline: bool
     note: str
     _load: Callable = dataclasses.field(repr=False)
+    _load_labels: Callable | None = dataclasses.field(default=None, repr=False)
 
     def load(self, split):
         """Reads the images of a split.
@@ -48,13 +50,36 @@ class Source:
             ValueError: If there is no such split.
             DataUnavailableError: If the images are neither on this machine nor to be downloaded.
         """
-        if split not in SPLITS:
-            raise ValueError(f"The split must be one of {SPLITS}. Received: {split!r}")
-        return self._load(split)
+        _check_split(split)
+        return _load_once(self._load, split)
+
+    def load_labels(self, split):
+        """Reads the classes of the images of a split: int32 `[N]`, in the order of `load`; errors as there."""
+        _check_split(split)
+        self.check_labels()
+        return _load_once(self._load_labels, split)
+
+    def check_labels(self):
+        """Raises ValueError if the images have no labels."""
+        if self._load_labels is None:
+            with_labels = sorted(source.name for source in SOURCES.values() if source._load_labels)
+            raise ValueError(f"The images of {self.name!r} have no labels; choose one of {with_labels}.")
 
     def fingerprint(self):
         """Returns the sha256 of the test split's pixels, which tells copies of a data set apart."""
         return hashlib.sha256(self.load("test").tobytes()).hexdigest()
+
+
+def _check_split(split):
+    if split not in SPLITS:
+        raise ValueError(f"The split must be one of {SPLITS}. Received: {split!r}")
+
+
+@functools.lru_cache(maxsize=6)
+def _load_once(load, split):
+    array = load(split)
+    array.flags.writeable = False  # it is handed out again
+    return array
 
 
 class DataUnavailableError(RuntimeError):
@@ -77,15 +102,16 @@ def get_source(name):
     return SOURCES[name]
 
 
-def _load_tfds(name):
+def _load_tfds(name, feature):
     def load(split):
         import tensorflow_datasets as tfds
 
         builder = tfds.builder(name, try_gcs=False)
         if not builder.is_prepared():
             _download(builder)
-        images = builder.as_dataset(split=_TFDS_SPLITS[split], batch_size=-1)["image"]
-        return images.numpy()
+        decoders = tfds.decode.PartialDecoding([feature])
+        examples = builder.as_dataset(split=_TFDS_SPLITS[split], batch_size=-1, decoders=decoders)
+        return examples[feature].numpy()
 
     return load
 
@@ -107,12 +133,20 @@ def _download(builder):
         ) from error
 
 
+_DIGITS_SPLITS = {"train": slice(0, 1197), "validation": slice(1197, 1497), "test": slice(1497, None)}
+
+
+def _load_digits_labels(split):
+    from sklearn.datasets import load_digits
+
+    return load_digits().target[_DIGITS_SPLITS[split]].astype("int32")
+
+
 def _load_digits(split):
     from PIL import Image
     from sklearn.datasets import load_digits
 
-    digits = load_digits().images  # [1797, 8, 8], values 0 to 16
-    digits = digits[{"train": slice(0, 1197), "validation": slice(1197, 1497), "test": slice(1497, None)}[split]]
+    digits = load_digits().images[_DIGITS_SPLITS[split]]  # [N, 8, 8], values 0 to 16
     pixels = np.round(digits * (255 / 16)).astype("uint8")
     resized = [np.asarray(Image.fromarray(image).resize((28, 28), Image.Resampling.BILINEAR)) for image in pixels]
     return np.stack(resized)[..., np.newaxis]
@@ -140,7 +174,8 @@ SOURCES = {
             license="CC BY-SA 3.0",
             offline=False,
             note="The original pixels.",
-            _load=_load_tfds("mnist"),
+            _load=_load_tfds("mnist", "image"),
+            _load_labels=_load_tfds("mnist", "label"),
         ),
         Source(
             name="cifar10",
@@ -149,7 +184,8 @@ SOURCES = {
             license="none stated by its authors",
             offline=False,
             note="The pixels as TensorFlow Datasets has prepared them.",
-            _load=_load_tfds("cifar10"),
+            _load=_load_tfds("cifar10", "image"),
+            _load_labels=_load_tfds("cifar10", "label"),
         ),
         Source(
             name="digits",
@@ -159,6 +195,7 @@ SOURCES = {
             offline=True,
             note="1,197 training, 300 validation and 300 test images.",
             _load=_load_digits,
+            _load_labels=_load_digits_labels,
         ),
         Source(
             name="patches",

@@ -63,7 +63,7 @@ def run(to):
 def _fine_tune(model, task):
     started = time.perf_counter()
     before = evaluate(model, task)["error"]
-    fit(model, task, paper_recipe(task.data, epochs=_FINE_TUNING_EPOCHS))
+    fit(model, task, paper_recipe(task, epochs=_FINE_TUNING_EPOCHS))
     return {
         "error before": before,
         "error after": evaluate(model, task)["error"],

@@ -8,7 +8,7 @@ import pathlib
 from keras_hypernet.architectures import HIDDEN_UNITS, build_model
 from keras_hypernet.data import get_source
 from keras_hypernet.files import write_json
-from keras_hypernet.recipe import METHODS, Recipe, paper_recipe
+from keras_hypernet.recipe import Recipe, paper_recipe
 from keras_hypernet.tasks import RotationTask
 from keras_hypernet.training import TrainingDivergedError, evaluate, fit
 from keras_hypernet.zoo import save_entry
@@ -34,9 +34,10 @@ class Blueprint:
 
 
 BLUEPRINTS = {
-    name: Blueprint(name, RotationTask(data), method, paper_recipe(data))
+    name: Blueprint(name, task, method, paper_recipe(task))
     for short, data in _DATA.items()
-    for method in METHODS
+    for task in [RotationTask(data)]
+    for method in ("hyper", "embed")
     for name in [f"rotation_{short}_{method}"]
 }
 
@@ -149,7 +150,7 @@ def _describe(blueprint, recipe):
     height, width, channels = source.image_shape
     pixels = height * width * channels
     hidden = " -> ".join([str(pixels)] + [str(recipe.width)] * (recipe.depth - 1))
-    classes = blueprint.task.num_classes
+    classes = blueprint.task.num_outputs
     if blueprint.method == "hyper":
         primary = f"{pixels} -> {HIDDEN_UNITS} ({recipe.activation}) -> {classes}, no biases, all weights generated"
         architecture = {"generator": f"{hidden} (relu), then linear to the weights of g", "primary": primary}
@@ -201,7 +202,7 @@ _PROVENANCE = {
 
 def _deviations(blueprint, recipe, other_runs):
     deviations = ["Trained on 5,000 images fewer than the paper, which are the validation split."]
-    paper = dataclasses.replace(paper_recipe(blueprint.task.data), seed=recipe.seed, depth=recipe.depth)
+    paper = dataclasses.replace(paper_recipe(blueprint.task), seed=recipe.seed, depth=recipe.depth)
     for name, value in recipe.to_dict().items():
         expected = getattr(paper, name)
         if value != expected:

@@ -152,6 +152,43 @@ class FanInUniform(keras.initializers.Initializer):
         return {"fan_in": self.fan_in, "seed": self.seed}
 
 
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class UnitIncomingNorm(keras.initializers.Initializer):
+    """Random directions: the incoming weights of each unit, a column of the kernel, have unit L2 norm.
+
+    Args:
+        distribution: `"normal"` or `"uniform"`, from which the weights are drawn before they are scaled.
+        seed: An integer for the same values at every call, or None.
+
+    Raises:
+        ValueError: If there is no such distribution.
+
+    Example:
+
+    >>> kernel = UnitIncomingNorm("normal")((100, 20))
+    >>> bool(keras.ops.all(keras.ops.abs(keras.ops.norm(kernel, axis=0) - 1) < 1e-5))
+    True
+
+    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5, Fig. 2, published code.
+    """
+
+    def __init__(self, distribution="normal", seed=None):
+        if distribution not in ("normal", "uniform"):
+            raise ValueError(f"`distribution` must be 'normal' or 'uniform'. Received: {distribution!r}")
+        self.distribution = distribution
+        self.seed = seed
+
+    def __call__(self, shape, dtype=None):
+        if self.distribution == "normal":
+            weights = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)(shape, dtype)
+        else:
+            weights = _uniform(1.0, self.seed, shape, dtype)
+        return weights / ops.sqrt(ops.sum(ops.square(weights), axis=tuple(range(len(shape) - 1)), keepdims=True))
+
+    def get_config(self):
+        return {"distribution": self.distribution, "seed": self.seed}
+
+
 def _uniform(limit, seed, shape, dtype):
     # Keras's own initializer draws a fresh seed if there is none, from what `set_random_seed` has set.
     return keras.initializers.RandomUniform(-limit, limit, seed)(shape, dtype)

@@ -9,7 +9,6 @@ import time
 
 import keras
 
-from keras_hypernet.data import get_source
 from keras_hypernet.files import replacing, write_json
 from keras_hypernet.progress import ProgressBar
 from keras_hypernet.versions import versions
@@ -19,7 +18,9 @@ _MAX_STEPS_PER_EXECUTION = 64
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss is no longer a finite number."""
+    """The loss is no longer a finite number. `history` holds the epochs before that, as `fit` returns them."""
+
+    history = ()
 
 
 def fit(
@@ -32,8 +33,8 @@ def fit(
     killed repeats the interrupted epoch when it is resumed, and ends with the weights it would have had.
 
     Args:
-        model: A compiled Keras model of inputs `x` and `condition`.
-        task: The task, with `data`, `training_dataset` and `evaluation_dataset`.
+        model: A compiled Keras model of the task's inputs.
+        task: A `Task`.
         recipe: A `Recipe`, for the batch size, the epochs and the seed.
         directory: Folder for checkpoints and logs, or None to keep nothing.
         resume: Whether to go on from the directory's last checkpoint. Without one, starts at the beginning.
@@ -43,8 +44,8 @@ def fit(
         callbacks: Further Keras callbacks.
 
     Returns:
-        The history: a list with a dict for each epoch, of its number from 1, `loss`, `accuracy`, `val_loss`,
-        `val_accuracy` and `seconds`.
+        The history: a list with a dict for each epoch, of its number from 1, `loss`, `val_loss`, `seconds`, and for
+        classes `accuracy` and `val_accuracy`.
 
     Raises:
         TrainingDivergedError: If the loss becomes NaN or infinite; the message names epoch and learning rate.
@@ -54,7 +55,7 @@ def fit(
     Example:
 
     >>> task = keras_hypernet.RotationTask("digits")
-    >>> recipe = keras_hypernet.paper_recipe("digits", epochs=1)
+    >>> recipe = keras_hypernet.paper_recipe(task, epochs=1)
     >>> model = keras_hypernet.build_model(task, "hyper", recipe)
     >>> (epoch,) = fit(model, task, recipe, progress=False)
     >>> sorted(epoch)
@@ -64,13 +65,13 @@ def fit(
         raise ValueError("`resume`, `csv_log` and `tensorboard` need a `directory` to keep their files in.")
     import tensorflow as tf
 
-    identity = {"task": task.name, "data": task.data, "model": model.name, "recipe": recipe.to_dict()}
+    identity = {"task": task.config(), "model": model.name, "recipe": recipe.to_dict()}
     run = _Run(directory, identity, csv_log)
     run.restore(model, resume)
     if len(run.history) == recipe.epochs:
         return run.history
     epoch = tf.Variable(len(run.history), dtype=tf.int64, trainable=False)
-    train = task.training_dataset(get_source(task.data).load("train"), recipe.batch_size, recipe.seed, epoch)
+    train = task.training_dataset(task.load("train"), recipe.batch_size, recipe.seed, epoch)
     model.steps_per_execution = steps_per_execution(len(train))
     callbacks = [_Epochs(run, epoch), *callbacks]
     if tensorboard:
@@ -93,15 +94,16 @@ def fit(
 
 
 def evaluate(model, task, split="test"):
-    """Measures a compiled model on a split, each image rotated by an angle that is always the same.
+    """Measures a compiled model on a split; all that is drawn, as angles of rotation are, is the same at each call.
 
     Args:
-        model: A compiled Keras model of inputs `x` and `condition`.
-        task: The task.
+        model: A compiled Keras model of the task's inputs.
+        task: A `Task`.
         split: `"test"`, `"validation"` or `"train"`.
 
     Returns:
-        `{"error": float, "loss": float, "num_examples": int}`; error is the share of wrong labels.
+        `{"error": float, "loss": float, "num_examples": int}`, where error is the share of wrong classes; or for a
+        task that is judged by it `{"mse": float, "num_examples": int}`.
 
     Raises:
         DataUnavailableError: If the task's images are not to be had.
@@ -112,10 +114,13 @@ def evaluate(model, task, split="test"):
     >>> sorted(evaluate(model, keras_hypernet.RotationTask("digits")))
     ['error', 'loss', 'num_examples']
     """
-    images = get_source(task.data).load(split)
-    measured = model.evaluate(task.evaluation_dataset(images), return_dict=True, verbose=0)
-    wrong = round((1 - measured["accuracy"]) * len(images))  # a whole number, which accuracy has in float32
-    return {"error": wrong / len(images), "loss": measured["loss"], "num_examples": len(images)}
+    dataset = task.evaluation_dataset(split)
+    measured = model.evaluate(dataset, return_dict=True, verbose=0)
+    num_examples = task.num_examples(split)
+    if task.metric == "mse":
+        return {"mse": measured["loss"], "num_examples": num_examples}
+    wrong = round((1 - measured["accuracy"]) * num_examples)  # a whole number, which accuracy has in float32
+    return {"error": wrong / num_examples, "loss": measured["loss"], "num_examples": num_examples}
 
 
 class _Epochs(keras.callbacks.Callback):
@@ -194,7 +199,9 @@ class _Run:
         )
         if self.directory is not None:
             self._write_state(diverged=message)
-        raise TrainingDivergedError(message)
+        error = TrainingDivergedError(message)
+        error.history = tuple(self.history)
+        raise error
 
     def _write_csv(self):
         if self.csv_log:

@@ -8,7 +8,7 @@ import keras
 import keras_hypernet as kh
 from keras_hypernet.layers import ConcatenateCondition, HyperDense
 
-BATCH, POINTS, FEATURES, RANK = 6, 5, 7, 3
+BATCH, POINTS, MEMBERS, FEATURES, RANK = 6, 5, 4, 7, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +99,16 @@ def _image_embedding():
     return kh.EmbeddingMethod(_image_encoder(), primary)
 
 
+def _neural_process():
+    primary = [keras.layers.Dense(5, activation="tanh", bias_initializer="random_normal"), keras.layers.Dense(3)]
+    return kh.ConditionalNeuralProcess(_encoder(), primary)
+
+
+def _image_neural_process():
+    primary = [*_flat_image(), ConcatenateCondition(), keras.layers.Dense(3)]
+    return kh.ConditionalNeuralProcess(_image_encoder(), primary)
+
+
 MODELS = [
     ModelCase("hypernetwork", _hypernetwork, (FEATURES,), (RANK,)),
     ModelCase("hypernetwork_points", _hypernetwork, (POINTS, FEATURES), (RANK,)),
@@ -107,4 +117,7 @@ MODELS = [
     ModelCase("embedding", _embedding, (FEATURES,), (RANK,)),
     ModelCase("embedding_points", _embedding, (POINTS, FEATURES), (RANK,)),
     ModelCase("embedding_images", _image_embedding, (4, 4, 2), (4, 4, 2), "uint8"),
+    ModelCase("neural_process", _neural_process, (FEATURES,), (MEMBERS, RANK)),
+    ModelCase("neural_process_points", _neural_process, (POINTS, FEATURES), (MEMBERS, RANK)),
+    ModelCase("neural_process_images", _image_neural_process, (4, 4, 2), (MEMBERS, 4, 4, 2), "uint8"),
 ]

@@ -14,12 +14,12 @@ PACKAGE = pathlib.Path(keras_hypernet.__file__).parent
 # Each room may import those to its right in the same line and everything in the lines below.
 LEVELS = [
     ["cli"],
-    ["demo", "figures", "entries"],
+    ["experiments", "demo", "figures", "entries"],
     ["serving", "zoo"],
     ["training", "card", "progress", "architectures"],
-    ["models", "tasks", "recipe"],
+    ["models", "recipe", "tasks"],
     ["layers", "data"],
-    ["initializers", "files", "versions", "_version"],
+    ["theory", "initializers", "files", "versions", "_version"],
 ]
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 PLACE = {room: rooms.index(room) for rooms in LEVELS for room in rooms}

@@ -53,7 +53,7 @@ def test_saved_model_gives_the_models_outputs_without_keras(case, tmp_path):
 
 def test_mixed_precision_is_served_as_float32(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
-    model = build_model(kh.RotationTask("digits"), "hyper", kh.paper_recipe("digits"))
+    model = build_model(kh.RotationTask("digits"), "hyper", kh.paper_recipe(kh.RotationTask("digits")))
     inputs = {"x": pixels((4, 28, 28, 1)), "condition": pixels((4, 28, 28, 1), seed=1)}
     expected = model(inputs)
     assert keras.backend.standardize_dtype(expected.dtype) == "bfloat16"

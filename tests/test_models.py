@@ -55,7 +55,7 @@ def test_embedding_method_is_a_hypernetwork_that_generates_the_first_biases():
 @pytest.mark.parametrize("depth", [2, 4, 9])
 @pytest.mark.parametrize(("data", "pixels_per_image", "width"), [("mnist", 28 * 28, 50), ("cifar10", 32 * 32 * 3, 100)])
 def test_numbers_of_parameters_are_those_of_the_paper(data, pixels_per_image, width, depth):
-    task, recipe = kh.RotationTask(data), kh.paper_recipe(data, depth=depth)
+    task, recipe = kh.RotationTask(data), kh.paper_recipe(kh.RotationTask(data), depth=depth)
     d, w = pixels_per_image, width
     hidden = d * w + w * w * (depth - 2)
     hidden_biases = w * (depth - 1)
@@ -112,14 +112,14 @@ def test_numbers_of_parameters_of_figure_1b(i):
 
 def test_initial_weights_are_a_function_of_the_seed():
     task = kh.RotationTask("digits")
-    weights = [build_model(task, "hyper", kh.paper_recipe("digits", seed=seed)).get_weights() for seed in (0, 0, 1)]
+    weights = [build_model(task, "hyper", kh.paper_recipe(task, seed=seed)).get_weights() for seed in (0, 0, 1)]
     assert all((one == other).all() for one, other in zip(weights[0], weights[1], strict=True))
     assert any((one != other).any() for one, other in zip(weights[0], weights[2], strict=True))
 
 
 def _image_model():
     task = kh.RotationTask("digits")
-    return build_model(task, "hyper", kh.paper_recipe("digits"))
+    return build_model(task, "hyper", kh.paper_recipe(task))
 
 
 NOT_PIXELS = "takes uint8 images with pixels of 0 to 255, which it scales itself.*float32"

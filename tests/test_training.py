@@ -19,7 +19,7 @@ from keras_hypernet.recipe import Recipe
 from keras_hypernet.training import evaluate, fit
 
 TASK = kh.RotationTask("digits")
-RECIPE = kh.paper_recipe("digits", width=8, epochs=4, batch_size=16)  # 75 steps, 25 an execution
+RECIPE = kh.paper_recipe(TASK, width=8, epochs=4, batch_size=16)  # 75 steps, 25 an execution
 
 # Trains, and says when each epoch begins and when its first steps are done.
 SCRIPT = """

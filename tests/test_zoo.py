@@ -54,7 +54,7 @@ def test_entry_is_the_seed_of_median_validation_error(name):
 @entries
 def test_card_says_what_deviates_from_the_paper(name):
     card = _card(name)
-    paper = paper_recipe(card.data["name"], seed=card.seed).to_dict()
+    paper = paper_recipe(kh.RotationTask(card.data["name"]), seed=card.seed).to_dict()
     for field, value in card.recipe.items():
         if value != paper[field]:
             assert any(sentence.startswith(f"{field} is {value}") for sentence in card.deviations), field
@@ -231,7 +231,7 @@ def _facts():
 
 
 def test_save_entry_writes_an_entry_that_verifies_and_replaces_an_older_one(entry):
-    model = build_model(kh.RotationTask("mnist"), "hyper", paper_recipe("mnist", width=4))
+    model = build_model(kh.RotationTask("mnist"), "hyper", paper_recipe(kh.RotationTask("mnist"), width=4))
     card = kh.save_entry(model, _facts(), entry)
     assert kh.verify_entry(entry) == card
     assert card.num_parameters["generator"] < 50_000
@@ -239,7 +239,7 @@ def test_save_entry_writes_an_entry_that_verifies_and_replaces_an_older_one(entr
 
 
 def test_save_entry_leaves_nothing_half_written(tmp_path):
-    model = build_model(kh.RotationTask("mnist"), "hyper", paper_recipe("mnist", width=4))
+    model = build_model(kh.RotationTask("mnist"), "hyper", paper_recipe(kh.RotationTask("mnist"), width=4))
     with pytest.raises(kh.EntryError, match="not valid at date"):
         kh.save_entry(model, {**_facts(), "date": "yesterday"}, tmp_path / "mine")
     assert list(tmp_path.iterdir()) == []

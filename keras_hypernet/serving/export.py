@@ -18,7 +18,8 @@ def export(model_or_name, to="saved_models", name=None):
     """Writes `<to>/<name>/<version>/`, a SavedModel, with the next free integer as its version.
 
     Its signature `serving_default` takes `x` and `condition`, of any batch size (raw uint8 pixels for
-    the image models), and returns `logits`. The folder appears complete or not at all.
+    the image models; sets of any number of members, all of which count, for a `ConditionalNeuralProcess`),
+    and returns `logits`. The folder appears complete or not at all.
 
     Args:
         model_or_name: A built model of this package, or what `load` takes.

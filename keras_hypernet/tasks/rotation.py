@@ -1,4 +1,4 @@
-"""Tasks as `tf.data` pipelines: which x, condition and label are made of a data set's images."""
+"""The rotation task: by which angle was an image turned?"""
 
 import dataclasses
 import functools
@@ -7,13 +7,11 @@ import math
 import numpy as np
 
 from keras_hypernet.data import get_source
-
-# Training draws from (seed, epoch) streams; a fixed one of its own gives every evaluation the same angles.
-_EVALUATION_SEED = 20200610
+from keras_hypernet.tasks.base import EVALUATION_SEED, Task, planned_batches, shuffled, stream
 
 
 @dataclasses.dataclass(frozen=True)
-class RotationTask:
+class RotationTask(Task):
     """Tell by which angle an image was turned, given the image as it was.
 
     The condition is an image, x the same image rotated counter-clockwise about its centre by an angle
@@ -37,61 +35,50 @@ class RotationTask:
 
     data: str
     name = "rotation"
-    num_classes = 12
+    metric = "error"
+    loss = "cross_entropy"
+    num_outputs = 12
 
     def __post_init__(self):
         get_source(self.data)
 
     @property
-    def image_shape(self):
-        """`(height, width, channels)` of x and of the condition."""
+    def x_shape(self):
+        """`(height, width, channels)` of x."""
         return get_source(self.data).image_shape
 
-    def training_dataset(self, images, batch_size, seed, epoch):
-        """Returns one epoch: every image once, in an order and by angles that (seed, epoch) determine.
+    @property
+    def condition_shape(self):
+        """The same as of x."""
+        return self.x_shape
 
-        Args:
-            images: uint8 array `[N, height, width, channels]`.
-            batch_size: The last batch of an epoch may be smaller.
-            seed: An integer.
-            epoch: An integer, or an integer `tf.Variable` that is read each time the dataset is iterated.
+    def load(self, split):
+        """The images of a split: uint8 `[N, height, width, channels]`."""
+        return get_source(self.data).load(split)
 
-        Returns:
-            A `tf.data.Dataset` of `({"x": uint8, "condition": uint8}, labels: int32)`.
-        """
+    def training_dataset(self, examples, batch_size, seed, epoch):
+        """One epoch of `({"x": uint8, "condition": uint8}, labels: int32)`; see `Task`."""
         import tensorflow as tf
 
-        num_images = len(images)
-
-        def draw(start):
-            stream = tf.stack([tf.cast(seed, tf.int64), tf.cast(tf.convert_to_tensor(epoch), tf.int64) + start])
-            order = tf.random.experimental.stateless_shuffle(tf.range(num_images), stream)
+        def draw():
             # A second stream, so that an image's angle does not depend on its place.
-            stream += tf.constant([0, 1 << 32], tf.int64)
-            return order, tf.random.stateless_uniform([num_images], stream, 0, 360, tf.float64)
+            angles = tf.random.stateless_uniform([len(examples)], stream(seed, epoch, 1), 0, 360, tf.float64)
+            return shuffled(len(examples), seed, epoch), angles
 
-        return _batches(images, draw, batch_size)
+        return _batches(examples, draw, batch_size)
 
     def evaluation_dataset(self, split, batch_size=500):
-        """Returns a split's images, in order, each rotated by one angle that is always the same.
-
-        Args:
-            split: `"validation"` or `"test"` (or `"train"`), or a uint8 array of images.
-            batch_size: The last batch may be smaller.
-
-        Returns:
-            A `tf.data.Dataset` as of `training_dataset`.
-        """
+        """A split in order, each image rotated by one angle that is always the same; see `Task`."""
         import tensorflow as tf
 
-        images = get_source(self.data).load(split) if isinstance(split, str) else split
+        images = self.load(split) if isinstance(split, str) else split
         angles = evaluation_angles(len(images))
-        return _batches(images, lambda start: (tf.range(len(images)), tf.constant(angles)), batch_size)
+        return _batches(images, lambda: (tf.range(len(images)), tf.constant(angles)), batch_size)
 
 
 def evaluation_angles(num_images):
     """The angles, in degrees, by which the images of an evaluation are rotated: float64 `[num_images]`."""
-    return np.random.default_rng(_EVALUATION_SEED).uniform(0, 360, num_images)
+    return np.random.default_rng(EVALUATION_SEED).uniform(0, 360, num_images)
 
 
 def angle_labels(angles):
@@ -170,18 +157,9 @@ def _batches(images, draw, batch_size):
 
     # Held by the closure and not by the graph, where every pass would serialize it as a constant.
     images = tf.constant(images)
-    num_images = images.shape[0]
-
-    def rows(start):
-        # All that is small is computed here, once: for each batch it would take as long as to rotate it.
-        plan = _plan(*draw(start), images.shape[1:3])
-        firsts = tf.data.Dataset.range(0, num_images, batch_size)
-        return firsts.map(lambda first: plan[first : first + batch_size])
 
     def make(plan):
         x, condition, labels = _assemble()(images, plan)
         return {"x": x, "condition": condition}, labels
 
-    dataset = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).flat_map(rows).map(make, tf.data.AUTOTUNE)
-    num_batches = math.ceil(num_images / batch_size)
-    return dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(tf.data.AUTOTUNE)
+    return planned_batches(images.shape[0], lambda: _plan(*draw(), images.shape[1:3]), make, batch_size)

@@ -1,0 +1,153 @@
+"""Experiment: a figure of the paper as data, and the execution of one of its runs."""
+
+import dataclasses
+import datetime
+import gc
+import json
+import time
+from collections.abc import Callable
+
+from keras_hypernet.architectures import build_model
+from keras_hypernet.experiments.machine import machine, peak_memory, reset_peak_memory
+from keras_hypernet.recipe import Recipe
+from keras_hypernet.tasks import get_task
+from keras_hypernet.training import TrainingDivergedError, evaluate, fit
+from keras_hypernet.versions import versions
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A grid of independent runs, and how each is set up and measured.
+
+    Attributes:
+        name: Name of the experiment, of its module and of its files.
+        figure: Where in the paper it is from.
+        title: What it shows, in a sentence.
+        varies: What the figure's horizontal axis varies.
+        values: The values of that.
+        panels: The parts of the figure, such as the data sets.
+        methods: What is compared in each part.
+        seeds: How often everything is repeated.
+        setup: Function of `(panel, method, value, seed, quick)` that returns the task and the recipe of a run.
+        quick_panels, quick_values: The grid that ends in under a minute, with one seed.
+        measure: Function of `(task, method, recipe)` that trains and returns what a row has to say of it: at least
+            `test`, `validation`, `metric` and `curve`.
+    """
+
+    name: str
+    figure: str
+    title: str
+    varies: str
+    values: tuple
+    panels: tuple
+    seeds: int
+    setup: Callable
+    quick_panels: tuple
+    quick_values: tuple
+    methods: tuple = ("hyper", "embed")
+    measure: Callable | None = None
+
+    def runs(self, values=None, seeds=None, quick=False):
+        """Returns the configurations of the grid's runs, as dicts that JSON can hold.
+
+        Args:
+            values: Only these of the values, or others; by default those of the experiment.
+            seeds: Number of seeds; by default that of the experiment.
+            quick: Whether to return the small grid.
+
+        Raises:
+            ValueError: If there are no values or no seeds.
+        """
+        if values is not None and not values:
+            raise ValueError(f"There are no values of {self.varies} to run. Received: an empty range")
+        if seeds is not None and seeds < 1:
+            raise ValueError(f"There must be at least one seed. Received: {seeds}")
+        panels, default = (self.quick_panels, self.quick_values) if quick else (self.panels, self.values)
+        seeds = seeds or (1 if quick else self.seeds)
+        # Seed by seed: if not all can be run, there are fewer repetitions, but no holes.
+        return [
+            self._run(panel, method, value, seed, quick)
+            for seed in range(seeds)
+            for value in values or default
+            for panel in panels
+            for method in self.methods
+        ]
+
+    def _run(self, panel, method, value, seed, quick):
+        task, recipe = self.setup(panel, method, value, seed, quick)
+        return {
+            "experiment": self.name,
+            "panel": panel,
+            "method": method,
+            self.varies: value,
+            "seed": seed,
+            "task": task.config(),
+            "recipe": recipe.to_dict(),
+        }
+
+
+def run_key(config):
+    """What makes a run the same as another: all of its configuration, as text.
+
+    Options that have been added since a row was written count with their default.
+    """
+    complete = {"task": get_task(**config["task"]).config(), "recipe": Recipe(**config["recipe"]).to_dict()}
+    return json.dumps({**config, **complete}, sort_keys=True)
+
+
+def execute(config, experiment):
+    """Executes one run, whatever comes of it.
+
+    Args:
+        config: One of `Experiment.runs()`.
+        experiment: The `Experiment`.
+
+    Returns:
+        The row of the results: a dict that JSON can hold. Its `status` is `"finished"`, `"diverged"` or `"failed"`,
+        and says in the latter cases why in `message`.
+    """
+    import keras
+
+    keras.backend.clear_session()
+    gc.collect()
+    reset_peak_memory()
+    started = time.perf_counter()
+    task, recipe = get_task(**config["task"]), Recipe(**config["recipe"])
+    result = {"status": "finished", "test": None, "validation": None, "metric": task.metric, "curve": {}}
+    try:
+        result |= (experiment.measure or train_and_measure)(task, config["method"], recipe)
+    except TrainingDivergedError as error:
+        result |= {"status": "diverged", "message": str(error), "curve": curve(error.history)}
+    except Exception as error:
+        # Whatever went wrong is a row of the results, and not the end of all other runs.
+        result |= {"status": "failed", "message": f"{type(error).__name__}: {error}"}
+    labels = {name: value for name, value in config.items() if name not in ("task", "recipe")}
+    return {
+        **labels,
+        **result,
+        "seconds": round(time.perf_counter() - started, 2),
+        "peak_memory_mib": peak_memory(),
+        "config": config,
+        "versions": versions(),
+        "machine": machine(),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+    }
+
+
+def train_and_measure(task, method, recipe):
+    """Trains a model and measures it on validation and test data."""
+    model = build_model(task, method, recipe)
+    history = fit(model, task, recipe, progress=False)
+    measured = {split: evaluate(model, task, split)[task.metric] for split in ("validation", "test")}
+    return {**measured, "curve": curve(history)}
+
+
+def curve(history):
+    """The history of a training as lists over its epochs, rounded to what matters."""
+    names = {"loss": "loss", "val_loss": "validation_loss", "val_accuracy": "validation_error"}
+    values = {
+        label: [float(f"{1 - epoch[name] if name == 'val_accuracy' else epoch[name]:.6g}") for epoch in history]
+        for name, label in names.items()
+        if history and name in history[0]
+    }
+    return values

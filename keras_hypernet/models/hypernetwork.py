@@ -1,0 +1,66 @@
+"""Hypernetwork: g(x; f(I)), the network whose weights another network writes."""
+
+import keras
+
+from keras_hypernet.layers import HyperLayer
+from keras_hypernet.models.base import ConditionalModel
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class Hypernetwork(ConditionalModel):
+    """`h(x, I) = g(x; f(I))`: a network whose weights another network writes, for every condition anew.
+
+    f is `generator` followed by the linear maps that the hyper layers in `primary` hold; g is `primary`.
+
+    Args:
+        generator: `keras.Model` (or layer) from the condition I to z `[B, R]`, the last hidden layer of f.
+        primary: List of layers of g. Those that are a `HyperLayer` are called as `layer(x, z)`, the others
+            as `layer(x)`.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Inputs: a dict with `x` and `condition`, or the pair of them. x `[B, ...]`, or `[B, P, ...]` for P
+    points under each condition.
+
+    Raises:
+        ValueError: If the inputs are not such a dict or pair, or shapes do not fit.
+        TypeError: If the generator or primary reads uint8 images and receives another dtype.
+
+    Example:
+
+    >>> generator = keras.Sequential([keras.layers.Dense(4, activation="relu")])
+    >>> model = Hypernetwork(generator, [keras_hypernet.layers.HyperDense(3)])
+    >>> model({"x": keras.ops.ones((2, 5)), "condition": keras.ops.ones((2, 7))}).shape
+    TensorShape([2, 3])
+    >>> model.num_parameters()
+    {'generator': 122, 'primary': 18}
+
+    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Secs. 2 and 4.2.
+    """
+
+    def __init__(self, generator, primary, **kwargs):
+        super().__init__(primary, **kwargs)
+        if not any(isinstance(layer, HyperLayer) for layer in primary):
+            raise ValueError(f"`primary` has no hyper layer, so nothing is generated. Received: {primary}")
+        self.generator = generator
+
+    @property
+    def encoder(self):
+        return self.generator
+
+    def num_parameters(self):
+        """Returns `{"generator": N_f, "primary": N_g}`.
+
+        N_f counts the trained parameters of f, its last, linear layer included; N_g the weights of g
+        under one condition, whether generated or trained.
+        """
+        self.check_built("num_parameters")
+        hyper = [layer for layer in self.primary if isinstance(layer, HyperLayer)]
+        bases = sum(layer.num_basis_parameters for layer in hyper)
+        trained = sum(layer.count_params() for layer in self.primary) - bases
+        return {
+            "generator": self.generator.count_params() + bases,
+            "primary": trained + sum(layer.num_generated for layer in hyper),
+        }
+
+    def get_config(self):
+        return {**super().get_config(), "generator": keras.saving.serialize_keras_object(self.generator)}

@@ -1,0 +1,181 @@
+"""ConditionalNeuralProcess: the embedding method for a condition that is a set."""
+
+import keras
+from keras import ops
+
+from keras_hypernet.models.base import fits, in_words, static_shape
+from keras_hypernet.models.embedding import EmbeddingMethod
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class ConditionalNeuralProcess(EmbeddingMethod):
+    """`q(x, e(I))` with `e(I) = 1/d sum_i e(I_i)`: an embedding method whose condition I is a set of d members.
+
+    The order of the members makes no difference, and d may be another one in every call. To put sets of
+    different sizes into one batch, pad them with anything and say which members count.
+
+    Args:
+        embedding: `keras.Model` (or layer) e, from one member I_i to its embedding: `[B, ...]` to `[B, embedding_dim]`.
+        primary: As for `EmbeddingMethod`.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Inputs: a dict with `x` and `condition`, or the pair of them. The dict may also hold one of `mask` and `lengths`.
+        x: Tensor `[B, ...]`, or `[B, P, ...]` for P points under each set.
+        condition: Tensor `[B, d, ...]`.
+        mask: bool tensor `[B, d]`, True where a member counts. By default all count. A member that does
+            not count has no influence on outputs or gradients, whatever is in it. (The embedding sees zeros
+            in its place: in training, a `BatchNormalization` there counts them as examples.)
+        lengths: Integer tensor `[B]`: of each set the first `lengths` members count.
+
+    A set in which no member counts is an error where the values of `mask` or `lengths` can be seen, and so
+    is a length beyond d. In a function that Keras compiles, as `fit` and `predict` do on TensorFlow and
+    JAX, they cannot: there the embedding of such a set is zero, and at most all d members count.
+
+    Raises:
+        ValueError: If the inputs are not such a dict or pair, shapes do not fit, or no member of a set counts.
+        TypeError: If the embedding or primary reads uint8 images and receives another dtype, `mask` is
+            not bool or `lengths` are not integers.
+
+    Example:
+
+    >>> embedding = keras.Sequential([keras.layers.Dense(4, activation="relu")])
+    >>> model = ConditionalNeuralProcess(embedding, [keras.layers.Dense(3)])
+    >>> x, members = keras.ops.ones((2, 5)), keras.ops.ones((2, 10, 7))
+    >>> model({"x": x, "condition": members}).shape
+    TensorShape([2, 3])
+    >>> model({"x": x, "condition": members, "lengths": keras.ops.array([10, 6])}).shape
+    TensorShape([2, 3])
+    >>> model.num_parameters()
+    {'embedding': 32, 'primary': 30}
+
+    References: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 2; Garnelo et al.,
+    "Conditional Neural Processes", ICML 2018.
+    """
+
+    optional_inputs = ("mask", "lengths")
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.condition_shape = (self.condition_shape[0], None, *self.condition_shape[2:])
+
+    @property
+    def linear_output(self):
+        return None  # the mean comes after the last layer of e
+
+    def encoder_shape(self, condition_shape):
+        declared = getattr(self.embedding, "inputs", None)
+        if len(condition_shape) < 3 or (declared and len(declared[0].shape) != len(condition_shape) - 1):
+            member = tuple(declared[0].shape[1:]) if declared else "[...]"
+            raise ValueError(
+                f"`condition` must be sets, of shape [batch, members, ...], with members of the shape {member} that "
+                f"the embedding takes. Received: shape {condition_shape}. To make sets of one member each, "
+                "`condition[:, None]`."
+            )
+        return (None, *condition_shape[2:])
+
+    def encode(self, condition, mask=None, lengths=None):
+        """The mean of the embeddings of the members that count, `[B, embedding_dim]`; arguments as in the inputs."""
+        condition = ops.convert_to_tensor(condition)
+        self.check_condition(condition)
+        counted = counted_members(condition, mask, lengths)
+        if counted is not None:
+            # What is in the padding, infinity and NaN too, must not come back as 0 * NaN in a gradient.
+            aligned = ops.expand_dims(counted, axis=tuple(range(2, len(condition.shape))))
+            condition = ops.where(aligned, condition, ops.zeros_like(condition))
+        shape = ops.shape(condition)
+        embedded = self.apply_encoder(ops.reshape(condition, (-1, *shape[2:])))
+        return _mean(ops.reshape(embedded, (*shape[:2], embedded.shape[-1])), counted)
+
+
+def counted_members(condition, mask=None, lengths=None):
+    """Which members of sets count.
+
+    Args:
+        condition: Tensor `[B, d, ...]`.
+        mask, lengths: As in the inputs of `ConditionalNeuralProcess`.
+
+    Returns:
+        A bool tensor `[B, d]`, or None if all members count.
+
+    Raises:
+        ValueError: If both are given, their shape is not that, a set has no member that counts or fewer
+            members than its length.
+        TypeError: If `mask` is not bool or `lengths` are not integers.
+
+    Example:
+
+    >>> sets = keras.ops.ones((2, 3, 7))
+    >>> keras.ops.convert_to_numpy(counted_members(sets, lengths=[3, 1])).tolist()
+    [[True, True, True], [True, False, False]]
+    """
+    if condition.shape[1] == 0:
+        raise ValueError(f"A set must have a member. Received: `condition` of shape {tuple(condition.shape)}")
+    if mask is not None and lengths is not None:
+        raise ValueError("Members are counted by `mask` or by `lengths`. Received: both; leave one of them out.")
+    if mask is not None:
+        mask = _checked("mask", mask, ("bool",), condition, 2)
+        _check_mask(_values(mask))
+    elif lengths is not None:
+        lengths = _checked("lengths", lengths, ("int", "uint"), condition, 1)
+        members = ops.shape(condition)[1]
+        _check_lengths(_values(lengths), members)
+        mask = ops.arange(members, dtype="int32") < ops.expand_dims(ops.cast(lengths, "int32"), axis=1)
+    else:
+        return None
+    # Where a traced function does not know the shapes, they have not been checked. Broadcast, a mask of one
+    # column means the same in the sum as in the number of members.
+    return ops.broadcast_to(mask, ops.shape(condition)[:2])
+
+
+def _checked(name, value, dtypes, condition, ndim):
+    """As a tensor with the first `ndim` dimensions of the condition."""
+    value = ops.convert_to_tensor(value)
+    dtype = keras.backend.standardize_dtype(value.dtype)
+    if not dtype.startswith(dtypes):
+        raise TypeError(
+            f"`{name}` must be of dtype {dtypes[0]}. Received: {dtype}. Use `{name}.astype({dtypes[0]!r})`."
+        )
+    expected, received = tuple(condition.shape[:ndim]), static_shape(value.shape)
+    if not fits(received, expected):
+        raise ValueError(
+            f"`{name}` must have the first dimensions of `condition` as its shape: {expected}. "
+            f"Received: {in_words(received)}"
+        )
+    return value
+
+
+def _values(tensor):
+    """The tensor as an array, or None in a function that is being traced, where tensors have no values yet."""
+    try:
+        return ops.convert_to_numpy(tensor)
+    except (NotImplementedError, TypeError):  # TensorFlow's and PyTorch's error, JAX's error
+        return None
+
+
+def _check_mask(mask):
+    if mask is not None and not mask.any(axis=1).all():
+        raise ValueError(
+            "At least one member of each set must count; leave sets without members out. "
+            f"Received: no True in these rows of `mask`: {(~mask.any(axis=1)).nonzero()[0].tolist()}"
+        )
+
+
+def _check_lengths(lengths, members):
+    wrong = [] if lengths is None else lengths[(lengths < 1) | (lengths > members)].tolist()
+    if wrong:
+        raise ValueError(
+            f"`lengths` must be from 1 to {members}, the members of each set; leave sets without members out. "
+            f"Received: {wrong}"
+        )
+
+
+def _mean(embedded, counted):
+    """The mean `[B, E]` of the embeddings `[B, d, E]` that count, or zero where none does."""
+    # bfloat16 counts to 256 only.
+    dtype = keras.backend.result_type(embedded.dtype, "float32")
+    if counted is None:
+        counted = ops.ones_like(embedded[..., 0], dtype="bool")
+    counted = ops.expand_dims(counted, axis=-1)
+    total = ops.sum(ops.where(counted, ops.cast(embedded, dtype), 0), axis=1)
+    number = ops.sum(ops.cast(counted, dtype), axis=1)
+    return ops.cast(total / ops.maximum(number, 1), embedded.dtype)

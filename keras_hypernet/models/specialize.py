@@ -1,0 +1,109 @@
+"""specialize: a model under one condition, as a network of built-in layers."""
+
+import keras
+from keras import ops
+
+from keras_hypernet.layers import ConcatenateCondition, HyperLayer, StandardizeImage
+from keras_hypernet.layers.image import check_pixels
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class PixelSequential(keras.Sequential):
+    """A `keras.Sequential` that refuses images which are not uint8, where Keras would cast them without a word.
+
+    Raises:
+        TypeError: If the images are not uint8.
+    """
+
+    def __call__(self, inputs, *args, **kwargs):
+        # Here, because `call` receives what has been cast to the dtype of the input layer.
+        check_pixels(inputs if hasattr(inputs, "dtype") else ops.convert_to_tensor(inputs), self.name)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def call(self, inputs, training=None, mask=None, **kwargs):
+        check_pixels(inputs, self.name)  # and here, because Keras's training and prediction with JAX start here
+        return super().call(inputs, training=training, mask=mask, **kwargs)
+
+
+def specialize(model, condition):
+    """Returns the small network that a model is under one condition: g(.; f(I0)), without f.
+
+    Args:
+        model: A built model of this package.
+        condition: One condition, `[1, ...]`; for a `ConditionalNeuralProcess` one set, all of whose members count.
+
+    Returns:
+        A `keras.Sequential` of built-in layers (and `StandardizeImage`), with constant weights. Its
+        output on x is the model's output on x and this condition, but for rounding: 1e-5 of the largest
+        output. Save it with `.save("g.keras")`.
+
+    Raises:
+        ValueError: If the model has not been built, there is not exactly one condition, or a
+            `ConcatenateCondition` is not followed by a Dense layer that its part can be folded into.
+
+    Example:
+
+    >>> generator = keras.Sequential([keras.layers.Dense(4, activation="relu")])
+    >>> model = keras_hypernet.Hypernetwork(generator, [keras_hypernet.layers.HyperDense(3)])
+    >>> x, condition = keras.ops.ones((2, 5)), keras.ops.ones((1, 7))
+    >>> expected = model({"x": x, "condition": condition})
+    >>> network = specialize(model, condition)
+    >>> network.count_params()
+    18
+    >>> bool(keras.ops.all(keras.ops.abs(network(x) - expected) < 1e-5))
+    True
+    """
+    model.check_built("specialize")
+    condition = ops.convert_to_tensor(condition)
+    if condition.shape[0] != 1:
+        raise ValueError(
+            f"A model is specialized to one condition, of shape [1, ...]. Received: shape {tuple(condition.shape)}"
+        )
+    encoded = model.encode(condition)
+    reads_pixels = isinstance(model.primary[0], StandardizeImage)
+    layers, weights = [keras.Input(model.x_shape[1:], dtype="uint8" if reads_pixels else None)], []
+    folded = None
+    for layer in model.primary:
+        if isinstance(layer, ConcatenateCondition):
+            folded = encoded
+            continue
+        if isinstance(layer, HyperLayer):
+            special, values = layer.specialize(encoded)
+        elif folded is not None:
+            special, values = _fold(layer, folded)
+        else:
+            special, values = layer.__class__.from_config(layer.get_config()), layer.get_weights()
+        folded = None
+        layers.append(special)
+        weights.append(values)
+    network = (PixelSequential if reads_pixels else keras.Sequential)(layers, name=f"{model.name}_specialized")
+    for layer, values in zip(network.layers, weights, strict=True):
+        layer.set_weights(values)
+    return network
+
+
+def folded_bias(dense, encoded):
+    """The bias that makes of a Dense layer on `[x, encoded]` one on x alone.
+
+    Args:
+        dense: The layer after a `ConcatenateCondition`, or None if there is none.
+        encoded: Tensor `[B, R]`.
+
+    Returns:
+        A tensor `[B, units]`.
+
+    Raises:
+        ValueError: If it is not a Dense layer.
+    """
+    if not isinstance(dense, keras.layers.Dense):
+        received = type(dense).__name__ if dense is not None else "no layer"
+        raise ValueError(f"ConcatenateCondition must be followed by a Dense layer here. Received: {received}")
+    from_condition = ops.matmul(encoded, dense.kernel[-encoded.shape[-1] :])
+    return from_condition + dense.bias if dense.use_bias else from_condition
+
+
+def _fold(dense, encoded):
+    bias = folded_bias(dense, encoded)[0]
+    kernel = dense.kernel[: -encoded.shape[-1]]
+    special = keras.layers.Dense.from_config({**dense.get_config(), "use_bias": True})
+    return special, [ops.convert_to_numpy(kernel), ops.convert_to_numpy(bias)]

@@ -1,0 +1,138 @@
+"""The approximation task of Assumption 1: a random convolutional network is to be matched by a small one."""
+
+import dataclasses
+import functools
+
+import keras
+import numpy as np
+
+from keras_hypernet.data import get_source
+from keras_hypernet.initializers import FanInUniform
+from keras_hypernet.layers import StandardizeImage
+from keras_hypernet.tasks.base import EVALUATION_SEED, Task, planned_batches, shuffled, stream
+
+_UNIFORM_SHAPE = (28, 28, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ApproximationTask(Task):
+    """Approximate y(x), a random convolutional network that is never trained. There is no condition.
+
+    Args:
+        data: Name of a data source, whose images are x; or `"uniform"`, for x uniform on `[-1, 1]^(28 x 28)`.
+        seed: Determines y.
+        num_samples: Number of samples in each split if `data` is `"uniform"`; those of the training split are
+            drawn anew in every epoch.
+
+    Raises:
+        ValueError: If there is no such data source.
+
+    Example:
+
+    >>> task = ApproximationTask("uniform", num_samples=64)
+    >>> x, y = next(iter(task.evaluation_dataset("test", batch_size=32)))
+    >>> x.shape, y.shape
+    (TensorShape([32, 28, 28, 1]), TensorShape([32, 10]))
+
+    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5, Fig. 2.
+    """
+
+    data: str
+    seed: int = 0
+    num_samples: int = 10_000
+    name = "approximation"
+    metric = "mse"
+    loss = "mse"
+    inputs = ("x",)
+    num_outputs = 10
+
+    def __post_init__(self):
+        if not self._uniform:
+            get_source(self.data)
+
+    @property
+    def _uniform(self):
+        return self.data == "uniform"
+
+    @property
+    def x_dtype(self):
+        """`"float32"` for samples of the uniform distribution, `"uint8"` for images."""
+        return "float32" if self._uniform else "uint8"
+
+    @property
+    def x_shape(self):
+        """`(height, width, channels)`."""
+        return _UNIFORM_SHAPE if self._uniform else get_source(self.data).image_shape
+
+    def target(self):
+        """Returns y as a `keras.Sequential`: two convolutions of 20 and 50 channels and a dense layer of 10 units."""
+        return _target(self)
+
+    def load(self, split):
+        """x of a split: uint8 images, or for the uniform distribution float32 samples, `[N, height, width, channels]`.
+
+        Of the uniform distribution's training split only the number of samples matters: all are zeros.
+        """
+        if not self._uniform:
+            return get_source(self.data).load(split)
+        shape = (self.num_samples, *_UNIFORM_SHAPE)
+        if split == "train":
+            return np.zeros(shape, "float32")
+        rng = np.random.default_rng([EVALUATION_SEED, ("validation", "test").index(split)])
+        return rng.uniform(-1, 1, shape).astype("float32")
+
+    def training_dataset(self, examples, batch_size, seed, epoch):
+        """One epoch of `(x, y: float32 [B, 10])`; see `Task`."""
+        import tensorflow as tf
+
+        if not self._uniform:
+            return _batches(examples, self._outputs(examples), lambda: shuffled(len(examples), seed, epoch), batch_size)
+
+        target = self.target()
+
+        def draw():
+            return tf.random.stateless_uniform(examples.shape, stream(seed, epoch), -1, 1)
+
+        return planned_batches(len(examples), draw, lambda x: (x, target(x)), batch_size)
+
+    def evaluation_dataset(self, split, batch_size=500):
+        """A split, in order; see `Task`."""
+        import tensorflow as tf
+
+        x = self.load(split) if isinstance(split, str) else split
+        return _batches(x, self._outputs(x), lambda: tf.range(len(x)), batch_size)
+
+    def _outputs(self, x):
+        return self.target().predict(x, batch_size=500, verbose=0)
+
+
+@functools.lru_cache(maxsize=2)
+def _target(task):
+    seeds = iter(np.random.SeedSequence([task.seed, 1]).generate_state(6).tolist())
+
+    def layer(kind, *arguments, fan_in, **options):
+        initializers = {name: FanInUniform(fan_in, next(seeds)) for name in ("kernel_initializer", "bias_initializer")}
+        return kind(*arguments, **options, **initializers)
+
+    height, width, channels = task.x_shape
+    sides = [(((side - 10) // 2 + 1) - 10) // 2 + 1 for side in (height, width)]
+    convolution = {"strides": 2, "activation": "relu"}
+    return keras.Sequential(
+        [
+            keras.Input(task.x_shape, dtype=task.x_dtype),
+            *([] if task.data == "uniform" else [StandardizeImage()]),
+            layer(keras.layers.Conv2D, 20, 10, fan_in=100 * channels, **convolution),
+            layer(keras.layers.Conv2D, 50, 10, fan_in=2000, **convolution),
+            keras.layers.Flatten(),
+            layer(keras.layers.Dense, 10, fan_in=50 * sides[0] * sides[1]),
+        ],
+        name="target",
+    )
+
+
+def _batches(x, y, order, batch_size):
+    import tensorflow as tf
+
+    # Held by the closure and not by the graph: see the rotation task.
+    x, y = tf.constant(x), tf.constant(y)
+    return planned_batches(len(x), order, lambda numbers: (tf.gather(x, numbers), tf.gather(y, numbers)), batch_size)

@@ -1,0 +1,111 @@
+"""What every task has in common: its description as data, and batches that are planned once a pass."""
+
+import dataclasses
+import math
+from typing import ClassVar
+
+# Training draws from (seed, epoch) streams; a fixed one of its own makes every evaluation the same.
+EVALUATION_SEED = 20200610
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Abstract: which x, condition and target are made of a set of examples.
+
+    A subclass is a frozen dataclass whose fields are plain values, so that a task can be written down, and
+    implements `load`, `training_dataset` and `evaluation_dataset`.
+
+    Attributes:
+        name: Name of the task.
+        metric: What its models are judged by: `"error"`, the share of wrong classes, or `"mse"`, the mean
+            squared error.
+        loss: What they are trained on: `"cross_entropy"`, of logits and integer labels, or `"mse"`.
+        inputs: Which inputs its models take: `("x", "condition")`, or `("x",)`.
+        x_shape, condition_shape: Shapes of the inputs, without the batch. None where any size will do.
+        x_dtype, condition_dtype: `"uint8"` for images, which the models scale themselves, otherwise `"float32"`.
+        num_outputs: Dimension of a model's output.
+        generates_biases: Whether g has biases. A network without them is homogeneous in x.
+    """
+
+    name: ClassVar[str]
+    metric: ClassVar[str]
+    loss: ClassVar[str] = "mse"
+    inputs: ClassVar[tuple] = ("x", "condition")
+    x_dtype: ClassVar[str] = "uint8"
+    condition_dtype: ClassVar[str] = "uint8"
+    generates_biases: ClassVar[bool] = False
+
+    def config(self):
+        """Returns the task as a dict that JSON can hold; `get_task(**config)` is its inverse."""
+        return {"name": self.name, **dataclasses.asdict(self)}
+
+    def load(self, split):
+        """Returns the examples of `"train"`, `"validation"` or `"test"`: what `training_dataset` is given."""
+        raise NotImplementedError
+
+    def num_examples(self, split):
+        """Number of examples of a split."""
+        return len(self.load(split))
+
+    def training_dataset(self, examples, batch_size, seed, epoch):
+        """Returns one epoch: every example once, in an order that (seed, epoch) determine, as all else that is drawn.
+
+        Args:
+            examples: What `load` returns.
+            batch_size: The last batch of an epoch may be smaller.
+            seed: An integer.
+            epoch: An integer, or an integer `tf.Variable` that is read each time the dataset is iterated.
+
+        Returns:
+            A `tf.data.Dataset` of pairs of inputs and targets.
+        """
+        raise NotImplementedError
+
+    def evaluation_dataset(self, split, batch_size=500):
+        """Returns a split, in order, the same at each call.
+
+        Args:
+            split: Name of a split, or examples as `load` returns them.
+            batch_size: The last batch may be smaller.
+
+        Returns:
+            A `tf.data.Dataset` as of `training_dataset`.
+        """
+        raise NotImplementedError
+
+
+def stream(seed, epoch, number=0):
+    """A seed for TensorFlow's stateless operations: one of several independent ones of an epoch."""
+    import tensorflow as tf
+
+    epoch = tf.cast(tf.convert_to_tensor(epoch), tf.int64)
+    return tf.stack([tf.cast(seed, tf.int64), epoch + (number << 32)])
+
+
+def shuffled(num_examples, seed, epoch):
+    """The order of an epoch: an int32 permutation."""
+    import tensorflow as tf
+
+    return tf.random.experimental.stateless_shuffle(tf.range(num_examples), stream(seed, epoch))
+
+
+def planned_batches(num_examples, plan, make, batch_size):
+    """A dataset of batches that are planned together at the start of each pass, and made one by one.
+
+    Args:
+        num_examples: Examples in a pass.
+        plan: Function without arguments that returns a tensor with a row for each example. What is small is
+            computed there once; for each batch anew it would take as long as to make the batch.
+        make: Function of a batch's rows that returns what the dataset yields.
+        batch_size: The last batch may be smaller.
+    """
+    import tensorflow as tf
+
+    def rows(_):
+        planned = plan()
+        firsts = tf.data.Dataset.range(0, num_examples, batch_size)
+        return firsts.map(lambda first: planned[first : first + batch_size])
+
+    dataset = tf.data.Dataset.from_tensors(0).flat_map(rows).map(make, tf.data.AUTOTUNE)
+    num_batches = math.ceil(num_examples / batch_size)
+    return dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,119 @@
+"""The colorization task: which colour has a pixel of a photograph, given the photograph in grey?"""
+
+import dataclasses
+
+import numpy as np
+
+from keras_hypernet.data import get_source
+from keras_hypernet.tasks.base import Task, planned_batches, shuffled, stream
+
+# Grey as a weighted sum of red, green and blue (ITU-R BT.601) in 16-bit fixed point, the arithmetic of PIL.
+_LUMINANCE = np.array([19595, 38470, 7471], "int32")
+
+
+@dataclasses.dataclass(frozen=True)
+class ColorizationTask(Task):
+    """Tell the colour of a pixel from its place, given the image in grey.
+
+    The condition is a grey image, x places of pixels in it, `[-1, 1]^2` (row, column), and the target the
+    colours there, red, green and blue on a scale of [-1, 1]. Many pixels share one condition.
+
+    Args:
+        data: Name of a data source of colour images.
+        num_points: Pixels drawn, with replacement, from each image in an epoch. An evaluation takes all.
+
+    Raises:
+        ValueError: If there is no such data source, its images have no colour, or `num_points` is not positive.
+
+    Example:
+
+    >>> task = ColorizationTask("patches", num_points=16)
+    >>> inputs, colours = next(iter(task.training_dataset(task.load("test"), 8, seed=0, epoch=0)))
+    >>> inputs["condition"].shape, inputs["x"].shape, colours.shape
+    (TensorShape([8, 32, 32, 1]), TensorShape([8, 16, 2]), TensorShape([8, 16, 3]))
+
+    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, appendix.
+    """
+
+    data: str
+    num_points: int = 64
+    name = "colorization"
+    metric = "mse"
+    x_dtype = "float32"
+    x_shape = (None, 2)
+    num_outputs = 3
+    generates_biases = True
+
+    def __post_init__(self):
+        shape = get_source(self.data).image_shape
+        if shape[-1] != 3:
+            raise ValueError(f"Colorization needs images in colour, of 3 channels. Received: {self.data}, of {shape}")
+        if self.num_points < 1:
+            raise ValueError(f"`num_points` must be positive. Received: {self.num_points}")
+
+    @property
+    def condition_shape(self):
+        """`(height, width, 1)`."""
+        return (*get_source(self.data).image_shape[:2], 1)
+
+    def load(self, split):
+        """The images of a split: uint8 `[N, height, width, 3]`."""
+        return get_source(self.data).load(split)
+
+    def training_dataset(self, examples, batch_size, seed, epoch):
+        """One epoch of `({"x": [B, P, 2], "condition": [B, height, width, 1]}, colours: [B, P, 3])`; see `Task`."""
+        import tensorflow as tf
+
+        height, width = examples.shape[1:3]
+
+        def plan():
+            order = shuffled(len(examples), seed, epoch)[:, tf.newaxis]
+            shape = [len(examples), self.num_points]
+            pixels = tf.random.stateless_uniform(shape, stream(seed, epoch, 1), 0, height * width, tf.int32)
+            return tf.concat([order, pixels], axis=1)
+
+        return _batches(examples, plan, lambda rows: rows[:, 1:], batch_size)
+
+    def evaluation_dataset(self, split, batch_size=100):
+        """A split in order, with every pixel of each image; see `Task`."""
+        import tensorflow as tf
+
+        images = self.load(split) if isinstance(split, str) else split
+        every = np.arange(np.prod(images.shape[1:3]), dtype="int32")
+        return _batches(
+            images,
+            lambda: tf.range(len(images))[:, tf.newaxis],
+            lambda rows: tf.broadcast_to(every, [tf.shape(rows)[0], len(every)]),
+            batch_size,
+        )
+
+
+def grey(images):
+    """Images in grey, as `PIL.Image.convert("L")` makes them: uint8 `[..., 3]` -> uint8 `[..., 1]`.
+
+    Example:
+
+    >>> grey(np.array([[255, 0, 0], [255, 255, 255]], "uint8"))[:, 0].tolist()
+    [76, 255]
+    """
+    weighted = images.astype("int32") @ _LUMINANCE + (1 << 15)
+    return (weighted >> 16).astype("uint8")[..., np.newaxis]
+
+
+def _batches(images, plan, pixels_of, batch_size):
+    import tensorflow as tf
+
+    num_images, height, width, channels = images.shape
+    rows, columns = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    places = tf.constant(np.stack([rows, columns], axis=-1).reshape(-1, 2), tf.float32)
+    # Held by the closures and not by the graph: see the rotation task.
+    conditions = tf.constant(grey(images))
+    images = tf.constant(images.reshape(num_images, height * width, channels))
+
+    def make(rows):
+        numbers, pixels = rows[:, 0], pixels_of(rows)
+        colours = tf.gather_nd(images, tf.stack([tf.broadcast_to(numbers[:, None], tf.shape(pixels)), pixels], axis=-1))
+        inputs = {"x": tf.gather(places, pixels), "condition": tf.gather(conditions, numbers)}
+        return inputs, tf.cast(colours, tf.float32) / 127.5 - 1
+
+    return planned_batches(num_images, plan, make, batch_size)

@@ -1,0 +1,151 @@
+"""The synthetic tasks: a random network h decides how y depends on x and on the condition."""
+
+import dataclasses
+import functools
+import itertools
+
+import numpy as np
+
+from keras_hypernet.tasks.base import Task, planned_batches, shuffled
+
+FAMILIES = ("inner", "hadamard", "concat")
+# Independent streams of random numbers, by what they are for.
+_STREAMS = {"target": 0, "train": 1, "validation": 2, "test": 3, "scale": 4}
+
+
+@dataclasses.dataclass(frozen=True)
+class SyntheticTask(Task):
+    """Approximate `y(x, I)` made by a random network h of three layers; x and I are standard normal.
+
+    The families are `"inner"`, `y = <x, h(I)>`, `"hadamard"`, `y = h(x * I)`, and `"concat"`, `y = h([x, I])`.
+    h has sigmoid activations in its two hidden layers, and is never trained. For the last two families, whose y
+    would hardly vary, it is centred and scaled to unit variance, so a mean squared error of 1 is that of a constant.
+
+    Args:
+        family: Family of the target.
+        dim: Dimension of x and of I.
+        seed: Determines h and all samples.
+        hidden_units: Width of h.
+        gain: Factor of the kernels of h, which are uniform with variance `1 / (3 fan_in)` but for it. The larger,
+            the less linear is h: of the variance of the inner product, about `dim / 12` with a gain of 1, only
+            0.1% is due to I there, and 30% with a gain of 30.
+        num_train, num_validation, num_test: Numbers of samples. They are drawn once, not anew in every epoch.
+
+    Raises:
+        ValueError: If there is no such family, or a number is not positive.
+
+    Example:
+
+    >>> task = SyntheticTask("inner", dim=8, num_train=64, num_test=32)
+    >>> inputs, y = next(iter(task.evaluation_dataset("test")))
+    >>> inputs["x"].shape, inputs["condition"].shape, y.shape
+    (TensorShape([32, 8]), TensorShape([32, 8]), TensorShape([32, 1]))
+
+    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5, Fig. 1. The width of h, its
+    initial weights and the scale of y are not given there.
+    """
+
+    family: str = "inner"
+    dim: int = 1000
+    seed: int = 0
+    hidden_units: int = 300
+    gain: float = 1.0
+    num_train: int = 30_000
+    num_validation: int = 5_000
+    num_test: int = 10_000
+    name = "synthetic"
+    metric = "mse"
+    x_dtype = "float32"
+    condition_dtype = "float32"
+    num_outputs = 1
+
+    def __post_init__(self):
+        if self.family not in FAMILIES:
+            raise ValueError(f"`family` must be one of {FAMILIES}. Received: {self.family!r}")
+        for field in ("dim", "hidden_units", "gain", "num_train", "num_validation", "num_test"):
+            if not getattr(self, field) > 0:
+                raise ValueError(f"`{field}` must be positive. Received: {getattr(self, field)!r}")
+
+    @property
+    def x_shape(self):
+        """`(dim,)`."""
+        return (self.dim,)
+
+    @property
+    def condition_shape(self):
+        """`(dim,)`."""
+        return (self.dim,)
+
+    def load(self, split):
+        """The samples of a split: float32 arrays `x [N, dim]`, `condition [N, dim]` and `y [N, 1]`, in a dict."""
+        x, condition = self.draw(split, self.num_examples(split))
+        return {"x": x, "condition": condition, "y": self.target()(x, condition)}
+
+    def num_examples(self, split):
+        """Number of samples of a split."""
+        return getattr(self, f"num_{split}")
+
+    def draw(self, purpose, num_samples):
+        """Draws `num_samples` of x and of the condition from the stream of this purpose."""
+        rng = self._random(purpose)
+        return tuple(rng.standard_normal((num_samples, self.dim), dtype="float32") for _ in range(2))
+
+    def target(self):
+        """Returns y, a function of x `[N, dim]` and condition `[N, dim]` to float32 `[N, 1]`."""
+        return _target(self)
+
+    def _random(self, purpose):
+        return np.random.default_rng([self.seed, _STREAMS[purpose]])
+
+    def training_dataset(self, examples, batch_size, seed, epoch):
+        """One epoch of `({"x": [B, dim], "condition": [B, dim]}, y: [B, 1])`; see `Task`."""
+        return _batches(examples, lambda: shuffled(len(examples["y"]), seed, epoch), batch_size)
+
+    def evaluation_dataset(self, split, batch_size=500):
+        """The samples of a split, in order; see `Task`."""
+        import tensorflow as tf
+
+        examples = self.load(split) if isinstance(split, str) else split
+        return _batches(examples, lambda: tf.range(len(examples["y"])), batch_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _target(task):
+    inputs = 2 * task.dim if task.family == "concat" else task.dim
+    outputs = task.dim if task.family == "inner" else 1
+    sizes = (inputs, task.hidden_units, task.hidden_units, outputs)
+    rng = task._random("target")
+    weights = []
+    for fan_in, units in itertools.pairwise(sizes):
+        limit = 1 / np.sqrt(fan_in)
+        kernel = task.gain * rng.uniform(-limit, limit, (fan_in, units))
+        weights.append((kernel.astype("float32"), rng.uniform(-limit, limit, units).astype("float32")))
+
+    def h(inputs):
+        *hidden, (kernel, bias) = weights
+        for hidden_kernel, hidden_bias in hidden:
+            inputs = 1 / (1 + np.exp(-(inputs @ hidden_kernel + hidden_bias)))
+        return inputs @ kernel + bias
+
+    def raw(x, condition):
+        if task.family == "inner":
+            return np.sum(x * h(condition), axis=1, keepdims=True).astype("float32")
+        return h(x * condition if task.family == "hadamard" else np.concatenate([x, condition], axis=1))
+
+    if task.family == "inner":
+        return raw
+    sample = raw(*task.draw("scale", 10_000))
+    mean, stddev = sample.mean(dtype="float64"), sample.std(dtype="float64")
+    return lambda x, condition: ((raw(x, condition) - mean) / stddev).astype("float32")
+
+
+def _batches(examples, order, batch_size):
+    import tensorflow as tf
+
+    # Held by the closure and not by the graph: see the rotation task.
+    x, condition, y = (tf.constant(examples[name]) for name in ("x", "condition", "y"))
+
+    def make(numbers):
+        return {"x": tf.gather(x, numbers), "condition": tf.gather(condition, numbers)}, tf.gather(y, numbers)
+
+    return planned_batches(len(examples["y"]), order, make, batch_size)
