@@ -7,8 +7,7 @@ import keras
 
 from keras_hypernet.initializers import FanInUniform, HyperfanIn, UnitIncomingNorm
 from keras_hypernet.layers import ConcatenateCondition, HyperDense, StandardizeImage
-from keras_hypernet.models import EmbeddingMethod, Hypernetwork
-from keras_hypernet.recipe import METHODS
+from keras_hypernet.models import ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork
 
 HIDDEN_UNITS = 10  # of g and q
 
@@ -21,14 +20,15 @@ def build_model(task, method, recipe):
         method: `"hyper"`: g has the sizes d, 10, `task.num_outputs`, biases if `task.generates_biases`, and f ends
             in the linear maps that generate it. `"embed"`: e ends in `recipe.embedding_dim` units; q has the sizes
             d + that, 10, `task.num_outputs`. `"network"`, for tasks without a condition: the sizes d,
-            `recipe.width`, `task.num_outputs`.
+            `recipe.width`, `task.num_outputs`. `"process"`, for conditions that are sets: as `"embed"`, with the mean
+            of the embeddings of a set.
         recipe: A `Recipe`. Its seed is set for all of Keras first, so a model is a function of the arguments.
 
     Returns:
         A compiled model, which returns the logits of the classes or the values that are to be approximated.
 
     Raises:
-        ValueError: If there is no such method, or not for this task.
+        ValueError: If there is no such method, or not for this task, or the initialization is not.
 
     Example:
 
@@ -39,12 +39,24 @@ def build_model(task, method, recipe):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5.
     """
     conditional = "condition" in task.inputs
-    methods = tuple(method for method in METHODS if (method != "network") == conditional)
+    methods = ("network",)
+    if conditional:
+        methods = ("process",) if len(task.condition_shape) == 4 else ("hyper", "embed")
     if method not in methods:
         raise ValueError(f"`method` must be one of {methods} for the task {task.name!r}. Received: {method!r}")
+    if conditional and recipe.initialization.startswith("unit_norm"):
+        raise ValueError(
+            f"The initialization {recipe.initialization!r} is for networks without a condition. "
+            f"Received: the task {task.name!r}"
+        )
     keras.utils.set_random_seed(recipe.seed)
-    build = {"hyper": _hypernetwork, "embed": _embedding_method, "network": _network}[method]
-    model = build(task, recipe)
+    builders = {
+        "hyper": _hypernetwork,
+        "embed": _embedding_method,
+        "process": _embedding_method,
+        "network": _network,
+    }
+    model = builders[method](task, recipe)
     if conditional:
         model.build({"x": (None, *task.x_shape), "condition": (None, *task.condition_shape)})
     step = {"learning_rate": recipe.learning_rate, "global_clipnorm": recipe.gradient_clipnorm}
@@ -94,6 +106,8 @@ def _embedding_method(task, recipe):
         _dense(recipe, HIDDEN_UNITS, num_features + embedding_dim, "hidden", activation=recipe.activation),
         _dense(recipe, task.num_outputs, HIDDEN_UNITS, _output_name(task), gain=1.0),
     ]
+    if len(task.condition_shape) == 4:
+        return ConditionalNeuralProcess(embedding, primary, name=f"{task.name}_process")
     return EmbeddingMethod(embedding, primary, name=f"{task.name}_embed")
 
 
@@ -112,14 +126,15 @@ def _network(task, recipe):
 
 def _hidden_layers(task, recipe, last):
     """The condition's input, and the hidden layers of f or e, the last of `last` units."""
-    num_features = _num_features(task.condition_shape)
+    shape = task.condition_shape[-3:]  # of an image, or of the members of a set of images
+    num_features = _num_features(shape)
     sizes = [num_features, *[recipe.width] * (recipe.depth - 2), last]
     hidden = [
         _dense(recipe, units, fan_in, f"hidden_{number}", activation="relu")
         for number, (fan_in, units) in enumerate(itertools.pairwise(sizes), start=1)
     ]
-    condition = keras.Input(task.condition_shape, dtype=task.condition_dtype, name="condition")
-    return [condition, *_flat(task.condition_shape, task.condition_dtype), *hidden]
+    condition = keras.Input(shape, dtype=task.condition_dtype, name="condition")
+    return [condition, *_flat(shape, task.condition_dtype), *hidden]
 
 
 def _flat(shape, dtype):
@@ -134,7 +149,7 @@ def _num_features(shape):
 
 
 def _output_name(task):
-    return "logits" if task.loss == "cross_entropy" else "value"
+    return {"rotation": "logits", "colorization": "rgb"}.get(task.name, "value")
 
 
 def _dense(recipe, units, fan_in, name, activation=None, gain=2.0):

@@ -18,18 +18,19 @@ class Card:
     Attributes:
         name: Name of the entry.
         description: What the model does, in a sentence.
-        task: Name of the task.
+        task: The task, as `Task.config` describes it: its `name` and its arguments.
         data: The data set: `name`, `origin`, `license`, a `note` on the copy that was used, and the
             `test_sha256` of the pixels of its test split.
-        method: `"hyper"` or `"embed"`.
+        method: `"hyper"`, `"embed"`, `"network"` for a network without a condition, or `"target"` for the one that
+            such networks approximate.
         architecture: The sizes and activations of each part, for people.
         recipe: The fields of the `Recipe` that the model was trained by.
         command: The command that made the entry.
         seed: Seed of the model that is the entry.
         num_parameters: Number of parameters of each part.
-        metrics: `error`, `loss` and `num_examples` of the splits `validation` and `test`.
-        seeds: Of each run that was trained: seed, learning rate, clipping, errors, training time and, if it
-            diverged, how.
+        metrics: Of the splits `validation` and `test`: `num_examples`, and `error` and `loss` or `mse`.
+        seeds: Of each run that was trained: seed, learning rate, clipping, `validation` and `test` (error or mean
+            squared error), training time and, if it diverged, how.
         selection: How the entry was chosen among the seeds.
         sha256: Checksum of `model.keras`.
         versions: Versions of the software that trained it.
@@ -42,7 +43,7 @@ class Card:
 
     name: str
     description: str
-    task: str
+    task: dict
     data: dict
     method: str
     architecture: dict

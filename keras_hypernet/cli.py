@@ -16,13 +16,15 @@ from rich.table import Table
 from keras_hypernet import demo as demonstration
 from keras_hypernet import experiments
 from keras_hypernet.card import Card
-from keras_hypernet.data import SOURCES, DataUnavailableError, get_source
+from keras_hypernet.data import SOURCES, DataUnavailableError
 from keras_hypernet.entries import get_blueprint, train_entry
+from keras_hypernet.experiments.drawing import draw
+from keras_hypernet.experiments.report import write_report
 from keras_hypernet.experiments.rows import group_rows
 from keras_hypernet.experiments.runner import run as run_experiment
 from keras_hypernet.figures import save_predictions
 from keras_hypernet.serving import export as export_model
-from keras_hypernet.tasks import RotationTask
+from keras_hypernet.tasks import get_task
 from keras_hypernet.training import TrainingDivergedError
 from keras_hypernet.training import evaluate as evaluate_model
 from keras_hypernet.zoo import find_entry, list_entries, load
@@ -61,9 +63,9 @@ def list_command(
         return print(zoo_table(cards))
     if as_json:
         return _print_json([dataclasses.asdict(card) for card in cards])
-    table = Table("name", "trained on", "test error", "parameters", title="Pretrained models")
+    table = Table("name", "trained on", "test", "parameters", title="Pretrained models")
     for card in cards:
-        table.add_row(card.name, card.data["name"], f"{card.metrics['test']['error']:.4f}", _parameters(card))
+        table.add_row(card.name, card.data["name"], _result(card), _parameters(card))
     console.print(table)
 
 
@@ -121,39 +123,51 @@ def evaluate(
     Examples: keras-hypernet evaluate rotation_mnist_hyper --data digits --save predictions.png
     """
     card = Card.read(find_entry(name))
-    task = RotationTask(data or card.data["name"])
-    trained_on = get_source(card.data["name"])
-    if task.x_shape != trained_on.image_shape:
-        raise ValueError(
-            f"{card.name} takes images of shape {trained_on.image_shape}. Received: {task.data}, of {task.x_shape}"
-        )
-    with Console(stderr=True).status(f"Evaluating {card.name} on {task.data}"):
+    task = trained_on = get_task(**card.task)
+    if data is not None:
+        if "data" not in card.task:
+            raise ValueError(f"{card.name} was not trained on images, so there is no other --data. Received: {data}")
+        task = get_task(**{**card.task, "data": data})
+        if task.x_shape != trained_on.x_shape:
+            raise ValueError(
+                f"{card.name} takes images of shape {trained_on.x_shape}. Received: {task.data}, of {task.x_shape}"
+            )
+    if save is not None and task.name != "rotation":
+        raise ValueError(f"Only predictions of rotations are drawn. Received: {card.name}, a model of {task.name}")
+    on = data or card.data["name"]
+    with Console(stderr=True).status(f"Evaluating {card.name} on {on}"):
         model = load(name)
-        metrics = {"name": card.name, "data": task.data, "split": split, **evaluate_model(model, task, split)}
+        metrics = {"name": card.name, "data": on, "split": split, **evaluate_model(model, task, split)}
         if save is not None:
             save_predictions(model, task, save, split)
     if as_json:
         return _print_json(metrics)
-    console.print(f"{card.name} on the {split} split of {task.data}, {metrics['num_examples']:,} images:")
-    console.print(f"error {metrics['error']:.4f}, loss {metrics['loss']:.4f}")
+    console.print(f"{card.name} on the {split} split of {on}, {metrics['num_examples']:,} examples:")
+    console.print(
+        ", ".join(f"{metric} {metrics[metric]:.4f}" for metric in ("error", "loss", "mse") if metric in metrics)
+    )
     if save is not None:
         console.print(f"Predictions drawn to {save}")
 
 
 @app.command()
 def train(
-    name: Annotated[str, typer.Argument(help="rotation_{mnist,cifar,digits,patches}_{hyper,embed}")],
-    depth: Annotated[int, typer.Option(help="Linear layers of f or e.")] = 4,
+    name: Annotated[str, typer.Argument(help="Name of a zoo entry, or one of its kind: rotation_digits_hyper.")],
+    depth: Annotated[int | None, typer.Option(help="Linear layers of f or e; by default the entry's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the run, or the first of the seeds.")] = 0,
     seeds: Annotated[int, typer.Option(help="Number of seeds; the entry is the one of median validation error.")] = 1,
-    epochs: Annotated[int, typer.Option(help="Passes over the training split.")] = 10,
-    learning_rate: Annotated[float, typer.Option(help="Step size of SGD.")] = 0.01,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training split; by default the paper's.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Step size; by default the paper's.")] = None,
     gradient_clipnorm: Annotated[
         float | None, typer.Option(help="Scale larger gradients down to this norm; by default they are left alone.")
     ] = None,
-    initialization: Annotated[str, typer.Option(help="fan_in_uniform or hyperfan_in.")] = "fan_in_uniform",
+    initialization: Annotated[str | None, typer.Option(help="fan_in_uniform (the authors') or hyperfan_in.")] = None,
     out: Annotated[pathlib.Path | None, typer.Option(help="Folder for runs and entry; by default runs/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier call stopped.")] = False,
+    results: Annotated[
+        pathlib.Path | None,
+        typer.Option("--from", help="Choose by the rows in this folder of results, and train the chosen seed alone."),
+    ] = None,
     compare: Annotated[
         pathlib.Path | None, typer.Option(help="List the runs of this earlier --out on the card too.")
     ] = None,
@@ -166,24 +180,25 @@ def train(
 
     Example: keras-hypernet train rotation_digits_hyper --depth 3 --seeds 5 --out runs/depth3
     """
-    blueprint = get_blueprint(name)
-    recipe = dataclasses.replace(
-        blueprint.recipe,
-        depth=depth,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        gradient_clipnorm=gradient_clipnorm,
-        initialization=initialization,
-    )
+    options = {
+        "depth": depth,
+        "epochs": epochs,
+        "learning_rate": learning_rate,
+        "gradient_clipnorm": gradient_clipnorm,
+        "initialization": initialization,
+    }
+    changes = {option: value for option, value in options.items() if value is not None}
+    blueprint = dataclasses.replace(get_blueprint(name), changes=changes)
     out = out or pathlib.Path("runs") / name
-    options = {"--resume", "--debug"}  # of this call, and not of what it makes
-    command = shlex.join(["keras-hypernet", *(argument for argument in sys.argv[1:] if argument not in options)])
+    of_this_call = {"--resume", "--debug"}  # and not of what it makes
+    command = shlex.join(["keras-hypernet", *(argument for argument in sys.argv[1:] if argument not in of_this_call)])
     card = train_entry(
-        dataclasses.replace(blueprint, recipe=recipe),
+        blueprint,
         out,
         range(seed, seed + seeds),
         command,
         resume=resume,
+        results=results,
         compare=compare,
         data_note=data_note,
         csv_log=csv,
@@ -192,7 +207,7 @@ def train(
     if as_json:
         return _print_json(dataclasses.asdict(card))
     for run in card.seeds:
-        result = run["diverged"] or f"validation error {run['validation_error']:.4f}, test {run['test_error']:.4f}"
+        result = run["diverged"] or f"validation {run['validation']:.4f}, test {run['test']:.4f}"
         console.print(f"seed {run['seed']}: {result}")
     console.print(f"The entry is that of seed {card.seed}; it is a folder that `keras_hypernet.load` takes:")
     console.print(str((out / "entry").resolve()), soft_wrap=True)
@@ -254,6 +269,36 @@ def experiment(
     console.print(f"The rows are in {out}; draw them with keras-hypernet plot.", soft_wrap=True)
 
 
+@app.command()
+def plot(
+    name: Annotated[str, typer.Argument(help=f"{', '.join(experiments.NAMES)}, or all.")],
+    results: Annotated[pathlib.Path, typer.Option("--results", "--out", help="Folder of the results.")] = pathlib.Path(
+        "results"
+    ),
+    as_json: AsJson = False,
+):
+    """Draw the figure of an experiment from its results, as PNG, SVG and CSV; with all, write what reproduced, too.
+
+    Example: keras-hypernet plot rotation_depth
+    """
+    names = experiments.NAMES if name == "all" else [name]
+    paths, broken = [], []
+    for name_ in names:
+        if name == "all" and not (results / f"{name_}.jsonl").exists():
+            broken.append(f"There are no results of {name_} in {results}.")
+            continue
+        drawn, sentences = draw(experiments.get_experiment(name_), results)
+        paths, broken = paths + drawn, broken + sentences
+    if name == "all":
+        paths.append(write_report(results))
+    for sentence in broken:
+        Console(stderr=True).print(f"[yellow]Warning:[/yellow] {sentence}", soft_wrap=True, highlight=False)
+    if as_json:
+        return _print_json([str(path) for path in paths])
+    for path in paths:
+        console.print(str(path), soft_wrap=True)
+
+
 def parse_values(text):
     """The values that `2:9` (both ends) or `2,4,8` stand for; None for None.
 
@@ -310,18 +355,20 @@ def zoo_table(cards):
     """Returns a table of cards in Markdown, as it stands in the README."""
 
     def errors(runs):
-        return ", ".join("diverged" if run["diverged"] else f"{run['test_error']:.3f}" for run in runs)
+        return ", ".join("diverged" if run["diverged"] else f"{run['test']:.3g}" for run in runs)
 
-    lines = [
-        "| entry | trained on | test error | its five seeds | five seeds of the paper's recipe | parameters |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines = ["| entry | trained on | test | its seeds | the paper's recipe | parameters |", "|---|---|---|---|---|---|"]
     for card in cards:
-        error = f"**{card.metrics['test']['error']:.4f}**"
         paper = errors(card.other_runs["runs"]) if card.other_runs else "the same"
-        cells = [f"`{card.name}`", card.data["name"], error, errors(card.seeds), paper, _parameters(card)]
-        lines.append(f"| {' | '.join(cells)} |")
+        cells = [f"`{card.name}`", card.data["name"], f"**{_result(card)}**", errors(card.seeds), paper]
+        lines.append(f"| {' | '.join([*cells, _parameters(card)])} |")
     return "\n".join(lines)
+
+
+def _result(card):
+    """The test metric, as tables show it."""
+    metrics = card.metrics["test"]
+    return f"error {metrics['error']:.4f}" if "error" in metrics else f"MSE {metrics['mse']:.3g}"
 
 
 def _parameters(card):

@@ -102,7 +102,7 @@ def get_source(name):
     return SOURCES[name]
 
 
-def _load_tfds(name, feature):
+def _load_tfds(name, feature, dtype):
     def load(split):
         import tensorflow_datasets as tfds
 
@@ -111,7 +111,7 @@ def _load_tfds(name, feature):
             _download(builder)
         decoders = tfds.decode.PartialDecoding([feature])
         examples = builder.as_dataset(split=_TFDS_SPLITS[split], batch_size=-1, decoders=decoders)
-        return examples[feature].numpy()
+        return examples[feature].numpy().astype(dtype, copy=False)
 
     return load
 
@@ -174,8 +174,8 @@ SOURCES = {
             license="CC BY-SA 3.0",
             offline=False,
             note="The original pixels.",
-            _load=_load_tfds("mnist", "image"),
-            _load_labels=_load_tfds("mnist", "label"),
+            _load=_load_tfds("mnist", "image", "uint8"),
+            _load_labels=_load_tfds("mnist", "label", "int32"),
         ),
         Source(
             name="cifar10",
@@ -184,8 +184,8 @@ SOURCES = {
             license="none stated by its authors",
             offline=False,
             note="The pixels as TensorFlow Datasets has prepared them.",
-            _load=_load_tfds("cifar10", "image"),
-            _load_labels=_load_tfds("cifar10", "label"),
+            _load=_load_tfds("cifar10", "image", "uint8"),
+            _load_labels=_load_tfds("cifar10", "label", "int32"),
         ),
         Source(
             name="digits",

@@ -1,45 +1,76 @@
-"""How the entries of the zoo are made: which model a name stands for, and the training that makes it."""
+"""How the entries of the zoo are made: which run of which experiment a name stands for, and its training."""
 
 import dataclasses
 import difflib
 import json
 import pathlib
 
-from keras_hypernet.architectures import HIDDEN_UNITS, build_model
-from keras_hypernet.data import get_source
+from keras_hypernet.architectures import build_model
+from keras_hypernet.descriptions import describe
+from keras_hypernet.experiments import get_experiment
+from keras_hypernet.experiments.assumption_1 import approximators
+from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.files import write_json
-from keras_hypernet.recipe import Recipe, paper_recipe
-from keras_hypernet.tasks import RotationTask
+from keras_hypernet.recipe import Recipe
+from keras_hypernet.tasks import get_task
 from keras_hypernet.training import TrainingDivergedError, evaluate, fit
+from keras_hypernet.versions import today, versions
 from keras_hypernet.zoo import save_entry
-
-_DATA = {"mnist": "mnist", "cifar": "cifar10", "digits": "digits", "patches": "patches"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Blueprint:
-    """What the name of an entry stands for.
+    """What the name of an entry stands for: a run of an experiment, whatever its seed.
 
     Attributes:
-        name: Name of the entry, `rotation_<data>_<method>`.
-        task: The task.
-        method: `"hyper"` or `"embed"`.
-        recipe: The paper's recipe, to be varied with `dataclasses.replace`.
+        name: Name of the entry.
+        experiment: Name of the experiment.
+        panel: Part of the experiment, such as the data set.
+        method: `"hyper"`, `"embed"` or `"network"`; or `"target"`, the network that a task is about.
+        value: Value of what the experiment varies.
+        changes: Fields of the recipe that are to differ from the experiment's.
+        second: Whether the entry is the second of the two networks that the experiment trains.
     """
 
     name: str
-    task: RotationTask
+    experiment: str
+    panel: str
     method: str
-    recipe: Recipe
+    value: float
+    changes: dict = dataclasses.field(default_factory=dict)
+    second: bool = False
+
+    def setup(self, seed):
+        """Returns the task and the recipe for a seed."""
+        task, recipe = get_experiment(self.experiment).setup(self.panel, self.method, self.value, seed, False)
+        recipe = approximators(recipe)[1] if self.second else recipe
+        return task, dataclasses.replace(recipe, **self.changes)
 
 
-BLUEPRINTS = {
-    name: Blueprint(name, task, method, paper_recipe(task))
-    for short, data in _DATA.items()
-    for task in [RotationTask(data)]
-    for method in ("hyper", "embed")
-    for name in [f"rotation_{short}_{method}"]
-}
+def _blueprints():
+    methods = ("hyper", "embed")
+    data = {"mnist": "mnist", "cifar": "cifar10", "digits": "digits", "patches": "patches"}
+    for method in methods:
+        for short, panel in data.items():
+            yield Blueprint(f"rotation_{short}_{method}", "rotation_depth", panel, method, 4)
+        for family in ("inner", "hadamard", "concat"):
+            yield Blueprint(f"synthetic_{family}_{method}", "synthetic_depth", family, method, 4)
+        for short in ("cifar", "patches"):
+            yield Blueprint(f"colorization_{short}_{method}", "colorization_depth", data[short], method, 4)
+    # The index of lowest median validation error among those whose file is under 8 MB.
+    yield Blueprint("synthetic_width_hyper", "synthetic_embedding_dim", "inner", "hyper", 8)
+    yield Blueprint("synthetic_width_embed", "synthetic_embedding_dim", "inner", "embed", 8)
+    yield Blueprint("rotation_mnist_width_hyper", "rotation_embedding_dim", "mnist", "hyper", 2)
+    yield Blueprint("rotation_mnist_width_embed", "rotation_embedding_dim", "mnist", "embed", 3)
+    for short, panel in {"cifar": "cifar10", "mnist": "mnist", "uniform": "uniform", "digits": "digits"}.items():
+        for part in ("f1", "f2", "target"):
+            method = "target" if part == "target" else "network"
+            yield Blueprint(f"assumption1_{short}_{part}", "assumption_1", panel, method, 50, second=part == "f2")
+    for short in ("mnist", "cifar", "digits"):
+        yield Blueprint(f"assumption2_{short}", "assumption_2", data[short], "network", 29)
+
+
+BLUEPRINTS = {blueprint.name: blueprint for blueprint in _blueprints()}
 
 
 def get_blueprint(name):
@@ -50,7 +81,7 @@ def get_blueprint(name):
 
     Example:
 
-    >>> get_blueprint("rotation_cifar_embed").task
+    >>> get_blueprint("rotation_cifar_embed").setup(seed=0)[0]
     RotationTask(data='cifar10')
     """
     if name not in BLUEPRINTS:
@@ -59,8 +90,10 @@ def get_blueprint(name):
     return BLUEPRINTS[name]
 
 
-def train_entry(blueprint, directory, seeds, command, resume=False, compare=None, data_note=None, **options):
-    """Trains a model with several seeds and makes an entry of the one with the median validation error.
+def train_entry(
+    blueprint, directory, seeds, command, resume=False, results=None, compare=None, data_note=None, **options
+):
+    """Trains a model with several seeds and makes an entry of the one with the median validation result.
 
     Args:
         blueprint: A `Blueprint`.
@@ -70,6 +103,8 @@ def train_entry(blueprint, directory, seeds, command, resume=False, compare=None
             the better one of the middle two is taken.
         command: The command line that does this, for the card.
         resume: Whether to go on where an earlier call was interrupted.
+        results: Folder of the results of the blueprint's experiment, or None. If it is given, its runs are not
+            repeated, but for the one that becomes the entry; then `seeds` is not used.
         compare: Directory of an earlier call with another recipe, whose runs the card is to list too.
         data_note: What the card is to say of the copy of the data set, if that is not the usual one.
         **options: Passed on to `fit`: `progress`, `csv_log`, `tensorboard`, `callbacks`.
@@ -79,33 +114,35 @@ def train_entry(blueprint, directory, seeds, command, resume=False, compare=None
 
     Raises:
         TrainingDivergedError: If so many runs diverge that the median one did.
+        ValueError: If there are no seeds, or no results to choose from.
         DataUnavailableError: If the images are not to be had.
     """
-    if not seeds:
-        raise ValueError("There must be at least one seed. Received: none")
     directory = pathlib.Path(directory)
     other_runs = None if compare is None else _read_runs(compare)
-    runs = [_run(blueprint, directory, seed, resume, options) for seed in seeds]
-    write_json(directory / "runs.json", {"command": command, "runs": runs})
-    ranked = sorted(runs, key=lambda run: 1.0 if run["diverged"] else run["validation_error"])
+    if results is not None:
+        runs = _runs_of(blueprint, results)
+    elif seeds:
+        runs = [_run(blueprint, directory, seed, resume, options) for seed in seeds]
+        write_json(directory / "runs.json", {"command": command, "runs": runs})
+    else:
+        raise ValueError("There must be at least one seed. Received: none")
+    ranked = sorted(runs, key=lambda run: float("inf") if run["diverged"] else run["validation"])
     chosen = ranked[(len(runs) - 1) // 2]
     if chosen["diverged"]:
         failed = sum(run["diverged"] is not None for run in runs)
         raise TrainingDivergedError(f"{failed} of {len(runs)} runs diverged, the median one too: {chosen['diverged']}")
-    model, recipe, _ = _train(blueprint, directory, chosen["seed"], True, {})
-    state = json.loads((directory / f"seed-{chosen['seed']}" / "state.json").read_text(encoding="utf-8"))
+    model, state = _train(blueprint, directory, chosen["seed"], True if results is None else resume, options)
+    task, recipe = blueprint.setup(chosen["seed"])
+    median_of = f"the median validation {task.metric} of {len(runs)}"
     facts = {
-        **_describe(blueprint, recipe),
-        "deviations": _deviations(blueprint, recipe, other_runs),
-        "data": _describe_data(get_source(blueprint.task.data), data_note),
+        **describe(blueprint, task, recipe, data_note, other_runs),
         "command": command,
-        "seed": recipe.seed,
-        "metrics": {split: evaluate(model, blueprint.task, split) for split in ("validation", "test")},
+        "seed": chosen["seed"],
+        "metrics": {split: evaluate(model, task, split) for split in ("validation", "test")},
         "seeds": runs,
         "other_runs": other_runs,
-        "selection": f"the median validation error of {len(runs)}" if len(runs) > 1 else "the only seed trained",
-        "versions": state["versions"],
-        "date": state["date"],
+        "selection": median_of if len(runs) > 1 else "the only seed trained",
+        **state,
     }
     return save_entry(model, facts, directory / "entry")
 
@@ -120,98 +157,57 @@ def _read_runs(directory):
 
 
 def _train(blueprint, directory, seed, resume, options):
-    recipe = dataclasses.replace(blueprint.recipe, seed=seed)
-    model = build_model(blueprint.task, blueprint.method, recipe)
-    history = fit(model, blueprint.task, recipe, directory / f"seed-{seed}", resume, **options)
-    return model, recipe, history
+    """Returns a trained model, and the versions and the date of its training."""
+    task, recipe = blueprint.setup(seed)
+    if blueprint.method == "target":
+        model = task.target()
+        model.compile("sgd", loss="mse")
+        return model, {"versions": versions(), "date": today()}
+    model = build_model(task, blueprint.method, recipe)
+    folder = directory / f"seed-{seed}"
+    fit(model, task, recipe, folder, resume, **options)
+    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    return model, {name: state[name] for name in ("versions", "date")}
 
 
 def _run(blueprint, directory, seed, resume, options):
-    errors, seconds, diverged = {"validation": None, "test": None}, None, None
+    task, recipe = blueprint.setup(seed)
+    measured, seconds, diverged = {"validation": None, "test": None}, None, None
     try:
-        model, _, history = _train(blueprint, directory, seed, resume, options)
-        seconds = round(sum(epoch["seconds"] for epoch in history), 1)
-        errors = {split: evaluate(model, blueprint.task, split)["error"] for split in errors}
+        model, _ = _train(blueprint, directory, seed, resume, options)
+        measured = {split: evaluate(model, task, split)[task.metric] for split in measured}
+        state = directory / f"seed-{seed}" / "state.json"
+        if state.exists():
+            history = json.loads(state.read_text(encoding="utf-8"))["history"]
+            seconds = round(sum(epoch["seconds"] for epoch in history), 1)
     except TrainingDivergedError as error:
         diverged = str(error)
-    return {
-        "seed": seed,
-        "learning_rate": blueprint.recipe.learning_rate,
-        "gradient_clipnorm": blueprint.recipe.gradient_clipnorm,
-        "validation_error": errors["validation"],
-        "test_error": errors["test"],
-        "seconds": seconds,
-        "diverged": diverged,
-    }
+    rates = {"learning_rate": recipe.learning_rate, "gradient_clipnorm": recipe.gradient_clipnorm}
+    return {"seed": seed, **rates, **measured, "seconds": seconds, "diverged": diverged}
 
 
-def _describe(blueprint, recipe):
-    source = get_source(blueprint.task.data)
-    height, width, channels = source.image_shape
-    pixels = height * width * channels
-    hidden = " -> ".join([str(pixels)] + [str(recipe.width)] * (recipe.depth - 1))
-    classes = blueprint.task.num_outputs
-    if blueprint.method == "hyper":
-        primary = f"{pixels} -> {HIDDEN_UNITS} ({recipe.activation}) -> {classes}, no biases, all weights generated"
-        architecture = {"generator": f"{hidden} (relu), then linear to the weights of g", "primary": primary}
-    else:
-        embedding_dim = HIDDEN_UNITS * pixels + HIDDEN_UNITS
-        primary = f"{pixels + embedding_dim} -> {HIDDEN_UNITS} ({recipe.activation}) -> {classes}, with biases"
-        architecture = {"embedding": f"{hidden} (relu) -> {embedding_dim}", "primary": primary}
-    by = "a hypernetwork" if blueprint.method == "hyper" else "the embedding method"
-    return {
-        "name": blueprint.name,
-        "description": f"Tells by which multiple of 30 degrees an image was rotated, given the image: {by}.",
-        "task": blueprint.task.name,
-        "method": blueprint.method,
-        "architecture": architecture,
-        "recipe": recipe.to_dict(),
-        "provenance": _PROVENANCE,
-        "limits": [
-            f"Rotation of {height} x {width} images like those of {source.name} about their centre; nothing else.",
-            "Angles from 345 to 360 degrees are class 11 and not class 0, as the paper defines the labels.",
-        ],
-    }
-
-
-def _describe_data(source, note):
-    return {
-        "name": source.name,
-        "origin": source.origin,
-        "license": source.license,
-        "note": note or source.note,
-        "test_sha256": source.fingerprint(),
-    }
-
-
-_PROVENANCE = {
-    "text": [
-        "Widths of f, e, g and q; SGD with learning rate 0.01, batch size 64, 10 epochs, no regularization.",
-        "Twelve classes, the closest of 30 i degrees by |angle - 30 i|, which does not wrap around.",
-    ],
-    "code": [
-        "Nearest-neighbour rotation with zeros outside; pixels scaled as (v / 255 - 0.1307) / 0.3081 on any data.",
-        "No biases in g, biases in q; ReLU in g and q on MNIST, ELU on CIFAR-10.",
-        "Initialization uniform with variance 1 / (3 fan_in).",
-    ],
-    "ours": [
-        "The last 5,000 training examples are held out for validation (the paper has no validation split).",
-    ],
-}
-
-
-def _deviations(blueprint, recipe, other_runs):
-    deviations = ["Trained on 5,000 images fewer than the paper, which are the validation split."]
-    paper = dataclasses.replace(paper_recipe(blueprint.task), seed=recipe.seed, depth=recipe.depth)
-    for name, value in recipe.to_dict().items():
-        expected = getattr(paper, name)
-        if value != expected:
-            deviations.append(f"{name} is {value}; the paper's is {expected}.")
-    if blueprint.task.data not in ("mnist", "cifar10"):
-        deviations[0] = f"The data set {blueprint.task.data} is not one of the paper's."
-    if other_runs:
-        diverged = sum(run["diverged"] is not None for run in other_runs["runs"])
-        deviations.append(
-            f"Of {len(other_runs['runs'])} runs by the recipe of other_runs, for comparison, {diverged} diverged."
+def _runs_of(blueprint, results):
+    """The runs that a blueprint stands for, from the rows of its experiment."""
+    path = pathlib.Path(results) / f"{blueprint.experiment}.jsonl"
+    varies = get_experiment(blueprint.experiment).varies
+    # The target of an approximation is chosen with the networks that approximate it.
+    method = "network" if blueprint.method == "target" else blueprint.method
+    runs = []
+    for row in ResultsFile(path).read()[0]:
+        if (row["panel"], row["method"], row[varies]) == (blueprint.panel, method, blueprint.value):
+            recipe = Recipe(**row["config"]["recipe"])
+            rates = {"learning_rate": recipe.learning_rate, "gradient_clipnorm": recipe.gradient_clipnorm}
+            measured = {split: row.get(split) for split in ("validation", "test")}
+            run = {"seed": row["seed"], **rates, **measured, "seconds": row.get("seconds")}
+            runs.append({**run, "diverged": row.get("message")})
+            task, expected = dataclasses.replace(blueprint, second=False).setup(row["seed"])
+            if (get_task(**row["config"]["task"]), recipe) != (task, expected):
+                raise ValueError(
+                    f"The row of seed {row['seed']} in {path} is of another recipe than the entry's. Leave --from out."
+                )
+    if not runs:
+        raise ValueError(
+            f"There are no results for {blueprint.name} in {path}: run `keras-hypernet experiment "
+            f"{blueprint.experiment}`, or leave --from out."
         )
-    return deviations
+    return sorted(runs, key=lambda run: run["seed"])

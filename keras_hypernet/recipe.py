@@ -3,7 +3,7 @@
 import dataclasses
 
 INITIALIZATIONS = ("fan_in_uniform", "hyperfan_in", "unit_norm_normal", "unit_norm_uniform")
-METHODS = ("hyper", "embed", "network")
+METHODS = ("hyper", "embed", "network", "process")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +108,7 @@ def _synthetic(task):
 
 _PAPER = {
     "rotation": _rotation,
+    "rotation_set": _rotation,
     # As many as g has weights, the biases included: with so few inputs, they count.
     "colorization": lambda task: {"width": 100, "activation": "elu", "embedding_dim": 63},
     "synthetic": _synthetic,

@@ -1,7 +1,6 @@
 """fit and evaluate: deterministic training that can be killed at any time and resumed."""
 
 import csv
-import datetime
 import json
 import math
 import pathlib
@@ -11,7 +10,7 @@ import keras
 
 from keras_hypernet.files import replacing, write_json
 from keras_hypernet.progress import ProgressBar
-from keras_hypernet.versions import versions
+from keras_hypernet.versions import today, versions
 
 # Steps run inside one call of the compiled function; more hardly lowers Python's share of the time.
 _MAX_STEPS_PER_EXECUTION = 64
@@ -20,7 +19,9 @@ _MAX_STEPS_PER_EXECUTION = 64
 class TrainingDivergedError(RuntimeError):
     """The loss is no longer a finite number. `history` holds the epochs before that, as `fit` returns them."""
 
-    history = ()
+    def __init__(self, message, history=()):
+        super().__init__(message)
+        self.history = tuple(history)
 
 
 def fit(
@@ -173,7 +174,7 @@ class _Run:
                 f"Asked for: { ({name: asked[name] for name in differences}) }"
             )
         if "diverged" in state:
-            raise TrainingDivergedError(state["diverged"])
+            raise TrainingDivergedError(state["diverged"], state["history"])
         self.history = state["history"]
         self._write_csv()
         model.optimizer.build(model.trainable_variables)
@@ -199,9 +200,7 @@ class _Run:
         )
         if self.directory is not None:
             self._write_state(diverged=message)
-        error = TrainingDivergedError(message)
-        error.history = tuple(self.history)
-        raise error
+        raise TrainingDivergedError(message, self.history)
 
     def _write_csv(self):
         if self.csv_log:
@@ -211,8 +210,7 @@ class _Run:
                 writer.writerows(self.history)
 
     def _write_state(self, **more):
-        date = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-        state = {**self.identity, "versions": versions(), "date": date, "history": self.history, **more}
+        state = {**self.identity, "versions": versions(), "date": today(), "history": self.history, **more}
         write_json(self._state_file, state)
 
     @property

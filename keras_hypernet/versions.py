@@ -1,5 +1,6 @@
-"""Which software made a result."""
+"""Which software made a result, and when."""
 
+import datetime
 import importlib.metadata
 import platform
 
@@ -15,3 +16,8 @@ def versions():
         "keras_hypernet": keras_hypernet._version.__version__,
         **{package: importlib.metadata.version(package) for package in _PACKAGES},
     }
+
+
+def today():
+    """Returns the day, in UTC, as YYYY-MM-DD."""
+    return datetime.datetime.now(datetime.timezone.utc).date().isoformat()

@@ -16,6 +16,7 @@ import keras
 
 from keras_hypernet.card import Card, EntryError
 from keras_hypernet.files import replacing_folder
+from keras_hypernet.models import ConditionalModel
 
 _MODEL = "model.keras"
 
@@ -27,7 +28,7 @@ def load(name_or_path):
         name_or_path: Name of an entry, or path to the folder of one, with at least one separator: `"./mine"`.
 
     Returns:
-        A `Hypernetwork` or an `EmbeddingMethod`.
+        A `Hypernetwork` or an `EmbeddingMethod`; for the entries of Assumptions 1 and 2 a `keras.Sequential`.
 
     Raises:
         EntryError: If there is no such entry, its card is missing or not valid, or its weights are
@@ -107,7 +108,7 @@ def save_entry(model, facts, folder):
     with replacing_folder(folder) as temporary:
         model.save(temporary / _MODEL)
         _drop_unset_options(temporary / _MODEL)
-        card = Card(**facts, num_parameters=model.num_parameters(), sha256=_sha256(temporary / _MODEL))
+        card = Card(**facts, num_parameters=num_parameters(model), sha256=_sha256(temporary / _MODEL))
         card.write(temporary)
     return card
 
@@ -128,10 +129,21 @@ def verify_entry(name_or_path):
     """
     folder = find_entry(name_or_path)
     card = Card.read(folder)
-    counted = _load(folder, card).num_parameters()
+    counted = num_parameters(_load(folder, card))
     if counted != card.num_parameters:
         raise EntryError(f"{folder} has {counted} parameters; its card says {card.num_parameters}.")
     return card
+
+
+def num_parameters(model):
+    """Returns the numbers of parameters of a model's parts, as its card has them.
+
+    Example:
+
+    >>> num_parameters(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+    {'network': 8}
+    """
+    return model.num_parameters() if isinstance(model, ConditionalModel) else {"network": model.count_params()}
 
 
 def _load(folder, card):

@@ -14,7 +14,7 @@ PACKAGE = pathlib.Path(keras_hypernet.__file__).parent
 # Each room may import those to its right in the same line and everything in the lines below.
 LEVELS = [
     ["cli"],
-    ["experiments", "demo", "figures", "entries"],
+    ["demo", "figures", "entries", "descriptions", "experiments"],
     ["serving", "zoo"],
     ["training", "card", "progress", "architectures"],
     ["models", "recipe", "tasks"],

@@ -1,4 +1,4 @@
-"""Image sources: shapes, splits without overlap, and what happens without a network."""
+"""Image sources: shapes, labels, splits without overlap, and what happens without a network."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ SIZES = {
 }
 
 
-@pytest.fixture(params=sorted(SOURCES))
+@pytest.fixture(scope="module", params=sorted(SOURCES))
 def splits(request, source):
     found = source(request.param)
     return found, {split: found.load(split) for split in SPLITS}
@@ -41,9 +41,41 @@ def test_no_validation_or_test_image_is_trained_on(splits):
         assert len(seen[one] & seen[other]) <= 5, (found.name, one, other)
 
 
-def test_order_is_the_same_at_every_call(splits):
+def test_order_is_the_same_whenever_a_split_is_read(splits):
     found, images = splits
-    np.testing.assert_array_equal(found.load("validation"), images["validation"])
+    np.testing.assert_array_equal(found._load("validation"), images["validation"])  # past what `load` keeps
+
+
+@pytest.mark.parametrize("name", ["digits", "patches"])
+def test_images_are_read_once_and_cannot_be_changed(name):
+    images = get_source(name).load("test")
+    assert get_source(name).load("test") is images
+    assert get_source(name).load("validation") is not images
+    with pytest.raises(ValueError, match="read-only"):
+        images[0] = 0
+
+
+def test_labels_are_read_once_and_cannot_be_changed():
+    labels = get_source("digits").load_labels("test")
+    assert get_source("digits").load_labels("test") is labels
+    with pytest.raises(ValueError, match="read-only"):
+        labels[0] = 0
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_images_and_labels_are_those_of_tensorflow_datasets(source, name, split):
+    import tensorflow_datasets as tfds
+
+    found = source(name)
+    images, labels = found.load(split), found.load_labels(split)
+    assert labels.shape == images.shape[:1]
+    assert labels.dtype == np.int32
+    assert set(labels) == set(range(10))
+    part = "train[-20:]" if split == "validation" else "test[-20:]"
+    examples = list(tfds.as_numpy(tfds.builder(name, try_gcs=False).as_dataset(split=part)))
+    np.testing.assert_array_equal(images[-20:], [example["image"] for example in examples])
+    np.testing.assert_array_equal(labels[-20:], [example["label"] for example in examples])
 
 
 def test_patches_of_different_splits_share_no_pixels():
@@ -58,6 +90,25 @@ def test_patches_of_different_splits_share_no_pixels():
         assert len(crops) == 2 * rows * columns
         photograph = load_sample_images().images[1]
         np.testing.assert_array_equal(crops[-1], photograph[8 * (rows - 1) :, right - 32 : right][:32])
+
+
+def test_labels_of_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    found = get_source("digits")
+    labels = [found.load_labels(split) for split in SPLITS]
+    assert [len(array) for array in labels] == [len(found.load(split)) for split in SPLITS]
+    assert {array.dtype.name for array in labels} == {"int32"}
+    np.testing.assert_array_equal(np.concatenate(labels), load_digits().target)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_images_and_labels_of_digits_are_aligned(split):
+    found = get_source("digits")
+    means = np.stack([found.load("train")[found.load_labels("train") == digit].mean(axis=0) for digit in range(10)])
+    differences = np.abs(found.load(split)[:, np.newaxis] - means).mean(axis=(2, 3, 4))
+    # An image is nearest to the mean of its own digit, mostly; of shuffled labels, a tenth of the time.
+    assert (differences.argmin(axis=1) == found.load_labels(split)).mean() > 0.8
 
 
 def test_digits_are_those_of_scikit_learn():
@@ -76,8 +127,17 @@ def test_digits_are_those_of_scikit_learn():
 def test_unknown_source_and_split():
     with pytest.raises(ValueError, match="There is no data source 'imagenet'; choose one of .*'cifar10', 'digits'"):
         get_source("imagenet")
-    with pytest.raises(ValueError, match=r"The split must be one of .* Received: 'all'"):
-        get_source("digits").load("all")
+    for read in (get_source("digits").load, get_source("digits").load_labels):
+        with pytest.raises(ValueError, match=r"The split must be one of .* Received: 'all'"):
+            read("all")
+
+
+def test_sources_without_labels_name_those_that_have_some():
+    message = r"The images of 'patches' have no labels; choose one of \['cifar10', 'digits', 'mnist'\]"
+    for ask in (get_source("patches").check_labels, lambda: get_source("patches").load_labels("test")):
+        with pytest.raises(ValueError, match=message):
+            ask()
+    get_source("digits").check_labels()
 
 
 def test_without_data_and_network_the_error_names_the_ways_out(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import array, normal
 
-from keras_hypernet.initializers import FanInUniform, HyperfanIn, HyperfanOut
+from keras_hypernet.initializers import FanInUniform, HyperfanIn, HyperfanOut, UnitIncomingNorm
 from keras_hypernet.layers import HyperDense
 
 FAN_IN, RANK, UNITS, SAMPLES = 300, 40, 200, 200
@@ -81,8 +81,34 @@ def test_authors_scheme_is_uniform_of_variance_a_third_of_one_over_fan_in():
     assert (values**4).mean() / values.var() ** 2 == pytest.approx(1.8, rel=0.02)
 
 
+@pytest.mark.parametrize("distribution", ["normal", "uniform"])
+@pytest.mark.parametrize("shape", [(100, 20), (1, 20), (3, 3, 4, 20)])
+def test_incoming_weights_of_each_unit_have_norm_one(distribution, shape):
+    kernel = array(UnitIncomingNorm(distribution)(shape)).reshape(-1, 20)
+    np.testing.assert_allclose(np.sqrt((kernel**2).sum(axis=0)), 1, atol=1e-6)
+    assert (kernel > 0).any()
+    assert (kernel < 0).any()
+
+
+@pytest.mark.parametrize(("distribution", "kurtosis"), [("normal", 3), ("uniform", 9 / 5)])
+def test_incoming_weights_keep_the_shape_of_their_distribution(distribution, kurtosis):
+    weights = array(UnitIncomingNorm(distribution)((1000, 300)))
+    assert weights.mean() == pytest.approx(0, abs=3e-4)  # the standard error is 6e-5
+    assert weights.var() == pytest.approx(1 / 1000, rel=0.01)
+    assert (weights**4).mean() / weights.var() ** 2 == pytest.approx(kurtosis, rel=0.03)
+    # A uniform distribution of variance 1 / 1000 ends at the square root of 3 / 1000.
+    assert (np.abs(weights).max() < 1.1 * np.sqrt(3 / 1000)) == (distribution == "uniform")
+
+
 @pytest.mark.parametrize(
-    "initializer", [HyperfanIn(2.0, 0.5, True, 7), HyperfanOut(2.0, 0.5, 9, 7), FanInUniform(9, 7)]
+    "initializer",
+    [
+        HyperfanIn(2.0, 0.5, True, 7),
+        HyperfanOut(2.0, 0.5, 9, 7),
+        FanInUniform(9, 7),
+        UnitIncomingNorm("normal", 7),
+        UnitIncomingNorm("uniform", 7),
+    ],
 )
 def test_config_and_seed_make_the_same_values(initializer):
     copy = keras.initializers.deserialize(keras.initializers.serialize(initializer))
@@ -90,7 +116,10 @@ def test_config_and_seed_make_the_same_values(initializer):
     np.testing.assert_array_equal(array(copy((5, 4, 3))), array(initializer((5, 4, 3))))
 
 
-@pytest.mark.parametrize("make", [HyperfanIn, HyperfanOut, lambda: FanInUniform(9)])
+@pytest.mark.parametrize(
+    "make",
+    [HyperfanIn, HyperfanOut, lambda: FanInUniform(9), UnitIncomingNorm, lambda: UnitIncomingNorm("uniform")],
+)
 def test_without_a_seed_every_call_draws_anew_and_the_global_seed_repeats(make):
     keras.utils.set_random_seed(1)
     first, second = array(make()((5, 4, 3))), array(make()((5, 4, 3)))
@@ -110,3 +139,5 @@ def test_bad_arguments():
         HyperfanIn()((3,))
     with pytest.raises(ValueError, match="`fan_in` must be positive"):
         FanInUniform(0)
+    with pytest.raises(ValueError, match="`distribution` must be 'normal' or 'uniform'. Received: 'cauchy'"):
+        UnitIncomingNorm("cauchy")

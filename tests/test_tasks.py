@@ -1,95 +1,142 @@
-"""The rotation task: its pixels against PIL's, its labels against the definition, its epochs."""
+"""What holds of every task: its description as data, its declared shapes, its epochs and its evaluations."""
 
+import json
+import math
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
-from keras_hypernet.tasks import RotationTask, angle_labels, evaluation_angles, rotate_images
-
-
-def rotate_with_pil(images, angles):
-    """Rotates images one by one with PIL, counter-clockwise."""
-    rotated = [
-        np.asarray(Image.fromarray(image.squeeze()).rotate(angle)) for image, angle in zip(images, angles, strict=True)
-    ]
-    return np.stack(rotated).reshape(images.shape)
-
-
-@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (27, 31, 3)])
-def test_pixels_are_those_of_pil(shape):
-    rng = np.random.default_rng(0)
-    images = rng.integers(1, 256, (2000, *shape), dtype="uint8")  # no zeros: those are outside
-    angles = rng.uniform(0, 360, len(images))
-    same = rotate_images(tf.constant(images), tf.constant(angles)).numpy() == rotate_with_pil(images, angles)
-    assert same.mean() >= 0.999
-
-
-def test_right_angles_are_exact():
-    images = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 3), dtype="uint8")
-    rotated = rotate_images(tf.constant(images), tf.constant([0.0, 90.0, 180.0, 270.0])).numpy()
-    for turns in range(4):
-        np.testing.assert_array_equal(rotated[turns], np.rot90(images[turns], turns))  # counter-clockwise
-
-
-@pytest.mark.parametrize(
-    ("angle", "label"), [(0, 0), (14.9, 0), (15.1, 1), (180, 6), (344.9, 11), (345.1, 11), (359.9, 11)]
+from keras_hypernet.tasks import (
+    TASKS,
+    ApproximationTask,
+    ClassificationTask,
+    ColorizationTask,
+    RotationTask,
+    SyntheticTask,
+    Task,
+    get_task,
 )
-def test_labels_do_not_wrap_around(angle, label):
-    assert angle_labels(tf.constant([angle], tf.float64)).numpy() == [label]
+
+SYNTHETIC = {"dim": 3, "seed": 4, "hidden_units": 5, "gain": 2.5, "num_train": 45, "num_validation": 7, "num_test": 50}
+EXAMPLES = [
+    ApproximationTask("digits", seed=3),
+    ApproximationTask("uniform", seed=2, num_samples=45),
+    ClassificationTask("digits"),
+    ColorizationTask("patches", num_points=5),
+    RotationTask("digits"),
+    SyntheticTask("concat", **SYNTHETIC),
+]
+tasks = pytest.mark.parametrize("task", EXAMPLES, ids=str)
 
 
-def test_evaluation_rotates_each_image_by_the_angle_of_its_label():
-    task = RotationTask("digits")
-    batches = list(task.evaluation_dataset("test", batch_size=64))
-    x = np.concatenate([inputs["x"] for inputs, _ in batches])
-    condition = np.concatenate([inputs["condition"] for inputs, _ in batches])
-    labels = np.concatenate([label for _, label in batches])
-    angles = evaluation_angles(300)
-    np.testing.assert_array_equal(labels, np.argmin(np.abs(angles[:, None] - 30 * np.arange(12)), axis=1))
-    assert (x == rotate_with_pil(condition, angles)).mean() >= 0.999
+def _examples(task):
+    """45 examples of the test split."""
+    return keras.tree.map_structure(lambda array: array[:45], _loaded(task))
 
 
-def _epoch(dataset):
-    batches = list(dataset)
-    images = np.concatenate([inputs["condition"] for inputs, _ in batches])
-    return images, np.concatenate([labels for _, labels in batches])
+def _loaded(task):
+    if isinstance(task, SyntheticTask):
+        return task.load("test")
+    return task.load("train" if getattr(task, "data", None) == "uniform" else "test")
 
 
-def test_an_epoch_has_every_image_once_and_is_a_function_of_seed_and_epoch():
-    task, images = (
-        RotationTask("digits"),
-        np.arange(130, dtype="uint8")[:, None, None, None] * np.ones((1, 28, 28, 1), "uint8"),
+def _arrays(dataset):
+    """All batches of a dataset, each a list of arrays: of the inputs, then of the target."""
+    return [[np.asarray(array) for array in keras.tree.flatten(batch)] for batch in dataset]
+
+
+def _same(one, other):
+    return all(
+        (left == right).all() for batches in zip(one, other, strict=True) for left, right in zip(*batches, strict=True)
     )
-    variable = tf.Variable(0)
-    dataset = task.training_dataset(images, 32, 0, variable)
-    assert len(dataset) == 5
-    first, labels = _epoch(dataset)
-    assert sorted(first[:, 0, 0, 0]) == list(range(130))
-    assert list(first[:, 0, 0, 0]) != list(range(130))
-    assert set(labels) <= set(range(12))
-    variable.assign(1)
-    second, second_labels = _epoch(dataset)
-    assert (first != second).any()
-    assert (labels != second_labels).any()
-    variable.assign(0)
-    again, again_labels = _epoch(dataset)
-    np.testing.assert_array_equal(again, first)
-    np.testing.assert_array_equal(again_labels, labels)
-    np.testing.assert_array_equal(_epoch(task.training_dataset(images, 32, 0, 1))[0], second)
-    assert (_epoch(task.training_dataset(images, 32, 1, 0))[0] != first).any()
 
 
-def test_angles_are_uniform():
-    task = RotationTask("digits")
-    images = np.zeros((12_000, 28, 28, 1), "uint8")
-    _, labels = _epoch(task.training_dataset(images, 500, 0, 0))
-    counts = np.bincount(labels, minlength=12)
-    # Class 0 has the 15 degrees from 0 to 15, class 11 the 45 from 315 to 360, the others 30 each.
-    expected = 12_000 * np.array([15] + [30] * 10 + [45]) / 360
-    assert ((counts - expected) ** 2 / expected).sum() < 31.3  # chi-squared, 11 degrees of freedom, p = 0.001
+def test_every_task_is_tested_here():
+    assert {task.name for task in EXAMPLES} == set(TASKS)
 
 
-def test_unknown_source():
+@tasks
+def test_config_is_json_and_makes_the_same_task(task):
+    config = json.loads(json.dumps(task.config()))
+    assert config["name"] == task.name
+    assert get_task(**config) == task
+    assert hash(get_task(**config)) == hash(task)
+
+
+def test_config_holds_every_argument():
+    assert SyntheticTask("concat", **SYNTHETIC).config() == {"name": "synthetic", "family": "concat", **SYNTHETIC}
+    assert get_task("colorization", data="patches").num_points == 64
+
+
+def test_unknown_names_and_arguments():
+    with pytest.raises(ValueError, match=r"There is no task 'translation'; choose one of \['approximation', 'class"):
+        get_task("translation", data="digits")
+    with pytest.raises(ValueError, match="'rotation' does not take these arguments: .*unexpected .* 'angle'"):
+        get_task("rotation", data="digits", angle=30)
+    with pytest.raises(ValueError, match="'rotation' does not take these arguments: .*missing .* 'data'"):
+        get_task("rotation")
     with pytest.raises(ValueError, match="There is no data source 'imagenet'"):
-        RotationTask("imagenet")
+        get_task("colorization", data="imagenet")
+
+
+def test_a_task_is_abstract():
+    with pytest.raises(NotImplementedError):
+        Task().num_examples("test")
+    with pytest.raises(NotImplementedError):
+        Task().training_dataset(None, 32, 0, 0)
+    with pytest.raises(NotImplementedError):
+        Task().evaluation_dataset("test")
+
+
+@tasks
+def test_batches_have_the_declared_shapes_and_dtypes(task):
+    for dataset in (task.training_dataset(_examples(task), 20, 0, 0), task.evaluation_dataset(_examples(task), 20)):
+        assert len(dataset) == 3
+        sizes = []
+        for inputs, target in dataset:
+            inputs = inputs if isinstance(inputs, dict) else {"x": inputs}
+            assert set(inputs) == set(task.inputs)
+            for name, value in inputs.items():
+                declared = getattr(task, f"{name}_shape")
+                assert len(value.shape) == len(declared) + 1
+                assert all(
+                    size in (expected, None) or expected is None
+                    for size, expected in zip(value.shape[1:], declared, strict=True)
+                )
+                assert value.dtype.name == getattr(task, f"{name}_dtype")
+            if task.loss == "cross_entropy":
+                assert target.dtype == "int32"
+                assert len(target.shape) == 1
+            else:
+                assert target.dtype == "float32"
+                assert target.shape[-1] == task.num_outputs
+            sizes.append({len(value) for value in (*inputs.values(), target)})
+        assert sizes == [{20}, {20}, {5}]
+
+
+@tasks
+def test_an_epoch_is_a_function_of_seed_and_epoch(task):
+    examples, epoch = _examples(task), tf.Variable(0, dtype=tf.int64)
+    dataset = task.training_dataset(examples, 20, 7, epoch)
+    first = _arrays(dataset)
+    assert _same(_arrays(dataset), first)
+    epoch.assign(1)  # read when the dataset is iterated, not when it is made
+    second = _arrays(dataset)
+    assert not _same(second, first)
+    assert _same(_arrays(task.training_dataset(examples, 20, 7, 1)), second)
+    assert not _same(_arrays(task.training_dataset(examples, 20, 8, 0)), first)
+
+
+@tasks
+def test_an_evaluation_is_the_same_at_every_call_and_for_every_batch_size(task):
+    one, other = (_arrays(task.evaluation_dataset("test", batch_size)) for batch_size in (300, 128))
+    assert len(one) == math.ceil(task.num_examples("test") / 300)
+    for whole, parts in zip(_joined(one), _joined(other), strict=True):
+        assert len(whole) == task.num_examples("test")
+        np.testing.assert_array_equal(whole, parts)
+
+
+def _joined(batches):
+    return [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]

@@ -16,6 +16,7 @@ import pytest
 import keras_hypernet as kh
 from keras_hypernet.architectures import build_model
 from keras_hypernet.recipe import Recipe
+from keras_hypernet.tasks import ApproximationTask, ClassificationTask, ColorizationTask, SyntheticTask
 from keras_hypernet.training import evaluate, fit
 
 TASK = kh.RotationTask("digits")
@@ -127,6 +128,31 @@ def test_divergence_names_the_epoch_and_the_learning_rate_and_is_kept(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 
+class _SpoilAt(keras.callbacks.Callback):
+    """Spoils the weights when an epoch begins."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.model.set_weights([weight * np.nan for weight in self.model.get_weights()])
+
+
+def test_a_run_that_diverges_keeps_the_epochs_before(reference, tmp_path):
+    histories = []
+    for resume in (False, True):
+        model = build_model(TASK, "hyper", RECIPE)
+        with pytest.raises(kh.TrainingDivergedError, match="The loss became nan in epoch 3") as raised:
+            fit(model, TASK, RECIPE, tmp_path, resume=resume, progress=False, callbacks=[_SpoilAt(2)])
+        histories.append(list(raised.value.history))
+    without_time = [{**epoch, "seconds": None} for epoch in histories[0]]
+    assert without_time == [{**epoch, "seconds": None} for epoch in reference[1][:2]]
+    assert histories[0] == histories[1] == json.loads((tmp_path / "state.json").read_text())["history"]
+    assert kh.TrainingDivergedError("The median one did.").history == ()
+
+
 def test_logs_need_a_directory():
     model = build_model(TASK, "hyper", RECIPE)
     with pytest.raises(ValueError, match="need a `directory`"):
@@ -153,6 +179,56 @@ def test_evaluate_is_the_share_of_wrong_labels(reference):
     np.testing.assert_allclose(metrics["loss"], np.mean(log_sum - logits[np.arange(300), labels]), rtol=1e-5)
 
 
+def _predictions(model, task, split, batch_size=77):
+    """What a model says of a split, and what it should say."""
+    pairs = [(model.predict(x, verbose=0), y) for x, y in task.evaluation_dataset(split, batch_size)]
+    return (np.concatenate(arrays).astype("float64") for arrays in zip(*pairs, strict=True))
+
+
+SYNTHETIC = SyntheticTask("inner", dim=6, hidden_units=8, num_train=600, num_validation=70, num_test=1210)
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "changes"),
+    [
+        (SYNTHETIC, "hyper", {"batch_size": 50}),
+        (SYNTHETIC, "embed", {"batch_size": 50}),
+        (ApproximationTask("uniform", num_samples=640), "network", {"epochs": 3}),
+        (ColorizationTask("patches"), "hyper", {"epochs": 2}),
+        (ColorizationTask("patches"), "embed", {"epochs": 2}),
+    ],
+    ids=str,
+)
+def test_tasks_judged_by_the_squared_error_are_learned_and_measured(task, method, changes):
+    recipe = kh.paper_recipe(task, **{"epochs": 5, **changes})
+    model = build_model(task, method, recipe)
+    before = evaluate(model, task)["mse"]
+    history = fit(model, task, recipe, progress=False)
+    assert [sorted(epoch) for epoch in history] == [["epoch", "loss", "seconds", "val_loss"]] * recipe.epochs
+    assert history[-1]["loss"] < history[0]["loss"]
+    # After fit, many batches are evaluated in one execution, the last of them smaller than the others.
+    for split in ("validation", "test"):
+        predicted, y = _predictions(model, task, split)
+        measured = evaluate(model, task, split)
+        assert measured == {"mse": pytest.approx(np.mean((predicted - y) ** 2), rel=1e-4), "num_examples": len(y)}
+    assert measured["mse"] < before
+    assert history[-1]["val_loss"] == pytest.approx(evaluate(model, task, "validation")["mse"], rel=1e-4)
+
+
+def test_a_regression_to_classes_is_judged_by_its_errors():
+    task = ClassificationTask("digits")
+    recipe = kh.paper_recipe(task, epochs=2)
+    model = build_model(task, "network", recipe)
+    history = fit(model, task, recipe, progress=False)
+    assert history[-1]["val_accuracy"] > 0.5
+    predicted, classes = _predictions(model, task, "test")
+    assert evaluate(model, task) == {
+        "error": np.mean(predicted.argmax(axis=1) != classes.argmax(axis=1)),
+        "loss": pytest.approx(np.mean((predicted - classes) ** 2), rel=1e-4),
+        "num_examples": 300,
+    }
+
+
 def test_principled_initialization_trains_too():
     recipe = dataclasses.replace(RECIPE, initialization="hyperfan_in", epochs=2, learning_rate=0.003)
     for method in ("hyper", "embed"):
@@ -161,7 +237,11 @@ def test_principled_initialization_trains_too():
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("width", 0), ("depth", 1), ("batch_size", 0), ("epochs", 0), ("seed", -1), ("epochs", 2.5)]
+    ("field", "value"),
+    [
+        *[("width", 0), ("depth", 1), ("batch_size", 0), ("epochs", 0), ("seed", -1), ("epochs", 2.5)],
+        *[("width", None), ("rank", 0), ("rank", 1.5), ("embedding_dim", 0)],
+    ],
 )
 def test_recipe_refuses(field, value):
     with pytest.raises(ValueError, match=f"`{field}` must be an integer of at least"):
@@ -173,12 +253,18 @@ def test_recipe_refuses_rates_and_unknown_choices():
         dataclasses.replace(RECIPE, learning_rate=0)
     with pytest.raises(ValueError, match="`initialization` must be one of .* Received: 'zeros'"):
         dataclasses.replace(RECIPE, initialization="zeros")
+    for changes in ({"momentum": 1.0}, {"momentum": -0.5}, {"momentum": 0.5, "optimizer": "adam"}):
+        message = rf"`momentum` must be in \[0, 1\), and 0 but for sgd. Received: {changes['momentum']}"
+        with pytest.raises(ValueError, match=message):
+            dataclasses.replace(RECIPE, **changes)
     with pytest.raises(ValueError, match="`method` must be one of .* Received: 'both'"):
         build_model(TASK, "both", RECIPE)
 
 
 def test_recipe_survives_json():
-    assert Recipe(**json.loads(json.dumps(RECIPE.to_dict()))) == RECIPE
+    new = dataclasses.replace(RECIPE, rank=3, embedding_dim=5, momentum=0.5, initialization="unit_norm_uniform")
+    for recipe in (RECIPE, new):
+        assert Recipe(**json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
 def test_another_method_is_not_resumed(tmp_path):

@@ -14,6 +14,7 @@ NAMES = (
     "learning_rate",
     "assumption_2",
     "initialization",
+    "neural_process",
 )
 
 

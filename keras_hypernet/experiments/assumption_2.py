@@ -1,10 +1,10 @@
-"""Appendix, Assumption 2: one more neuron is strictly better. The test error of a shallow network against its width.
+"""Appendix, Assumption 2: one more neuron is strictly better. The error of a shallow network against its width.
 
     keras-hypernet experiment assumption_2 --workers 2
 
-A network of one hidden layer of 1..29 units (ELU) tells the class of an image, trained for 5 epochs on the squared error
-to one-hot labels with Adadelta at the rate 1, batch 64. The paper: the error falls with every neuron that is added.
-Takes about ten seconds a run, half an hour in all.
+A network of one hidden layer of 1..29 units (ELU) tells the class of an image, trained for 5 epochs on the squared
+error to one-hot labels with Adadelta at the rate 1, batch 64. The paper: the error falls with every neuron that is
+added. Takes about ten seconds a run, half an hour in all.
 """
 
 from keras_hypernet.experiments.experiment import Experiment

@@ -1,13 +1,22 @@
-"""Where runs are executed: in processes of this machine, or on a Ray cluster."""
+"""Where runs are executed: in processes of this machine, or on a Ray cluster (`cluster.py`)."""
 
+import collections
+import contextlib
 import json
+import multiprocessing.connection
 import os
-import selectors
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
-ENGINES = ("local", "ray")
+from keras_hypernet.experiments.experiment import make_row
+from keras_hypernet.experiments.machine import machine, processors
+from keras_hypernet.experiments.worker import READY
+
+# So often in a row may a process die before it is ready for its first run.
+_MAX_STARTS = 3
 
 
 def run_locally(configs, workers, threads=None):
@@ -19,117 +28,106 @@ def run_locally(configs, workers, threads=None):
         threads: Threads of each; by default the number of processors, divided among the processes.
 
     Yields:
-        The row of each run, in the order in which they end. A process that dies leaves a row with the status
-        `"failed"`, and is replaced.
+        The row of each run, in the order in which they end. A process that dies in a run leaves a row with the
+        status `"failed"`, and is replaced. When the generator is closed, runs that have not ended are given up.
+
+    Raises:
+        ChildProcessError: If processes die before they are ready for a run, so that no run could be executed.
     """
-    threads = threads or max(1, (os.cpu_count() or 1) // workers)
-    waiting = list(reversed(configs))
+    threads = threads or max(1, processors() // workers)
+    waiting = collections.deque(configs)
     pool = [_Worker(threads) for _ in range(min(workers, len(configs)))]
     try:
-        with selectors.DefaultSelector() as selector:
-            for worker in pool:
-                worker.start(waiting.pop(), selector)
-            while any(worker.config for worker in pool):
-                for key, _ in selector.select():
-                    worker = key.data
-                    yield worker.finish(selector)
+        for worker in pool:
+            worker.start(waiting.popleft())
+        while busy := {worker.connection: worker for worker in pool if worker.config is not None}:
+            for connection in multiprocessing.connection.wait(busy):
+                worker = busy[connection]
+                row = worker.receive()
+                if row is not None:
+                    yield row
                     if waiting:
-                        worker.start(waiting.pop(), selector)
+                        worker.start(waiting.popleft())
     finally:
         for worker in pool:
             worker.stop()
 
 
 class _Worker:
+    """One of the processes, or the process that takes its place."""
+
     def __init__(self, threads):
         self.threads = threads
         self.process = self.config = None
+        self.starts = 0
 
-    def start(self, config, selector):
+    def start(self, config):
         """Sends a run to the process, which is started if there is none."""
         if self.process is None:
-            self.errors = tempfile.TemporaryFile()  # noqa: SIM115
-            environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "OMP_NUM_THREADS": str(self.threads)}
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "keras_hypernet.experiments.worker", str(self.threads)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self.errors,
-                env=environment,
-            )
-            selector.register(self.process.stdout, selectors.EVENT_READ, self)
-        self.config = config
-        try:
-            self.process.stdin.write(json.dumps(config).encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it has died, which `finish` is about to find
+            self._start_process()
+        self.config, self.started = config, time.perf_counter()
+        with contextlib.suppress(OSError):  # it has died, which `receive` is about to find
+            self.connection.send_bytes(json.dumps(config).encode())
 
-    def finish(self, selector):
-        """Receives the row of the run, or makes one of the death of the process."""
-        line = self.process.stdout.readline()
-        config, self.config = self.config, None
-        if line.endswith(b"\n"):
-            return json.loads(line)
-        selector.unregister(self.process.stdout)
-        code = self.process.wait()
-        self.errors.seek(0)
-        said = self.errors.read().decode(errors="replace").strip().splitlines()[-1:]
+    def _start_process(self):
+        self.starts += 1
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115
+        self.connection, theirs = multiprocessing.connection.Pipe()
+        with theirs:
+            descriptor = theirs.fileno()
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "keras_hypernet.experiments.worker", str(self.threads), str(descriptor)],
+                stdin=subprocess.DEVNULL,
+                stdout=self.output,
+                stderr=self.output,
+                env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "OMP_NUM_THREADS": str(self.threads)},
+                pass_fds=[descriptor],
+            )
+
+    def receive(self):
+        """Receives the row of the run, makes one of the death of the process, or returns None: no run has ended."""
+        try:
+            message = self.connection.recv_bytes()
+        except (EOFError, OSError):
+            return self._bury()
+        if message == READY:
+            self.starts = 0
+            self.started = time.perf_counter()
+            return None
+        self.config = None
+        return json.loads(message)
+
+    def _bury(self):
+        """The process has died: in a run, which has failed, or before it was ready for it, which is tried again."""
+        ended = _describe(self.process.wait(), self.output)
         self.stop()
-        labels = {name: value for name, value in config.items() if name not in ("task", "recipe")}
-        message = " ".join([f"The process ended with the exit code {code}.", *said])
-        return {**labels, "status": "failed", "test": None, "message": message, "config": config}
+        if self.starts == 0:
+            config, self.config = self.config, None
+            result = {"status": "failed", "message": f"The process of the run {ended}"}
+            return make_row(config, result, time.perf_counter() - self.started, machine=machine(self.threads))
+        if self.starts == _MAX_STARTS:
+            raise ChildProcessError(f"No run can be executed: {_MAX_STARTS} times, a process {ended}")
+        self.start(self.config)
+        return None
 
     def stop(self):
-        """Ends the process."""
+        """Ends the process, whatever it does."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-            self.process.stdin.close()
-            self.process.stdout.close()
-            self.errors.close()
+            self.connection.close()
+            self.output.close()
             self.process = None
 
 
-def run_on_ray(configs, address, threads=1):
-    """Executes runs on a Ray cluster, whose nodes must have this package and the data.
-
-    Args:
-        configs: Configurations, as of `Experiment.runs`.
-        address: Address of the cluster's head, or None to start one on this machine.
-        threads: Threads, and processors of the cluster, for each run.
-
-    Yields:
-        The row of each run, in the order in which they end. Runs of a node that is lost are repeated on others.
-
-    Raises:
-        ImportError: If Ray is not installed.
-        ConnectionError: If there is no cluster at this address.
-    """
-    try:
-        import ray
-    except ImportError as error:
-        raise ImportError("Ray needs an optional dependency: pip install 'keras_hypernet[distributed]'") from error
-    started = not ray.is_initialized()
-    if started:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-    # A run is a function of its configuration, so one whose node is lost can be repeated without harm.
-    remote = ray.remote(num_cpus=threads, max_retries=-1)(_execute)
-    try:
-        pending = [remote.remote(config, threads) for config in configs]
-        while pending:
-            (done,), pending = ray.wait(pending)
-            yield ray.get(done)
-    finally:
-        if started:
-            ray.shutdown()
-
-
-def _execute(config, threads):
-    from keras_hypernet.experiments import get_experiment
-    from keras_hypernet.experiments.experiment import execute
-    from keras_hypernet.experiments.machine import machine, set_threads
-
-    if machine()["threads"] != threads:
-        set_threads(threads)
-    return execute(config, get_experiment(config["experiment"]))
+def _describe(code, output):
+    """How a process ended, and the last that it said."""
+    output.seek(max(0, output.seek(0, os.SEEK_END) - 4096))
+    said = output.read().decode(errors="replace").strip().splitlines()[-1:]
+    how = f"ended with the exit code {code}"
+    if code < 0:
+        names = {number.value: number.name for number in signal.Signals}
+        how = f"was ended by {names.get(-code, f'signal {-code}')}"
+        if -code == signal.SIGKILL:
+            how += ", as happens where memory runs out"
+    return ": ".join([how, *said]) + ("" if said and said[0].endswith(".") else ".")

@@ -1,7 +1,6 @@
 """Experiment: a figure of the paper as data, and the execution of one of its runs."""
 
 import dataclasses
-import datetime
 import gc
 import json
 import time
@@ -12,7 +11,18 @@ from keras_hypernet.experiments.machine import machine, peak_memory, reset_peak_
 from keras_hypernet.recipe import Recipe
 from keras_hypernet.tasks import get_task
 from keras_hypernet.training import TrainingDivergedError, evaluate, fit
-from keras_hypernet.versions import versions
+from keras_hypernet.versions import today, versions
+
+# What every row has, besides the value that its experiment varies.
+FIELDS = (
+    *("experiment", "panel", "method", "seed", "status", "test", "validation", "metric", "curve"),
+    *("seconds", "peak_memory_mib", "config", "versions", "machine", "date"),
+)
+METHODS = {"hyper": "hypernetwork", "embed": "embedding method", "network": "network", "process": "neural process"}
+
+
+def _method(row):
+    return METHODS[row["method"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +40,10 @@ class Experiment:
         seeds: How often everything is repeated.
         setup: Function of `(panel, method, value, seed, quick)` that returns the task and the recipe of a run.
         quick_panels, quick_values: The grid that ends in under a minute, with one seed.
+        also: Name of another experiment whose rows are drawn for comparison.
+        series: Function of a row that returns the name of the line that it belongs to; by default its method.
+        curves: If the figure shows curves over the epochs, which ones of a row: a dict to the names of the lines.
+        log_x: Whether the horizontal axis is logarithmic.
         measure: Function of `(task, method, recipe)` that trains and returns what a row has to say of it: at least
             `test`, `validation`, `metric` and `curve`.
     """
@@ -45,13 +59,18 @@ class Experiment:
     quick_panels: tuple
     quick_values: tuple
     methods: tuple = ("hyper", "embed")
+    also: str | None = None
+    series: Callable = _method
+    curves: dict = dataclasses.field(default_factory=dict)
+    log_x: bool = False
     measure: Callable | None = None
 
     def runs(self, values=None, seeds=None, quick=False):
         """Returns the configurations of the grid's runs, as dicts that JSON can hold.
 
         Args:
-            values: Only these of the values, or others; by default those of the experiment.
+            values: Only these of the values, or others; by default those of the experiment. One that is repeated
+                counts once.
             seeds: Number of seeds; by default that of the experiment.
             quick: Whether to return the small grid.
 
@@ -68,7 +87,7 @@ class Experiment:
         return [
             self._run(panel, method, value, seed, quick)
             for seed in range(seeds)
-            for value in values or default
+            for value in dict.fromkeys(values or default)
             for panel in panels
             for method in self.methods
         ]
@@ -103,8 +122,7 @@ def execute(config, experiment):
         experiment: The `Experiment`.
 
     Returns:
-        The row of the results: a dict that JSON can hold. Its `status` is `"finished"`, `"diverged"` or `"failed"`,
-        and says in the latter cases why in `message`.
+        The row of the results, of `make_row`.
     """
     import keras
 
@@ -113,24 +131,45 @@ def execute(config, experiment):
     reset_peak_memory()
     started = time.perf_counter()
     task, recipe = get_task(**config["task"]), Recipe(**config["recipe"])
-    result = {"status": "finished", "test": None, "validation": None, "metric": task.metric, "curve": {}}
     try:
-        result |= (experiment.measure or train_and_measure)(task, config["method"], recipe)
+        measured = (experiment.measure or train_and_measure)(task, config["method"], recipe)
+        not_finite = []  # takes the place of each such number, and leaves None
+        result = json.loads(json.dumps(measured), parse_constant=not_finite.append)
+        if not_finite:
+            message = f"Training ended with finite losses, but what was measured holds {not_finite[0]}."
+            result |= {"status": "diverged", "message": message, "test": None, "validation": None}
     except TrainingDivergedError as error:
-        result |= {"status": "diverged", "message": str(error), "curve": curve(error.history)}
+        result = {"status": "diverged", "message": str(error), "curve": curve(error.history)}
     except Exception as error:
         # Whatever went wrong is a row of the results, and not the end of all other runs.
-        result |= {"status": "failed", "message": f"{type(error).__name__}: {error}"}
+        result = {"status": "failed", "message": f"{type(error).__name__}: {error}"}
+    return make_row(config, result, time.perf_counter() - started, peak_memory(), machine())
+
+
+def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None):
+    """The row of a run: a dict that JSON can hold, with the same fields (`FIELDS`) whatever came of the run.
+
+    Args:
+        config: The run's configuration, one of `Experiment.runs()`.
+        result: Dict of what came of it. Its `status` is `"finished"`, which it is by default, `"diverged"` or
+            `"failed"`, and the latter two are explained by a `message`.
+        seconds, peak_memory_mib, machine: What it took, as far as that is known.
+    """
     labels = {name: value for name, value in config.items() if name not in ("task", "recipe")}
     return {
         **labels,
+        "status": "finished",
+        "test": None,
+        "validation": None,
+        "metric": get_task(**config["task"]).metric,
+        "curve": {},
         **result,
-        "seconds": round(time.perf_counter() - started, 2),
-        "peak_memory_mib": peak_memory(),
+        "seconds": None if seconds is None else round(seconds, 2),
+        "peak_memory_mib": peak_memory_mib,
         "config": config,
         "versions": versions(),
-        "machine": machine(),
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "machine": machine,
+        "date": today(),
     }
 
 

@@ -7,7 +7,7 @@ those of the lowest validation error in the `_hyperfan` panels of the experiment
 under the authors' initialization that these are compared with are those of `rotation_depth`. Takes three to four hours.
 """
 
-from keras_hypernet.experiments.experiment import Experiment
+from keras_hypernet.experiments.experiment import METHODS, Experiment
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import RotationTask
 
@@ -28,6 +28,11 @@ def setup(panel, method, value, seed, quick):
     return task, paper_recipe(task, depth=value, seed=seed, **changes, **({"epochs": 3} if quick else {}))
 
 
+def series(row):
+    """The lines of the figure: each method from both initializations."""
+    return f"{METHODS[row['method']]}, {'principled' if row['experiment'] == 'initialization' else 'authors'}"
+
+
 EXPERIMENT = Experiment(
     name="initialization",
     figure="ours",
@@ -36,6 +41,8 @@ EXPERIMENT = Experiment(
     values=tuple(range(2, 10)),
     panels=("mnist", "cifar10"),
     seeds=5,
+    also="rotation_depth",
+    series=series,
     setup=setup,
     quick_panels=("digits",),
     quick_values=(2, 4),

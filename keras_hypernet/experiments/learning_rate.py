@@ -3,7 +3,8 @@
     keras-hypernet experiment learning_rate --workers 2
 
 Panels whose name ends in `_hyperfan` start from the principled initialization; their validation errors choose the
-learning rates of the experiment `initialization`. The paper: the results are consistent over learning rates. Takes
+learning rates of the experiment `initialization`. The paper: the results are consistent over learning rates.
+Takes
 about one minute a run on MNIST and two on CIFAR-10, some five hours in all.
 """
 
@@ -29,6 +30,7 @@ EXPERIMENT = Experiment(
     values=tuple(float(f"{10 ** (-4 + j / 4):.4g}") for j in range(2, 10)),
     panels=("mnist", "cifar10", "mnist_hyperfan", "cifar10_hyperfan"),
     seeds=3,
+    log_x=True,
     setup=setup,
     quick_panels=("digits", "digits_hyperfan"),
     quick_values=(0.003162, 0.01),

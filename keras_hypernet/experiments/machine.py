@@ -1,5 +1,7 @@
 """What the results of a run depend on besides its configuration: the machine, and how much of it was used."""
 
+import contextlib
+import os
 import pathlib
 import platform
 import sys
@@ -7,17 +9,28 @@ import sys
 _STATUS = pathlib.Path("/proc/self/status")
 
 
-def machine():
-    """Returns the processor, as the operating system names it, and the threads that TensorFlow computes with."""
-    import tensorflow as tf
+def machine(threads=None):
+    """Returns the processor, as the operating system names it, and the threads that TensorFlow computes with.
 
+    Args:
+        threads: Those of another process; by default the number is that of this one.
+    """
+    if threads is None:
+        import tensorflow as tf
+
+        threads = tf.config.threading.get_intra_op_parallelism_threads()
     model = platform.processor() or platform.machine()
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.exists():
         fields = (line.split(":", 1) for line in cpuinfo.read_text().splitlines() if ":" in line)
         fields = {name.strip(): value.strip() for name, value in fields}
         model = f"{fields.get('model name', model)} (family {fields.get('cpu family')}, model {fields.get('model')})"
-    return {"processor": model, "threads": tf.config.threading.get_intra_op_parallelism_threads()}
+    return {"processor": model, "threads": threads}
+
+
+def processors():
+    """Returns the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_threads(threads):
@@ -29,10 +42,9 @@ def set_threads(threads):
 
 
 def reset_peak_memory():
-    """Counts the peak of this process's memory from now on; only on Linux."""
-    clear = pathlib.Path("/proc/self/clear_refs")
-    if clear.exists():
-        clear.write_text("5")
+    """Counts the peak of this process's memory from now on; only on Linux, and where that is allowed."""
+    with contextlib.suppress(OSError):
+        pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory():

@@ -6,7 +6,7 @@ import os
 import pathlib
 import tempfile
 
-from keras_hypernet.experiments.experiment import run_key
+from keras_hypernet.experiments.experiment import FIELDS, run_key
 
 
 class ResultsFile:
@@ -20,24 +20,47 @@ class ResultsFile:
         self.path = pathlib.Path(path)
 
     def read(self):
-        """Reads all rows that can be read.
+        """Reads all rows that can be read; of rows of the same run, the first.
 
         Returns:
-            A pair: the rows, a list of dicts, and for each line that is not one a sentence that says so.
+            A pair: the rows, a list of dicts, and for each line that is not one, or one too many, a sentence that
+            says so.
         """
-        rows, broken = [], []
-        lines = self.path.read_text(encoding="utf-8").split("\n") if self.path.exists() else []
-        for number, line in enumerate(lines, start=1):
+        rows, sentences, numbers = [], [], {}
+        for number, line in enumerate(self._content().split(b"\n"), start=1):
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-                run_key(row["config"])
+                row, key = _parse(line)
+            except ValueError as error:
+                sentences.append(f"Line {number} of {self.path} is not a row ({error}); the others are used.")
+                continue
+            first = numbers.setdefault(key, number)
+            if first == number:
                 rows.append(row)
-            except (ValueError, KeyError, TypeError) as error:
-                reason = "it has no `config`" if not isinstance(error, ValueError) else str(error)
-                broken.append(f"Line {number} of {self.path} is not a row ({reason}); the others are used.")
-        return rows, broken
+            else:
+                sentences.append(f"Line {number} of {self.path} repeats the run of line {first}, which is used.")
+        return rows, sentences
+
+    def mend(self):
+        """Completes or removes a last line whose end is missing, as where a process was killed while it wrote.
+
+        Returns:
+            A list of sentences that say what was removed.
+        """
+        content = self._content()
+        last = content.rpartition(b"\n")[2]
+        if not last:
+            return []
+        try:
+            _parse(last)
+        except ValueError as error:
+            os.truncate(self.path, len(content) - len(last))
+            number = content.count(b"\n") + 1
+            return [f"Line {number} of {self.path}, the last, was not complete ({error}), and is removed."]
+        with self.path.open("ab") as file:
+            file.write(b"\n")
+        return []
 
     def append(self, row):
         """Appends a row in one step: it is in the file whole, or not at all.
@@ -46,55 +69,84 @@ class ResultsFile:
             OSError: If it cannot be written. The file is as before; the row is kept in a file that the message names.
         """
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise self._not_appended(line, error) from error
         try:
             size = os.lseek(descriptor, 0, os.SEEK_END)
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                line = b"\n" + line  # what another program left unfinished stays a line of its own
+            # What another program left unfinished stays a line of its own.
+            end = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
             try:
-                if os.write(descriptor, line) < len(line):
-                    raise OSError("not all of the row could be written")
+                _write(descriptor, end + line)
                 os.fsync(descriptor)
             except OSError as error:
+                failure = self._not_appended(line, error)
                 os.ftruncate(descriptor, size)
-                raise OSError(
-                    f"{self.path} cannot be appended to: {error}. Its {size} bytes are as before. {self._keep(line)}"
-                    "Then go on with --resume."
-                ) from error
+                raise failure from error
         finally:
             os.close(descriptor)
 
-    def _keep(self, line):
-        """Puts a row that the file did not take into a temporary one; returns the advice what to do with it."""
+    def _not_appended(self, line, error):
+        """Puts a row that the file did not take into a temporary one; returns the error that says so."""
         try:
             with tempfile.NamedTemporaryFile(prefix=f"{self.path.stem}-", suffix=".jsonl", delete=False) as file:
                 file.write(line)
-            return f"Make room, and append the row that was to be added: cat {file.name} >> {self.path}. "
+            advice = f"The row is kept: when that is mended, cat {file.name} >> {self.path}"
         except OSError:
-            return "Make room; the run of the row that was to be added is repeated. "
+            advice = "When that is mended, the run of the row is repeated"
+        return OSError(
+            f"{self.path} cannot be appended to, and is as it was: {error.strerror or error}. {advice}, and go on "
+            "with --resume."
+        )
+
+    def _content(self):
+        return self.path.read_bytes() if self.path.exists() else b""
 
     @contextlib.contextmanager
     def locked(self):
-        """Keeps other processes from adding to the file meanwhile.
+        """Keeps other processes from adding to the file meanwhile, which is created if there is none.
 
         Raises:
             ValueError: If another process does so.
         """
-        try:
-            import fcntl
-        except ImportError:  # not a Unix system
-            yield
-            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_name(f".{self.path.name}.lock").open("w") as lock:
+        with self.path.open("ab") as file:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                import fcntl
+            except ImportError:  # not a Unix system
+                yield
+                return
+            try:
+                fcntl.flock(
+                    file, fcntl.LOCK_EX | fcntl.LOCK_NB
+                )  # the kernel ends it with the process, however that ends
             except BlockingIOError as error:
                 raise ValueError(
                     f"Another process is adding to {self.path}. Wait until it is done, or choose another --out."
                 ) from error
             yield
+
+
+def _parse(line):
+    """The row that a line holds, and its key. Raises ValueError if it holds none."""
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise ValueError(f"it is a {type(row).__name__}, and not an object")
+    missing = [name for name in FIELDS if name not in row]
+    if missing:
+        raise ValueError(f"it has no {', no '.join(map(repr, missing))}")
+    try:
+        return row, run_key(row["config"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"its 'config' is not that of a run: {error!r}") from error
+
+
+def _write(descriptor, content):
+    """Writes all of it; a device that takes but a part says at the next attempt why."""
+    while content:
+        content = content[os.write(descriptor, content) :]
 
 
 def group_rows(rows, varies):

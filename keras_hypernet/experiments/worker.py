@@ -1,27 +1,35 @@
-"""A process that executes runs: `python -m keras_hypernet.experiments.worker THREADS`.
+"""A process that executes runs: `python -m keras_hypernet.experiments.worker THREADS DESCRIPTOR`.
 
-Reads the configuration of a run a line from standard input, and writes the row of its results to standard output.
-Ends when standard input does, in the middle of a run too: then whoever asked for it is gone.
+DESCRIPTOR is the process's end of a connection to whoever started it. It says `READY`, receives the configurations of
+runs, and answers each with the row of its results, all as JSON. It ends when the other end does, in the middle of a run
+too: then whoever asked for it is gone.
 """
 
 import json
+import multiprocessing.connection
 import os
 import queue
+import signal
 import sys
 import threading
 
+READY = b"ready"
 
-def main(threads):
-    """Executes runs until standard input ends."""
-    # Rows alone go to standard output; whatever libraries print goes to standard error.
-    output = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    lines = queue.SimpleQueue()
+
+def main(threads, descriptor):
+    """Executes runs until the connection ends."""
+    # Control-C reaches all processes of a terminal; what it means for this one is up to the one that started it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.set_inheritable(descriptor, False)
+    connection = multiprocessing.connection.Connection(descriptor)
+    received = queue.SimpleQueue()
 
     def listen():
-        for line in sys.stdin:
-            lines.put(line)
-        os._exit(0)
+        try:
+            while True:
+                received.put(connection.recv_bytes())
+        except (EOFError, OSError):
+            os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
 
@@ -30,10 +38,11 @@ def main(threads):
     from keras_hypernet.experiments.machine import set_threads
 
     set_threads(threads)
+    connection.send_bytes(READY)
     while True:
-        config = json.loads(lines.get())
-        print(json.dumps(execute(config, get_experiment(config["experiment"]))), file=output, flush=True)
+        config = json.loads(received.get())
+        connection.send_bytes(json.dumps(execute(config, get_experiment(config["experiment"]))).encode())
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer
-from keras_hypernet.layers.contraction import ASSUMED_BATCH
+from keras_hypernet.layers.contraction import ASSUMED_BATCH, check_shapes
 from keras_hypernet.models.base import ConditionalModel, check_shape, split_inputs
 
 
@@ -57,7 +57,7 @@ class EmbeddingMethod(ConditionalModel):
         conditioned = [number for number, layer in enumerate(self.primary) if isinstance(layer, ConditionedLayer)]
         place = conditioned[0]
         following = self.primary[place + 1] if place + 1 < len(self.primary) else None
-        concatenates = len(conditioned) == 1 and isinstance(self.primary[place], ConcatenateCondition)
+        concatenates = len(conditioned) == 1 and type(self.primary[place]) is ConcatenateCondition
         if not (concatenates and _is_dense(following)):
             return super().call(inputs)
         x, condition, options = split_inputs(inputs, self.optional_inputs)
@@ -74,6 +74,7 @@ class EmbeddingMethod(ConditionalModel):
         dtype = dense.compute_dtype
         kernel = ops.cast(dense.kernel, dtype)
         num_features = x.shape[-1]
+        check_shapes(x.shape, (condition.shape[0], kernel.shape[0] - num_features))
         y = ops.matmul(ops.cast(x, dtype), kernel[:num_features])
         from_condition = self._projected(condition, options, kernel[num_features:])
         y = y + (ops.expand_dims(from_condition, axis=1) if len(x.shape) == 3 else from_condition)
@@ -105,13 +106,11 @@ class EmbeddingMethod(ConditionalModel):
 
 
 def _multiplies_first(batch, rank, units):
-    """Whether two kernels are multiplied before the batch is: `(h A) B` or `h (A B)`, for A `[rank, E]`, B `[E, units]`.
-
-    Counted are operations for each of the E, with `batch` rows of h.
-    """
+    """Whether `h (A B)` takes fewer operations than `(h A) B`, for h `[batch, rank]`, A `[rank, E]`, B `[E, units]`."""
     return rank * units < (batch or ASSUMED_BATCH) * (rank + units)
 
 
 def _is_dense(layer):
-    # Not an instance of a subclass, which may compute something else.
-    return type(layer) is keras.layers.Dense and layer.quantization_mode is None and not layer.lora_enabled
+    # Not an instance of a subclass, which may compute something else, nor one whose output is penalized: it has none.
+    plain = type(layer) is keras.layers.Dense and layer.activity_regularizer is None
+    return plain and layer.quantization_mode is None and not layer.lora_enabled

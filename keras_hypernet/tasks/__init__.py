@@ -5,12 +5,14 @@ from keras_hypernet.tasks.base import Task
 from keras_hypernet.tasks.classification import ClassificationTask
 from keras_hypernet.tasks.colorization import ColorizationTask
 from keras_hypernet.tasks.rotation import RotationTask, angle_labels, evaluation_angles, rotate_images
+from keras_hypernet.tasks.rotation_set import RotationSetTask
 from keras_hypernet.tasks.synthetic import SyntheticTask
 
 __all__ = [
     "ApproximationTask",
     "ClassificationTask",
     "ColorizationTask",
+    "RotationSetTask",
     "RotationTask",
     "SyntheticTask",
     "Task",
@@ -21,7 +23,15 @@ __all__ = [
 ]
 
 TASKS = {
-    task.name: task for task in (ApproximationTask, ClassificationTask, ColorizationTask, RotationTask, SyntheticTask)
+    task.name: task
+    for task in (
+        ApproximationTask,
+        ClassificationTask,
+        ColorizationTask,
+        RotationSetTask,
+        RotationTask,
+        SyntheticTask,
+    )
 }
 
 

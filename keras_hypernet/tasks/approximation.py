@@ -124,7 +124,7 @@ def _target(task):
             layer(keras.layers.Conv2D, 20, 10, fan_in=100 * channels, **convolution),
             layer(keras.layers.Conv2D, 50, 10, fan_in=2000, **convolution),
             keras.layers.Flatten(),
-            layer(keras.layers.Dense, 10, fan_in=50 * sides[0] * sides[1]),
+            layer(keras.layers.Dense, 10, fan_in=50 * sides[0] * sides[1], name="value"),
         ],
         name="target",
     )

@@ -106,11 +106,11 @@ def rotate_images(images, angles):
     """
     import tensorflow as tf
 
-    x, _, _ = _assemble()(images, _plan(tf.range(tf.shape(images)[0]), angles, images.shape[1:3]))
+    x, _, _ = assemble()(images, plan_rotations(tf.range(tf.shape(images)[0]), angles, images.shape[1:3]))
     return x
 
 
-def _plan(order, angles, size):
+def plan_rotations(order, angles, size):
     """What each example is made of: int32 `[N, 6]`, the image's number, what its rotation is to the pixels, its label.
 
     A rotation is four numbers in 16.16 fixed point: the row and the column from which the first pixel is taken, and
@@ -130,7 +130,7 @@ def _plan(order, angles, size):
 
 
 @functools.cache
-def _assemble():
+def assemble():
     import tensorflow as tf
 
     # Compiled: one loop over the pixels, where TensorFlow's operations would each pass over all of them. Integers
@@ -159,7 +159,7 @@ def _batches(images, draw, batch_size):
     images = tf.constant(images)
 
     def make(plan):
-        x, condition, labels = _assemble()(images, plan)
+        x, condition, labels = assemble()(images, plan)
         return {"x": x, "condition": condition}, labels
 
-    return planned_batches(images.shape[0], lambda: _plan(*draw(), images.shape[1:3]), make, batch_size)
+    return planned_batches(images.shape[0], lambda: plan_rotations(*draw(), images.shape[1:3]), make, batch_size)

@@ -124,7 +124,8 @@ def _target(task):
     def h(inputs):
         *hidden, (kernel, bias) = weights
         for hidden_kernel, hidden_bias in hidden:
-            inputs = 1 / (1 + np.exp(-(inputs @ hidden_kernel + hidden_bias)))
+            with np.errstate(over="ignore"):  # infinity makes the sigmoid zero, as it should
+                inputs = 1 / (1 + np.exp(-(inputs @ hidden_kernel + hidden_bias)))
         return inputs @ kernel + bias
 
     def raw(x, condition):

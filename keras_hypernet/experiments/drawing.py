@@ -1,0 +1,126 @@
+"""draw: the figure of an experiment, from its rows alone. Matplotlib is imported where it is used: it is an extra."""
+
+import pathlib
+
+from keras_hypernet.experiments.points import points, write_csv
+from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.files import replacing
+
+# Told apart without colours by dashes and markers.
+_STYLES = [
+    {"color": "#1b4f8a", "linestyle": "-", "marker": "o"},
+    {"color": "#d1641b", "linestyle": "--", "marker": "s"},
+    {"color": "#7fa8d6", "linestyle": "-.", "marker": "^"},
+    {"color": "#f0b98d", "linestyle": ":", "marker": "D"},
+]
+_AXES = {
+    "depth": "number of layers k of f and e",
+    "index": "i",
+    "learning_rate": "learning rate",
+    "width": "hidden units",
+    "epochs": "epoch",
+    "members": "members of a set",
+}
+
+
+def draw(experiment, folder):
+    """Draws the results of an experiment.
+
+    Args:
+        experiment: An `Experiment`.
+        folder: Folder that holds its results, and receives `<experiment>.png`, `.svg`, and `.csv`, the numbers that
+            are drawn. The same rows make the same bytes, as long as Matplotlib is the same.
+
+    Returns:
+        A pair: the list of the paths, and a sentence for each line of the results that could not be read.
+
+    Raises:
+        ImportError: If Matplotlib is not installed.
+        ValueError: If there are no results.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Figures need an optional dependency: pip install 'keras_hypernet[plot]'") from error
+
+    folder = pathlib.Path(folder)
+    found, broken = read_rows(experiment, folder)
+    shown = points(experiment, found)
+    panels = list(dict.fromkeys(point["panel"] for point in shown))
+    metric = next(row["metric"] for row in found if row["status"] == "finished")
+    # Letters as paths and a fixed salt: nothing in the file depends on the moment or on the fonts of a viewer.
+    with matplotlib.rc_context({"svg.hashsalt": experiment.name, "font.size": 9}):
+        figure = Figure(figsize=(1.0 + 3.4 * len(panels), 3.4), layout="constrained")
+        (subplots,) = figure.subplots(1, len(panels), squeeze=False)
+        for axes, panel in zip(subplots, panels, strict=True):
+            _draw_panel(axes, experiment, panel, [point for point in shown if point["panel"] == panel])
+        subplots[0].set_ylabel({"error": "test error", "mse": "test MSE"}[metric])
+        subplots[0].legend(frameon=False, fontsize=8)
+        figure.suptitle(f"{experiment.title} ({experiment.figure})", fontsize=10)
+        for suffix, metadata in {"png": {"Software": None}, "svg": {"Date": None}}.items():
+            with replacing(folder / f"{experiment.name}.{suffix}") as temporary:
+                figure.savefig(temporary, dpi=150, metadata=metadata)
+    write_csv(shown, folder / f"{experiment.name}.csv")
+    return [folder / f"{experiment.name}.{suffix}" for suffix in ("png", "svg", "csv")], broken
+
+
+def read_rows(experiment, folder):
+    """The rows that a figure is made of, those of another experiment included, as `ResultsFile.read` returns them.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    rows, broken = [], []
+    for name in filter(None, (experiment.name, experiment.also)):
+        more, sentences = ResultsFile(pathlib.Path(folder) / f"{name}.jsonl").read()
+        if name != experiment.name:
+            more = [row for row in more if row["panel"] in {own["panel"] for own in rows}]
+        rows, broken = rows + more, broken + sentences
+    if not any(row["status"] == "finished" for row in rows):
+        raise ValueError(
+            f"There are no results of {experiment.name} in {folder}. Run `keras-hypernet experiment {experiment.name}`."
+        )
+    return rows, broken
+
+
+def _draw_panel(axes, experiment, panel, shown):
+    series = list(dict.fromkeys(point["series"] for point in shown))
+    for label, style in zip(series, _STYLES, strict=False):
+        mine = [point for point in shown if point["series"] == label and point["mean"] is not None]
+        marker = {**style, "markersize": 4, "linewidth": 1.3}
+        if experiment.curves:
+            marker |= {"markevery": max(1, len(mine) // 10)}
+        axes.errorbar(
+            [point["x"] for point in mine],
+            [point["mean"] for point in mine],
+            [point["stddev"] or 0.0 for point in mine],
+            label=label,
+            capsize=2,
+            elinewidth=0.8,
+            **marker,
+        )
+        for point in shown:
+            if point["series"] == label and point["lost"]:
+                _note_lost(axes, point, style["color"], series.index(label))
+    # Points without a mean have their place, too.
+    axes.plot([point["x"] for point in shown], [0.0] * len(shown), alpha=0)
+    axes.set(title=panel, xlabel=_AXES[experiment.varies])
+    if experiment.log_x:
+        axes.set_xscale("log")
+    else:
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _note_lost(axes, point, color, row):
+    """Says at the top how many runs of a point diverged: they are not in its mean."""
+    axes.annotate(
+        f"{point['lost']} lost",
+        (point["x"], 0.97 - 0.06 * row),
+        xycoords=("data", "axes fraction"),
+        color=color,
+        fontsize=7,
+        ha="center",
+    )

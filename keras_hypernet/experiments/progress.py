@@ -1,0 +1,93 @@
+"""The progress of an experiment: rows that are there, time that is left, the best of each method so far."""
+
+import datetime
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+from rich.text import Text
+
+
+class ExperimentProgress:
+    """Shows on standard error how far an experiment is: live on a terminal, elsewhere a line for each row.
+
+    Args:
+        name: Name of the experiment.
+        total: Number of its runs.
+        rows: Rows of those that are done already.
+        visible: Whether to show anything.
+
+    Example:
+
+    >>> progress = ExperimentProgress("rotation_depth", 3, [], visible=False)
+    >>> with progress:
+    ...     progress.add({"method": "hyper", "status": "finished", "test": 0.0571})
+    ...     progress.add({"method": "hyper", "status": "diverged", "test": None})
+    >>> progress.summary()
+    'best hyper 0.0571; 1 diverged'
+    """
+
+    def __init__(self, name, total, rows, visible=True):
+        self.name, self.total, self.visible = name, total, visible
+        self.rows = list(rows)
+        self.before = len(self.rows)
+        self.started = self.last = time.monotonic()
+        self.console = Console(stderr=True)
+        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("runs"), _Left(self))
+        live = visible and self.console.is_terminal
+        self.bar = Progress(TextColumn("{task.description}"), *columns, console=self.console, disable=not live)
+        self.task = self.bar.add_task(self._description(), total=total, completed=self.before)
+
+    def __enter__(self):
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception):
+        self.bar.stop()
+
+    def warn(self, sentence):
+        """Shows a warning, whether the progress is visible or not."""
+        self.console.print(Text.assemble(("Warning:", "yellow"), " ", sentence), soft_wrap=True)
+
+    def add(self, row):
+        """Takes note of a row that has been added to the results."""
+        self.rows.append(row)
+        self.last = time.monotonic()
+        self.bar.update(self.task, completed=len(self.rows), description=self._description())
+        if self.visible and self.bar.disable:
+            line = f"{self.name}: {len(self.rows)}/{self.total} runs, {self.left()}, {self.summary()}"
+            self.console.print(Text(line), soft_wrap=True)
+
+    def summary(self):
+        """The lowest test result of each method, and how many runs have none."""
+        best, lost = {}, {}
+        for row in self.rows:
+            if row["test"] is not None:
+                best[row["method"]] = min(best.get(row["method"], row["test"]), row["test"])
+            if row["status"] != "finished":
+                lost[row["status"]] = lost.get(row["status"], 0) + 1
+        parts = ["best " + ", ".join(f"{method} {value:.4g}" for method, value in best.items())] if best else []
+        parts += [", ".join(f"{number} {status}" for status, number in lost.items())] if lost else []
+        return "; ".join(parts)
+
+    def left(self):
+        """The time that is left if the runs to come take as long as those since the beginning of this call did."""
+        ended = len(self.rows) - self.before
+        if not ended:
+            return "-:--:-- left"
+        seconds = (self.last - self.started) / ended * (self.total - len(self.rows)) - (time.monotonic() - self.last)
+        return f"{datetime.timedelta(seconds=round(max(0, seconds)))} left"
+
+    def _description(self):
+        return ": ".join(filter(None, [self.name, self.summary()]))
+
+
+class _Left(ProgressColumn):
+    """The time that is left; Rich's own counts the last 30 seconds only, in which no run may have ended."""
+
+    def __init__(self, progress):
+        super().__init__()
+        self.progress = progress
+
+    def render(self, task):
+        return Text(self.progress.left(), style="progress.remaining")

@@ -1,0 +1,151 @@
+"""The bounds of Theorems 1 to 5 on the numbers of parameters, and their figure."""
+
+import pathlib
+
+import numpy as np
+
+from keras_hypernet.files import replacing
+from keras_hypernet.theory.checks import integer, positive
+
+EMBEDDING_DIMS = ("constant", "unbounded")
+
+
+def lower_bound(eps, m, r, constant=1.0):
+    """Theorem 1: the parameters that any class of networks has which approximates W_{r,m} to eps, eps^(-m/r).
+
+    Args:
+        eps: The error, positive; a number or an array.
+        m: Dimension of the input: m1 + m2, of x and of the condition, or m1 for one y_I.
+        r: Order of smoothness of the target functions.
+        constant: The factor, which the theorem leaves open.
+
+    Returns:
+        A float, or an array of the shape of `eps`; infinity where the number is beyond the range of a float.
+
+    Raises:
+        ValueError: If `eps` or `constant` is not positive, `m` or `r` not a positive integer.
+
+    Example:
+
+    >>> round(lower_bound(0.1, m=4, r=2))
+    100
+    """
+    return _power_law(eps, integer("m", m) / integer("r", r), constant)
+
+
+def embedding_primary_bound(eps, m1, m2, embedding_dim="constant", constant=1.0):
+    """Theorems 2 and 3: the least N_q for an error of eps where y is in W_{1,m1+m2}, however large e is.
+
+    Args:
+        eps, constant: As for `lower_bound`; likewise what is returned and raised.
+        m1, m2: Dimensions of x and of the condition.
+        embedding_dim: `"constant"`, eps^-(m1+m2) by Theorem 2; or `"unbounded"`, where the output dimension of e may
+            grow as eps falls, eps^-min(m1+m2, 2 m1) by Theorem 3.
+
+    Example:
+
+    >>> embedding_primary_bound([0.5, 0.25], m1=1, m2=3, embedding_dim="unbounded")
+    array([ 4., 16.])
+    """
+    if embedding_dim not in EMBEDDING_DIMS:
+        raise ValueError(f"`embedding_dim` must be one of {EMBEDDING_DIMS}. Received: {embedding_dim!r}")
+    m1, m2 = integer("m1", m1), integer("m2", m2)
+    return _power_law(eps, m1 + m2 if embedding_dim == "constant" else min(m1 + m2, 2 * m1), constant)
+
+
+def hypernetwork_primary_bound(eps, m1, r, constant=1.0):
+    """Theorem 4: the N_g with which some hypernetwork reaches an error of eps, eps^(-m1/r), whatever m2 is.
+
+    Args:
+        eps, r, constant: As for `lower_bound`; likewise what is returned and raised.
+        m1: Dimension of x.
+
+    Example:
+
+    >>> round(hypernetwork_primary_bound(0.1, m1=2, r=1))
+    100
+    """
+    return _power_law(eps, integer("m1", m1) / integer("r", r), constant)
+
+
+def hypernetwork_total_bound(eps, m2, r, w, n_g, constant=1.0):
+    """Theorem 5: the N_f, all that is trained, of some hypernetwork of error eps, w^(1+m2/r) eps^(-m2/r) + w N_g.
+
+    It holds where a linear map of w features of the condition can choose the weights of g.
+
+    Args:
+        eps, r, constant: As for `lower_bound`; likewise what is returned and raised.
+        m2: Dimension of the condition.
+        w: Number of features.
+        n_g: N_g, as `hypernetwork_primary_bound` returns for the same `eps`, or the size of a network.
+
+    Example:
+
+    >>> hypernetwork_total_bound(0.5, m2=2, r=1, w=3, n_g=10)
+    138.0
+    """
+    w, exponent = float(integer("w", w)), integer("m2", m2) / integer("r", r)
+    with np.errstate(over="ignore"):
+        selector = _power_law(eps, exponent, np.power(w, 1 + exponent))
+        bound = positive("constant", constant) * (selector + w * positive("n_g", n_g))
+    return bound if bound.ndim else float(bound)
+
+
+def _power_law(eps, exponent, constant):
+    """`constant eps^-exponent`, infinity where that is too large for a float."""
+    with np.errstate(over="ignore"):
+        value = positive("constant", constant) * np.power(positive("eps", eps), -float(exponent))
+    return value if value.ndim else float(value)
+
+
+def plot_bounds(path, m1, m2, r=1, eps=None):
+    """Draws how the primary networks of the two methods grow as the error falls, with 1 for all open constants.
+
+    Args:
+        path: File to write, `.png` or `.svg`. The same arguments make the same bytes.
+        m1: Dimension of x.
+        m2: Dimension of the condition.
+        r: Order of smoothness. Theorems 2 and 3 are for 1; for others, Theorem 1 is drawn in their place, the
+            bound for a network that reads x and the condition together.
+        eps: Errors, an array; by default 0.001 to 1.
+
+    Raises:
+        ImportError: If Matplotlib is not installed.
+        ValueError: If the suffix is another one, an argument is not positive, or a bound is beyond a float's range.
+
+    Reference: Secs. 3 and 4.1.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Figures need an optional dependency: pip install 'keras_hypernet[plot]'") from error
+
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in (".png", ".svg"):
+        raise ValueError(f"`path` must end in .png or .svg. Received: {str(path)!r}")
+    eps = np.geomspace(1e-3, 1, 61) if eps is None else np.sort(positive("eps", eps).ravel())
+    if r == 1:
+        embedding = {
+            "$N_q$ (Thm. 2)": embedding_primary_bound(eps, m1, m2, "constant"),
+            "$N_q$, unbounded $E$ (Thm. 3)": embedding_primary_bound(eps, m1, m2, "unbounded"),
+        }
+    else:
+        embedding = {"$N$ (Thm. 1)": lower_bound(eps, integer("m1", m1) + integer("m2", m2), r)}
+    curves = {"$N_g$ (Thm. 4)": hypernetwork_primary_bound(eps, m1, r), **embedding}
+    if not all(np.isfinite(values).all() for values in curves.values()):
+        raise ValueError(f"A bound at an error of {eps.min():.3g} is beyond the range of a float: pass larger `eps`.")
+
+    figure = Figure(figsize=(5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    # Where Theorems 2 and 3 say the same, the thin dashes are seen on the wide line.
+    styles = [("black", "-", 1.5), ("0.7", "-", 5.0), ("black", "--", 1.5)]
+    for (label, values), (color, style, width) in zip(curves.items(), styles, strict=False):
+        axes.loglog(eps, values, color=color, linestyle=style, linewidth=width, label=label)
+    axes.set(xlabel="error ε", ylabel="parameters, up to a factor")
+    axes.set_title(f"$m_1$ = {m1}, $m_2$ = {m2}, $r$ = {r}")
+    axes.legend()
+    # An SVG would hold the time, and identifiers at random.
+    metadata = {"Date": None} if suffix == ".svg" else None
+    with matplotlib.rc_context({"svg.hashsalt": "keras_hypernet"}), replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, metadata=metadata)

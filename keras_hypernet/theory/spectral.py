@@ -1,0 +1,126 @@
+"""Spectral complexity, which bounds by how much the output of a network can change (Sec. 2.1, Lemma 3)."""
+
+import collections.abc
+import itertools
+import math
+
+import numpy as np
+
+from keras_hypernet.theory.checks import positive
+
+ACTIVATION_LIPSCHITZ = {"linear": 1.0, "relu": 1.0, "elu": 1.0, "tanh": 1.0, "sigmoid": 0.25}
+# Keras layers that let every entry through once, or drop it.
+_REARRANGING = ("InputLayer", "Flatten", "Reshape", "Permute", "Dropout")
+
+
+def spectral_complexity(weights, lipschitz=None):
+    """Returns `C(f) = L^(k-1) prod_i ||W_i||_1`, which bounds the Lipschitz constant of f in the L1 norm.
+
+    `||W||_1` is the induced norm, the largest column sum of `|W|`. A kernel is stored as W's transpose,
+    `[inputs, units]`, so it is the largest sum of absolute values in a row of the kernel.
+
+    Args:
+        weights: One of:
+
+            - a list of kernels `[inputs, units]` of a fully connected network, in the order of its layers.
+            - a built `keras.Sequential`, such as `specialize` returns, of Dense layers and layers that only
+              rearrange. `StandardizeImage` counts with its factor, `1 / (255 stddev)`, so that distances
+              between inputs are those of uint8 pixels. A last activation counts too.
+            - theta_I, the dict `{"<layer>/kernel": [B, inputs, units]}` that a hypernetwork generates for B
+              conditions, in the order of its layers and with every kernel among them. Biases do not count, nor
+              does a layer before the generated ones.
+        lipschitz: L, the Lipschitz constant of the activation. By default 1, that of ReLU, ELU and tanh; or for a
+            `keras.Sequential`, that of each layer's activation.
+
+    Returns:
+        A float, or for theta_I a float64 array `[B]`.
+
+    Raises:
+        ValueError: If there are no kernels, their shapes do not fit, a model has no weights yet, the constant of an
+            activation is not known, or `lipschitz` is not positive.
+        TypeError: If a layer of the model is of a kind whose Lipschitz constant is not known.
+
+    Example:
+
+    >>> spectral_complexity([[[1.0, -2.0], [3.0, 4.0]], [[5.0], [6.0]]])
+    42.0
+
+    Reference: Sec. 2.1, and Lemma 3 in the appendix.
+    """
+    if lipschitz is not None:
+        lipschitz = float(positive("lipschitz", lipschitz))
+    if hasattr(weights, "layers"):
+        if not getattr(weights, "built", True):
+            raise ValueError(f"Model {weights.name!r} has no weights yet: call it on x before `spectral_complexity`.")
+        return math.prod(_layer_constant(layer, lipschitz) for layer in weights.layers)
+    if isinstance(weights, collections.abc.Mapping):
+        layers = {name.rpartition("/")[0]: None for name in weights}  # in order, each once
+        lacking = [layer for layer in layers if f"{layer}/kernel" not in weights]
+        if lacking:
+            raise ValueError(
+                f"theta_I must hold the kernel of every layer. Received: none of {', '.join(lacking)}, where it is not "
+                "generated. Pass the model's `specialize(model, condition)` instead."
+            )
+        kernels, expected = [_array(weights[f"{layer}/kernel"]) for layer in layers], "[B, inputs, units]"
+    else:
+        kernels, expected = [_array(kernel) for kernel in weights], "[inputs, units]"
+    _check_chain([kernel.shape for kernel in kernels], expected)
+    constant = (1.0 if lipschitz is None else lipschitz) ** (len(kernels) - 1)
+    complexity = constant * math.prod(_induced_norm(kernel) for kernel in kernels)
+    return complexity if complexity.ndim else float(complexity)
+
+
+def _induced_norm(kernel):
+    """`||W||_1` of kernels `[..., inputs, units]`, of which W is the transpose."""
+    return np.abs(kernel).sum(axis=-1).max(axis=-1)
+
+
+def _check_chain(shapes, expected):
+    rank = expected.count(",") + 1
+    fits = bool(shapes) and all(len(shape) == rank and 0 not in shape for shape in shapes)
+    # What comes before the inputs, the number of conditions, is the same for all.
+    fits = fits and all(left[:-2] == right[:-2] and left[-1] == right[-2] for left, right in itertools.pairwise(shapes))
+    if not fits:
+        raise ValueError(
+            f"Kernels must have shapes {expected}, where the units of one are the inputs of the next. "
+            f"Received: {', '.join(map(str, shapes)) or 'no kernel'}"
+        )
+
+
+def _layer_constant(layer, lipschitz):
+    """Upper bound of the Lipschitz constant of one Keras layer, its activation included."""
+    names = {weight.name for weight in layer.weights}
+    is_dense = "kernel" in names and names <= {"kernel", "bias"} and hasattr(layer, "kernel")
+    if is_dense and len(layer.kernel.shape) == 2:
+        return float(_induced_norm(_array(layer.kernel))) * _activation_constant(layer, lipschitz)
+    if not names and hasattr(layer, "mean") and hasattr(layer, "stddev"):
+        return 1 / (255 * layer.stddev)
+    if not names and type(layer).__name__ in _REARRANGING:
+        return 1.0
+    if not names and type(layer).__name__ == "Activation":
+        return _activation_constant(layer, lipschitz)
+    raise TypeError(
+        f"The model must be a chain of Dense, StandardizeImage, Activation, {', '.join(_REARRANGING)}. "
+        f"Received: layer {layer.name!r} of class {type(layer).__name__} with the weights {sorted(names)}. "
+        "Make the network of one condition with `specialize`, or pass a list of kernels."
+    )
+
+
+def _activation_constant(layer, lipschitz):
+    name = getattr(layer.activation, "__name__", type(layer.activation).__name__)
+    if lipschitz is not None and name != "linear":
+        return lipschitz
+    if name not in ACTIVATION_LIPSCHITZ:
+        raise ValueError(
+            f"Layer {layer.name!r} has the activation {name!r}, whose Lipschitz constant is not among those of "
+            f"{', '.join(ACTIVATION_LIPSCHITZ)}: pass it as `lipschitz`."
+        )
+    return ACTIVATION_LIPSCHITZ[name]
+
+
+def _array(tensor):
+    """A kernel as float64: an array, a tensor of any of Keras's backends, or a Keras variable."""
+    tensor = getattr(tensor, "value", tensor)
+    if hasattr(tensor, "detach"):  # PyTorch refuses what has a gradient, and has no NumPy of bfloat16
+        tensor = tensor.detach().cpu().double()
+    return np.asarray(tensor.numpy() if hasattr(tensor, "numpy") else tensor).astype("float64")

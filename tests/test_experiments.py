@@ -1,0 +1,153 @@
+"""The experiments: their grids against the paper's set-up, and the results that are in this repository."""
+
+import importlib
+import json
+import pathlib
+
+import pytest
+
+from keras_hypernet.experiments import NAMES, get_experiment
+from keras_hypernet.experiments.drawing import draw, read_rows
+from keras_hypernet.experiments.experiment import FIELDS, run_key
+from keras_hypernet.experiments.report import CLAIMS, write_report
+from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.recipe import Recipe
+
+RESULTS = pathlib.Path(__file__).parent.parent / "results"
+every = pytest.mark.parametrize("name", NAMES)
+
+# Values, panels and the least number of seeds, as the paper's experiments have them.
+GRIDS = {
+    "synthetic_depth": (range(2, 10), ("inner", "hadamard", "concat"), 5),
+    "synthetic_embedding_dim": (range(1, 9), ("inner",), 5),
+    "assumption_1": ((50,), ("cifar10", "mnist", "uniform"), 5),
+    "rotation_depth": (range(2, 10), ("mnist", "cifar10"), 5),
+    "rotation_embedding_dim": (range(1, 9), ("mnist", "cifar10"), 3),
+    "colorization_depth": (range(2, 10), ("cifar10",), 3),
+    "colorization_embedding_dim": (range(1, 9), ("cifar10",), 3),
+    "assumption_2": (range(1, 30), ("mnist", "cifar10"), 3),
+    "initialization": (range(2, 10), ("mnist", "cifar10"), 5),
+}
+
+
+@every
+def test_the_module_says_what_it_is_and_how_to_run_it(name):
+    text = importlib.import_module(f"keras_hypernet.experiments.{name}").__doc__
+    assert f"    keras-hypernet experiment {name} " in text
+    assert "Takes about" in text
+    assert "The paper:" in text or get_experiment(name).figure == "ours"
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_grid_is_the_papers(name):
+    values, panels, seeds = GRIDS[name]
+    experiment = get_experiment(name)
+    assert experiment.values == tuple(values)
+    assert experiment.panels == panels
+    assert experiment.seeds >= seeds
+
+
+def test_learning_rates_are_the_papers():
+    experiment = get_experiment("learning_rate")
+    assert experiment.values == pytest.approx([10 ** (-4 + j / 4) for j in range(2, 10)], rel=1e-3)
+    assert {"mnist", "cifar10"} < set(experiment.panels)
+
+
+@every
+def test_runs_are_distinct_and_come_seed_by_seed(name):
+    experiment = get_experiment(name)
+    runs = experiment.runs()
+    size = len(experiment.values) * len(experiment.panels) * len(experiment.methods)
+    assert len(runs) == size * experiment.seeds == len({run_key(run) for run in runs})
+    assert [run["seed"] for run in runs] == sorted(run["seed"] for run in runs)
+    assert runs[:size] == experiment.runs(seeds=1)
+    assert json.loads(json.dumps(runs)) == runs
+
+
+@every
+def test_quick_runs_need_no_network(name):
+    runs = get_experiment(name).runs(quick=True)
+    assert {run["task"].get("data") for run in runs} <= {"digits", "patches", "uniform", None}
+    assert len(runs) <= 12
+
+
+# For each experiment, a few fields of recipe and task that the paper or this project fixed.
+@pytest.mark.parametrize(
+    ("name", "panel", "method", "value", "recipe", "task"),
+    [
+        ("rotation_depth", "mnist", "hyper", 7, {"depth": 7, "width": 50, "epochs": 10, "learning_rate": 0.01}, {}),
+        ("rotation_depth", "cifar10", "embed", 2, {"depth": 2, "width": 100, "activation": "elu"}, {}),
+        ("rotation_embedding_dim", "mnist", "hyper", 3, {"depth": 3, "rank": 300, "embedding_dim": None}, {}),
+        ("rotation_embedding_dim", "mnist", "embed", 3, {"rank": None, "embedding_dim": 30_000}, {}),
+        ("synthetic_depth", "inner", "embed", 9, {"embedding_dim": 10_000, "batch_size": 200}, {"dim": 1000}),
+        ("synthetic_embedding_dim", "inner", "hyper", 8, {"rank": 800, "width": 100, "depth": 3}, {"dim": 100}),
+        ("synthetic_embedding_dim", "inner", "embed", 8, {"embedding_dim": 8000, "epochs": 30}, {"num_train": 30_000}),
+        ("assumption_1", "uniform", "network", 50, {"momentum": 0.5, "epochs": 50, "width": 100}, {}),
+        ("assumption_2", "mnist", "network", 13, {"width": 13, "optimizer": "adadelta", "learning_rate": 1.0}, {}),
+        ("learning_rate", "mnist_hyperfan", "hyper", 0.01, {"initialization": "hyperfan_in", "depth": 4}, {}),
+    ],
+)
+def test_setup(name, panel, method, value, recipe, task):
+    received_task, received = get_experiment(name).setup(panel, method, value, 2, False)
+    assert {field: getattr(received, field) for field in recipe} == recipe
+    assert {field: getattr(received_task, field) for field in task} == task
+    assert received.seed == (4 if name == "assumption_1" else 2)
+
+
+def _committed(name):
+    path = RESULTS / f"{name}.jsonl"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not in this checkout")
+    return ResultsFile(path).read()
+
+
+@every
+def test_committed_rows_are_whole_distinct_and_of_the_grid(name):
+    rows, broken = _committed(name)
+    assert broken == []
+    experiment = get_experiment(name)
+    keys = [run_key(row["config"]) for row in rows]
+    assert len(set(keys)) == len(keys)
+    assert set(keys) <= {run_key(config) for config in experiment.runs()}
+    for row in rows:
+        assert set(FIELDS) | {experiment.varies} <= set(row)
+        assert Recipe(**row["config"]["recipe"]).epochs > 0
+        if row["status"] == "finished":
+            assert row["test"] >= 0
+            assert len(next(iter(row["curve"].values()))) == row["config"]["recipe"]["epochs"]
+        else:
+            assert row["status"] == "diverged", row["message"]
+            assert row["test"] is None
+
+
+@every
+def test_committed_figures_are_those_of_the_rows(name, tmp_path):
+    rows, _ = _committed(name)
+    experiment = get_experiment(name)
+    for source in {experiment.name, experiment.also} - {None}:
+        (tmp_path / f"{source}.jsonl").write_bytes((RESULTS / f"{source}.jsonl").read_bytes())
+    assert read_rows(experiment, tmp_path)[0][: len(rows)] == rows
+    paths, broken = draw(experiment, tmp_path)
+    assert broken == []
+    assert [path.suffix for path in paths] == [".png", ".svg", ".csv"]
+    first = [path.read_bytes() for path in paths]
+    draw(experiment, tmp_path)
+    assert [path.read_bytes() for path in paths] == first
+    assert first[-1] == (RESULTS / f"{name}.csv").read_bytes(), "run keras-hypernet plot all"
+    assert (RESULTS / f"{name}.png").is_file()
+    assert (RESULTS / f"{name}.svg").is_file()
+
+
+def test_committed_report_is_that_of_the_rows(tmp_path):
+    if not (RESULTS / "README.md").exists():
+        pytest.skip("results/ is not in this checkout")
+    for path in RESULTS.glob("*.jsonl"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    assert text == (RESULTS / "README.md").read_text(encoding="utf-8"), "run keras-hypernet plot all"
+
+
+def test_claims_are_of_the_experiments():
+    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS)
+    for claim in CLAIMS:
+        assert set(claim.panels) <= set(get_experiment(claim.experiment).panels)

@@ -1,0 +1,160 @@
+"""The synthetic tasks: y against plain NumPy, and the streams that samples and targets are drawn from."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from keras_hypernet.tasks import SyntheticTask
+
+FAMILIES = ("inner", "hadamard", "concat")
+SMALL = {"dim": 8, "seed": 3, "hidden_units": 16, "num_train": 40, "num_validation": 30, "num_test": 20}
+families = pytest.mark.parametrize("family", FAMILIES)
+gains = pytest.mark.parametrize("gain", [1.0, 30.0])
+
+
+def _weights(task):
+    """Kernels and biases of h, as the documentation defines them."""
+    rng = np.random.default_rng([task.seed, 0])
+    inputs = {"inner": task.dim, "hadamard": task.dim, "concat": 2 * task.dim}[task.family]
+    outputs = task.dim if task.family == "inner" else 1
+    weights = []
+    for fan_in, units in [(inputs, task.hidden_units), (task.hidden_units,) * 2, (task.hidden_units, outputs)]:
+        limit = fan_in**-0.5
+        kernel = rng.uniform(-limit, limit, (fan_in, units)) * task.gain
+        weights.append((kernel, rng.uniform(-limit, limit, units)))
+    return weights
+
+
+def _h(task, inputs):
+    (first, first_bias), (second, second_bias), (last, last_bias) = _weights(task)
+    hidden = 1 / (1 + np.exp(-(inputs @ first + first_bias)))
+    hidden = 1 / (1 + np.exp(-(hidden @ second + second_bias)))
+    return hidden @ last + last_bias
+
+
+def _raw(task, x, condition):
+    """y, not yet centred and scaled: float64 `[N, 1]`."""
+    x, condition = x.astype("float64"), condition.astype("float64")
+    if task.family == "inner":
+        return (x * _h(task, condition)).sum(axis=1, keepdims=True)
+    return _h(task, x * condition if task.family == "hadamard" else np.concatenate([x, condition], axis=1))
+
+
+def _drawn(task, number, num_samples):
+    rng = np.random.default_rng([task.seed, number])
+    return [rng.standard_normal((num_samples, task.dim), dtype="float32") for _ in range(2)]
+
+
+@families
+@gains
+@pytest.mark.parametrize(("split", "number"), [("train", 1), ("validation", 2), ("test", 3)])
+def test_samples_and_targets_are_those_of_numpy(family, gain, split, number):
+    task = SyntheticTask(family, gain=gain, **SMALL)
+    examples = task.load(split)
+    assert {name: array.dtype.name for name, array in examples.items()} == dict.fromkeys(
+        ("x", "condition", "y"), "float32"
+    )
+    x, condition = _drawn(task, number, task.num_examples(split))
+    np.testing.assert_array_equal(examples["x"], x)
+    np.testing.assert_array_equal(examples["condition"], condition)
+    y = _raw(task, x, condition)
+    if family != "inner":
+        sample = _raw(task, *_drawn(task, 4, 10_000))
+        y = (y - sample.mean()) / sample.std()
+    np.testing.assert_allclose(examples["y"], y, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["hadamard", "concat"])
+@gains
+def test_targets_have_mean_zero_and_variance_one(family, gain):
+    y = SyntheticTask(family, dim=20, hidden_units=30, gain=gain, num_test=20_000).load("test")["y"]
+    assert y.mean() == pytest.approx(0, abs=0.05)
+    assert y.var() == pytest.approx(1, rel=0.06)
+
+
+def _share_due_to_the_condition(gain):
+    """Of the variance of the inner product, how much comes from I; and that variance, divided by the dimension."""
+    task = SyntheticTask("inner", gain=gain)
+    rng = np.random.default_rng(0)
+    x, condition = (rng.standard_normal((number, task.dim), dtype="float32") for number in (200, 20))
+    y = task.target()(np.repeat(x, 20, axis=0), np.tile(condition, (200, 1))).reshape(200, 20).astype("float64")
+    # Given x, y varies with I alone; over all x its mean is zero.
+    return y.var(axis=1, ddof=1).mean() / np.mean(y**2), np.mean(y**2) / task.dim
+
+
+def test_the_condition_decides_little_unless_the_gain_is_large():
+    share, variance = _share_due_to_the_condition(1.0)
+    assert 0.0005 < share < 0.002
+    assert variance == pytest.approx(1 / 12, rel=0.3)
+    assert 0.2 < _share_due_to_the_condition(30.0)[0] < 0.4
+
+
+# Values of the day the experiments were run: whoever changes a stream or a target changes their results.
+GOLDEN_X = "84871e1dd5855e3457addaba0faf38e9a4e6e9b332e9a022843100dc4410e986"
+GOLDEN_Y = {
+    "inner": [1.255717, -1.045686, -1.366754, 0.2623985],
+    "hadamard": [-1.058881, 0.6889233, 0.2910436, 0.02014872],
+    "concat": [-1.243571, -0.2481096, 1.324421, 0.8967074],
+}
+
+
+@families
+def test_targets_and_samples_are_those_of_the_published_results(family):
+    examples = SyntheticTask(family, **SMALL).load("test")
+    assert hashlib.sha256(examples["x"].tobytes()).hexdigest() == GOLDEN_X
+    np.testing.assert_allclose(examples["y"][:4, 0], GOLDEN_Y[family], rtol=1e-4, atol=1e-5)
+
+
+def test_no_sample_is_in_two_splits_or_is_its_own_condition():
+    task = SyntheticTask(**SMALL)
+    examples = [task.load(split) for split in ("train", "validation", "test")]
+    samples = np.concatenate([split[name] for split in examples for name in ("x", "condition")])
+    assert len({sample.tobytes() for sample in samples}) == len(samples) == 2 * (40 + 30 + 20)
+
+
+@families
+def test_another_seed_is_another_target_and_other_samples(family):
+    one, other = (SyntheticTask(family, **{**SMALL, "seed": seed}) for seed in (0, 1))
+    x, condition = one.draw("test", 20)
+    assert (x != other.draw("test", 20)[0]).all()
+    assert np.abs(one.target()(x, condition) - other.target()(x, condition)).max() > 0.1
+    np.testing.assert_array_equal(one.target()(x, condition), one.load("test")["y"])
+
+
+def test_shuffled_samples_stay_together_and_an_evaluation_is_in_order():
+    task = SyntheticTask(**SMALL)
+    examples = task.load("train")
+    for dataset, shuffled in (
+        (task.training_dataset(examples, 16, seed=0, epoch=0), True),
+        (task.evaluation_dataset("train", 16), False),
+    ):
+        batches = list(dataset)
+        x, condition = (np.concatenate([inputs[name] for inputs, _ in batches]) for name in ("x", "condition"))
+        y = np.concatenate([y for _, y in batches])
+        order = [examples["x"].tolist().index(sample) for sample in x.tolist()]
+        assert sorted(order) == list(range(40))
+        assert (order != list(range(40))) == shuffled
+        np.testing.assert_array_equal(condition, examples["condition"][order])
+        np.testing.assert_array_equal(y, examples["y"][order])
+
+
+@families
+def test_sigmoids_may_saturate(family):
+    y = SyntheticTask(family, **SMALL, gain=1e4).load("train")["y"]  # an overflow would be a warning, hence an error
+    assert np.isfinite(y).all()
+    assert y.std() > 0
+
+
+@pytest.mark.parametrize("field", ["dim", "hidden_units", "gain", "num_train", "num_validation", "num_test"])
+def test_numbers_must_be_positive(field):
+    with pytest.raises(ValueError, match=f"`{field}` must be positive. Received: 0"):
+        SyntheticTask(**{field: 0})
+    with pytest.raises(ValueError, match=f"`{field}` must be positive. Received: nan"):
+        SyntheticTask(**{field: float("nan")})
+
+
+def test_unknown_family():
+    message = r"`family` must be one of \('inner', 'hadamard', 'concat'\). Received: 'outer'"
+    with pytest.raises(ValueError, match=message):
+        SyntheticTask("outer")
