@@ -149,7 +149,9 @@ def _num_features(shape):
 
 
 def _output_name(task):
-    return {"rotation": "logits", "colorization": "rgb"}.get(task.name, "value")
+    if task.loss == "cross_entropy":
+        return "logits"
+    return "rgb" if task.name == "colorization" else "value"
 
 
 def _dense(recipe, units, fan_in, name, activation=None, gain=2.0):

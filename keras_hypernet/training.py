@@ -73,7 +73,7 @@ def fit(
         return run.history
     epoch = tf.Variable(len(run.history), dtype=tf.int64, trainable=False)
     train = task.training_dataset(task.load("train"), recipe.batch_size, recipe.seed, epoch)
-    model.steps_per_execution = steps_per_execution(len(train))
+    _set_steps_per_execution(model, steps_per_execution(len(train)))
     callbacks = [_Epochs(run, epoch), *callbacks]
     if tensorboard:
         callbacks.append(_tensorboard(directory))
@@ -224,6 +224,13 @@ class _Run:
 def steps_per_execution(num_steps):
     """The largest divisor of an epoch's steps that is worth it: with one, no execution is cut short and traced anew."""
     return max(count for count in range(1, _MAX_STEPS_PER_EXECUTION + 1) if num_steps % count == 0)
+
+
+def _set_steps_per_execution(model, steps):
+    if model.steps_per_execution != steps:
+        model.steps_per_execution = steps
+        # Functions that Keras has compiled for another number would leave out the rest of the steps.
+        model.train_function = model.test_function = model.predict_function = None
 
 
 def _tensorboard(directory):

@@ -8,7 +8,14 @@ import pytest
 from helpers import array, pixels
 
 import keras_hypernet as kh
-from keras_hypernet.tasks import ApproximationTask, ClassificationTask, ColorizationTask, RotationTask, SyntheticTask
+from keras_hypernet.tasks import (
+    ApproximationTask,
+    ClassificationTask,
+    ColorizationTask,
+    RotationSetTask,
+    RotationTask,
+    SyntheticTask,
+)
 from keras_hypernet.theory import dense_parameters, synthetic_depth_parameters, synthetic_embedding_dim_parameters
 
 CONDITIONAL = [
@@ -18,7 +25,8 @@ CONDITIONAL = [
 ]
 NETWORKS = [ApproximationTask("uniform", num_samples=8), ClassificationTask("digits")]
 MODELS = [(task, method) for task in CONDITIONAL for method in ("hyper", "embed")]
-MODELS += [(task, "network") for task in NETWORKS]
+MODELS += [(task, "network") for task in NETWORKS] + [(RotationSetTask("digits", members=2), "process")]
+OUTPUTS = {"rotation": "logits", "rotation_set": "logits", "colorization": "rgb"}
 
 
 def _sizes(task, method, **changes):
@@ -94,6 +102,8 @@ def test_sizes_of_networks_without_a_condition():
 def test_a_model_takes_the_batches_of_its_task_and_is_trained_on_its_loss(task, method):
     model = kh.build_model(task, method, kh.paper_recipe(task))
     assert model.name == f"{task.name}_{method}"
+    last = model.layers[-1] if method == "network" else model.primary[-1]
+    assert last.name == OUTPUTS.get(task.name, "value")  # what a server returns
     inputs, target = next(iter(task.evaluation_dataset("test", batch_size=8)))
     y, target = array(model(inputs)), np.asarray(target)
     assert y.shape == (target.shape if task.loss == "mse" else (8, task.num_outputs))
@@ -189,6 +199,10 @@ def test_methods_and_initializations_of_the_other_kind_of_task_are_refused():
         message = rf"`method` must be one of \('network',\) for the task 'approximation'. Received: '{method}'"
         with pytest.raises(ValueError, match=message):
             kh.build_model(approximation, method, kh.paper_recipe(approximation))
+    sets = RotationSetTask("digits")
+    message = r"`method` must be one of \('process',\) for the task 'rotation_set'. Received: 'embed'"
+    with pytest.raises(ValueError, match=message):
+        kh.build_model(sets, "embed", kh.paper_recipe(sets))
     for method in ("hyper", "embed"):
         message = "'unit_norm_normal' is for networks without a condition. Received: the task 'rotation'"
         with pytest.raises(ValueError, match=message):

@@ -114,7 +114,7 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
     (other,) = card["other_runs"]["runs"]
     assert other["learning_rate"] == 1e6
     assert "in epoch 1 at the learning rate 1e+06" in other["diverged"]
-    assert other["test_error"] is None
+    assert other["test"] is None
 
 
 @pytest.mark.parametrize(

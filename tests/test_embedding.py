@@ -88,7 +88,6 @@ def test_outputs_are_those_of_the_concatenation(activation, use_bias, functional
     expected = _numpy(model, **inputs, activation=activation)
     assert expected.shape == (batch, *points, 2)
     np.testing.assert_allclose(array(model(inputs)), expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(model.predict(inputs, verbose=0), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_both_orders_of_the_products_are_tested_here():

@@ -13,6 +13,7 @@ from keras_hypernet.tasks import (
     ApproximationTask,
     ClassificationTask,
     ColorizationTask,
+    RotationSetTask,
     RotationTask,
     SyntheticTask,
     Task,
@@ -25,6 +26,7 @@ EXAMPLES = [
     ApproximationTask("uniform", seed=2, num_samples=45),
     ClassificationTask("digits"),
     ColorizationTask("patches", num_points=5),
+    RotationSetTask("digits", members=3),
     RotationTask("digits"),
     SyntheticTask("concat", **SYNTHETIC),
 ]

@@ -1,7 +1,6 @@
 """Where runs are executed: in processes of this machine, or on a Ray cluster (`cluster.py`)."""
 
 import collections
-import contextlib
 import json
 import multiprocessing.connection
 import os
@@ -59,18 +58,20 @@ class _Worker:
     def __init__(self, threads):
         self.threads = threads
         self.process = self.config = None
-        self.starts = 0
+        self.ready, self.starts = False, 0
 
     def start(self, config):
         """Sends a run to the process, which is started if there is none."""
         if self.process is None:
             self._start_process()
         self.config, self.started = config, time.perf_counter()
-        with contextlib.suppress(OSError):  # it has died, which `receive` is about to find
+        try:
             self.connection.send_bytes(json.dumps(config).encode())
+        except OSError:
+            self.ready = False  # it has died since its last run, which `receive` is about to find
 
     def _start_process(self):
-        self.starts += 1
+        self.ready, self.starts = False, self.starts + 1
         self.output = tempfile.TemporaryFile()  # noqa: SIM115
         self.connection, theirs = multiprocessing.connection.Pipe()
         with theirs:
@@ -91,7 +92,7 @@ class _Worker:
         except (EOFError, OSError):
             return self._bury()
         if message == READY:
-            self.starts = 0
+            self.ready, self.starts = True, 0
             self.started = time.perf_counter()
             return None
         self.config = None
@@ -101,7 +102,7 @@ class _Worker:
         """The process has died: in a run, which has failed, or before it was ready for it, which is tried again."""
         ended = _describe(self.process.wait(), self.output)
         self.stop()
-        if self.starts == 0:
+        if self.ready:
             config, self.config = self.config, None
             result = {"status": "failed", "message": f"The process of the run {ended}"}
             return make_row(config, result, time.perf_counter() - self.started, machine=machine(self.threads))

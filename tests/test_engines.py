@@ -1,0 +1,118 @@
+"""Executing runs: whatever comes of one is a row, and a process that dies is replaced."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from tiny_grid import GRID, children, running, wait_until
+
+from keras_hypernet.experiments import get_experiment
+from keras_hypernet.experiments.engines import run_locally
+from keras_hypernet.experiments.experiment import FIELDS, execute
+from keras_hypernet.experiments.machine import processors
+
+CONFIGS = GRID.runs(values=(2,))
+
+
+def _changed(config, **recipe):
+    return {**config, "recipe": {**config["recipe"], **recipe}}
+
+
+def _measuring(result):
+    """The experiment, if it measured this."""
+    return dataclasses.replace(GRID, measure=lambda task, method, recipe: result)
+
+
+def test_a_finished_run():
+    row = execute(CONFIGS[0], GRID)
+    assert set(row) == {*FIELDS, "depth"}
+    assert (row["status"], row["metric"], row["config"]) == ("finished", "mse", CONFIGS[0])
+    assert 0 < row["test"] < 10
+    assert {name: len(values) for name, values in row["curve"].items()} == {"loss": 3, "validation_loss": 3}
+    assert row["seconds"] > 0
+    assert row["peak_memory_mib"] > 50
+    assert json.loads(json.dumps(row, allow_nan=False)) == row
+
+
+def test_a_diverged_run_says_when():
+    row = execute(_changed(CONFIGS[0], learning_rate=1e6), GRID)
+    assert set(row) == {*FIELDS, "depth", "message"}
+    assert (row["status"], row["test"], row["validation"]) == ("diverged", None, None)
+    assert row["message"].startswith("The loss became ")
+    assert "at the learning rate 1e+06" in row["message"]
+
+
+def test_a_result_that_is_not_finite_is_a_diverged_run():
+    row = execute(CONFIGS[0], _measuring({"test": float("inf"), "validation": 1.0, "curve": {"loss": [1.0]}}))
+    assert (row["status"], row["test"], row["validation"]) == ("diverged", None, None)
+    assert row["message"] == "Training ended with finite losses, but what was measured holds Infinity."
+    assert row["curve"] == {"loss": [1.0]}
+    row = execute(CONFIGS[0], _measuring({"test": 1.0, "validation": 1.0, "curve": {"loss": [1.0, float("nan")]}}))
+    assert (row["status"], row["test"], row["curve"]) == ("diverged", None, {"loss": [1.0, None]})
+
+
+def test_an_impossible_run_says_why():
+    row = execute({**CONFIGS[0], "method": "both"}, GRID)
+    assert set(row) == {*FIELDS, "depth", "message"}
+    assert (row["status"], row["test"], row["metric"]) == ("failed", None, "mse")
+    assert row["message"].startswith("ValueError: `method` must be one of ")
+
+
+def test_a_result_that_json_cannot_hold_is_a_failed_run():
+    row = execute(CONFIGS[0], _measuring({"test": np.float32(1)}))
+    assert (row["status"], row["test"]) == ("failed", None)
+    assert row["message"] == "TypeError: Object of type float32 is not JSON serializable"
+
+
+def test_a_process_that_is_killed_fails_its_run_and_is_replaced():
+    endless = _changed(CONFIGS[1], epochs=1_000_000)
+    with contextlib.closing(run_locally([CONFIGS[0], endless, CONFIGS[2]], workers=1, threads=1)) as rows:
+        first = next(rows)
+        (worker,) = children(os.getpid())
+        threading.Timer(1, os.kill, [worker, signal.SIGKILL]).start()
+        killed = next(rows)
+        assert children(os.getpid()) == []
+        last = next(rows)
+    assert children(os.getpid()) == []
+    assert [row["config"] for row in (first, killed, last)] == [CONFIGS[0], endless, CONFIGS[2]]
+    assert [row["status"] for row in (first, killed, last)] == ["finished", "failed", "finished"]
+    assert killed["message"].startswith("The process of the run was ended by SIGKILL, as happens where memory runs out")
+    assert set(killed) == {*FIELDS, "depth", "message"}
+    assert killed["machine"] == first["machine"]
+    assert first["machine"]["threads"] == 1
+    assert 0.5 < killed["seconds"] < 30
+
+
+def test_a_process_that_dies_between_two_runs_fails_none():
+    with contextlib.closing(run_locally(CONFIGS[:2], workers=1)) as rows:
+        first = next(rows)
+        (worker,) = children(os.getpid())
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: not running(worker))
+        second = next(rows)
+    assert (first["status"], second["status"]) == ("finished", "finished")
+    assert first["machine"]["threads"] == processors()
+
+
+def test_processes_that_cannot_start_are_an_error_and_no_rows(monkeypatch, tmp_path):
+    (tmp_path / "keras.py").write_text("raise ImportError('no backend')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    message = "No run can be executed: 3 times, a process ended with the exit code 1: ImportError: no backend."
+    with pytest.raises(ChildProcessError, match=message):
+        list(run_locally(CONFIGS[:2], workers=1))
+    assert children(os.getpid()) == []
+
+
+def test_the_grid_is_that_of_the_experiment_seed_by_seed():
+    experiment = get_experiment("rotation_depth")
+    configs = experiment.runs()
+    assert len(configs) == 5 * 8 * 2 * 2
+    assert [config["seed"] for config in configs] == sorted(config["seed"] for config in configs)
+    first = configs[0]
+    assert list(first) == ["experiment", "panel", "method", "depth", "seed", "task", "recipe"]
+    assert (first["panel"], first["method"], first["depth"], first["recipe"]["depth"]) == ("mnist", "hyper", 2, 2)

@@ -1,0 +1,165 @@
+"""The file of results: rows are in it whole or not at all, and what is broken in it is named."""
+
+import contextlib
+import json
+import pathlib
+import resource
+
+import pytest
+from tiny_grid import GRID
+
+from keras_hypernet.experiments.experiment import FIELDS, make_row
+from keras_hypernet.experiments.rows import ResultsFile, group_rows
+
+ROWS = [make_row(config, {"test": 0.5}) for config in GRID.runs(seeds=1)]
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file of three rows."""
+    file = ResultsFile(tmp_path / "synthetic_depth.jsonl")
+    for row in ROWS[:3]:
+        file.append(row)
+    return file
+
+
+@contextlib.contextmanager
+def _largest_file(size):
+    """Makes the kernel refuse to let files grow beyond a size."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_rows_are_read_as_they_were_appended(file):
+    assert file.read() == (ROWS[:3], [])
+    assert len(file.path.read_text().splitlines()) == 3
+    assert ResultsFile(file.path.with_name("none.jsonl")).read() == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"experiment": "synth', "Unterminated string"),
+        (b'{"\xff": 1}', "'utf-8' codec can't decode byte 0xff"),
+        (b"[1, 2]", "it is a list, and not an object"),
+        (b'{"experiment": "synthetic_depth"}', "it has no 'panel', no 'method', no 'seed'"),
+        (json.dumps({**ROWS[0], "config": {}}).encode(), "its 'config' is not that of a run: KeyError('task')"),
+        (
+            json.dumps({**ROWS[0], "config": {"task": {"name": "sorting"}, "recipe": {}}}).encode(),
+            "There is no task 'sorting'",
+        ),
+    ],
+)
+def test_a_broken_line_is_named_and_the_others_are_used(file, line, reason):
+    first, *others = file.path.read_bytes().splitlines(keepends=True)
+    file.path.write_bytes(b"".join([first, line, b"\n", *others]))
+    rows, (sentence,) = file.read()
+    assert rows == ROWS[:3]
+    assert sentence.startswith(f"Line 2 of {file.path} is not a row (")
+    assert reason in sentence
+    assert sentence.endswith("; the others are used.")
+
+
+def test_a_run_that_is_there_twice_counts_once(file):
+    with file.path.open("a") as opened:
+        opened.write("\n" + json.dumps({**ROWS[1], "test": 0.25}) + "\n")
+    assert file.read() == (ROWS[:3], [f"Line 5 of {file.path} repeats the run of line 2, which is used."])
+
+
+def test_a_last_line_without_its_end_is_removed(file):
+    whole = file.path.read_bytes()
+    file.path.write_bytes(whole + json.dumps(ROWS[3]).encode()[:-9])
+    (sentence,) = file.mend()
+    assert sentence.startswith(f"Line 4 of {file.path}, the last, was not complete (")
+    assert sentence.endswith("), and is removed.")
+    assert file.path.read_bytes() == whole
+    assert file.mend() == []
+
+
+def test_a_last_row_without_a_newline_is_completed(file):
+    whole = file.path.read_bytes()
+    file.path.write_bytes(whole[:-1])
+    assert file.mend() == []
+    assert file.path.read_bytes() == whole
+
+
+def test_a_row_is_not_glued_to_what_another_program_left(file):
+    with file.path.open("a") as opened:
+        opened.write("half")
+    file.append(ROWS[3])
+    rows, (sentence,) = file.read()
+    assert rows == ROWS[:4]
+    assert sentence.startswith("Line 4 of ")
+
+
+def test_a_row_that_does_not_fit_is_kept(file):
+    before = file.path.read_bytes()
+    with (
+        _largest_file(len(before) + 100),
+        pytest.raises(
+            OSError, match="cannot be appended to, and is as it was: File too large. The row is kept: when"
+        ) as caught,
+    ):
+        file.append(ROWS[3])
+    assert file.path.read_bytes() == before
+    _, _, advice = str(caught.value).partition("cat ")
+    kept, _, rest = advice.partition(" >> ")
+    assert rest == f"{file.path}, and go on with --resume."
+    with file.path.open("a") as opened:
+        opened.write(pathlib.Path(kept).read_text())  # what is advised
+    pathlib.Path(kept).unlink()
+    assert file.read() == (ROWS[:4], [])
+
+
+def test_where_nothing_can_be_written_the_run_is_repeated(file):
+    before = file.path.read_bytes()
+    with _largest_file(10), pytest.raises(OSError, match="When that is mended, the run of the row is repeated, and go"):
+        file.append(ROWS[3])
+    assert file.path.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_keeps_the_row(tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(OSError, match="cannot be appended to, .*File exists. The row is kept") as caught:
+        ResultsFile(tmp_path / "taken" / "rows.jsonl").append(ROWS[0])
+    kept = pathlib.Path(str(caught.value).partition("cat ")[2].partition(" >> ")[0])
+    assert json.loads(kept.read_text()) == ROWS[0]
+    kept.unlink()
+
+
+def test_a_row_that_json_cannot_hold_is_refused(file):
+    with pytest.raises(ValueError, match="Out of range float values"):
+        file.append({**ROWS[3], "test": float("nan")})
+    assert file.read() == (ROWS[:3], [])
+
+
+def test_one_process_at_a_time(file):
+    message = "Another process is adding to .*synthetic_depth.jsonl. Wait until it is done, or choose another --out."
+    with file.locked():
+        with pytest.raises(ValueError, match=message), file.locked():
+            pass
+        file.append(ROWS[3])
+    with file.locked():
+        assert len(file.read()[0]) == 4
+    assert [path.name for path in file.path.parent.iterdir()] == [file.path.name]
+
+
+def test_rows_have_the_same_fields_whatever_came_of_the_run():
+    (config,) = GRID.runs(values=(2,), seeds=1)[:1]
+    finished = make_row(config, {"test": 0.5}, 1.234, 100, {"processor": "", "threads": 1})
+    failed = make_row(config, {"status": "failed", "message": "Why."})
+    assert set(finished) == {*FIELDS, "depth"}
+    assert set(failed) == {*FIELDS, "depth", "message"}
+    assert (finished["status"], finished["metric"], finished["seconds"]) == ("finished", "mse", 1.23)
+    assert (failed["status"], failed["metric"], failed["seconds"]) == ("failed", "mse", None)
+
+
+def test_groups_differ_in_more_than_the_seed():
+    rows = [make_row(config, {}) for config in GRID.runs(seeds=2)]
+    groups = group_rows(rows[::-1], "depth")
+    assert list(groups) == [("inner", method, depth) for method in ("embed", "hyper") for depth in (2, 3)]
+    assert all([row["seed"] for row in found] == [1, 0] for found in groups.values())
