@@ -2,7 +2,7 @@
 
     python benchmarks/embedding.py
 
-One thread, interleaved in one process, at the sizes of the experiments rotation_depth and synthetic_depth, depth 4. Takes
+One thread, interleaved in one process, at the sizes of rotation_depth and synthetic_depth, depth 4. Takes
 about a minute.
 """
 
@@ -65,7 +65,7 @@ def main():
         times = medians(interleaved({literal: make(task, literal) for literal in (False, True)}, ROUNDS))
         name = f"{task.name} {getattr(task, 'data', 'inner')}"
         rows.append([name, 1000 * times[False] / STEPS, 1000 * times[True] / STEPS, times[False] / times[True]])
-    columns = ["", "kernels multiplied first (ms)", "[x, e(I)] built (ms)", "ratio"]
+    columns = ["", "kernels multiplied first (ms)", "x and e(I) joined (ms)", "ratio"]
     report("embedding", "Training step of the embedding method, one thread", columns, rows)
 
 

@@ -99,11 +99,12 @@ def test_wilcoxon_takes_what_diverged_as_worst():
 def test_trend_is_that_of_ranks():
     falling = np.array([[4.0, 3.0, 2.0, 1.0]] * 3) + np.random.default_rng(0).uniform(0, 0.1, (3, 4))
     p, name = trend(falling)
-    assert name == "Page"
+    assert name == "Page's trend test"
     # All blocks ranked perfectly: of the (4!)^3 outcomes only one is as extreme.
     assert p == pytest.approx(1 / 24**3)
     assert trend(falling[:, ::-1])[0] > 0.99
-    assert trend(np.array([[3.0, np.inf, 1.0]]))[1] == "Kendall"
+    assert trend(np.array([[3.0, np.inf, 1.0]]))[1] == "Kendall's trend test"
+    assert trend(np.array([[2.0, 1.0]] * 5)) == (1 / 32, "Wilcoxon's signed-rank test")
 
 
 @pytest.mark.parametrize(

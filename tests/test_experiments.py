@@ -9,6 +9,7 @@ import pytest
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.drawing import draw, read_rows
 from keras_hypernet.experiments.experiment import FIELDS, run_key
+from keras_hypernet.experiments.initialization import LEARNING_RATES, lowest_validation
 from keras_hypernet.experiments.report import CLAIMS, write_report
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.recipe import Recipe
@@ -145,6 +146,14 @@ def test_committed_report_is_that_of_the_rows(tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert text == (RESULTS / "README.md").read_text(encoding="utf-8"), "run keras-hypernet plot all"
+
+
+def test_learning_rates_of_the_principled_initialization_are_those_of_lowest_validation_error():
+    rows, _ = _committed("learning_rate")
+    chosen = lowest_validation(rows)
+    if not chosen:
+        pytest.skip("the learning rates have not been run yet")
+    assert chosen == {key: rate for key, rate in LEARNING_RATES.items() if key[0] != "digits"}
 
 
 def test_claims_are_of_the_experiments():

@@ -6,6 +6,7 @@ import importlib
 NAMES = (
     "synthetic_depth",
     "synthetic_embedding_dim",
+    "synthetic_sensitivity",
     "assumption_1",
     "rotation_depth",
     "rotation_embedding_dim",

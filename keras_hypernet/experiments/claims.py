@@ -99,7 +99,7 @@ def improves(method, holds=True):
         # In between: it does get better from one end to the other, though not steadily; or not by a tenth.
         between = change < 0 if holds else change > -0.1
         verdict = "reproduced" if falls == holds else "partly" if between else "not"
-        test = f"{name}'s trend test over {len(table)} seed{'s' if len(table) > 1 else ''}, p = {_p(p)}"
+        test = f"{name} over {len(table)} seed{'s' if len(table) > 1 else ''}, p = {_p(p)}"
         return Finding(measured, test, verdict)
 
     return judge
@@ -137,7 +137,7 @@ def each_step(rows, varies):
     if p < SIGNIFICANT:
         verdict = "reproduced" if steps == len(means) - 1 else "partly"
     seeds = f"{len(table)} seed{'s' if len(table) > 1 else ''}"
-    return Finding(measured, f"{name}'s trend test over {seeds}, p = {_p(p)}", verdict)
+    return Finding(measured, f"{name} over {seeds}, p = {_p(p)}", verdict)
 
 
 def consistent(rows, varies):

@@ -4,8 +4,7 @@
 
 Panels whose name ends in `_hyperfan` start from the principled initialization; their validation errors choose the
 learning rates of the experiment `initialization`. The paper: the results are consistent over learning rates.
-Takes
-about one minute a run on MNIST and two on CIFAR-10, some five hours in all.
+Takes about one minute a run on MNIST and two on CIFAR-10, some five hours in all.
 """
 
 from keras_hypernet.experiments.experiment import Experiment

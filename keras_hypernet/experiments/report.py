@@ -59,6 +59,15 @@ CLAIMS = (
         {},
     ),
     Claim(
+        "synthetic-sensitivity",
+        "Ours: the hypernetwork is better at depths 3 and 6 whatever the choices that the paper leaves open.",
+        "synthetic_sensitivity",
+        ("width_100", "width_1000", "gain_10", "epochs_60"),
+        better(),
+        _BETTER,
+        {},
+    ),
+    Claim(
         "assumption-1",
         "Two approximators of one target are much closer to each other than to it.",
         "assumption_1",
@@ -137,6 +146,15 @@ CLAIMS = (
         ("mnist", "cifar10"),
         each_step,
         "reproduced: the mean falls at every step, and p < 0.05; partly: p < 0.05; otherwise not.",
+        {},
+    ),
+    Claim(
+        "neural-process",
+        "Ours: a neural process tells more from four images of a class than from one.",
+        "neural_process",
+        ("mnist",),
+        improves("process"),
+        _FALLS,
         {},
     ),
     Claim(

@@ -54,20 +54,23 @@ def trend(blocks):
         blocks: Array `[seeds, points]`.
 
     Returns:
-        A pair: the p-value, and the name of the test. It is Page's if there are two seeds or more, otherwise Kendall's.
+        A pair: the p-value, and the name of the test. It is Wilcoxon's if there are two points, otherwise Page's if
+        there are two seeds or more, otherwise Kendall's.
 
     Example:
 
     >>> trend(np.array([[4.0, 3.0, 2.0, 1.0], [4.1, 3.1, 2.1, 1.1]]))[1]
-    'Page'
+    "Page's trend test"
     >>> p, name = trend(np.array([[4.0, 3.0, 2.0, 1.0]]))
     >>> round(p, 4), name
-    (0.0417, 'Kendall')
+    (0.0417, "Kendall's trend test")
     """
     from scipy import stats
 
+    if blocks.shape[1] == 2:
+        return wilcoxon(blocks[:, ::-1]), "Wilcoxon's signed-rank test"
     blocks = np.clip(blocks, -1e300, 1e300)
     if len(blocks) >= 2:
-        return float(stats.page_trend_test(-blocks).pvalue), "Page"
+        return float(stats.page_trend_test(-blocks).pvalue), "Page's trend test"
     found = stats.kendalltau(np.arange(blocks.shape[1]), blocks[0], alternative="less").pvalue
-    return (1.0 if np.isnan(found) else float(found)), "Kendall"
+    return (1.0 if np.isnan(found) else float(found)), "Kendall's trend test"

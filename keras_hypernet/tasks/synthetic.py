@@ -26,9 +26,9 @@ class SyntheticTask(Task):
         dim: Dimension of x and of I.
         seed: Determines h and all samples.
         hidden_units: Width of h.
-        gain: Factor of the kernels of h, which are uniform with variance `1 / (3 fan_in)` but for it. The larger,
-            the less linear is h: of the variance of the inner product, about `dim / 12` with a gain of 1, only
-            0.1% is due to I there, and 30% with a gain of 30.
+        gain: Factor of the kernels of h's hidden layers; but for it, all kernels are uniform with variance
+            `1 / (3 fan_in)`. The larger, the more depends on I: of the variance of the inner product, which is about
+            `dim / 12` with a gain of 1, 0.1% is due to I there, 20% with a gain of 10, and 30% with one of 30.
         num_train, num_validation, num_test: Numbers of samples. They are drawn once, not anew in every epoch.
 
     Raises:
@@ -116,9 +116,9 @@ def _target(task):
     sizes = (inputs, task.hidden_units, task.hidden_units, outputs)
     rng = task._random("target")
     weights = []
-    for fan_in, units in itertools.pairwise(sizes):
+    for gain, (fan_in, units) in zip((task.gain, task.gain, 1.0), itertools.pairwise(sizes), strict=True):
         limit = 1 / np.sqrt(fan_in)
-        kernel = task.gain * rng.uniform(-limit, limit, (fan_in, units))
+        kernel = gain * rng.uniform(-limit, limit, (fan_in, units))
         weights.append((kernel.astype("float32"), rng.uniform(-limit, limit, units).astype("float32")))
 
     def h(inputs):
