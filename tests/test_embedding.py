@@ -223,9 +223,7 @@ def _shapes(model, batch):
 
     specs = [tf.TensorSpec(value.shape) for value in _inputs(batch).values()]
     graph = loss_and_gradients.get_concrete_function(*specs).graph
-    # Of functions that the graph calls, as well.
-    graphs = [graph, *(function.graph for function in graph._functions.values() if hasattr(function, "graph"))]
-    outputs = [output for each in graphs for operation in each.get_operations() for output in operation.outputs]
+    outputs = [output for operation in graph.get_operations() for output in operation.outputs]
     return {tuple(output.shape) for output in outputs if output.shape.rank is not None}
 
 
