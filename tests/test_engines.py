@@ -9,9 +9,8 @@ import threading
 
 import numpy as np
 import pytest
-from tiny_grid import GRID, children, running, wait_until
+from tiny_grid import GRID, children
 
-from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.engines import run_locally
 from keras_hypernet.experiments.experiment import FIELDS, execute
 from keras_hypernet.experiments.machine import processors
@@ -69,50 +68,39 @@ def test_a_result_that_json_cannot_hold_is_a_failed_run():
     assert row["message"] == "TypeError: Object of type float32 is not JSON serializable"
 
 
-def test_a_process_that_is_killed_fails_its_run_and_is_replaced():
-    endless = _changed(CONFIGS[1], epochs=1_000_000)
-    with contextlib.closing(run_locally([CONFIGS[0], endless, CONFIGS[2]], workers=1, threads=1)) as rows:
+@pytest.fixture
+def workers():
+    """Returns a function that returns the processes that have been started since, and are running."""
+    before = set(children(os.getpid()))
+    return lambda: sorted(set(children(os.getpid())) - before)
+
+
+def test_a_process_that_is_killed_fails_the_run_it_has_begun_and_is_replaced(workers):
+    long = _changed(CONFIGS[1], epochs=5000)
+    with contextlib.closing(run_locally([CONFIGS[0], CONFIGS[2], long, CONFIGS[3]], workers=1)) as rows:
         first = next(rows)
-        (worker,) = children(os.getpid())
-        threading.Timer(1, os.kill, [worker, signal.SIGKILL]).start()
+        os.kill(*workers(), signal.SIGKILL)  # between two runs
+        second = next(rows)
+        threading.Timer(2, os.kill, [*workers(), signal.SIGKILL]).start()
         killed = next(rows)
-        assert children(os.getpid()) == []
+        assert workers() == []
         last = next(rows)
-    assert children(os.getpid()) == []
-    assert [row["config"] for row in (first, killed, last)] == [CONFIGS[0], endless, CONFIGS[2]]
-    assert [row["status"] for row in (first, killed, last)] == ["finished", "failed", "finished"]
+        assert len(workers()) == 1
+    assert workers() == []
+    rows = [first, second, killed, last]
+    assert [row["config"] for row in rows] == [CONFIGS[0], CONFIGS[2], long, CONFIGS[3]]
+    assert [row["status"] for row in rows] == ["finished", "finished", "failed", "finished"]
     assert killed["message"].startswith("The process of the run was ended by SIGKILL, as happens where memory runs out")
     assert set(killed) == {*FIELDS, "depth", "message"}
     assert killed["machine"] == first["machine"]
-    assert first["machine"]["threads"] == 1
+    assert first["machine"]["threads"] == processors()
     assert 0.5 < killed["seconds"] < 30
 
 
-def test_a_process_that_dies_between_two_runs_fails_none():
-    with contextlib.closing(run_locally(CONFIGS[:2], workers=1)) as rows:
-        first = next(rows)
-        (worker,) = children(os.getpid())
-        os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: not running(worker))
-        second = next(rows)
-    assert (first["status"], second["status"]) == ("finished", "finished")
-    assert first["machine"]["threads"] == processors()
-
-
-def test_processes_that_cannot_start_are_an_error_and_no_rows(monkeypatch, tmp_path):
+def test_processes_that_cannot_start_are_an_error_and_no_rows(monkeypatch, tmp_path, workers):
     (tmp_path / "keras.py").write_text("raise ImportError('no backend')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     message = "No run can be executed: 3 times, a process ended with the exit code 1: ImportError: no backend."
     with pytest.raises(ChildProcessError, match=message):
         list(run_locally(CONFIGS[:2], workers=1))
-    assert children(os.getpid()) == []
-
-
-def test_the_grid_is_that_of_the_experiment_seed_by_seed():
-    experiment = get_experiment("rotation_depth")
-    configs = experiment.runs()
-    assert len(configs) == 5 * 8 * 2 * 2
-    assert [config["seed"] for config in configs] == sorted(config["seed"] for config in configs)
-    first = configs[0]
-    assert list(first) == ["experiment", "panel", "method", "depth", "seed", "task", "recipe"]
-    assert (first["panel"], first["method"], first["depth"], first["recipe"]["depth"]) == ("mnist", "hyper", 2, 2)
+    assert workers() == []

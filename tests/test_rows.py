@@ -4,6 +4,7 @@ import contextlib
 import json
 import pathlib
 import resource
+import tempfile
 
 import pytest
 from tiny_grid import GRID
@@ -115,11 +116,13 @@ def test_a_row_that_does_not_fit_is_kept(file):
     assert file.read() == (ROWS[:4], [])
 
 
-def test_where_nothing_can_be_written_the_run_is_repeated(file):
+def test_where_nothing_can_be_written_the_run_is_repeated(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = file.path.read_bytes()
     with _largest_file(10), pytest.raises(OSError, match="When that is mended, the run of the row is repeated, and go"):
         file.append(ROWS[3])
     assert file.path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file.path]
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_that_keeps_the_row(tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import socket
+import warnings
 
 from keras_hypernet.experiments.experiment import make_row
 
@@ -32,12 +33,12 @@ def run_on_ray(configs, address=None, threads=1):
         ConnectionError: If there is no cluster at this address, or it has too few processors for a run.
         ChildProcessError: If a process of the cluster cannot execute runs, as without this package.
     """
+    if not configs:
+        return
     try:
         import ray
     except ImportError as error:
         raise ImportError("Ray needs an optional dependency: pip install 'keras_hypernet[distributed]'") from error
-    if not configs:
-        return
     with contextlib.ExitStack() as stack:
         nowhere = stack.enter_context(pathlib.Path(os.devnull).open("w"))
         stack.enter_context(contextlib.redirect_stdout(nowhere))
@@ -74,7 +75,9 @@ def _connect(ray, address, threads, stack):
                 socket.create_connection((host, int(port)), timeout=5).close()
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             options = {"address": address} if address else {"address": "local", "include_dashboard": False}
-            ray.init(log_to_driver=False, logging_level="ERROR", **options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # what some releases say of graphics cards
+                ray.init(log_to_driver=False, logging_level="ERROR", **options)
         except (OSError, ValueError, RuntimeError) as error:
             raise ConnectionError(
                 f"There is no Ray cluster at {address!r} ({error}). Start one with `ray start --head`, which prints "

@@ -1,6 +1,7 @@
 """Where runs are executed: in processes of this machine, or on a Ray cluster (`cluster.py`)."""
 
 import collections
+import contextlib
 import json
 import multiprocessing.connection
 import os
@@ -12,10 +13,10 @@ import time
 
 from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.machine import machine, processors
-from keras_hypernet.experiments.worker import READY
+from keras_hypernet.experiments.worker import BEGUN
 
-# So often in a row may a process die before it is ready for its first run.
-_MAX_STARTS = 3
+# So often in a row may a process die before it has begun with a run.
+_MAX_DEATHS = 3
 
 
 def run_locally(configs, workers, threads=None):
@@ -31,7 +32,7 @@ def run_locally(configs, workers, threads=None):
         status `"failed"`, and is replaced. When the generator is closed, runs that have not ended are given up.
 
     Raises:
-        ChildProcessError: If processes die before they are ready for a run, so that no run could be executed.
+        ChildProcessError: If processes die before they have begun with a run, so that none can be executed.
     """
     threads = threads or max(1, processors() // workers)
     waiting = collections.deque(configs)
@@ -58,20 +59,17 @@ class _Worker:
     def __init__(self, threads):
         self.threads = threads
         self.process = self.config = None
-        self.ready, self.starts = False, 0
+        self.deaths = 0
 
     def start(self, config):
         """Sends a run to the process, which is started if there is none."""
         if self.process is None:
             self._start_process()
-        self.config, self.started = config, time.perf_counter()
-        try:
+        self.config, self.begun = config, None
+        with contextlib.suppress(OSError):  # it has died, which `receive` is about to find
             self.connection.send_bytes(json.dumps(config).encode())
-        except OSError:
-            self.ready = False  # it has died since its last run, which `receive` is about to find
 
     def _start_process(self):
-        self.ready, self.starts = False, self.starts + 1
         self.output = tempfile.TemporaryFile()  # noqa: SIM115
         self.connection, theirs = multiprocessing.connection.Pipe()
         with theirs:
@@ -91,23 +89,23 @@ class _Worker:
             message = self.connection.recv_bytes()
         except (EOFError, OSError):
             return self._bury()
-        if message == READY:
-            self.ready, self.starts = True, 0
-            self.started = time.perf_counter()
+        if message == BEGUN:
+            self.begun, self.deaths = time.perf_counter(), 0
             return None
         self.config = None
         return json.loads(message)
 
     def _bury(self):
-        """The process has died: in a run, which has failed, or before it was ready for it, which is tried again."""
+        """The process has died: in the run, which has failed, or before it had begun, so that another one tries it."""
         ended = _describe(self.process.wait(), self.output)
         self.stop()
-        if self.ready:
+        if self.begun is not None:
             config, self.config = self.config, None
             result = {"status": "failed", "message": f"The process of the run {ended}"}
-            return make_row(config, result, time.perf_counter() - self.started, machine=machine(self.threads))
-        if self.starts == _MAX_STARTS:
-            raise ChildProcessError(f"No run can be executed: {_MAX_STARTS} times, a process {ended}")
+            return make_row(config, result, time.perf_counter() - self.begun, machine=machine(self.threads))
+        self.deaths += 1
+        if self.deaths == _MAX_DEATHS:
+            raise ChildProcessError(f"No run can be executed: {_MAX_DEATHS} times, a process {ended}")
         self.start(self.config)
         return None
 

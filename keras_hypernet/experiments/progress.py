@@ -33,10 +33,8 @@ class ExperimentProgress:
         self.before = len(self.rows)
         self.started = self.last = time.monotonic()
         self.console = Console(stderr=True)
-        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("runs"), _Left(self))
-        live = visible and self.console.is_terminal
-        self.bar = Progress(TextColumn("{task.description}"), *columns, console=self.console, disable=not live)
-        self.task = self.bar.add_task(self._description(), total=total, completed=self.before)
+        self.bar = _Bar(self, disable=not (visible and self.console.is_terminal))
+        self.task = self.bar.add_task(name, total=total, completed=self.before)
 
     def __enter__(self):
         self.bar.start()
@@ -53,7 +51,7 @@ class ExperimentProgress:
         """Takes note of a row that has been added to the results."""
         self.rows.append(row)
         self.last = time.monotonic()
-        self.bar.update(self.task, completed=len(self.rows), description=self._description())
+        self.bar.update(self.task, completed=len(self.rows))
         if self.visible and self.bar.disable:
             line = f"{self.name}: {len(self.rows)}/{self.total} runs, {self.left()}, {self.summary()}"
             self.console.print(Text(line), soft_wrap=True)
@@ -78,8 +76,19 @@ class ExperimentProgress:
         seconds = (self.last - self.started) / ended * (self.total - len(self.rows)) - (time.monotonic() - self.last)
         return f"{datetime.timedelta(seconds=round(max(0, seconds)))} left"
 
-    def _description(self):
-        return ": ".join(filter(None, [self.name, self.summary()]))
+
+class _Bar(Progress):
+    """A bar, and the summary in the line below."""
+
+    def __init__(self, progress, disable):
+        self.of = progress
+        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("runs"), _Left(progress))
+        super().__init__(TextColumn("{task.description}"), *columns, console=progress.console, disable=disable)
+
+    def get_renderables(self):
+        """What is drawn each time."""
+        yield from super().get_renderables()
+        yield Text(self.of.summary())
 
 
 class _Left(ProgressColumn):
@@ -87,7 +96,8 @@ class _Left(ProgressColumn):
 
     def __init__(self, progress):
         super().__init__()
-        self.progress = progress
+        self.of = progress
 
     def render(self, task):
-        return Text(self.progress.left(), style="progress.remaining")
+        """The text of the column."""
+        return Text(self.of.left(), style="progress.remaining")

@@ -90,12 +90,16 @@ class ResultsFile:
 
     def _not_appended(self, line, error):
         """Puts a row that the file did not take into a temporary one; returns the error that says so."""
-        try:
-            with tempfile.NamedTemporaryFile(prefix=f"{self.path.stem}-", suffix=".jsonl", delete=False) as file:
-                file.write(line)
-            advice = f"The row is kept: when that is mended, cat {file.name} >> {self.path}"
-        except OSError:
-            advice = "When that is mended, the run of the row is repeated"
+        advice = "When that is mended, the run of the row is repeated"
+        with contextlib.suppress(OSError):
+            descriptor, kept = tempfile.mkstemp(prefix=f"{self.path.stem}-", suffix=".jsonl")
+            try:
+                _write(descriptor, line)
+                advice = f"The row is kept: when that is mended, cat {kept} >> {self.path}"
+            except OSError:
+                pathlib.Path(kept).unlink()
+            finally:
+                os.close(descriptor)
         return OSError(
             f"{self.path} cannot be appended to, and is as it was: {error.strerror or error}. {advice}, and go on "
             "with --resume."

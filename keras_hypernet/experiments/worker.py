@@ -1,8 +1,8 @@
 """A process that executes runs: `python -m keras_hypernet.experiments.worker THREADS DESCRIPTOR`.
 
-DESCRIPTOR is the process's end of a connection to whoever started it. It says `READY`, receives the configurations of
-runs, and answers each with the row of its results, all as JSON. It ends when the other end does, in the middle of a run
-too: then whoever asked for it is gone.
+DESCRIPTOR is the process's end of a connection to whoever started it. It receives the configurations of runs as JSON,
+and answers each with `BEGUN`, and with the row of its results once it has ended. The process ends when the other end of
+the connection does, in the middle of a run too: then whoever asked for it is gone.
 """
 
 import json
@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 
-READY = b"ready"
+BEGUN = b"begun"
 
 
 def main(threads, descriptor):
@@ -38,9 +38,9 @@ def main(threads, descriptor):
     from keras_hypernet.experiments.machine import set_threads
 
     set_threads(threads)
-    connection.send_bytes(READY)
     while True:
         config = json.loads(received.get())
+        connection.send_bytes(BEGUN)
         connection.send_bytes(json.dumps(execute(config, get_experiment(config["experiment"]))).encode())
 
 

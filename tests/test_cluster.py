@@ -1,0 +1,120 @@
+"""Runs on a Ray cluster of two nodes, one of which is lost."""
+
+import contextlib
+import gc
+import socket
+import sys
+import threading
+import time
+
+import pytest
+from tiny_grid import GRID, plain, rows_file, rows_in, wait_until
+
+from keras_hypernet.experiments import cluster
+from keras_hypernet.experiments.cluster import run_on_ray
+from keras_hypernet.experiments.experiment import FIELDS, execute
+from keras_hypernet.experiments.runner import run
+
+# Some releases of Ray leave files and processes to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+CONFIGS = GRID.runs(values=(2, 3), seeds=1)
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """A cluster of a head and two nodes that execute runs."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        for _ in range(2):
+            nodes.add_node(num_cpus=1)
+        nodes.wait_for_nodes()
+        yield nodes
+    finally:
+        nodes.shutdown()
+        gc.collect()  # under the filters above
+
+
+def _function(body):
+    """A function of a run that is sent to the cluster by value: processes there do not know the module of a test."""
+    names = {"__name__": "__main__"}
+    exec(f"def execute(config, threads):\n    {body}", names)
+    return names["execute"]
+
+
+def test_missing_ray_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras_hypernet\[distributed\]'"):
+        run(GRID, tmp_path, engine="ray")
+    assert list(run_on_ray([])) == []
+
+
+def test_what_is_no_address_is_an_error_at_once():
+    pytest.importorskip("ray")
+    with pytest.raises(
+        ConnectionError, match="There is no Ray cluster at 'nowhere' .*Start one with `ray start --head`"
+    ):
+        next(run_on_ray(CONFIGS, "nowhere"))
+
+
+@pytest.mark.parametrize("kind", ["", "ray://"])
+def test_an_address_without_a_cluster_is_an_error_at_once(kind):
+    pytest.importorskip("ray")
+    with contextlib.closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"{kind}127.0.0.1:{taken.getsockname()[1]}"
+        started = time.monotonic()
+        with pytest.raises(
+            ConnectionError, match=f"There is no Ray cluster at '{address}' .*refused.*ray start --head"
+        ):
+            next(run_on_ray(CONFIGS, address))
+        assert time.monotonic() - started < 10
+
+
+def test_no_run_is_lost_with_a_node_and_none_counts_twice(nodes, tmp_path, capfd):
+    def lose():
+        import ray
+
+        wait_until(lambda: rows_file(tmp_path).exists() and rows_file(tmp_path).stat().st_size)
+        here = ray.get_runtime_context().get_node_id()
+        lost, *_ = (node for node in nodes.worker_nodes if node.node_id != here)
+        nodes.remove_node(lost, allow_graceful=False)
+
+    thread = threading.Thread(target=lose)
+    thread.start()
+    rows = run(GRID, tmp_path, engine="ray", address=nodes.address)
+    thread.join()
+    assert [row["config"] for row in rows] == GRID.runs()
+    assert plain(rows_in(tmp_path)) == plain(rows)
+    assert {(row["status"], row["machine"]["threads"]) for row in rows} == {("finished", 1)}
+    assert plain([execute(GRID.runs()[0], GRID)]) == plain(rows[:1])
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    assert "8/8 runs" in shown.err.splitlines()[-1]
+
+
+def test_a_run_that_ends_its_process_fails_after_four_attempts(nodes, tmp_path, monkeypatch):
+    attempts = tmp_path / "attempts"
+    die = f"import os; open({str(attempts)!r}, 'a').write('.'); os._exit(1)"
+    monkeypatch.setattr(cluster, "_execute", _function(die))
+    (row,) = run_on_ray(CONFIGS[:1], nodes.address)
+    assert set(row) == {*FIELDS, "depth", "message"}
+    assert (row["status"], row["config"], row["machine"]) == ("failed", CONFIGS[0], None)
+    assert row["message"].startswith("The run was lost 4 times: ")
+    assert attempts.read_text() == "...."
+
+
+def test_a_cluster_without_this_package_is_an_error_and_no_rows(nodes, monkeypatch):
+    monkeypatch.setattr(cluster, "_execute", _function("import a_package_that_is_not_there"))
+    with pytest.raises(
+        ChildProcessError, match="A process of the cluster cannot execute runs: .*a_package_that_is_not"
+    ):
+        list(run_on_ray(CONFIGS, nodes.address))
+
+
+def test_a_run_needs_processors(nodes):
+    with pytest.raises(ConnectionError, match="The Ray cluster has . processors, and a run needs 64: add nodes to it."):
+        next(run_on_ray(CONFIGS, nodes.address, threads=64))

@@ -1,0 +1,99 @@
+"""`keras-hypernet experiment`: rows, table, and errors of one line."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from keras_hypernet.cli import main
+from keras_hypernet.experiments import NAMES, get_experiment
+from keras_hypernet.experiments.experiment import make_row
+from keras_hypernet.experiments.rows import ResultsFile
+
+
+@pytest.fixture
+def run(monkeypatch, capfd, tmp_path):
+    """Returns a function that runs `keras-hypernet experiment` in this process, in a folder of its own."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["keras-hypernet", "experiment", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capfd.readouterr()
+        return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)
+
+    return run
+
+
+def test_rows_are_printed_as_json_and_as_a_table(run, tmp_path):
+    arguments = ["assumption_2", "--quick", "--values", "1:1", "--out", tmp_path]
+    done = run(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert (row["experiment"], row["panel"], row["width"], row["status"]) == ("assumption_2", "digits", 1, "finished")
+    assert done.stderr.splitlines() == [f"assumption_2: 1/1 runs, 0:00:00 left, best network {row['test']:.4g}"]
+    assert [json.loads(line) for line in (tmp_path / "assumption_2.jsonl").read_text().splitlines()] == [row]
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert f"{row['test']:.4f}" in done.stdout
+
+
+def test_failed_runs_are_counted_in_the_table(run, tmp_path):
+    file = ResultsFile(tmp_path / "rotation_depth.jsonl")
+    for config in get_experiment("rotation_depth").runs(values=(2,), quick=True, seeds=2):
+        lost = {"status": "failed", "message": "Lost."}
+        file.append(make_row(config, lost if config["seed"] else {"test": 0.25}))
+    done = run("rotation_depth", "--quick", "--depths", "2", "--seeds", "2", "--resume", "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("0.2500 (1 diverged or failed)") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rotation_dept"], "There is no experiment 'rotation_dept'; did you mean rotation_depth"),
+        (["rotation_depth", "--depths", "5:2"], "There are no values of depth to run. Received: an empty range"),
+        (["rotation_depth", "--depths", "2:x"], "Values are given as 2:9 (both ends) or 2,4,8. Received: '2:x'"),
+        (["rotation_depth", "--depths", "two"], "Values are given as 2:9 (both ends) or 2,4,8. Received: 'two'"),
+        (["rotation_depth", "--depths", "1:3"], "`depth` must be an integer of at least 2. Received: 1"),
+        (["rotation_depth", "--depths", "2.5"], "`depth` must be an integer of at least 2. Received: 2.5"),
+        (["rotation_depth", "--seeds", "0"], "There must be at least one seed. Received: 0"),
+        (["rotation_depth", "--workers", "0"], "There must be at least one worker. Received: 0"),
+        (["rotation_depth", "--engine", "slurm"], "`engine` must be one of ('local', 'ray'). Received: 'slurm'"),
+        (["rotation_depth", "--address", "auto"], "`address` is that of a Ray cluster, for the engine 'ray'."),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_2(run, tmp_path, arguments, message):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_are_added_to_on_request_only(run, tmp_path):
+    experiment = get_experiment("rotation_depth")
+    file = ResultsFile(tmp_path / "results" / "rotation_depth.jsonl")
+    file.append(make_row(experiment.runs()[0], {"test": 0.5}))
+    done = run("rotation_depth")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "Error: results/rotation_depth.jsonl holds results already: go on with them (--resume), or choose another "
+        "folder (--out)."
+    ]
+    with file.locked():
+        done = run("rotation_depth", "--resume")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: Another process is adding to results/rotation_depth.jsonl. Wait until it is done")
+
+
+def test_the_help_names_all_experiments(run):
+    text = " ".join(run("--help").stdout.replace("│", " ").split())
+    assert all(name in text for name in NAMES)
+    assert "keras-hypernet experiment rotation_depth --depths 2:9 --seeds 5 --workers 2 --resume" in text

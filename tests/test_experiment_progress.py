@@ -1,0 +1,58 @@
+"""The progress of an experiment: on a terminal and elsewhere, never on standard output."""
+
+import re
+
+from keras_hypernet.experiments.progress import ExperimentProgress
+
+ROWS = [
+    {"method": "hyper", "status": "finished", "test": 0.25},
+    {"method": "embed", "status": "diverged", "test": None},
+    {"method": "embed", "status": "finished", "test": 0.5},
+    {"method": "hyper", "status": "failed", "test": None},
+    {"method": "hyper", "status": "finished", "test": 0.125},
+]
+
+
+def _show(visible=True):
+    progress = ExperimentProgress("rotation_depth", 7, ROWS[:2], visible)
+    with progress:
+        assert progress.left() == "-:--:-- left"
+        progress.started -= 60  # as if the next run had taken a minute
+        progress.add(ROWS[2])
+        assert progress.left() == "0:04:00 left"
+        progress.last -= 10  # as if that had been a while ago
+        progress.started -= 10
+        assert progress.left() == "0:03:50 left"
+        for row in ROWS[3:]:
+            progress.add(row)
+    return progress
+
+
+def test_a_line_for_each_row_where_there_is_no_terminal(capfd):
+    _show()
+    done = capfd.readouterr()
+    assert done.out == ""
+    assert [line.partition(" left, ") for line in done.err.splitlines()] == [
+        ("rotation_depth: 3/7 runs, 0:04:00", " left, ", "best hyper 0.25, embed 0.5; 1 diverged"),
+        ("rotation_depth: 4/7 runs, 0:01:45", " left, ", "best hyper 0.25, embed 0.5; 1 diverged, 1 failed"),
+        ("rotation_depth: 5/7 runs, 0:00:47", " left, ", "best hyper 0.125, embed 0.5; 1 diverged, 1 failed"),
+    ]
+
+
+def test_a_bar_and_the_best_on_a_terminal_of_80_columns(capfd, monkeypatch):
+    for name, value in {"COLUMNS": "80", "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    _show()
+    done = capfd.readouterr()
+    assert done.out == ""
+    *_, bar, summary = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", done.err).splitlines()
+    assert re.fullmatch(r"rotation_depth [━╸╺ ]+ 5/7 runs 0:00:47 left", bar.strip())
+    assert summary.strip() == "best hyper 0.125, embed 0.5; 1 diverged, 1 failed"
+
+
+def test_nothing_but_warnings_where_nothing_is_asked_for(capfd):
+    progress = _show(visible=False)
+    assert capfd.readouterr() == ("", "")
+    progress.warn("Line 3 of [results] is not a row.")
+    assert capfd.readouterr() == ("", "Warning: Line 3 of [results] is not a row.\n")
+    assert progress.summary() == "best hyper 0.125, embed 0.5; 1 diverged, 1 failed"
