@@ -60,8 +60,7 @@ def build_model(task, method, recipe):
     if conditional:
         model.build({"x": (None, *task.x_shape), "condition": (None, *task.condition_shape)})
     step = {"learning_rate": recipe.learning_rate, "global_clipnorm": recipe.gradient_clipnorm}
-    if recipe.momentum:
-        step["momentum"] = recipe.momentum
+    step |= {name: value for name in ("momentum", "rho", "epsilon") if (value := getattr(recipe, name))}
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(
         optimizer=keras.optimizers.get({"class_name": recipe.optimizer, "config": step}),

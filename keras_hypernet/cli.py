@@ -132,6 +132,10 @@ def evaluate(
             raise ValueError(
                 f"{card.name} takes images of shape {trained_on.x_shape}. Received: {task.data}, of {task.x_shape}"
             )
+        if task.x_dtype != trained_on.x_dtype:
+            raise ValueError(
+                f"{card.name} takes images of type {trained_on.x_dtype}. Received: {task.data}, of type {task.x_dtype}"
+            )
     if save is not None and task.name != "rotation":
         raise ValueError(f"Only predictions of rotations are drawn. Received: {card.name}, a model of {task.name}")
     on = data or card.data["name"]
@@ -257,16 +261,26 @@ def experiment(
     names = experiments.NAMES if name == "all" else [name]
     chosen = [experiments.get_experiment(name) for name in names]
     out = out or pathlib.Path("runs/quick" if quick else "results")
+    resume = resume or quick
+    if name == "all":
+        _check_all(chosen, out, values, resume)
     rows = []
     for one in chosen:
-        rows += run_experiment(
-            one, out, parse_values(values), seeds, quick, workers, engine, address, resume=resume or quick
-        )
+        rows += run_experiment(one, out, parse_values(values), seeds, quick, workers, engine, address, resume)
     if as_json:
-        return _print_json(rows)
-    for one in chosen:
-        console.print(_results_table(one, [row for row in rows if row["experiment"] == one.name]))
-    console.print(f"The rows are in {out}; draw them with keras-hypernet plot.", soft_wrap=True)
+        _print_json(rows)
+    else:
+        for one in chosen:
+            console.print(_results_table(one, [row for row in rows if row["experiment"] == one.name]))
+        console.print(f"The rows are in {out}; draw them with keras-hypernet plot.", soft_wrap=True)
+    failed = [row for row in rows if row["status"] == "failed"]
+    if failed:
+        files = ", ".join(str(out / f"{name}.jsonl") for name in dict.fromkeys(row["experiment"] for row in failed))
+        _warn(
+            f"{len(failed)} of {len(rows)} runs failed. To repeat them, remove their lines, those with the status "
+            f"failed, from {files}, and go on with --resume. The first says: {failed[0].get('message', 'nothing')}"
+        )
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -284,15 +298,17 @@ def plot(
     names = experiments.NAMES if name == "all" else [name]
     paths, broken = [], []
     for name_ in names:
-        if name == "all" and not (results / f"{name_}.jsonl").exists():
-            broken.append(f"There are no results of {name_} in {results}.")
-            continue
-        drawn, sentences = draw(experiments.get_experiment(name_), results)
+        try:
+            drawn, sentences = draw(experiments.get_experiment(name_), results)
+        except ValueError as error:
+            if name != "all" or not str(error).startswith("There are no results of"):
+                raise
+            drawn, sentences = [], [str(error)]
         paths, broken = paths + drawn, broken + sentences
     if name == "all":
         paths.append(write_report(results))
     for sentence in broken:
-        Console(stderr=True).print(f"[yellow]Warning:[/yellow] {sentence}", soft_wrap=True, highlight=False)
+        _warn(sentence)
     if as_json:
         return _print_json([str(path) for path in paths])
     for path in paths:
@@ -314,6 +330,21 @@ def parse_values(text):
         return [int(number) if number.strip().isdecimal() else float(number) for number in text.split(",")]
     except ValueError as error:
         raise ValueError(f"Values are given as 2:9 (both ends) or 2,4,8. Received: {text!r}") from error
+
+
+def _check_all(chosen, out, values, resume):
+    """Refuses what only one experiment can be told, and finds results that are there before anything is run."""
+    if values is not None:
+        raise ValueError(
+            "--depths and --values are of what one experiment varies, and each varies something else: name the "
+            f"experiment. Received: all, with {values}"
+        )
+    there = [path for path in (out / f"{one.name}.jsonl" for one in chosen) if path.exists() and path.stat().st_size]
+    if there and not resume:
+        raise ValueError(
+            f"There are results already, {', '.join(map(str, there))}: go on with them (--resume), or choose another "
+            "folder (--out)."
+        )
 
 
 def _results_table(one, rows):
@@ -339,6 +370,10 @@ def main():
             raise
         Console(stderr=True).print(f"[bold red]Error:[/bold red] {_one_line(error)}", soft_wrap=True, highlight=False)
         raise SystemExit(2) from None
+
+
+def _warn(sentence):
+    Console(stderr=True).print(f"[yellow]Warning:[/yellow] {_one_line(sentence)}", soft_wrap=True, highlight=False)
 
 
 def _one_line(error):

@@ -20,9 +20,11 @@ class Recipe:
         initialization: `"fan_in_uniform"` (the authors'), `"hyperfan_in"` (He in f, hyperfan-in in g), or, for
             networks without a condition, `"unit_norm_normal"` or `"unit_norm_uniform"`: the weights of each unit
             drawn from one of these distributions and scaled to unit norm.
-        optimizer: Name of a Keras optimizer, used with its default settings but for the following three.
+        optimizer: Name of a Keras optimizer, used with its default settings but for those that follow.
         learning_rate: Step size of the optimizer.
         momentum: Momentum of SGD.
+        rho: Decay of Adadelta's averages, or None for Keras's default.
+        epsilon: Small constant of Adadelta, or None for Keras's default.
         gradient_clipnorm: Norm to which the gradient of all weights together is scaled down where it is larger,
             or None.
         batch_size: Examples in a step.
@@ -51,6 +53,8 @@ class Recipe:
     optimizer: str = "sgd"
     learning_rate: float = 0.01
     momentum: float = 0.0
+    rho: float | None = None
+    epsilon: float | None = None
     gradient_clipnorm: float | None = None
     batch_size: int = 64
     epochs: int = 10
@@ -68,6 +72,11 @@ class Recipe:
             raise ValueError(f"`learning_rate` must be positive. Received: {self.learning_rate!r}")
         if not 0 <= self.momentum < 1 or (self.momentum and self.optimizer != "sgd"):
             raise ValueError(f"`momentum` must be in [0, 1), and 0 but for sgd. Received: {self.momentum!r}")
+        if self.optimizer != "adadelta" and (self.rho, self.epsilon) != (None, None):
+            raise ValueError(
+                f"`rho` and `epsilon` are settings of adadelta. Received: {self.rho!r}, {self.epsilon!r} for "
+                f"{self.optimizer!r}"
+            )
         if self.gradient_clipnorm is not None and not self.gradient_clipnorm > 0:
             raise ValueError(f"`gradient_clipnorm` must be positive or None. Received: {self.gradient_clipnorm!r}")
         if self.initialization not in INITIALIZATIONS:
@@ -119,6 +128,9 @@ _PAPER = {
         "activation": "elu",
         "optimizer": "adadelta",
         "learning_rate": 1.0,
+        # The defaults of the framework that the authors' code is written in.
+        "rho": 0.9,
+        "epsilon": 1e-6,
         "epochs": 5,
     },
 }

@@ -49,8 +49,8 @@ def list_entries():
 
     Example:
 
-    >>> [card.name for card in list_entries() if card.method == "hyper"]
-    ['rotation_cifar_hyper', 'rotation_mnist_hyper']
+    >>> [card.name for card in list_entries() if card.task == {"name": "rotation", "data": "mnist"}][:2]
+    ['rotation_mnist_embed', 'rotation_mnist_hyper']
     """
     return [Card.read(path.parent) for path in sorted(zoo_folder().glob("*/card.json"))]
 
@@ -125,7 +125,7 @@ def verify_entry(name_or_path):
     Example:
 
     >>> verify_entry("rotation_mnist_hyper").task
-    'rotation'
+    {'name': 'rotation', 'data': 'mnist'}
     """
     folder = find_entry(name_or_path)
     card = Card.read(folder)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from keras_hypernet.cli import main
+from keras_hypernet.zoo import find_entry
 
 
 @pytest.fixture
@@ -72,6 +73,17 @@ def test_evaluate_draws_a_figure(run_json, tmp_path):
     assert run_json(*arguments)["num_examples"] == 300
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+def test_evaluate_refuses_inputs_of_another_type(run, tmp_path):
+    card = json.loads((find_entry("rotation_mnist_hyper") / "card.json").read_text())
+    card["task"] = {"name": "approximation", "data": "uniform"}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    done = run("evaluate", tmp_path, "--data", "digits")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "Error: rotation_mnist_hyper takes images of type float32. Received: digits, of type uint8"
+    ]
 
 
 def test_train_makes_an_entry_that_evaluates_and_exports(run_json, tmp_path):

@@ -115,6 +115,13 @@ def test_a_cluster_without_this_package_is_an_error_and_no_rows(nodes, monkeypat
         list(run_on_ray(CONFIGS, nodes.address))
 
 
+def test_a_cluster_without_the_data_is_an_error_and_no_rows(nodes, monkeypatch):
+    missing = "from keras_hypernet.data import DataUnavailableError; raise DataUnavailableError('mnist is not here')"
+    monkeypatch.setattr(cluster, "_execute", _function(missing))
+    with pytest.raises(ChildProcessError, match="A process of the cluster cannot execute runs: mnist is not here"):
+        list(run_on_ray(CONFIGS, nodes.address))
+
+
 def test_a_run_needs_processors(nodes):
     with pytest.raises(ConnectionError, match="The Ray cluster has . processors, and a run needs 64: add nodes to it."):
         next(run_on_ray(CONFIGS, nodes.address, threads=64))

@@ -113,7 +113,8 @@ def test_an_epoch_draws_other_pixels():
 def test_tasks_that_make_no_sense():
     with pytest.raises(ValueError, match=r"needs images in colour, of 3 channels. Received: digits, of \(28, 28, 1\)"):
         ColorizationTask("digits")
-    with pytest.raises(ValueError, match="`num_points` must be positive. Received: 0"):
-        ColorizationTask("patches", num_points=0)
+    for number in (0, 2.5):
+        with pytest.raises(ValueError, match=f"`num_points` must be a positive integer. Received: {number}"):
+            ColorizationTask("patches", num_points=number)
     with pytest.raises(ValueError, match="There is no data source 'imagenet'"):
         ColorizationTask("imagenet")

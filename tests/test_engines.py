@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from tiny_grid import GRID, children
 
+from keras_hypernet.data import DataUnavailableError
+from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.engines import run_locally
 from keras_hypernet.experiments.experiment import FIELDS, execute
 from keras_hypernet.experiments.machine import processors
@@ -68,6 +70,15 @@ def test_a_result_that_json_cannot_hold_is_a_failed_run():
     assert row["message"] == "TypeError: Object of type float32 is not JSON serializable"
 
 
+@pytest.mark.parametrize("error", [DataUnavailableError("no data"), ImportError("no package")], ids=repr)
+def test_what_is_not_on_this_machine_is_an_error_and_no_row(error):
+    def measure(task, method, recipe):
+        raise error
+
+    with pytest.raises(type(error), match=str(error)):
+        execute(CONFIGS[0], dataclasses.replace(GRID, measure=measure))
+
+
 @pytest.fixture
 def workers():
     """Returns a function that returns the processes that have been started since, and are running."""
@@ -103,4 +114,13 @@ def test_processes_that_cannot_start_are_an_error_and_no_rows(monkeypatch, tmp_p
     message = "No run can be executed: 3 times, a process ended with the exit code 1: ImportError: no backend."
     with pytest.raises(ChildProcessError, match=message):
         list(run_locally(CONFIGS[:2], workers=1))
+    assert workers() == []
+
+
+def test_a_package_that_a_run_lacks_is_an_error_and_ends_all_processes(monkeypatch, tmp_path, workers):
+    (tmp_path / "sklearn.py").write_text("raise ImportError('no digits')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    configs = get_experiment("assumption_2").runs(quick=True)[:1]
+    with pytest.raises(ChildProcessError, match="A process cannot execute runs: no digits"):
+        list(run_locally([*configs, _changed(CONFIGS[0], epochs=5000)], workers=2))
     assert workers() == []

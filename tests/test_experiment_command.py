@@ -1,6 +1,8 @@
-"""`keras-hypernet experiment`: rows, table, and errors of one line."""
+"""`keras-hypernet experiment` and `plot`: rows, table, figures, exit codes, and errors of one line."""
 
+import functools
 import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -13,19 +15,25 @@ from keras_hypernet.experiments.rows import ResultsFile
 
 
 @pytest.fixture
-def run(monkeypatch, capfd, tmp_path):
-    """Returns a function that runs `keras-hypernet experiment` in this process, in a folder of its own."""
+def command(monkeypatch, capfd, tmp_path):
+    """Returns a function that runs a command in this process, in a folder of its own."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["keras-hypernet", "experiment", *map(str, arguments)])
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["keras-hypernet", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
             main()
         captured = capfd.readouterr()
         return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)
 
-    return run
+    return command
+
+
+@pytest.fixture
+def run(command):
+    """Returns a function that runs `keras-hypernet experiment`."""
+    return functools.partial(command, "experiment")
 
 
 def test_rows_are_printed_as_json_and_as_a_table(run, tmp_path):
@@ -42,14 +50,83 @@ def test_rows_are_printed_as_json_and_as_a_table(run, tmp_path):
     assert f"{row['test']:.4f}" in done.stdout
 
 
-def test_failed_runs_are_counted_in_the_table(run, tmp_path):
+def test_failed_runs_are_counted_and_make_the_exit_code_1(run, tmp_path):
     file = ResultsFile(tmp_path / "rotation_depth.jsonl")
     for config in get_experiment("rotation_depth").runs(values=(2,), quick=True, seeds=2):
         lost = {"status": "failed", "message": "Lost."}
         file.append(make_row(config, lost if config["seed"] else {"test": 0.25}))
-    done = run("rotation_depth", "--quick", "--depths", "2", "--seeds", "2", "--resume", "--out", tmp_path)
-    assert done.returncode == 0, done.stderr
+    arguments = ["rotation_depth", "--quick", "--depths", "2", "--seeds", "2", "--resume", "--out", tmp_path]
+    done = run(*arguments)
+    assert done.returncode == 1
     assert done.stdout.count("0.2500 (1 diverged or failed)") == 2
+    warning = (
+        "Warning: 2 of 4 runs failed. To repeat them, remove their lines, those with the status failed, from "
+        f"{file.path}, and go on with --resume. The first says: Lost."
+    )
+    assert done.stderr.splitlines() == [warning]
+    done = run(*arguments, "--json")
+    assert done.returncode == 1
+    assert [row["status"] for row in json.loads(done.stdout)] == 2 * ["finished"] + 2 * ["failed"]
+    assert done.stderr.splitlines() == [warning]
+    assert run(*arguments[:-5], "--seeds", "1", "--out", tmp_path).returncode == 0  # none of this call
+
+
+def test_diverged_runs_are_results(run, tmp_path):
+    file = ResultsFile(tmp_path / "rotation_depth.jsonl")
+    for config in get_experiment("rotation_depth").runs(values=(2,), quick=True):
+        file.append(make_row(config, {"status": "diverged", "message": "The loss became nan."}))
+    done = run("rotation_depth", "--quick", "--depths", "2", "--out", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_data_that_are_not_there_are_an_error_and_no_rows(run, monkeypatch, tmp_path):
+    """In processes whose only network is a proxy that does not answer."""
+    for name in [name for name in os.environ if "proxy" in name.lower()]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    for name in ("HTTPS_PROXY", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    done = run("rotation_depth", "--depths", "2", "--seeds", "1", "--workers", "2")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: A process cannot execute runs: The data set ")
+    assert "Set TFDS_DATA_DIR to a folder where TensorFlow Datasets has prepared it" in line
+    assert (tmp_path / "results" / "rotation_depth.jsonl").read_text() == ""
+
+
+def test_all_looks_for_results_before_it_runs_anything(run, tmp_path):
+    for name in ("rotation_depth", "neural_process"):
+        ResultsFile(tmp_path / "results" / f"{name}.jsonl").append({"a": "row"})
+    done = run("all")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "Error: There are results already, results/rotation_depth.jsonl, results/neural_process.jsonl: go on with them "
+        "(--resume), or choose another folder (--out)."
+    ]
+    assert len(list((tmp_path / "results").iterdir())) == 2
+
+
+def test_all_figures_are_drawn_but_those_without_results(command, tmp_path):
+    file = ResultsFile(tmp_path / "assumption_2.jsonl")
+    for config in get_experiment("assumption_2").runs(values=(1, 2), seeds=1):
+        file.append(make_row(config, {"test": 0.5}))
+    file = ResultsFile(tmp_path / "learning_rate.jsonl")
+    file.append(make_row(get_experiment("learning_rate").runs()[0], {"status": "failed", "message": "Lost."}))
+    (tmp_path / "rotation_depth.jsonl").touch()
+    done = command("plot", "all", "--results", tmp_path)
+    assert done.returncode == 0, done.stderr
+    files = ["assumption_2.png", "assumption_2.svg", "assumption_2.csv", "README.md"]
+    assert done.stdout.splitlines() == [str(tmp_path / name) for name in files]
+    warnings = done.stderr.splitlines()
+    for name in NAMES:
+        sentence = f"Warning: There are no results of {name} in {tmp_path}. Run `keras-hypernet experiment {name}`."
+        assert warnings.count(sentence) == (name != "assumption_2")
+    assert len(warnings) == len(NAMES) - 1
+    for name in ("rotation_depth", "learning_rate", "initialization"):
+        done = command("plot", name, "--results", tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"Error: There are no results of {name} in {tmp_path}.")
 
 
 @pytest.mark.parametrize(
@@ -61,6 +138,7 @@ def test_failed_runs_are_counted_in_the_table(run, tmp_path):
         (["rotation_depth", "--depths", "two"], "Values are given as 2:9 (both ends) or 2,4,8. Received: 'two'"),
         (["rotation_depth", "--depths", "1:3"], "`depth` must be an integer of at least 2. Received: 1"),
         (["rotation_depth", "--depths", "2.5"], "`depth` must be an integer of at least 2. Received: 2.5"),
+        (["all", "--depths", "2:9"], "each varies something else: name the experiment. Received: all, with 2:9"),
         (["rotation_depth", "--seeds", "0"], "There must be at least one seed. Received: 0"),
         (["rotation_depth", "--workers", "0"], "There must be at least one worker. Received: 0"),
         (["rotation_depth", "--engine", "slurm"], "`engine` must be one of ('local', 'ray'). Received: 'slurm'"),

@@ -3,6 +3,7 @@
 import importlib
 import json
 import pathlib
+import re
 
 import pytest
 
@@ -127,7 +128,8 @@ def test_committed_figures_are_those_of_the_rows(name, tmp_path):
     experiment = get_experiment(name)
     for source in {experiment.name, experiment.also} - {None}:
         (tmp_path / f"{source}.jsonl").write_bytes((RESULTS / f"{source}.jsonl").read_bytes())
-    assert read_rows(experiment, tmp_path)[0][: len(rows)] == rows
+    found, broken = read_rows(experiment, tmp_path)
+    assert (found[: len(rows)], broken) == (rows, [])
     paths, broken = draw(experiment, tmp_path)
     assert broken == []
     assert [path.suffix for path in paths] == [".png", ".svg", ".csv"]
@@ -146,6 +148,13 @@ def test_committed_report_is_that_of_the_rows(tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert text == (RESULTS / "README.md").read_text(encoding="utf-8"), "run keras-hypernet plot all"
+
+
+def test_every_verdict_of_the_committed_report_is_explained():
+    if not (RESULTS / "README.md").exists():
+        pytest.skip("results/ is not in this checkout")
+    judged = re.findall(r"\*\*(?:reproduced|partly|not)\*\* \|(.*)\|", (RESULTS / "README.md").read_text())
+    assert all(why.strip() for why in judged)
 
 
 def test_learning_rates_of_the_principled_initialization_are_those_of_lowest_validation_error():

@@ -54,7 +54,8 @@ def test_sets_are_drawn_anew_in_each_epoch_and_belong_to_the_image_that_is_turne
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="`members` must be positive. Received: 0"):
-        RotationSetTask("digits", members=0)
+    for members in (0, 2.5, "4", True):
+        with pytest.raises(ValueError, match=f"`members` must be a positive integer. Received: {members!r}"):
+            RotationSetTask("digits", members=members)
     with pytest.raises(ValueError, match="'patches' have no labels"):
         RotationSetTask("patches")

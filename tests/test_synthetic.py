@@ -148,12 +148,20 @@ def test_sigmoids_may_saturate(family):
     assert y.std() > 0
 
 
-@pytest.mark.parametrize("field", ["dim", "hidden_units", "gain", "num_train", "num_validation", "num_test"])
-def test_numbers_must_be_positive(field):
-    with pytest.raises(ValueError, match=f"`{field}` must be positive. Received: 0"):
-        SyntheticTask(**{field: 0})
-    with pytest.raises(ValueError, match=f"`{field}` must be positive. Received: nan"):
-        SyntheticTask(**{field: float("nan")})
+@pytest.mark.parametrize("value", [0, 2.5, float("nan"), None])
+@pytest.mark.parametrize("field", ["dim", "hidden_units", "num_train", "num_validation", "num_test"])
+def test_numbers_must_be_positive_integers(field, value):
+    with pytest.raises(ValueError, match=f"`{field}` must be a positive integer. Received: {value}"):
+        SyntheticTask(**{field: value})
+
+
+def test_gain_must_be_positive_and_seed_an_integer():
+    for gain in (0, float("nan")):
+        with pytest.raises(ValueError, match=f"`gain` must be positive. Received: {gain}"):
+            SyntheticTask(gain=gain)
+    for seed in (-1, 0.5):
+        with pytest.raises(ValueError, match=f"`seed` must be a non-negative integer. Received: {seed}"):
+            SyntheticTask(seed=seed)
 
 
 def test_unknown_family():

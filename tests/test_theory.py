@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import keras_hypernet as kh
 from keras_hypernet import theory
 from keras_hypernet.layers import HyperDense, StandardizeImage
+from keras_hypernet.tasks import ApproximationTask, ClassificationTask, ColorizationTask, SyntheticTask, get_task
 
 PAIRS = 10_000
 ROUNDING = 1 + 1e-5
@@ -93,6 +94,74 @@ def test_sizes_of_figure_3_as_the_text_counts_them():
         assert sizes["q"] == 10 * (11 * h**2 * c + 10) + 10
         assert sizes["f"] == sizes["e"] == width * (h**2 * c + width + sizes["g"])
         assert theory.rotation_parameters((h, h, c), 3, width)["g"] == 10 * h**2 * c + 120
+
+
+@pytest.mark.parametrize("data", ["digits", "patches"])
+@pytest.mark.parametrize("i", [1, 3])
+def test_sizes_of_rotation_by_embedding_dimension_are_those_of_the_built_models(data, i):
+    task = kh.RotationTask(data)
+    recipe = kh.paper_recipe(task, depth=3, rank=100 * i, embedding_dim=10_000 * i)
+    width, entries = recipe.width, math.prod(task.x_shape)
+    options = {"depth": 3, "width": width, "rank": 100 * i, "embedding_dim": 10_000 * i}
+    _check_built(task, recipe, theory.rotation_parameters(task.x_shape, use_bias=True, **options))
+    n_g = 10 * entries + 120
+    assert theory.rotation_parameters(task.x_shape, **options) == {
+        "g": n_g,
+        "q": n_g + 10**5 * i,
+        "f": width * entries + width * 100 * i + 100 * i * n_g,
+        "e": width * entries + width**2 + width * 10**4 * i,
+    }
+
+
+@pytest.mark.parametrize("options", [{"depth": 2}, {"depth": 5}, {"depth": 2, "rank": 7}], ids=str)
+def test_sizes_of_colorization_are_those_of_the_built_models(options):
+    task = ColorizationTask("patches")
+    sizes = theory.colorization_parameters(task.condition_shape, use_bias=True, **options)
+    assert sizes["g"] == 63
+    _check_built(task, kh.paper_recipe(task, **options), sizes)
+    # f and e are of the same size where both return 63 numbers from 100 units.
+    assert (sizes["f"] == sizes["e"]) == ("rank" not in options)
+
+
+@pytest.mark.parametrize("i", [1, 8])
+def test_sizes_of_colorization_by_embedding_dimension_are_those_of_the_built_models(i):
+    task = ColorizationTask("patches")
+    options = {"depth": 3, "rank": 100 * i, "embedding_dim": 1000 * i}
+    sizes = theory.colorization_parameters(task.condition_shape, use_bias=True, **options)
+    _check_built(task, kh.paper_recipe(task, **options), sizes)
+    assert theory.colorization_parameters(task.condition_shape, **options) == {
+        "g": 20 + 10 + 30 + 3,
+        "q": 20 + 10**4 * i + 30,
+        "f": 102_400 + 10**4 * i + 6300 * i,
+        "e": 102_400 + 10**4 + 10**5 * i,
+    }
+
+
+@pytest.mark.parametrize("data", ["uniform", "digits", "patches"])
+def test_sizes_of_assumption_1_are_those_of_the_built_networks(data):
+    task = ApproximationTask(data)
+    sizes = theory.assumption_1_parameters(task.x_shape, use_bias=True)
+    for initialization in ("unit_norm_normal", "unit_norm_uniform"):  # f1 and f2
+        network = kh.build_model(task, "network", kh.paper_recipe(task, initialization=initialization))
+        assert sizes == {"f": network.count_params(), "y": task.target().count_params()}
+    # 100 hidden units, 20 and 50 channels, 10 outputs of each network.
+    aside = theory.assumption_1_parameters(task.x_shape)
+    assert {name: sizes[name] - aside[name] for name in sizes} == {"f": 100 + 10, "y": 20 + 50 + 10}
+
+
+@pytest.mark.parametrize("width", [1, 29])
+def test_sizes_of_assumption_2_are_those_of_the_built_networks(width):
+    for task in (ClassificationTask("digits"), ClassificationTask("cifar10")):
+        network = kh.build_model(task, "network", kh.paper_recipe(task, width=width))
+        assert theory.assumption_2_parameters(task.x_shape, width, use_bias=True) == {"f": network.count_params()}
+        entries = math.prod(task.x_shape)
+        assert theory.assumption_2_parameters(task.x_shape, width) == {"f": width * (entries + 10)}
+
+
+def _check_built(task, recipe, sizes):
+    hyper, embed = (kh.build_model(task, method, recipe) for method in ("hyper", "embed"))
+    assert hyper.num_parameters() == {"generator": sizes["f"], "primary": sizes["g"]}
+    assert embed.num_parameters() == {"embedding": sizes["e"], "primary": sizes["q"]}
 
 
 def test_complexity_is_the_product_of_the_norms_written_out():
@@ -224,39 +293,72 @@ def test_generated_weights_have_a_complexity_for_each_condition(activation):
         assert theory.spectral_complexity(special) == pytest.approx(bound, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", [card.name for card in kh.list_entries() if card.name.startswith("rotation_")])
-def test_no_ratio_of_a_trained_network_exceeds_its_complexity(name):
-    model = kh.load(name)
-    condition = pixels((1, *model.condition_shape[1:]), seed=1)
-    network = kh.specialize(model, condition)
+def _check_complexity(model, task):
+    """Compares the complexity of a model of a task, under one condition, with ratios of pairs of inputs."""
+    network, is_image = model, task.x_dtype == "uint8"
+    if "condition" in task.inputs:
+        condition = (pixels if task.condition_dtype == "uint8" else normal)((1, *task.condition_shape), seed=1)
+        network = kh.specialize(model, condition)
     bound = theory.spectral_complexity(network)
 
-    hidden, logits = (layer for layer in network.layers if hasattr(layer, "kernel"))
-    activation = hidden.activation.__name__
-    kernels = [array(layer.kernel) for layer in (hidden, logits)]
-    biases = [array(layer.bias) if layer.use_bias else 0 for layer in (hidden, logits)]
+    hidden, last = (layer for layer in network.layers if hasattr(layer, "kernel"))
+    kernels = [array(layer.kernel) for layer in (hidden, last)]
+    biases = [array(layer.bias) if layer.use_bias else 0 for layer in (hidden, last)]
+    activations = [hidden.activation.__name__, last.activation.__name__]
+    if is_image:  # (v / 255 - 0.1307) / 0.3081 of every pixel v, as a part of the first layer
+        biases[0] = biases[0] - 0.1307 / 0.3081 * kernels[0].sum(axis=0)
+        kernels[0] = kernels[0] / (255 * 0.3081)
+    forward = functools.partial(_forward, kernels=kernels, biases=biases, activations=activations)
 
-    def forward(images):
-        standardized = (images.reshape(len(images), -1) / 255 - 0.1307) / 0.3081
-        return _forward(standardized, kernels, biases, [activation, "linear"])
-
-    rng = np.random.default_rng(0)
-    shape = model.x_shape[1:]
-    few = pixels((20, *shape))
-    np.testing.assert_allclose(forward(few), array(network(few)), rtol=1e-3, atol=1e-3)
-    largest = 0
-    for _ in range(20):
-        x, y = (rng.integers(0, 256, (PAIRS // 20, *shape)).astype("float64") for _ in range(2))
-        # Pairs that differ in one pixel up to all of them.
-        y = np.where(rng.uniform(size=x.shape) < rng.uniform(size=(len(x), 1, 1, 1)) ** 8, y, x)
-        ratio = _largest_ratio(forward, x.reshape(len(x), -1), y.reshape(len(x), -1))
-        largest = max(largest, ratio)
+    x, y = _stored_pairs(len(kernels[0]), is_image)
+    # Where there may be any number of points, one each.
+    few = array(network(x[:20].reshape(20, *(size or 1 for size in task.x_shape)))).reshape(20, -1)
+    np.testing.assert_allclose(forward(x[:20]), few, rtol=1e-3, atol=1e-4 * max(np.abs(few).max(), 1))
+    chunks = [slice(first, first + 1000) for first in range(0, PAIRS, 1000)]
+    largest = max(_largest_ratio(forward, x[chunk].astype("float64"), y[chunk].astype("float64")) for chunk in chunks)
     assert 0.01 * bound < largest <= bound * ROUNDING
 
-    if name.endswith("hyper"):
+    if isinstance(model, kh.Hypernetwork):
         # theta_I is applied to standardized images, the network to pixels.
         (generated,) = theory.spectral_complexity(model.generate(condition))
-        assert bound == pytest.approx(generated / (255 * 0.3081), rel=1e-4)
+        assert bound == pytest.approx(generated / (255 * 0.3081) if is_image else generated, rel=1e-4)
+
+
+@functools.lru_cache(maxsize=1)
+def _stored_pairs(features, is_image):
+    """Pairs of float32 vectors; or of uint8 images, from dark to bright, that differ in one pixel up to all of them."""
+    rng = np.random.default_rng(0)
+    if not is_image:
+        return [rows.astype("float32") for rows in _pairs(rng, features)]
+    x, y = (pixels((PAIRS, features), seed) * rng.uniform(size=(PAIRS, 1)).astype("float32") for seed in range(2))
+    differs = rng.uniform(size=x.shape) < rng.uniform(size=(PAIRS, 1)) ** 8
+    return x.astype("uint8"), np.where(differs, y, x).astype("uint8")
+
+
+def _trained():
+    """The cards of the zoo, but for the target of Assumption 1, whose convolutions have no complexity here."""
+    cards = [card for card in kh.list_entries() if card.method != "target"]
+    # Those with the same inputs one after another, since the pairs are the same.
+    return sorted(cards, key=lambda card: (str(get_task(**card.task).x_shape), card.name))
+
+
+@pytest.mark.parametrize("card", _trained(), ids=lambda card: card.name)
+def test_no_ratio_of_a_trained_network_exceeds_its_complexity(card):
+    _check_complexity(kh.load(card.name), get_task(**card.task))
+
+
+UNTRAINED = [
+    (task, method)
+    for task in (SyntheticTask(dim=20), ColorizationTask("patches"), kh.RotationTask("digits"))
+    for method in ("hyper", "embed")
+]
+UNTRAINED += [(ApproximationTask("uniform", num_samples=64), "network"), (ApproximationTask("digits"), "network")]
+UNTRAINED += [(ClassificationTask("digits"), "network")]
+
+
+@pytest.mark.parametrize(("task", "method"), UNTRAINED, ids=lambda value: getattr(value, "name", value))
+def test_no_ratio_of_an_untrained_network_of_any_task_exceeds_its_complexity(task, method):
+    _check_complexity(kh.build_model(task, method, kh.paper_recipe(task)), task)
 
 
 def test_pixels_are_scaled_by_the_layer_that_standardizes_them():
@@ -389,6 +491,12 @@ def test_bounds_beyond_the_range_of_a_float_are_infinite():
         (lambda: theory.synthetic_embedding_dim_parameters(0), "`index` must be an integer of at least 1"),
         (lambda: theory.rotation_parameters((28, 28, -1), 4, 50), "`image_shape` must consist of integers"),
         (lambda: theory.rotation_parameters((28, 28, 1), 4, True), "`width` must be an integer.*Received: True"),
+        (lambda: theory.rotation_parameters((28, 28, 1), 4, 50, rank=0), "`rank` must be an integer of at least 1"),
+        (lambda: theory.rotation_parameters((28, 28, 1), 4, 50, embedding_dim=0), "`embedding_dim` must be an integer"),
+        (lambda: theory.colorization_parameters((32, 32, 1), 1), "`depth` must be an integer of at least 2"),
+        (lambda: theory.colorization_parameters((32, 32, 1), 3, embedding_dim=1.5), "`embedding_dim` must be an int"),
+        (lambda: theory.assumption_1_parameters((27, 28, 1)), "`image_shape` must consist of integers of at least 28"),
+        (lambda: theory.assumption_2_parameters((28, 28, 1), 0), "`width` must be an integer of at least 1"),
         (lambda: theory.lower_bound(0, 2, 1), "`eps` must be positive. Received: 0"),
         (lambda: theory.lower_bound([0.1, -0.1], 2, 1), r"`eps` must be positive. Received: \[0.1, -0.1\]"),
         (lambda: theory.lower_bound(math.nan, 2, 1), "`eps` must be positive. Received: nan"),

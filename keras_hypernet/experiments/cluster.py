@@ -31,7 +31,7 @@ def run_on_ray(configs, address=None, threads=1):
     Raises:
         ImportError: If Ray is not installed.
         ConnectionError: If there is no cluster at this address, or it has too few processors for a run.
-        ChildProcessError: If a process of the cluster cannot execute runs, as without this package.
+        ChildProcessError: If a process of the cluster cannot execute runs, as without this package or the data.
     """
     if not configs:
         return

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.points import points, write_csv
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.files import replacing
@@ -48,13 +49,14 @@ def draw(experiment, folder):
     found, broken = read_rows(experiment, folder)
     shown = points(experiment, found)
     panels = list(dict.fromkeys(point["panel"] for point in shown))
+    styles = dict(zip(dict.fromkeys(point["series"] for point in shown), _STYLES, strict=False))
     metric = next(row["metric"] for row in found if row["status"] == "finished")
     # Letters as paths and a fixed salt: nothing in the file depends on the moment or on the fonts of a viewer.
     with matplotlib.rc_context({"svg.hashsalt": experiment.name, "font.size": 9}):
         figure = Figure(figsize=(1.0 + 3.4 * len(panels), 3.4), layout="constrained")
         (subplots,) = figure.subplots(1, len(panels), squeeze=False)
         for axes, panel in zip(subplots, panels, strict=True):
-            _draw_panel(axes, experiment, panel, [point for point in shown if point["panel"] == panel])
+            _draw_panel(axes, experiment, panel, [point for point in shown if point["panel"] == panel], styles)
         subplots[0].set_ylabel({"error": "test error", "mse": "test MSE"}[metric])
         subplots[0].legend(frameon=False, fontsize=8)
         figure.suptitle(f"{experiment.title} ({experiment.figure})", fontsize=10)
@@ -74,9 +76,7 @@ def read_rows(experiment, folder):
     rows, broken = [], []
     for name in filter(None, (experiment.name, experiment.also)):
         more, sentences = ResultsFile(pathlib.Path(folder) / f"{name}.jsonl").read()
-        if name != experiment.name:
-            more = [row for row in more if row["panel"] in {own["panel"] for own in rows}]
-        rows, broken = rows + more, broken + sentences
+        rows, broken = rows + own_rows(get_experiment(name), more, sentences), broken + sentences
     if not any(row["status"] == "finished" for row in rows):
         raise ValueError(
             f"There are no results of {experiment.name} in {folder}. Run `keras-hypernet experiment {experiment.name}`."
@@ -84,9 +84,19 @@ def read_rows(experiment, folder):
     return rows, broken
 
 
-def _draw_panel(axes, experiment, panel, shown):
-    series = list(dict.fromkeys(point["series"] for point in shown))
-    for label, style in zip(series, _STYLES, strict=False):
+def own_rows(experiment, rows, sentences):
+    """The rows of runs as the experiment sets them up; of others, a sentence is added to `sentences`."""
+    mine = [row for row in rows if experiment.owns(row)]
+    if len(mine) < len(rows):
+        sentences.append(
+            f"{len(rows) - len(mine)} of the rows of {experiment.name} are of its quick grid or of another recipe, and "
+            "are left out."
+        )
+    return mine
+
+
+def _draw_panel(axes, experiment, panel, shown, styles):
+    for place, (label, style) in enumerate(styles.items()):
         mine = [point for point in shown if point["series"] == label and point["mean"] is not None]
         marker = {**style, "markersize": 4, "linewidth": 1.3}
         if experiment.curves:
@@ -102,7 +112,7 @@ def _draw_panel(axes, experiment, panel, shown):
         )
         for point in shown:
             if point["series"] == label and point["lost"]:
-                _note_lost(axes, point, style["color"], series.index(label))
+                _note_lost(axes, point, style["color"], place)
     # Points without a mean have their place, too.
     axes.plot([point["x"] for point in shown], [0.0] * len(shown), alpha=0)
     axes.set(title=panel, xlabel=_AXES[experiment.varies])

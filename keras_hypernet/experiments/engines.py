@@ -13,7 +13,7 @@ import time
 
 from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.machine import machine, processors
-from keras_hypernet.experiments.worker import BEGUN
+from keras_hypernet.experiments.worker import BEGUN, ERROR
 
 # So often in a row may a process die before it has begun with a run.
 _MAX_DEATHS = 3
@@ -32,7 +32,8 @@ def run_locally(configs, workers, threads=None):
         status `"failed"`, and is replaced. When the generator is closed, runs that have not ended are given up.
 
     Raises:
-        ChildProcessError: If processes die before they have begun with a run, so that none can be executed.
+        ChildProcessError: If processes die before they have begun with a run, so that none can be executed, or one
+            says that it cannot be: its data or a package is not there. Runs that have not ended are given up.
     """
     threads = threads or max(1, processors() // workers)
     waiting = collections.deque(configs)
@@ -92,6 +93,8 @@ class _Worker:
         if message == BEGUN:
             self.begun, self.deaths = time.perf_counter(), 0
             return None
+        if message.startswith(ERROR):
+            raise ChildProcessError(f"A process cannot execute runs: {message.removeprefix(ERROR).decode()}")
         self.config = None
         return json.loads(message)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from keras_hypernet.architectures import build_model
+from keras_hypernet.data import DataUnavailableError
 from keras_hypernet.experiments.machine import machine, peak_memory, reset_peak_memory
 from keras_hypernet.recipe import Recipe
 from keras_hypernet.tasks import get_task
@@ -15,8 +16,8 @@ from keras_hypernet.versions import today, versions
 
 # What every row has, besides the value that its experiment varies.
 FIELDS = (
-    *("experiment", "panel", "method", "seed", "status", "test", "validation", "metric", "curve"),
-    *("seconds", "peak_memory_mib", "config", "versions", "machine", "date"),
+    *("experiment", "task", "panel", "method", "seed", "status", "test", "validation", "metric", "curve"),
+    *("data_sha256", "seconds", "peak_memory_mib", "config", "versions", "machine", "date"),
 )
 METHODS = {"hyper": "hypernetwork", "embed": "embedding method", "network": "network", "process": "neural process"}
 
@@ -92,6 +93,11 @@ class Experiment:
             for method in self.methods
         ]
 
+    def owns(self, row):
+        """Whether a row is of a run as this experiment sets it up: not of its quick grid, nor of another recipe."""
+        config = self._run(row["panel"], row["method"], row[self.varies], row["seed"], False)
+        return run_key(config) == run_key(row["config"])
+
     def _run(self, panel, method, value, seed, quick):
         task, recipe = self.setup(panel, method, value, seed, quick)
         return {
@@ -115,7 +121,7 @@ def run_key(config):
 
 
 def execute(config, experiment):
-    """Executes one run, whatever comes of it.
+    """Executes one run, whatever comes of it, as long as this machine has what it needs.
 
     Args:
         config: One of `Experiment.runs()`.
@@ -123,6 +129,10 @@ def execute(config, experiment):
 
     Returns:
         The row of the results, of `make_row`.
+
+    Raises:
+        DataUnavailableError: If the run's data are not to be had here: that says nothing of the run.
+        ImportError: If a package that it needs is not there.
     """
     import keras
 
@@ -133,6 +143,7 @@ def execute(config, experiment):
     task, recipe = get_task(**config["task"]), Recipe(**config["recipe"])
     try:
         measured = (experiment.measure or train_and_measure)(task, config["method"], recipe)
+        measured["data_sha256"] = task.fingerprint()
         not_finite = []  # takes the place of each such number, and leaves None
         result = json.loads(json.dumps(measured), parse_constant=not_finite.append)
         if not_finite:
@@ -140,6 +151,8 @@ def execute(config, experiment):
             result |= {"status": "diverged", "message": message, "test": None, "validation": None}
     except TrainingDivergedError as error:
         result = {"status": "diverged", "message": str(error), "curve": curve(error.history)}
+    except (DataUnavailableError, ImportError):
+        raise
     except Exception as error:
         # Whatever went wrong is a row of the results, and not the end of all other runs.
         result = {"status": "failed", "message": f"{type(error).__name__}: {error}"}
@@ -158,11 +171,13 @@ def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None):
     labels = {name: value for name, value in config.items() if name not in ("task", "recipe")}
     return {
         **labels,
+        "task": config["task"]["name"],
         "status": "finished",
         "test": None,
         "validation": None,
         "metric": get_task(**config["task"]).metric,
         "curve": {},
+        "data_sha256": None,
         **result,
         "seconds": None if seconds is None else round(seconds, 2),
         "peak_memory_mib": peak_memory_mib,

@@ -41,8 +41,10 @@ def _measured(experiment, row):
     if not experiment.curves:
         yield experiment.series(row), row[experiment.varies], row["test"]
     for name, label in experiment.curves.items():
-        for x, value in enumerate(row["curve"].get(name, []), start=1):
-            yield label, x, value
+        # The curve of a run that diverged ends before the others do.
+        values = row["curve"].get(name, [])
+        for x in range(1, row["config"]["recipe"]["epochs"] + 1):
+            yield label, x, values[x - 1] if x <= len(values) else None
 
 
 def _point(panel, series, x, values):

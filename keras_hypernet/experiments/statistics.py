@@ -1,76 +1,80 @@
-"""Paired statistical tests over the runs of an experiment. A run without a result counts as infinitely bad."""
+"""Paired statistical tests over the seeds of an experiment. A run that diverged counts as infinitely bad."""
 
 import numpy as np
 
 
-def paired(rows, first, second, value):
-    """Pairs the runs that differ in the method alone.
+def table(rows, method, varies):
+    """Test values of one method.
 
     Args:
-        rows: Rows of one panel.
-        first, second: Names of the methods.
-        value: Function of a row that returns its value; None if it has none.
+        rows: Rows of one panel, of seeds that have all runs.
+        method: Name of the method.
+        varies: What the experiment varies.
 
     Returns:
-        A float64 array `[N, 2]`: pairs of the same seed and the same value of what is varied, in the order of the rows.
-    """
-    values = {(row["method"], _same(row)): value(row) for row in rows}
-    values = {key: np.inf if number is None else number for key, number in values.items()}
-    pairs = [
-        (number, values[second, same])
-        for (method, same), number in values.items()
-        if method == first and (second, same) in values
-    ]
-    return np.array(pairs, "float64").reshape(-1, 2)
-
-
-def _same(row):
-    names = ("seed", "depth", "index", "width", "learning_rate", "epochs")
-    return tuple(row.get(name) for name in names)
-
-
-def wilcoxon(pairs):
-    """One-sided p-value of Wilcoxon's signed-rank test that the first of each pair is the smaller one.
+        A float64 array `[seeds, values]`, both ascending, infinite where a run diverged.
 
     Example:
 
-    >>> wilcoxon(np.array([[1.0, 2.0], [1.0, 3.0], [1.0, 4.0], [1.0, np.inf]]))
+    >>> rows = [{"method": "hyper", "depth": depth, "seed": 0, "test": 1 / depth} for depth in (4, 2)]
+    >>> table(rows, "hyper", "depth").tolist()
+    [[0.5, 0.25]]
+    """
+    mine = {(row["seed"], row[varies]): row["test"] for row in rows if row["method"] == method}
+    seeds, values = (sorted({key[place] for key in mine}) for place in (0, 1))
+    found = [[mine[seed, value] for value in values] for seed in seeds]
+    return np.array([[np.inf if test is None else test for test in tests] for tests in found], "float64")
+
+
+def ratios(first, second):
+    """Elementwise `first / second`: 1 where both are infinite, 0 or infinity where one is.
+
+    Example:
+
+    >>> ratios(np.array([1.0, np.inf, np.inf, 1.0]), np.array([2.0, np.inf, 1.0, np.inf])).tolist()
+    [0.5, 1.0, inf, 0.0]
+    """
+    both = np.isinf(first) & np.isinf(second)
+    return np.where(both, 1.0, first / np.where(both, 1.0, second))
+
+
+def wilcoxon(logarithms):
+    """One-sided p-value of Wilcoxon's signed-rank test that values are below zero, a value a seed.
+
+    Of n seeds it is at least `2^-n`: 0.03 for five, 0.125 for three.
+
+    Example:
+
+    >>> wilcoxon(np.array([-1.0, -2.0, -3.0, -np.inf]))
     0.0625
     """
     from scipy import stats
 
-    with np.errstate(invalid="ignore"):
-        differences = np.nan_to_num(pairs[:, 0] - pairs[:, 1], nan=0.0)  # inf - inf: equally bad
-    if not np.any(differences):
+    if not np.any(logarithms):
         return 1.0
     # Larger than all others, which is all that ranks ask for.
-    return float(stats.wilcoxon(np.clip(differences, -1e300, 1e300), alternative="less").pvalue)
+    return float(stats.wilcoxon(np.clip(logarithms, -1e300, 1e300), alternative="less").pvalue)
 
 
 def trend(blocks):
-    """One-sided p-value that values fall from left to right.
+    """One-sided p-value of Page's test that values fall from left to right, each seed ranked by itself.
 
     Args:
-        blocks: Array `[seeds, points]`.
-
-    Returns:
-        A pair: the p-value, and the name of the test. It is Wilcoxon's if there are two points, otherwise Page's if
-        there are two seeds or more, otherwise Kendall's.
+        blocks: Array `[seeds, values]`. With fewer than three values, Wilcoxon's test compares the ends.
 
     Example:
 
-    >>> trend(np.array([[4.0, 3.0, 2.0, 1.0], [4.1, 3.1, 2.1, 1.1]]))[1]
-    "Page's trend test"
-    >>> p, name = trend(np.array([[4.0, 3.0, 2.0, 1.0]]))
-    >>> round(p, 4), name
-    (0.0417, "Kendall's trend test")
+    >>> round(trend(np.array([[4.0, 3.0, 2.0, 1.0], [4.1, 3.1, 2.1, 1.1]])), 4)
+    0.0017
     """
     from scipy import stats
 
-    if blocks.shape[1] == 2:
-        return wilcoxon(blocks[:, ::-1]), "Wilcoxon's signed-rank test"
-    blocks = np.clip(blocks, -1e300, 1e300)
-    if len(blocks) >= 2:
-        return float(stats.page_trend_test(-blocks).pvalue), "Page's trend test"
-    found = stats.kendalltau(np.arange(blocks.shape[1]), blocks[0], alternative="less").pvalue
-    return (1.0 if np.isnan(found) else float(found)), "Kendall's trend test"
+    if blocks.shape[1] < 3:
+        return wilcoxon(np.log(ratios(blocks[:, -1], blocks[:, 0])))
+    if len(blocks) < 2:
+        return float(stats.kendalltau(np.arange(blocks.shape[1]), _finite(blocks[0]), alternative="less").pvalue)
+    return float(stats.page_trend_test(-_finite(blocks)).pvalue)
+
+
+def _finite(values):
+    return np.clip(values, -1e300, 1e300)

@@ -1,8 +1,9 @@
 """A process that executes runs: `python -m keras_hypernet.experiments.worker THREADS DESCRIPTOR`.
 
 DESCRIPTOR is the process's end of a connection to whoever started it. It receives the configurations of runs as JSON,
-and answers each with `BEGUN`, and with the row of its results once it has ended. The process ends when the other end of
-the connection does, in the middle of a run too: then whoever asked for it is gone.
+and answers each with `BEGUN`, and with the row of its results once it has ended; or with `ERROR` and a text, if it
+cannot be executed here, as without its data. The process ends when the other end of the connection does, in the middle
+of a run too: then whoever asked for it is gone.
 """
 
 import json
@@ -14,6 +15,7 @@ import sys
 import threading
 
 BEGUN = b"begun"
+ERROR = b"error "
 
 
 def main(threads, descriptor):
@@ -33,6 +35,7 @@ def main(threads, descriptor):
 
     threading.Thread(target=listen, daemon=True).start()
 
+    from keras_hypernet.data import DataUnavailableError
     from keras_hypernet.experiments import get_experiment
     from keras_hypernet.experiments.experiment import execute
     from keras_hypernet.experiments.machine import set_threads
@@ -41,7 +44,11 @@ def main(threads, descriptor):
     while True:
         config = json.loads(received.get())
         connection.send_bytes(BEGUN)
-        connection.send_bytes(json.dumps(execute(config, get_experiment(config["experiment"]))).encode())
+        try:
+            answer = json.dumps(execute(config, get_experiment(config["experiment"]))).encode()
+        except (DataUnavailableError, ImportError) as error:
+            answer = ERROR + str(error).encode()
+        connection.send_bytes(answer)
 
 
 if __name__ == "__main__":

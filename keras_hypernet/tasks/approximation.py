@@ -9,7 +9,7 @@ import numpy as np
 from keras_hypernet.data import get_source
 from keras_hypernet.initializers import FanInUniform
 from keras_hypernet.layers import StandardizeImage
-from keras_hypernet.tasks.base import EVALUATION_SEED, Task, planned_batches, shuffled, stream
+from keras_hypernet.tasks.base import EVALUATION_SEED, Task, check_integers, planned_batches, shuffled, stream
 
 _UNIFORM_SHAPE = (28, 28, 1)
 
@@ -25,7 +25,7 @@ class ApproximationTask(Task):
             drawn anew in every epoch.
 
     Raises:
-        ValueError: If there is no such data source.
+        ValueError: If there is no such data source, or a number is not an integer of its range.
 
     Example:
 
@@ -49,6 +49,8 @@ class ApproximationTask(Task):
     def __post_init__(self):
         if not self._uniform:
             get_source(self.data)
+        check_integers(self, "num_samples")
+        check_integers(self, "seed", least=0)
 
     @property
     def _uniform(self):
@@ -69,16 +71,11 @@ class ApproximationTask(Task):
         return _target(self)
 
     def load(self, split):
-        """x of a split: uint8 images, or for the uniform distribution float32 samples, `[N, height, width, channels]`.
-
-        Of the uniform distribution's training split only the number of samples matters: all are zeros.
-        """
+        """x of a split, `[N, height, width, channels]`: uint8 images, or uniform float32 samples."""
         if not self._uniform:
             return get_source(self.data).load(split)
         shape = (self.num_samples, *_UNIFORM_SHAPE)
-        if split == "train":
-            return np.zeros(shape, "float32")
-        rng = np.random.default_rng([EVALUATION_SEED, ("validation", "test").index(split)])
+        rng = np.random.default_rng([EVALUATION_SEED, ("validation", "test", "train").index(split)])
         return rng.uniform(-1, 1, shape).astype("float32")
 
     def training_dataset(self, examples, batch_size, seed, epoch):

@@ -1,6 +1,7 @@
 """What every task has in common: its description as data, and batches that are planned once a pass."""
 
 import dataclasses
+import hashlib
 import math
 from typing import ClassVar
 
@@ -47,6 +48,12 @@ class Task:
         """Number of examples of a split."""
         return len(self.load(split))
 
+    def fingerprint(self):
+        """Returns the sha256 of x of the test split as it is loaded, which tells copies of a data set apart."""
+        examples = self.load("test")
+        x = examples["x"] if isinstance(examples, dict) else examples[0] if isinstance(examples, tuple) else examples
+        return hashlib.sha256(x.tobytes()).hexdigest()
+
     def training_dataset(self, examples, batch_size, seed, epoch):
         """Returns one epoch: every example once, in an order that (seed, epoch) determine, as all else that is drawn.
 
@@ -72,6 +79,15 @@ class Task:
             A `tf.data.Dataset` as of `training_dataset`.
         """
         raise NotImplementedError
+
+
+def check_integers(task, *names, least=1):
+    """Raises ValueError if one of these fields of a task is not an integer, or is less than `least`, 0 or 1."""
+    for name in names:
+        value = getattr(task, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            kind = "a positive" if least else "a non-negative"
+            raise ValueError(f"`{name}` must be {kind} integer. Received: {value!r}")
 
 
 def stream(seed, epoch, number=0):

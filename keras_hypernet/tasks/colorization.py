@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_hypernet.data import get_source
-from keras_hypernet.tasks.base import Task, planned_batches, shuffled, stream
+from keras_hypernet.tasks.base import Task, check_integers, planned_batches, shuffled, stream
 
 # Grey as a weighted sum of red, green and blue (ITU-R BT.601) in 16-bit fixed point, the arithmetic of PIL.
 _LUMINANCE = np.array([19595, 38470, 7471], "int32")
@@ -48,8 +48,7 @@ class ColorizationTask(Task):
         shape = get_source(self.data).image_shape
         if shape[-1] != 3:
             raise ValueError(f"Colorization needs images in colour, of 3 channels. Received: {self.data}, of {shape}")
-        if self.num_points < 1:
-            raise ValueError(f"`num_points` must be positive. Received: {self.num_points}")
+        check_integers(self, "num_points")
 
     @property
     def condition_shape(self):

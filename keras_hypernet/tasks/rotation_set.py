@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_hypernet.data import get_source
-from keras_hypernet.tasks.base import EVALUATION_SEED, Task, planned_batches, shuffled, stream
+from keras_hypernet.tasks.base import EVALUATION_SEED, Task, check_integers, planned_batches, shuffled, stream
 from keras_hypernet.tasks.rotation import assemble, evaluation_angles, plan_rotations
 
 
@@ -21,7 +21,7 @@ class RotationSetTask(Task):
         members: Images in a set.
 
     Raises:
-        ValueError: If there is no such data source, it has no labels, or `members` is not positive.
+        ValueError: If there is no such data source, it has no labels, or `members` is not a positive integer.
 
     Example:
 
@@ -43,8 +43,7 @@ class RotationSetTask(Task):
 
     def __post_init__(self):
         get_source(self.data).check_labels()
-        if self.members < 1:
-            raise ValueError(f"`members` must be positive. Received: {self.members}")
+        check_integers(self, "members")
 
     @property
     def x_shape(self):

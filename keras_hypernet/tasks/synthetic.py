@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from keras_hypernet.tasks.base import Task, planned_batches, shuffled
+from keras_hypernet.tasks.base import Task, check_integers, planned_batches, shuffled
 
 FAMILIES = ("inner", "hadamard", "concat")
 # Independent streams of random numbers, by what they are for.
@@ -32,7 +32,7 @@ class SyntheticTask(Task):
         num_train, num_validation, num_test: Numbers of samples. They are drawn once, not anew in every epoch.
 
     Raises:
-        ValueError: If there is no such family, or a number is not positive.
+        ValueError: If there is no such family, or a number is not positive, or not an integer.
 
     Example:
 
@@ -62,9 +62,10 @@ class SyntheticTask(Task):
     def __post_init__(self):
         if self.family not in FAMILIES:
             raise ValueError(f"`family` must be one of {FAMILIES}. Received: {self.family!r}")
-        for field in ("dim", "hidden_units", "gain", "num_train", "num_validation", "num_test"):
-            if not getattr(self, field) > 0:
-                raise ValueError(f"`{field}` must be positive. Received: {getattr(self, field)!r}")
+        check_integers(self, "dim", "hidden_units", "num_train", "num_validation", "num_test")
+        check_integers(self, "seed", least=0)
+        if not self.gain > 0:
+            raise ValueError(f"`gain` must be positive. Received: {self.gain!r}")
 
     @property
     def x_shape(self):

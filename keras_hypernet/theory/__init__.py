@@ -14,6 +14,9 @@ from keras_hypernet.theory.bounds import (
     plot_bounds,
 )
 from keras_hypernet.theory.sizes import (
+    assumption_1_parameters,
+    assumption_2_parameters,
+    colorization_parameters,
     dense_parameters,
     rotation_parameters,
     synthetic_depth_parameters,
@@ -22,6 +25,9 @@ from keras_hypernet.theory.sizes import (
 from keras_hypernet.theory.spectral import spectral_complexity
 
 __all__ = [
+    "assumption_1_parameters",
+    "assumption_2_parameters",
+    "colorization_parameters",
     "dense_parameters",
     "embedding_primary_bound",
     "hypernetwork_primary_bound",

@@ -1,0 +1,123 @@
+"""Figures of synthetic rows: lost runs, broken lines, what is not there; the same rows make the same files."""
+
+import csv
+import re
+import sys
+
+import pytest
+
+from keras_hypernet.experiments import get_experiment
+from keras_hypernet.experiments.drawing import draw
+from keras_hypernet.experiments.experiment import make_row
+from keras_hypernet.experiments.rows import ResultsFile
+
+DIVERGED = {"status": "diverged", "message": "The loss became nan."}
+
+
+def _write(folder, name, result, **grid):
+    """Writes a row for each of the runs for which `result` returns something; returns the file."""
+    file = ResultsFile(folder / f"{name}.jsonl")
+    for config in get_experiment(name).runs(**grid):
+        if found := result(config):
+            file.append(make_row(config, found))
+    return file
+
+
+def _drawn(folder, name):
+    """Draws twice; returns the points of the table, the texts in the figure, and the sentences."""
+    experiment = get_experiment(name)
+    paths, sentences = draw(experiment, folder)
+    assert paths == [folder / f"{name}.{suffix}" for suffix in ("png", "svg", "csv")]
+    first = [path.read_bytes() for path in paths]
+    assert draw(experiment, folder) == (paths, sentences)
+    assert [path.read_bytes() for path in paths] == first
+    assert first[0].startswith(b"\x89PNG")
+    # Letters are drawn as paths, and what they say stands in a comment.
+    texts = re.findall("<!-- (.*?) -->", first[1].decode())
+    return list(csv.DictReader(first[2].decode().splitlines())), texts, sentences
+
+
+def _points(table, panel, series):
+    return [
+        (int(row["x"]), row["mean"], row["lost"]) for row in table if (row["panel"], row["series"]) == (panel, series)
+    ]
+
+
+def test_panels_that_lack_a_series_or_all_of_their_runs(tmp_path):
+    def result(config):
+        if (config["panel"], config["method"]) == ("inner", "embed"):
+            return None
+        if config["panel"] == "hadamard" or (config["depth"], config["seed"]) == (3, 1):
+            return DIVERGED
+        return {"test": (config["depth"] + config["seed"]) / 8}
+
+    file = _write(tmp_path, "synthetic_depth", result, values=(2, 3), seeds=2)
+    with file.path.open("a") as written:
+        written.write("{}\n")
+    table, texts, sentences = _drawn(tmp_path, "synthetic_depth")
+    assert list(dict.fromkeys(row["panel"] for row in table)) == ["inner", "hadamard", "concat"]
+    assert _points(table, "inner", "hypernetwork") == [(2, "0.3125", "0"), (3, "0.375", "1")]
+    assert _points(table, "inner", "embedding method") == []
+    assert _points(table, "hadamard", "embedding method") == [(2, "", "2"), (3, "", "2")]
+    assert _points(table, "concat", "embedding method") == _points(table, "inner", "hypernetwork")
+    assert {"inner", "hadamard", "concat", "test MSE"} <= set(texts)
+    # The legend stands in the first panel, and names what only others show, too.
+    assert {"hypernetwork", "embedding method"} <= set(texts)
+    assert (texts.count("1 lost"), texts.count("2 lost")) == (3, 4)
+    assert "2" in texts  # a depth, also where no run has ended
+    (sentence,) = sentences
+    assert sentence.startswith(f"Line 21 of {file.path} is not a row (it has no 'experiment'")
+
+
+def test_a_logarithmic_axis(tmp_path):
+    rates = get_experiment("learning_rate").values
+
+    def result(config):
+        return DIVERGED if config["learning_rate"] == rates[-1] else {"test": 0.5}
+
+    _write(tmp_path, "learning_rate", result, seeds=1)
+    table, texts, sentences = _drawn(tmp_path, "learning_rate")
+    assert sentences == []
+    assert {float(row["x"]) for row in table if row["mean"]} == set(rates[:-1])
+    assert {float(row["x"]) for row in table if row["lost"] == "1"} == {rates[-1]}
+    assert {r"$\mathdefault{10^{-3}}$", r"$\mathdefault{10^{-2}}$", "learning rate", "test error"} <= set(texts)
+
+
+def test_curves(tmp_path):
+    def result(config):
+        curve = {name: [1 / epoch for epoch in range(1, 51)] for name in ("f1_f2", "f1_y", "f2_y")}
+        return {"test": 0.02, "curve": curve}
+
+    _write(tmp_path, "assumption_1", result, seeds=2)
+    table, texts, _ = _drawn(tmp_path, "assumption_1")
+    for panel in ("cifar10", "mnist", "uniform"):
+        assert [x for x, _, _ in _points(table, panel, "between f1 and y")] == list(range(1, 51))
+    assert {"between f1 and f2", "between f1 and y", "between f2 and y", "epoch"} <= set(texts)
+
+
+def test_rows_of_another_experiment_are_drawn_for_comparison(tmp_path):
+    _write(tmp_path, "initialization", lambda config: {"test": 0.25}, values=(2,), seeds=1)
+    _write(tmp_path, "rotation_depth", lambda config: {"test": 0.5}, values=(2,), seeds=1)
+    table, texts, sentences = _drawn(tmp_path, "initialization")
+    assert sentences == []
+    assert {row["mean"] for row in table if row["panel"] == "mnist"} == {"0.25", "0.5"}
+    assert {row["series"] for row in table} <= set(texts)
+
+
+@pytest.mark.parametrize(
+    "result", [None, lambda config: None, lambda config: DIVERGED], ids=["no file", "none", "lost"]
+)
+def test_without_a_finished_run_there_is_nothing_to_draw(tmp_path, result):
+    if result:
+        _write(tmp_path, "rotation_depth", result, values=(2,), seeds=1).path.touch()
+    message = f"There are no results of rotation_depth in {re.escape(str(tmp_path))}. Run `keras-hypernet experiment"
+    with pytest.raises(ValueError, match=message):
+        draw(get_experiment("rotation_depth"), tmp_path)
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".jsonl"}
+
+
+def test_missing_matplotlib_is_named(monkeypatch, tmp_path):
+    _write(tmp_path, "rotation_depth", lambda config: {"test": 0.5}, values=(2,), seeds=1)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"Figures need an optional dependency: pip install 'keras_hypernet\[plot\]'"):
+        draw(get_experiment("rotation_depth"), tmp_path)

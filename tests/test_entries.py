@@ -1,0 +1,113 @@
+"""How entries are made: of the runs of an experiment, the one of median validation result, trained again."""
+
+import dataclasses
+import json
+import pathlib
+import statistics
+
+import pytest
+
+import keras_hypernet as kh
+from keras_hypernet.descriptions import describe
+from keras_hypernet.entries import BLUEPRINTS, get_blueprint, train_entry
+from keras_hypernet.experiments import get_experiment
+from keras_hypernet.experiments.experiment import execute
+from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.zoo import num_parameters
+
+COMMAND = "keras-hypernet train mine"
+
+
+def _results(folder, name, panel, value, seeds):
+    experiment = get_experiment(name)
+    rows = [execute(experiment._run(panel, "network", value, seed, False), experiment) for seed in range(seeds)]
+    for row in rows:
+        assert row["status"] == "finished", row["message"]
+        ResultsFile(folder / f"{name}.jsonl").append(row)
+    return rows
+
+
+def test_an_entry_is_the_median_run_of_its_experiment(tmp_path):
+    rows = _results(tmp_path, "assumption_2", "digits", 29, 3)
+    blueprint = get_blueprint("assumption2_digits")
+    card = train_entry(blueprint, tmp_path / "run", [], COMMAND, results=tmp_path, progress=False)
+    median = sorted(rows, key=lambda row: row["validation"])[1]
+    assert card.seed == median["seed"]
+    assert card.metrics["test"]["error"] == median["test"]
+    assert [(run["seed"], run["test"]) for run in card.seeds] == [(row["seed"], row["test"]) for row in rows]
+    assert card.selection == "the median validation error of 3"
+    assert kh.verify_entry(tmp_path / "run" / "entry") == card
+    # Only the chosen seed was trained.
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["entry", f"seed-{median['seed']}"]
+
+
+def test_a_row_that_is_not_what_training_gives_is_named(tmp_path):
+    (row,) = _results(tmp_path, "assumption_2", "digits", 29, 1)
+    path = tmp_path / "assumption_2.jsonl"
+    path.write_text(json.dumps({**row, "test": 0.5}) + "\n")
+    blueprint = get_blueprint("assumption2_digits")
+    with pytest.raises(
+        ValueError, match="Trained again, seed 0 of assumption2_digits gives 0.* and not the 0.5 of its row"
+    ):
+        train_entry(blueprint, tmp_path / "run", [], COMMAND, results=tmp_path, progress=False)
+    assert not (tmp_path / "run" / "entry").exists()
+    other = {**row["config"], "recipe": {**row["config"]["recipe"], "epochs": 4}}
+    path.write_text(json.dumps({**row, "config": other}) + "\n")
+    with pytest.raises(ValueError, match="The row of seed 0 in .* is of another recipe than the entry's"):
+        train_entry(blueprint, tmp_path / "again", [], COMMAND, results=tmp_path, progress=False)
+    with pytest.raises(
+        ValueError, match="There are no results for rotation_mnist_hyper in .*: run `keras-hypernet exp"
+    ):
+        train_entry(get_blueprint("rotation_mnist_hyper"), tmp_path / "none", [], "", results=tmp_path)
+
+
+def test_two_networks_and_their_target_belong_together(tmp_path):
+    (row,) = _results(tmp_path, "assumption_1", "digits", 50, 1)
+    measured = {}
+    for part in ("f1", "f2", "target"):
+        blueprint = get_blueprint(f"assumption1_digits_{part}")
+        out = tmp_path / part
+        card = train_entry(blueprint, out, [], COMMAND, results=tmp_path, progress=False)
+        measured[part] = card.metrics["test"]["mse"]
+        assert card.seed == 0
+        assert num_parameters(kh.load(out / "entry")) == card.num_parameters
+    assert measured["f1"] == pytest.approx(row["test"], rel=1e-4)
+    assert measured["f2"] == pytest.approx(row["test_f2_y"], rel=1e-4)
+    assert measured["target"] == 0
+
+
+def test_every_blueprint_is_described():
+    for blueprint in BLUEPRINTS.values():
+        task, recipe = blueprint.setup(0)
+        if getattr(task, "data", "digits") in ("mnist", "cifar10"):
+            continue  # the same words as with the data sets that are always here
+        facts = describe(blueprint, task, recipe, None, None)
+        assert facts["description"].endswith(".")
+        assert facts["provenance"]["ours"]
+        assert facts["task"] == task.config()
+        assert not [text for text in facts["deviations"] if "the paper's is" in text], facts["deviations"]
+
+
+def test_changes_of_the_recipe_are_deviations():
+    blueprint = dataclasses.replace(get_blueprint("rotation_digits_hyper"), changes={"epochs": 3, "rank": 7})
+    task, recipe = blueprint.setup(0)
+    facts = describe(blueprint, task, recipe, None, None)
+    assert {"epochs is 3; the paper's is 10.", "rank is 7; the paper's is None."} < set(facts["deviations"])
+
+
+@pytest.mark.parametrize("name", ["synthetic_width_hyper", "synthetic_width_embed"])
+def test_width_entries_are_at_the_index_that_validation_prefers(name):
+    blueprint = get_blueprint(name)
+    rows = [row for row in _committed(blueprint.experiment) if row["method"] == blueprint.method]
+    rows = [row for row in rows if row["panel"] == blueprint.panel]
+    by_index = {index: [row["validation"] for row in rows if row["index"] == index] for index in range(1, 9)}
+    if min(map(len, by_index.values())) < 3:
+        pytest.skip("not all seeds have been run yet")
+    assert blueprint.value == min(by_index, key=lambda index: statistics.median(by_index[index]))
+
+
+def _committed(experiment):
+    path = pathlib.Path(__file__).parent.parent / "results" / f"{experiment}.jsonl"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not in this checkout")
+    return ResultsFile(path).read()[0]
