@@ -18,7 +18,7 @@ from keras_hypernet import experiments
 from keras_hypernet.card import Card
 from keras_hypernet.data import SOURCES, DataUnavailableError
 from keras_hypernet.entries import get_blueprint, train_entry
-from keras_hypernet.experiments.drawing import draw
+from keras_hypernet.experiments.drawing import NoResultsError, draw
 from keras_hypernet.experiments.report import write_report
 from keras_hypernet.experiments.rows import group_rows
 from keras_hypernet.experiments.runner import run as run_experiment
@@ -300,11 +300,13 @@ def plot(
     for name_ in names:
         try:
             drawn, sentences = draw(experiments.get_experiment(name_), results)
-        except ValueError as error:
-            if name != "all" or not str(error).startswith("There are no results of"):
+        except NoResultsError as error:
+            if name != "all":
                 raise
             drawn, sentences = [], [str(error)]
         paths, broken = paths + drawn, broken + sentences
+    if not paths:
+        raise NoResultsError(f"There are no results of any experiment in {results}. Run one, or give its --results.")
     if name == "all":
         paths.append(write_report(results))
     for sentence in broken:

@@ -128,7 +128,9 @@ def test_better_by_a_wide_margin(hyper, embed, verdict):
 
 def test_better_is_measured_seed_by_seed():
     finding = claims.better()(_both([[0.1, 0.4]] * 4 + [[0.4, 0.4]], [[0.2, 0.2]] * 5), "depth")
-    assert finding.measured.startswith("ratio of the errors 1.25 (1.25 to 2 by seed); medians over the seeds lower at 1 of 2")
+    assert finding.measured.startswith(
+        "ratio of the errors 1.25 (1.25 to 2 by seed); medians over the seeds lower at 1 of 2"
+    )
     assert finding.verdict == "not"
 
 

@@ -24,6 +24,10 @@ _AXES = {
 }
 
 
+class NoResultsError(ValueError):
+    """There is nothing to draw."""
+
+
 def draw(experiment, folder):
     """Draws the results of an experiment.
 
@@ -37,7 +41,7 @@ def draw(experiment, folder):
 
     Raises:
         ImportError: If Matplotlib is not installed.
-        ValueError: If there are no results.
+        NoResultsError: If there are no results.
     """
     try:
         import matplotlib
@@ -71,22 +75,29 @@ def read_rows(experiment, folder):
     """The rows that a figure is made of, those of another experiment included, as `ResultsFile.read` returns them.
 
     Raises:
-        ValueError: If there are none.
+        NoResultsError: If there are none.
     """
     rows, broken = [], []
     for name in filter(None, (experiment.name, experiment.also)):
         more, sentences = ResultsFile(pathlib.Path(folder) / f"{name}.jsonl").read()
-        rows, broken = rows + own_rows(get_experiment(name), more, sentences), broken + sentences
+        more = own_rows(get_experiment(name), more, sentences)
+        if name != experiment.name:
+            more = [row for row in more if row["panel"] in {own["panel"] for own in rows}]
+        rows, broken = rows + more, broken + sentences
     if not any(row["status"] == "finished" for row in rows):
-        raise ValueError(
+        raise NoResultsError(
             f"There are no results of {experiment.name} in {folder}. Run `keras-hypernet experiment {experiment.name}`."
         )
     return rows, broken
 
 
 def own_rows(experiment, rows, sentences):
-    """The rows of runs as the experiment sets them up; of others, a sentence is added to `sentences`."""
+    """The rows of runs as the experiment sets them up, or if there are none, of its quick grid.
+
+    If others are left out, a sentence that says so is added to `sentences`.
+    """
     mine = [row for row in rows if experiment.owns(row)]
+    mine = mine or [row for row in rows if experiment.owns(row, quick=True)]
     if len(mine) < len(rows):
         sentences.append(
             f"{len(rows) - len(mine)} of the rows of {experiment.name} are of its quick grid or of another recipe, and "

@@ -93,9 +93,12 @@ class Experiment:
             for method in self.methods
         ]
 
-    def owns(self, row):
-        """Whether a row is of a run as this experiment sets it up: not of its quick grid, nor of another recipe."""
-        config = self._run(row["panel"], row["method"], row[self.varies], row["seed"], False)
+    def owns(self, row, quick=False):
+        """Whether a row is of a run as this experiment, or its quick grid, sets it up; not by another recipe."""
+        try:
+            config = self._run(row["panel"], row["method"], row[self.varies], row["seed"], quick)
+        except (KeyError, ValueError):  # no such panel, or a value that is out of range
+            return False
         return run_key(config) == run_key(row["config"])
 
     def _run(self, panel, method, value, seed, quick):
