@@ -139,11 +139,13 @@ def train_entry(
         raise TrainingDivergedError(f"{failed} of {len(runs)} runs diverged, the median one too: {chosen['diverged']}")
     model, state = _train(blueprint, directory, chosen["seed"], True if results is None else resume, options)
     task, recipe = blueprint.setup(chosen["seed"])
-    median_of = f"the median validation {task.metric} of {len(runs)}"
+    selection = f"the median validation {task.metric} of {len(runs)}" if len(runs) > 1 else "the only seed trained"
     if blueprint.follows_f1:
-        median_of = f"the seed of f1, which is that of {median_of}"
+        selection = f"the seed of f1: {selection}"
     metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
-    if results is not None:
+    if blueprint.method == "target":
+        runs = [{**chosen, **{split: metrics[split][task.metric] for split in metrics}, "seconds": None}]
+    elif results is not None:
         _check_same(chosen, metrics["test"][task.metric], blueprint, results)
     facts = {
         **describe(blueprint, task, recipe, data_note, other_runs),
@@ -152,7 +154,7 @@ def train_entry(
         "metrics": metrics,
         "seeds": runs,
         "other_runs": other_runs,
-        "selection": median_of if len(runs) > 1 else "the only seed trained",
+        "selection": selection,
         **state,
     }
     return save_entry(model, facts, directory / "entry")
@@ -160,7 +162,7 @@ def train_entry(
 
 def _check_same(run, test, blueprint, results):
     """Raises ValueError unless the training from which an entry is made has the result of its row."""
-    if blueprint.method != "target" and not math.isclose(run["test"], test, rel_tol=1e-4):
+    if not math.isclose(run["test"], test, rel_tol=1e-4):
         raise ValueError(
             f"Trained again, seed {run['seed']} of {blueprint.name} gives {test:.6g}, and not the {run['test']:.6g} of "
             f"its row in {results}: on another machine or with other versions. Train all seeds here: --seeds."

@@ -55,15 +55,17 @@ def test_entry_verifies_and_its_parameters_are_counted(name):
 @entries
 def test_entry_is_the_seed_of_median_validation_error(name):
     card = _card(name)
+    if card.method == "target":
+        return  # chosen with f1, and not trained
     assert len({run["seed"] for run in card.seeds}) == len(card.seeds) >= 3  # fewer would have no median worth it
     ranked = sorted(card.seeds, key=lambda run: np.inf if run["diverged"] else run["validation"])
     median = ranked[(len(ranked) - 1) // 2]
     assert median["seed"] == card.seed
-    if card.method == "target" or name.endswith("_f2"):
-        return  # chosen with f1: the runs on their cards are those of f1
+    if get_blueprint(name).follows_f1:
+        return
     metric = get_task(**card.task).metric
     for split in ("validation", "test"):
-        assert median[split] == pytest.approx(card.metrics[split][metric], rel=1e-5)
+        assert median[split] == pytest.approx(card.metrics[split][metric], rel=1e-4)
 
 
 @entries

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_hypernet.experiments.statistics import ratios, table, trend, wilcoxon
+from keras_hypernet.experiments.statistics import WILCOXON, ratios, table, trend, wilcoxon
 
 SIGNIFICANT = 0.05
 # With fewer, seeds that agree mean little: such claims are measured, but left open.
@@ -76,7 +76,7 @@ def better(least=None, wide=1.0, everywhere=False):
             verdict = "reproduced"
         else:
             verdict = "partly" if np.mean(by_seed < 1) > 0.5 else "not"
-        return _finding(measured, "Wilcoxon's signed-rank test", by_seed, p, verdict)
+        return _finding(measured, WILCOXON, by_seed, p, verdict)
 
     return judge
 
@@ -88,7 +88,7 @@ def improves(method, holds=True):
         tests = table(rows, method, varies)
         values = sorted({row[varies] for row in rows})
         medians = _medians(tests)
-        p = trend(tests)
+        p, name = trend(tests)
         fall = 1 - float(ratios(medians[-1:], medians[:1])[0])
         measured = (
             f"median {_number(medians[0])} at {varies} {values[0]}, {_number(medians[-1])} at {values[-1]}; lowest "
@@ -101,7 +101,6 @@ def improves(method, holds=True):
         else:
             stays = p >= SIGNIFICANT, fall <= 0.1
             verdict = "reproduced" if all(stays) else "partly" if any(stays) else "not"
-        name = "Wilcoxon's signed-rank test" if len(values) < 3 else "Page's trend test"
         return _finding(measured, name, tests, p, verdict)
 
     return judge
@@ -124,7 +123,7 @@ def closer(rows, varies):
     if len(finished) < len(rows):
         measured += f"; diverged: {len(rows) - len(finished)} of {len(rows)}"
     verdict = "reproduced" if (ratio <= 0.5).all() else "partly" if (ratio < 1).all() else "not"
-    return _finding(measured, "Wilcoxon's signed-rank test", ratio, wilcoxon(np.log(ratio)), verdict)
+    return _finding(measured, WILCOXON, ratio, wilcoxon(np.log(ratio)), verdict)
 
 
 def each_step(rows, varies):
@@ -132,13 +131,13 @@ def each_step(rows, varies):
     tests = table(rows, "network", varies)
     means, widths = tests.mean(axis=0), sorted({row[varies] for row in rows})
     steps = int(np.sum(means[1:] < means[:-1]))
-    p = trend(tests)
+    p, name = trend(tests)
     measured = (
         f"mean error {_number(means[0])} at {varies} {widths[0]}, {_number(means[-1])} at {widths[-1]}; it falls in "
         f"{steps} of {len(means) - 1} steps{_lost(tests)}"
     )
     verdict = "reproduced" if steps == len(means) - 1 else "partly" if p < SIGNIFICANT else "not"
-    return _finding(measured, "Page's trend test", tests, p, verdict)
+    return _finding(measured, name, tests, p, verdict)
 
 
 def _finding(measured, test, by_seed, p, verdict):

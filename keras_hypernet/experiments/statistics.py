@@ -2,6 +2,8 @@
 
 import numpy as np
 
+WILCOXON = "Wilcoxon's signed-rank test"
+
 
 def table(rows, method, varies):
     """Test values of one method.
@@ -57,23 +59,29 @@ def wilcoxon(logarithms):
 
 
 def trend(blocks):
-    """One-sided p-value of Page's test that values fall from left to right, each seed ranked by itself.
+    """One-sided p-value that values fall from left to right, each seed ranked by itself.
 
     Args:
-        blocks: Array `[seeds, values]`. With fewer than three values, Wilcoxon's test compares the ends.
+        blocks: Array `[seeds, values]`.
+
+    Returns:
+        A pair: the p-value, and the name of the test. It is Wilcoxon's of the ends if there are two values, otherwise
+        Page's; of one seed alone, Kendall's.
 
     Example:
 
-    >>> round(trend(np.array([[4.0, 3.0, 2.0, 1.0], [4.1, 3.1, 2.1, 1.1]])), 4)
-    0.0017
+    >>> p, name = trend(np.array([[4.0, 3.0, 2.0, 1.0], [4.1, 3.1, 2.1, 1.1]]))
+    >>> round(p, 4), name
+    (0.0017, "Page's trend test")
     """
     from scipy import stats
 
     if blocks.shape[1] < 3:
-        return wilcoxon(np.log(ratios(blocks[:, -1], blocks[:, 0])))
+        return wilcoxon(np.log(ratios(blocks[:, -1], blocks[:, 0]))), WILCOXON
     if len(blocks) < 2:
-        return float(stats.kendalltau(np.arange(blocks.shape[1]), _finite(blocks[0]), alternative="less").pvalue)
-    return float(stats.page_trend_test(-_finite(blocks)).pvalue)
+        p = stats.kendalltau(np.arange(blocks.shape[1]), _finite(blocks[0]), alternative="less").pvalue
+        return float(p), "Kendall's trend test"
+    return float(stats.page_trend_test(-_finite(blocks)).pvalue), "Page's trend test"
 
 
 def _finite(values):
