@@ -70,5 +70,11 @@ def test_speeds_are_those_that_were_measured():
     ]
     contraction = json.loads((ROOT / "benchmarks" / "contraction.json").read_text(encoding="utf-8"))
     expected.append(f"over {contraction['points']} shapes | at most {contraction['worst']:.2f} times |")
+    epochs, embedding = measured("experiment"), measured("embedding")
+    expected += [
+        f"hypernetwork {epochs['hyper'][3]:.1f} times as fast, embedding method {epochs['embed'][3]:.1f} times",
+        f"rotation/MNIST {embedding['rotation mnist'][2]:.2f}, rotation/CIFAR-10 {embedding['rotation cifar10'][2]:.2f}, "
+        f"synthetic {embedding['synthetic inner'][2]:.2f} |",
+    ]
     assert [text for text in expected if text not in section] == []
     assert max(row[0] for name, row in start.items() if name.startswith("load")) < 0.35
