@@ -63,7 +63,10 @@ def list_command(
         return print(zoo_table(cards))
     if as_json:
         return _print_json([dataclasses.asdict(card) for card in cards])
-    table = Table("name", "trained on", "test", "parameters", title="Pretrained models")
+    table = Table(title="Pretrained models")
+    table.add_column("name", no_wrap=True)
+    for column in ("trained on", "test", "parameters"):
+        table.add_column(column)
     for card in cards:
         table.add_row(card.name, card.data["name"], _result(card), _parameters(card))
     console.print(table)

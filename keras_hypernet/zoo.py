@@ -66,10 +66,9 @@ def find_entry(name_or_path):
         raise EntryError(f"There is no folder {text!r}.")
     if not is_path and not (re.fullmatch(r"[a-z0-9_]+", text) and folder.is_dir()):
         names = sorted(path.parent.name for path in zoo_folder().glob("*/card.json"))
-        closest = difflib.get_close_matches(text, names, cutoff=0.5) or names
-        raise EntryError(
-            f"There is no entry {text!r}; did you mean {' or '.join(closest)}? (For a folder of your own: './{text}')"
-        )
+        closest = difflib.get_close_matches(text, names, cutoff=0.5)
+        advice = f"did you mean {' or '.join(closest)}?" if closest else "`keras-hypernet list` shows all."
+        raise EntryError(f"There is no entry {text!r}; {advice} (For a folder of your own: './{text}')")
     return folder
 
 

@@ -116,7 +116,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
     with pytest.raises(TypeError, match="Only models of x and condition are exported. Received: Dense"):
         kh.export(keras.layers.Dense(3), tmp_path)
     model = MODELS[0].make()
-    with pytest.raises(ValueError, match="call it on x and a condition before `export`"):
+    with pytest.raises(ValueError, match="call it on its inputs before `export`"):
         kh.export(model, tmp_path)
     for name in ("../elsewhere", "..", "a/b"):
         with pytest.raises(ValueError, match="must be that of one folder"):

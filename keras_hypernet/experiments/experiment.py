@@ -6,6 +6,8 @@ import json
 import time
 from collections.abc import Callable
 
+import keras
+
 from keras_hypernet.architectures import build_model
 from keras_hypernet.data import DataUnavailableError
 from keras_hypernet.experiments.machine import machine, peak_memory, reset_peak_memory
@@ -137,8 +139,6 @@ def execute(config, experiment):
         DataUnavailableError: If the run's data are not to be had here: that says nothing of the run.
         ImportError: If a package that it needs is not there.
     """
-    import keras
-
     keras.backend.clear_session()
     gc.collect()
     reset_peak_memory()
