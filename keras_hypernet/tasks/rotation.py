@@ -131,6 +131,7 @@ def plan_rotations(order, angles, size):
 
 @functools.cache
 def assemble():
+    """Returns the compiled function from images and rows of `plan_rotations` to x, conditions and labels."""
     import tensorflow as tf
 
     # Compiled: one loop over the pixels, where TensorFlow's operations would each pass over all of them. Integers
