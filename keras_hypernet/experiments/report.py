@@ -128,7 +128,7 @@ CLAIMS = (
         ("cifar10",),
         better(wide=0.5),
         _WIDE,
-        {("cifar10", "partly"): "Better at nearly every depth, by about a quarter in the median: not a wide margin."},
+        {("cifar10", "partly"): "Better at every depth, by about a quarter in the median: not a wide margin."},
     ),
     Claim(
         "colorization-dimension",
