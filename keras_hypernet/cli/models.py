@@ -1,52 +1,28 @@
-"""The command line, `keras-hypernet`: arguments and printing only."""
+"""Commands about models of the zoo: list, info, demo, evaluate, train, export."""
 
 import dataclasses
-import json
 import pathlib
 import shlex
 import sys
 import tempfile
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from keras_hypernet import demo as demonstration
-from keras_hypernet import experiments
 from keras_hypernet.card import Card
-from keras_hypernet.data import SOURCES, DataUnavailableError
+from keras_hypernet.cli.common import AsJson, app, console, print_json, readable
+from keras_hypernet.data import SOURCES
 from keras_hypernet.entries import get_blueprint, train_entry
-from keras_hypernet.experiments.drawing import NoResultsError, draw
-from keras_hypernet.experiments.report import write_report
-from keras_hypernet.experiments.rows import group_rows
-from keras_hypernet.experiments.runner import run as run_experiment
 from keras_hypernet.figures import save_predictions
 from keras_hypernet.serving import export as export_model
 from keras_hypernet.tasks import get_task
-from keras_hypernet.training import TrainingDivergedError
 from keras_hypernet.training import evaluate as evaluate_model
 from keras_hypernet.zoo import find_entry, list_entries, load
 
-# What a user can cause and mend. Anything else is a fault of this package, and shows its traceback.
-_USER_ERRORS = (ValueError, TypeError, ImportError, OSError, DataUnavailableError, TrainingDivergedError)
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-console = Console()
-
 Name = Annotated[str, typer.Argument(help="Name of a zoo entry, or path to the folder of one (./my_entry).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
-
-@app.callback()
-def keras_hypernet(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-):
-    """Hypernetworks for Keras: pretrained models, from a look at them to a SavedModel.
-
-    Start with [bold]keras-hypernet demo[/bold], which needs no network.
-    """
 
 
 @app.command("list")
@@ -62,7 +38,7 @@ def list_command(
     if markdown:
         return print(zoo_table(cards))
     if as_json:
-        return _print_json([dataclasses.asdict(card) for card in cards])
+        return print_json([dataclasses.asdict(card) for card in cards])
     table = Table(title="Pretrained models")
     table.add_column("name", no_wrap=True)
     for column in ("trained on", "test", "parameters"):
@@ -80,13 +56,13 @@ def info(name: Name, as_json: AsJson = False):
     """
     card = dataclasses.asdict(Card.read(find_entry(name)))
     if as_json:
-        return _print_json(card)
+        return print_json(card)
     table = Table(show_header=False, title=card["name"])
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for field, value in card.items():
         if value is not None:
-            table.add_row(field, _readable(value))
+            table.add_row(field, readable(value))
     console.print(table)
 
 
@@ -106,9 +82,9 @@ def demo(
             if not as_json:
                 console.print(f"\n[bold]{number}. {title}[/bold]")
                 for name, value in facts.items():
-                    console.print(f"   {name}: {_readable(value)}", highlight=False)
+                    console.print(f"   {name}: {readable(value)}", highlight=False)
         if as_json:
-            _print_json(steps)
+            print_json(steps)
 
 
 @app.command()
@@ -148,7 +124,7 @@ def evaluate(
         if save is not None:
             save_predictions(model, task, save, split)
     if as_json:
-        return _print_json(metrics)
+        return print_json(metrics)
     console.print(f"{card.name} on the {split} split of {on}, {metrics['num_examples']:,} examples:")
     console.print(
         ", ".join(f"{metric} {metrics[metric]:.4f}" for metric in ("error", "loss", "mse") if metric in metrics)
@@ -212,7 +188,7 @@ def train(
         tensorboard=tensorboard,
     )
     if as_json:
-        return _print_json(dataclasses.asdict(card))
+        return print_json(dataclasses.asdict(card))
     for run in card.seeds:
         result = run["diverged"] or f"validation {run['validation']:.4f}, test {run['test']:.4f}"
         console.print(f"seed {run['seed']}: {result}")
@@ -234,161 +210,9 @@ def export(
     with Console(stderr=True).status("Exporting"):
         paths = [str(export_model(name, to)) for name in names]
     if as_json:
-        return _print_json(paths)
+        return print_json(paths)
     for path in paths:
         console.print(path, soft_wrap=True)
-
-
-@app.command()
-def experiment(
-    name: Annotated[str, typer.Argument(help=f"{', '.join(experiments.NAMES)}, or all.")],
-    quick: Annotated[bool, typer.Option("--quick", help="A small grid, on images that need no network.")] = False,
-    values: Annotated[
-        str | None,
-        typer.Option("--depths", "--values", help="Values of what the experiment varies: 2:9 (both ends) or 2,4,8."),
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Number of seeds; by default the experiment's own.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes, each with its share of the processor's threads.")] = 1,
-    engine: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
-    address: Annotated[str | None, typer.Option(help="Address of the Ray cluster.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the results that are there.")] = False,
-    out: Annotated[
-        pathlib.Path | None, typer.Option(help="Folder of the results; by default results, or runs/quick.")
-    ] = None,
-    as_json: AsJson = False,
-):
-    """Run an experiment of the paper: many trainings, a row of results for each.
-
-    Example: keras-hypernet experiment rotation_depth --depths 2:9 --seeds 5 --workers 2 --resume
-    """
-    names = experiments.NAMES if name == "all" else [name]
-    chosen = [experiments.get_experiment(name) for name in names]
-    out = out or pathlib.Path("runs/quick" if quick else "results")
-    resume = resume or quick
-    if name == "all":
-        _check_all(chosen, out, values, resume)
-    rows = []
-    for one in chosen:
-        rows += run_experiment(one, out, parse_values(values), seeds, quick, workers, engine, address, resume)
-    if as_json:
-        _print_json(rows)
-    else:
-        for one in chosen:
-            console.print(_results_table(one, [row for row in rows if row["experiment"] == one.name]))
-        console.print(f"The rows are in {out}; draw them with keras-hypernet plot.", soft_wrap=True)
-    failed = [row for row in rows if row["status"] == "failed"]
-    if failed:
-        files = ", ".join(str(out / f"{name}.jsonl") for name in dict.fromkeys(row["experiment"] for row in failed))
-        _warn(
-            f"{len(failed)} of {len(rows)} runs failed. To repeat them, remove their lines, those with the status "
-            f"failed, from {files}, and go on with --resume. The first says: {failed[0].get('message', 'nothing')}"
-        )
-        raise typer.Exit(1)
-
-
-@app.command()
-def plot(
-    name: Annotated[str, typer.Argument(help=f"{', '.join(experiments.NAMES)}, or all.")],
-    results: Annotated[pathlib.Path, typer.Option("--results", "--out", help="Folder of the results.")] = pathlib.Path(
-        "results"
-    ),
-    as_json: AsJson = False,
-):
-    """Draw the figure of an experiment from its results, as PNG, SVG and CSV; with all, write what reproduced, too.
-
-    Example: keras-hypernet plot rotation_depth
-    """
-    names = experiments.NAMES if name == "all" else [name]
-    paths, broken = [], []
-    for name_ in names:
-        try:
-            drawn, sentences = draw(experiments.get_experiment(name_), results)
-        except NoResultsError as error:
-            if name != "all":
-                raise
-            drawn, sentences = [], [str(error)]
-        paths, broken = paths + drawn, broken + sentences
-    if not paths:
-        raise NoResultsError(f"There are no results of any experiment in {results}. Run one, or give its --results.")
-    if name == "all":
-        paths.append(write_report(results))
-    for sentence in broken:
-        _warn(sentence)
-    if as_json:
-        return _print_json([str(path) for path in paths])
-    for path in paths:
-        console.print(str(path), soft_wrap=True)
-
-
-def parse_values(text):
-    """The values that `2:9` (both ends) or `2,4,8` stand for; None for None.
-
-    >>> parse_values("2:5"), parse_values("0.01,0.1")
-    ([2, 3, 4, 5], [0.01, 0.1])
-    """
-    if text is None:
-        return None
-    try:
-        if ":" in text:
-            first, last = (int(number) for number in text.split(":"))
-            return list(range(first, last + 1))
-        return [int(number) if number.strip().isdecimal() else float(number) for number in text.split(",")]
-    except ValueError as error:
-        raise ValueError(f"Values are given as 2:9 (both ends) or 2,4,8. Received: {text!r}") from error
-
-
-def _check_all(chosen, out, values, resume):
-    """Refuses what only one experiment can be told, and finds results that are there before anything is run."""
-    if values is not None:
-        raise ValueError(
-            "--depths and --values are of what one experiment varies, and each varies something else: name the "
-            f"experiment. Received: all, with {values}"
-        )
-    there = [path for path in (out / f"{one.name}.jsonl" for one in chosen) if path.exists() and path.stat().st_size]
-    if there and not resume:
-        raise ValueError(
-            f"There are results already, {', '.join(map(str, there))}: go on with them (--resume), or choose another "
-            "folder (--out)."
-        )
-
-
-def _results_table(one, rows):
-    metric = next((row["metric"] for row in rows if "metric" in row), "")
-    table = Table("panel", "method", one.varies, "runs", f"test {metric}", title=f"{one.title} ({one.figure})")
-    for group, found in group_rows(rows, one.varies).items():
-        tests = [row["test"] for row in found if row["test"] is not None]
-        spread = f" ± {np.std(tests, ddof=1):.4f}" if len(tests) > 1 else ""
-        lost = f" ({len(found) - len(tests)} diverged or failed)" if len(tests) < len(found) else ""
-        table.add_row(*map(str, group), str(len(found)), (f"{np.mean(tests):.4f}{spread}" if tests else "") + lost)
-    return table
-
-
-def main():
-    """Runs the command line; an error of the user is one line and the exit code 2."""
-    arguments = sys.argv[1:]
-    debug = "--debug" in arguments
-    try:
-        # An option of every command: accepted wherever it stands.
-        app([argument for argument in arguments if argument != "--debug"], prog_name="keras-hypernet")
-    except _USER_ERRORS as error:
-        if debug:
-            raise
-        Console(stderr=True).print(f"[bold red]Error:[/bold red] {_one_line(error)}", soft_wrap=True, highlight=False)
-        raise SystemExit(2) from None
-
-
-def _warn(sentence):
-    Console(stderr=True).print(f"[yellow]Warning:[/yellow] {_one_line(sentence)}", soft_wrap=True, highlight=False)
-
-
-def _one_line(error):
-    from rich.markup import escape
-
-    return escape(" ".join(str(error).split()))
-
-
-def _print_json(content):
-    print(json.dumps(content, indent=2))
 
 
 def zoo_table(cards):
@@ -413,13 +237,3 @@ def _result(card):
 
 def _parameters(card):
     return ", ".join(f"{part} {count:,}" for part, count in card.num_parameters.items())
-
-
-def _readable(value):
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_readable(part)}" for name, part in value.items() if part is not None)
-    if isinstance(value, list):
-        return "\n".join(_readable(part) for part in value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -1,0 +1,28 @@
+"""The command line, `keras-hypernet`: arguments and printing only, the commands of a kind in a file."""
+
+import sys
+
+from rich.console import Console
+
+from keras_hypernet.cli import models  # noqa: F401  # isort: skip  (the commands in the order of the help)
+from keras_hypernet.cli import experiments  # noqa: F401  # isort: skip
+from keras_hypernet.cli.common import app, one_line
+from keras_hypernet.data import DataUnavailableError
+from keras_hypernet.training import TrainingDivergedError
+
+# What a user can cause and mend. Anything else is a fault of this package, and shows its traceback.
+_USER_ERRORS = (ValueError, TypeError, ImportError, OSError, DataUnavailableError, TrainingDivergedError)
+
+
+def main():
+    """Runs the command line; an error of the user is one line and the exit code 2."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        # An option of every command: accepted wherever it stands.
+        app([argument for argument in arguments if argument != "--debug"], prog_name="keras-hypernet")
+    except _USER_ERRORS as error:
+        if debug:
+            raise
+        Console(stderr=True).print(f"[bold red]Error:[/bold red] {one_line(error)}", soft_wrap=True, highlight=False)
+        raise SystemExit(2) from None

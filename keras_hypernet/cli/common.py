@@ -1,0 +1,45 @@
+"""What the commands share: the application, options, and how they print."""
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
+console = Console()
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@app.callback()
+def keras_hypernet(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+):
+    """Hypernetworks for Keras: pretrained models, from a look at them to a SavedModel.
+
+    Start with [bold]keras-hypernet demo[/bold], which needs no network.
+    """
+
+
+def warn(sentence):
+    Console(stderr=True).print(f"[yellow]Warning:[/yellow] {one_line(sentence)}", soft_wrap=True, highlight=False)
+
+
+def one_line(error):
+    return escape(" ".join(str(error).split()))
+
+
+def print_json(content):
+    print(json.dumps(content, indent=2))
+
+
+def readable(value):
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {readable(part)}" for name, part in value.items() if part is not None)
+    if isinstance(value, list):
+        return "\n".join(readable(part) for part in value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
