@@ -7,6 +7,7 @@ NAMES = (
     "synthetic_depth",
     "synthetic_embedding_dim",
     "synthetic_sensitivity",
+    "synthetic_baseline",
     "assumption_1",
     "rotation_depth",
     "rotation_embedding_dim",

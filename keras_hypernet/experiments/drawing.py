@@ -21,6 +21,7 @@ _AXES = {
     "width": "hidden units",
     "epochs": "epoch",
     "members": "members of a set",
+    "dim": "dimension of x and of I",
 }
 
 

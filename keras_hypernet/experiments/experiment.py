@@ -21,7 +21,14 @@ FIELDS = (
     *("experiment", "task", "panel", "method", "seed", "status", "test", "validation", "metric", "curve"),
     *("data_sha256", "seconds", "peak_memory_mib", "config", "versions", "machine", "date"),
 )
-METHODS = {"hyper": "hypernetwork", "embed": "embedding method", "network": "network", "process": "neural process"}
+METHODS = {
+    "hyper": "hypernetwork",
+    "embed": "embedding method",
+    "network": "network",
+    "process": "neural process",
+    "linear_x": "linear in x",
+    "linear_both": "linear in x and I",
+}
 
 
 def _method(row):
