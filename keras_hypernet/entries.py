@@ -91,8 +91,9 @@ def get_blueprint(name):
     RotationTask(data='cifar10')
     """
     if name not in BLUEPRINTS:
-        closest = difflib.get_close_matches(name, BLUEPRINTS, cutoff=0.5) or list(BLUEPRINTS)
-        raise ValueError(f"There is no model {name!r} to train; did you mean {' or '.join(closest)}?")
+        closest = difflib.get_close_matches(name, BLUEPRINTS, cutoff=0.5)
+        advice = f"did you mean {' or '.join(closest)}?" if closest else f"there are {', '.join(BLUEPRINTS)}."
+        raise ValueError(f"There is no model {name!r} to train; {advice}")
     return BLUEPRINTS[name]
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from keras_hypernet.experiments import claims, get_experiment
+from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.points import points, write_csv
-from keras_hypernet.experiments.report import CLAIMS, _complete, write_report
+from keras_hypernet.experiments.report import _complete, write_report
 from keras_hypernet.experiments.statistics import table, trend, wilcoxon
 
 ROTATION = get_experiment("rotation_depth")

@@ -11,7 +11,8 @@ from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.drawing import draw, read_rows
 from keras_hypernet.experiments.experiment import FIELDS, run_key
 from keras_hypernet.experiments.initialization import LEARNING_RATES, lowest_validation
-from keras_hypernet.experiments.report import CLAIMS, write_report
+from keras_hypernet.experiments.paper_claims import CLAIMS
+from keras_hypernet.experiments.report import write_report
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.recipe import Recipe
 

@@ -32,6 +32,7 @@ def get_experiment(name):
     'Fig. 3'
     """
     if name not in NAMES:
-        closest = difflib.get_close_matches(name, NAMES, cutoff=0.5) or NAMES
-        raise ValueError(f"There is no experiment {name!r}; did you mean {' or '.join(closest)}?")
+        closest = difflib.get_close_matches(name, NAMES, cutoff=0.5)
+        advice = f"did you mean {' or '.join(closest)}?" if closest else f"there are {', '.join(NAMES)}."
+        raise ValueError(f"There is no experiment {name!r}; {advice}")
     return importlib.import_module(f"keras_hypernet.experiments.{name}").EXPERIMENT

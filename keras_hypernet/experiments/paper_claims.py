@@ -1,0 +1,172 @@
+"""The claims of the paper, and ours: where each is judged, by what rule, and why it came out as it did."""
+
+from keras_hypernet.experiments.claims import Claim, better, closer, each_step, improves
+
+_BETTER = "reproduced: the median ratio below 1 in every seed; partly: in most; otherwise not."
+_EVERYWHERE = "reproduced: the median ratio below 1 in every seed, and lower at every value; partly: in most seeds."
+_WIDE = "reproduced: the median ratio below 0.5 in every seed; partly: below 1 in most; otherwise not."
+_FALLS = "reproduced: p < 0.05, lower at the last value than at the first; partly: lower alone; otherwise not."
+_STAYS = "reproduced: p >= 0.05, and at most a tenth lower at the last value than at the first; partly: one of them."
+
+CLAIMS = (
+    Claim(
+        "synthetic-better",
+        "The hypernetwork is better than the embedding method on synthetic targets, from three layers on.",
+        "synthetic_depth",
+        ("inner", "hadamard", "concat"),
+        better(least=3, everywhere=True),
+        _EVERYWHERE,
+        {},
+    ),
+    Claim(
+        "synthetic-depth-f",
+        "On synthetic targets, the hypernetwork improves with the depth of f.",
+        "synthetic_depth",
+        ("inner", "hadamard", "concat"),
+        improves("hyper"),
+        _FALLS,
+        {},
+    ),
+    Claim(
+        "synthetic-depth-e",
+        "On synthetic targets, the embedding method does not improve with the depth of e.",
+        "synthetic_depth",
+        ("inner", "hadamard", "concat"),
+        improves("embed", holds=False),
+        _STAYS,
+        {},
+    ),
+    Claim(
+        "synthetic-dimension",
+        "On synthetic targets, the embedding method does not improve with the embedding dimension.",
+        "synthetic_embedding_dim",
+        ("inner",),
+        improves("embed", holds=False),
+        _STAYS,
+        {},
+    ),
+    Claim(
+        "synthetic-dimension-better",
+        "On synthetic targets, the embedding method is worse at any dimension than hypernetworks with a wider f.",
+        "synthetic_embedding_dim",
+        ("inner",),
+        better(everywhere=True),
+        _EVERYWHERE,
+        {},
+    ),
+    Claim(
+        "synthetic-sensitivity",
+        "Ours: the hypernetwork is better at depths 3 and 6 whatever the choices that the paper leaves open.",
+        "synthetic_sensitivity",
+        ("width_100", "width_1000", "gain_10", "epochs_60"),
+        better(),
+        _BETTER,
+        {},
+    ),
+    Claim(
+        "assumption-1",
+        "Two approximators of one target are much closer to each other than to it.",
+        "assumption_1",
+        ("cifar10", "mnist", "uniform"),
+        closer,
+        "reproduced: at most half the distance in every seed; partly: closer in every seed; otherwise not.",
+        {
+            ("cifar10", "reproduced"): "Both explain about half of the variance of y, and by and large the same half.",
+            ("mnist", "reproduced"): "Both explain two thirds of the variance of y, by and large the same.",
+            ("uniform", "not"): (
+                "After 50 epochs of 10,000 samples they are still further from y than its variance: neither "
+                "approximates it yet, and what is left of their different starts decides. The ratio is falling."
+            ),
+        },
+    ),
+    Claim(
+        "rotation-better",
+        "On rotations, the hypernetwork is better than the embedding method by a wide margin.",
+        "rotation_depth",
+        ("mnist", "cifar10"),
+        better(wide=0.5),
+        _WIDE,
+        {},
+    ),
+    Claim(
+        "rotation-depth-f",
+        "On rotations, the hypernetwork improves with the depth of f.",
+        "rotation_depth",
+        ("mnist", "cifar10"),
+        improves("hyper"),
+        _FALLS,
+        {},
+    ),
+    Claim(
+        "rotation-depth-e",
+        "On rotations, the embedding method does not improve with the depth of e.",
+        "rotation_depth",
+        ("mnist", "cifar10"),
+        improves("embed", holds=False),
+        _STAYS,
+        {},
+    ),
+    Claim(
+        "rotation-dimension",
+        "On rotations, the embedding method does not improve with the embedding dimension.",
+        "rotation_embedding_dim",
+        ("mnist", "cifar10"),
+        improves("embed", holds=False),
+        _STAYS,
+        {},
+    ),
+    Claim(
+        "colorization-better",
+        "On colorization, the hypernetwork is better than the embedding method by a wide margin.",
+        "colorization_depth",
+        ("cifar10",),
+        better(wide=0.5),
+        _WIDE,
+        {("cifar10", "partly"): "Better at every depth, by about a quarter in the median: not a wide margin."},
+    ),
+    Claim(
+        "colorization-dimension",
+        "On colorization, the embedding method does not improve with the embedding dimension.",
+        "colorization_embedding_dim",
+        ("cifar10",),
+        improves("embed", holds=False),
+        _STAYS,
+        {},
+    ),
+    Claim(
+        "learning-rate",
+        "The hypernetwork is better whatever the learning rate.",
+        "learning_rate",
+        ("mnist", "cifar10"),
+        better(everywhere=True),
+        _EVERYWHERE,
+        {},
+    ),
+    Claim(
+        "assumption-2",
+        "One more neuron is strictly better.",
+        "assumption_2",
+        ("mnist", "cifar10"),
+        each_step,
+        "reproduced: the mean falls at every step; partly: p < 0.05; otherwise not.",
+        {},
+    ),
+    Claim(
+        "neural-process",
+        "Ours: a neural process tells more from four images of a class than from one.",
+        "neural_process",
+        ("mnist",),
+        improves("process"),
+        _FALLS,
+        {},
+    ),
+    Claim(
+        "initialization",
+        "Ours: from a principled initialization, at a learning rate that suits it, the hypernetwork is better, too.",
+        "initialization",
+        ("mnist", "cifar10"),
+        better(wide=0.5),
+        _WIDE,
+        {},
+    ),
+)
