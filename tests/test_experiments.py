@@ -60,7 +60,9 @@ def test_learning_rates_are_the_papers():
 def test_runs_are_distinct_and_come_seed_by_seed(name):
     experiment = get_experiment(name)
     runs = experiment.runs()
-    size = len(experiment.values) * len(experiment.panels) * len(experiment.methods)
+    points = len(experiment.values) * len(experiment.panels) + sum(map(len, experiment.extra_values.values()))
+    size = points * len(experiment.methods)
+    assert set(experiment.extra_values) <= set(experiment.panels)
     assert len(runs) == size * experiment.seeds == len({run_key(run) for run in runs})
     assert [run["seed"] for run in runs] == sorted(run["seed"] for run in runs)
     assert runs[:size] == experiment.runs(seeds=1)

@@ -50,6 +50,7 @@ class Experiment:
         seeds: How often everything is repeated.
         setup: Function of `(panel, method, value, seed, quick)` that returns the task and the recipe of a run.
         quick_panels, quick_values: The grid that ends in under a minute, with one seed.
+        extra_values: Further values in some of the panels: a dict from their names.
         also: Name of another experiment whose rows are drawn for comparison.
         series: Function of a row that returns the name of the line that it belongs to; by default its method.
         curves: If the figure shows curves over the epochs, which ones of a row: a dict to the names of the lines.
@@ -69,6 +70,7 @@ class Experiment:
     quick_panels: tuple
     quick_values: tuple
     methods: tuple = ("hyper", "embed")
+    extra_values: dict = dataclasses.field(default_factory=dict)
     also: str | None = None
     series: Callable = _method
     curves: dict = dataclasses.field(default_factory=dict)
@@ -92,13 +94,15 @@ class Experiment:
         if seeds is not None and seeds < 1:
             raise ValueError(f"There must be at least one seed. Received: {seeds}")
         panels, default = (self.quick_panels, self.quick_values) if quick else (self.panels, self.values)
+        extra = {} if quick or values else self.extra_values
         seeds = seeds or (1 if quick else self.seeds)
+        points = [(value, panel) for value in dict.fromkeys(values or default) for panel in panels]
+        points += [(value, panel) for panel in extra for value in extra[panel]]
         # Seed by seed: if not all can be run, there are fewer repetitions, but no holes.
         return [
             self._run(panel, method, value, seed, quick)
             for seed in range(seeds)
-            for value in dict.fromkeys(values or default)
-            for panel in panels
+            for value, panel in points
             for method in self.methods
         ]
 
