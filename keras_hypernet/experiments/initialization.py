@@ -16,9 +16,9 @@ from keras_hypernet.tasks import RotationTask
 
 LEARNING_RATES = {
     ("mnist", "hyper"): 0.01,
-    ("mnist", "embed"): 0.01,
-    ("cifar10", "hyper"): 0.001,
-    ("cifar10", "embed"): 0.001,
+    ("mnist", "embed"): 0.01778,
+    ("cifar10", "hyper"): 3.162e-05,
+    ("cifar10", "embed"): 0.005623,
     ("digits", "hyper"): 0.01,
     ("digits", "embed"): 0.01,
 }
