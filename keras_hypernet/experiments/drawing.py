@@ -124,7 +124,7 @@ def _draw_panel(axes, experiment, panel, shown, styles):
         )
         for point in shown:
             if point["series"] == label and point["lost"]:
-                _note_lost(axes, point, style["color"], place)
+                _note_lost(axes, point, style["color"], place, upright=experiment.log_x)
     # Points without a mean have their place, too.
     axes.plot([point["x"] for point in shown], [0.0] * len(shown), alpha=0)
     axes.set(title=panel, xlabel=_AXES[experiment.varies])
@@ -136,13 +136,15 @@ def _draw_panel(axes, experiment, panel, shown, styles):
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _note_lost(axes, point, color, row):
+def _note_lost(axes, point, color, row, upright):
     """Says at the top how many runs of a point diverged: they are not in its mean."""
     axes.annotate(
         f"{point['lost']} lost",
-        (point["x"], 0.97 - 0.06 * row),
+        (point["x"], 0.97 - (0.12 if upright else 0.06) * row),
         xycoords=("data", "axes fraction"),
         color=color,
         fontsize=7,
         ha="center",
+        va="top" if upright else "baseline",
+        rotation=90 if upright else 0,  # on a logarithmic axis, points may be close
     )
