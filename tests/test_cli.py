@@ -102,7 +102,7 @@ def test_train_makes_an_entry_that_evaluates_and_exports(run_json, tmp_path):
     metrics = run_json("evaluate", out / "entry")
     assert metrics["error"] == card["metrics"]["test"]["error"]
     (exported,) = run_json("export", out / "entry", "--to", tmp_path / "saved")
-    assert exported == str(tmp_path / "saved" / "rotation_digits_embed" / "1")
+    assert exported["path"] == str(tmp_path / "saved" / "rotation_digits_embed" / "1")
 
 
 def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
