@@ -1,6 +1,8 @@
 """Commands about served models: export, serve."""
 
+import logging
 import pathlib
+import sys
 from typing import Annotated
 
 import typer
@@ -51,3 +53,56 @@ def export(
     for one in written:
         table.add_row(one.format, f"{one.num_bytes:,}", f"{one.difference:.1g}", str(one.path))
     console.print(table)
+
+
+@app.command()
+def serve(
+    names: Annotated[list[str], typer.Argument(help="Names of models, exported ones or zoo entries.")],
+    models: Annotated[pathlib.Path, typer.Option(help="Folder of all exported models.")] = pathlib.Path("saved_models"),
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; by default this machine alone can ask.")
+    ] = "127.0.0.1",
+    rest_port: Annotated[int, typer.Option(help="Port of REST, the page and the metrics.")] = 8501,
+    grpc_port: Annotated[int, typer.Option(help="Port of gRPC.")] = 8500,
+    weight_cache: Annotated[int, typer.Option(help="MiB of weights kept of earlier conditions; 0 for none.")] = 64,
+    max_body: Annotated[int, typer.Option(help="MiB of a request, or of its answer.")] = 64,
+    max_rows: Annotated[int, typer.Option(help="Rows of a request.")] = 4096,
+    max_concurrent: Annotated[int, typer.Option(help="Requests that are worked on; a further one is told so.")] = 256,
+    poll_seconds: Annotated[float, typer.Option(help="How often to look for new versions.")] = 1.0,
+    grace_seconds: Annotated[int, typer.Option(help="How long requests may still take at the end.")] = 20,
+    access_log: Annotated[bool, typer.Option(help="Write a line of JSON for every request.")] = True,
+    page: Annotated[bool, typer.Option(help="Serve a page at / that shows what the models do.")] = True,
+):
+    """Serve models by TensorFlow Serving's REST and gRPC interfaces, for laptops, tests and demonstrations.
+
+    A zoo entry that has not been exported yet is exported first. Stops on SIGTERM and SIGINT, when all is answered.
+
+    Example: keras-hypernet serve rotation_mnist_hyper rotation_cifar_hyper
+    """
+    from keras_hypernet.serving.engine import Limits
+    from keras_hypernet.serving.server import Server
+
+    if weight_cache < 0 or poll_seconds <= 0:
+        raise ValueError(
+            f"--weight-cache must be at least 0, --poll-seconds positive. Received: {weight_cache}, {poll_seconds}"
+        )
+    entries = {card.name for card in list_entries()}
+    for name in names:
+        if not (models / name).is_dir() and name in entries:
+            with Console(stderr=True).status(f"Exporting {name}"):
+                export_formats(name, models, formats=["saved_model"])
+    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    logging.getLogger("keras_hypernet.serving").setLevel(logging.INFO)
+    logging.getLogger("keras_hypernet.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
+    Server(
+        models,
+        names,
+        host,
+        rest_port,
+        grpc_port,
+        Limits(max_body * 2**20, max_rows, max_concurrent),
+        weight_cache * 2**20,
+        poll_seconds,
+        grace_seconds,
+        page,
+    ).run()

@@ -61,6 +61,6 @@ class Metrics:
         yield gauge("keras_hypernet_weight_cache_entries", "Conditions that are kept.", value=len(cache))
         yield gauge("keras_hypernet_requests_running", "Requests that are worked on.", value=self._engine.running)
         states = gauge("keras_hypernet_model_version_available", "1 if it is served.", labels=["model_name", "version"])
-        for model, version, state in self._engine.repository.states():
+        for model, version, state, _ in self._engine.repository.states():
             states.add_metric([model, str(version)], float(state == "AVAILABLE"))
         yield states

@@ -112,14 +112,10 @@ class Repository:
             return [(number, versions[number].state, versions[number].error) for number in wanted]
 
     def states(self):
-        """Name, version and state of all that is known."""
+        """Name, version, state and error of all that is known."""
         with self._lock:
-            return [(name, v, one.state) for name, versions in self._models.items() for v, one in versions.items()]
-
-    def ready(self):
-        """Whether every model has a version that is served."""
-        with self._lock:
-            return all(any(v.state == "AVAILABLE" for v in versions.values()) for versions in self._models.values())
+            known = [(name, number, one) for name, versions in self._models.items() for number, one in versions.items()]
+            return [(name, number, one.state, one.error) for name, number, one in known]
 
     def _find(self, name, version, label):
         if label is not None:

@@ -88,11 +88,11 @@ class Servable:
         try:
             return function(**tensors)
         except tf.errors.InvalidArgumentError as error:
-            raise invalid(_first_line(error)) from error
+            raise invalid(_reason(error)) from error
         except tf.errors.ResourceExhaustedError as error:
-            raise ServingError("RESOURCE_EXHAUSTED", _first_line(error)) from error
+            raise ServingError("RESOURCE_EXHAUSTED", _reason(error)) from error
         except (tf.errors.OpError, TypeError, ValueError) as error:
-            raise ServingError("INTERNAL", f"{type(error).__name__}: {_first_line(error)}") from error
+            raise ServingError("INTERNAL", f"{type(error).__name__}: {_reason(error)}") from error
 
 
 def _infos(tensors):
@@ -107,6 +107,10 @@ def _infos(tensors):
     return infos
 
 
-def _first_line(error):
-    message = getattr(error, "message", None) or str(error)
-    return message.strip().splitlines()[0] if message.strip() else type(error).__name__
+def _reason(error):
+    """The line of a TensorFlow error that says what was wrong: the one before the place in the graph."""
+    lines = [line.strip() for line in str(getattr(error, "message", None) or error).splitlines() if line.strip()]
+    places = [number for number, line in enumerate(lines) if line.startswith("[[{{node")]
+    if places and places[0] > 0:
+        return lines[places[0] - 1]
+    return lines[0] if lines else type(error).__name__

@@ -170,12 +170,10 @@ class Server:
 
     def _check_loaded(self):
         for name in self.engine.repository.names():
-            if not any(state == "AVAILABLE" for model, _, state in self.engine.repository.states() if model == name):
-                errors = [error for *_, error in self.engine.repository.status(name)] if self._known(name) else []
-                raise ValueError(f"Model {name!r} has no version that can be served. {' '.join(errors)}".strip())
-
-    def _known(self, name):
-        return any(model == name for model, _, _ in self.engine.repository.states())
+            known = [(state, error) for model, _, state, error in self.engine.repository.states() if model == name]
+            if not any(state == "AVAILABLE" for state, _ in known):
+                errors = " ".join(error for _, error in known)
+                raise ValueError(f"Model {name!r} has no version that can be served. {errors}".strip())
 
 
 def _log(facts, status, response_bytes):
