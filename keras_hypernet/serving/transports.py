@@ -110,7 +110,7 @@ class GrpcTransport:
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def signatures(self, model, version):
-        import tensorflow as tf
+        from tensorflow.core.framework import types_pb2
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
@@ -121,7 +121,7 @@ class GrpcTransport:
 
         def described(tensors):
             return {
-                name: (f"DT_{tf.as_dtype(info.dtype).name.upper()}", tuple(dim.size for dim in info.tensor_shape.dim))
+                name: (types_pb2.DataType.Name(info.dtype), tuple(dim.size for dim in info.tensor_shape.dim))
                 for name, info in tensors.items()
                 if info.dtype
             }
