@@ -3,9 +3,7 @@
 import contextlib
 import ipaddress
 import json
-import os
 import pathlib
-import re
 import signal
 import socket
 import subprocess
@@ -232,17 +230,3 @@ def test_the_missing_extra_is_named(monkeypatch, slow):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ImportError, match=r"pip install 'keras_hypernet\[serving\]'"):
         Server(slow, ["times"])
-
-
-def test_the_command_line_says_what_is_wrong(slow):
-    for arguments, message in (
-        (["nothing"], "There is no folder 'nothing' in .*: export the model first"),
-        (["../slow"], "There is no folder '../slow'"),
-        (["times", "--max-rows", "0"], "`max_batch_rows` must be a positive integer. Received: 0"),
-        (["times", "--weight-cache", "-1"], "--weight-cache must be at least 0, --poll-seconds positive. Received: -1"),
-    ):
-        command = [sys.executable, "-m", "keras_hypernet_launcher", "serve", *arguments, "--models", str(slow)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=os.environ)
-        assert done.returncode == 2
-        (line,) = done.stderr.splitlines()
-        assert re.search(message, line)

@@ -91,9 +91,7 @@ def serve(
         if not (models / name).is_dir() and name in entries:
             with Console(stderr=True).status(f"Exporting {name}"):
                 export_formats(name, models, formats=["saved_model"])
-    logging.basicConfig(stream=sys.stderr, format="%(message)s")
-    logging.getLogger("keras_hypernet.serving").setLevel(logging.INFO)
-    logging.getLogger("keras_hypernet.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
+    _log_to_standard_error(access_log)
     Server(
         models,
         names,
@@ -106,3 +104,13 @@ def serve(
         grace_seconds,
         page,
     ).run()
+
+
+def _log_to_standard_error(access_log):
+    """Events and requests as lines of JSON, whatever an import has done to the root logger."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("keras_hypernet.serving")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+    logging.getLogger("keras_hypernet.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
