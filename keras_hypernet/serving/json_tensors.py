@@ -64,7 +64,7 @@ def decode_request(body, content, infos):
 
 def encode_response(outputs, row_format):
     """Returns the JSON of outputs, a dict of arrays, in the format of the request."""
-    values = {name: _encode(value, name) for name, value in outputs.items()}
+    values = {name: _encode(outputs[name], name) for name in sorted(outputs)}
     if not row_format:
         return json.dumps({"outputs": next(iter(values.values())) if len(values) == 1 else values}).encode()
     sizes = {name: value.shape[0] if value.ndim else None for name, value in outputs.items()}

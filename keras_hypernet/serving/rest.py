@@ -1,5 +1,6 @@
 """TensorFlow Serving's REST interface, as its documentation (api_rest.md) describes it, as an ASGI application."""
 
+import asyncio
 import json
 import re
 import time
@@ -58,7 +59,8 @@ async def _dispatch(engine, page, request, path, facts):
         content, media_type = engine.metrics.page()
         return Response(content, media_type=media_type)
     if not re.match("/v1(/|$)", path, re.IGNORECASE):
-        found = page(path) if request.method in ("GET", "HEAD") else None
+        # In a thread: the first who looks at the page waits for its images, and nobody else does.
+        found = await asyncio.to_thread(page, path) if request.method in ("GET", "HEAD") else None
         if found is None:
             raise ServingError("NOT_FOUND", f"There is nothing at {path}.")
         return found
