@@ -3,8 +3,7 @@
 import grpc
 import numpy as np
 import pytest
-from serving import assert_close, grpc_stubs, predict_request, serve
-from test_serving_rest import _write_other_models
+from serving import assert_close, grpc_stubs, predict_request, serve, write_other_models
 
 import keras_hypernet as kh
 from keras_hypernet.serving.engine import Limits
@@ -17,7 +16,7 @@ IMAGES = np.zeros((2, 28, 28, 1), "uint8")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved_models")
     kh.export(NAME, folder)
-    _write_other_models(folder)
+    write_other_models(folder)
     with serve(folder, NAME, "other", limits=Limits(max_body_bytes=2**20, max_batch_rows=64)) as running:
         yield running
 

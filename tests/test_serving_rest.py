@@ -8,7 +8,7 @@ import socket
 import numpy as np
 import pytest
 import requests
-from serving import assert_close, resident_bytes, serve
+from serving import assert_close, resident_bytes, serve, write_other_models
 
 import keras_hypernet as kh
 from keras_hypernet.serving.engine import Limits
@@ -17,38 +17,11 @@ NAME = "rotation_mnist_hyper"
 ROW = {"x": np.zeros((28, 28, 1), int).tolist(), "condition": np.zeros((28, 28, 1), int).tolist()}
 
 
-def _write_other_models(folder):
-    """Models with inputs that those of this package have not: strings, floats, numbers of every kind."""
-    import tensorflow as tf
-
-    module = tf.Module()
-    signatures = {
-        "serving_default": lambda x: {"y": x / 2 + 3},
-        "strings": lambda text: {"text": text, "text_bytes": tf.strings.join([text, b"\xff"])},
-        "mixed": lambda flag, number, big: {
-            "flag": flag,
-            "number": tf.cast(number, "int64") + big,
-            "half": tf.cast(number, "float16"),
-        },
-        "unequal": lambda x: {"one": x[:1], "all": x},
-    }
-    specs = {
-        "serving_default": {"x": "float32"},
-        "strings": {"text": "string"},
-        "mixed": {"flag": "bool", "number": "int8", "big": "int64"},
-        "unequal": {"x": "float32"},
-    }
-    for name, function in signatures.items():
-        arguments = [tf.TensorSpec([None], dtype, name) for name, dtype in specs[name].items()]
-        setattr(module, name, tf.function(function, input_signature=arguments))
-    tf.saved_model.save(module, str(folder / "other" / "3"), {name: getattr(module, name) for name in signatures})
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved_models")
     kh.export(NAME, folder)
-    _write_other_models(folder)
+    write_other_models(folder)
     (folder / "models.config").write_text(
         "model_config_list { config { name: 'other' base_path: '/models/other' "
         "version_labels { key: 'stable' value: 3 } version_labels { key: 'gone' value: 9 } } }"

@@ -2,11 +2,9 @@
 
 import contextlib
 import ipaddress
-import json
 import pathlib
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -15,8 +13,7 @@ import numpy as np
 import pytest
 import requests
 from helpers import pixels
-from serving import serve
-from test_serving_versions import write_version
+from serving import serve, started, write_version
 
 import keras_hypernet as kh
 from keras_hypernet.serving import Client, OverloadedError, UnavailableError
@@ -24,39 +21,6 @@ from keras_hypernet.serving.engine import Limits
 from keras_hypernet.serving.server import Server
 
 NAME = "rotation_mnist_hyper"
-
-
-@contextlib.contextmanager
-def started(folder, *names, rest_port=0, **options):
-    """A server process; yields it, its ports, and the lines of its log, which grow."""
-    command = [sys.executable, "-m", "keras_hypernet_launcher", "serve", *names, "--models", folder]
-    ports = ["--rest-port", rest_port, "--grpc-port", 0, "--poll-seconds", 0.1]
-    extra = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
-    process = subprocess.Popen(
-        [str(part) for part in [*command, *ports, *extra]], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    lines, ready = [], threading.Event()
-
-    def read():
-        for line in process.stderr:
-            with contextlib.suppress(ValueError):
-                lines.append(json.loads(line))
-                if lines[-1].get("event") == "ready":
-                    ready.set()
-        ready.set()
-
-    thread = threading.Thread(target=read)
-    thread.start()
-    try:
-        assert ready.wait(120)
-        assert lines[-1].get("event") == "ready", lines
-        yield process, {name: lines[-1][name] for name in ("rest", "grpc")}, lines
-    finally:
-        process.kill()
-        process.wait()
-        thread.join()
-        process.stdout.close()
-        process.stderr.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,28 +8,11 @@ import time
 import numpy as np
 import pytest
 import requests
-from serving import serve
+from serving import serve, write_version
 
 from keras_hypernet.serving import Client, NotFoundError
 from keras_hypernet.serving.engine import Engine
 from keras_hypernet.serving.repository import Repository
-
-
-def write_version(base, version, work=1):
-    """A model `y = version * x`, in one step; with more work it takes longer."""
-    import tensorflow as tf
-
-    def double(x):
-        kernel = tf.random.stateless_uniform((500, 500), (1, 2)) * 1e-9
-        waste = tf.eye(500)
-        for _ in range(work):
-            waste = tf.linalg.matmul(waste, kernel)
-        return {"y": x * version + tf.reduce_sum(waste) * 0}
-
-    module = tf.Module()
-    module.serve = tf.function(double, input_signature=[tf.TensorSpec([None], "float32", "x")])
-    tf.saved_model.save(module, str(base / f".{version}"), {"serving_default": module.serve})
-    (base / f".{version}").rename(base / str(version))
 
 
 def _wait_for(condition, seconds=60):

@@ -49,7 +49,8 @@ def export(
                 for one in written
             ]
         )
-    table = Table("format", "bytes", "differs from Keras", "path")
+    table = Table("format", "bytes", "differs from Keras")
+    table.add_column("path", overflow="fold")
     for one in written:
         table.add_row(one.format, f"{one.num_bytes:,}", f"{one.difference:.1g}", str(one.path))
     console.print(table)

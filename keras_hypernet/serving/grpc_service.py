@@ -24,6 +24,32 @@ def add_services(server, engine, log):
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(services, server)
 
 
+def interceptor():
+    """An interceptor, without which a message that cannot be read would be an UNKNOWN error with a traceback."""
+    import grpc
+    from google.protobuf.message import DecodeError
+
+    def careful(read):
+        def read_or_keep(data):
+            try:
+                return read(data)
+            except DecodeError as error:
+                return error
+
+        return read_or_keep
+
+    class Careful(grpc.aio.ServerInterceptor):
+        async def intercept_service(self, continuation, details):
+            handler = await continuation(details)
+            if handler is None:  # there is no such method, which gRPC says itself
+                return None
+            return grpc.unary_unary_rpc_method_handler(
+                handler.unary_unary, careful(handler.request_deserializer), handler.response_serializer
+            )
+
+    return Careful()
+
+
 class _Services:
     """The methods of both services, under the names of the protocol."""
 
@@ -50,8 +76,11 @@ class _Services:
     async def _answer(self, method, handle, request, context):
         import grpc
 
-        facts = {"started": time.perf_counter(), "protocol": "gRPC", "method": method, "bytes": request.ByteSize()}
+        facts = {"started": time.perf_counter(), "protocol": "gRPC", "method": method, "bytes": 0}
         try:
+            if isinstance(request, Exception):
+                raise invalid(f"The message cannot be read: {request}")
+            facts["bytes"] = request.ByteSize()
             response = await handle(request, facts)
         except ServingError as error:
             facts["error"] = error.message[:200]

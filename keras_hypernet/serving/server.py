@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 access = logging.getLogger("keras_hypernet.serving.access")
 # Beyond the tensors, names and other small things.
 _MESSAGE_OVERHEAD = 2**20
+_KEEP_ALIVE = 75
 
 
 class Server:
@@ -86,7 +87,7 @@ class Server:
     async def _serve(self, signals):
         import grpc
 
-        from keras_hypernet.serving.grpc_service import add_services
+        from keras_hypernet.serving.grpc_service import add_services, interceptor
 
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         if signals:
@@ -96,11 +97,12 @@ class Server:
         self._check_loaded()
         size = self.engine.limits.max_body_bytes + _MESSAGE_OVERHEAD
         grpc_server = grpc.aio.server(
+            interceptors=[interceptor()],
             options=[
                 ("grpc.max_receive_message_length", size),
                 ("grpc.max_send_message_length", size),
                 ("grpc.so_reuseport", 0),  # a port that is taken is an error, and not shared
-            ]
+            ],
         )
         add_services(grpc_server, self.engine, _log)
         try:
@@ -156,6 +158,8 @@ class Server:
             lifespan="off",
             ws="none",
             http="h11",
+            # A connection that is closed just when its client sends again is a request dropped.
+            timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=self._grace_seconds,
         )
         return QuietServer(config), listening
