@@ -10,6 +10,10 @@ import pytest
 import keras_hypernet
 
 
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="load and faults on the server in full, about five minutes")
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(0)

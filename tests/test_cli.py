@@ -102,7 +102,7 @@ def test_train_makes_an_entry_that_evaluates_and_exports(run_json, tmp_path):
     metrics = run_json("evaluate", out / "entry")
     assert metrics["error"] == card["metrics"]["test"]["error"]
     (exported,) = run_json("export", out / "entry", "--to", tmp_path / "saved")
-    assert exported == str(tmp_path / "saved" / "rotation_digits_embed" / "1")
+    assert exported["path"] == str(tmp_path / "saved" / "rotation_digits_embed" / "1")
 
 
 def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
@@ -142,6 +142,14 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
         (["train", "rotation_digits_hyper", "--depth", "1"], "`depth` must be an integer of at least 2. Received: 1"),
         (["train", "rotation_digits_hyper", "--compare", "nowhere"], "no runs to compare with in 'nowhere'"),
         (["export", "nothing"], "There is no entry 'nothing'"),
+        (["export", "all", "--name", "mine"], "--name and --condition are for one model. Received: all"),
+        (["export", "rotation_mnist_hyper", "--format", "pickle"], "`formats` must be some of"),
+        (["export", "rotation_mnist_hyper", "--keep", "-1"], "`keep` must be the number of older versions"),
+        (["export", "assumption1_mnist_f1", "--condition", "image.png"], "there is no condition to bake in"),
+        (["serve", "nothing"], "There is no folder 'nothing' in"),
+        (["serve", "../tests"], "There is no folder '../tests' in"),
+        (["serve", "nothing", "--max-rows", "0"], "`max_batch_rows` must be a positive integer. Received: 0"),
+        (["serve", "nothing", "--weight-cache", "-1"], "--weight-cache must be at least 0"),
     ],
 )
 def test_errors_are_one_line_and_exit_code_2(run, arguments, message):
@@ -186,6 +194,6 @@ def test_a_missing_extra_is_named(run, monkeypatch, tmp_path):
 
 def test_every_command_has_help_with_an_example(run):
     top = run("--help").stdout
-    for command in ("list", "info", "demo", "evaluate", "train", "export"):
+    for command in ("list", "info", "demo", "evaluate", "train", "export", "serve"):
         assert command in top
         assert "keras-hypernet " + command in run(command, "--help").stdout

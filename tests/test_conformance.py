@@ -182,3 +182,16 @@ def test_generated_weights_have_the_batch_first(case):
     generated = model.generate(inputs["condition"])
     assert generated
     assert all(weight.shape[0] == 6 for weight in generated.values())
+
+
+@models
+def test_generated_weights_are_applied_to_many_x(case):
+    model, inputs = case.make(), _model_inputs(case)
+    expected = array(model(inputs))
+    weights = model.generate(inputs["condition"])
+    np.testing.assert_allclose(array(model.apply(inputs["x"], weights)), expected, atol=1e-5)
+    first = {name: weight[:1] for name, weight in weights.items()}
+    same = {"x": inputs["x"], "condition": np.repeat(inputs["condition"][:1], 6, axis=0)}
+    np.testing.assert_allclose(array(model.apply(inputs["x"], first)), array(model(same)), atol=1e-5)
+    with pytest.raises(ValueError, match="`weights` must be those that `generate` returns: .* Received: .'other"):
+        model.apply(inputs["x"], {"other/kernel": inputs["x"]})

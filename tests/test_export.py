@@ -15,6 +15,7 @@ import keras_hypernet as kh
 from keras_hypernet.architectures import build_model
 from keras_hypernet.files import replacing_folder
 from keras_hypernet.serving import run_saved_model_script
+from keras_hypernet.serving.warmup import read_warmup
 
 COMMITTED = pathlib.Path(__file__).parent.parent / "saved_models"
 
@@ -49,6 +50,39 @@ def test_saved_model_gives_the_models_outputs_without_keras(case, tmp_path):
     signature = tf.saved_model.load(str(version)).signatures["serving_default"]
     one = signature(**{name: tf.constant(value[:1]) for name, value in inputs.items()})
     np.testing.assert_allclose(one["logits"].numpy(), expected[:1], atol=1e-5)
+
+
+@pytest.mark.parametrize("case", MODELS, ids=str)
+def test_the_halves_make_the_whole(case, tmp_path):
+    import tensorflow as tf
+
+    model, draw = case.make(), pixels if case.dtype == "uint8" else normal
+    inputs = {"x": draw((5, *case.x_shape)), "condition": draw((5, *case.condition_shape), seed=1)}
+    expected = model.predict(inputs, verbose=0)
+    served = tf.saved_model.load(str(kh.export(model, tmp_path, name="mine"))).signatures
+    (first,) = set(served) - {"serving_default", "apply"}
+    assert first == ("embed" if isinstance(model, kh.EmbeddingMethod) else "generate_weights")
+    weights = served[first](condition=tf.constant(inputs["condition"]))
+    assert all(weight.shape[0] == 5 and weight.dtype == "float32" for weight in weights.values())
+    outputs = served["apply"](x=tf.constant(inputs["x"]), **weights)
+    np.testing.assert_allclose(outputs["logits"].numpy(), expected, atol=1e-5)
+    # Many x under the weights of one condition.
+    same = {**inputs, "condition": np.repeat(inputs["condition"][:1], 5, axis=0)}
+    one = {name: weight[:1] for name, weight in weights.items()}
+    outputs = served["apply"](x=tf.constant(inputs["x"]), **one)
+    np.testing.assert_allclose(outputs["logits"].numpy(), model.predict(same, verbose=0), atol=1e-5)
+
+
+def test_the_number_of_points_is_free(tmp_path):
+    import tensorflow as tf
+
+    (case,) = [case for case in MODELS if case.name == "hypernetwork_points"]
+    model = case.make()
+    inputs = {"x": normal((2, 9, *case.x_shape[1:])), "condition": normal((2, *case.condition_shape), seed=1)}
+    model({"x": inputs["x"][:, :5], "condition": inputs["condition"]})
+    served = tf.saved_model.load(str(kh.export(model, tmp_path))).signatures["serving_default"]
+    outputs = served(**{name: tf.constant(value) for name, value in inputs.items()})
+    np.testing.assert_allclose(outputs["logits"].numpy(), array(model(inputs)), atol=1e-5)
 
 
 def test_mixed_precision_is_served_as_float32(tmp_path):
@@ -89,9 +123,66 @@ def test_signature_is_named_and_of_free_batch(tmp_path):
     assert (tuple(output[1].shape), output[1].dtype.name) == ((None, 12), "float32")
 
 
+def test_weights_are_stored_once(tmp_path):
+    version = kh.export("rotation_cifar_hyper", tmp_path)
+    num_bytes = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
+    assert num_bytes < 1.02 * 4 * kh.load("rotation_cifar_hyper").count_params()
+
+
+def test_saved_model_cli_shows_the_signatures(tmp_path):
+    version = kh.export("rotation_mnist_hyper", tmp_path)
+    command = [pathlib.Path(sys.executable).with_name("saved_model_cli"), "show", "--dir", version, "--all"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in ("serving_default", "generate_weights", "apply"):
+        assert f"signature_def['{name}']" in done.stdout
+
+
+def test_warmup_has_a_request_for_every_signature_and_all_of_them_run(tmp_path):
+    import tensorflow as tf
+
+    for name in ("rotation_mnist_hyper", "rotation_mnist_embed", "assumption1_mnist_f1"):
+        version = kh.export(name, tmp_path)
+        served = tf.saved_model.load(str(version)).signatures
+        requests = read_warmup(version)
+        assert {request.model_spec.signature_name for request in requests} == set(served)
+        for request in requests:
+            assert request.model_spec.name == name
+            inputs = {key: tf.constant(tf.make_ndarray(value)) for key, value in request.inputs.items()}
+            outputs = served[request.model_spec.signature_name](**inputs)
+            assert all(np.isfinite(value.numpy()).all() for value in outputs.values())
+    (version / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"garbage" * 10)
+    with pytest.raises(ValueError, match="must hold records of PredictionLog"):
+        read_warmup(version)
+
+
+def test_the_card_travels_with_an_entry(tmp_path):
+    version = kh.export("rotation_mnist_hyper", tmp_path)
+    assert kh.Card.read(version / "assets.extra").name == "rotation_mnist_hyper"
+
+
+def test_old_versions_are_removed_when_the_new_one_is_there(tmp_path):
+    base = tmp_path / "rotation_mnist_hyper"
+    for number in ("1", "2", "3"):
+        (base / number).mkdir(parents=True)
+        (base / number / "saved_model.pb").touch()
+    assert kh.export("rotation_mnist_hyper", tmp_path, keep=1).name == "4"
+    assert sorted(path.name for path in base.iterdir()) == ["3", "4"]
+    assert kh.export("rotation_mnist_hyper", tmp_path, keep=0).name == "5"
+    assert [path.name for path in base.iterdir()] == ["5"]
+    with pytest.raises(ValueError, match="`keep` must be the number of older versions .* Received: -1"):
+        kh.export("rotation_mnist_hyper", tmp_path, keep=-1)
+
+
 def test_versions_count_up_and_nothing_else_is_left(tmp_path):
     for expected in ("1", "2"):
         assert kh.export("rotation_mnist_hyper", tmp_path).name == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "batching.config",
+        "models.config",
+        "monitoring.config",
+        "rotation_mnist_hyper",
+    ]
     (tmp_path / "rotation_mnist_hyper" / "7").mkdir()
     (tmp_path / "rotation_mnist_hyper" / "notes").mkdir()
     assert kh.export("rotation_mnist_hyper", tmp_path).name == "8"
@@ -118,7 +209,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
     model = MODELS[0].make()
     with pytest.raises(ValueError, match="call it on its inputs before `export`"):
         kh.export(model, tmp_path)
-    for name in ("../elsewhere", "..", "a/b"):
+    for name in ("../elsewhere", "..", "a/b", "a:b"):
         with pytest.raises(ValueError, match="must be that of one folder"):
             kh.export("rotation_mnist_hyper", tmp_path, name=name)
 
@@ -127,7 +218,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
 def test_committed_exports_are_those_of_the_zoo(name, tmp_path):
     if not COMMITTED.is_dir():
         pytest.skip("this is not a checkout: saved_models/ is not installed")
-    (version,) = (COMMITTED / name).iterdir()
+    (version,) = [path for path in (COMMITTED / name).iterdir() if path.name.isdecimal()]
     model = kh.load(name)
     shape = model.x_shape[1:]
     inputs = {"x": pixels((4, *shape)), "condition": pixels((4, *shape), seed=1)}

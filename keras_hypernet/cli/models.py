@@ -1,4 +1,4 @@
-"""Commands about models of the zoo: list, info, demo, evaluate, train, export."""
+"""Commands about models of the zoo: list, info, demo, evaluate, train."""
 
 import dataclasses
 import pathlib
@@ -17,7 +17,6 @@ from keras_hypernet.cli.common import AsJson, app, console, print_json, readable
 from keras_hypernet.data import SOURCES
 from keras_hypernet.entries import get_blueprint, train_entry
 from keras_hypernet.figures import save_predictions
-from keras_hypernet.serving import export as export_model
 from keras_hypernet.tasks import get_task
 from keras_hypernet.training import evaluate as evaluate_model
 from keras_hypernet.zoo import find_entry, list_entries, load
@@ -194,25 +193,6 @@ def train(
         console.print(f"seed {run['seed']}: {result}")
     console.print(f"The entry is that of seed {card.seed}; it is a folder that `keras_hypernet.load` takes:")
     console.print(str((out / "entry").resolve()), soft_wrap=True)
-
-
-@app.command()
-def export(
-    name: Annotated[str, typer.Argument(help="Name of a zoo entry, path to one (./my_entry), or all.")],
-    to: Annotated[pathlib.Path, typer.Option(help="Folder of all exported models.")] = pathlib.Path("saved_models"),
-    as_json: AsJson = False,
-):
-    """Write a model as a SavedModel, as its next version, for TensorFlow Serving.
-
-    Example: keras-hypernet export rotation_mnist_hyper --to saved_models
-    """
-    names = [card.name for card in list_entries()] if name == "all" else [name]
-    with Console(stderr=True).status("Exporting"):
-        paths = [str(export_model(name, to)) for name in names]
-    if as_json:
-        return print_json(paths)
-    for path in paths:
-        console.print(path, soft_wrap=True)
 
 
 def zoo_table(cards):

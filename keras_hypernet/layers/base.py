@@ -30,9 +30,10 @@ class HyperLayer(ConditionedLayer):
     """Abstract: a layer whose weights are generated from the condition.
 
     A subclass calls `add_basis` in `build`, once for each weight that it generates, and implements
-    `call(x, condition)` on what `generate` returns, or by a cheaper way with the same result; and
-    `specialize(condition)`, which returns the built-in layer, not yet built, that this layer is under
-    one condition `[1, R]`, and the list of that layer's weights as arrays.
+    `call(x, condition)` on what `generate` returns, or by a cheaper way with the same result; `apply(x, weights)`,
+    the same on weights that `generate` returned earlier; and `specialize(condition)`, which returns the built-in
+    layer, not yet built, that this layer is under one condition `[1, R]`, and the list of that layer's weights as
+    arrays.
     """
 
     def __init__(self, **kwargs):
@@ -61,6 +62,11 @@ class HyperLayer(ConditionedLayer):
         )
         self._bases[name] = basis
         return basis
+
+    @property
+    def generated_names(self):
+        """Names of the weights that this layer generates."""
+        return tuple(self._bases)
 
     @property
     def num_generated(self):

@@ -151,6 +151,27 @@ class HyperDense(HyperLayer):
             return ops.cast(self._bias, self.compute_dtype)
         return _align(self._contract(extended, self._bias), len(y.shape))
 
+    def apply(self, x, weights):
+        """The layer with weights that `generate` returned earlier.
+
+        Args:
+            x: As in the call.
+            weights: Dict of tensors `[B, *shape]`, or `[1, *shape]` for one set of weights shared by all x.
+
+        Returns:
+            A tensor as of the call.
+        """
+        x = ops.cast(x, self.compute_dtype)
+        if self.kernel == "trained":
+            y = ops.matmul(x, ops.cast(self._kernel, self.compute_dtype))
+        else:
+            y = _matmul(x, ops.cast(weights["kernel"], self.compute_dtype))
+        if self.use_bias:
+            bias = weights["bias"] if self.bias == "generated" else self._bias
+            bias = ops.cast(bias, self.compute_dtype)
+            y = y + (_align(bias, len(y.shape)) if self.bias == "generated" else bias)
+        return self.activation(y)
+
     def _check_features(self, x_shape, condition_shape):
         check_shapes(x_shape, condition_shape)
         if x_shape[-1] != self.input_dim or condition_shape[-1] != self.rank:
@@ -198,6 +219,22 @@ class HyperDense(HyperLayer):
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
             "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
         }
+
+
+def _matmul(x, kernels):
+    """x `[B, i]` or `[B, P, i]` times `[B, i, o]`, or `[1, i, o]` for all of x; which of them may be seen only then."""
+
+    def shared():
+        return ops.matmul(x, kernels[0])
+
+    def own():
+        if len(x.shape) == 3:
+            return ops.matmul(x, kernels)
+        return ops.squeeze(ops.matmul(ops.expand_dims(x, axis=-2), kernels), axis=-2)
+
+    if kernels.shape[0] is not None:
+        return shared() if kernels.shape[0] == 1 else own()
+    return ops.cond(ops.shape(kernels)[0] == 1, shared, own)
 
 
 def _align(tensor, ndim):

@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer, HyperLayer
 from keras_hypernet.layers.image import check_pixels
+from keras_hypernet.models.apply import apply_weights
 from keras_hypernet.models.specialize import folded_bias
 
 
@@ -116,6 +117,24 @@ class ConditionalModel(keras.Model):
             elif isinstance(layer, ConcatenateCondition):
                 weights[f"{following.name}/bias"] = folded_bias(following, encoded)
         return weights
+
+    def apply(self, x, weights):
+        """The output on x under weights that `generate` returned earlier, so that they are written once for many x.
+
+        Args:
+            x: Tensor `[B, ...]`, as in the model's input.
+            weights: The dict of `generate`, of tensors `[B, *shape]`, or `[1, *shape]` for all of x.
+
+        Returns:
+            What the model returns for x and the condition of those weights, but for rounding.
+
+        Raises:
+            ValueError: If the model has not been built, x has another shape, or not exactly these weights are given.
+        """
+        self.check_built("apply")
+        x = ops.convert_to_tensor(x)
+        check_shape("x", x.shape, self.x_shape)
+        return apply_weights(self, x, weights)
 
     def check_built(self, method):
         """Raises ValueError unless the model has weights, which `method` needs."""

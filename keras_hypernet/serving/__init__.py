@@ -1,10 +1,29 @@
-"""Models as SavedModels, for TensorFlow Serving."""
+"""Models as SavedModels, for TensorFlow Serving; a local server of its interfaces, and a client of both."""
 
 import pathlib
 
+from keras_hypernet.serving.client import Client
+from keras_hypernet.serving.errors import (
+    DeadlineError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    ServingError,
+    UnavailableError,
+)
 from keras_hypernet.serving.export import export
 
-__all__ = ["export", "run_saved_model_script"]
+__all__ = [
+    "Client",
+    "DeadlineError",
+    "InvalidRequestError",
+    "NotFoundError",
+    "OverloadedError",
+    "ServingError",
+    "UnavailableError",
+    "export",
+    "run_saved_model_script",
+]
 
 
 def run_saved_model_script():

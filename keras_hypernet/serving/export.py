@@ -2,31 +2,40 @@
 
 import os
 import pathlib
+import shutil
+import tempfile
 
 import keras
 
 from keras_hypernet.card import Card
 from keras_hypernet.files import replacing_folder
-from keras_hypernet.layers import StandardizeImage
 from keras_hypernet.models import ConditionalModel
+from keras_hypernet.serving.config import write_configs
+from keras_hypernet.serving.signatures import signatures
+from keras_hypernet.serving.warmup import write_warmup
 from keras_hypernet.zoo import find_entry, load
 
-# What a last layer may be called, for its output to be served under its name; others are served as the first.
-OUTPUTS = ("logits", "value", "rgb")
 
-
-def export(model_or_name, to="saved_models", name=None):
+def export(model_or_name, to="saved_models", name=None, keep=None):
     """Writes `<to>/<name>/<version>/`, a SavedModel, with the next free integer as its version.
 
-    Its signature `serving_default` takes `x` and `condition`, of any batch size (raw uint8 pixels for
-    the image models; sets of any number of members, all of which count, for a `ConditionalNeuralProcess`),
-    and returns `logits`, or `value` or `rgb` if that is the name of the last layer. The folder appears complete or
-    not at all.
+    Its signatures, all of any batch size and number of points, with float32 outputs:
+
+    - `serving_default` takes `x` and `condition` (raw uint8 pixels for the image models; sets of any number of
+      members, all of which count, for a `ConditionalNeuralProcess`), and returns `logits`, or `value` or `rgb` if
+      that is the name of the last layer.
+    - `generate_weights` takes the `condition` alone and returns the weights of g, under names like `hidden_kernel`;
+      `apply` takes `x` and these weights, of one condition for all of x or of one for each, and returns what
+      `serving_default` does. The embedding method has `embed`, which returns `embedding`, instead.
+
+    Beside the graph, in `assets.extra`, are the card of a zoo entry and TensorFlow Serving's warm-up requests; beside
+    the models are the configuration files of the server. The folder appears complete or not at all.
 
     Args:
         model_or_name: A built model of this package or a `keras.Sequential` of x alone, or what `load` takes.
         to: Folder of all exported models, the base of TensorFlow Serving's.
         name: Name to serve the model under; by default the entry's or the model's name.
+        keep: Number of older versions to keep; by default all.
 
     Returns:
         The `pathlib.Path` of the version's folder.
@@ -34,7 +43,7 @@ def export(model_or_name, to="saved_models", name=None):
     Raises:
         EntryError: If there is no entry of this name.
         TypeError: If it is not such a model.
-        ValueError: If the model has not been built, or the name is not one plain folder name.
+        ValueError: If the model has not been built, the name is not one plain folder name, or `keep` is negative.
         FileExistsError: If another export took this version while this one was written.
 
     Example:
@@ -44,50 +53,76 @@ def export(model_or_name, to="saved_models", name=None):
     >>> path.name, (path / "saved_model.pb").exists()
     ('1', True)
     """
+    if keep is not None and (not isinstance(keep, int) or keep < 0):
+        raise ValueError(f"`keep` must be the number of older versions to keep, 0 or more. Received: {keep!r}")
+    model, name, card = resolve(model_or_name, name)
+    base = pathlib.Path(to) / name
+    version = base / str(next_version(base))
+    with replacing_folder(version, overwrite=False) as temporary:
+        write_saved_model(model, temporary, name)
+        if card is not None:
+            card.write(temporary / "assets.extra")
+    if keep is not None:
+        remove_versions(base, keep + 1)
+    write_configs(to, name)
+    return version
+
+
+def resolve(model_or_name, name=None):
+    """Returns the model that is to be exported, the name to serve it under, and the card of an entry or None.
+
+    Arguments and errors are those of `export`.
+    """
     if isinstance(model_or_name, (str, os.PathLike)):
-        model, default_name = load(model_or_name), Card.read(find_entry(model_or_name)).name
+        model, card = load(model_or_name), Card.read(find_entry(model_or_name))
     else:
-        model, default_name = model_or_name, getattr(model_or_name, "name", None)
+        model, card = model_or_name, None
     if not isinstance(model, (ConditionalModel, keras.Sequential)):
         raise TypeError(f"Only models of x and condition are exported. Received: {type(model).__name__}")
     if not model.built:
         raise ValueError(f"Model {model.name!r} has no weights yet: call it on its inputs before `export`.")
-    name = name or default_name
-    if name in (".", "..") or pathlib.PurePath(name).name != name:
+    name = name or (card.name if card else model.name)
+    # A colon and a slash mean something in the server's URLs.
+    if name in (".", "..") or pathlib.PurePath(name).name != name or ":" in name:
         raise ValueError(f"The name must be that of one folder. Received: {name!r}")
-    base = pathlib.Path(to) / name
-    version = base / str(_next_version(base))
-    with replacing_folder(version, overwrite=False) as temporary:
-        _write(model, temporary)
-    return version
+    return model, name, card
 
 
-def _write(model, folder):
+def write_saved_model(model, folder, name):
+    """Writes a SavedModel with its warm-up requests into an empty folder."""
+    exported = signatures(model)
+    archive = keras.export.ExportArchive()
+    for signature in exported:
+        archive.add_endpoint(signature.name, *traceable(signature))
+    archive.write_out(folder, verbose=False)
+    write_warmup(exported, folder, name)
+
+
+def traceable(signature):
+    """A signature as a function of positional tensors, and their specifications."""
     import tensorflow as tf
 
-    def spec(argument, shape, reads_pixels):
-        return tf.TensorSpec((None, *shape), "uint8" if reads_pixels else "float32", name=argument)
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name=tensor.name) for tensor in signature.inputs]
 
-    if isinstance(model, keras.Sequential):
-        (declared,), last = model.inputs, model.layers[-1].name
-        signature = [spec("x", declared.shape[1:], declared.dtype == "uint8")]
-    else:
-        encoder_input, last = getattr(model.encoder, "inputs", None), model.primary[-1].name
-        signature = [
-            spec("x", model.x_shape[1:], isinstance(model.primary[0], StandardizeImage)),
-            spec("condition", model.condition_shape[1:], bool(encoder_input) and encoder_input[0].dtype == "uint8"),
-        ]
-    output = last if last in OUTPUTS else OUTPUTS[0]
+    def function(first, *others):
+        names = (tensor.name for tensor in signature.inputs)
+        return signature.function(**dict(zip(names, (first, *others), strict=True)))
 
-    def serve(x, condition=None):
-        inputs = x if condition is None else {"x": x, "condition": condition}
-        return {output: keras.ops.cast(model(inputs), "float32")}
-
-    archive = keras.export.ExportArchive()
-    archive.add_endpoint("serving_default", serve, input_signature=signature)
-    archive.write_out(folder, verbose=False)
+    return function, specs
 
 
-def _next_version(base):
-    taken = [int(path.name) for path in base.glob("*") if path.name.isdecimal()]
-    return max(taken, default=0) + 1
+def next_version(base):
+    """The next free integer among the versions of a model."""
+    return max(versions(base), default=0) + 1
+
+
+def versions(base):
+    """The versions in the folder of a model, ascending."""
+    return sorted(int(path.name) for path in base.glob("*") if path.name.isdecimal())
+
+
+def remove_versions(base, keep):
+    """Removes all but the newest versions; each is renamed first, so that no server finds half of one."""
+    for version in versions(base)[:-keep]:
+        with tempfile.TemporaryDirectory(prefix=".removed.", dir=base) as trash:
+            shutil.move(base / str(version), trash)

@@ -1,0 +1,117 @@
+"""Commands about served models: export, serve."""
+
+import logging
+import pathlib
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keras_hypernet.cli.common import AsJson, app, console, print_json
+from keras_hypernet.serving.specialized import FORMATS, export_formats, read_condition
+from keras_hypernet.zoo import list_entries, load
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="Name of a zoo entry, path to one (./my_entry), or all.")],
+    to: Annotated[pathlib.Path, typer.Option(help="Folder of all exported models.")] = pathlib.Path("saved_models"),
+    format: Annotated[
+        list[str] | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; may be given several times.")
+    ] = None,
+    condition: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Image or .npy of one condition: export g alone, under it; by default in all formats."),
+    ] = None,
+    keep: Annotated[int | None, typer.Option(help="Older versions to keep; by default all.")] = None,
+    served_as: Annotated[str | None, typer.Option("--name", help="Name to serve the model under.")] = None,
+    as_json: AsJson = False,
+):
+    """Write a model as a SavedModel, as its next version, for TensorFlow Serving; or as LiteRT or ONNX.
+
+    Examples: keras-hypernet export rotation_mnist_hyper --to saved_models --keep 1
+
+    keras-hypernet export rotation_mnist_hyper --condition image.png
+    """
+    if name == "all" and (served_as is not None or condition is not None):
+        raise ValueError("--name and --condition are for one model. Received: all")
+    names = [card.name for card in list_entries()] if name == "all" else [name]
+    formats = format or (["saved_model"] if condition is None else FORMATS)
+    given = None if condition is None else read_condition(condition, load(name))
+    with Console(stderr=True).status("Exporting"):
+        written = [exported for name in names for exported in export_formats(name, to, served_as, formats, given, keep)]
+    if as_json:
+        return print_json(
+            [
+                {"format": one.format, "path": str(one.path), "bytes": one.num_bytes, "difference": one.difference}
+                for one in written
+            ]
+        )
+    table = Table("format", "bytes", "differs from Keras")
+    table.add_column("path", overflow="fold")
+    for one in written:
+        table.add_row(one.format, f"{one.num_bytes:,}", f"{one.difference:.1g}", str(one.path))
+    console.print(table)
+
+
+@app.command()
+def serve(
+    names: Annotated[list[str], typer.Argument(help="Names of models, exported ones or zoo entries.")],
+    models: Annotated[pathlib.Path, typer.Option(help="Folder of all exported models.")] = pathlib.Path("saved_models"),
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; by default this machine alone can ask.")
+    ] = "127.0.0.1",
+    rest_port: Annotated[int, typer.Option(help="Port of REST, the page and the metrics.")] = 8501,
+    grpc_port: Annotated[int, typer.Option(help="Port of gRPC.")] = 8500,
+    weight_cache: Annotated[int, typer.Option(help="MiB of weights kept of earlier conditions; 0 for none.")] = 64,
+    max_body: Annotated[int, typer.Option(help="MiB of a request, or of its answer.")] = 64,
+    max_rows: Annotated[int, typer.Option(help="Rows of a request.")] = 4096,
+    max_concurrent: Annotated[int, typer.Option(help="Requests that are worked on; a further one is told so.")] = 256,
+    poll_seconds: Annotated[float, typer.Option(help="How often to look for new versions.")] = 1.0,
+    grace_seconds: Annotated[int, typer.Option(help="How long requests may still take at the end.")] = 20,
+    access_log: Annotated[bool, typer.Option(help="Write a line of JSON for every request.")] = True,
+    page: Annotated[bool, typer.Option(help="Serve a page at / that shows what the models do.")] = True,
+):
+    """Serve models by TensorFlow Serving's REST and gRPC interfaces, for laptops, tests and demonstrations.
+
+    A zoo entry that has not been exported yet is exported first. Stops on SIGTERM and SIGINT, when all is answered.
+
+    Example: keras-hypernet serve rotation_mnist_hyper rotation_cifar_hyper
+    """
+    from keras_hypernet.serving.engine import Limits
+    from keras_hypernet.serving.server import Server
+
+    if weight_cache < 0 or poll_seconds <= 0:
+        raise ValueError(
+            f"--weight-cache must be at least 0, --poll-seconds positive. Received: {weight_cache}, {poll_seconds}"
+        )
+    entries = {card.name for card in list_entries()}
+    for name in names:
+        if not (models / name).is_dir() and name in entries:
+            with Console(stderr=True).status(f"Exporting {name}"):
+                export_formats(name, models, formats=["saved_model"])
+    _log_to_standard_error(access_log)
+    Server(
+        models,
+        names,
+        host,
+        rest_port,
+        grpc_port,
+        Limits(max_body * 2**20, max_rows, max_concurrent),
+        weight_cache * 2**20,
+        poll_seconds,
+        grace_seconds,
+        page,
+    ).run()
+
+
+def _log_to_standard_error(access_log):
+    """Events and requests as lines of JSON, whatever an import has done to the root logger."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("keras_hypernet.serving")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+    logging.getLogger("keras_hypernet.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)

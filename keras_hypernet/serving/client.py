@@ -1,0 +1,149 @@
+"""Client: NumPy in and out, for TensorFlow Serving and the local server, by REST or gRPC."""
+
+import random
+import time
+
+import numpy as np
+
+from keras_hypernet.serving.errors import UnavailableError
+from keras_hypernet.serving.transports import GrpcTransport, RestTransport
+
+_TRANSPORTS = {"rest": RestTransport, "grpc": GrpcTransport}
+
+
+class Client:
+    """Asks a server for what a model of this package has to say.
+
+    Args:
+        address: `host:port` of TensorFlow Serving or of `keras-hypernet serve`; usually 8501 for REST, 8500 for gRPC.
+        model: Name of the model.
+        version: One of its versions, by number or by label; by default the latest.
+        protocol: `"rest"` or `"grpc"`.
+        timeout: Seconds that an answer may take.
+        retries: How often a request is sent again if the server is not available, after a wait that doubles each time
+            and has a random part. Nothing else is tried again.
+        backoff: Seconds of the first wait.
+        max_rows: Rows of a request; larger batches are sent in parts.
+
+    Raises:
+        ValueError: If there is no such protocol, or an argument is not positive.
+
+    The methods raise an `InvalidRequestError`, `NotFoundError`, `OverloadedError`, `UnavailableError` or
+    `DeadlineError`, all of them a `ServingError` with the `code` and the `message` of the server.
+
+    Example, with a server that was started by `keras-hypernet serve rotation_mnist_hyper`::
+
+        client = keras_hypernet.serving.Client("localhost:8501", "rotation_mnist_hyper")
+        logits = client.predict(x, condition)
+        theta = client.generate_weights(condition[:1])  # once for this condition,
+        logits = client.apply(x, theta)  # and then for many x
+    """
+
+    def __init__(
+        self, address, model, version=None, protocol="rest", timeout=30.0, retries=3, backoff=0.1, max_rows=256
+    ):
+        if protocol not in _TRANSPORTS:
+            raise ValueError(f"`protocol` must be one of {tuple(_TRANSPORTS)}. Received: {protocol!r}")
+        for name, value, least in (("timeout", timeout, 1e-3), ("retries", retries, 0), ("max_rows", max_rows, 1)):
+            if value < least:
+                raise ValueError(f"`{name}` must be at least {least}. Received: {value}")
+        self.model, self.version = model, version
+        self._transport = _TRANSPORTS[protocol](address, timeout)
+        self._retries, self._backoff, self._max_rows = retries, backoff, max_rows
+        self._signatures = None
+
+    def predict(self, x, condition=None):
+        """The output of the model.
+
+        Args:
+            x: Array `[B, ...]`.
+            condition: Array `[B, ...]`, or `[1, ...]` for all of x; None for a network of x alone.
+
+        Returns:
+            An array of float32.
+        """
+        inputs = {"x": x} if condition is None else {"x": x, "condition": condition}
+        return self._run("serving_default", inputs)
+
+    def generate_weights(self, condition):
+        """The weights that the model writes for conditions `[B, ...]`: a dict of arrays `[B, *shape]`, for `apply`.
+
+        Of a model by the embedding method it is the embedding, under that name.
+        """
+        name = "embed" if "embed" in self.metadata() else "generate_weights"
+        outputs = self._run(name, {"condition": condition})
+        return outputs if isinstance(outputs, dict) else {self._output(name): outputs}
+
+    def apply(self, x, weights):
+        """The output on x `[B, ...]` under the weights of one condition, `[1, *shape]`, or of one for each."""
+        return self._run("apply", {"x": x, **weights})
+
+    def metadata(self):
+        """Dict from the name of each signature to `(inputs, outputs)`, dicts from name to `(dtype, shape)`.
+
+        The dtype is TensorFlow's name of it, and -1 stands for any size.
+        """
+        if self._signatures is None:
+            self._signatures = self._retried(self._transport.signatures)
+        return self._signatures
+
+    def status(self):
+        """Dict from the versions of the model to their states, such as AVAILABLE."""
+        return self._retried(self._transport.status)
+
+    def close(self):
+        """Closes the connection."""
+        self._transport.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _run(self, signature, inputs):
+        inputs = self._converted(signature, inputs)
+        rows = max(len(value) for value in inputs.values())
+        parts = []
+        # What has one row for all others is sent with every part.
+        for start in range(0, max(rows, 1), self._max_rows):
+            part = {
+                name: value if len(value) == 1 else value[start : start + self._max_rows]
+                for name, value in inputs.items()
+            }
+            parts.append(self._retried(self._transport.predict, signature, part))
+        if len(parts) == 1:
+            return parts[0]
+        if isinstance(parts[0], dict):
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return np.concatenate(parts)
+
+    def _converted(self, signature, inputs):
+        """The inputs as arrays of the dtypes that the server wants, if nothing of them is lost."""
+        described, _ = self.metadata().get(signature, ({}, {}))
+        converted = {}
+        for name, value in inputs.items():
+            array = np.asarray(value)
+            if array.ndim == 0:
+                raise ValueError(f"`{name}` must be an array with the batch first. Received: {value!r}")
+            dtype = described[name][0].removeprefix("DT_").lower() if name in described else None
+            dtype = {"float": "float32", "double": "float64"}.get(dtype, dtype)
+            if dtype is not None and array.dtype != dtype:
+                if not np.can_cast(array.dtype, dtype, "same_kind"):
+                    raise ValueError(f"`{name}` must be of dtype {dtype}. Received: {array.dtype}")
+                array = array.astype(dtype)
+            converted[name] = array
+        return converted
+
+    def _output(self, signature):
+        (name,) = self.metadata()[signature][1]
+        return name
+
+    def _retried(self, method, *arguments):
+        for attempt in range(self._retries + 1):
+            try:
+                return method(self.model, self.version, *arguments)
+            except UnavailableError:
+                if attempt == self._retries:
+                    raise
+                time.sleep(self._backoff * 2**attempt * random.uniform(0.5, 1.5))

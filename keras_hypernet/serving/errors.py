@@ -1,0 +1,88 @@
+"""ServingError: what a request can fail with, in the codes that gRPC and TensorFlow Serving's REST interface share."""
+
+# The codes of gRPC that are used, and what TensorFlow Serving's REST interface makes of them.
+HTTP_STATUS = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "NOT_FOUND": 404,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+_LONGEST = 1000
+
+
+class ServingError(Exception):
+    """A request failed.
+
+    Attributes:
+        code: Name of a gRPC status code, a key of `HTTP_STATUS`.
+        message: What was expected and what was received.
+        http_status: The HTTP status, if it is not the usual one of the code.
+    """
+
+    def __init__(self, code, message, http_status=None):
+        # gRPC drops an answer whose message is longer than some thousand characters.
+        self.message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
+        super().__init__(self.message)
+        self.code = code
+        self.http_status = http_status or HTTP_STATUS[code]
+
+
+def invalid(message):
+    """A request that cannot be answered as it is."""
+    return ServingError("INVALID_ARGUMENT", message)
+
+
+def too_large(message):
+    """A request beyond a limit on size: 413, and gRPC's RESOURCE_EXHAUSTED."""
+    return ServingError("RESOURCE_EXHAUSTED", message, http_status=413)
+
+
+class InvalidRequestError(ServingError):
+    """The server cannot answer such a request: a shape, dtype, input, signature or label is not the model's."""
+
+
+class NotFoundError(ServingError):
+    """The server has no such model, or version of it."""
+
+
+class OverloadedError(ServingError):
+    """The server is at a limit: of concurrent requests, or of the size of one."""
+
+
+class UnavailableError(ServingError):
+    """The server cannot be reached, or says that it is not available."""
+
+
+class DeadlineError(ServingError):
+    """The server did not answer in time."""
+
+
+_TYPES = {
+    "INVALID_ARGUMENT": InvalidRequestError,
+    "FAILED_PRECONDITION": InvalidRequestError,
+    "NOT_FOUND": NotFoundError,
+    "RESOURCE_EXHAUSTED": OverloadedError,
+    "UNAVAILABLE": UnavailableError,
+    "DEADLINE_EXCEEDED": DeadlineError,
+}
+
+
+def from_code(code, message):
+    """The typed error of a gRPC code, as a client raises it.
+
+    Example:
+
+    >>> type(from_code("NOT_FOUND", "no such model")).__name__
+    'NotFoundError'
+    """
+    return _TYPES.get(code, ServingError)(code if code in HTTP_STATUS else "INTERNAL", message)
+
+
+def from_http(status, message):
+    """The typed error of an HTTP status, as a client raises it."""
+    codes = {status: code for code, status in HTTP_STATUS.items() if code != "FAILED_PRECONDITION"}
+    return from_code({**codes, 413: "RESOURCE_EXHAUSTED"}.get(status, "INTERNAL"), message)

@@ -1,0 +1,159 @@
+"""TensorFlow Serving's REST interface, as its documentation (api_rest.md) describes it, as an ASGI application."""
+
+import asyncio
+import json
+import re
+import time
+import urllib.parse
+
+import numpy as np
+
+from keras_hypernet.serving import json_tensors
+from keras_hypernet.serving.config import METRICS_PATH
+from keras_hypernet.serving.engine import ModelSpec, check_signature
+from keras_hypernet.serving.errors import ServingError, invalid, too_large
+
+_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE)
+_GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<part>metadata))?", re.IGNORECASE)
+# Of a body that is too large so much is read and thrown away, so that the client gets to read why.
+_DISCARDED = 16
+_JSON = "application/json"
+
+
+def application(engine, page, log):
+    """Returns the ASGI application.
+
+    Args:
+        engine: The `Engine`.
+        page: Function from a path to the response of a file of the demonstration's page, or None.
+        log: Function that is called with the facts of every request.
+    """
+    from starlette.applications import Starlette
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    async def answer(request):
+        # As it was sent: what `%2F` stands for separates nothing.
+        path = request.scope.get("raw_path", request.url.path.encode()).split(b"?")[0].decode("ascii", "replace")
+        facts = {"started": time.perf_counter(), "protocol": "REST", "method": request.method, "path": path}
+        try:
+            response = await _dispatch(engine, page, request, path, facts)
+        except ServingError as error:
+            facts["error"] = error.message[:200]
+            # So that a client which still sends a body stops.
+            headers = {"Connection": "close"} if error.http_status == 413 else None
+            content = json.dumps({"error": error.message})
+            response = Response(content, error.http_status, headers=headers, media_type=_JSON)
+        log(facts, response.status_code, len(response.body))
+        return response
+
+    methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
+    return Starlette(routes=[Route("/{path:path}", answer, methods=methods)])
+
+
+async def _dispatch(engine, page, request, path, facts):
+    from starlette.responses import Response
+
+    if request.method == "GET" and path == METRICS_PATH:
+        content, media_type = engine.metrics.page()
+        return Response(content, media_type=media_type)
+    if not re.match("/v1(/|$)", path, re.IGNORECASE):
+        # In a thread: the first who looks at the page waits for its images, and nobody else does.
+        found = await asyncio.to_thread(page, path) if request.method in ("GET", "HEAD") else None
+        if found is None:
+            raise ServingError("NOT_FOUND", f"There is nothing at {path}.")
+        return found
+    post = _POST.fullmatch(path) if request.method == "POST" else None
+    get = _GET.fullmatch(path) if request.method == "GET" else None
+    if post is None and get is None:
+        raise invalid(f"Malformed request: {request.method} {path}")
+    spec = _spec(post or get)
+    if get is not None:
+        answer = _metadata(engine, spec) if get["part"] else _status(engine, spec)
+        return Response(json.dumps(answer, indent=1), media_type=_JSON)
+    body = await _read(request, engine.limits.max_body_bytes)
+    facts["bytes"] = len(body)
+    return Response(await _predict(engine, spec, post["method"].lower(), body, facts), media_type=_JSON)
+
+
+def _spec(match):
+    if not match["name"]:
+        raise invalid("Missing model name in request.")
+    version = match["version"] and int(match["version"]) if len(match["version"] or "") < 20 else 2**63
+    if version and version >= 2**63:
+        raise invalid(f"Failed to convert version: {match['version'][:40]} to numeric.")
+    label = match["label"] and urllib.parse.unquote(match["label"])
+    return ModelSpec(urllib.parse.unquote(match["name"]), version, label)
+
+
+async def _read(request, limit):
+    """The body of a request, unless it is too large, in which case most of it is read and thrown away."""
+    length, body, received = request.headers.get("content-length", ""), bytearray(), 0
+    declared = int(length) if length.isdecimal() and len(length) < 20 else 0
+    async for part in request.stream():
+        received += len(part)
+        if max(received, declared) <= limit:
+            body += part
+        elif received > _DISCARDED * limit:
+            break
+        else:
+            body.clear()
+    if max(received, declared) > limit:
+        raise too_large(f"The body of a request may have {limit:,} bytes. Received: {max(received, declared):,}")
+    return bytes(body)
+
+
+async def _predict(engine, spec, method, body, facts):
+    def work(servable):
+        content = json_tensors.parse(body)
+        signature = json_tensors.signature_name(content)
+        facts.update(model=spec.name, version=servable.version, signature=signature)
+        check_signature(servable, signature)
+        if method != "predict":
+            was = servable.definitions[signature].method_name
+            raise invalid(
+                f"Expected {method} signature method_name to be tensorflow/serving/{method}. Was: {was}. Use :predict."
+            )
+        row_format, inputs = json_tensors.decode_request(body, content, servable.inputs[signature])
+        facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
+        return json_tensors.encode_response(engine.run(servable, signature, inputs), row_format)
+
+    return await engine.predict("REST", spec, work)
+
+
+def _status(engine, spec):
+    versions = engine.repository.status(spec.name, spec.version, spec.label)
+    return {
+        "model_version_status": [
+            {
+                "version": str(version),
+                "state": state,
+                "status": {"error_code": "UNKNOWN" if error else "OK", "error_message": error},
+            }
+            for version, state, error in versions
+        ]
+    }
+
+
+def _metadata(engine, spec):
+    from tensorflow_serving.apis import get_model_metadata_pb2
+
+    with engine.repository.use(spec.name, spec.version, spec.label) as servable:
+        signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions)
+        return {
+            "model_spec": {"name": spec.name, "signature_name": "", "version": str(servable.version)},
+            "metadata": {"signature_def": _as_dict(signatures)},
+        }
+
+
+def _as_dict(message):
+    """A message as JSON has it, with all fields, as TensorFlow Serving prints it."""
+    from google.protobuf import json_format
+
+    try:
+        return json_format.MessageToDict(
+            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+    except TypeError:  # the argument's name before protobuf 5
+        return json_format.MessageToDict(message, preserving_proto_field_name=True, including_default_value_fields=True)

@@ -1,0 +1,116 @@
+"""Servable: a version of a model, loaded with TensorFlow alone from what export wrote."""
+
+import dataclasses
+import math
+import pathlib
+
+import numpy as np
+
+from keras_hypernet.serving.errors import ServingError, invalid
+from keras_hypernet.serving.warmup import read_warmup
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorInfo:
+    """What a signature says of a tensor: its dtype, TensorFlow's number of it, its shape with None for free sizes."""
+
+    dtype: np.dtype
+    enum: int
+    shape: tuple | None
+
+    @property
+    def row_bytes(self):
+        """Bytes of one row, or None if that is not known."""
+        if not self.shape or None in self.shape[1:] or self.dtype == object:
+            return None
+        return self.dtype.itemsize * math.prod(self.shape[1:])
+
+
+class Servable:
+    """A loaded version of a model.
+
+    Attributes:
+        name, version: Which.
+        definitions: Dict from the name of each signature to its `SignatureDef`.
+        inputs, outputs: Dict from the name of each signature to a dict of `TensorInfo`.
+
+    Raises:
+        ValueError: If the folder holds no SavedModel with a signature, or its warm-up requests fail.
+    """
+
+    def __init__(self, name, version, folder):
+        import tensorflow as tf
+        from tensorflow.core.protobuf import saved_model_pb2
+
+        self.name, self.version = name, version
+        folder = pathlib.Path(folder)
+        try:
+            saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+            self._loaded = tf.saved_model.load(str(folder))
+        except Exception as error:  # whatever TensorFlow says of a damaged file; the server goes on without it
+            raise ValueError(f"{folder} must hold a SavedModel. Received: {type(error).__name__}: {error}") from error
+        # The function that restores the weights is listed among them, too.
+        listed = saved.meta_graphs[0].signature_def.items() if saved.meta_graphs else ()
+        self.definitions = {key: value for key, value in listed if key in self._loaded.signatures}
+        if not self.definitions:
+            raise ValueError(f"{folder} must hold a SavedModel with a signature. Received: one without")
+        self.inputs = {key: _infos(value.inputs) for key, value in self.definitions.items()}
+        self.outputs = {key: _infos(value.outputs) for key, value in self.definitions.items()}
+        self._warm_up(folder)
+
+    def _warm_up(self, folder):
+        import tensorflow as tf
+
+        for request in read_warmup(folder):
+            signature = request.model_spec.signature_name or "serving_default"
+            try:
+                self.run(signature, {key: tf.make_ndarray(value) for key, value in request.inputs.items()})
+            except (ServingError, ValueError, TypeError) as error:
+                raise ValueError(f"A warm-up request for {signature!r} in {folder} failed: {error}") from error
+
+    def run(self, signature, inputs):
+        """Runs a signature.
+
+        Args:
+            signature: Its name.
+            inputs: Dict of arrays, or tensors, of the dtypes that it takes.
+
+        Returns:
+            A dict of tensors.
+
+        Raises:
+            ServingError: If TensorFlow refuses the inputs.
+        """
+        import tensorflow as tf
+
+        function = self._loaded.signatures[signature]
+        tensors = {key: tf.convert_to_tensor(value) for key, value in inputs.items()}
+        try:
+            return function(**tensors)
+        except tf.errors.InvalidArgumentError as error:
+            raise invalid(_reason(error)) from error
+        except tf.errors.ResourceExhaustedError as error:
+            raise ServingError("RESOURCE_EXHAUSTED", _reason(error)) from error
+        except (tf.errors.OpError, TypeError, ValueError) as error:
+            raise ServingError("INTERNAL", f"{type(error).__name__}: {_reason(error)}") from error
+
+
+def _infos(tensors):
+    import tensorflow as tf
+
+    infos = {}
+    for name, info in tensors.items():
+        shape = None
+        if not info.tensor_shape.unknown_rank:
+            shape = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
+        infos[name] = TensorInfo(np.dtype(tf.as_dtype(info.dtype).as_numpy_dtype), info.dtype, shape)
+    return infos
+
+
+def _reason(error):
+    """The line of a TensorFlow error that says what was wrong: the one before the place in the graph."""
+    lines = [line.strip() for line in str(getattr(error, "message", None) or error).splitlines() if line.strip()]
+    places = [number for number, line in enumerate(lines) if line.startswith("[[{{node")]
+    if places and places[0] > 0:
+        return lines[places[0] - 1]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,199 @@
+"""Server: TensorFlow Serving's two interfaces over the exported models, for laptops, tests and demonstrations."""
+
+import asyncio
+import contextlib
+import datetime
+import json
+import logging
+import signal
+import socket
+import threading
+import time
+
+from keras_hypernet.serving.engine import Engine
+
+logger = logging.getLogger(__name__)
+access = logging.getLogger("keras_hypernet.serving.access")
+# Beyond the tensors, names and other small things.
+_MESSAGE_OVERHEAD = 2**20
+_KEEP_ALIVE = 75
+
+
+class Server:
+    """Serves models by REST and gRPC.
+
+    Args:
+        folder: Folder of all exported models.
+        names: The models to serve.
+        host: Address to listen on; by default this machine's own alone.
+        rest_port, grpc_port: Ports; 0 for free ones, which `rest_port` and `grpc_port` tell after the start.
+        limits: `Limits` of what is accepted.
+        cache_bytes: How much the weights of earlier conditions may take; 0 turns their cache off.
+        poll_seconds: How often the folder is looked at for new versions.
+        grace_seconds: How long requests may still take after the server was told to stop.
+        page: Whether the page of the demonstration is served at `/`.
+
+    Raises:
+        ImportError: If the extra `serving` is not installed.
+        ValueError: If there is no such model, or none of its versions can be loaded.
+        OSError: If a port is taken.
+    """
+
+    def __init__(
+        self,
+        folder,
+        names,
+        host="127.0.0.1",
+        rest_port=8501,
+        grpc_port=8500,
+        limits=None,
+        cache_bytes=64 * 2**20,
+        poll_seconds=1.0,
+        grace_seconds=20.0,
+        page=True,
+    ):
+        _check_installed()
+        self.host, self.rest_port, self.grpc_port = host, rest_port, grpc_port
+        self.engine = Engine(folder, names, limits, cache_bytes)
+        self._poll_seconds, self._grace_seconds, self._page = poll_seconds, grace_seconds, page
+        self._loop = self._stopping = self._failure = None
+        self._started = threading.Event()
+
+    def run(self):
+        """Serves until SIGTERM or SIGINT; returns when all requests that were under way are answered."""
+        asyncio.run(self._serve(signals=True))
+
+    def __enter__(self):
+        """Serves in a thread; returns when the server is ready."""
+        self._thread = threading.Thread(target=self._in_thread, name="server", daemon=True)
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+        return self
+
+    def __exit__(self, *_):
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def _in_thread(self):
+        try:
+            asyncio.run(self._serve(signals=False))
+        except BaseException as error:
+            self._failure = error
+            self._started.set()
+
+    async def _serve(self, signals):
+        import grpc
+
+        from keras_hypernet.serving.grpc_service import add_services, interceptor
+
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        if signals:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._loop.add_signal_handler(number, self._stopping.set)
+        await asyncio.to_thread(self.engine.repository.poll)
+        self._check_loaded()
+        size = self.engine.limits.max_body_bytes + _MESSAGE_OVERHEAD
+        grpc_server = grpc.aio.server(
+            interceptors=[interceptor()],
+            options=[
+                ("grpc.max_receive_message_length", size),
+                ("grpc.max_send_message_length", size),
+                ("grpc.so_reuseport", 0),  # a port that is taken is an error, and not shared
+            ],
+        )
+        add_services(grpc_server, self.engine, _log)
+        try:
+            self.grpc_port = grpc_server.add_insecure_port(f"{self.host}:{self.grpc_port}")
+        except RuntimeError as error:
+            raise OSError(f"Port {self.grpc_port} of {self.host} cannot be listened on: choose another.") from error
+        rest_server, rest_socket = self._rest_server()
+        await grpc_server.start()
+        rest = asyncio.create_task(rest_server.serve(sockets=[rest_socket]))
+        poll = asyncio.create_task(self._poll())
+        while not rest_server.started and not rest.done():
+            await asyncio.sleep(0.005)
+        self._started.set()
+        ports = {"rest": self.rest_port, "grpc": self.grpc_port}
+        logger.info(json.dumps({"event": "ready", "host": self.host, **ports}))
+        await self._stopping.wait()
+        logger.info(json.dumps({"event": "stopping"}))
+        rest_server.should_exit = True
+        await asyncio.gather(rest, grpc_server.stop(self._grace_seconds))
+        poll.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await poll
+        await asyncio.to_thread(self.engine.close)
+        logger.info(json.dumps({"event": "stopped"}))
+
+    def _rest_server(self):
+        import uvicorn
+
+        from keras_hypernet.serving.page import find
+        from keras_hypernet.serving.rest import application
+
+        class QuietServer(uvicorn.Server):
+            """uvicorn's, which leaves the signals to this one."""
+
+            @contextlib.contextmanager
+            def capture_signals(self):
+                yield
+
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((self.host, self.rest_port))
+        except OSError as error:
+            listening.close()
+            raise OSError(f"Port {self.rest_port} of {self.host} cannot be listened on: choose another.") from error
+        self.rest_port = listening.getsockname()[1]
+        page = find(self.engine) if self._page else lambda path: None
+        config = uvicorn.Config(
+            application(self.engine, page, _log),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            http="h11",
+            # A connection that is closed just when its client sends again is a request dropped.
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=self._grace_seconds,
+        )
+        return QuietServer(config), listening
+
+    async def _poll(self):
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            try:
+                await asyncio.to_thread(self.engine.repository.poll)
+            except Exception:  # a disk that is away for a moment must not end the watching of it
+                logger.exception(json.dumps({"event": "the folder of models could not be read"}))
+
+    def _check_loaded(self):
+        for name in self.engine.repository.names():
+            known = [(state, error) for model, _, state, error in self.engine.repository.states() if model == name]
+            if not any(state == "AVAILABLE" for state, _ in known):
+                errors = " ".join(error for _, error in known)
+                raise ValueError(f"Model {name!r} has no version that can be served. {errors}".strip())
+
+
+def _log(facts, status, response_bytes):
+    """Writes a request's line of the access log, a JSON object."""
+    if access.isEnabledFor(logging.INFO):
+        moment = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+        started = facts.pop("started", None)
+        taken = {} if started is None else {"milliseconds": round(1000 * (time.perf_counter() - started), 2)}
+        access.info(json.dumps({"time": moment, **facts, "status": status, "response_bytes": response_bytes, **taken}))
+
+
+def _check_installed():
+    try:
+        import grpc  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise ImportError("The server needs optional dependencies: pip install 'keras_hypernet[serving]'") from error

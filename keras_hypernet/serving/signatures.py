@@ -1,0 +1,130 @@
+"""What is served of a model: `serving_default`, and its two halves, of which the first depends on the condition alone.
+
+For a model without a condition there is `serving_default` alone.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+
+from keras_hypernet.layers import StandardizeImage
+from keras_hypernet.models import ConditionalModel, EmbeddingMethod
+from keras_hypernet.models.apply import apply_encoded
+
+# What a last layer may be called, for its output to be served under its name; others are served as the first.
+OUTPUTS = ("logits", "value", "rgb")
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """Name, dtype and shape of an input; None is a dimension that every request chooses."""
+
+    name: str
+    dtype: str
+    shape: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """A function of named tensors that is exported.
+
+    Attributes:
+        name: What requests call it.
+        function: Takes the inputs as keyword arguments, returns a dict of float32 tensors.
+        inputs: The `Input`s, in order.
+    """
+
+    name: str
+    function: Callable
+    inputs: tuple
+
+
+def signatures(model):
+    """Returns the signatures that a model is served by.
+
+    Args:
+        model: A built model of this package, or a `keras.Sequential` of x alone.
+
+    Returns:
+        A list of `Signature`s: `serving_default(x, condition)`, and either `generate_weights(condition)` and
+        `apply(x, *weights)`, or, for the embedding method, `embed(condition)` and `apply(x, embedding)`. `apply`
+        takes the weights of one condition for all of x, or those of one condition for each.
+
+    Raises:
+        ValueError: If two weights would have the same name.
+
+    Example:
+
+    >>> for signature in signatures(keras_hypernet.load("rotation_mnist_embed")):
+    ...     print(signature.name, [input.name for input in signature.inputs])
+    serving_default ['x', 'condition']
+    embed ['condition']
+    apply ['x', 'embedding']
+    """
+    if not isinstance(model, ConditionalModel):
+        return [_of_x_alone(model)]
+    declared = getattr(model.encoder, "inputs", None)
+    x_shape = model.x_shape[1:]
+    if len(x_shape) == 2:
+        x_shape = (None, x_shape[-1])  # points for each condition, as many as one likes
+    reads_pixels = isinstance(model.primary[0], StandardizeImage)
+    x = Input("x", "uint8" if reads_pixels else "float32", (None, *x_shape))
+    condition_dtype = "uint8" if declared and declared[0].dtype == "uint8" else "float32"
+    condition = Input("condition", condition_dtype, (None, *model.condition_shape[1:]))
+    output = output_name(model.primary[-1])
+
+    def serve(x, condition):
+        return {output: _float(model({"x": x, "condition": condition}))}
+
+    default = Signature("serving_default", serve, (x, condition))
+    halves = _embedding_halves if isinstance(model, EmbeddingMethod) else _weight_halves
+    return [default, *halves(model, x, condition, output)]
+
+
+def output_name(layer):
+    """The name under which what a last layer returns is served."""
+    return layer.name if layer.name in OUTPUTS else OUTPUTS[0]
+
+
+def _weight_halves(model, x, condition, output):
+    example = keras.ops.zeros((1, *(size or 1 for size in condition.shape[1:])), condition.dtype)
+    generated = model.generate(example)
+    names = {name: name.replace("/", "_") for name in generated}
+    if len(set(names.values())) < len(names) or "x" in names.values():
+        raise ValueError(f"The weights have no distinct names when / is replaced by _. Received: {sorted(names)}")
+    weights = [Input(names[name], "float32", (None, *generated[name].shape[1:])) for name in names]
+
+    def generate_weights(condition):
+        return {names[name]: _float(weight) for name, weight in model.generate(condition).items()}
+
+    def apply(x, **weights):
+        return {output: _float(model.apply(x, {name: weights[names[name]] for name in names}))}
+
+    return [Signature("generate_weights", generate_weights, (condition,)), Signature("apply", apply, (x, *weights))]
+
+
+def _embedding_halves(model, x, condition, output):
+    shape = model.encoder.compute_output_shape(model.encoder_shape(tuple(model.condition_shape)))
+
+    def embed(condition):
+        return {"embedding": _float(model.encode(condition))}
+
+    def apply(x, embedding):
+        return {output: _float(apply_encoded(model, x, embedding))}
+
+    embedding = Input("embedding", "float32", (None, shape[-1]))
+    return [Signature("embed", embed, (condition,)), Signature("apply", apply, (x, embedding))]
+
+
+def _of_x_alone(model):
+    (declared,), output = model.inputs, output_name(model.layers[-1])
+
+    def serve(x):
+        return {output: _float(model(x))}
+
+    return Signature("serving_default", serve, (Input("x", str(declared.dtype), (None, *declared.shape[1:])),))
+
+
+def _float(tensor):
+    return keras.ops.cast(tensor, "float32")

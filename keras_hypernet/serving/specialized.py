@@ -1,0 +1,229 @@
+"""g alone, under one condition, and whole models, as files for small runtimes: LiteRT and ONNX.
+
+Every file is run by the runtime it is for, on random inputs, before it appears, and must give what Keras gives.
+"""
+
+import dataclasses
+import pathlib
+import shutil
+import tempfile
+
+import numpy as np
+
+from keras_hypernet.files import replacing
+from keras_hypernet.models import ConditionalModel, specialize
+from keras_hypernet.serving.export import export, resolve, traceable, write_saved_model
+from keras_hypernet.serving.signatures import signatures
+
+FORMATS = ("saved_model", "tflite", "onnx")
+_EXTRAS = {"tflite": ("LiteRT", "lite"), "onnx": ("ONNX", "onnx")}
+# Of the largest output: what float32 leaves of it after the sums of another library.
+_TOLERANCE = 1e-4
+_EXAMPLES, _FREE = 4, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A file or folder that was written.
+
+    Attributes:
+        format: One of `FORMATS`.
+        path: Its `pathlib.Path`.
+        num_bytes: Its size.
+        difference: Largest difference of its outputs from Keras's, relative to the largest output.
+    """
+
+    format: str
+    path: pathlib.Path
+    num_bytes: int
+    difference: float
+
+
+def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS, condition=None, keep=None):
+    """Exports a model, or what it is under one condition, in several formats.
+
+    Args:
+        model_or_name: As for `export`.
+        to: Folder of all exported models. A SavedModel is written as by `export`; the files are `<name>.tflite` and
+            `<name>.onnx` in this folder, with the signature `serving_default` alone.
+        name: As for `export`; by default with `_specialized` at its end if there is a condition.
+        formats: Some of `"saved_model"`, `"tflite"` and `"onnx"`.
+        condition: One condition `[...]`, without a batch: it is baked in, and what is exported is g, of x alone.
+        keep: As for `export`.
+
+    Returns:
+        A list of `Exported`.
+
+    Raises:
+        ImportError: If the runtime of a format is not installed.
+        RuntimeError: If what was written does not give Keras's outputs; nothing is left of it then.
+        EntryError, TypeError, ValueError: As `export`; ValueError too if the model has no condition, or of
+            another shape.
+
+    Example:
+
+    >>> import numpy, tempfile
+    >>> image = numpy.zeros((28, 28, 1), "uint8")
+    >>> for file in export_formats("rotation_mnist_hyper", tempfile.mkdtemp(), formats=["onnx"], condition=image):
+    ...     print(file.format, file.path.name, file.num_bytes < 40_000)
+    onnx rotation_mnist_hyper_specialized.onnx True
+    """
+    unknown = [format for format in formats if format not in FORMATS]
+    if unknown or not formats:
+        raise ValueError(f"`formats` must be some of {FORMATS}. Received: {list(formats)}")
+    for format in formats:
+        _import_runtime(format)
+    model, served_as, card = resolve(model_or_name, name)
+    if condition is not None:
+        model = _specialized(model, condition)
+        served_as = name or f"{served_as}_specialized"
+        card = None  # it is the card of another model
+    written = []
+    for format in formats:
+        if format == "saved_model":
+            path = export(model if card is None else model_or_name, to, served_as, keep)
+            try:
+                difference = _difference(model, _run_saved_model(path))
+            except RuntimeError:
+                shutil.rmtree(path)
+                raise
+        else:
+            path, difference = _write_file(model, pathlib.Path(to) / f"{served_as}.{format}", served_as, format)
+        files = [file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
+        written.append(Exported(format, path, sum(file.stat().st_size for file in files), difference))
+    return written
+
+
+def read_condition(path, model):
+    """Reads one condition for a model from an image file, or from `.npy`.
+
+    Args:
+        path: Path of a `.npy` file, or of an image in a format that Pillow reads.
+        model: The model whose condition it is to be.
+
+    Returns:
+        An array of the shape and dtype that the model takes, without a batch.
+
+    Raises:
+        ValueError: If the file is not such an image or array, or of another shape.
+    """
+    if not isinstance(model, ConditionalModel):
+        raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
+    path, shape = pathlib.Path(path), tuple(model.condition_shape[1:])
+    if path.suffix == ".npy":
+        array = np.load(path, allow_pickle=False)
+    else:
+        from PIL import Image, UnidentifiedImageError
+
+        if len(shape) != 3 or shape[-1] not in (1, 3):
+            raise ValueError(f"The conditions of {model.name!r} are of shape {shape}: give a .npy. Received: {path}")
+        try:
+            with Image.open(path) as image:
+                array = np.asarray(image.convert("L" if shape[-1] == 1 else "RGB")).reshape(*image.size[::-1], -1)
+        except UnidentifiedImageError as error:
+            raise ValueError(f"{path} must be an image. Received: {error}") from error
+    dtype = {tensor.name: tensor.dtype for tensor in signatures(model)[0].inputs}["condition"]
+    if dtype == "uint8" and array.dtype != "uint8":
+        raise ValueError(f"{path} must hold pixels of 0 to 255, uint8. Received: {array.dtype}")
+    return array.astype(dtype)
+
+
+def _specialized(model, condition):
+    if not isinstance(model, ConditionalModel):
+        raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
+    expected, received = tuple(model.condition_shape[1:]), np.shape(condition)
+    fits = len(received) == len(expected) and all(e in (None, r) for e, r in zip(expected, received, strict=True))
+    if not fits:
+        raise ValueError(f"The condition must be of shape {expected}, without a batch. Received: shape {received}")
+    return specialize(model, np.asarray(condition)[None])
+
+
+def _import_runtime(format):
+    title, extra = _EXTRAS.get(format, (None, None))
+    try:
+        if format == "tflite":
+            import ai_edge_litert.interpreter  # noqa: F401
+        elif format == "onnx":
+            import onnxruntime  # noqa: F401
+            import tf2onnx  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{title} files need an optional dependency: pip install 'keras_hypernet[{extra}]'"
+        ) from error
+
+
+def _write_file(model, path, name, format):
+    with replacing(path) as temporary:
+        if format == "tflite":
+            temporary.write_bytes(_to_tflite(model, name))
+            run = _run_tflite(temporary)
+        else:
+            temporary.write_bytes(_to_onnx(model, name))
+            run = _run_onnx(temporary)
+        difference = _difference(model, run)
+    return path, difference
+
+
+def _to_tflite(model, name):
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_saved_model(model, folder, name)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
+        return converter.convert()
+
+
+def _to_onnx(model, name):
+    import tensorflow as tf
+    import tf2onnx
+
+    function, specs = traceable(signatures(model)[0])
+    graph, _ = tf2onnx.convert.from_function(tf.function(function), input_signature=specs, opset=17)
+    graph.graph.name = name
+    return graph.SerializeToString()
+
+
+def _difference(model, run):
+    """Compares outputs of `run` on random inputs with Keras's; returns the difference, relative to the largest."""
+    signature = signatures(model)[0]
+    rng, inputs = np.random.default_rng(0), {}
+    for tensor in signature.inputs:
+        shape = (_EXAMPLES, *(size or _FREE for size in tensor.shape[1:]))
+        pixels = tensor.dtype == "uint8"
+        inputs[tensor.name] = (rng.integers(0, 256, shape) if pixels else rng.normal(size=shape)).astype(tensor.dtype)
+    ((output, expected),) = signature.function(**inputs).items()
+    expected, received = np.asarray(expected), run(inputs)[output]
+    difference = float(np.abs(received - expected).max() / max(np.abs(expected).max(), 1e-6))
+    if received.shape != expected.shape or not difference <= _TOLERANCE:
+        raise RuntimeError(
+            f"What was exported of {model.name!r} does not give Keras's outputs: they differ by {difference:.2g} of "
+            f"the largest, and may by {_TOLERANCE}."
+        )
+    return difference
+
+
+def _run_saved_model(path):
+    import tensorflow as tf
+
+    served = tf.saved_model.load(str(path)).signatures["serving_default"]
+
+    def run(inputs):
+        outputs = served(**{name: tf.constant(value) for name, value in inputs.items()})
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    return run
+
+
+def _run_tflite(path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
+    return lambda inputs: runner(**inputs)
+
+
+def _run_onnx(path):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(None, inputs), strict=True))

@@ -1,0 +1,166 @@
+"""The two ways of a client to a server: REST and gRPC, with the same methods and errors."""
+
+import json
+
+import numpy as np
+
+from keras_hypernet.serving.errors import from_code, from_http
+
+
+class RestTransport:
+    """Requests by REST.
+
+    Args:
+        address: `host:port`.
+        timeout: Seconds that an answer may take.
+    """
+
+    def __init__(self, address, timeout):
+        import requests
+
+        self._base, self._timeout = f"http://{address}/v1/models", timeout
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy between a client and its server
+
+    def predict(self, model, version, signature, inputs):
+        """Runs a signature on a dict of arrays; returns a dict of arrays, or one array if it has one output."""
+        body = json.dumps(
+            {"signature_name": signature, "inputs": {name: value.tolist() for name, value in inputs.items()}}
+        )
+        outputs = self._request("POST", f"{_path(model, version)}:predict", body)["outputs"]
+        if isinstance(outputs, dict):
+            return {name: np.asarray(value, "float32") for name, value in outputs.items()}
+        return np.asarray(outputs, "float32")
+
+    def signatures(self, model, version):
+        """Dict from the name of each signature to `(inputs, outputs)`, dicts from name to `(dtype, shape)`."""
+        answer = self._request("GET", f"{_path(model, version)}/metadata")
+        return {
+            name: tuple(
+                {
+                    tensor: (info["dtype"], tuple(int(dim["size"]) for dim in info["tensor_shape"]["dim"]))
+                    for tensor, info in definition[kind].items()
+                }
+                for kind in ("inputs", "outputs")
+            )
+            for name, definition in answer["metadata"]["signature_def"]["signature_def"].items()
+        }
+
+    def status(self, model, version):
+        """Dict from each version to its state."""
+        answer = self._request("GET", _path(model, version))
+        return {int(one["version"]): one["state"] for one in answer["model_version_status"]}
+
+    def close(self):
+        """Closes the connections."""
+        self._session.close()
+
+    def _request(self, method, path, body=None):
+        import requests
+
+        try:
+            headers = {"Content-Type": "application/json"}
+            answer = self._session.request(method, self._base + path, data=body, headers=headers, timeout=self._timeout)
+        except requests.Timeout as error:
+            raise from_code("DEADLINE_EXCEEDED", f"No answer within {self._timeout} seconds.") from error
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+            raise from_code("UNAVAILABLE", f"{self._base} cannot be reached: {error}") from error
+        try:
+            content = json.loads(answer.content)
+        except ValueError as error:
+            raise from_http(answer.status_code, f"The answer is not JSON: {answer.text[:200]!r}") from error
+        if answer.status_code != 200:
+            message = content.get("error") if isinstance(content, dict) else None
+            raise from_http(answer.status_code, message or answer.text[:200])
+        return content
+
+
+class GrpcTransport:
+    """Requests by gRPC, with the methods of `RestTransport`.
+
+    Args:
+        address: `host:port`.
+        timeout: Seconds that an answer may take.
+    """
+
+    def __init__(self, address, timeout):
+        import grpc
+        from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+        # Images are larger than gRPC expects; and no proxy between a client and its server.
+        unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        self._channel = grpc.insecure_channel(address, options=[*unlimited, ("grpc.enable_http_proxy", 0)])
+        self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
+        self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
+        self._timeout = timeout
+
+    def predict(self, model, version, signature, inputs):
+        import tensorflow as tf
+        from tensorflow_serving.apis import predict_pb2
+
+        from keras_hypernet.serving.proto_tensors import encode_tensor
+
+        request = predict_pb2.PredictRequest()
+        _fill(request.model_spec, model, version)
+        request.model_spec.signature_name = signature
+        for name, value in inputs.items():
+            encode_tensor(value, request.inputs[name])
+        response = self._call(self._prediction.Predict, request)
+        outputs = {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
+        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+    def signatures(self, model, version):
+        from tensorflow.core.framework import types_pb2
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        _fill(request.model_spec, model, version)
+        response = self._call(self._prediction.GetModelMetadata, request)
+        answer = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata["signature_def"].Unpack(answer)
+
+        def described(tensors):
+            return {
+                name: (types_pb2.DataType.Name(info.dtype), tuple(dim.size for dim in info.tensor_shape.dim))
+                for name, info in tensors.items()
+                if info.dtype
+            }
+
+        return {
+            name: (described(definition.inputs), described(definition.outputs))
+            for name, definition in answer.signature_def.items()
+        }
+
+    def status(self, model, version):
+        from tensorflow_serving.apis import get_model_status_pb2
+
+        request = get_model_status_pb2.GetModelStatusRequest()
+        _fill(request.model_spec, model, version)
+        response = self._call(self._models.GetModelStatus, request)
+        states = get_model_status_pb2.ModelVersionStatus.State
+        return {one.version: states.Name(one.state) for one in response.model_version_status}
+
+    def close(self):
+        self._channel.close()
+
+    def _call(self, method, request):
+        import grpc
+
+        try:
+            return method(request, timeout=self._timeout)
+        except grpc.RpcError as error:
+            raise from_code(error.code().name, error.details()) from error
+
+
+def _path(model, version):
+    if version is None:
+        return f"/{model}"
+    return f"/{model}/versions/{version}" if isinstance(version, int) else f"/{model}/labels/{version}"
+
+
+def _fill(spec, model, version):
+    spec.name = model
+    if isinstance(version, int):
+        spec.version.value = version
+    elif version is not None:
+        spec.version_label = version

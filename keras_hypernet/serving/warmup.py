@@ -1,0 +1,54 @@
+"""Requests that TensorFlow Serving plays when it loads a model, so that the first user does not wait for the graph."""
+
+import pathlib
+
+PATH = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
+_POINTS = 1  # of every dimension that a request may choose
+
+
+def write_warmup(signatures, folder, name):
+    """Writes `assets.extra/tf_serving_warmup_requests` into a SavedModel: a request of zeros for every signature.
+
+    Args:
+        signatures: The `Signature`s of the model.
+        folder: Folder of the SavedModel.
+        name: Name under which the model is served.
+    """
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    path = pathlib.Path(folder) / PATH
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as records:
+        for signature in signatures:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = name
+            request.model_spec.signature_name = signature.name
+            for tensor in signature.inputs:
+                shape = [size or _POINTS for size in tensor.shape]
+                # One value stands for all: generated weights would make the file as large as they are.
+                zeros = tf.make_tensor_proto(0, dtype=tensor.dtype, shape=shape)
+                request.inputs[tensor.name].CopyFrom(zeros)
+            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+            records.write(log.SerializeToString())
+
+
+def read_warmup(folder):
+    """Returns the `PredictRequest`s of a SavedModel's warm-up file; none if it has no such file.
+
+    Raises:
+        ValueError: If the file holds something else.
+    """
+    import tensorflow as tf
+    from google.protobuf.message import DecodeError
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    path = pathlib.Path(folder) / PATH
+    if not path.is_file():
+        return []
+    try:
+        records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
+        logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
+    except (tf.errors.OpError, DecodeError) as error:
+        raise ValueError(f"{path} must hold records of PredictionLog. Received: {error}") from error
+    return [log.predict_log.request for log in logs if log.HasField("predict_log")]

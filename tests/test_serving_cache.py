@@ -1,0 +1,144 @@
+"""The weight cache: what it keeps, what it saves, and that the answers are the same without it."""
+
+import numpy as np
+import pytest
+from helpers import pixels
+from serving import assert_close
+
+import keras_hypernet as kh
+from keras_hypernet.serving.cache import WeightCache
+from keras_hypernet.serving.engine import Engine
+from keras_hypernet.serving.split import run_default
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved_models")
+    for name in ("rotation_mnist_hyper", "rotation_mnist_embed", "assumption1_mnist_f1"):
+        kh.export(name, folder)
+    return folder
+
+
+class _Counting:
+    """A servable that counts the runs of each signature."""
+
+    def __init__(self, servable):
+        self._servable, self.runs = servable, []
+
+    def __getattr__(self, name):
+        return getattr(self._servable, name)
+
+    def run(self, signature, inputs):
+        self.runs.append(signature)
+        return self._servable.run(signature, inputs)
+
+
+@pytest.fixture(params=["rotation_mnist_hyper", "rotation_mnist_embed"])
+def servable(request, folder):
+    engine = Engine(folder, [request.param])
+    engine.repository.poll()
+    with engine.repository.use(request.param) as servable:
+        yield _Counting(servable)
+    engine.close()
+
+
+def _inputs(conditions, rows, seed=0):
+    """Real digits, of whose conditions some are the same."""
+    images = kh.tasks.get_task("rotation", data="digits").load("test")
+    return {"x": images[seed : seed + rows], "condition": images[100 + np.arange(rows) % conditions]}
+
+
+@pytest.mark.parametrize(("conditions", "rows"), [(1, 1), (1, 40), (2, 40), (5, 40), (40, 40)])
+def test_answers_are_the_same_with_and_without(servable, conditions, rows):
+    inputs, cache = _inputs(conditions, rows), WeightCache(2**24)
+    without = servable.run("serving_default", inputs)["logits"].numpy()
+    for _ in range(3):
+        outputs = run_default(servable, inputs, cache)
+        # Of the largest: sums of float32 in another order.
+        assert_close(np.asarray(outputs["logits"]), without, 5e-6)
+    off = run_default(servable, inputs, WeightCache(0))["logits"].numpy()
+    np.testing.assert_array_equal(off, without)
+
+
+def test_a_condition_is_written_out_when_it_comes_again(servable):
+    first = "generate_weights" if "generate_weights" in servable.inputs else "embed"
+    cache = WeightCache(2**24)
+    for number, expected in enumerate([["serving_default"], [first, "apply"], ["apply"], ["apply"]]):
+        servable.runs.clear()
+        run_default(servable, {**_inputs(1, 1, seed=number)}, cache)
+        assert servable.runs == expected
+    assert (cache.hits, cache.misses, len(cache)) == (2, 2, 1)
+
+
+def test_a_condition_that_many_rows_share_is_written_out_at_once(servable):
+    run_default(servable, _inputs(1, 8), WeightCache(2**24))
+    assert servable.runs[-1] == "apply"
+    servable.runs.clear()
+    run_default(servable, _inputs(4, 8), WeightCache(2**24))
+    assert servable.runs == ["serving_default"]
+    servable.runs.clear()
+    cache = WeightCache(2**24)
+    run_default(servable, {**_inputs(1, 16), "condition": _inputs(1, 1)["condition"]}, cache)
+    assert servable.runs[-1] == "apply"
+    assert len(cache) == 1
+
+
+def test_one_changed_pixel_is_another_condition(servable):
+    cache, inputs = WeightCache(2**24), _inputs(1, 8)
+    run_default(servable, inputs, cache)
+    changed = {**inputs, "condition": inputs["condition"].copy()}
+    changed["condition"][:, 5, 5, 0] ^= 1
+    outputs = run_default(servable, changed, cache)
+    assert_close(np.asarray(outputs["logits"]), servable.run("serving_default", changed)["logits"].numpy(), 5e-6)
+    assert len(cache) == 2
+
+
+def test_networks_of_x_alone_have_no_use_for_it(folder):
+    engine = Engine(folder, ["assumption1_mnist_f1"])
+    engine.repository.poll()
+    with engine.repository.use("assumption1_mnist_f1") as servable:
+        assert run_default(servable, {"x": pixels((2, 28, 28, 1))}, engine.cache)["value"].shape == (2, 10)
+    assert (engine.cache.hits, engine.cache.misses) == (0, 0)
+    engine.close()
+
+
+def test_the_least_recently_used_go_first():
+    cache = WeightCache(100)
+    keys = [cache.key("model", 1, np.array([number])) for number in range(4)]
+    for key in keys[:2]:
+        cache.put(key, {}, 40)
+    assert cache.get(keys[0]) == {}
+    cache.put(keys[2], {}, 40)
+    assert [cache.get(key) is not None for key in keys[:3]] == [True, False, True]
+    assert cache.num_bytes == 80
+    cache.put(keys[3], {}, 101)  # larger than all that may be kept
+    assert cache.get(keys[3]) is None
+    cache.put(keys[2], {}, 60)  # again, and larger
+    assert (cache.num_bytes, len(cache)) == (100, 2)
+    cache.drop("model", 2)
+    assert len(cache) == 2
+    cache.drop("model", 1)
+    assert (cache.num_bytes, len(cache)) == (0, 0)
+
+
+def test_keys_tell_models_versions_shapes_and_values_apart():
+    key = WeightCache.key
+    zeros = np.zeros((2, 3), "float32")
+    keys = [
+        key("a", 1, zeros),
+        key("b", 1, zeros),
+        key("a", 2, zeros),
+        key("a", 1, zeros.reshape(3, 2)),
+        key("a", 1, zeros + 1),
+    ]
+    assert len(set(keys)) == 5
+    assert key("a", 1, zeros) == key("a", 1, zeros.copy())
+
+
+def test_what_came_once_is_not_remembered_for_ever():
+    cache = WeightCache(100)
+    for number in range(20_000):
+        assert not cache.came_before(("model", 1, number))
+    assert len(cache._seen) == 10_000
+    assert cache.came_before(("model", 1, 19_999))
+    assert not cache.came_before(("model", 1, 0))

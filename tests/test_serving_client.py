@@ -1,0 +1,196 @@
+"""The client: parts, retries, timeouts and typed errors, against real servers and one that misbehaves on purpose."""
+
+import http.server
+import json
+import threading
+
+import numpy as np
+import pytest
+from helpers import pixels
+from serving import serve
+
+import keras_hypernet as kh
+from keras_hypernet.serving import (
+    Client,
+    DeadlineError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    ServingError,
+    UnavailableError,
+)
+from keras_hypernet.serving.engine import Limits
+
+NAME, EMBED = "rotation_mnist_hyper", "rotation_mnist_embed"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved_models")
+    kh.export(NAME, folder)
+    kh.export(EMBED, folder)
+    with serve(folder, NAME, EMBED, limits=Limits(max_batch_rows=16)) as running:
+        yield running
+
+
+@pytest.fixture(params=["rest", "grpc"])
+def connect(request, server):
+    """Returns a function that makes a client, by either protocol."""
+    port = server.rest_port if request.param == "rest" else server.grpc_port
+    return lambda model=NAME, **options: Client(f"127.0.0.1:{port}", model, protocol=request.param, **options)
+
+
+def test_large_batches_are_sent_in_parts(connect):
+    x, condition = pixels((40, 28, 28, 1)), pixels((40, 28, 28, 1), seed=1)
+    with pytest.raises(OverloadedError, match="A request may have 16 rows. Received: 40"):
+        connect().predict(x, condition)
+    client = connect(max_rows=16)
+    expected = kh.load(NAME).predict({"x": x, "condition": condition}, verbose=0)
+    received = client.predict(x, condition)
+    np.testing.assert_allclose(received, expected, atol=1e-4)
+    assert received.dtype == np.float32
+    weights = client.generate_weights(condition)
+    assert {name: value.shape for name, value in weights.items()} == {
+        "hidden_kernel": (40, 784, 10),
+        "logits_kernel": (40, 10, 12),
+    }
+    np.testing.assert_allclose(client.apply(x, weights), expected, atol=1e-4)
+    # One condition for all goes with every part.
+    one = {name: value[:1] for name, value in weights.items()}
+    same = kh.load(NAME).predict({"x": x, "condition": np.repeat(condition[:1], 40, axis=0)}, verbose=0)
+    np.testing.assert_allclose(client.apply(x, one), same, atol=1e-4)
+    np.testing.assert_allclose(client.predict(x, condition[:1]), same, atol=1e-4)
+
+
+def test_the_embedding_method_has_the_same_methods(connect):
+    client, x = connect(EMBED), pixels((3, 28, 28, 1))
+    weights = client.generate_weights(x[:1])
+    assert {name: value.shape for name, value in weights.items()} == {"embedding": (1, 7850)}
+    expected = kh.load(EMBED).predict({"x": x, "condition": np.repeat(x[:1], 3, axis=0)}, verbose=0)
+    np.testing.assert_allclose(client.apply(x, weights), expected, atol=1e-4)
+
+
+def test_metadata_and_status(connect):
+    client = connect()
+    assert client.status() == {1: "AVAILABLE"}
+    assert client.metadata()["serving_default"] == (
+        {"x": ("DT_UINT8", (-1, 28, 28, 1)), "condition": ("DT_UINT8", (-1, 28, 28, 1))},
+        {"logits": ("DT_FLOAT", (-1, 12))},
+    )
+    assert set(client.metadata()) == {"serving_default", "generate_weights", "apply"}
+
+
+def test_arrays_are_converted_only_if_nothing_is_lost(connect):
+    image = pixels((1, 28, 28, 1))
+    client = connect()
+    expected = client.predict(image, image)
+    weights = {name: value.astype("float64") for name, value in client.generate_weights(image).items()}
+    np.testing.assert_allclose(client.apply(image, weights), expected, atol=1e-4)
+    with pytest.raises(ValueError, match="`x` must be of dtype uint8. Received: float32"):
+        client.predict(image / np.float32(255), image)
+    with pytest.raises(ValueError, match="`x` must be an array with the batch first. Received: 3"):
+        client.predict(3, image)
+
+
+def test_errors_are_typed(connect):
+    image = pixels((1, 28, 28, 1))
+    with pytest.raises(InvalidRequestError, match=r"'x' must have the shape \[\?,28,28,1\]. Received: \[1,28,28\]"):
+        connect().predict(image[..., 0], image)
+    with pytest.raises(NotFoundError, match="Servable not found for request"):
+        connect("nothing").predict(image, image)
+    with pytest.raises(NotFoundError, match="Specific"):
+        connect(version=7).predict(image, image)
+    with pytest.raises(InvalidRequestError, match="Unrecognized servable version label: stable"):
+        connect(version="stable").predict(image, image)
+    with pytest.raises(InvalidRequestError, match="[Mm]issing"):
+        connect().predict(image)
+    for kind in (InvalidRequestError, NotFoundError, OverloadedError, UnavailableError, DeadlineError):
+        assert issubclass(kind, ServingError)
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_a_server_that_is_not_there(protocol):
+    client = Client("127.0.0.1:9", NAME, protocol=protocol, retries=2, backoff=0.01, timeout=5)
+    with pytest.raises(UnavailableError):
+        client.status()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"protocol": "http"}, "`protocol` must be one of .'rest', 'grpc'.. Received: 'http'"),
+        ({"timeout": 0}, "`timeout` must be at least 0.001. Received: 0"),
+        ({"retries": -1}, "`retries` must be at least 0. Received: -1"),
+        ({"max_rows": 0}, "`max_rows` must be at least 1. Received: 0"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Client("127.0.0.1:9", NAME, **arguments)
+
+
+@pytest.fixture
+def misbehaving():
+    """A server that gives the answers it is told to, and counts requests. Not TensorFlow Serving: the wire is real."""
+    answers, asked = [], []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            status, body, wait = answers.pop(0)
+            stopped.wait(wait)
+            try:
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body)
+            except OSError:
+                pass  # the client has gone
+
+        def log_message(self, *_):
+            pass
+
+    stopped = threading.Event()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}", answers, asked
+        stopped.set()
+        server.shutdown()
+        thread.join()
+
+
+GOOD = json.dumps({"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}).encode()
+
+
+def test_only_unavailable_is_tried_again(misbehaving):
+    address, answers, asked = misbehaving
+    client = Client(address, NAME, retries=2, backoff=0.01)
+    answers[:] = [(503, b'{"error": "not yet"}', 0), (503, b'{"error": "not yet"}', 0), (200, GOOD, 0)]
+    assert client.status() == {1: "AVAILABLE"}
+    assert len(asked) == 3
+    answers[:] = [(503, b'{"error": "not yet"}', 0)] * 3
+    with pytest.raises(UnavailableError, match="not yet"):
+        client.status()
+    assert len(asked) == 6
+    for status, kind in {
+        400: InvalidRequestError,
+        404: NotFoundError,
+        429: OverloadedError,
+        413: OverloadedError,
+    }.items():
+        answers[:] = [(status, b'{"error": "no"}', 0)]
+        with pytest.raises(kind, match="no"):
+            client.status()
+    assert len(asked) == 10
+    answers[:] = [(500, b"<html>broken</html>", 0)]
+    with pytest.raises(ServingError, match="The answer is not JSON: '<html>broken"):
+        client.status()
+    assert len(asked) == 11
+
+
+def test_an_answer_that_takes_too_long(misbehaving):
+    address, answers, asked = misbehaving
+    answers[:] = [(200, GOOD, 30)]
+    with pytest.raises(DeadlineError, match="No answer within 0.2 seconds"):
+        Client(address, NAME, timeout=0.2).status()
+    assert len(asked) == 1

@@ -1,0 +1,121 @@
+"""The configuration files of TensorFlow Serving, parsed with its own protocol buffers where the package has them."""
+
+import pathlib
+
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from tensorflow_serving.config import model_server_config_pb2
+
+import keras_hypernet as kh
+from keras_hypernet.serving.config import read_models_config, write_configs
+
+COMMITTED = pathlib.Path(__file__).parent.parent / "saved_models"
+
+
+def _parse_models(path):
+    return text_format.Parse(path.read_text(), model_server_config_pb2.ModelServerConfig()).model_config_list.config
+
+
+def _message(name, fields, nested=()):
+    """A message class of `tensorflow.serving`. tensorflow-serving-api leaves the two config files below out, so their
+    fields are declared here as in session_bundle_config.proto and monitoring_config.proto."""
+    pool = descriptor_pool.DescriptorPool()
+    file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package="t", syntax="proto3")
+    for message, members in [*nested, (name, fields)]:
+        descriptor = file.message_type.add(name=message)
+        for number, (field, kind, label) in enumerate(members, start=1):
+            added = descriptor.field.add(name=field, number=number, label=label)
+            if isinstance(kind, str):
+                added.type, added.type_name = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE, f".t.{kind}"
+            else:
+                added.type = kind
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"t.{name}"))
+
+
+INT64, STRING, BOOL = 3, 9, 8
+ONE, MANY = 1, 3
+BatchingParameters = _message(
+    "BatchingParameters",
+    [
+        ("max_batch_size", "Int64Value", ONE),
+        ("batch_timeout_micros", "Int64Value", ONE),
+        ("max_enqueued_batches", "Int64Value", ONE),
+        ("num_batch_threads", "Int64Value", ONE),
+        ("thread_pool_name", "StringValue", ONE),
+        ("allowed_batch_sizes", INT64, MANY),
+        ("pad_variable_length_inputs", BOOL, ONE),
+    ],
+    [("Int64Value", [("value", INT64, ONE)]), ("StringValue", [("value", STRING, ONE)])],
+)
+MonitoringConfig = _message(
+    "MonitoringConfig",
+    [("prometheus_config", "PrometheusConfig", ONE)],
+    [("PrometheusConfig", [("enable", BOOL, ONE), ("path", STRING, ONE)])],
+)
+
+
+@pytest.mark.parametrize("where", ["exported", "committed"])
+def test_the_files_are_what_the_server_parses(where, tmp_path):
+    folder = tmp_path
+    if where == "committed":
+        folder = COMMITTED
+        if not folder.is_dir():
+            pytest.skip("this is not a checkout: saved_models/ is not installed")
+    else:
+        kh.export("rotation_mnist_embed", folder)
+        kh.export("rotation_mnist_hyper", folder)
+    models = _parse_models(folder / "models.config")
+    folders = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    assert [(model.name, model.base_path) for model in models] == [(name, f"/models/{name}") for name in folders]
+    assert {model.model_platform for model in models} == {"tensorflow"}
+    batching = text_format.Parse((folder / "batching.config").read_text(), BatchingParameters())
+    assert batching.max_batch_size.value == 256
+    monitoring = text_format.Parse((folder / "monitoring.config").read_text(), MonitoringConfig())
+    assert (monitoring.prometheus_config.enable, monitoring.prometheus_config.path) == (
+        True,
+        "/monitoring/prometheus/metrics",
+    )
+
+
+def test_what_cannot_be_batched_is_said_in_the_files(tmp_path):
+    write_configs(tmp_path, "some")
+    for name in ("models.config", "batching.config"):
+        comments = "".join(line for line in (tmp_path / name).read_text().splitlines() if line.startswith("#"))
+        assert "generate_weights" in comments
+        assert "apply" in comments
+
+
+def test_what_an_operator_wrote_is_kept(tmp_path):
+    write_configs(tmp_path, "first")
+    models = read_models_config(tmp_path / "models.config")
+    models["first"].version_labels["stable"] = 1
+    models["first"].model_version_policy.specific.versions.extend([1, 2])
+    config = model_server_config_pb2.ModelServerConfig()
+    config.model_config_list.config.extend(models.values())
+    (tmp_path / "models.config").write_text(text_format.MessageToString(config))
+    (tmp_path / "batching.config").write_text("max_batch_size { value: 8 }")
+    write_configs(tmp_path, "first")
+    write_configs(tmp_path, "second")
+    models = read_models_config(tmp_path / "models.config")
+    assert list(models) == ["first", "second"]
+    assert dict(models["first"].version_labels) == {"stable": 1}
+    assert list(models["first"].model_version_policy.specific.versions) == [1, 2]
+    assert (tmp_path / "batching.config").read_text() == "max_batch_size { value: 8 }"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("model_config_list { config { nome: 'a' } }", "must be a ModelServerConfig in text format"),
+        (
+            "model_config_list {config {name: 'a'} config {name: 'a'}}",
+            "must name every model once. Received: .'a'",
+        ),
+        ("\udcff", "must be a ModelServerConfig in text format"),
+    ],
+)
+def test_a_broken_models_config_is_refused(content, message, tmp_path):
+    (tmp_path / "models.config").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=message):
+        read_models_config(tmp_path / "models.config")

@@ -1,0 +1,297 @@
+"""docs/serving: its Python and curl examples run against the local server, its YAML is what its readers take."""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+from serving import serve
+
+import keras_hypernet as kh
+
+ROOT = pathlib.Path(__file__).parent.parent
+DOCS = ROOT / "docs" / "serving"
+README = (DOCS / "README.md").read_text(encoding="utf-8")
+# The flags of tensorflow_model_server that are used, from its main.cc.
+FLAGS = {
+    "model_config_file",
+    "model_config_file_poll_wait_seconds",
+    "monitoring_config_file",
+    "allow_version_labels_for_unavailable_models",
+    "enable_batching",
+    "batching_parameters_file",
+}
+
+# What the readers of the two files say of the fields that are used; anything else in them is an error here.
+COMPOSE = {
+    "type": "object",
+    "required": ["services"],
+    "additionalProperties": False,
+    "properties": {
+        "services": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "required": ["image"],
+                "additionalProperties": False,
+                "properties": {
+                    "image": {"type": "string", "pattern": r"^tensorflow/serving:\d+\.\d+\.\d+$"},
+                    "command": {"type": "array", "items": {"type": "string"}},
+                    "ports": {"type": "array", "items": {"type": "string", "pattern": r"^127\.0\.0\.1:\d+:\d+$"}},
+                    "volumes": {"type": "array", "items": {"type": "string", "pattern": "^[^:]+:/[^:]+:ro$"}},
+                    "restart": {"enum": ["no", "always", "on-failure", "unless-stopped"]},
+                    "read_only": {"type": "boolean"},
+                    "cap_drop": {"type": "array", "items": {"type": "string"}},
+                    "deploy": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "properties": {
+                            "resources": {
+                                "type": "object",
+                                "additionalProperties": False,
+                                "properties": {
+                                    "limits": {
+                                        "type": "object",
+                                        "additionalProperties": False,
+                                        "properties": {
+                                            "cpus": {"type": "string"},
+                                            "memory": {"type": "string", "pattern": r"^\d+[KMG]?$"},
+                                        },
+                                    }
+                                },
+                            }
+                        },
+                    },
+                },
+            },
+        }
+    },
+}
+_LABELS = {"type": "object", "additionalProperties": {"type": "string"}}
+_PORT = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": "^[a-z]+$"}]}
+_PROBE = {
+    "type": "object",
+    "required": ["httpGet"],
+    "additionalProperties": False,
+    "properties": {
+        "httpGet": {
+            "type": "object",
+            "required": ["path", "port"],
+            "additionalProperties": False,
+            "properties": {"path": {"type": "string", "pattern": "^/"}, "port": _PORT},
+        },
+        **{name: {"type": "integer", "minimum": 1} for name in ("periodSeconds", "timeoutSeconds", "failureThreshold")},
+    },
+}
+
+
+def _object(required, **properties):
+    return {"type": "object", "required": required, "additionalProperties": False, "properties": properties}
+
+
+_METADATA = _object(["name"], name={"type": "string", "pattern": "^[a-z0-9-]+$"}, labels=_LABELS)
+_CONTAINER = _object(
+    ["name", "image"],
+    name={"type": "string"},
+    image={"type": "string", "pattern": r"^tensorflow/serving:\d+\.\d+\.\d+$"},
+    args={"type": "array", "items": {"type": "string"}},
+    ports={
+        "type": "array",
+        "items": _object(["containerPort"], name={"type": "string"}, containerPort={"type": "integer"}),
+    },
+    startupProbe=_PROBE,
+    readinessProbe=_PROBE,
+    livenessProbe=_PROBE,
+    resources=_object([], requests=_LABELS, limits=_LABELS),
+    securityContext=_object(
+        [],
+        allowPrivilegeEscalation={"type": "boolean"},
+        capabilities=_object([], drop={"type": "array", "items": {"type": "string"}}),
+    ),
+    volumeMounts={
+        "type": "array",
+        "items": _object(
+            ["name", "mountPath"], name={"type": "string"}, mountPath={"type": "string"}, readOnly={"type": "boolean"}
+        ),
+    },
+)
+_VOLUME = _object(
+    ["name"],
+    name={"type": "string"},
+    persistentVolumeClaim=_object(["claimName"], claimName={"type": "string"}, readOnly={"type": "boolean"}),
+)
+_POD = _object(
+    ["containers"],
+    containers={"type": "array", "items": _CONTAINER},
+    volumes={"type": "array", "items": _VOLUME},
+    terminationGracePeriodSeconds={"type": "integer"},
+)
+DEPLOYMENT = _object(
+    ["apiVersion", "kind", "metadata", "spec"],
+    apiVersion={"const": "apps/v1"},
+    kind={"const": "Deployment"},
+    metadata=_METADATA,
+    spec=_object(
+        ["selector", "template"],
+        replicas={"type": "integer", "minimum": 1},
+        selector=_object(["matchLabels"], matchLabels=_LABELS),
+        template=_object(
+            ["metadata", "spec"], metadata=_object(["labels"], labels=_LABELS, annotations=_LABELS), spec=_POD
+        ),
+    ),
+)
+SERVICE = _object(
+    ["apiVersion", "kind", "metadata", "spec"],
+    apiVersion={"const": "v1"},
+    kind={"const": "Service"},
+    metadata=_METADATA,
+    spec=_object(
+        ["selector", "ports"],
+        selector=_LABELS,
+        ports={
+            "type": "array",
+            "items": _object(["port"], name={"type": "string"}, port={"type": "integer"}, targetPort=_PORT),
+        },
+    ),
+)
+
+
+def _blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved_models")
+    kh.export("rotation_mnist_hyper", folder)
+    with serve(folder, "rotation_mnist_hyper") as running:
+        yield running
+
+
+def _here(server, text):
+    """An example with the ports of the running server."""
+    return text.replace("localhost:8501", f"localhost:{server.rest_port}").replace(
+        "localhost:8500", f"localhost:{server.grpc_port}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (0, "{1: 'AVAILABLE'}\n(300, 12)\n"),
+        (1, "(2, 12)\n"),
+        (2, "{'hidden_kernel': 1, 'logits_kernel': 1}\n"),
+    ],
+)
+def test_python_examples(server, number, expected, tmp_path):
+    assert len(_blocks("python")) == 3
+    command = [sys.executable, "-c", _here(server, _blocks("python")[number])]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == expected
+
+
+def test_curl_examples(server, tmp_path):
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    (block,) = [block for block in _blocks("bash") if "curl" in block]
+    outputs = []
+    for line in _here(server, block).splitlines():
+        line = line.replace("python ", f"{sys.executable} ", 1) if line.startswith("python ") else line
+        done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout)
+    status, metadata, _, predicted, of_version, metrics = outputs
+    assert json.loads(status)["model_version_status"][0]["state"] == "AVAILABLE"
+    assert "signature_def" in json.loads(metadata)["metadata"]
+    assert len(json.loads(predicted)["predictions"][0]) == 12
+    assert json.loads(of_version).keys() == {"predictions"}
+    assert ":tensorflow:serving:request_count" in metrics
+
+
+def test_every_command_exists():
+    import typer.main
+
+    from keras_hypernet.cli import app
+
+    commands = typer.main.get_command(app).commands
+    used = re.findall(r"^keras-hypernet (\w+) ?(.*?)(?:  +#.*)?$", "".join(_blocks("bash")), re.MULTILINE)
+    assert used
+    for name, arguments in used:
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        assert set(re.findall(r"--[\w-]+", arguments)) <= options
+    served = {option for parameter in commands["serve"].params for option in parameter.opts}
+    assert set(re.findall(r"`(--(?:max|weight|host|rest|grpc)[\w-]*)`", README)) <= served
+
+
+def test_grpcurl_examples_name_what_the_protocol_has(server):
+    from google.protobuf import json_format
+    from serving import grpc_stubs
+    from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+
+    (block,) = _blocks("console")
+    calls = re.findall(r"-d '(.*?)' \\\n\s+localhost:8500 tensorflow\.serving\.(\w+)/(\w+)", block)
+    messages = {
+        "GetModelStatus": get_model_status_pb2.GetModelStatusRequest,
+        "GetModelMetadata": get_model_metadata_pb2.GetModelMetadataRequest,
+    }
+    assert [method for _, _, method in calls] == list(messages)
+    with grpc_stubs(server) as stubs:
+        for body, service, method in calls:
+            request = json_format.Parse(body, messages[method]())
+            (stub,) = [stub for stub in stubs if type(stub).__name__ == f"{service}Stub"]
+            assert getattr(stub, method)(request).ByteSize()
+
+
+def test_docker_compose():
+    yaml = pytest.importorskip("yaml")
+    content = yaml.safe_load((DOCS / "docker-compose.yaml").read_text())
+    jsonschema.validate(content, COMPOSE)
+    (service,) = content["services"].values()
+    assert {flag.removeprefix("--").split("=")[0] for flag in service["command"]} <= FLAGS
+    mounted, inside, _ = service["volumes"][0].split(":")
+    if (ROOT / "saved_models").is_dir():
+        assert (DOCS / mounted).resolve() == ROOT / "saved_models"
+        for flag in service["command"]:
+            value = flag.split("=")[1]
+            if value.startswith(inside):
+                assert (ROOT / "saved_models" / pathlib.PurePath(value).relative_to(inside)).is_file()
+
+
+def test_kubernetes():
+    yaml = pytest.importorskip("yaml")
+    deployment, service = yaml.safe_load_all((DOCS / "kubernetes.yaml").read_text())
+    jsonschema.validate(deployment, DEPLOYMENT)
+    jsonschema.validate(service, SERVICE)
+    pod = deployment["spec"]["template"]
+    assert deployment["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    (container,) = pod["spec"]["containers"]
+    ports = {port["name"] for port in container["ports"]}
+    assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
+    assert {mount["name"] for mount in container["volumeMounts"]} == {v["name"] for v in pod["spec"]["volumes"]}
+    assert {flag.removeprefix("--").split("=")[0] for flag in container["args"]} <= FLAGS
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["path"].startswith("/v1/models/rotation_mnist_hyper")
+        assert container[probe]["httpGet"]["port"] in ports
+
+
+def test_the_paths_of_the_probes_answer(server):
+    import requests
+
+    yaml = pytest.importorskip("yaml")
+    deployment, _ = yaml.safe_load_all((DOCS / "kubernetes.yaml").read_text())
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        url = f"http://127.0.0.1:{server.rest_port}{container[probe]['httpGet']['path']}"
+        assert requests.get(url, timeout=60).status_code == 200
+
+
+def test_links_lead_somewhere():
+    text = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert target.startswith("https://") or (DOCS / target).exists(), target

@@ -1,0 +1,306 @@
+"""The REST interface: what TensorFlow Serving's documentation says of paths, formats, errors and status codes."""
+
+import base64
+import contextlib
+import json
+import socket
+
+import numpy as np
+import pytest
+import requests
+from serving import assert_close, resident_bytes, serve, write_other_models
+
+import keras_hypernet as kh
+from keras_hypernet.serving.engine import Limits
+
+NAME = "rotation_mnist_hyper"
+ROW = {"x": np.zeros((28, 28, 1), int).tolist(), "condition": np.zeros((28, 28, 1), int).tolist()}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved_models")
+    kh.export(NAME, folder)
+    write_other_models(folder)
+    (folder / "models.config").write_text(
+        "model_config_list { config { name: 'other' base_path: '/models/other' "
+        "version_labels { key: 'stable' value: 3 } version_labels { key: 'gone' value: 9 } } }"
+    )
+    with serve(folder, NAME, "other", limits=Limits(max_body_bytes=2**20, max_batch_rows=64)) as running:
+        yield running
+
+
+@pytest.fixture
+def ask(server):
+    """Returns a function that sends a request and returns the status and the parsed body."""
+
+    def ask(path, content=None, method=None):
+        body = content if content is None or isinstance(content, bytes) else json.dumps(content)
+        url = f"http://127.0.0.1:{server.rest_port}{path}"
+        answer = requests.request(method or ("GET" if body is None else "POST"), url, data=body, timeout=60)
+        assert answer.headers["content-type"] == "application/json"
+        return answer.status_code, json.loads(answer.content)
+
+    return ask
+
+
+@pytest.fixture
+def half(ask):
+    """Returns a function that asks the model `y = x / 2 + 3`."""
+    return lambda content, path="/v1/models/other": ask(f"{path}:predict", content)
+
+
+def test_rows_and_columns_of_one_input(half):
+    for content, expected in [
+        ({"instances": [1.0, 2.0, 5.0]}, {"predictions": [3.5, 4.0, 5.5]}),
+        ({"inputs": [1.0, 2.0, 5.0]}, {"outputs": [3.5, 4.0, 5.5]}),
+        ({"inputs": {"x": [1, 2, 5]}}, {"outputs": [3.5, 4.0, 5.5]}),
+        ({"instances": [{"x": 1}, {"x": -1e3}]}, {"predictions": [3.5, -497.0]}),
+        ({"signature_name": "serving_default", "instances": [1]}, {"predictions": [3.5]}),
+        ({"signature_name": "", "instances": [1]}, {"predictions": [3.5]}),
+    ]:
+        assert half(content) == (200, expected)
+
+
+def test_numbers_that_json_has_not(half):
+    status, answer = half(b'{"instances": [NaN, Infinity, -Infinity, 1e3]}')
+    assert status == 200
+    np.testing.assert_array_equal(answer["predictions"], [np.nan, np.inf, -np.inf, 503.0])
+
+
+def test_rows_and_columns_of_several_inputs(ask):
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), "uint8")
+    inputs = {"x": images, "condition": images[::-1]}
+    expected = kh.load(NAME).predict(inputs, verbose=0)
+    columns = {name: value.tolist() for name, value in inputs.items()}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    for content, key in (({"inputs": columns}, "outputs"), ({"instances": rows}, "predictions")):
+        status, answer = ask(f"/v1/models/{NAME}:predict", content)
+        assert status == 200
+        assert_close(np.asarray(answer[key], "float32"), expected)
+    status, answer = ask(f"/v1/models/{NAME}:predict", {"signature_name": "generate_weights", "instances": [ROW["x"]]})
+    assert status == 200
+    (row,) = answer["predictions"]
+    assert {name: np.shape(value) for name, value in row.items()} == {
+        "hidden_kernel": (784, 10),
+        "logits_kernel": (10, 12),
+    }
+
+
+def test_strings_and_bytes(half):
+    data = base64.b64encode(b"\x00\xfe").decode()
+    status, answer = half({"signature_name": "strings", "instances": ["ab", {"b64": data}]})
+    assert status == 200
+    assert answer["predictions"][0] == {"text": "ab", "text_bytes": {"b64": base64.b64encode(b"ab\xff").decode()}}
+    assert base64.b64decode(answer["predictions"][1]["text_bytes"]["b64"]) == b"\x00\xfe\xff"
+    status, answer = half({"signature_name": "strings", "inputs": {"text": [{"b64": data}]}})
+    assert (status, len(answer["outputs"])) == (200, 2)
+    assert half({"signature_name": "strings", "instances": [{"b64": "?"}]}) == (
+        400,
+        {"error": "Unable to base64 decode"},
+    )
+
+
+def test_other_types(half):
+    content = {"signature_name": "mixed", "instances": [{"flag": True, "number": -128, "big": 2**60}]}
+    assert half(content) == (200, {"predictions": [{"flag": True, "number": 2**60 - 128, "half": -128.0}]})
+    for key, value in {"flag": 1, "number": 128, "big": 2**63}.items():
+        status, answer = half({**content, "instances": [{**content["instances"][0], key: value}]})
+        assert status == 400
+        assert str(value) in answer["error"]
+
+
+def test_outputs_of_unequal_size_need_columns(half):
+    assert half({"signature_name": "unequal", "inputs": [1.0, 2.0]}) == (
+        200,
+        {"outputs": {"one": [1.0], "all": [1.0, 2.0]}},
+    )
+    status, answer = half({"signature_name": "unequal", "instances": [1.0, 2.0]})
+    assert status == 400
+    assert "columnar format: use 'inputs'" in answer["error"]
+
+
+@pytest.mark.parametrize("path", ["", "/versions/3", "/labels/stable"])
+def test_versions_and_labels(ask, half, path):
+    assert half({"instances": [1.0]}, f"/v1/models/other{path}") == (200, {"predictions": [3.5]})
+    ok = {"error_code": "OK", "error_message": ""}
+    expected = {"model_version_status": [{"version": "3", "state": "AVAILABLE", "status": ok}]}
+    assert ask(f"/v1/models/other{path}") == (200, expected)
+    status, answer = ask(f"/v1/models/other{path}/metadata")
+    assert status == 200
+    assert answer["model_spec"] == {"name": "other", "signature_name": "", "version": "3"}
+    info = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"]["x"]
+    assert (info["dtype"], info["tensor_shape"]["dim"][0]["size"]) == ("DT_FLOAT", "-1")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [
+        ("/v1/models/nothing:predict", 404, "Servable not found for request: Latest(nothing)"),
+        ("/v1/models/other/versions/7:predict", 404, "Servable not found for request: Specific(other, 7)"),
+        ("/v1/models/other/labels/nothing:predict", 400, "Unrecognized servable version label: nothing"),
+        ("/v1/models/other/labels/gone:predict", 404, "Servable not found for request: Specific(other, 9)"),
+        (f"/v1/models/other/versions/{9**40}:predict", 400, "Failed to convert version: "),
+        ("/v1/models/other:explain", 400, "Malformed request: POST /v1/models/other:explain"),
+        ("/v1/models/other/versions/x:predict", 400, "Malformed request: POST"),
+        ("/v1/models/other", 400, "Malformed request: POST /v1/models/other"),
+        ("/v1/models/other:classify", 400, "Was: tensorflow/serving/predict"),
+        ("/v1/models/..%2F..%2Fetc:predict", 404, "Servable not found for request: Latest(../../etc)"),
+        ("/v2/models/other:predict", 404, "There is nothing at /v2/models/other:predict."),
+    ],
+)
+def test_what_is_not_there(ask, path, status, message):
+    received, answer = ask(path, {"instances": [1.0]})
+    assert (received, list(answer)) == (status, ["error"])
+    assert message in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [
+        ("/v1/models/nothing", 404, "Could not find any versions of model nothing"),
+        ("/v1/models/other/versions/7", 404, "Could not find version 7 of model other"),
+        ("/v1/models/nothing/metadata", 404, "Servable not found for request: Latest(nothing)"),
+        ("/v1/models", 400, "Missing model name in request."),
+        ("/v1/models/other:predict", 400, "Malformed request: GET /v1/models/other:predict"),
+        ("/saved_model.pb", 404, "There is nothing at"),
+        ("/..%2f..%2f/etc/passwd", 404, "There is nothing at"),
+        ("/page.js/../../../etc/passwd", 404, "There is nothing at"),
+    ],
+)
+def test_what_cannot_be_had(ask, server, path, status, message):
+    with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:  # requests would mend the path
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert message in json.loads(answer.split("\r\n\r\n", 1)[1])["error"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_other_methods_are_malformed(ask, method):
+    assert ask("/v1/models/other:predict", b"{}", method) == (
+        400,
+        {"error": f"Malformed request: {method} /v1/models/other:predict"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "JSON Parse error: The document is empty"),
+        (b"{", "JSON Parse error"),
+        (b"\xff\xfe\x00", "JSON Parse error"),
+        (b"[1]", "Is not object"),
+        (b"null", "Is not object"),
+        (b'{"instances": [1' + b"0" * 5000 + b"]}", "JSON Parse error: Exceeds the limit"),
+        (b'{"instances": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "JSON Parse error: maximum recursion depth"),
+        (b'{"instances": ' + b"[" * 500 + b"]" * 500 + b"}", "unexpected level"),
+        (b'{"instances": [' + b'{"b64":' * 30_000 + b"1" + b"}" * 30_000 + b"]}", "JSON Parse error"),
+        ({}, "Missing 'inputs' or 'instances' key"),
+        ({"instances": [1], "inputs": [1]}, "expecting only one of 'inputs' or 'instances' keys to exist"),
+        ({"instances": []}, "No values in 'instances' array"),
+        ({"instances": {"x": 1}}, "Excepting 'instances' to be an list/array"),
+        ({"instances": ["1"]}, 'JSON Value: "1" Type: String is not of expected type: float32'),
+        ({"instances": [None]}, "JSON Value: null Type: Null is not of expected type: float32"),
+        ({"instances": [True]}, "JSON Value: true Type: True is not of expected type: float32"),
+        ({"instances": [{"b64": "aa=="}]}, "Type: Object is not of expected type: float32"),
+        ({"instances": [1, [2]]}, "list at unexpected level"),
+        ({"instances": [[1, 2], [3]]}, "unexpected size: 1 at level: 1 expected size: 2"),
+        ({"instances": [[1, 2], 3]}, "found at incorrect level: 2 in the JSON DOM. Expected at level: 2"),
+        ({"instances": [[1, 2], [3, 4]]}, "Input 'x' must have the shape [?]. Received: [2,2]"),
+        ({"inputs": 1}, "Input 'x' must have the shape [?]. Received: []"),
+        ({"instances": [2**24 + 1] * 2}, "16777217 to float32 without loss of precision"),
+        ({"instances": [1e39]}, "1e+39 to float32 without loss of precision"),
+        ({"instances": [{"x": 1, "y": 2}]}, "keys must be equal to: x"),
+        ({"instances": [{"x": 1}, 2]}, "Expecting object but got list at item 1 of input list"),
+        ({"inputs": {"y": [1]}}, "Missing named input: x in 'inputs' object."),
+        ({"inputs": {"x": [1], "y": [1]}}, 'does not have named input: "y". Expected: x'),
+        ({"signature_name": 100, "instances": [1]}, "'signature_name' key must be a string value."),
+        (
+            {"signature_name": "nothing", "instances": [1]},
+            'Serving signature name: "nothing" not found in signature def',
+        ),
+    ],
+)
+def test_what_cannot_be_answered_is_a_400(half, content, message):
+    status, answer = half(content)
+    assert (status, list(answer)) == (400, ["error"])
+    assert message in answer["error"]
+    assert len(answer["error"]) < 400
+    assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": np.zeros((28, 28)).astype(int).tolist()}, "'x' must have the shape [?,28,28,1]. Received: [1,28,28]"),
+        ({"x": np.zeros((28, 28, 1)).tolist()}, "Type: Number is not of expected type: uint8"),
+        ({"x": np.full((28, 28, 1), 256).tolist()}, "'x' must hold numbers of 0 to 255. Received: 256 to 256"),
+        ({"x": np.full((28, 28, 1), -1).tolist()}, "'x' must hold numbers of 0 to 255. Received: -1 to -1"),
+        ({"extra": 1}, "keys must be equal to: condition,x"),
+    ],
+)
+def test_images_that_are_none(ask, change, message):
+    status, answer = ask(f"/v1/models/{NAME}:predict", {"instances": [{**ROW, **change}]})
+    assert status == 400
+    assert message in answer["error"]
+
+
+def test_several_inputs_need_names(ask):
+    for content in ({"instances": [1]}, {"inputs": [1]}):
+        status, answer = ask(f"/v1/models/{NAME}:predict", content)
+        assert status == 400
+        assert "as multiple input tensors required: condition, x" in answer["error"]
+
+
+def test_batches_of_unequal_size_are_tensorflows_error(ask):
+    x, condition = np.zeros((3, 28, 28, 1), int).tolist(), np.zeros((2, 28, 28, 1), int).tolist()
+    status, answer = ask(f"/v1/models/{NAME}:predict", {"inputs": {"x": x, "condition": condition}})
+    assert status == 400
+    assert answer["error"] == "In[0] and In[1] must have compatible batch dimensions: [2,1,51] vs. [3,51,10]"
+
+
+def test_a_batch_of_none_is_answered_with_none(ask):
+    x = np.zeros((0, 28, 28, 1), int).tolist()
+    status, answer = ask(f"/v1/models/{NAME}:predict", {"inputs": {"x": x, "condition": x}})
+    assert status == 400  # JSON cannot tell the other sizes of an array without entries
+    assert "must have the shape [?,28,28,1]. Received: [0]" in answer["error"]
+
+
+def test_what_is_too_large_is_a_413(ask, half):
+    status, answer = half({"instances": [1] * 65})
+    assert (status, answer) == (413, {"error": "A request may have 64 rows. Received: 65. Send it in parts."})
+    status, answer = half(b'{"instances": [' + b" " * 2**20 + b"1]}")
+    assert status == 413
+    assert "The body of a request may have 1,048,576 bytes. Received: 1,048,5" in answer["error"]
+    content = {"signature_name": "generate_weights", "instances": [ROW["x"]] * 40}
+    status, answer = ask(f"/v1/models/{NAME}:predict", content)
+    assert status == 413
+    assert "The answer would take 1,273,600 bytes, and may 1,048,576." in answer["error"]
+    assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
+
+
+def test_a_body_of_a_gigabyte_is_not_kept(server, half):
+    before, sent, answer = resident_bytes(), 0, b""
+    with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
+        head = f"POST /v1/models/other:predict HTTP/1.1\r\nHost: here\r\nContent-Length: {2**30}\r\n\r\n"
+        connection.sendall(head.encode())
+        part = b" " * 2**20
+        # After sixteen times what it accepts the server answers and closes the connection: the answer may be lost.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while sent < 2**30:
+                sent += connection.send(part)
+        with contextlib.suppress(ConnectionResetError):
+            answer = connection.recv(65536)
+    assert answer[:13] in (b"HTTP/1.1 413 ", b"")
+    assert 16 * 2**20 <= sent < 2**28
+    assert resident_bytes() - before < 64 * 2**20
+    assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
+
+
+def test_a_body_that_does_not_say_its_size_is_counted(server, half):
+    parts = (b" " * 2**16 for _ in range(20))
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/other:predict"
+    answer = requests.post(url, data=parts, timeout=60)
+    assert answer.status_code == 413
+    assert "Received: 1,3" in answer.json()["error"]

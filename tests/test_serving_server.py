@@ -1,0 +1,196 @@
+"""The server as a process: `keras-hypernet serve`; its limits, logs and metrics, and how it ends."""
+
+import contextlib
+import ipaddress
+import pathlib
+import signal
+import socket
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import requests
+from helpers import pixels
+from serving import serve, started, write_version
+
+import keras_hypernet as kh
+from keras_hypernet.serving import Client, OverloadedError, UnavailableError
+from keras_hypernet.serving.engine import Limits
+from keras_hypernet.serving.server import Server
+
+NAME = "rotation_mnist_hyper"
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    """A folder with a model whose answers take a while."""
+    folder = tmp_path_factory.mktemp("slow")
+    (folder / "times").mkdir()
+    write_version(folder / "times", 1, work=50)
+    return folder
+
+
+def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
+    with started(tmp_path, NAME) as (process, ports, lines):
+        assert (tmp_path / NAME / "1" / "saved_model.pb").is_file()
+        url = f"http://127.0.0.1:{ports['rest']}"
+        image = pixels((1, 28, 28, 1))
+        for protocol, name in (("rest", NAME), ("grpc", NAME), ("rest", "nothing")):
+            client = Client(f"127.0.0.1:{ports[protocol]}", name, protocol=protocol)
+            with contextlib.suppress(kh.serving.NotFoundError):
+                client.predict(image, image)
+        requests.post(f"{url}/v1/models/invented:predict", data="{}", timeout=60)
+        metrics = requests.get(f"{url}/monitoring/prometheus/metrics", timeout=60)
+        assert metrics.headers["content-type"].startswith("text/plain")
+        for line in (
+            rf':tensorflow:serving:request_count{{API="REST",model_name="{NAME}",status="OK"}} 1.0',
+            rf':tensorflow:serving:request_count{{API="gRPC",model_name="{NAME}",status="OK"}} 1.0',
+            r':tensorflow:serving:request_count{API="REST",model_name="",status="NOT_FOUND"} 1.0',
+            r"keras_hypernet_weight_cache_misses_total 2.0",
+            r"keras_hypernet_weight_cache_hits_total 0.0",
+            rf'keras_hypernet_model_version_available{{model_name="{NAME}",version="1"}} 1.0',
+            rf':tensorflow:serving:request_latency_count{{API="REST",model_name="{NAME}"}} 1.0',
+        ):
+            assert line in metrics.text.splitlines(), metrics.text
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    logged = [line for line in lines if line.get("method") in ("POST", "Predict")]
+    assert [(line["status"], line.get("model"), line.get("rows")) for line in logged][:2] == [
+        (200, NAME, 1),
+        ("OK", NAME, 1),
+    ]
+    assert all(line["milliseconds"] > 0 and line["bytes"] > 0 for line in logged[:2])
+    assert logged[-1]["status"] == 404
+    assert logged[-1]["error"] == "Servable not found for request: Latest(invented)"
+    assert [line["event"] for line in lines if "event" in line] == ["loaded", "ready", "stopping", "stopped"]
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_under_way_is_answered_before_the_end(slow, protocol, number):
+    with started(slow, "times") as (process, ports, _):
+        client = Client(f"127.0.0.1:{ports[protocol]}", "times", protocol=protocol, retries=0)
+        client.metadata()
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(client.predict(np.float32([5]))))
+        asking.start()
+        url = f"http://127.0.0.1:{ports['rest']}/monitoring/prometheus/metrics"
+        while "keras_hypernet_requests_running 1.0" not in requests.get(url, timeout=60).text:
+            assert asking.is_alive()
+        process.send_signal(number)
+        asking.join(60)
+        assert [answer.tolist() for answer in answers] == [[5.0]]
+        assert process.wait(60) == 0
+        with pytest.raises(UnavailableError):
+            client.predict(np.float32([5]))
+
+
+def test_killed_and_started_again_it_is_there_on_the_same_port(tmp_path):
+    kh.export(NAME, tmp_path)
+    image = pixels((1, 28, 28, 1))
+    with started(tmp_path, NAME) as (process, ports, _):
+        expected = Client(f"127.0.0.1:{ports['rest']}", NAME).predict(image, image)
+        process.send_signal(signal.SIGKILL)
+        process.wait(60)
+    # A client that tries again meets it when it is back.
+    client = Client(f"127.0.0.1:{ports['rest']}", NAME, retries=9, backoff=0.1)
+    received = []
+    asking = threading.Thread(target=lambda: received.append(client.predict(image, image)))
+    asking.start()
+    with started(tmp_path, NAME, rest_port=ports["rest"]):
+        asking.join(120)
+        np.testing.assert_array_equal(received[0], expected)
+
+
+def test_a_request_too_many_is_told_so(slow):
+    with serve(slow, "times", limits=Limits(max_concurrent=2)) as server:
+        codes, messages = [], set()
+
+        def ask(protocol, port):
+            client = Client(f"127.0.0.1:{port}", "times", protocol=protocol)
+            try:
+                client.predict(np.float32([1]))
+                codes.append("OK")
+            except OverloadedError as error:
+                codes.append(error.code)
+                messages.add(error.message)
+
+        ways = [("rest", server.rest_port), ("grpc", server.grpc_port)] * 6
+        threads = [threading.Thread(target=ask, args=way) for way in ways]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
+        assert len(codes) == 12
+        assert messages == {"The server is working on 2 requests, as many as it accepts. Try again later."}
+        assert codes.count("OK") >= 2
+        url = f"http://127.0.0.1:{server.rest_port}/v1/models/times:predict"
+        assert requests.post(url, json={"instances": [1.0]}, timeout=60).status_code == 200
+        assert server.engine.running == 0
+
+
+def test_a_client_that_goes_away_is_forgotten_when_its_work_is_done(slow):
+    with serve(slow, "times", limits=Limits(max_concurrent=2)) as server:
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
+                body = b'{"instances": [1.0]}'
+                head = f"POST /v1/models/times:predict HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n\r\n"
+                connection.sendall(head.encode() + body)
+                while not server.engine.running:
+                    time.sleep(0.001)
+        end = time.monotonic() + 60
+        while server.engine.running:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+def test_it_listens_on_this_machine_alone(slow):
+    with serve(slow, "times") as server:
+        for port in (server.rest_port, server.grpc_port):
+            (address,) = _listening_addresses(port)
+            assert (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def _listening_addresses(port):
+    """The local addresses of the sockets that listen on a port."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in pathlib.Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            (address, at), state = line.split()[1].split(":"), line.split()[3]
+            if state == "0A" and int(at, 16) == port:
+                # Groups of four bytes, each in the order of this machine.
+                groups = [bytes.fromhex(address[start : start + 8])[::-1] for start in range(0, len(address), 8)]
+                found.add(ipaddress.ip_address(b"".join(groups)))
+    return found
+
+
+def test_a_port_that_is_taken_is_one_error(slow):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for ports in ({"rest_port": port, "grpc_port": 0}, {"rest_port": 0, "grpc_port": port}):
+            with (
+                pytest.raises(OSError, match=rf"Port {port} of 127.0.0.1 cannot be listened on"),
+                serve(slow, "times", **ports),
+            ):
+                pass
+
+
+def test_a_model_that_cannot_be_served_is_one_error(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="Model 'empty' has no version that can be served"), serve(tmp_path, "empty"):
+        pass
+    (tmp_path / "empty" / "1").mkdir()
+    (tmp_path / "empty" / "1" / "saved_model.pb").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match="must hold a SavedModel. Received: "), serve(tmp_path, "empty"):
+        pass
+    with pytest.raises(ValueError, match="`max_batch_rows` must be a positive integer. Received: 0"):
+        Server(tmp_path, ["empty"], limits=Limits(max_batch_rows=0))
+
+
+def test_the_missing_extra_is_named(monkeypatch, slow):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras_hypernet\[serving\]'"):
+        Server(slow, ["times"])

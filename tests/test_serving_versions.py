@@ -1,0 +1,175 @@
+"""Versions that come and go while requests run; labels, policies, and files that are not models."""
+
+import json
+import shutil
+import threading
+import time
+
+import numpy as np
+import pytest
+import requests
+from serving import serve, write_version
+
+from keras_hypernet.serving import Client, NotFoundError
+from keras_hypernet.serving.engine import Engine
+from keras_hypernet.serving.repository import Repository
+
+
+def _wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def base(tmp_path):
+    """The folder of a model with one version."""
+    (tmp_path / "times").mkdir()
+    write_version(tmp_path / "times", 1)
+    return tmp_path / "times"
+
+
+def test_versions_change_while_requests_run(base):
+    """No request is dropped, each is answered by one version, and never by an older one than the last."""
+    with serve(base.parent, "times") as server:
+        answers, failures, done = [], [], threading.Event()
+
+        def ask(protocol, port):
+            with Client(f"127.0.0.1:{port}", "times", protocol=protocol, retries=0) as client:
+                while not done.is_set():
+                    try:
+                        answers.append(client.predict(np.float32([1, 2])))
+                    except Exception as error:
+                        failures.append(error)
+
+        threads = [
+            threading.Thread(target=ask, args=way)
+            for way in [("rest", server.rest_port), ("grpc", server.grpc_port)] * 2
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            with Client(f"127.0.0.1:{server.rest_port}", "times") as client:
+                for version in (2, 3, 4, 5):
+                    write_version(base, version)
+                    _wait_for(lambda version=version: client.status().get(version) == "AVAILABLE")
+                    _wait_for(lambda version=version: client.status()[version - 1] == "END")
+                # Back to what was before.
+                shutil.rmtree(base / "5")
+                _wait_for(lambda: client.status()[4] == "AVAILABLE" and client.status()[5] == "END")
+        finally:
+            done.set()
+            for thread in threads:
+                thread.join()
+    assert failures == []
+    assert len(answers) > 50
+    seen = {float(answer[0]) for answer in answers}
+    assert seen == {1.0, 2.0, 3.0, 4.0, 5.0}
+    assert all(answer[1] == 2 * answer[0] for answer in answers)
+
+
+def test_a_request_keeps_its_version_until_it_is_answered(base):
+    write_version(base, 2, work=200)
+    with serve(base.parent, "times") as server:
+        repository = server.engine.repository
+        with Client(f"127.0.0.1:{server.rest_port}", "times") as client:
+            with repository.use("times") as servable:
+                shutil.rmtree(base / "2")
+                _wait_for(lambda: client.status() == {2: "UNLOADING", 1: "AVAILABLE"})
+                time.sleep(0.3)
+                answered = servable.run("serving_default", {"x": np.float32([3])})["y"].numpy()
+            assert answered.tolist() == [6.0]
+            _wait_for(lambda: client.status()[2] == "END")
+
+
+def test_labels_and_policies_are_followed(base):
+    write_version(base, 2)
+    write_version(base, 3)
+    config = base.parent / "models.config"
+    entry = "model_config_list {{ config {{ name: 'times' base_path: '/models/times' {} }} }}"
+    config.write_text(entry.format("model_version_policy { specific { versions: 1 versions: 2 } }"))
+    with serve(base.parent, "times") as server:
+        address = f"127.0.0.1:{server.rest_port}"
+        client = Client(address, "times")
+        assert client.status() == {2: "AVAILABLE", 1: "AVAILABLE"}
+        assert client.predict(np.float32([1])).tolist() == [2.0]
+        assert Client(address, "times", version=1).predict(np.float32([1])).tolist() == [1.0]
+        with pytest.raises(NotFoundError, match=r"Specific\(times, 3\)"):
+            Client(address, "times", version=3).predict(np.float32([1]))
+        # The operator moves a label, and keeps all versions.
+        config.write_text(entry.format("model_version_policy { all {} } version_labels { key: 'stable' value: 1 }"))
+        _wait_for(lambda: len(client.status()) == 3)
+        stable = Client(address, "times", version="stable")
+        _wait_for(lambda: stable.status() == {1: "AVAILABLE"})
+        assert stable.predict(np.float32([1])).tolist() == [1.0]
+        config.write_text("this is not a configuration")
+        time.sleep(0.5)
+        assert stable.predict(np.float32([1])).tolist() == [1.0]
+        config.write_text(entry.format("model_version_policy { latest { num_versions: 2 } }"))
+        _wait_for(lambda: client.status()[1] == "END")
+        assert client.status() == {3: "AVAILABLE", 2: "AVAILABLE", 1: "END"}
+
+
+def test_what_is_not_a_version_is_left_alone(base, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    write_version(outside, 9)
+    (base / "9").symlink_to(outside / "9")  # leads out of the folder
+    (base / "8").mkdir()  # not there yet
+    (base / "07").mkdir()
+    (base / "07" / "saved_model.pb").touch()
+    (base / "latest").mkdir()
+    repository = Repository(base.parent, ["times"])
+    repository.poll()
+    assert repository.status("times") == [(1, "AVAILABLE", "")]
+    for name in ("../outside", "", ".", "times/1", "nothing"):
+        with pytest.raises(ValueError, match="There is no folder"):
+            Repository(base.parent, [name])
+    with pytest.raises(ValueError, match="name one or more"):
+        Repository(base.parent, [])
+
+
+@pytest.mark.parametrize("damage", ["graph", "weights", "warmup"])
+def test_a_damaged_version_does_not_replace_a_good_one(base, damage, caplog):
+    import keras_hypernet as kh
+
+    folder = base.parent
+    kh.export("rotation_mnist_hyper", folder)
+    bad = kh.export("rotation_mnist_hyper", folder)
+    if damage == "graph":
+        (bad / "saved_model.pb").write_bytes(b"\x0a\xff\xff")
+    elif damage == "weights":
+        (bad / "variables" / "variables.index").unlink()
+    else:
+        from keras_hypernet.serving.signatures import Input, Signature
+        from keras_hypernet.serving.warmup import write_warmup
+
+        write_warmup([Signature("serving_default", None, (Input("x", "uint8", (None, 3)),))], bad, "any")
+    engine = Engine(folder, ["rotation_mnist_hyper"])
+    bad.rename(folder / "aside")
+    engine.repository.poll()
+    (folder / "aside").rename(bad)
+    engine.repository.poll()
+    engine.repository.poll()  # which does not try again what has not changed
+    (_, state, error), good = engine.repository.status("rotation_mnist_hyper")
+    assert (state, good[1:]) == ("END", ("AVAILABLE", ""))
+    assert ("warm-up request" if damage == "warmup" else "must hold a SavedModel") in error
+    events = [json.loads(record.message) for record in caplog.records]
+    assert [event["event"] for event in events if event.get("version") == 2] == ["not loaded"]
+    shutil.rmtree(bad)
+    shutil.copytree(bad.with_name("1"), bad)
+    engine.repository.poll()
+    assert engine.repository.status("rotation_mnist_hyper")[0][:2] == (2, "AVAILABLE")
+    engine.close()
+
+
+def test_a_folder_that_was_emptied_serves_nothing(base):
+    with serve(base.parent, "times") as server:
+        client = Client(f"127.0.0.1:{server.grpc_port}", "times", protocol="grpc")
+        assert client.predict(np.float32([1])).tolist() == [1.0]
+        shutil.rmtree(base / "1")
+        _wait_for(lambda: client.status() == {1: "END"})
+        with pytest.raises(NotFoundError, match=r"Servable not found for request: Latest\(times\)"):
+            client.predict(np.float32([1]))
+        answer = requests.get(f"http://127.0.0.1:{server.rest_port}/v1/models/times", timeout=60).json()
+        assert answer["model_version_status"][0]["state"] == "END"

@@ -1,0 +1,112 @@
+"""g alone under one condition, and whole models, as LiteRT and ONNX: run by their own runtimes, beside Keras."""
+
+import numpy as np
+import pytest
+from cases import MODELS
+from helpers import normal, pixels
+
+import keras_hypernet as kh
+from keras_hypernet.serving.specialized import export_formats, read_condition
+
+# tf.lite's own interpreter, which is not the one that is used, is announced as deprecated when it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+
+
+def _run(exported, inputs):
+    """The outputs of a file, by its own runtime."""
+    if exported.format == "tflite":
+        from ai_edge_litert.interpreter import Interpreter
+
+        (output,) = Interpreter(str(exported.path)).get_signature_runner("serving_default")(**inputs).values()
+    elif exported.format == "onnx":
+        import onnxruntime
+
+        (output,) = onnxruntime.InferenceSession(exported.path).run(["logits"], inputs)
+    else:
+        import tensorflow as tf
+
+        served = tf.saved_model.load(str(exported.path)).signatures["serving_default"]
+        output = served(**{name: tf.constant(value) for name, value in inputs.items()})["logits"].numpy()
+    return output
+
+
+@pytest.mark.parametrize("case", MODELS, ids=str)
+def test_whole_models_and_g_alone_give_keras_outputs(case, tmp_path):
+    model, draw = case.make(), pixels if case.dtype == "uint8" else normal
+    inputs = {"x": draw((5, *case.x_shape)), "condition": draw((5, *case.condition_shape), seed=1)}
+    expected = model.predict(inputs, verbose=0)
+    for exported in export_formats(model, tmp_path, "whole", ["tflite", "onnx"]):
+        np.testing.assert_allclose(_run(exported, inputs), expected, atol=1e-5)
+    condition = inputs["condition"][0]
+    expected = model.predict({**inputs, "condition": np.repeat(condition[None], 5, axis=0)}, verbose=0)
+    files = export_formats(model, tmp_path, "g", condition=condition)
+    assert [exported.format for exported in files] == ["saved_model", "tflite", "onnx"]
+    for exported in files:
+        np.testing.assert_allclose(_run(exported, {"x": inputs["x"]}), expected, atol=1e-5)
+        assert exported.difference < 1e-5
+
+
+def test_g_alone_is_small(tmp_path):
+    image = pixels((28, 28, 1))
+    for exported in export_formats("rotation_mnist_hyper", tmp_path, condition=image):
+        assert exported.path.name == {"saved_model": "1"}.get(exported.format, exported.path.name)
+        assert "rotation_mnist_hyper_specialized" in str(exported.path)
+        # 7,960 weights of four bytes, and what describes the graph.
+        assert 4 * 7960 < exported.num_bytes < 4 * 7960 + 25_000
+
+
+def test_a_wrong_file_does_not_appear(tmp_path, monkeypatch):
+    from keras_hypernet.serving import specialized
+
+    for format in ("tflite", "onnx", "saved_model"):
+        run = getattr(specialized, f"_run_{format}")
+        wrong = lambda path, run=run: lambda inputs: {"logits": run(path)(inputs)["logits"] + 1}  # noqa: E731
+        monkeypatch.setattr(specialized, f"_run_{format}", wrong)
+        with pytest.raises(RuntimeError, match="does not give Keras's outputs: they differ by"):
+            export_formats("rotation_mnist_hyper", tmp_path, formats=[format])
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".tflite", ".onnx", ".pb")]
+
+
+@pytest.mark.parametrize(
+    ("format", "module", "extra"), [("tflite", "ai_edge_litert", "lite"), ("onnx", "tf2onnx", "onnx")]
+)
+def test_a_missing_runtime_is_named(format, module, extra, tmp_path, monkeypatch):
+    import sys
+
+    for name in [module, f"{module}.interpreter"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=rf"pip install 'keras_hypernet\[{extra}\]'"):
+        export_formats("rotation_mnist_hyper", tmp_path, formats=[format])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_conditions_are_read_from_images_and_arrays(tmp_path):
+    from PIL import Image
+
+    model, image = kh.load("rotation_mnist_hyper"), pixels((28, 28, 1))
+    Image.fromarray(image[..., 0]).save(tmp_path / "image.png")
+    np.save(tmp_path / "image.npy", image)
+    for name in ("image.png", "image.npy"):
+        np.testing.assert_array_equal(read_condition(tmp_path / name, model), image)
+    colour = read_condition(tmp_path / "image.png", kh.load("rotation_cifar_hyper"))
+    np.testing.assert_array_equal(colour, np.repeat(image, 3, axis=-1))
+
+
+def test_bad_conditions_are_refused(tmp_path):
+    model, network = kh.load("rotation_mnist_hyper"), kh.load("assumption1_mnist_f1")
+    np.save(tmp_path / "floats.npy", np.zeros((28, 28, 1)))
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(ValueError, match="must hold pixels of 0 to 255, uint8. Received: float64"):
+        read_condition(tmp_path / "floats.npy", model)
+    with pytest.raises(ValueError, match="must be an image. Received: cannot identify"):
+        read_condition(tmp_path / "text.png", model)
+    with pytest.raises(FileNotFoundError):
+        read_condition(tmp_path / "nothing.png", model)
+    with pytest.raises(ValueError, match="there is no condition to bake in"):
+        read_condition(tmp_path / "text.png", network)
+    with pytest.raises(ValueError, match="there is no condition to bake in"):
+        export_formats(network, tmp_path, condition=pixels((28, 28, 1)))
+    with pytest.raises(ValueError, match=r"must be of shape \(28, 28, 1\), without a batch. Received: shape \(1, 28"):
+        export_formats(model, tmp_path, condition=pixels((1, 28, 28, 1)))
+    with pytest.raises(ValueError, match="`formats` must be some of .* Received: .'pickle'"):
+        export_formats(model, tmp_path, formats=["pickle"])
