@@ -10,7 +10,9 @@ from rich.table import Table
 
 from keras_hypernet import tuning
 from keras_hypernet.cli.common import AsJson, app, console, print_json, readable, warn
+from keras_hypernet.files import write_json
 from keras_hypernet.recipe import paper_recipe
+from keras_hypernet.tuning.agreement import write_agreement
 from keras_hypernet.tuning.command import parse_range
 
 _RANGE = "a range, 25:400, choices, 25,50,100, or search, for the usual ones"
@@ -52,6 +54,10 @@ def tune(
     out: Annotated[
         pathlib.Path | None, typer.Option(help="Folder of table and figures; by default that of the search.")
     ] = None,
+    compare: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Folder of the experiments' results: say beside --out how the best compares."),
+    ] = None,
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train the best on training and validation data, as a zoo entry.")
     ] = False,
@@ -71,7 +77,10 @@ def tune(
     Example: keras-hypernet tune rotation_mnist --method hyper --oracle hyperband --trials 20
     """
     task = tuning.get_search_task(name, seed, quick)
+    if compare is not None and out is None:
+        raise ValueError(f"--compare writes a README.md beside the folder of --out: give one. Received: {compare}")
     directory = directory or pathlib.Path("runs/tuning") / f"{name}_{method}_{oracle}{'_quick' if quick else ''}"
+    others = [tuning.SearchResult.read(other) for other in plot_with or []]
     found = tuning.search(
         task,
         _methods(task, method),
@@ -101,9 +110,12 @@ def tune(
     if distributed == "worker":
         return _report_worker(found, as_json)
     paths = [found.to_csv((out or directory) / "trials.csv")]
+    if out is not None:
+        write_json(out / "search.json", found.config)
     if plot:
-        others = [tuning.SearchResult.read(other) for other in plot_with or []]
         paths += tuning.draw_searches([found, *others], out or directory)
+    if compare is not None and _finished(found):
+        paths.append(write_agreement(out.parent, compare))
     card = None
     if retrain:
         command = shlex.join(["keras-hypernet", *(word for word in sys.argv[1:] if word not in _OF_THIS_CALL)])

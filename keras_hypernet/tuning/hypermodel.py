@@ -12,7 +12,7 @@ import keras_tuner
 from keras_hypernet.architectures import build_model
 from keras_hypernet.recipe import Recipe, paper_recipe
 from keras_hypernet.training import TrainingDivergedError, evaluate, fit
-from keras_hypernet.tuning.space import Space
+from keras_hypernet.tuning.space import OWN, Space
 
 METHODS = ("hyper", "embed", "process")
 
@@ -73,7 +73,7 @@ class DepthSearch(keras_tuner.HyperModel):
         if build is not None and (width, initialization, learning_rate, embedding_dim) != (None,) * 4:
             raise ValueError("What your own function searches besides the depth, it asks `hp` for: give `depth` alone.")
         self.task, self.function, self.strategy = task, build, strategy
-        methods = ("own",) if build is not None else _methods(task, method or "hyper")
+        methods = (OWN,) if build is not None else _methods(task, method or "hyper")
         self.space = Space(methods, depth, width, initialization, learning_rate, embedding_dim)
         if recipe is not None and not isinstance(recipe, Recipe):
             raise TypeError(f"`recipe` must be a keras_hypernet.Recipe. Received: {recipe!r}")

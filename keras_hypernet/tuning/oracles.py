@@ -62,13 +62,14 @@ class Resumable:
         worker_timeout: Seconds without a word after which a worker counts as lost, and its trial is given to another
             one. None if there is one process only: then any other is lost.
         exhausted: Whether there is nothing more to try.
+        limit: Number of trials after which there is nothing more to try, or infinity.
     """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._max_collisions = _MAX_COLLISIONS
         self.worker_timeout = None
-        self.exhausted = False
+        self.exhausted, self.limit = False, math.inf
         self._started, self._heard = time.monotonic(), {}
 
     def save(self):
@@ -128,7 +129,8 @@ class Resumable:
     def finished(self):
         """Whether all trials have ended and all workers that are not lost have been told so."""
         self.tuner_ids = {one for one in self.tuner_ids if one in self.ongoing_trials or not self._lost(one)}
-        return self.exhausted and not self.ongoing_trials and not self.tuner_ids
+        complete = self.exhausted or len(self.trials) >= self.limit
+        return complete and not self.ongoing_trials and not self.tuner_ids
 
     def _lost(self, tuner_id):
         if self.worker_timeout is None:

@@ -44,11 +44,11 @@ class SearchResult:
         if config is None:
             raise ValueError(f"{directory} is not the folder of a search: it has no search.json.")
         rows = []
-        for path in sorted((directory / "trials").glob("trial_*/trial.json")):
+        for path in (directory / "trials").glob("trial_*/trial.json"):
             trial = Trial.load(str(path))
             if trial.status not in ("RUNNING", "IDLE", "STOPPED"):
                 rows.append(make_row(trial, config, path.parent))
-        return cls(config, directory, rows)
+        return cls(config, directory, sorted(rows, key=lambda row: int(row["trial"])))
 
     @property
     def space(self):

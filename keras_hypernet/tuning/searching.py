@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import pathlib
 
 import keras_tuner
@@ -58,7 +59,8 @@ def search(
         method: `"hyper"`, `"embed"`, `"process"` for conditions that are sets, or several, as a tuple; by default
             `"hyper"`.
         oracle: `"grid"`, `"random"`, `"bayesian"` or `"hyperband"`.
-        trials: Largest number of trials; by default all of a grid, one iteration of Hyperband, otherwise 20.
+        trials: Largest number of trials; by default all of a grid, which takes ten values of a range of learning rates;
+            one iteration of Hyperband; otherwise 20.
         epochs: Passes over the training split; by default the recipe's. Those of Hyperband's longest trainings.
         executions_per_trial: Number of seeds of each trial: `seed`, `seed + 1` and so on. The objective is their mean.
         directory: Folder of the search; by default `runs/tuning/<task>`.
@@ -107,8 +109,7 @@ def search(
     hypermodel.set_recipe(seed=seed, epochs=epochs)
     objective = objective or metrics_of(task)[0]
     _check(hypermodel, oracle, trials, executions_per_trial, objective, factor)
-    configurations = hypermodel.space.num_configurations()
-    if trials is None and oracle != "hyperband" and not (oracle == "grid" and configurations < float("inf")):
+    if trials is None and oracle in ("random", "bayesian"):
         trials = _TRIALS
     config = {
         "task": task.config(),
@@ -166,8 +167,8 @@ class _Search:
         self.oracle, self.worker_timeout = oracle, worker_timeout
         if not worker:
             self._read()
-        name = config["task"]["name"]
-        self.progress = SearchProgress(name, self._total(), self.rows.values(), config["objective"], progress)
+        name, self.oracle.limit = config["task"]["name"], self._total()
+        self.progress = SearchProgress(name, self.oracle.limit, self.rows.values(), config["objective"], progress)
 
     def run(self, distributed, address):
         """Runs trials, or lets workers run them, until there are no more; returns the `SearchResult`."""
@@ -184,7 +185,7 @@ class _Search:
                 if distributed == "worker" and type(error).__module__.startswith("grpc"):
                     raise ConnectionError(f"The chief at {address} is gone ({error.code().name}).") from error
                 raise
-        rows = [self.rows[name] for name in sorted(self.rows)]
+        rows = [self.rows[name] for name in sorted(self.rows, key=int)]
         return SearchResult(self.config, self.place.path, rows)
 
     def add(self, trial):
@@ -202,9 +203,13 @@ class _Search:
                 self.add(trial)
 
     def _total(self):
-        possible = self.hypermodel.space.num_configurations()
+        """The number of trials, at most."""
         if self.config["oracle"] == "hyperband":
-            return self.config["trials"] or self.oracle.num_trials()
+            possible = self.oracle.num_trials()
+        else:
+            possible = self.hypermodel.space.num_configurations()
+        if math.isinf(possible) and self.config["oracle"] == "grid":
+            possible = math.prod(len(hp.values) for hp in self.oracle.get_space().space)
         return int(min(self.config["trials"] or possible, possible))
 
 

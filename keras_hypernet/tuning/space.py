@@ -5,6 +5,8 @@ import math
 
 from keras_hypernet.recipe import INITIALIZATIONS
 
+# In the place of a method: models of a user's own function.
+OWN = "own"
 # What True stands for.
 _USUAL = {
     "depth": (2, 9),
@@ -78,7 +80,9 @@ class Space:
         return {name: value[0] for name, value in values.items() if isinstance(value, list) and len(value) == 1}
 
     def num_configurations(self):
-        """The number of configurations, which may be infinite."""
+        """The number of configurations, which may be infinite; of a user's own models, it is not known."""
+        if self.methods == (OWN,):
+            return math.inf
         shared = math.prod(_size(getattr(self, name)) for name in _USUAL if name != "embedding_dim")
         return shared * sum(_size(self.embedding_dim) if has_embedding(method) else 1 for method in self.methods)
 
