@@ -105,7 +105,7 @@ _HEAD = [
     "Written by `keras-hypernet tune NAME --out results/tuning/... --compare results`. The grid is that of the",
     "experiment, every depth by the paper's recipe: its best depth has the lowest mean of the validation result over",
     "its seeds, and its seconds are those of one seed. A search may vary more than the depth; it agrees if its best",
-    "trial has the grid's best depth, and otherwise the table has the grid's mean at the depth that the search prefers.",
+    "trial has the grid's best depth, and otherwise the table has the grid's mean at the depth of that trial.",
     "",
     f"| {' | '.join(_COLUMNS)} |",
     "|" + "---|" * len(_COLUMNS),
