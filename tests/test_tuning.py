@@ -79,7 +79,7 @@ def test_logs_of_hparams_have_each_trial_with_what_it_measured(grid):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for row in grid.trials:
-        events = EventAccumulator(str(grid.directory / "tensorboard" / row["trial"]))
+        events = EventAccumulator(str(grid.directory / "tensorboard" / f"{row['trial']:04}"))
         events.Reload()
         assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
         (event,) = events.Tensors("validation_mse")

@@ -162,5 +162,7 @@ def _table(found):
     for row in found.trials:
         value = row["status"] if row[found.objective] is None else f"{row[found.objective]:.4f}"
         cells = [readable(row[name]) if row[name] is not None else "" for name in names]
-        table.add_row(row["trial"], row["method"], *cells, str(row["total_epochs"]), value, f"{row['seconds']:.1f}")
+        table.add_row(
+            str(row["trial"]), row["method"], *cells, str(row["total_epochs"]), value, f"{row['seconds']:.1f}"
+        )
     return table

@@ -48,7 +48,7 @@ class SearchResult:
             trial = Trial.load(str(path))
             if trial.status not in ("RUNNING", "IDLE", "STOPPED"):
                 rows.append(make_row(trial, config, path.parent))
-        return cls(config, directory, sorted(rows, key=lambda row: int(row["trial"])))
+        return cls(config, directory, sorted(rows, key=lambda row: row["trial"]))
 
     @property
     def space(self):
@@ -154,7 +154,7 @@ def make_row(trial, config, folder):
     measured = {name: float(trial.metrics.get_last_value(name)) for name in trial.metrics.metrics}
     failed = trial.status != "COMPLETED" or measured["failed"] > 0
     return {
-        "trial": trial.trial_id,
+        "trial": int(trial.trial_id),
         "status": "failed" if failed else "diverged" if measured["diverged"] > 0 else "finished",
         "method": hp.get("method", config["method"][0]),
         **searched,

@@ -185,7 +185,7 @@ class _Search:
                 if distributed == "worker" and type(error).__module__.startswith("grpc"):
                     raise ConnectionError(f"The chief at {address} is gone ({error.code().name}).") from error
                 raise
-        rows = [self.rows[name] for name in sorted(self.rows, key=int)]
+        rows = [self.rows[name] for name in sorted(self.rows)]
         return SearchResult(self.config, self.place.path, rows)
 
     def add(self, trial):
@@ -199,7 +199,7 @@ class _Search:
     def _read(self):
         """Takes note of the trials that have ended elsewhere."""
         for trial in list(self.oracle.trials.values()):
-            if trial.status not in ("RUNNING", "IDLE", "STOPPED") and trial.trial_id not in self.rows:
+            if trial.status not in ("RUNNING", "IDLE", "STOPPED") and int(trial.trial_id) not in self.rows:
                 self.add(trial)
 
     def _total(self):
