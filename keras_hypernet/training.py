@@ -45,7 +45,8 @@ def fit(
 
     Args:
         model: A compiled Keras model of the task's inputs. If it was built in the scope of a `tf.distribute` strategy,
-            each batch is divided among its replicas.
+            each batch is divided among its replicas; one that cannot be divided evenly, such as the last of an epoch,
+            counts as the mean of its parts.
         task: A `Task`.
         recipe: A `Recipe`, for the batch size, the epochs and the seed.
         directory: Folder for checkpoints and logs, or None to keep nothing.
@@ -63,8 +64,8 @@ def fit(
 
     Raises:
         TrainingDivergedError: If the loss becomes NaN or infinite; the message names epoch and learning rate.
-        ValueError: If the directory holds a training and `resume` is False, or one by another recipe, or
-            a log is asked for without a directory.
+        ValueError: If the directory holds a training and `resume` is False, or one by another recipe, or a log is
+            asked for without a directory, or a batch cannot be divided among the replicas.
 
     Example:
 
@@ -87,9 +88,11 @@ def fit(
         return run.history
     epoch = tf.Variable(len(run.history), dtype=tf.int64, trainable=False)
     train = task.training_dataset(task.load_together(splits), recipe.batch_size, recipe.seed, epoch)
-    # Keras cannot run several steps in one execution on several replicas.
     replicas = model.distribute_strategy.num_replicas_in_sync
+    # Keras cannot run several steps in one execution on several replicas.
     _set_steps_per_execution(model, 1 if replicas > 1 else steps_per_execution(len(train)))
+    if replicas > 1:
+        _prepare_replicas(model, task, recipe, replicas)
     callbacks = [_Epochs(run, epoch), *callbacks]
     if tensorboard:
         callbacks.append(_tensorboard(directory))
@@ -251,6 +254,17 @@ def _set_steps_per_execution(model, steps):
         model.steps_per_execution = steps
         # Functions that Keras has compiled for another number would leave out the rest of the steps.
         model.train_function = model.test_function = model.predict_function = None
+
+
+def _prepare_replicas(model, task, recipe, replicas):
+    """Builds what Keras would build of the mean over the replicas' first batches, which is float32 even for pixels."""
+    if recipe.batch_size % replicas:
+        raise ValueError(
+            f"`batch_size` must be a multiple of {replicas}, the number of replicas. Received: {recipe.batch_size}"
+        )
+    inputs, targets = next(iter(task.evaluation_dataset("validation", batch_size=replicas)))
+    model.test_on_batch(inputs, targets)
+    model.reset_metrics()
 
 
 def _tensorboard(directory):

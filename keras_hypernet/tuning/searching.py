@@ -14,6 +14,7 @@ from keras_hypernet.tuning.hypermodel import DepthSearch, metrics_of
 from keras_hypernet.tuning.oracles import ORACLES, make_oracle
 from keras_hypernet.tuning.progress import SearchProgress
 from keras_hypernet.tuning.result import SearchResult, make_row
+from keras_hypernet.tuning.strategy import get_strategy
 from keras_hypernet.tuning.tuner import DepthTuner
 
 _TRIALS = 20
@@ -102,7 +103,7 @@ def search(
     roles.check_role(distributed, address, worker_id)
     if not isinstance(task, Task):
         raise TypeError(f"`task` must be a keras_hypernet Task. Received: {task!r}")
-    strategy = _strategy(strategy)
+    strategy = get_strategy(strategy)
     space = {"depth": depth, "width": width, "initialization": initialization}
     space |= {"learning_rate": learning_rate, "embedding_dim": embedding_dim}
     hypermodel = DepthSearch(task, method, build, **space, recipe=recipe, strategy=strategy)
@@ -241,14 +242,3 @@ def _quiet():
         yield
     finally:
         tf.get_logger().setLevel(level)
-
-
-def _strategy(strategy):
-    if strategy is None or not isinstance(strategy, str):
-        return strategy
-    if strategy != "mirrored":
-        raise ValueError(f"`strategy` must be 'mirrored', or a tf.distribute.Strategy. Received: {strategy!r}")
-    import tensorflow as tf
-
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
