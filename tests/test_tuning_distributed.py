@@ -130,23 +130,31 @@ def test_every_trial_is_run_once_and_by_both_workers(start, tmp_path, alone):
     assert {row["epochs"] for row in rows} == {EPOCHS}
 
 
-def test_a_worker_that_is_killed_loses_no_finished_trial(start, tmp_path, alone):
-    """Nor does a chief, which is killed and started again; the lost trial is run by the other worker."""
+def test_a_chief_and_a_worker_that_are_killed_lose_no_finished_trial(start, tmp_path, alone):
+    """A chief that is started again goes on with the worker there is; the trial of a lost one is run by another."""
     folder = tmp_path / "search"
-    chief, killed = start("chief"), start("worker", "killed")
-    wait_until((folder / "trials" / "trial_0001" / "seed-0" / "state.json").exists, 600)
-    killed.kill()
-    assert dict(_states(folder)) == {"trial_0000": "COMPLETED", "trial_0001": "RUNNING"}
-    before = (folder / "trials" / "trial_0000" / "trial.json").read_text()
-    chief.kill()
 
-    chief, other = start("chief"), start("worker", "other")
+    def training(trial):
+        return (folder / "trials" / trial / "seed-0" / "state.json").exists
+
+    chief, killed = start("chief"), start("worker", "killed")
+    wait_until(training("trial_0001"), 600)
+    chief.kill()
+    assert dict(_states(folder)) == {"trial_0000": "COMPLETED", "trial_0001": "RUNNING"}
+    chief = start("chief")
+    wait_until(training("trial_0002"), 600)
+    killed.kill()
+    states = dict(_states(folder))
+    assert states == {"trial_0000": "COMPLETED", "trial_0001": "COMPLETED", "trial_0002": "RUNNING"}
+    before = {path: path.read_text() for path in folder.glob("trials/trial_000[01]/trial.json")}
+
+    other = start("worker", "other")
     rows, mine = chief.ended(), other.ended()
-    assert [row["worker"] for row in rows] == ["killed"] + ["other"] * 5
-    assert [row["trial"] for row in mine] == [row["trial"] for row in rows[1:]]
-    assert (folder / "trials" / "trial_0000" / "trial.json").read_text() == before
+    assert [row["worker"] for row in rows] == ["killed"] * 2 + ["other"] * 4
+    assert [row["trial"] for row in mine] == [row["trial"] for row in rows[2:]]
+    assert {path: path.read_text() for path in before} == before
     assert _sorted(rows) == _sorted(alone.trials)
-    assert 0 < rows[1]["epochs"] < EPOCHS  # it went on where the other was killed
+    assert 0 < rows[2]["epochs"] < EPOCHS  # it went on where the other was killed
 
 
 def test_a_worker_needs_the_arguments_of_its_chief(start, tmp_path):
