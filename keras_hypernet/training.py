@@ -25,16 +25,28 @@ class TrainingDivergedError(RuntimeError):
 
 
 def fit(
-    model, task, recipe, directory=None, resume=False, progress=True, csv_log=False, tensorboard=False, callbacks=()
+    model,
+    task,
+    recipe,
+    directory=None,
+    resume=False,
+    progress=True,
+    csv_log=False,
+    tensorboard=False,
+    callbacks=(),
+    splits=("train",),
 ):
     """Trains a compiled model on a task's training split.
 
     With a directory, the state is saved after every epoch, each time in one step. What an epoch does is
     determined by the recipe's seed, the epoch's number and the weights it starts from; so a run that was
-    killed repeats the interrupted epoch when it is resumed, and ends with the weights it would have had.
+    killed repeats the interrupted epoch when it is resumed, and ends with the weights it would have had. For the same
+    reason, one that has ended can be resumed by a recipe of more epochs.
 
     Args:
-        model: A compiled Keras model of the task's inputs.
+        model: A compiled Keras model of the task's inputs. If it was built in the scope of a `tf.distribute` strategy,
+            each batch is divided among its replicas; one that cannot be divided evenly, such as the last of an epoch,
+            counts as the mean of its parts.
         task: A `Task`.
         recipe: A `Recipe`, for the batch size, the epochs and the seed.
         directory: Folder for checkpoints and logs, or None to keep nothing.
@@ -43,15 +55,17 @@ def fit(
         csv_log: Whether to write `history.csv` to the directory.
         tensorboard: Whether to write TensorBoard logs to `tensorboard/` in the directory.
         callbacks: Further Keras callbacks.
+        splits: The splits to train on: once nothing more is to be chosen by it, the validation split can be one.
 
     Returns:
         The history: a list with a dict for each epoch, of its number from 1, `loss`, `val_loss`, `seconds`, and for
-        classes `accuracy` and `val_accuracy`.
+        classes `accuracy` and `val_accuracy`. Without `val_loss` and `val_accuracy` if the validation split is one of
+        `splits`.
 
     Raises:
         TrainingDivergedError: If the loss becomes NaN or infinite; the message names epoch and learning rate.
-        ValueError: If the directory holds a training and `resume` is False, or one by another recipe, or
-            a log is asked for without a directory.
+        ValueError: If the directory holds a training and `resume` is False, or one by another recipe, or a log is
+            asked for without a directory, or a batch cannot be divided among the replicas.
 
     Example:
 
@@ -66,14 +80,19 @@ def fit(
         raise ValueError("`resume`, `csv_log` and `tensorboard` need a `directory` to keep their files in.")
     import tensorflow as tf
 
-    identity = {"task": task.config(), "model": model.name, "recipe": recipe.to_dict()}
+    splits = list(splits)
+    identity = {"task": task.config(), "model": model.name, "recipe": recipe.to_dict(), "splits": splits}
     run = _Run(directory, identity, csv_log)
     run.restore(model, resume)
     if len(run.history) == recipe.epochs:
         return run.history
     epoch = tf.Variable(len(run.history), dtype=tf.int64, trainable=False)
-    train = task.training_dataset(task.load("train"), recipe.batch_size, recipe.seed, epoch)
-    _set_steps_per_execution(model, steps_per_execution(len(train)))
+    train = task.training_dataset(task.load_together(splits), recipe.batch_size, recipe.seed, epoch)
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    # Keras cannot run several steps in one execution on several replicas.
+    _set_steps_per_execution(model, 1 if replicas > 1 else steps_per_execution(len(train)))
+    if replicas > 1:
+        _prepare_replicas(model, task, recipe, replicas)
     callbacks = [_Epochs(run, epoch), *callbacks]
     if tensorboard:
         callbacks.append(_tensorboard(directory))
@@ -81,7 +100,7 @@ def fit(
     try:
         model.fit(
             train,
-            validation_data=task.evaluation_dataset("validation"),
+            validation_data=None if "validation" in splits else task.evaluation_dataset("validation"),
             initial_epoch=len(run.history),
             epochs=recipe.epochs,
             callbacks=[*callbacks, bar] if bar else callbacks,
@@ -166,8 +185,12 @@ class _Run:
                 f"{self.directory} holds a training already: resume it (--resume), or choose another directory (--out)."
             )
         state = json.loads(self._state_file.read_text(encoding="utf-8"))
-        held, asked = ({**what, **what["recipe"], "recipe": None} for what in (state, self.identity))
+        held, asked = (
+            {"splits": ["train"], **what, **what["recipe"], "recipe": None} for what in (state, self.identity)
+        )
         differences = [name for name in asked if held.get(name) != asked[name]]
+        if held["epochs"] < asked["epochs"]:
+            differences.remove("epochs")
         if differences:
             raise ValueError(
                 f"{self.directory} holds another training: { ({name: held.get(name) for name in differences}) }. "
@@ -231,6 +254,17 @@ def _set_steps_per_execution(model, steps):
         model.steps_per_execution = steps
         # Functions that Keras has compiled for another number would leave out the rest of the steps.
         model.train_function = model.test_function = model.predict_function = None
+
+
+def _prepare_replicas(model, task, recipe, replicas):
+    """Builds what Keras would build of the mean over the replicas' first batches, which is float32 even for pixels."""
+    if recipe.batch_size % replicas:
+        raise ValueError(
+            f"`batch_size` must be a multiple of {replicas}, the number of replicas. Received: {recipe.batch_size}"
+        )
+    inputs, targets = next(iter(task.evaluation_dataset("validation", batch_size=replicas)))
+    model.test_on_batch(inputs, targets)
+    model.reset_metrics()
 
 
 def _tensorboard(directory):

@@ -24,10 +24,10 @@ def test_the_zoo_table_is_that_of_the_cards():
     assert table == zoo_table(kh.list_entries()), "put the output of `keras-hypernet list --markdown` there"
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_python_runs(number, tmp_path):
     blocks = _blocks("python")
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     if "saved_models/" in blocks[number] and not (ROOT / "saved_models").is_dir():
         pytest.skip("this is not a checkout: saved_models/ is not here")
     (tmp_path / "saved_models").symlink_to(ROOT / "saved_models")
@@ -35,7 +35,12 @@ def test_python_runs(number, tmp_path):
         [sys.executable, "-c", blocks[number]], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    expected = ["", r"depth 2: test error 0\.\d+ ± 0\.\d+\ndepth 4: test error .*\n", "90 degrees\n"][number]
+    expected = [
+        "",
+        r"depth 2: test error 0\.\d+ ± 0\.\d+\ndepth 4: test error .*\n",
+        r"best depth [23], MSE \d\.\d+\nmy best depth \d, units (8|16)\n",
+        "90 degrees\n",
+    ][number]
     assert re.fullmatch(expected, done.stdout)
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from keras_hypernet.cli import models  # noqa: F401  # isort: skip  (the commands in the order of the help)
 from keras_hypernet.cli import serving  # noqa: F401  # isort: skip
 from keras_hypernet.cli import experiments  # noqa: F401  # isort: skip
+from keras_hypernet.cli import tuning  # noqa: F401  # isort: skip
 from keras_hypernet.cli.common import app, one_line
 from keras_hypernet.data import DataUnavailableError
 from keras_hypernet.training import TrainingDivergedError

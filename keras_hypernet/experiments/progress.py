@@ -11,6 +11,9 @@ from rich.text import Text
 class ExperimentProgress:
     """Shows on standard error how far an experiment is: live on a terminal, elsewhere a line for each row.
 
+    Attributes:
+        noun: What a row is about.
+
     Args:
         name: Name of the experiment.
         total: Number of its runs.
@@ -26,6 +29,8 @@ class ExperimentProgress:
     >>> progress.summary()
     'best hyper 0.0571; 1 diverged'
     """
+
+    noun = "runs"
 
     def __init__(self, name, total, rows, visible=True):
         self.name, self.total, self.visible = name, total, visible
@@ -53,7 +58,7 @@ class ExperimentProgress:
         self.last = time.monotonic()
         self.bar.update(self.task, completed=len(self.rows))
         if self.visible and self.bar.disable:
-            line = f"{self.name}: {len(self.rows)}/{self.total} runs, {self.left()}, {self.summary()}"
+            line = f"{self.name}: {len(self.rows)}/{self.total} {self.noun}, {self.left()}, {self.summary()}"
             self.console.print(Text(line), soft_wrap=True)
 
     def summary(self):
@@ -82,7 +87,7 @@ class _Bar(Progress):
 
     def __init__(self, progress, disable):
         self.of = progress
-        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("runs"), _Left(progress))
+        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn(progress.noun), _Left(progress))
         super().__init__(TextColumn("{task.description}"), *columns, console=progress.console, disable=disable)
 
     def get_renderables(self):

@@ -5,6 +5,8 @@ import hashlib
 import math
 from typing import ClassVar
 
+import numpy as np
+
 # Training draws from (seed, epoch) streams; a fixed one of its own makes every evaluation the same.
 EVALUATION_SEED = 20200610
 
@@ -44,6 +46,10 @@ class Task:
         """Returns the examples of `"train"`, `"validation"` or `"test"`: what `training_dataset` is given."""
         raise NotImplementedError
 
+    def load_together(self, splits):
+        """Returns the examples of several splits, one after the other, in the form of `load`."""
+        return _concatenated([self.load(split) for split in splits])
+
     def num_examples(self, split):
         """Number of examples of a split."""
         return len(self.load(split))
@@ -79,6 +85,17 @@ class Task:
             A `tf.data.Dataset` as of `training_dataset`.
         """
         raise NotImplementedError
+
+
+def _concatenated(parts):
+    """Examples that are arrays, or tuples or dicts of arrays, along their first axis."""
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], dict):
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if isinstance(parts[0], tuple):
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return np.concatenate(parts)
 
 
 def check_integers(task, *names, least=1):

@@ -1,0 +1,168 @@
+"""The command about the search for the depth: tune."""
+
+import pathlib
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from keras_hypernet import tuning
+from keras_hypernet.cli.common import AsJson, app, console, print_json, readable, warn
+from keras_hypernet.files import write_json
+from keras_hypernet.recipe import paper_recipe
+from keras_hypernet.tuning.agreement import write_agreement
+from keras_hypernet.tuning.command import parse_range
+
+_RANGE = "a range, 25:400, choices, 25,50,100, or search, for the usual ones"
+# Of one call, and not of what it makes.
+_OF_THIS_CALL = {"--resume", "--overwrite", "--debug", "--json", "--plot"}
+
+
+@app.command()
+def tune(
+    name: Annotated[str, typer.Argument(help="rotation_mnist, synthetic_inner, colorization_cifar and the like.")],
+    method: Annotated[str, typer.Option(help="hyper, embed, or both, as a part of the search.")] = "hyper",
+    oracle: Annotated[str, typer.Option(help="grid, random, bayesian or hyperband.")] = "grid",
+    trials: Annotated[
+        int | None, typer.Option(help="Largest number of trials; by default the whole grid, or as the oracle has it.")
+    ] = None,
+    depths: Annotated[str, typer.Option("--depths", help="Linear layers of f or e: 2:9 (both ends) or 2,4,8.")] = "2:9",
+    width: Annotated[str | None, typer.Option(help=f"Units of the hidden layers: {_RANGE}.")] = None,
+    learning_rate: Annotated[str | None, typer.Option(help="Step size: 0.001:0.1 (logarithmic), or as above.")] = None,
+    initialization: Annotated[str | None, typer.Option(help="Choices, or search: see train.")] = None,
+    embedding_dim: Annotated[str | None, typer.Option(help="Output dimension of e: as above.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training split; by default the paper's.")] = None,
+    gradient_clipnorm: Annotated[
+        float | None, typer.Option(help="Scale larger gradients down to this norm; by default they are left alone.")
+    ] = None,
+    executions_per_trial: Annotated[int, typer.Option(help="Seeds of each trial, whose mean counts.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the search, and the first of its trainings.")] = 0,
+    objective: Annotated[str | None, typer.Option(help="validation_error, validation_loss or validation_mse.")] = None,
+    factor: Annotated[int, typer.Option(help="Hyperband: how many times more epochs, and fewer trials, a round.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="Small data that need no network, and two epochs.")] = False,
+    directory: Annotated[
+        pathlib.Path | None, typer.Option(help="Folder of the search; by default runs/tuning/NAME_METHOD_ORACLE.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier call stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a search that stands there.")] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw depth.png and parallel.png.")] = False,
+    plot_with: Annotated[
+        list[pathlib.Path] | None, typer.Option(help="Folder of another search to draw too, as of the other method.")
+    ] = None,
+    out: Annotated[
+        pathlib.Path | None, typer.Option(help="Folder of table and figures; by default that of the search.")
+    ] = None,
+    compare: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="Folder of the experiments' results: say beside --out how the best compares."),
+    ] = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train the best on training and validation data, as a zoo entry.")
+    ] = False,
+    data_note: Annotated[str | None, typer.Option(help="What its card is to say about your copy of the data.")] = None,
+    strategy: Annotated[str | None, typer.Option(help="mirrored: each trial on all GPUs of this machine.")] = None,
+    distributed: Annotated[str | None, typer.Option(help="chief or worker, of a search by several processes.")] = None,
+    address: Annotated[str | None, typer.Option(help="HOST:PORT of the chief.")] = None,
+    worker_id: Annotated[str | None, typer.Option(help="Name of the worker; by default its host and process.")] = None,
+    wait: Annotated[float, typer.Option(help="Seconds for which a worker looks for its chief.")] = 20.0,
+    worker_timeout: Annotated[
+        float, typer.Option(help="Seconds of silence after which a worker's trial is given to another one.")
+    ] = 60.0,
+    as_json: AsJson = False,
+):
+    """Search for the best depth of f or of e with keras-tuner, by the error on validation data.
+
+    Example: keras-hypernet tune rotation_mnist --method hyper --oracle hyperband --trials 20
+    """
+    task = tuning.get_search_task(name, seed, quick)
+    if compare is not None and out is None:
+        raise ValueError(f"--compare writes a README.md beside the folder of --out: give one. Received: {compare}")
+    directory = directory or pathlib.Path("runs/tuning") / f"{name}_{method}_{oracle}{'_quick' if quick else ''}"
+    others = [tuning.SearchResult.read(other) for other in plot_with or []]
+    found = tuning.search(
+        task,
+        _methods(task, method),
+        oracle,
+        trials,
+        epochs or (2 if quick else None),
+        executions_per_trial,
+        directory,
+        seed,
+        overwrite,
+        resume=resume,
+        depth=parse_range("depth", depths),
+        width=parse_range("width", width),
+        initialization=parse_range("initialization", initialization, str),
+        learning_rate=parse_range("learning_rate", learning_rate, float),
+        embedding_dim=parse_range("embedding_dim", embedding_dim),
+        recipe=paper_recipe(task, gradient_clipnorm=gradient_clipnorm),
+        objective=objective,
+        factor=factor,
+        strategy=strategy,
+        distributed=distributed,
+        address=address,
+        worker_id=worker_id,
+        wait=wait,
+        worker_timeout=worker_timeout,
+    )
+    if distributed == "worker":
+        return _report_worker(found, as_json)
+    paths = [found.to_csv((out or directory) / "trials.csv")]
+    if out is not None:
+        write_json(out / "search.json", found.config)
+    if plot:
+        paths += tuning.draw_searches([found, *others], out or directory)
+    if compare is not None and _finished(found):
+        paths.append(write_agreement(out.parent, compare))
+    card = None
+    if retrain:
+        command = shlex.join(["keras-hypernet", *(word for word in sys.argv[1:] if word not in _OF_THIS_CALL)])
+        card = found.retrain(directory / "entry", command=command, data_note=data_note)
+    if as_json:
+        best = found.best.to_dict() if _finished(found) else None
+        return print_json({"config": found.config, "trials": found.trials, "best": best, "files": [*map(str, paths)]})
+    console.print(_table(found))
+    if not _finished(found):
+        warn(f"None of {len(found.trials)} trials is finished. The first says: {found.trials[0]['message']}")
+        raise typer.Exit(1)
+    row, objective = found.best_trial, found.objective
+    console.print(f"The best is trial {row['trial']}, {found.best_method}, depth {row['depth']}: {objective} ", end="")
+    console.print(f"{row[objective]:.4f}; {sum(one['seconds'] for one in found.trials):.0f} seconds in all.")
+    if card is not None:
+        result = readable(card.metrics["test"][task.metric])
+        console.print(f"Trained on training and validation data, its test {task.metric} is {result}; its entry:")
+        console.print(str((directory / "entry").resolve()), soft_wrap=True)
+    for path in paths:
+        console.print(str(path), soft_wrap=True)
+
+
+def _methods(task, method):
+    """The methods that an option stands for; of sets there is but one."""
+    if method == "hyper" and len(task.condition_shape) == 4:
+        return "process"
+    return tuple(method.split(",")) if "," in method else method
+
+
+def _finished(found):
+    return any(row["status"] == "finished" for row in found.trials)
+
+
+def _report_worker(found, as_json):
+    if as_json:
+        return print_json({"config": found.config, "trials": found.trials})
+    console.print(f"This worker has run {len(found.trials)} trials; the others' and the best are the chief's to tell.")
+
+
+def _table(found):
+    names = [name for name in found.space if name != "method"]
+    columns = ["trial", "method", *names, "epochs", found.objective, "seconds"]
+    table = Table(*columns, title=f"{found.config['oracle']} search: {found.task}")
+    for row in found.trials:
+        value = row["status"] if row[found.objective] is None else f"{row[found.objective]:.4f}"
+        cells = [readable(row[name]) if row[name] is not None else "" for name in names]
+        table.add_row(
+            str(row["trial"]), row["method"], *cells, str(row["total_epochs"]), value, f"{row['seconds']:.1f}"
+        )
+    return table

@@ -1,0 +1,107 @@
+"""SearchDirectory: the folder of a search, and what keeps two searches from sharing one."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+
+from keras_hypernet.files import write_json
+
+
+class SearchDirectory:
+    """The folder of a search: `search.json`, its configuration; `trials/`, keras-tuner's; `tensorboard/`.
+
+    Args:
+        path: Path of the folder, which need not exist.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+
+    @property
+    def trials(self):
+        """Folder of keras-tuner's files."""
+        return self.path / "trials"
+
+    def config(self):
+        """Returns the configuration of the search that the folder holds, or None."""
+        path = self.path / "search.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def claim(self, config, resume, overwrite):
+        """Makes it the folder of a search. More trials than before are no other search.
+
+        Args:
+            config: Its configuration: a dict that JSON can hold.
+            resume: Whether to go on with the same search if the folder holds it.
+            overwrite: Whether to delete a search that the folder holds, the same or another one.
+
+        Raises:
+            ValueError: If the folder holds a search that is neither to be resumed nor to be deleted, or something that
+                is not a search. Nothing is deleted then.
+        """
+        held = self.config()
+        if held is None:
+            strangers = [path.name for path in self.path.glob("*")]
+            if strangers:
+                raise ValueError(
+                    f"{self.path} is not empty and holds no search, but {', '.join(sorted(strangers)[:3])}: choose "
+                    "another directory (--directory)."
+                )
+        elif overwrite:
+            # The configuration goes last: whenever this is interrupted, the folder is still one of a search.
+            for folder in (self.trials, self.path / "tensorboard"):
+                if folder.exists():
+                    shutil.rmtree(folder)
+        else:
+            self.check(config)
+            if not resume:
+                raise ValueError(
+                    f"{self.path} holds this search already: go on with it (--resume), start anew (--overwrite), or "
+                    "choose another directory (--directory)."
+                )
+        write_json(self.path / "search.json", config)
+
+    def check(self, config):
+        """Raises ValueError if the folder holds another search than this."""
+        held = self.config() or config
+        names = [name for name in {**held, **config} if name != "trials" and held.get(name) != config.get(name)]
+        if names:
+            was, asked = ({name: what.get(name) for name in names} for what in (held, config))
+            raise ValueError(
+                f"{self.path} holds another search, {was}, and nothing of it was changed. Asked for: {asked}. Choose "
+                "another directory (--directory), or delete that search (--overwrite)."
+            )
+
+    @contextlib.contextmanager
+    def locked(self):
+        """Keeps other processes from running a search in the folder meanwhile, which is created if there is none.
+
+        Raises:
+            ValueError: If another process does so.
+        """
+        created = not self.path.exists()
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            _lock(descriptor, self.path)
+            yield
+        finally:
+            os.close(descriptor)
+            if created:
+                with contextlib.suppress(OSError):  # a search that is refused leaves nothing behind
+                    self.path.rmdir()
+
+
+def _lock(descriptor, path):
+    try:
+        import fcntl
+    except ImportError:  # not a Unix system
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel ends it with the process
+    except BlockingIOError as error:
+        raise ValueError(
+            f"Another process is searching in {path}. Wait until it is done, or choose another directory (--directory)."
+        ) from error

@@ -1,0 +1,204 @@
+"""DepthSearch: the models of a task, or of a user's own function, as a search space of keras-tuner."""
+
+import contextlib
+import dataclasses
+import gc
+import math
+import time
+
+import keras
+import keras_tuner
+
+from keras_hypernet.architectures import build_model
+from keras_hypernet.recipe import Recipe, paper_recipe
+from keras_hypernet.training import TrainingDivergedError, evaluate, fit
+from keras_hypernet.tuning.space import OWN, Space
+
+METHODS = ("hyper", "embed", "process")
+
+
+class DepthSearch(keras_tuner.HyperModel):
+    """The depth of f or of e, and what else is to be searched, of the models of a task; or of your own.
+
+    With a task, a model is built and trained as in the experiments of this package: by `build_model`, `fit` and
+    `evaluate`. With a function alone it is one of keras-tuner's hypermodels, for any of its tuners and your own data.
+
+    Args:
+        task: A `Task` with a condition; None for models that are trained on data that you give to the tuner.
+        method: `"hyper"`, `"embed"` or, for conditions that are sets, `"process"`; or several, as a tuple.
+        build: Instead of a method, your own function: it takes the depth, an integer, and a
+            `keras_tuner.HyperParameters`, of which it may ask for more, and returns a compiled Keras model.
+        depth, width, initialization, learning_rate, embedding_dim: What is searched: a range `(low, high)`, a list of
+            choices, True for usual ones, or None for what the recipe says. See `Space`.
+        recipe: A `Recipe` for all that is not searched; by default the paper's for the task.
+        strategy: A `tf.distribute.Strategy` to build and train in the scope of, or None.
+
+    Raises:
+        ValueError: If an argument is out of range, the task has no condition, or no such method; or if a task and a
+            function are both missing.
+
+    Example:
+
+    >>> def my_function(depth, hp):
+    ...     hidden = [keras.layers.Dense(8, activation="relu") for _ in range(depth - 1)]
+    ...     model = keras.Sequential([keras.Input((4,)), *hidden, keras.layers.Dense(1)])
+    ...     model.compile("sgd", loss=hp.Choice("loss", ["mse", "mae"]))
+    ...     return model
+    >>> import keras_tuner
+    >>> hp = keras_tuner.HyperParameters()
+    >>> len(DepthSearch(build=my_function, depth=(2, 5)).build(hp).layers), sorted(hp.values)
+    (2, ['depth', 'loss'])
+    """
+
+    def __init__(
+        self,
+        task=None,
+        method=None,
+        build=None,
+        depth=(2, 9),
+        width=None,
+        initialization=None,
+        learning_rate=None,
+        embedding_dim=None,
+        recipe=None,
+        strategy=None,
+    ):
+        super().__init__()
+        if build is not None and not callable(build):
+            raise TypeError(f"`build` must be a function of the depth and of hp. Received: {build!r}")
+        if task is None and build is None:
+            raise ValueError("A search needs a `task`, or your own function, `build`.")
+        if build is not None and method is not None:
+            raise ValueError(f"Give a `method` or your own function, `build`, and not both. Received: {method!r}")
+        if build is not None and (width, initialization, learning_rate, embedding_dim) != (None,) * 4:
+            raise ValueError("What your own function searches besides the depth, it asks `hp` for: give `depth` alone.")
+        self.task, self.function, self.strategy = task, build, strategy
+        methods = (OWN,) if build is not None else _methods(task, method or "hyper")
+        self.space = Space(methods, depth, width, initialization, learning_rate, embedding_dim)
+        if recipe is not None and not isinstance(recipe, Recipe):
+            raise TypeError(f"`recipe` must be a keras_hypernet.Recipe. Received: {recipe!r}")
+        self.recipe = recipe or (paper_recipe(task) if task is not None else Recipe(width=1))
+        # A single choice is none: it would cost Bayesian optimization a dimension.
+        fixed = self.space.fixed()
+        self.recipe = dataclasses.replace(self.recipe, **fixed)
+        self.space = dataclasses.replace(self.space, **dict.fromkeys(fixed))
+
+    def set_recipe(self, **changes):
+        """Sets fields of the recipe; those that are None stay as they are."""
+        changes = {name: value for name, value in changes.items() if value is not None}
+        self.recipe = dataclasses.replace(self.recipe, **changes)
+
+    def configure(self, hp):
+        """Returns the method and the `Recipe` that hyperparameters stand for, which are registered with `hp`."""
+        method, changes = self.space.choose(hp, self.recipe)
+        return method, dataclasses.replace(self.recipe, **changes)
+
+    def build(self, hp, **changes):
+        """Returns the compiled model of hyperparameters; further arguments are fields of the recipe to set."""
+        method, recipe = self.configure(hp)
+        recipe = dataclasses.replace(recipe, **changes)
+        with self.strategy.scope() if self.strategy else contextlib.nullcontext():
+            if self.function is None:
+                return build_model(self.task, method, recipe)
+            keras.utils.set_random_seed(recipe.seed)
+            return self.function(recipe.depth, hp)
+
+    def fit(self, hp, model, *args, callbacks=(), **kwargs):
+        """Trains a model for a tuner of keras-tuner's own: see `keras_tuner.HyperModel.fit`.
+
+        Returns:
+            With a task, a dict of what `metrics_of` names; otherwise Keras's history.
+
+        Raises:
+            ValueError: If the tuner wants a training to be continued, which `keras_hypernet.tuning.search` can do.
+        """
+        if self.task is None:
+            return model.fit(*args, callbacks=list(callbacks), **kwargs)
+        if kwargs.get("initial_epoch"):
+            raise keras_tuner.errors.FatalValueError(
+                "keras_tuner.Hyperband continues trainings from their best epoch, which is not how a task is trained: "
+                "use keras_hypernet.tuning.search(oracle='hyperband')."
+            )
+        _, recipe = self.configure(hp)
+        recipe = dataclasses.replace(recipe, epochs=kwargs.get("epochs", recipe.epochs))
+        fit(model, self.task, recipe, progress=False, callbacks=callbacks)
+        return self._measure(model)
+
+    def train(self, hp, seed, epochs, directory=None, callbacks=()):
+        """Trains a model on the task and measures it on the validation split.
+
+        Args:
+            hp: A `keras_tuner.HyperParameters`.
+            seed: Seed of the recipe.
+            epochs: Passes over the training split; those that the directory holds are not repeated.
+            directory: Folder of the training, as of `fit`, or None.
+            callbacks: Further Keras callbacks.
+
+        Returns:
+            A pair: a dict with a number for each of `metrics_of(task)`, `epochs` and `steps`, both as far as they were
+            trained here, `seconds`, and `diverged`, 0 or 1; and a sentence about what went wrong, or None. If the
+            training diverged, the metrics are infinite.
+        """
+        keras.backend.clear_session()
+        gc.collect()
+        started = time.perf_counter()
+        _, recipe = self.configure(hp)
+        recipe = dataclasses.replace(recipe, seed=seed, epochs=epochs)
+        model = self.build(hp, seed=seed, epochs=epochs)
+        counter = _Counter()
+        message, measured = None, dict.fromkeys(metrics_of(self.task), math.inf)
+        try:
+            options = {"progress": False, "callbacks": [counter, *callbacks]}
+            fit(model, self.task, recipe, directory, resume=directory is not None, **options)
+            measured = self._measure(model)
+        except TrainingDivergedError as error:
+            message = str(error)
+        if message is None and not all(map(math.isfinite, measured.values())):
+            message = "Training ended with finite losses, but what was measured is not finite."
+            measured = dict.fromkeys(measured, math.inf)
+        steps = counter.epochs * math.ceil(self.task.num_examples("train") / recipe.batch_size)
+        cost = {"epochs": counter.epochs, "steps": steps, "seconds": time.perf_counter() - started}
+        return {**measured, **cost, "diverged": float(message is not None)}, message
+
+    def _measure(self, model):
+        try:
+            measured = evaluate(model, self.task, "validation")
+        except KeyError as error:  # of a user's own model
+            raise keras_tuner.errors.FatalValueError(
+                f"The models of {self.function} do not report {error}, by which the task {self.task.name!r} is judged: "
+                "compile them with metrics=['accuracy']."
+            ) from error
+        return {name: float(measured[name.removeprefix("validation_")]) for name in metrics_of(self.task)}
+
+
+def metrics_of(task):
+    """Names of what is measured of a trial, on the validation split: any can be the objective, to be minimized.
+
+    Example:
+
+    >>> metrics_of(keras_hypernet.RotationTask("digits"))
+    ('validation_error', 'validation_loss')
+    """
+    return ("validation_mse",) if task.metric == "mse" else ("validation_error", "validation_loss")
+
+
+class _Counter(keras.callbacks.Callback):
+    """Counts the epochs that are trained, the one in which a training diverges included."""
+
+    epochs = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epochs += 1
+
+
+def _methods(task, method):
+    methods = tuple(METHODS[:2]) if method == "both" else (method,) if isinstance(method, str) else tuple(method)
+    if "condition" not in task.inputs:
+        raise ValueError(
+            f"The networks of the task {task.name!r} have neither f nor e, so there is no depth to search: choose a "
+            "task with a condition, such as rotation."
+        )
+    possible = METHODS[2:] if len(task.condition_shape) == 4 else METHODS[:2]
+    if not methods or len(set(methods)) < len(methods) or not set(methods) <= set(possible):
+        raise ValueError(f"`method` must be one of {possible}, or several, for {task.name!r}. Received: {method!r}")
+    return methods

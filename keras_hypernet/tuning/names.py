@@ -1,0 +1,61 @@
+"""The names of tasks on the command line, such as rotation_mnist, and their small versions."""
+
+import dataclasses
+import difflib
+
+from keras_hypernet.tasks import get_task
+
+_DATA = {"mnist": "mnist", "cifar": "cifar10", "digits": "digits", "patches": "patches"}
+# Images that come with a package, and resemble the others.
+_OFFLINE = {"mnist": "digits", "cifar10": "patches"}
+_SMALL = {"dim": 50, "num_train": 2000, "num_validation": 500, "num_test": 500}
+
+SEARCH_TASKS = {
+    **{f"rotation_{short}": {"name": "rotation", "data": data} for short, data in _DATA.items()},
+    **{f"synthetic_{family}": {"name": "synthetic", "family": family} for family in ("inner", "hadamard", "concat")},
+    **{f"colorization_{short}": {"name": "colorization", "data": _DATA[short]} for short in ("cifar", "patches")},
+    **{f"rotation_set_{short}": {"name": "rotation_set", "data": _DATA[short]} for short in ("mnist", "digits")},
+}
+
+
+def get_search_task(name, seed=0, quick=False):
+    """Returns the task of a name, one whose models have a depth to search for.
+
+    Args:
+        name: A key of `SEARCH_TASKS`: `rotation_mnist`, `synthetic_inner`, `colorization_cifar` and the like.
+        seed: Seed of a synthetic task, as in the experiments that of the run.
+        quick: Whether to return a task like it that needs no network, and whose epochs take a second or two.
+
+    Raises:
+        ValueError: If there is none; the closest names are offered.
+
+    Example:
+
+    >>> get_search_task("rotation_cifar"), get_search_task("rotation_cifar", quick=True)
+    (RotationTask(data='cifar10'), RotationTask(data='patches'))
+    """
+    if name not in SEARCH_TASKS:
+        closest = difflib.get_close_matches(name, SEARCH_TASKS, cutoff=0.5) or list(SEARCH_TASKS)
+        raise ValueError(f"There is no task {name!r} to search the depth for; did you mean {' or '.join(closest)}?")
+    config = dict(SEARCH_TASKS[name])
+    if config["name"] == "synthetic":
+        config["seed"] = seed
+    if quick:
+        config |= _SMALL if config["name"] == "synthetic" else {"data": _OFFLINE.get(config["data"], config["data"])}
+    return get_task(**config)
+
+
+def search_name(task):
+    """Returns the name of a task, or None if it has none: the inverse of `get_search_task`, whatever the seed.
+
+    Example:
+
+    >>> search_name(get_search_task("rotation_cifar"))
+    'rotation_cifar'
+    """
+    if task.name == "synthetic":
+        task = dataclasses.replace(task, seed=0)
+    for name in SEARCH_TASKS:
+        if get_search_task(name) == task:
+            return name
+    return None

@@ -1,0 +1,175 @@
+"""SearchResult: the trials of a search as a table, the best of them, and the model that is made of it."""
+
+import csv
+import dataclasses
+import math
+import pathlib
+
+from keras_tuner.engine.trial import Trial
+
+from keras_hypernet.files import replacing
+from keras_hypernet.recipe import Recipe
+from keras_hypernet.tasks import get_task
+from keras_hypernet.tuning.directory import SearchDirectory
+from keras_hypernet.tuning.hypermodel import metrics_of
+from keras_hypernet.tuning.tuner import read_outcome
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchResult:
+    """What came of a search.
+
+    Attributes:
+        config: Its configuration, as in `search.json`.
+        directory: Its folder, a path.
+        trials: A dict for each trial that has ended, in the order of their numbers: `trial`, its number; `status`,
+            `"finished"`, `"diverged"` or `"failed"`; `method`, `depth` and what else was searched; `total_epochs`, the
+            epochs after which it was measured; `epochs`, `steps` and `seconds`, what it took, all seeds together; what
+            was measured, None if it is not finite; `worker`, which process ran it; and a `message` if it has no result.
+    """
+
+    config: dict
+    directory: pathlib.Path
+    trials: list
+
+    @classmethod
+    def read(cls, directory):
+        """Reads the result of a search from its folder, as far as it has come.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        directory = pathlib.Path(directory)
+        config = SearchDirectory(directory).config()
+        if config is None:
+            raise ValueError(f"{directory} is not the folder of a search: it has no search.json.")
+        rows = []
+        for path in (directory / "trials").glob("trial_*/trial.json"):
+            trial = Trial.load(str(path))
+            if trial.status not in ("RUNNING", "IDLE", "STOPPED"):
+                rows.append(make_row(trial, config, path.parent))
+        return cls(config, directory, sorted(rows, key=lambda row: row["trial"]))
+
+    @property
+    def space(self):
+        """Names of what was searched."""
+        return _searched(self.config)
+
+    @property
+    def objective(self):
+        """Name of what was minimized."""
+        return self.config["objective"]
+
+    @property
+    def best_trial(self):
+        """The finished trial with the lowest objective; of equal ones the first.
+
+        Raises:
+            ValueError: If none is finished.
+        """
+        finished = [row for row in self.trials if row["status"] == "finished"]
+        if not finished:
+            messages = [row["message"] for row in self.trials if row["message"]]
+            raise ValueError(
+                f"None of {len(self.trials)} trials is finished, so there is no best one. The first says: "
+                f"{messages[0] if messages else 'nothing'}"
+            )
+        return min(finished, key=lambda row: row[self.objective])
+
+    @property
+    def best_method(self):
+        """Method of the best trial; `"own"` for a user's own models."""
+        return self.best_trial["method"]
+
+    @property
+    def best(self):
+        """The best configuration as a `Recipe`, with the first of the seeds."""
+        row = self.best_trial
+        changes = {name: row[name] for name in self.space if name != "method" and row[name] is not None}
+        recipe = Recipe(**self.config["recipe"])
+        return dataclasses.replace(recipe, **changes, epochs=row["total_epochs"])
+
+    @property
+    def task(self):
+        """The task of the search."""
+        return get_task(**self.config["task"])
+
+    def to_csv(self, path):
+        """Writes the table of all trials, in one step, and returns the path."""
+        names = dict.fromkeys(name for row in self.trials for name in row)
+        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(names))
+            writer.writeheader()
+            writer.writerows(self.trials)
+        return pathlib.Path(path)
+
+    def to_pandas(self):
+        """Returns the table of all trials as a `pandas.DataFrame`.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("A table needs an optional dependency: pip install 'keras_hypernet[tuning]'") from error
+        return pandas.DataFrame(self.trials)
+
+    def retrain(self, folder=None, name=None, command=None, data_note=None, progress=True):
+        """Trains the best configuration on the training and the validation split, and makes a zoo entry of it.
+
+        Args:
+            folder: Folder of the entry; by default `entry` in that of the search. One that stands there is replaced.
+            name: Name of the entry; by default that of task and method, and `tuned`.
+            command: The command line that makes it, for the card; by default that of an equal search.
+            data_note: What the card is to say of the copy of the data set, if that is not the usual one.
+            progress: Whether to show a progress bar on standard error.
+
+        Returns:
+            The `Card` of the entry, which `keras_hypernet.load(folder)` opens.
+
+        Raises:
+            ValueError: If no trial is finished, or the models are a user's own, which no card can describe.
+            TrainingDivergedError: If this training diverges.
+        """
+        from keras_hypernet.tuning.retrain import retrain
+
+        return retrain(self, folder, name, command, data_note, progress)
+
+
+def make_row(trial, config, folder):
+    """The row of a trial that has ended.
+
+    Args:
+        trial: A `keras_tuner.engine.trial.Trial`.
+        config: The configuration of its search.
+        folder: The trial's folder.
+    """
+    hp = trial.hyperparameters.values
+    searched = {name: hp.get(name) for name in _searched(config) if name != "method"}
+    # What a user's own function asked for.
+    searched |= {name: value for name, value in hp.items() if "/" not in name and name != "method"}
+    # keras-tuner keeps the mean over the seeds; of what they took, the sum is wanted.
+    seeds = config["executions_per_trial"]
+    measured = {name: float(trial.metrics.get_last_value(name)) for name in trial.metrics.metrics}
+    failed = trial.status != "COMPLETED" or measured["failed"] > 0
+    return {
+        "trial": int(trial.trial_id),
+        "status": "failed" if failed else "diverged" if measured["diverged"] > 0 else "finished",
+        "method": hp.get("method", config["method"][0]),
+        **searched,
+        "total_epochs": int(hp.get("tuner/epochs", config["recipe"]["epochs"])),
+        **{name: round(seeds * measured.get(name, 0)) for name in ("epochs", "steps")},
+        "seconds": round(seeds * measured.get("seconds", 0), 2),
+        **{name: _finite(measured.get(name)) for name in metrics_of(get_task(**config["task"]))},
+        **read_outcome(folder),
+    }
+
+
+def _searched(config):
+    names = [name for name, values in config["space"].items() if values is not None]
+    return (["method"] if len(config["method"]) > 1 else []) + names
+
+
+def _finite(value):
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,89 @@
+"""retrain: the best configuration of a search, trained on the training and the validation split, as a zoo entry."""
+
+import dataclasses
+import importlib.metadata
+import pathlib
+import time
+
+from keras_hypernet.architectures import build_model
+from keras_hypernet.descriptions import describe
+from keras_hypernet.entries import Blueprint
+from keras_hypernet.recipe import paper_recipe
+from keras_hypernet.training import evaluate, fit
+from keras_hypernet.tuning.command import command_of
+from keras_hypernet.tuning.names import search_name
+from keras_hypernet.versions import today, versions
+from keras_hypernet.zoo import save_entry
+
+_SPLITS = ("train", "validation")
+
+
+def retrain(result, folder=None, name=None, command=None, data_note=None, progress=True):
+    """See `SearchResult.retrain`."""
+    task, method, recipe, trial = result.task, result.best_method, result.best, result.best_trial
+    if result.config["build"] is not None:
+        raise ValueError(
+            "An entry is a model of this package, which its card can describe. Received: the models of "
+            f"{result.config['build']}; train your own by `keras_hypernet.fit(..., splits=('train', 'validation'))`."
+        )
+    name = name or f"{search_name(task) or task.name}_{method}_tuned"
+    command = command or command_of(result.config)
+    started = time.perf_counter()
+    model = build_model(task, method, recipe)
+    fit(model, task, recipe, progress=progress, splits=_SPLITS)
+    seconds = time.perf_counter() - started
+    metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
+    changes = _changes(recipe, paper_recipe(task))
+    blueprint = Blueprint(name, f"{task.name}_depth", _panel(task), method, recipe.depth, changes)
+    described = describe(blueprint, task, recipe, data_note, None)
+    number = sum(task.num_examples(split) for split in _SPLITS)
+    described["deviations"] = [
+        *(one for one in described["deviations"] if "are the validation split" not in one),
+        f"Trained on {number:,} examples, the validation split among them, once the search had chosen by it: the "
+        "validation result under metrics is of examples that it was trained on. The one under seeds, by which it was "
+        "chosen, is not: it is that of the trial, trained without them.",
+    ]
+    facts = {
+        **described,
+        "command": command,
+        "seed": recipe.seed,
+        "metrics": metrics,
+        "seeds": [
+            {
+                "seed": recipe.seed,
+                "learning_rate": recipe.learning_rate,
+                "gradient_clipnorm": recipe.gradient_clipnorm,
+                "validation": trial[f"validation_{task.metric}"],
+                "test": metrics["test"][task.metric],
+                "seconds": round(seconds, 1),
+                "diverged": None,
+            }
+        ],
+        "selection": _selection(result),
+        "versions": {**versions(), "keras-tuner": importlib.metadata.version("keras-tuner")},
+        "date": today(),
+    }
+    return save_entry(model, facts, folder or pathlib.Path(result.directory) / "entry")
+
+
+def _changes(recipe, paper):
+    """What the search and its recipe have made otherwise than the paper's, but for depth and seed."""
+    differs = {name: value for name, value in recipe.to_dict().items() if value != getattr(paper, name)}
+    return {name: value for name, value in differs.items() if name not in ("depth", "seed")}
+
+
+def _panel(task):
+    fields = {field.name for field in dataclasses.fields(task)}
+    return task.data if "data" in fields else task.family
+
+
+def _selection(result):
+    config = result.config
+    statuses = [row["status"] for row in result.trials]
+    lost = len(statuses) - statuses.count("finished")
+    executions = config["executions_per_trial"]
+    mean = f", the mean of {executions} seeds," if executions > 1 else ""
+    return (
+        f"the lowest {config['objective'].replace('_', ' ')}{mean} of {len(statuses)} trials of a {config['oracle']} "
+        f"search over {', '.join(result.space)}" + (f", of which {lost} diverged or failed" if lost else "")
+    )

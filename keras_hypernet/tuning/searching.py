@@ -1,0 +1,244 @@
+"""search: the depth of f or of e that has the lowest validation error, found by keras-tuner."""
+
+import contextlib
+import io
+import math
+import pathlib
+
+import keras_tuner
+
+from keras_hypernet.tasks import Task
+from keras_hypernet.tuning import distributed as roles
+from keras_hypernet.tuning.directory import SearchDirectory
+from keras_hypernet.tuning.hypermodel import DepthSearch, metrics_of
+from keras_hypernet.tuning.oracles import ORACLES, make_oracle
+from keras_hypernet.tuning.progress import SearchProgress
+from keras_hypernet.tuning.result import SearchResult, make_row
+from keras_hypernet.tuning.strategy import get_strategy
+from keras_hypernet.tuning.tuner import DepthTuner
+
+_TRIALS = 20
+
+
+def search(
+    task,
+    method=None,
+    oracle="grid",
+    trials=None,
+    epochs=None,
+    executions_per_trial=1,
+    directory=None,
+    seed=0,
+    overwrite=False,
+    *,
+    resume=True,
+    build=None,
+    depth=(2, 9),
+    width=None,
+    initialization=None,
+    learning_rate=None,
+    embedding_dim=None,
+    recipe=None,
+    objective=None,
+    factor=3,
+    strategy=None,
+    distributed=None,
+    address=None,
+    worker_id=None,
+    wait=20.0,
+    worker_timeout=60.0,
+    progress=True,
+):
+    """Searches for the configuration of the lowest validation error. The test split is not touched.
+
+    A trial is a training as the experiments have it: `build_model`, `fit` and `evaluate` on the validation split. What
+    it comes to depends on its configuration and its seed alone. It can be killed at any time and called again: trials
+    that have ended are kept, and the one that was running goes on after its last whole epoch.
+
+    Args:
+        task: A `Task` with a condition.
+        method: `"hyper"`, `"embed"`, `"process"` for conditions that are sets, or several, as a tuple; by default
+            `"hyper"`.
+        oracle: `"grid"`, `"random"`, `"bayesian"` or `"hyperband"`.
+        trials: Largest number of trials; by default all of a grid, which takes ten values of a range of learning rates;
+            one iteration of Hyperband; otherwise 20.
+        epochs: Passes over the training split; by default the recipe's. Those of Hyperband's longest trainings.
+        executions_per_trial: Number of seeds of each trial: `seed`, `seed + 1` and so on. The objective is their mean.
+        directory: Folder of the search; by default `runs/tuning/<task>`.
+        seed: The first seed of the trainings, and that of the oracle.
+        overwrite: Whether to delete a search that the directory holds.
+        resume: Whether to go on if the directory holds the same search.
+        build, depth, width, initialization, learning_rate, embedding_dim, recipe: See `DepthSearch`.
+        objective: What is minimized, one of `metrics_of(task)`: by default `"validation_error"` for classes,
+            otherwise `"validation_mse"`.
+        factor: By which Hyperband multiplies the epochs and divides the trials from round to round.
+        strategy: A `tf.distribute.Strategy`, or `"mirrored"` for the GPUs of this machine, or without any for the
+            logical CPUs that TensorFlow has been told of.
+        distributed: `"chief"` or `"worker"`, for a search by several processes; they need the same arguments, and a
+            directory that they share if workers are to continue trainings of others.
+        address: `HOST:PORT` of the chief.
+        worker_id: Name of a worker; by default its host and process.
+        wait: For how many seconds a worker looks for its chief.
+        worker_timeout: After how many seconds of silence the trial of a worker is given to another one.
+        progress: Whether to show the progress on standard error.
+
+    Returns:
+        A `SearchResult`; that of a worker has the trials that it ran.
+
+    Raises:
+        ValueError: If an argument is not valid, or the directory holds another search; nothing is deleted then.
+        ConnectionError: If there is no chief at the address, or it is gone, or it cannot be one.
+        ImportError: If keras-tuner is not installed.
+        DataUnavailableError: If the task's data are not to be had.
+
+    Example:
+
+    >>> import tempfile
+    >>> task = keras_hypernet.tasks.SyntheticTask("inner", dim=4, num_train=64, num_validation=16, num_test=16)
+    >>> folder = tempfile.mkdtemp()
+    >>> found = search(task, "hyper", depth=(2, 3), width=[4], epochs=1, directory=folder, progress=False)
+    >>> [(row["depth"], row["status"]) for row in found.trials], found.best.depth in (2, 3)
+    ([(3, 'finished'), (2, 'finished')], True)
+    """
+    roles.check_role(distributed, address, worker_id)
+    if not isinstance(task, Task):
+        raise TypeError(f"`task` must be a keras_hypernet Task. Received: {task!r}")
+    strategy = get_strategy(strategy)
+    space = {"depth": depth, "width": width, "initialization": initialization}
+    space |= {"learning_rate": learning_rate, "embedding_dim": embedding_dim}
+    hypermodel = DepthSearch(task, method, build, **space, recipe=recipe, strategy=strategy)
+    hypermodel.set_recipe(seed=seed, epochs=epochs)
+    objective = objective or metrics_of(task)[0]
+    _check(hypermodel, oracle, trials, executions_per_trial, objective, factor)
+    if trials is None and oracle in ("random", "bayesian"):
+        trials = _TRIALS
+    config = {
+        "task": task.config(),
+        "method": list(hypermodel.space.methods),
+        "build": build and f"{build.__module__}.{build.__qualname__}",
+        "space": hypermodel.space.to_dict(),
+        "recipe": hypermodel.recipe.to_dict(),
+        "oracle": oracle,
+        "trials": trials,
+        "executions_per_trial": executions_per_trial,
+        "objective": objective,
+        "factor": factor if oracle == "hyperband" else None,
+        "replicas": strategy.num_replicas_in_sync if strategy else 1,
+    }
+    place = SearchDirectory(directory or pathlib.Path("runs") / "tuning" / task.name)
+    worker = distributed == "worker"
+    if worker:
+        roles.wait_for_chief(address, wait)
+        place.check(config)
+
+    with contextlib.ExitStack() as stack:
+        if not worker:
+            stack.enter_context(place.locked())
+            place.claim(config, resume, overwrite)
+        stack.enter_context(roles.environment(distributed, address, worker_id))
+        tuner = _Search(config, hypermodel, place, worker, worker_timeout, progress)
+        return tuner.run(distributed, address)
+
+
+class _Search:
+    """A search with its tuner, whose progress is shown."""
+
+    def __init__(self, config, hypermodel, place, worker, worker_timeout, progress):
+        self.config, self.hypermodel, self.place = config, hypermodel, place
+        self.rows, self.visible = {}, progress
+        recipe = hypermodel.recipe
+        oracle = make_oracle(
+            config["oracle"],
+            config["objective"],
+            config["trials"],
+            recipe.seed,
+            recipe.epochs,
+            config["factor"],
+            hypermodel.space.num_configurations(),
+        )
+        with contextlib.redirect_stdout(io.StringIO()):  # keras-tuner says there that it reloads
+            self.tuner = DepthTuner(
+                oracle,
+                hypermodel,
+                place.path,
+                config["executions_per_trial"],
+                on_end=self.add,
+                heartbeat=roles.heartbeat(min(5.0, worker_timeout / 4)) if worker else None,
+            )
+        self.oracle, self.worker_timeout = oracle, worker_timeout
+        if not worker:
+            self._read()
+        name, self.oracle.limit = config["task"]["name"], self._total()
+        self.progress = SearchProgress(name, self.oracle.limit, self.rows.values(), config["objective"], progress)
+
+    def run(self, distributed, address):
+        """Runs trials, or lets workers run them, until there are no more; returns the `SearchResult`."""
+        with self.progress, _quiet():
+            try:
+                if distributed == "chief":
+                    self.oracle.worker_timeout = self.worker_timeout
+                    roles.run_chief(self.tuner, address, self._read)
+                else:
+                    self.tuner.search(verbose=0)
+            except keras_tuner.errors.FatalError as error:
+                raise (error.__cause__ if isinstance(error, keras_tuner.errors.FatalRuntimeError) else error) from error
+            except Exception as error:
+                if distributed == "worker" and type(error).__module__.startswith("grpc"):
+                    raise ConnectionError(f"The chief at {address} is gone ({error.code().name}).") from error
+                raise
+        rows = [self.rows[name] for name in sorted(self.rows)]
+        return SearchResult(self.config, self.place.path, rows)
+
+    def add(self, trial):
+        """Takes note of a trial that has ended."""
+        folder = self.place.trials / f"trial_{trial.trial_id}"
+        row = make_row(trial, self.config, folder)
+        self.rows[row["trial"]] = row
+        if hasattr(self, "progress"):
+            self.progress.add(row)
+
+    def _read(self):
+        """Takes note of the trials that have ended elsewhere."""
+        for trial in list(self.oracle.trials.values()):
+            if trial.status not in ("RUNNING", "IDLE", "STOPPED") and int(trial.trial_id) not in self.rows:
+                self.add(trial)
+
+    def _total(self):
+        """The number of trials, at most."""
+        if self.config["oracle"] == "hyperband":
+            possible = self.oracle.num_trials()
+        else:
+            possible = self.hypermodel.space.num_configurations()
+        if math.isinf(possible) and self.config["oracle"] == "grid":
+            possible = math.prod(len(hp.values) for hp in self.oracle.get_space().space)
+        return int(min(self.config["trials"] or possible, possible))
+
+
+def _check(hypermodel, oracle, trials, executions_per_trial, objective, factor):
+    if oracle not in ORACLES:
+        raise ValueError(f"`oracle` must be one of {ORACLES}. Received: {oracle!r}")
+    for name, value, least in (
+        ("trials", trials, 1),
+        ("executions_per_trial", executions_per_trial, 1),
+        ("factor", factor, 2),
+    ):
+        if not (name == "trials" and value is None) and not (type(value) is int and value >= least):
+            raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {value!r}")
+    if objective not in metrics_of(hypermodel.task):
+        raise ValueError(
+            f"`objective` must be one of {metrics_of(hypermodel.task)}, what the models of the task "
+            f"{hypermodel.task.name!r} report. Received: {objective!r}"
+        )
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Keeps TensorFlow from warning that each trial's model is traced anew, as it must be."""
+    import tensorflow as tf
+
+    level = tf.get_logger().level
+    tf.get_logger().setLevel("ERROR")
+    try:
+        yield
+    finally:
+        tf.get_logger().setLevel(level)

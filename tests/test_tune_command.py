@@ -1,0 +1,237 @@
+"""`keras-hypernet tune`: table, figures, entry, an interrupted search, and errors of one line."""
+
+import functools
+import inspect
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from tiny_grid import wait_until
+from tiny_search import TASK, plain, tiny_search
+
+import keras_hypernet as kh
+from keras_hypernet.cli import main
+from keras_hypernet.cli import tuning as command_module
+from keras_hypernet.experiments import get_experiment
+from keras_hypernet.experiments.experiment import make_row
+from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.tuning.agreement import compare, write_agreement
+from keras_hypernet.tuning.names import get_search_task
+
+# A search of three trials, each of 12 epochs.
+SCRIPT = """
+import sys
+from tiny_search import tiny_search
+tiny_search(epochs=12, directory=sys.argv[1])
+"""
+
+
+@pytest.fixture
+def run(monkeypatch, capfd, tmp_path):
+    """Returns a function that runs `keras-hypernet tune` in this process, in a folder of its own, on a tiny task."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, tiny=True):
+        if tiny:
+            monkeypatch.setattr(kh.tuning, "get_search_task", lambda name, seed, quick: TASK, raising=False)
+        monkeypatch.setattr(sys, "argv", ["keras-hypernet", "tune", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        monkeypatch.undo() if not tiny else None
+        captured = capfd.readouterr()
+        return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)
+
+    return run
+
+
+def test_a_search_prints_draws_and_makes_an_entry(run, tmp_path):
+    arguments = ["synthetic_inner", "--method", "both", "--depths", "2:3", "--width", "4", "--epochs", "2"]
+    done = run(*arguments, "--directory", "here", "--plot", "--retrain")
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert [line.split(",")[0] for line in lines[:4]] == [f"synthetic: {number}/4 trials" for number in (1, 2, 3, 4)]
+    assert "best validation_mse" in lines[3]
+    folder = tmp_path / "here"
+    names = {"search.json", "trials", "tensorboard", "trials.csv", "depth.png", "parallel.png", "entry"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert "grid search: SyntheticTask" in done.stdout
+    assert str((folder / "entry").resolve()) in done.stdout
+    card = kh.verify_entry(folder / "entry")
+    assert card.command == "keras-hypernet " + " ".join(["tune", *arguments, "--directory", "here", "--retrain"])
+    for name in ("depth.png", "parallel.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+    done = run(
+        *arguments, "--directory", "here", "--resume", "--json", "--out", "there", "--plot", "--plot-with", "here"
+    )
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert printed["config"] == json.loads((folder / "search.json").read_text())
+    assert printed["best"]["depth"] in (2, 3)
+    assert [row["status"] for row in printed["trials"]] == ["finished"] * 4
+    assert sorted(path.name for path in (tmp_path / "there").iterdir()) == [
+        "depth.png",
+        "parallel.png",
+        "search.json",
+        "trials.csv",
+    ]
+
+
+def test_a_search_without_a_finished_trial_has_the_exit_code_1(run):
+    done = run("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "2", "--learning-rate", "1e9,2e9")
+    assert done.returncode == 1
+    assert "Warning: None of 2 trials is finished. The first says: The loss became" in done.stderr
+    assert done.stdout.count("diverged") == 2
+
+
+def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(tmp_path):
+    directory = tmp_path / "killed"
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, str(directory)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=pathlib.Path(__file__).parent,
+    ) as process:
+        wait_until((directory / "trials" / "trial_0001" / "seed-0" / "state.json").exists)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    found = kh.tuning.SearchResult.read(directory)
+    (kept,) = found.trials
+    first = directory / "trials" / "trial_0000" / "trial.json"
+    written = (first.stat().st_mtime_ns, first.read_text())
+
+    found = tiny_search(epochs=12, directory=directory)
+    assert found.trials[0] == kept
+    assert (first.stat().st_mtime_ns, first.read_text()) == written
+    assert [row["depth"] for row in found.trials] == [3, 2, 4]
+    assert 0 < found.trials[1]["epochs"] <= 12  # those that were not done
+    whole = tiny_search(epochs=12, directory=tmp_path / "whole")
+    assert plain(found.trials) == plain(whole.trials)
+
+
+@pytest.mark.parametrize("oracle", ["grid", "random", "bayesian", "hyperband"])
+def test_every_oracle_goes_on_where_it_was_interrupted(oracle, tmp_path):
+    search = functools.partial(tiny_search, "both", oracle, epochs=2, factor=2)
+    whole = search(directory=tmp_path / "whole")
+    search(directory=tmp_path / "part", trials=2)
+    part = search(directory=tmp_path / "part")
+    found = [sorted(str({**row, "trial": None}) for row in plain(one.trials)) for one in (part, whole)]
+    assert found[0] == found[1]
+    assert oracle == "bayesian" or plain(part.trials) == plain(whole.trials)
+    assert len({(row["method"], row["depth"], row["total_epochs"]) for row in part.trials}) == len(whole.trials)
+
+
+def test_a_worker_without_a_chief_says_so(run):
+    started = time.monotonic()
+    arguments = ["--distributed", "worker", "--address", "127.0.0.1:9", "--wait", "2"]
+    done = run("synthetic_inner", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "Error: There is no chief at 127.0.0.1:9 (Connection refused), after 2 seconds. Start it first"
+    )
+    assert time.monotonic() - started < 30
+
+
+def test_the_default_wait_for_a_chief_is_less_than_half_a_minute():
+    for function in (command_module.tune, kh.tuning.search):
+        assert inspect.signature(function).parameters["wait"].default <= 25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rotation_minst"], "There is no task 'rotation_minst' to search the depth for; did you mean rotation_mnist"),
+        (["rotation_digits", "--oracle", "genetic"], "`oracle` must be one of ('grid', 'random', 'bayesian', 'hyperb"),
+        (["rotation_digits", "--depths", "9:2"], "`depth` must be a range (low, high) of integers with 2 <= low <= hi"),
+        (["rotation_digits", "--depths", "1:4"], "2 <= low <= high. Received: (1, 4)"),
+        (["rotation_digits", "--depths", "two"], "`depth` is given as a range, 2:9 (both ends), as choices, 2,4,8, or"),
+        (["rotation_digits", "--trials", "0"], "`trials` must be an integer of at least 1. Received: 0"),
+        (["rotation_digits", "--method", "linear"], "`method` must be one of ('hyper', 'embed'), or several"),
+        (["rotation_digits", "--objective", "val_f1"], "what the models of the task 'rotation' report. Received: 'va"),
+        (["rotation_digits", "--strategy", "horovod"], "`strategy` must be 'mirrored'"),
+        (["rotation_digits", "--distributed", "worker"], "The address of the chief must be HOST:PORT"),
+        (["rotation_digits", "--embedding-dim", "8:16"], "hypernetworks have none: search it with the method 'embed'"),
+        (["rotation_digits", "--epochs", "-1"], "`epochs` must be an integer of at least 1. Received: -1"),
+        (["rotation_digits", "--compare", "results"], "--compare writes a README.md beside the folder of --out"),
+        (["rotation_digits", "--plot-with", "nowhere", "--plot"], "nowhere is not the folder of a search"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_2(run, tmp_path, arguments, message):
+    done = run(*arguments, tiny=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_search_is_refused_and_nothing_deleted(run, tmp_path):
+    arguments = ["synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--directory", "here"]
+    assert run(*arguments).returncode == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for more, message in (
+        ([], "holds this search already: go on with it (--resume), start anew (--overwrite)"),
+        (["--seed", "1", "--resume"], "holds another search"),
+    ):
+        done = run(*arguments, *more)
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        assert message in line
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    done = run(*arguments, "--seed", "1", "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "here" / "search.json").read_text())["recipe"]["seed"] == 1
+
+
+def test_a_search_is_compared_with_the_grid_of_the_experiments(tmp_path):
+    experiment = get_experiment("synthetic_depth")
+    rows = ResultsFile(tmp_path / "synthetic_depth.jsonl")
+    values = {(2, 0): 0.5, (2, 1): 0.7, (3, 0): 0.4, (3, 1): 0.5, (4, 0): 0.3, (4, 1): None}
+    for config in experiment.runs(values=(2, 3, 4), seeds=2):
+        if (config["panel"], config["method"]) == ("inner", "hyper"):
+            validation = values[config["depth"], config["seed"]]
+            result = {"validation": validation} if validation else {"status": "diverged", "message": "Lost."}
+            rows.append(make_row(config, result, seconds=10.0))
+    config = {
+        "task": get_search_task("synthetic_inner").config(),
+        "method": ["hyper"],
+        "space": {"depth": {"low": 2, "high": 9}, "width": None},
+        "objective": "validation_mse",
+        "oracle": "grid",
+    }
+    trials = [
+        {"status": "finished", "method": "hyper", "depth": 3, "validation_mse": 0.41, "seconds": 4.0},
+        {"status": "finished", "method": "hyper", "depth": 2, "validation_mse": 0.61, "seconds": 5.0},
+        {"status": "diverged", "method": "hyper", "depth": 4, "validation_mse": None, "seconds": 1.0},
+    ]
+    found = compare(config, trials, tmp_path)
+    assert found == {
+        **{"depth": 3, "validation": 0.41, "seconds": 10.0, "grid_depth": 4, "grid_validation": 0.3},
+        **{"grid_seconds": 30.0, "grid_at_depth": pytest.approx(0.45), "seeds": 2},
+    }
+    folder = tmp_path / "tuning" / "one"
+    folder.mkdir(parents=True)
+    (folder / "search.json").write_text(json.dumps(config))
+    lines = ["status,method,depth,validation_mse,seconds"]
+    lines += [",".join("" if value is None else str(value) for value in row.values()) for row in trials]
+    (folder / "trials.csv").write_text("\n".join(lines) + "\n")
+    last = write_agreement(tmp_path / "tuning", tmp_path).read_text().splitlines()[-1]
+    assert last == (
+        "| [`one`](one): synthetic_inner, hypernetwork, grid | depth | 3 (1 without result) | 3 | 0.41 | 10 | 4 | "
+        "0.3 (2 seeds) | 30 | no: 0.45 at depth 3 |"
+    )
+    assert compare(config, trials, tmp_path / "nowhere")["grid_depth"] is None
+    with pytest.raises(ValueError, match="There are no searches in"):
+        write_agreement(tmp_path / "nowhere", tmp_path)
+
+
+def test_the_help_shows_an_example(run):
+    text = " ".join(run("--help").stdout.replace("│", " ").split())
+    assert "keras-hypernet tune rotation_mnist --method hyper --oracle hyperband --trials 20" in text

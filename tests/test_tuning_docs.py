@@ -1,0 +1,98 @@
+"""docs/tuning: its commands are ones that exist, the manifest fits together, and the Slurm script runs."""
+
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+
+import pytest
+import typer
+
+from keras_hypernet.cli.common import app
+
+FOLDER = pathlib.Path(__file__).parent.parent / "docs" / "tuning"
+
+
+def _parsed(words):
+    """The values of the options of a `keras-hypernet` command, as its own parser reads them."""
+    program, *arguments = words
+    assert program == "keras-hypernet"
+    group = typer.main.get_command(app)
+    name, command, rest = group.resolve_command(typer.Context(group), arguments)
+    assert name == "tune"
+    return command.make_context(name, list(rest)).params
+
+
+def _manifest():
+    yaml = pytest.importorskip("yaml")
+    documents = list(yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text(encoding="utf-8")))
+    return {(document["kind"], document["metadata"]["name"]): document for document in documents}
+
+
+def _container(job):
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    return container, _parsed([*container["command"], *container["args"]])
+
+
+def test_the_manifest_is_of_one_search_whose_parts_find_each_other():
+    found = _manifest()
+    service, claim = found["Service", "tune-chief"], found["PersistentVolumeClaim", "tune"]
+    chief, chiefs = _container(found["Job", "tune-chief"])
+    worker, workers = _container(found["Job", "tune-worker"])
+    own = ("distributed", "address", "worker_id", "wait", "resume", "plot")
+    assert {name: value for name, value in chiefs.items() if name not in own} == {
+        name: value for name, value in workers.items() if name not in own
+    }
+    assert (chiefs["distributed"], workers["distributed"]) == ("chief", "worker")
+    (port,) = service["spec"]["ports"]
+    assert chiefs["address"] == f"0.0.0.0:{port['port']}"
+    assert workers["address"] == f"{service['metadata']['name']}:{port['port']}"
+    assert chief["ports"] == [{"containerPort": port["port"]}]
+    assert service["spec"]["selector"] == {"job-name": "tune-chief"}  # the label of a Job's pods
+    assert workers["worker_id"] == "worker-$(JOB_COMPLETION_INDEX)"
+    assert "JOB_COMPLETION_INDEX" in [variable["name"] for variable in worker["env"]]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    for job, container in (("tune-chief", chief), ("tune-worker", worker)):
+        spec = found["Job", job]["spec"]["template"]["spec"]
+        assert spec["restartPolicy"] == "OnFailure"
+        (volume,) = spec["volumes"]
+        assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+        (mount,) = container["volumeMounts"]
+        assert mount["name"] == volume["name"]
+        assert chiefs["directory"].is_relative_to(mount["mountPath"])
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_the_slurm_script_starts_a_chief_and_workers_of_one_search(tmp_path):
+    """With a command in place of `keras-hypernet` that writes down how it was called."""
+    script = FOLDER / "slurm.sh"
+    options = dict(re.findall(r"^#SBATCH --([a-z-]+)=(.*)$", script.read_text(encoding="utf-8"), re.MULTILINE))
+    assert options["array"] == "0-4"
+    folder = tmp_path / "shared folder" / "search"
+    stub = tmp_path / "keras-hypernet"
+    stub.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/task-$SLURM_ARRAY_TASK_ID\n')
+    stub.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_ARRAY_JOB_ID": "123456", "SEARCH_DIRECTORY": str(folder)}
+    calls = {}
+    for task in ("0", "1"):
+        subprocess.run(["bash", script], env={**environment, "SLURM_ARRAY_TASK_ID": task}, check=True)
+        calls[task] = _parsed(["keras-hypernet", *(tmp_path / f"task-{task}").read_text().splitlines()])
+        # The chief's file is gone with it; that of one which is still at work:
+        (folder.parent / "search.address").write_text(calls["0"]["address"])
+    own = ("distributed", "worker_id", "wait", "plot")
+    assert {name: value for name, value in calls["0"].items() if name not in own} == {
+        name: value for name, value in calls["1"].items() if name not in own
+    }
+    assert [calls[task]["distributed"] for task in calls] == ["chief", "worker"]
+    assert calls["0"]["address"].endswith(":23456")
+    assert (calls["0"]["directory"], calls["1"]["worker_id"]) == (folder, "worker-1")
+
+
+def test_the_commands_of_the_documentation_exist():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    commands = [_parsed(shlex.split(line)) for line in block.replace("\\\n", " ").splitlines()]
+    assert [command["distributed"] for command in commands] == ["chief", "worker"]
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert target.startswith("https://") or (FOLDER / target).exists(), target

@@ -1,0 +1,92 @@
+"""Training one model on several devices, here two logical processors, which is set before TensorFlow computes."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+# Two devices; trains by each of two methods with one and with both, and searches with both by the command line.
+SCRIPT = """
+import json, sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+import keras_hypernet as kh
+from keras_hypernet.cli import main
+from keras_hypernet.tuning.strategy import get_strategy
+
+folder, found = sys.argv[1], {}
+tasks = {
+    "synthetic": (kh.tasks.SyntheticTask("inner", dim=8, num_train=250, num_validation=64, num_test=16), 100),
+    "rotation": (kh.RotationTask("digits"), 400),  # the last of three batches is divided unevenly
+}
+for name, (task, batch_size) in tasks.items():
+    for method in ("hyper", "embed") if name == "synthetic" else ("hyper",):
+        recipe = kh.paper_recipe(task, width=8, depth=3, batch_size=batch_size, epochs=3 if name == "synthetic" else 2)
+        one = kh.fit(kh.build_model(task, method, recipe), task, recipe, progress=False)
+        with get_strategy("mirrored").scope():
+            model = kh.build_model(task, method, recipe)
+        assert model.distribute_strategy.num_replicas_in_sync == 2
+        both = kh.fit(model, task, recipe, progress=False)
+        found[f"{name} {method}"] = [one, both]
+
+odd = kh.paper_recipe(tasks["rotation"][0], batch_size=399, width=8)
+with get_strategy("mirrored").scope():
+    model = kh.build_model(tasks["rotation"][0], "hyper", odd)
+try:
+    kh.fit(model, tasks["rotation"][0], odd, progress=False)
+except ValueError as error:
+    found["odd"] = str(error)
+
+words = ["keras-hypernet", "tune", "synthetic_inner", "--quick", "--depths", "2,3", "--epochs", "1", "--width", "8"]
+for strategy in ([], ["--strategy", "mirrored"]):
+    directory = f"{folder}/{len(strategy)}"
+    sys.argv = [*words, *strategy, "--directory", directory]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, ended.code
+    result = kh.tuning.SearchResult.read(directory)
+    found[f"replicas {result.config['replicas']}"] = result.trials
+print("found:" + json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Histories and tables, by one device and by two."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, str(tmp_path_factory.mktemp("mirrored"))],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=pathlib.Path(__file__).parent,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.rpartition("found:")[2])
+
+
+@pytest.mark.parametrize("name", ["synthetic hyper", "synthetic embed", "rotation hyper"])
+def test_two_devices_have_the_loss_of_one(found, name):
+    """A batch that is divided unevenly, as of the images, has the mean of its parts' means: to 1e-4 of the loss."""
+    one, both = found[name]
+    assert len(one) == len(both) > 1
+    for single, double in zip(one, both, strict=True):
+        for loss in ("loss", "val_loss"):
+            assert abs(single[loss] - double[loss]) <= 1e-4 * max(1, single[loss])
+    assert one[-1]["loss"] < one[0]["loss"]
+
+
+def test_a_search_on_two_devices_has_the_results_of_one(found):
+    one, both = found["replicas 1"], found["replicas 2"]
+    assert [row["depth"] for row in both] == [row["depth"] for row in one]
+    for single, double in zip(one, both, strict=True):
+        assert (double["status"], double["steps"]) == ("finished", single["steps"])
+        assert abs(single["validation_mse"] - double["validation_mse"]) <= 1e-4
+
+
+def test_batches_must_be_divisible_among_devices(found):
+    assert found["odd"] == "`batch_size` must be a multiple of 2, the number of replicas. Received: 399"

@@ -1,0 +1,170 @@
+"""keras-tuner's oracles: what survives of them, and what becomes of the trials of workers that are lost."""
+
+import math
+import pathlib
+import shutil
+import time
+
+import pytest
+from keras_tuner.engine.trial import TrialStatus
+
+from keras_hypernet.tuning.oracles import ORACLES, make_oracle
+
+
+def _oracle(name, folder, trials=6, seed=0):
+    """An oracle of the depths 2 to 9 whose files are in a folder."""
+    oracle = make_oracle(name, "error", trials, seed, epochs=9, factor=3, configurations=8)
+    oracle.hyperparameters.Int("depth", 2, 9)
+    oracle._set_project_dir(str(folder), "trials")
+    oracle.verbose = 0
+    return oracle
+
+
+def _reloaded(name, folder):
+    oracle = _oracle(name, folder)
+    oracle.reload()
+    return oracle
+
+
+def _end(oracle, trial, error=0.5):
+    oracle.update_trial(trial.trial_id, {"error": error})
+    trial.status = TrialStatus.COMPLETED
+    oracle.end_trial(trial)
+
+
+def _values(oracle, number, tuner="tuner0"):
+    """The depths of the trials that an oracle goes on with."""
+    depths = []
+    for _ in range(number):
+        trial = oracle.create_trial(tuner)
+        if trial.status != TrialStatus.RUNNING:
+            break
+        depths.append(trial.hyperparameters.values["depth"])
+        _end(oracle, trial, error=1 / depths[-1])
+    return depths
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_the_trial_that_was_running_is_the_only_one_to_be_repeated(name, tmp_path):
+    oracle = _oracle(name, tmp_path)
+    ended, running = oracle.create_trial("tuner0"), None
+    _end(oracle, ended)
+    running = oracle.create_trial("tuner0")
+    oracle.update_trial(running.trial_id, {"error": 0.25})  # killed when it had reported
+
+    oracle = _reloaded(name, tmp_path)
+    again = oracle.create_trial("another process")
+    assert (again.trial_id, again.hyperparameters.values) == (running.trial_id, running.hyperparameters.values)
+    assert not again.metrics.exists("error")
+    assert oracle.get_trial(ended.trial_id).score == 0.5
+    _end(oracle, again)
+    assert len({ended.trial_id, again.trial_id, oracle.create_trial("another process").trial_id}) == 3
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_trial_that_ended_after_the_state_was_saved_is_not_repeated(name, tmp_path):
+    oracle, state = _oracle(name, tmp_path), tmp_path / "trials" / "oracle.json"
+    trial = oracle.create_trial("tuner0")
+    shutil.copy(state, tmp_path / "before.json")
+    _end(oracle, trial)
+    shutil.copy(tmp_path / "before.json", state)
+    oracle = _reloaded(name, tmp_path)
+    assert oracle.create_trial("tuner0").trial_id != trial.trial_id
+    assert oracle.get_trial(trial.trial_id).status == TrialStatus.COMPLETED
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_trial_that_was_written_before_the_state_is_begun_anew(name, tmp_path):
+    oracle, state = _oracle(name, tmp_path), tmp_path / "trials" / "oracle.json"
+    _end(oracle, oracle.create_trial("tuner0"))
+    shutil.copy(state, tmp_path / "before.json")
+    trial = oracle.create_trial("tuner0")
+    shutil.copy(tmp_path / "before.json", state)
+    again = _reloaded(name, tmp_path).create_trial("tuner0")
+    assert (again.trial_id, again.hyperparameters.values) == (trial.trial_id, trial.hyperparameters.values)
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_files_are_replaced_in_one_step(name, tmp_path, monkeypatch):
+    oracle = _oracle(name, tmp_path)
+    trial = oracle.create_trial("tuner0")
+    before = {path: path.read_text() for path in tmp_path.rglob("*.json")}
+    assert len(before) == 2
+
+    def interrupted(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pathlib.Path, "replace", interrupted)
+    trial.status = TrialStatus.FAILED
+    for write in (oracle.save, lambda: oracle._save_trial(trial)):
+        with pytest.raises(KeyboardInterrupt):
+            write()
+    assert {path: path.read_text() for path in tmp_path.rglob("*.json")} == before
+
+
+def test_a_seed_decides_what_is_drawn_and_zero_is_one(tmp_path):
+    drawn = {
+        seed: _values(_oracle("random", tmp_path / f"{seed}{number}", seed=seed), 6)
+        for number in range(2)
+        for seed in (0, 1)
+    }
+    again = _values(_oracle("random", tmp_path / "again"), 6)
+    assert again == drawn[0] != drawn[1]
+    assert len(set(again)) == 6
+
+
+def test_the_trial_of_a_silent_worker_is_given_to_another_one(tmp_path):
+    oracle = _oracle("grid", tmp_path, trials=2)
+    oracle.worker_timeout = 0.3
+    lost, other = oracle.create_trial("lost"), oracle.create_trial("other")
+    _end(oracle, other)
+    # There are no more trials, but one may be lost: the other worker is told to ask again.
+    assert oracle.create_trial("other").status == TrialStatus.IDLE
+    end = time.monotonic() + 0.6
+    while time.monotonic() < end:
+        oracle.get_trial(lost.trial_id)  # it is still there
+        assert oracle.create_trial("other").status == TrialStatus.IDLE
+        time.sleep(0.05)
+    time.sleep(0.35)
+    assert not oracle.finished()
+    again = oracle.create_trial("other")
+    assert (again.trial_id, again.status) == (lost.trial_id, TrialStatus.RUNNING)
+    assert set(oracle.ongoing_trials) == {"other"}
+    _end(oracle, again)
+    assert not oracle.finished()  # the worker has not been told
+    assert oracle.create_trial("other").status == TrialStatus.STOPPED
+    assert oracle.finished()
+
+
+def test_a_worker_that_is_lost_without_a_trial_is_not_waited_for(tmp_path):
+    oracle = _oracle("grid", tmp_path, trials=1)
+    oracle.worker_timeout = 0.2
+    _end(oracle, oracle.create_trial("lost"))
+    assert oracle.create_trial("told").status == TrialStatus.STOPPED
+    assert not oracle.finished()
+    time.sleep(0.25)
+    assert oracle.finished()
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_what_diverged_is_never_the_best(name, tmp_path):
+    oracle = _oracle(name, tmp_path, trials=8)
+    for number in range(6):
+        trial = oracle.create_trial("tuner0")
+        _end(oracle, trial, math.inf if trial.hyperparameters.values["depth"] % 2 else 0.1 * (number + 1))
+    scores = [trial.score for trial in oracle.trials.values()]
+    assert math.inf in scores
+    assert math.isfinite(oracle.get_best_trials()[0].score)
+    oracle.create_trial("tuner0")
+    assert [trial.score for trial in oracle.trials.values()][:6] == scores
+
+
+def test_bayesian_optimization_takes_what_diverged_for_the_worst(tmp_path, monkeypatch):
+    oracle = _oracle("bayesian", tmp_path, trials=8)
+    for error in (0.3, math.inf, 0.4, 0.2):
+        _end(oracle, oracle.create_trial("tuner0"), error)
+    fitted = []
+    monkeypatch.setattr(type(oracle.gpr), "fit", lambda self, x, y: fitted.append(list(y)) or self)
+    monkeypatch.setattr(type(oracle.gpr), "predict", lambda self, x, return_std: (x[:, 0], x[:, 0]))
+    oracle.create_trial("tuner0")
+    assert fitted == [[0.3, 0.4, 0.4, 0.2]]
