@@ -158,7 +158,7 @@ def test_the_default_wait_for_a_chief_is_less_than_half_a_minute():
         (["rotation_digits", "--strategy", "horovod"], "`strategy` must be 'mirrored'"),
         (["rotation_digits", "--distributed", "worker"], "The address of the chief must be HOST:PORT"),
         (["rotation_digits", "--embedding-dim", "8:16"], "hypernetworks have none: search it with the method 'embed'"),
-        (["rotation_digits", "--epochs", "-1"], "`epochs` must be an integer of at least 1. Received: -1"),
+        (["rotation_digits", "--epochs", "0"], "`epochs` must be an integer of at least 1. Received: 0"),
         (["rotation_digits", "--compare", "results"], "--compare writes a README.md beside the folder of --out"),
         (["rotation_digits", "--plot-with", "nowhere", "--plot"], "nowhere is not the folder of a search"),
     ],

@@ -86,7 +86,7 @@ def tune(
         _methods(task, method),
         oracle,
         trials,
-        epochs or (2 if quick else None),
+        2 if quick and epochs is None else epochs,
         executions_per_trial,
         directory,
         seed,

@@ -47,7 +47,7 @@ class DepthSearch(keras_tuner.HyperModel):
     >>> import keras_tuner
     >>> hp = keras_tuner.HyperParameters()
     >>> len(DepthSearch(build=my_function, depth=(2, 5)).build(hp).layers), sorted(hp.values)
-    (2, ['depth', 'loss'])
+    (4, ['depth', 'loss'])
     """
 
     def __init__(

@@ -11,6 +11,7 @@ from keras_hypernet.tasks import Task
 from keras_hypernet.tuning import distributed as roles
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.hypermodel import DepthSearch, metrics_of
+from keras_hypernet.tuning.names import search_name
 from keras_hypernet.tuning.oracles import ORACLES, make_oracle
 from keras_hypernet.tuning.progress import SearchProgress
 from keras_hypernet.tuning.result import SearchResult, make_row
@@ -145,7 +146,7 @@ class _Search:
 
     def __init__(self, config, hypermodel, place, worker, worker_timeout, progress):
         self.config, self.hypermodel, self.place = config, hypermodel, place
-        self.rows, self.visible = {}, progress
+        self.rows, self.progress = {}, None
         recipe = hypermodel.recipe
         oracle = make_oracle(
             config["oracle"],
@@ -168,7 +169,7 @@ class _Search:
         self.oracle, self.worker_timeout = oracle, worker_timeout
         if not worker:
             self._read()
-        name, self.oracle.limit = config["task"]["name"], self._total()
+        name, self.oracle.limit = search_name(hypermodel.task) or hypermodel.task.name, self._total()
         self.progress = SearchProgress(name, self.oracle.limit, self.rows.values(), config["objective"], progress)
 
     def run(self, distributed, address):
@@ -194,7 +195,7 @@ class _Search:
         folder = self.place.trials / f"trial_{trial.trial_id}"
         row = make_row(trial, self.config, folder)
         self.rows[row["trial"]] = row
-        if hasattr(self, "progress"):
+        if self.progress is not None:
             self.progress.add(row)
 
     def _read(self):
