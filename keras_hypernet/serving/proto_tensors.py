@@ -34,13 +34,14 @@ def decode_tensor(proto, info, name, max_bytes):
     itemsize = 1 if info.dtype == object else info.dtype.itemsize
     if math.prod(shape) * itemsize > max_bytes:
         raise too_large(f"Input {name!r} of shape {shape} is larger than the {max_bytes:,} bytes that are accepted.")
-    if proto.tensor_content and info.dtype != object:
-        if len(proto.tensor_content) != math.prod(shape) * itemsize:
+    content = proto.tensor_content  # once: each time it is copied
+    if content and info.dtype != object:
+        if len(content) != math.prod(shape) * itemsize:
             raise invalid(
                 f"Input {name!r} of shape {shape} must hold {math.prod(shape) * itemsize} bytes. "
-                f"Received: {len(proto.tensor_content)}"
+                f"Received: {len(content)}"
             )
-        return np.frombuffer(proto.tensor_content, info.dtype).reshape(shape)
+        return np.frombuffer(content, info.dtype).reshape(shape)
     try:
         return tf.make_ndarray(proto)
     except (ValueError, TypeError, OverflowError, IndexError) as error:

@@ -1,0 +1,168 @@
+"""The local server by REST and gRPC, against `model.predict` in this process and against a FastAPI endpoint around it.
+
+    python benchmarks/serving.py            # about 15 minutes; needs the extras serving and benchmarks
+    python benchmarks/serving.py --quick    # a minute; writes benchmarks/serving_quick.json
+
+rotation_cifar_hyper, every row with a condition of its own; one client, which waits for each answer. The contenders are
+called in turn. Latency as the client sees it, its own encoding and decoding included. `apply` sends the weights of one
+condition with every request; the last contender sends the condition itself with all rows, and the server keeps its
+weights. In the end, the memory of the server after many requests.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import requests
+from measure import interleaved, report
+
+import keras_hypernet as kh
+
+NAME = "rotation_cifar_hyper"
+BATCHES = (1, 256)
+# (rounds of each contender at each batch size, requests before the first and the second look at the memory)
+SIZES = {False: ({1: 500, 256: 60}, (1_000, 100_000)), True: ({1: 20, 256: 3}, (100, 500))}
+
+
+@contextlib.contextmanager
+def process(command, ready):
+    """A server process, from when `ready()` is true."""
+    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as running:
+        try:
+            end = time.monotonic() + 300
+            while not ready():
+                if running.poll() is not None or time.monotonic() > end:
+                    log.seek(0)
+                    raise RuntimeError(log.read().decode())
+                time.sleep(0.05)
+            yield running
+        finally:
+            running.terminate()
+
+
+def answers(url):
+    """Whether a GET is answered by 200."""
+    try:
+        return requests.get(url, timeout=5).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+def free_ports(number):
+    """Ports that nothing listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def serve(folder, cache):
+    """The local server, its REST and gRPC ports."""
+    rest, grpc = free_ports(2)
+    options = {"--models": folder, "--rest-port": rest, "--grpc-port": grpc, "--weight-cache": cache}
+    arguments = [str(part) for pair in options.items() for part in pair]
+    command = [sys.executable, "-m", "keras_hypernet_launcher", "serve", NAME, *arguments, "--no-access-log"]
+    return process(command, lambda: answers(f"http://127.0.0.1:{rest}/v1/models/{NAME}")), rest, grpc
+
+
+def resident_mib(pid):
+    """The memory of a process."""
+    pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def contenders(batch, clients, cached, fastapi, model):
+    """Functions without arguments, by name, that each send one request and wait for the answer."""
+    rng = np.random.default_rng(0)
+    x, condition = rng.integers(0, 256, (2, batch, 32, 32, 3), "uint8")
+    theta = clients["gRPC"].generate_weights(condition[:1])
+    runs = {"predict, in this process": lambda: model.predict({"x": x, "condition": condition}, verbose=0)}
+    for protocol, client in clients.items():
+        runs[f"serving_default, {protocol}"] = lambda client=client: client.predict(x, condition)
+        runs[f"generate_weights, {protocol}"] = lambda client=client: client.generate_weights(condition)
+        runs[f"apply, {protocol}"] = lambda client=client: client.apply(x, theta)
+    runs["serving_default, one condition, kept, gRPC"] = lambda: cached.predict(x, condition[:1])
+
+    def ask_fastapi():
+        answer = requests.post(fastapi, json={"x": x.tolist(), "condition": condition.tolist()}, timeout=600)
+        return np.array(answer.json()["logits"])
+
+    runs["predict, FastAPI"] = ask_fastapi
+    expected = runs["predict, in this process"]()
+    for name in ("serving_default, gRPC", "serving_default, REST", "predict, FastAPI"):
+        np.testing.assert_allclose(runs[name](), expected, atol=1e-3)
+    return runs
+
+
+def main(quick):
+    rounds, looks = SIZES[quick]
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        kh.export(NAME, folder)
+        plain, rest, grpc = serve(folder, cache=0)
+        stack.enter_context(plain)
+        keeping, _, cached_grpc = serve(folder, cache=64)
+        keeping = stack.enter_context(keeping)
+        (port,) = free_ports(1)
+        fastapi = [sys.executable, str(pathlib.Path(__file__).parent / "fastapi_server.py"), NAME, str(port)]
+        stack.enter_context(process(fastapi, lambda: answers(f"http://127.0.0.1:{port}/")))
+        clients = {
+            "REST": kh.serving.Client(f"127.0.0.1:{rest}", NAME, timeout=600),
+            "gRPC": kh.serving.Client(f"127.0.0.1:{grpc}", NAME, protocol="grpc", timeout=600),
+        }
+        cached = kh.serving.Client(f"127.0.0.1:{cached_grpc}", NAME, protocol="grpc", timeout=600)
+        model = kh.load(NAME)
+        rows, rates = [], {}
+        for batch in BATCHES:
+            runs = contenders(batch, clients, cached, f"http://127.0.0.1:{port}/predict", model)
+            for name, times in interleaved(runs, rounds[batch], warmup=2).items():
+                rates[name, batch] = batch / float(np.mean(times))
+                p50, p99 = np.percentile(times, [50, 99])
+                rows.append([name, batch, 1000 * float(p50), 1000 * float(p99), rates[name, batch]])
+        memory = grow(cached, keeping.pid, looks)
+    largest = BATCHES[-1]
+    facts = {
+        "grpc_over_fastapi": rates["serving_default, gRPC", largest] / rates["predict, FastAPI", largest],
+        "apply_over_default": rates["apply, gRPC", largest] / rates["serving_default, gRPC", largest],
+        "kept_over_default": rates["serving_default, one condition, kept, gRPC", largest]
+        / rates["serving_default, gRPC", largest],
+        "memory_mib": memory,
+        "memory_growth": memory[1] / memory[0] - 1,
+        "memory_after_requests": looks,
+    }
+    print(json.dumps(facts, indent=2))
+    columns = ["", "rows", "p50 (ms)", "p99 (ms)", "rows a second"]
+    report("serving_quick" if quick else "serving", f"Serving {NAME}", columns, rows, **facts)
+
+
+def grow(client, pid, looks):
+    """The server's memory after two numbers of requests: every signature, conditions that are new and that are not."""
+    rng = np.random.default_rng(1)
+    x = rng.integers(0, 256, (4, 32, 32, 3), "uint8")
+    theta, memory = client.generate_weights(x[:1]), []
+    for number in range(1, looks[1] + 1):
+        if number % 3 == 0:
+            client.apply(x, theta)
+        elif number % 3 == 1:
+            client.predict(x, x[:1])
+        else:
+            client.predict(x[:1], rng.integers(0, 256, (1, 32, 32, 3), "uint8"))
+        if number in looks:
+            memory.append(resident_mib(pid))
+    return memory
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    main(parser.parse_args().quick)
