@@ -5,15 +5,12 @@ A script and not a module: importing the package would import Keras, which a ser
 
 import sys
 
-# TensorFlow imports Keras if it finds it. With this it finds none, and neither does anything else.
-sys.modules["keras"] = None
-
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-
 
 def main(folder, inputs_path, outputs_path):
     """Feeds the arrays of one file to `serving_default` and writes its outputs to another."""
+    import numpy as np
+    import tensorflow as tf
+
     signature = tf.saved_model.load(folder).signatures["serving_default"]
     with np.load(inputs_path) as inputs:
         outputs = signature(**{name: tf.constant(inputs[name]) for name in inputs.files})
@@ -21,4 +18,7 @@ def main(folder, inputs_path, outputs_path):
 
 
 if __name__ == "__main__":
+    # TensorFlow imports Keras if it finds it. With this it finds none, and neither does anything else. Not when pytest
+    # imports this file to look for examples in it: everything after that would do without Keras, too.
+    sys.modules["keras"] = None
     main(*sys.argv[1:])
