@@ -78,7 +78,8 @@ def test_a_logarithmic_axis(tmp_path):
     _write(tmp_path, "learning_rate", result, seeds=1)
     table, texts, sentences = _drawn(tmp_path, "learning_rate")
     assert sentences == []
-    assert {float(row["x"]) for row in table if row["mean"]} == set(rates[:-1])
+    extra = {rate for values in get_experiment("learning_rate").extra_values.values() for rate in values}
+    assert {float(row["x"]) for row in table if row["mean"]} == {*rates[:-1], *extra}
     assert {float(row["x"]) for row in table if row["lost"] == "1"} == {rates[-1]}
     assert {r"$\mathdefault{10^{-3}}$", r"$\mathdefault{10^{-2}}$", "learning rate", "test error"} <= set(texts)
 

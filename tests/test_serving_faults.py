@@ -194,6 +194,11 @@ def test_under_load_nothing_is_wrong_and_nothing_dropped(tmp_path, full):
                     failures.append(repr(error))
                     return
 
+    def wait_for(version):
+        end = time.monotonic() + 60  # on a machine that is busy
+        while version not in versions and time.monotonic() < end and not failures:
+            time.sleep(0.1)
+
     def garbage(ports):
         generator = random.Random(0)
         while not done.is_set():
@@ -212,13 +217,12 @@ def test_under_load_nothing_is_wrong_and_nothing_dropped(tmp_path, full):
         for thread in threads:
             thread.start()
         try:
+            wait_for(1.0)
             for version in range(2, 7):
                 time.sleep(seconds / 6)
                 (tmp_path / f"later{version}").rename(tmp_path / "times" / str(version))
             time.sleep(seconds / 6)
-            end = time.monotonic() + 60  # the last version, on a machine that is busy
-            while 6.0 not in versions and time.monotonic() < end and not failures:
-                time.sleep(0.1)
+            wait_for(6.0)
         finally:
             done.set()
             for thread in threads:

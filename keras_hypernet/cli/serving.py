@@ -1,5 +1,6 @@
 """Commands about served models: export, serve."""
 
+import contextlib
 import logging
 import pathlib
 import sys
@@ -92,21 +93,22 @@ def serve(
         if not (models / name).is_dir() and name in entries:
             with Console(stderr=True).status(f"Exporting {name}"):
                 export_formats(name, models, formats=["saved_model"])
-    _log_to_standard_error(access_log)
-    Server(
-        models,
-        names,
-        host,
-        rest_port,
-        grpc_port,
-        Limits(max_body * 2**20, max_rows, max_concurrent),
-        weight_cache * 2**20,
-        poll_seconds,
-        grace_seconds,
-        page,
-    ).run()
+    with _log_to_standard_error(access_log):
+        Server(
+            models,
+            names,
+            host,
+            rest_port,
+            grpc_port,
+            Limits(max_body * 2**20, max_rows, max_concurrent),
+            weight_cache * 2**20,
+            poll_seconds,
+            grace_seconds,
+            page,
+        ).run()
 
 
+@contextlib.contextmanager
 def _log_to_standard_error(access_log):
     """Events and requests as lines of JSON, whatever an import has done to the root logger."""
     handler = logging.StreamHandler(sys.stderr)
@@ -115,3 +117,8 @@ def _log_to_standard_error(access_log):
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
     logging.getLogger("keras_hypernet.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
