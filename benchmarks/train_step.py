@@ -6,8 +6,8 @@ Batch 64, one thread, all four interleaved in one process; then the growth of th
 each contender in a process of its own, for the paper's g of 10 hidden units and for one of 100 (308,400 weights).
 Takes about a minute. Goals: the factorised route takes at most 0.42 of the time of the materialised one, 0.30 of
 PyTorch's, and a quarter of the memory; the GEMMs are at least 75% of its time. The ratios depend on how fast the
-processor and the libraries do GEMMs. The last contender is a lower bound of any step of TensorFlow: the GEMMs that none
-can do without, each of whose gradients is subtracted from its weights in one pass, and nothing else.
+processor and the libraries do GEMMs. The last contender does nothing but these GEMMs and subtracts each gradient from
+its weights in one pass: what is left of a step of TensorFlow without any overhead.
 """
 
 import json
