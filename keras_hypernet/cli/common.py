@@ -24,18 +24,22 @@ def keras_hypernet(
 
 
 def warn(sentence):
+    """Prints a warning of one line on standard error."""
     Console(stderr=True).print(f"[yellow]Warning:[/yellow] {one_line(sentence)}", soft_wrap=True, highlight=False)
 
 
 def one_line(error):
+    """Returns a text as one line, which Rich takes as it is."""
     return escape(" ".join(str(error).split()))
 
 
 def print_json(content):
+    """Prints JSON, for programs."""
     print(json.dumps(content, indent=2))
 
 
 def readable(value):
+    """Returns a value as tables show it."""
     if isinstance(value, dict):
         return ", ".join(f"{name} {readable(part)}" for name, part in value.items() if part is not None)
     if isinstance(value, list):
