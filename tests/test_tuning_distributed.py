@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent import futures
 
+import grpc
 import pytest
 from tiny_grid import running, wait_until
 from tiny_search import plain, tiny_search
@@ -155,6 +157,50 @@ def test_a_chief_and_a_worker_that_are_killed_lose_no_finished_trial(start, tmp_
     assert {path: path.read_text() for path in before} == before
     assert _sorted(rows) == _sorted(alone.trials)
     assert 0 < rows[2]["epochs"] < EPOCHS  # it went on where the other was killed
+
+
+# A chief that says when it is asked, and answers or not.
+ANSWERING = """
+import sys, time
+from concurrent import futures
+import grpc
+address, answers = sys.argv[1:]
+def answer(request, context):
+    print("asked", flush=True)
+    time.sleep(0 if answers == "yes" else 3600)
+    return b"answer"
+server = grpc.server(futures.ThreadPoolExecutor(1))
+handlers = {"Ask": grpc.unary_unary_rpc_method_handler(answer)}
+server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("Oracle", handlers)])
+server.add_insecure_port(address)
+server.start()
+server.wait_for_termination()
+"""
+
+
+def test_a_question_over_which_a_chief_was_killed_is_put_to_the_next_one():
+    address = f"127.0.0.1:{_free_port()}"
+
+    def chief(answers):
+        return subprocess.Popen([sys.executable, "-c", ANSWERING, address, answers], stdout=subprocess.PIPE)
+
+    class Client:
+        name = "worker"
+
+        def ask(self):
+            with grpc.insecure_channel(address) as channel:
+                return channel.unary_unary("/Oracle/Ask")(b"question", wait_for_ready=True, timeout=100)
+
+    client = distributed.PersistentClient(Client())
+    with futures.ThreadPoolExecutor() as pool:
+        with chief("no") as killed:
+            answer = pool.submit(client.ask)
+            assert killed.stdout.readline() == b"asked\n"
+            killed.kill()
+        with chief("yes") as process:
+            assert answer.result() == b"answer"
+            process.kill()
+    assert client.name == "worker"
 
 
 def test_a_worker_needs_the_arguments_of_its_chief(start, tmp_path):

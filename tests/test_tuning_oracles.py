@@ -44,6 +44,21 @@ def _values(oracle, number, tuner="tuner0"):
     return depths
 
 
+def test_a_trial_that_ends_while_its_chief_is_replaced_counts_once(tmp_path):
+    """Its worker reports to one chief and ends the trial at the next; and again, if it was not answered."""
+    oracle = _oracle("grid", tmp_path)
+    trial = oracle.create_trial("worker")
+    oracle.update_trial(trial.trial_id, {"error": 0.25})
+    trial.status = TrialStatus.COMPLETED
+    for _ in range(3):
+        oracle = _reloaded("grid", tmp_path)
+        oracle.end_trial(trial)
+        oracle.end_trial(trial)
+        assert (oracle.get_trial(trial.trial_id).score, oracle.end_order) == (0.25, [trial.trial_id])
+        assert not oracle.ongoing_trials
+    assert oracle.create_trial("worker").trial_id != trial.trial_id
+
+
 @pytest.mark.parametrize("name", ORACLES)
 def test_the_trial_that_was_running_is_the_only_one_to_be_repeated(name, tmp_path):
     oracle = _oracle(name, tmp_path)

@@ -59,10 +59,11 @@ def running(process):
 
 
 def _processes():
-    """Number, parent and state of all processes."""
+    """Number, parent and state of all processes; one whose first thread alone has ended is not a zombie yet."""
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, parent, *_ = path.read_text().rpartition(")")[2].split()
+            fields = path.read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        yield int(path.parent.name), int(parent), state
+        state, parent, threads = fields[0], int(fields[1]), int(fields[17])
+        yield int(path.parent.name), parent, state if threads <= 1 else "R"

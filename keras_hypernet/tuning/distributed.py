@@ -7,6 +7,8 @@ these numbers (github.com/keras-team/keras-tuner/issues) is handled:
 - #990, #991: a worker waits an hour for a chief that is not there. It tries to connect first, and gives up.
 - #915: a chief waits forever for a worker that has died. Workers let it hear of them while they train; one that is
   silent is replaced: see `oracles.Resumable`.
+- #990 again: a question that is under way when its chief is killed fails, while one that is asked a moment later waits
+  for the next chief. Workers ask again.
 - #645, #983: a chief looks every 20 seconds whether all workers have left. It is left to itself when they have.
 """
 
@@ -106,6 +108,33 @@ def wait_for_chief(address, seconds):
                     "(--wait)."
                 ) from error
         time.sleep(0.2)
+
+
+class PersistentClient:
+    """A worker's view of its chief's oracle that asks again if the chief was killed before it answered.
+
+    Args:
+        client: keras-tuner's own, which waits for a chief that is not there.
+    """
+
+    def __init__(self, client):
+        self._client = client
+
+    def __getattr__(self, name):
+        attribute = getattr(self._client, name)
+        return functools.partial(self._ask, attribute) if callable(attribute) else attribute
+
+    @staticmethod
+    def _ask(method, *args, **options):
+        import grpc
+
+        while True:
+            try:
+                return method(*args, **options)
+            except grpc.RpcError as error:
+                if error.code() != grpc.StatusCode.UNAVAILABLE:
+                    raise
+                time.sleep(0.2)
 
 
 def heartbeat(interval):

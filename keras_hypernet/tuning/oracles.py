@@ -22,7 +22,7 @@ import time
 import warnings
 
 import keras_tuner
-from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.engine.trial import TrialStatus
 
 from keras_hypernet.files import replacing
 
@@ -90,14 +90,9 @@ class Resumable:
         """Restores state and trials from their files."""
         super().reload()
         for tuner_id, trial_id in self._interrupted.items():
-            # Of one that is there, the state was not saved after its end.
+            # Of one that is not running, the state was not saved after its end.
             if self.trials[trial_id].status == TrialStatus.RUNNING:
-                self.ongoing_trials[tuner_id] = self._anew(self.trials[trial_id])
-
-    def _anew(self, trial):
-        """A trial without what it may have reported."""
-        self.trials[trial.trial_id] = Trial(trial.hyperparameters, trial.trial_id, TrialStatus.RUNNING)
-        return self.trials[trial.trial_id]
+                self.ongoing_trials[tuner_id] = self.trials[trial_id]
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id):
@@ -106,9 +101,10 @@ class Resumable:
         lost = [other for other in self.ongoing_trials if other != tuner_id and self._lost(other)]
         if lost and tuner_id not in self.ongoing_trials:
             self.tuner_ids = (self.tuner_ids - {lost[0]}) | {tuner_id}
-            self.ongoing_trials[tuner_id] = self._anew(self.ongoing_trials.pop(lost[0]))
+            self.ongoing_trials[tuner_id] = self.ongoing_trials.pop(lost[0])
             self.save()
         trial = super().create_trial(tuner_id)
+        trial.metrics.metrics.clear()  # of one that has been interrupted, those that it reported
         if trial.status == TrialStatus.STOPPED:
             if self.ongoing_trials:
                 self.tuner_ids.add(tuner_id)
@@ -124,6 +120,12 @@ class Resumable:
             if trial.trial_id == trial_id:
                 self._heard[tuner_id] = time.monotonic()
         return super().get_trial(trial_id)
+
+    @keras_tuner.synchronized
+    def end_trial(self, trial):
+        """Ends a trial, once: a worker says so again if it was not answered, or if another has ended it meanwhile."""
+        if any(ongoing.trial_id == trial.trial_id for ongoing in self.ongoing_trials.values()):
+            super().end_trial(trial)
 
     @keras_tuner.synchronized
     def finished(self):

@@ -167,7 +167,9 @@ class _Search:
                 heartbeat=roles.heartbeat(min(5.0, worker_timeout / 4)) if worker else None,
             )
         self.oracle, self.worker_timeout = oracle, worker_timeout
-        if not worker:
+        if worker:
+            self.tuner.oracle = roles.PersistentClient(self.tuner.oracle)
+        else:
             self._read()
         name, self.oracle.limit = search_name(hypermodel.task) or hypermodel.task.name, self._total()
         self.progress = SearchProgress(name, self.oracle.limit, self.rows.values(), config["objective"], progress)
