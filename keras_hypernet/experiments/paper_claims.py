@@ -131,7 +131,11 @@ CLAIMS = (
         ("cifar10",),
         improves("embed", holds=False),
         _STAYS,
-        {},
+        {
+            ("cifar10", "partly"): (
+                "It falls in two of three seeds, and from the smallest dimension to the largest by 4% in the median."
+            )
+        },
     ),
     Claim(
         "learning-rate",
@@ -149,7 +153,16 @@ CLAIMS = (
         ("mnist", "cifar10"),
         each_step,
         "reproduced: the mean falls at every step; partly: p < 0.05; otherwise not.",
-        {},
+        {
+            ("mnist", "partly"): (
+                "Up to nine neurons each takes off about 0.09; the five rises come later and are at most 0.0032, about "
+                "as much as seeds differ by (standard deviation 0.0031)."
+            ),
+            ("cifar10", "partly"): (
+                "From ten neurons on a step changes the mean by about 0.01, less than seeds differ by (standard "
+                "deviation 0.026): three of them do not order neighbours."
+            ),
+        },
     ),
     Claim(
         "neural-process",
