@@ -1,6 +1,7 @@
 """The runner: a row for each run, once, whatever ends it; resuming, wrong input, and what it shows."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import time
 import pytest
 from tiny_grid import GRID, children, plain, rows_file, rows_in, running, wait_until
 
+from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.experiment import FIELDS, make_row, run_key
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.experiments.runner import run
@@ -155,6 +157,16 @@ def test_a_full_disk_loses_no_row(whole, start, tmp_path):
     kept.unlink()
     assert [row["config"] for row in rows] == GRID.runs()[:2]
     assert plain(rows) == plain(row for row in rows_in(whole) if row["config"] in GRID.runs()[:2])
+
+
+def test_one_panel_of_several_is_run(tmp_path):
+    grid = dataclasses.replace(GRID, panels=("inner", "concat"))
+    rows = run(grid, tmp_path, values=[2], seeds=1, panels=["concat"], progress=False)
+    assert [row["config"] for row in rows] == [config for config in grid.runs([2], 1) if config["panel"] == "concat"]
+    assert len(rows) == 2
+    rates = get_experiment("learning_rate")
+    some = rates.runs(seeds=1, panels=["cifar10_hyperfan"])  # which has values of its own
+    assert some == [config for config in rates.runs(seeds=1) if config["panel"] == "cifar10_hyperfan"]
 
 
 def test_wrong_arguments_are_refused(whole, tmp_path):

@@ -23,6 +23,9 @@ def experiment(
         str | None,
         typer.Option("--depths", "--values", help="Values of what the experiment varies: 2:9 (both ends) or 2,4,8."),
     ] = None,
+    panels: Annotated[
+        str | None, typer.Option(help="Only these parts of the figure, such as mnist; by default all of them.")
+    ] = None,
     seeds: Annotated[int | None, typer.Option(help="Number of seeds; by default the experiment's own.")] = None,
     workers: Annotated[int, typer.Option(help="Processes, each with its share of the processor's threads.")] = 1,
     engine: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
@@ -42,10 +45,11 @@ def experiment(
     out = out or pathlib.Path("runs/quick" if quick else "results")
     resume = resume or quick
     if name == "all":
-        _check_all(chosen, out, values, resume)
+        _check_all(chosen, out, values, panels, resume)
+    options = {"values": parse_values(values), "panels": panels and panels.split(","), "seeds": seeds, "quick": quick}
     rows = []
     for one in chosen:
-        rows += run_experiment(one, out, parse_values(values), seeds, quick, workers, engine, address, resume)
+        rows += run_experiment(one, out, **options, workers=workers, engine=engine, address=address, resume=resume)
     if as_json:
         print_json(rows)
     else:
@@ -113,12 +117,12 @@ def parse_values(text):
         raise ValueError(f"Values are given as 2:9 (both ends) or 2,4,8. Received: {text!r}") from error
 
 
-def _check_all(chosen, out, values, resume):
+def _check_all(chosen, out, values, panels, resume):
     """Refuses what only one experiment can be told, and finds results that are there before anything is run."""
-    if values is not None:
+    if values is not None or panels is not None:
         raise ValueError(
-            "--depths and --values are of what one experiment varies, and each varies something else: name the "
-            f"experiment. Received: all, with {values}"
+            "--depths, --values and --panels are of one experiment, and each has others: name the experiment. "
+            f"Received: all, with {values or panels}"
         )
     there = [path for path in (out / f"{one.name}.jsonl" for one in chosen) if path.exists() and path.stat().st_size]
     if there and not resume:

@@ -77,7 +77,7 @@ class Experiment:
     log_x: bool = False
     measure: Callable | None = None
 
-    def runs(self, values=None, seeds=None, quick=False):
+    def runs(self, values=None, seeds=None, quick=False, panels=None):
         """Returns the configurations of the grid's runs, as dicts that JSON can hold.
 
         Args:
@@ -85,19 +85,23 @@ class Experiment:
                 counts once.
             seeds: Number of seeds; by default that of the experiment.
             quick: Whether to return the small grid.
+            panels: Only these of the panels; by default all of the grid.
 
         Raises:
-            ValueError: If there are no values or no seeds.
+            ValueError: If there are no values or no seeds, or there is no such panel.
         """
         if values is not None and not values:
             raise ValueError(f"There are no values of {self.varies} to run. Received: an empty range")
         if seeds is not None and seeds < 1:
             raise ValueError(f"There must be at least one seed. Received: {seeds}")
-        panels, default = (self.quick_panels, self.quick_values) if quick else (self.panels, self.values)
+        possible, default = (self.quick_panels, self.quick_values) if quick else (self.panels, self.values)
+        if unknown := [panel for panel in panels or () if panel not in possible]:
+            raise ValueError(f"The panels of {self.name} are {', '.join(possible)}. Received: {', '.join(unknown)}")
+        panels = tuple(dict.fromkeys(panels or possible))
         extra = {} if quick or values else self.extra_values
         seeds = seeds or (1 if quick else self.seeds)
         points = [(value, panel) for value in dict.fromkeys(values or default) for panel in panels]
-        points += [(value, panel) for panel in extra for value in extra[panel]]
+        points += [(value, panel) for panel in extra if panel in panels for value in extra[panel]]
         # Seed by seed: if not all can be run, there are fewer repetitions, but no holes.
         return [
             self._run(panel, method, value, seed, quick)

@@ -23,6 +23,7 @@ def run(
     address=None,
     resume=False,
     progress=True,
+    panels=None,
 ):
     """Runs what is not in the results yet, and adds a row for each run as it ends.
 
@@ -41,6 +42,7 @@ def run(
         address: Address of the Ray cluster; by default one is started on this machine.
         resume: Whether to go on with results that are there already. Runs with a row are not repeated.
         progress: Whether to show the progress on standard error.
+        panels: Only these of the experiment's panels, such as one of its data sets; by default all.
 
     Returns:
         The rows of the runs that were asked for, those of earlier calls included, in the order of the grid.
@@ -58,7 +60,7 @@ def run(
         raise ValueError(f"`address` is that of a Ray cluster, for the engine 'ray'. Received: {address!r}")
     if workers < 1:
         raise ValueError(f"There must be at least one worker. Received: {workers}")
-    configs = {run_key(config): config for config in experiment.runs(values, seeds, quick)}
+    configs = {run_key(config): config for config in experiment.runs(values, seeds, quick, panels)}
     results = ResultsFile(pathlib.Path(out) / f"{experiment.name}.jsonl")
     with results.locked():
         if results.path.stat().st_size and not resume:
