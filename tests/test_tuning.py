@@ -18,13 +18,13 @@ from keras_hypernet.tuning.result import SearchResult
 
 
 def test_a_grid_has_the_validation_errors_of_the_experiment_runner(tmp_path):
-    """Rows of the experiment of Fig. 3 on digits, and a search by the same recipe: the ends of the range and more."""
+    """Rows of the experiment of Fig. 3 on digits, and a search by the same recipe, at the ends of the range."""
     experiment = get_experiment("rotation_depth")
-    runs = [run for run in experiment.runs(values=(2, 5, 9), seeds=2, quick=True) if run["seed"] == 1]
+    runs = [run for run in experiment.runs(values=(2, 9), seeds=2, quick=True) if run["seed"] == 1]
     rows = {(run["method"], run["depth"]): execute(run, experiment) for run in runs}
     task = kh.RotationTask("digits")
     options = {"epochs": runs[0]["recipe"]["epochs"], "seed": 1, "progress": False}
-    found = kh.tuning.search(task, "both", depth=[2, 5, 9], directory=tmp_path, **options)
+    found = kh.tuning.search(task, "both", depth=[2, 9], directory=tmp_path, **options)
     assert {(row["method"], row["depth"]) for row in found.trials} == set(rows)
     for row in found.trials:
         expected = rows[row["method"], row["depth"]]
