@@ -182,6 +182,14 @@ def test_errors_are_one_line_and_exit_code_2(run, tmp_path, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_missing_matplotlib_is_named_before_the_search(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    done = run("synthetic_inner", "--plot")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'keras_hypernet[plot]'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_search_is_refused_and_nothing_deleted(run, tmp_path):
     arguments = ["synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--directory", "here"]
     assert run(*arguments).returncode == 0

@@ -14,6 +14,7 @@ from keras_hypernet.files import write_json
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tuning.agreement import check_grid, write_agreement
 from keras_hypernet.tuning.command import parse_range
+from keras_hypernet.tuning.drawing import figure_class
 
 _RANGE = "a range, 25:400, choices, 25,50,100, or search, for the usual ones"
 # Of one call, and not of what it makes.
@@ -81,6 +82,8 @@ def tune(
         if out is None:
             raise ValueError(f"--compare writes a README.md beside the folder of --out: give one. Received: {compare}")
         check_grid(task)
+    if plot:
+        figure_class()  # rather now than when the search has ended
     directory = directory or pathlib.Path("runs/tuning") / f"{name}_{method}_{oracle}{'_quick' if quick else ''}"
     others = [tuning.SearchResult.read(other) for other in plot_with or []]
     found = tuning.search(
