@@ -21,8 +21,8 @@ class Card:
         task: The task, as `Task.config` describes it: its `name` and its arguments.
         data: The data set: `name`, `origin`, `license`, a `note` on the copy that was used, and the
             `test_sha256` of the pixels of its test split.
-        method: `"hyper"`, `"embed"`, `"network"` for a network without a condition, or `"target"` for the one that
-            such networks approximate.
+        method: `"hyper"`, `"embed"`, `"process"` for a neural process, `"network"` for a network without a condition,
+            or `"target"` for the one that such networks approximate.
         architecture: The sizes and activations of each part, for people.
         recipe: The fields of the `Recipe` that the model was trained by.
         command: The command that made the entry.

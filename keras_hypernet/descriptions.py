@@ -10,6 +10,7 @@ from keras_hypernet.recipe import paper_recipe
 
 _DOES = {
     "rotation": "Tells by which multiple of 30 degrees an image was rotated, given the image",
+    "rotation_set": "Tells by which multiple of 30 degrees an image was rotated, given a set of images of its class",
     "colorization": "Tells the colours of an image from the places of pixels, given the image in grey",
     "synthetic": "Approximates y(x, I), a random network of x and I",
     "approximation": "Approximates y(x), a random convolutional network",
@@ -18,6 +19,7 @@ _DOES = {
 _BY = {
     "hyper": "a hypernetwork",
     "embed": "the embedding method",
+    "process": "a conditional neural process",
     "network": "a network of one hidden layer",
     "target": "that network itself",
 }
@@ -38,6 +40,15 @@ _PROVENANCE = {
             _INITIALIZATION,
         ],
         "ours": [_HELD_OUT],
+    },
+    "rotation_set": {
+        "text": ["That a conditional neural process is an embedding method whose condition is a set."],
+        "code": [],
+        "ours": [
+            "The task. x, its classes, widths, activations and training are those of the paper's rotation task.",
+            f"{_INITIALIZATION} {_PIXELS}",
+            _HELD_OUT,
+        ],
     },
     "colorization": {
         "text": ["That there is such a task, and that depth and embedding dimension are varied."],
@@ -132,7 +143,9 @@ def _architecture(method, task, recipe):
         return {"network": f"{' x '.join(map(str, task.x_shape))}, {convolutions} -> {outputs}, with biases"}
     if method == "network":
         return {"network": f"{features} -> {recipe.width} ({activation}) -> {outputs}, with biases"}
-    widths = [_size(task.condition_shape)] + [recipe.width] * (recipe.depth - 2)
+    # A neural process embeds the members of its set one by one.
+    condition_shape = task.condition_shape[1:] if method == "process" else task.condition_shape
+    widths = [_size(condition_shape)] + [recipe.width] * (recipe.depth - 2)
     if method == "hyper":
         hidden = " -> ".join(map(str, [*widths, recipe.rank or recipe.width]))
         biases = "with biases" if task.generates_biases else "no biases"
@@ -141,7 +154,10 @@ def _architecture(method, task, recipe):
     hidden = " -> ".join(map(str, [*widths, recipe.width]))
     embedding_dim = recipe.embedding_dim or HIDDEN_UNITS * features + HIDDEN_UNITS
     primary = f"{features + embedding_dim} -> {HIDDEN_UNITS} ({activation}) -> {outputs}, with biases"
-    return {"embedding": f"{hidden} (relu) -> {embedding_dim}", "primary": primary}
+    embedding = f"{hidden} (relu) -> {embedding_dim}"
+    if method == "process":
+        embedding = f"of each member, {embedding}; then the mean over the set"
+    return {"embedding": embedding, "primary": primary}
 
 
 def _size(shape):
@@ -171,12 +187,15 @@ def _deviations(blueprint, task, recipe, other_runs):
 
 
 def _limits(task):
-    if task.name == "rotation":
+    if task.name in ("rotation", "rotation_set"):
         height, width, _ = task.x_shape
-        return [
+        limits = [
             f"Rotation of {height} x {width} images like those of {task.data} about their centre; nothing else.",
             "Angles from 345 to 360 degrees are class 11 and not class 0, as the paper defines the labels.",
         ]
+        if task.name == "rotation_set":
+            limits.append(f"Trained and measured with sets of {task.members}; of other sizes nothing was measured.")
+        return limits
     if task.name == "colorization":
         height, width, _ = task.condition_shape
         return [

@@ -117,7 +117,8 @@ def evaluate(model, task, split="test"):
     """Measures a compiled model on a split; all that is drawn, as angles of rotation are, is the same at each call.
 
     Args:
-        model: A compiled Keras model of the task's inputs.
+        model: A compiled Keras model of the task's inputs. Its loss is the mean squared error, where it is judged by
+            that, unless it reports it as the metric `mse`.
         task: A `Task`.
         split: `"test"`, `"validation"` or `"train"`.
 
@@ -138,7 +139,7 @@ def evaluate(model, task, split="test"):
     measured = model.evaluate(dataset, return_dict=True, verbose=0)
     num_examples = task.num_examples(split)
     if task.metric == "mse":
-        return {"mse": measured["loss"], "num_examples": num_examples}
+        return {"mse": measured.get("mse", measured["loss"]), "num_examples": num_examples}
     wrong = round((1 - measured["accuracy"]) * num_examples)  # a whole number, which accuracy has in float32
     return {"error": wrong / num_examples, "loss": measured["loss"], "num_examples": num_examples}
 

@@ -23,11 +23,15 @@ from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.tuning.agreement import compare, write_agreement
 from keras_hypernet.tuning.names import get_search_task
 
-# A search of three trials, each of 12 epochs.
+# The command with the tiny task.
 SCRIPT = """
 import sys
-from tiny_search import tiny_search
-tiny_search(epochs=12, directory=sys.argv[1])
+from tiny_search import TASK
+from keras_hypernet import tuning
+from keras_hypernet.cli import main
+tuning.get_search_task = lambda *arguments: TASK
+sys.argv[:1] = ["keras-hypernet", "tune"]
+main()
 """
 
 
@@ -74,6 +78,7 @@ def test_a_search_prints_draws_and_makes_an_entry(run, tmp_path):
     printed = json.loads(done.stdout)
     assert printed["config"] == json.loads((folder / "search.json").read_text())
     assert printed["best"]["depth"] in (2, 3)
+    assert printed["entry"] is None
     assert [row["status"] for row in printed["trials"]] == ["finished"] * 4
     assert sorted(path.name for path in (tmp_path / "there").iterdir()) == [
         "depth.png",
@@ -90,10 +95,11 @@ def test_a_search_without_a_finished_trial_has_the_exit_code_1(run):
     assert done.stdout.count("diverged") == 2
 
 
-def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(tmp_path):
+def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(run, tmp_path):
     directory = tmp_path / "killed"
+    arguments = ["synthetic_inner", "--depths", "2:4", "--width", "4", "--epochs", "12", "--directory"]
     with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT, str(directory)],
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, *arguments, str(directory)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=pathlib.Path(__file__).parent,
@@ -101,18 +107,18 @@ def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(t
         wait_until((directory / "trials" / "trial_0001" / "seed-0" / "state.json").exists)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    found = kh.tuning.SearchResult.read(directory)
-    (kept,) = found.trials
+    (kept,) = kh.tuning.SearchResult.read(directory).trials
     first = directory / "trials" / "trial_0000" / "trial.json"
     written = (first.stat().st_mtime_ns, first.read_text())
 
-    found = tiny_search(epochs=12, directory=directory)
+    assert run(*arguments, directory, "--resume").returncode == 0
+    found = kh.tuning.SearchResult.read(directory)
     assert found.trials[0] == kept
     assert (first.stat().st_mtime_ns, first.read_text()) == written
     assert [row["depth"] for row in found.trials] == [3, 2, 4]
     assert 0 < found.trials[1]["epochs"] <= 12  # those that were not done
-    whole = tiny_search(epochs=12, directory=tmp_path / "whole")
-    assert plain(found.trials) == plain(whole.trials)
+    assert run(*arguments, tmp_path / "whole").returncode == 0
+    assert plain(found.trials) == plain(kh.tuning.SearchResult.read(tmp_path / "whole").trials)
 
 
 @pytest.mark.parametrize("oracle", ["grid", "random", "bayesian", "hyperband"])
@@ -141,7 +147,7 @@ def test_a_worker_without_a_chief_says_so(run):
 
 def test_the_default_wait_for_a_chief_is_less_than_half_a_minute():
     for function in (command_module.tune, kh.tuning.search):
-        assert inspect.signature(function).parameters["wait"].default <= 25
+        assert inspect.signature(function).parameters["wait"].default <= 15
 
 
 @pytest.mark.parametrize(
@@ -160,6 +166,10 @@ def test_the_default_wait_for_a_chief_is_less_than_half_a_minute():
         (["rotation_digits", "--embedding-dim", "8:16"], "hypernetworks have none: search it with the method 'embed'"),
         (["rotation_digits", "--epochs", "0"], "`epochs` must be an integer of at least 1. Received: 0"),
         (["rotation_digits", "--compare", "results"], "--compare writes a README.md beside the folder of --out"),
+        (
+            ["rotation_set_digits", "--compare", "results", "--out", "here"],
+            "No experiment has a grid of depths for the",
+        ),
         (["rotation_digits", "--plot-with", "nowhere", "--plot"], "nowhere is not the folder of a search"),
     ],
 )
@@ -169,6 +179,14 @@ def test_errors_are_one_line_and_exit_code_2(run, tmp_path, arguments, message):
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error: ")
     assert message in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_matplotlib_is_named_before_the_search(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    done = run("synthetic_inner", "--plot")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'keras_hypernet[plot]'" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -230,6 +248,12 @@ def test_a_search_is_compared_with_the_grid_of_the_experiments(tmp_path):
     assert compare(config, trials, tmp_path / "nowhere")["grid_depth"] is None
     with pytest.raises(ValueError, match="There are no searches in"):
         write_agreement(tmp_path / "nowhere", tmp_path)
+
+
+def test_a_quick_search_by_hyperband_has_two_rounds(run, tmp_path):
+    done = run("synthetic_inner", "--oracle", "hyperband", "--quick", "--depths", "2:4", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [row["total_epochs"] for row in json.loads(done.stdout)["trials"]] == [1, 1, 1, 3]
 
 
 def test_the_help_shows_an_example(run):

@@ -183,3 +183,13 @@ def test_bayesian_optimization_takes_what_diverged_for_the_worst(tmp_path, monke
     monkeypatch.setattr(type(oracle.gpr), "predict", lambda self, x, return_std: (x[:, 0], x[:, 0]))
     oracle.create_trial("tuner0")
     assert fitted == [[0.3, 0.4, 0.4, 0.2]]
+
+
+@pytest.mark.parametrize(("epochs", "factor"), [(10, 3), (10, 5), (9, 3), (4, 2)])
+@pytest.mark.parametrize("configurations", [3, 8])
+def test_hyperband_knows_how_many_trials_it_will_have(epochs, factor, configurations, tmp_path):
+    oracle = make_oracle("hyperband", "error", None, 0, epochs, factor, configurations)
+    oracle.hyperparameters.Int("depth", 2, configurations + 1)
+    oracle._set_project_dir(str(tmp_path), "trials")
+    oracle.verbose = 0
+    assert oracle.num_trials() == len(_values(oracle, 100))

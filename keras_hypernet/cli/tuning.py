@@ -12,8 +12,9 @@ from keras_hypernet import tuning
 from keras_hypernet.cli.common import AsJson, app, console, print_json, readable, warn
 from keras_hypernet.files import write_json
 from keras_hypernet.recipe import paper_recipe
-from keras_hypernet.tuning.agreement import write_agreement
+from keras_hypernet.tuning.agreement import check_grid, write_agreement
 from keras_hypernet.tuning.command import parse_range
+from keras_hypernet.tuning.drawing import figure_class
 
 _RANGE = "a range, 25:400, choices, 25,50,100, or search, for the usual ones"
 # Of one call, and not of what it makes.
@@ -41,7 +42,7 @@ def tune(
     seed: Annotated[int, typer.Option(help="Seed of the search, and the first of its trainings.")] = 0,
     objective: Annotated[str | None, typer.Option(help="validation_error, validation_loss or validation_mse.")] = None,
     factor: Annotated[int, typer.Option(help="Hyperband: how many times more epochs, and fewer trials, a round.")] = 3,
-    quick: Annotated[bool, typer.Option("--quick", help="Small data that need no network, and two epochs.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Small data that need no network, and a few epochs.")] = False,
     directory: Annotated[
         pathlib.Path | None, typer.Option(help="Folder of the search; by default runs/tuning/NAME_METHOD_ORACLE.")
     ] = None,
@@ -66,7 +67,7 @@ def tune(
     distributed: Annotated[str | None, typer.Option(help="chief or worker, of a search by several processes.")] = None,
     address: Annotated[str | None, typer.Option(help="HOST:PORT of the chief.")] = None,
     worker_id: Annotated[str | None, typer.Option(help="Name of the worker; by default its host and process.")] = None,
-    wait: Annotated[float, typer.Option(help="Seconds for which a worker looks for its chief.")] = 20.0,
+    wait: Annotated[float, typer.Option(help="Seconds for which a worker looks for its chief.")] = 15.0,
     worker_timeout: Annotated[
         float, typer.Option(help="Seconds of silence after which a worker's trial is given to another one.")
     ] = 60.0,
@@ -77,8 +78,12 @@ def tune(
     Example: keras-hypernet tune rotation_mnist --method hyper --oracle hyperband --trials 20
     """
     task = tuning.get_search_task(name, seed, quick)
-    if compare is not None and out is None:
-        raise ValueError(f"--compare writes a README.md beside the folder of --out: give one. Received: {compare}")
+    if compare is not None:
+        if out is None:
+            raise ValueError(f"--compare writes a README.md beside the folder of --out: give one. Received: {compare}")
+        check_grid(task)
+    if plot:
+        figure_class()  # rather now than when the search has ended
     directory = directory or pathlib.Path("runs/tuning") / f"{name}_{method}_{oracle}{'_quick' if quick else ''}"
     others = [tuning.SearchResult.read(other) for other in plot_with or []]
     found = tuning.search(
@@ -86,7 +91,7 @@ def tune(
         _methods(task, method),
         oracle,
         trials,
-        2 if quick and epochs is None else epochs,
+        _quick_epochs(oracle, factor) if quick and epochs is None else epochs,
         executions_per_trial,
         directory,
         seed,
@@ -122,7 +127,8 @@ def tune(
         card = found.retrain(directory / "entry", command=command, data_note=data_note)
     if as_json:
         best = found.best.to_dict() if _finished(found) else None
-        return print_json({"config": found.config, "trials": found.trials, "best": best, "files": [*map(str, paths)]})
+        files = {"files": [*map(str, paths)], "entry": str(directory / "entry") if retrain else None}
+        return print_json({"config": found.config, "trials": found.trials, "best": best, **files})
     console.print(_table(found))
     if not _finished(found):
         warn(f"None of {len(found.trials)} trials is finished. The first says: {found.trials[0]['message']}")
@@ -143,6 +149,11 @@ def _methods(task, method):
     if method == "hyper" and len(task.condition_shape) == 4:
         return "process"
     return tuple(method.split(",")) if "," in method else method
+
+
+def _quick_epochs(oracle, factor):
+    """Two, or as few as Hyperband has two rounds with."""
+    return max(2, factor) if oracle == "hyperband" else 2
 
 
 def _finished(found):

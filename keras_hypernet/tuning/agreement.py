@@ -11,7 +11,7 @@ from keras_hypernet.experiments.experiment import METHODS
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.files import replacing
 from keras_hypernet.tasks import get_task
-from keras_hypernet.tuning.names import search_name
+from keras_hypernet.tuning.names import depth_experiment, panel, search_name
 
 
 def compare(config, trials, results):
@@ -23,20 +23,22 @@ def compare(config, trials, results):
         results: Folder of the experiments' results.
 
     Returns:
-        A dict: `depth`, `validation` and `seconds` of the search's best trial, the latter of all its trials;
+        A dict: `depth` and `validation`, error or mean squared error, of the search's best trial; `seconds` of all;
         `grid_depth`, the depth with the lowest mean of the validation result over the grid's seeds; `grid_validation`,
         that mean; `grid_seconds`, of a grid of one seed; `seeds`, their number; and `grid_at_depth`, the mean at the
         depth that the search prefers. Those of the grid are None if it has no rows.
     """
-    task, objective = get_task(**config["task"]), config["objective"]
+    task = get_task(**config["task"])
     finished = [row for row in trials if row["status"] == "finished"]
-    best = min(finished, key=lambda row: float(row[objective]))
+    best = min(finished, key=lambda row: float(row[config["objective"]]))
     found = {
         "depth": int(best["depth"]),
-        "validation": float(best[objective]),
+        "validation": float(best[f"validation_{task.metric}"]),
         "seconds": sum(float(row["seconds"]) for row in trials),
     }
-    rows = _grid(task, best["method"], results)
+    experiment = get_experiment(check_grid(task))
+    rows = own_rows(experiment, ResultsFile(pathlib.Path(results) / f"{experiment.name}.jsonl").read()[0], [])
+    rows = [row for row in rows if (row["panel"], row["method"]) == (panel(task), best["method"])]
     depths = {}
     for row in rows:
         if row["validation"] is not None:
@@ -60,12 +62,16 @@ def compare(config, trials, results):
     }
 
 
-def _grid(task, method, results):
-    name = f"{task.name}_depth"
-    panel = getattr(task, "data", None) or task.family
-    experiment = get_experiment(name)
-    rows = own_rows(experiment, ResultsFile(pathlib.Path(results) / f"{name}.jsonl").read()[0], [])
-    return [row for row in rows if (row["panel"], row["method"]) == (panel, method)]
+def check_grid(task):
+    """Returns the name of the experiment that a search for a task can be compared with.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    name = depth_experiment(task)
+    if name is None:
+        raise ValueError(f"No experiment has a grid of depths for the task {task.name!r} to compare with (--compare).")
+    return name
 
 
 def write_agreement(folder, results):

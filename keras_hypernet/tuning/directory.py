@@ -8,6 +8,9 @@ import shutil
 
 from keras_hypernet.files import write_json
 
+# What is written there of its trials. An entry stays: its card says what made it.
+_MADE_OF_TRIALS = ("trials.csv", "depth.png", "parallel.png")
+
 
 class SearchDirectory:
     """The folder of a search: `search.json`, its configuration; `trials/`, keras-tuner's; `tensorboard/`.
@@ -54,6 +57,8 @@ class SearchDirectory:
             for folder in (self.trials, self.path / "tensorboard"):
                 if folder.exists():
                     shutil.rmtree(folder)
+            for name in _MADE_OF_TRIALS:
+                (self.path / name).unlink(missing_ok=True)
         else:
             self.check(config)
             if not resume:

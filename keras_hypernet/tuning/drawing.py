@@ -10,6 +10,19 @@ _COLOURS = {"hyper": "#1b4f8a", "embed": "#d1641b", "process": "#3d8a4f", "own":
 _LOGARITHMIC = ("learning_rate", "width", "embedding_dim")
 
 
+def figure_class():
+    """Returns Matplotlib's class of figures.
+
+    Raises:
+        ImportError: If Matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Figures need an optional dependency: pip install 'keras_hypernet[plot]'") from error
+    return Figure
+
+
 def draw_searches(results, folder):
     """Draws the trials of searches for one task.
 
@@ -25,11 +38,7 @@ def draw_searches(results, folder):
         ImportError: If Matplotlib is not installed.
         ValueError: If no trial is finished, or the searches are of different tasks or objectives.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Figures need an optional dependency: pip install 'keras_hypernet[plot]'") from error
-
+    Figure = figure_class()
     kinds = {(str(result.config["task"]), result.objective) for result in results}
     if len(kinds) != 1:
         raise ValueError(f"The searches of a figure must be of one task and one objective. Received: {sorted(kinds)}")

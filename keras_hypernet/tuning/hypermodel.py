@@ -161,12 +161,15 @@ class DepthSearch(keras_tuner.HyperModel):
         return {**measured, **cost, "diverged": float(message is not None)}, message
 
     def _measure(self, model):
+        needed = "mse" if self.task.metric == "mse" else "accuracy"
         try:
             measured = evaluate(model, self.task, "validation")
+            if needed == "mse" and not _reports_mse(model):
+                raise KeyError(needed)
         except KeyError as error:  # of a user's own model
             raise keras_tuner.errors.FatalValueError(
                 f"The models of {self.function} do not report {error}, by which the task {self.task.name!r} is judged: "
-                "compile them with metrics=['accuracy']."
+                f"compile them with metrics=[{needed!r}]."
             ) from error
         return {name: float(measured[name.removeprefix("validation_")]) for name in metrics_of(self.task)}
 
@@ -180,6 +183,13 @@ def metrics_of(task):
     ('validation_error', 'validation_loss')
     """
     return ("validation_mse",) if task.metric == "mse" else ("validation_error", "validation_loss")
+
+
+def _reports_mse(model):
+    """Whether a model that was evaluated has the mean squared error as its metric, or as its loss and nothing more."""
+    loss = keras.losses.get(model.loss)
+    squared = loss is keras.losses.mean_squared_error or isinstance(loss, keras.losses.MeanSquaredError)
+    return (squared and not model.losses) or "mse" in model.get_metrics_result()
 
 
 class _Counter(keras.callbacks.Callback):

@@ -45,6 +45,22 @@ def get_search_task(name, seed=0, quick=False):
     return get_task(**config)
 
 
+def depth_experiment(task):
+    """Returns the name of the experiment that has the grid of depths of a task, or None if none has.
+
+    Example:
+
+    >>> depth_experiment(get_search_task("rotation_cifar"))
+    'rotation_depth'
+    """
+    return None if task.name == "rotation_set" else f"{task.name}_depth"
+
+
+def panel(task):
+    """Returns the part of an experiment that a task is: the data set, or the family of a synthetic one."""
+    return task.family if task.name == "synthetic" else task.data
+
+
 def search_name(task):
     """Returns the name of a task, or None if it has none: the inverse of `get_search_task`, whatever the seed.
 

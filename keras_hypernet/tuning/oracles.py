@@ -199,6 +199,10 @@ class _Hyperband(Resumable, keras_tuner.oracles.HyperbandOracle):
         return min(size, math.ceil(self.configurations / self.factor**round_num))
 
     def num_trials(self):
-        """Number of trials of all rounds of all brackets, at most."""
-        brackets = range(self._get_num_brackets())
-        return sum(self._get_size(bracket, round_) for bracket in brackets for round_ in range(bracket + 1))
+        """Number of trials of all rounds of all brackets: a bracket begins with configurations that none has had."""
+        left, total = self.configurations, 0
+        for bracket in reversed(range(self._get_num_brackets())):
+            sizes = [self._get_size(bracket, round_) for round_ in range(bracket + 1)]
+            total += sum(sizes) if sizes[0] <= left else left
+            left -= min(sizes[0], left)
+        return total

@@ -1,6 +1,5 @@
 """retrain: the best configuration of a search, trained on the training and the validation split, as a zoo entry."""
 
-import dataclasses
 import importlib.metadata
 import pathlib
 import time
@@ -11,7 +10,7 @@ from keras_hypernet.entries import Blueprint
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.training import evaluate, fit
 from keras_hypernet.tuning.command import command_of
-from keras_hypernet.tuning.names import search_name
+from keras_hypernet.tuning.names import depth_experiment, panel, search_name
 from keras_hypernet.versions import today, versions
 from keras_hypernet.zoo import save_entry
 
@@ -33,15 +32,17 @@ def retrain(result, folder=None, name=None, command=None, data_note=None, progre
     fit(model, task, recipe, progress=progress, splits=_SPLITS)
     seconds = time.perf_counter() - started
     metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
-    changes = _changes(recipe, paper_recipe(task))
-    blueprint = Blueprint(name, f"{task.name}_depth", _panel(task), method, recipe.depth, changes)
+    experiment, value = depth_experiment(task), recipe.depth
+    if experiment is None:  # of sets; theirs varies the members
+        experiment, value = "neural_process", task.members
+    blueprint = Blueprint(name, experiment, panel(task), method, value, _changes(recipe, paper_recipe(task)))
     described = describe(blueprint, task, recipe, data_note, None)
     number = sum(task.num_examples(split) for split in _SPLITS)
     described["deviations"] = [
         *(one for one in described["deviations"] if "are the validation split" not in one),
         f"Trained on {number:,} examples, the validation split among them, once the search had chosen by it: the "
-        "validation result under metrics is of examples that it was trained on. The one under seeds, by which it was "
-        "chosen, is not: it is that of the trial, trained without them.",
+        f"validation result under metrics is of examples that it was trained on. The one under seeds is not: it is "
+        f"that of the best trial, trained without them{_of_seeds(result)}.",
     ]
     facts = {
         **described,
@@ -72,17 +73,16 @@ def _changes(recipe, paper):
     return {name: value for name, value in differs.items() if name not in ("depth", "seed")}
 
 
-def _panel(task):
-    fields = {field.name for field in dataclasses.fields(task)}
-    return task.data if "data" in fields else task.family
+def _of_seeds(result):
+    executions = result.config["executions_per_trial"]
+    return f", the mean of {executions} seeds" if executions > 1 else ""
 
 
 def _selection(result):
     config = result.config
     statuses = [row["status"] for row in result.trials]
     lost = len(statuses) - statuses.count("finished")
-    executions = config["executions_per_trial"]
-    mean = f", the mean of {executions} seeds," if executions > 1 else ""
+    mean = f"{_of_seeds(result)}," if _of_seeds(result) else ""
     return (
         f"the lowest {config['objective'].replace('_', ' ')}{mean} of {len(statuses)} trials of a {config['oracle']} "
         f"search over {', '.join(result.space)}" + (f", of which {lost} diverged or failed" if lost else "")

@@ -1,22 +1,15 @@
 """search: the depth of f or of e that has the lowest validation error, found by keras-tuner."""
 
 import contextlib
-import io
-import math
 import pathlib
-
-import keras_tuner
 
 from keras_hypernet.tasks import Task
 from keras_hypernet.tuning import distributed as roles
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.hypermodel import DepthSearch, metrics_of
-from keras_hypernet.tuning.names import search_name
-from keras_hypernet.tuning.oracles import ORACLES, make_oracle
-from keras_hypernet.tuning.progress import SearchProgress
-from keras_hypernet.tuning.result import SearchResult, make_row
+from keras_hypernet.tuning.oracles import ORACLES
+from keras_hypernet.tuning.running import SearchRun
 from keras_hypernet.tuning.strategy import get_strategy
-from keras_hypernet.tuning.tuner import DepthTuner
 
 _TRIALS = 20
 
@@ -46,7 +39,7 @@ def search(
     distributed=None,
     address=None,
     worker_id=None,
-    wait=20.0,
+    wait=15.0,
     worker_timeout=60.0,
     progress=True,
 ):
@@ -105,9 +98,9 @@ def search(
     if not isinstance(task, Task):
         raise TypeError(f"`task` must be a keras_hypernet Task. Received: {task!r}")
     strategy = get_strategy(strategy)
-    space = {"depth": depth, "width": width, "initialization": initialization}
-    space |= {"learning_rate": learning_rate, "embedding_dim": embedding_dim}
-    hypermodel = DepthSearch(task, method, build, **space, recipe=recipe, strategy=strategy)
+    hypermodel = DepthSearch(
+        task, method, build, depth, width, initialization, learning_rate, embedding_dim, recipe, strategy
+    )
     hypermodel.set_recipe(seed=seed, epochs=epochs)
     objective = objective or metrics_of(task)[0]
     _check(hypermodel, oracle, trials, executions_per_trial, objective, factor)
@@ -137,111 +130,27 @@ def search(
             stack.enter_context(place.locked())
             place.claim(config, resume, overwrite)
         stack.enter_context(roles.environment(distributed, address, worker_id))
-        tuner = _Search(config, hypermodel, place, worker, worker_timeout, progress)
-        return tuner.run(distributed, address)
-
-
-class _Search:
-    """A search with its tuner, whose progress is shown."""
-
-    def __init__(self, config, hypermodel, place, worker, worker_timeout, progress):
-        self.config, self.hypermodel, self.place = config, hypermodel, place
-        self.rows, self.progress = {}, None
-        recipe = hypermodel.recipe
-        oracle = make_oracle(
-            config["oracle"],
-            config["objective"],
-            config["trials"],
-            recipe.seed,
-            recipe.epochs,
-            config["factor"],
-            hypermodel.space.num_configurations(),
-        )
-        with contextlib.redirect_stdout(io.StringIO()):  # keras-tuner says there that it reloads
-            self.tuner = DepthTuner(
-                oracle,
-                hypermodel,
-                place.path,
-                config["executions_per_trial"],
-                on_end=self.add,
-                heartbeat=roles.heartbeat(min(5.0, worker_timeout / 4)) if worker else None,
-            )
-        self.oracle, self.worker_timeout = oracle, worker_timeout
-        if worker:
-            self.tuner.oracle = roles.PersistentClient(self.tuner.oracle)
-        else:
-            self._read()
-        name, self.oracle.limit = search_name(hypermodel.task) or hypermodel.task.name, self._total()
-        self.progress = SearchProgress(name, self.oracle.limit, self.rows.values(), config["objective"], progress)
-
-    def run(self, distributed, address):
-        """Runs trials, or lets workers run them, until there are no more; returns the `SearchResult`."""
-        with self.progress, _quiet():
-            try:
-                if distributed == "chief":
-                    self.oracle.worker_timeout = self.worker_timeout
-                    roles.run_chief(self.tuner, address, self._read)
-                else:
-                    self.tuner.search(verbose=0)
-            except keras_tuner.errors.FatalError as error:
-                raise (error.__cause__ if isinstance(error, keras_tuner.errors.FatalRuntimeError) else error) from error
-            except Exception as error:
-                if distributed == "worker" and type(error).__module__.startswith("grpc"):
-                    raise ConnectionError(f"The chief at {address} is gone ({error.code().name}).") from error
-                raise
-        rows = [self.rows[name] for name in sorted(self.rows)]
-        return SearchResult(self.config, self.place.path, rows)
-
-    def add(self, trial):
-        """Takes note of a trial that has ended."""
-        folder = self.place.trials / f"trial_{trial.trial_id}"
-        row = make_row(trial, self.config, folder)
-        self.rows[row["trial"]] = row
-        if self.progress is not None:
-            self.progress.add(row)
-
-    def _read(self):
-        """Takes note of the trials that have ended elsewhere."""
-        for trial in list(self.oracle.trials.values()):
-            if trial.status not in ("RUNNING", "IDLE", "STOPPED") and int(trial.trial_id) not in self.rows:
-                self.add(trial)
-
-    def _total(self):
-        """The number of trials, at most."""
-        if self.config["oracle"] == "hyperband":
-            possible = self.oracle.num_trials()
-        else:
-            possible = self.hypermodel.space.num_configurations()
-        if math.isinf(possible) and self.config["oracle"] == "grid":
-            possible = math.prod(len(hp.values) for hp in self.oracle.get_space().space)
-        return int(min(self.config["trials"] or possible, possible))
+        run = SearchRun(config, hypermodel, place, worker, worker_timeout, progress)
+        return run.run(distributed, address)
 
 
 def _check(hypermodel, oracle, trials, executions_per_trial, objective, factor):
     if oracle not in ORACLES:
         raise ValueError(f"`oracle` must be one of {ORACLES}. Received: {oracle!r}")
-    for name, value, least in (
-        ("trials", trials, 1),
-        ("executions_per_trial", executions_per_trial, 1),
-        ("factor", factor, 2),
-    ):
-        if not (name == "trials" and value is None) and not (type(value) is int and value >= least):
+    numbers = {"executions_per_trial": (executions_per_trial, 1), "factor": (factor, 2)}
+    if trials is not None:
+        numbers["trials"] = (trials, 1)
+    for name, (value, least) in numbers.items():
+        if not (type(value) is int and value >= least):
             raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {value!r}")
+    epochs = hypermodel.recipe.epochs
+    if oracle == "hyperband" and epochs < factor:
+        raise ValueError(
+            f"`epochs` must be at least `factor`, or Hyperband has one round only, and stops no training early. "
+            f"Received: {epochs} epochs and the factor {factor}"
+        )
     if objective not in metrics_of(hypermodel.task):
         raise ValueError(
             f"`objective` must be one of {metrics_of(hypermodel.task)}, what the models of the task "
             f"{hypermodel.task.name!r} report. Received: {objective!r}"
         )
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Keeps TensorFlow from warning that each trial's model is traced anew, as it must be."""
-    import tensorflow as tf
-
-    level = tf.get_logger().level
-    tf.get_logger().setLevel("ERROR")
-    try:
-        yield
-    finally:
-        tf.get_logger().setLevel(level)

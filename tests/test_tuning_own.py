@@ -1,0 +1,90 @@
+"""Models of a user's own, and keras-tuner's own tuners."""
+
+import dataclasses
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+from tiny_search import RECIPE, TASK, own_model, tiny_search
+
+import keras_hypernet as kh
+from keras_hypernet.experiments.experiment import train_and_measure
+from keras_hypernet.tuning.hypermodel import DepthSearch
+
+
+def test_own_models_are_searched_and_what_fails_is_a_row(tmp_path):
+    found = tiny_search(build=own_model, depth=[2, 3, 4], directory=tmp_path)
+    assert sorted((row["depth"], row["units"], row["status"]) for row in found.trials) == [
+        *((2, units, "finished") for units in (4, 8)),
+        *((3, units, "finished") for units in (4, 8)),
+        *((4, units, "failed") for units in (4, 8)),
+    ]
+    assert {row["message"] for row in found.trials if row["depth"] == 4} == {"RuntimeError: Four is too much."}
+    assert found.best_method == "own"
+    with pytest.raises(ValueError, match="An entry is a model of this package.*tiny_search.own_model"):
+        found.retrain()
+
+
+def test_own_models_must_report_what_the_task_is_judged_by(tmp_path):
+    task = kh.RotationTask("digits")
+
+    def build(depth, hp):
+        inputs = {name: keras.Input((28, 28, 1), name=name) for name in ("x", "condition")}
+        model = keras.Model(inputs, keras.layers.Dense(12)(keras.layers.Flatten()(inputs["x"])))
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    with pytest.raises(ValueError, match="do not report 'accuracy', by which the task 'rotation' is judged: compile"):
+        kh.tuning.search(task, build=build, depth=[2], epochs=1, directory=tmp_path, progress=False)
+
+
+def _compiled(loss, **options):
+    """A function that builds a model, which never learns, with this loss."""
+
+    def build(depth, hp):
+        inputs = {name: keras.Input((4,), name=name) for name in ("x", "condition")}
+        regularizer = options.get("regularizer")
+        outputs = keras.layers.Dense(1, kernel_initializer="zeros", kernel_regularizer=regularizer, use_bias=False)
+        model = keras.Model(inputs, outputs(keras.layers.Concatenate()(list(inputs.values()))))
+        model.compile(keras.optimizers.SGD(1e-12), loss, metrics=options.get("metrics"))
+        return model
+
+    return build
+
+
+@pytest.mark.parametrize(("loss", "options"), [("mae", {}), ("mse", {"regularizer": "l2"})])
+def test_another_loss_is_not_taken_for_the_mean_squared_error(tmp_path, loss, options):
+    search = {"depth": [2], "epochs": 1, "progress": False}
+    with pytest.raises(ValueError, match=r"do not report 'mse', by which .* is judged: compile them with metrics=."):
+        kh.tuning.search(TASK, build=_compiled(loss, **options), directory=tmp_path / "without", **search)
+    build = _compiled(loss, **options, metrics=["mse"])
+    found = kh.tuning.search(TASK, build=build, directory=tmp_path / "with", **search)
+    _, targets = next(iter(TASK.evaluation_dataset("validation")))
+    # The model is zero.
+    assert found.best_trial["validation_mse"] == pytest.approx(float(np.mean(np.square(targets))), rel=1e-5)
+
+
+def test_the_search_space_works_with_tuners_of_keras_tuner(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(2, 32, 4)).astype("float32")
+
+    def build(depth, hp):
+        hidden = [keras.layers.Dense(hp.Int("units", 2, 3), activation="relu") for _ in range(depth - 1)]
+        model = keras.Sequential([keras.Input((4,)), *hidden, keras.layers.Dense(4)])
+        model.compile("sgd", loss="mse")
+        return model
+
+    own = keras_tuner.RandomSearch(
+        DepthSearch(build=build, depth=(2, 3)), "val_loss", max_trials=2, directory=tmp_path, project_name="own"
+    )
+    own.search(x, y, validation_data=(x, y), verbose=0)
+    assert own.get_best_hyperparameters()[0]["depth"] in (2, 3)
+
+    objective = keras_tuner.Objective("validation_mse", "min")
+    tuner = keras_tuner.GridSearch(
+        DepthSearch(TASK, "hyper", depth=[2], recipe=RECIPE), objective, directory=tmp_path, project_name="task"
+    )
+    tuner.search(verbose=0)
+    (trial,) = tuner.oracle.get_best_trials()
+    expected = train_and_measure(TASK, "hyper", dataclasses.replace(RECIPE, depth=2))["validation"]
+    assert abs(trial.score - expected) <= 1e-6

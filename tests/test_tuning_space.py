@@ -1,0 +1,102 @@
+"""What can be searched: spaces, tasks, the arguments of a search, and what is wrong with them."""
+
+import dataclasses
+import math
+
+import keras_tuner
+import pytest
+from tiny_search import RECIPE, TASK, own_model, tiny_search
+
+import keras_hypernet as kh
+from keras_hypernet.tasks import ClassificationTask, RotationSetTask
+from keras_hypernet.tuning.hypermodel import DepthSearch
+from keras_hypernet.tuning.space import Space
+
+
+def test_everything_can_be_searched_at_once():
+    search = DepthSearch(
+        TASK, "both", width=True, initialization=True, learning_rate=True, embedding_dim=True, recipe=RECIPE
+    )
+    names = ["method", "depth", "width", "initialization", "learning_rate", "embedding_dim"]
+    assert search.space.names() == names
+    hp = keras_tuner.HyperParameters()
+    method, recipe = search.configure(hp)
+    assert [one.name for one in hp.space] == names
+    # By default the paper's values, or the first where these are not among the choices.
+    assert (method, recipe) == ("hyper", dataclasses.replace(RECIPE, width=25))
+    hp.values["method"] = "embed"
+    hp.ensure_active_values()
+    method, recipe = search.configure(hp)
+    assert (method, recipe.embedding_dim in (16, 64, 256, 1024, 4096)) == ("embed", True)
+    finite = Space(("hyper", "embed"), depth=[2, 3], embedding_dim=[4, 8])
+    assert (finite.num_configurations(), search.space.num_configurations()) == (2 + 4, math.inf)
+
+
+def test_names_lead_to_tasks_and_back():
+    from keras_hypernet.tuning.names import SEARCH_TASKS, get_search_task, search_name
+
+    for name in SEARCH_TASKS:
+        assert search_name(get_search_task(name, seed=3)) == name
+        assert get_search_task(name, quick=True).x_shape == get_search_task(name).x_shape or "synthetic" in name
+    assert get_search_task("synthetic_inner", seed=3).seed == 3
+    with pytest.raises(ValueError, match="no task 'rotation_minst' to search the depth for; did you mean rotation_mni"):
+        get_search_task("rotation_minst")
+
+
+def test_tasks_without_a_depth_are_refused():
+    with pytest.raises(ValueError, match="'classification' have neither f nor e, so there is no depth to search"):
+        DepthSearch(ClassificationTask("digits"), "hyper")
+    with pytest.raises(ValueError, match="`method` must be one of .'process',., .* for 'rotation_set'"):
+        DepthSearch(RotationSetTask("digits"), "hyper")
+    with pytest.raises(TypeError, match="`task` must be a keras_hypernet Task. Received: 'rotation'"):
+        kh.tuning.search("rotation")
+    with pytest.raises(ValueError, match="needs a `task`, or your own function"):
+        DepthSearch()
+    with pytest.raises(TypeError, match="`build` must be a function"):
+        DepthSearch(build=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"oracle": "genetic"}, "`oracle` must be one of .*'hyperband'.*Received: 'genetic'"),
+        ({"trials": 0}, "`trials` must be an integer of at least 1. Received: 0"),
+        ({"executions_per_trial": 0}, "`executions_per_trial` must be an integer of at least 1. Received: 0"),
+        ({"factor": 1}, "`factor` must be an integer of at least 2. Received: 1"),
+        (
+            {"oracle": "hyperband", "epochs": 2},
+            "`epochs` must be at least `factor`, .* Received: 2 epochs and the factor 3",
+        ),
+        ({"epochs": 0}, "`epochs` must be an integer of at least 1. Received: 0"),
+        ({"depth": (9, 2)}, r"`depth` must be a range \(low, high\) .* 2 <= low <= high. Received: \(9, 2\)"),
+        ({"depth": (1, 4)}, r"`depth` must be a range .* Received: \(1, 4\)"),
+        ({"depth": [2.5]}, r"`depth` must be a list of integers of at least 2, .* Received: \[2.5\]"),
+        ({"depth": None}, "`depth` must be searched: give a range"),
+        ({"depth": []}, r"`depth` must be a list of integers .* Received: \[\]"),
+        ({"learning_rate": (0.1, 0.01)}, r"`learning_rate` must be a range .*0 < low <= high. Received: \(0.1, 0.01\)"),
+        ({"learning_rate": [0.0]}, r"`learning_rate` must be a list of positive numbers.* Received: \[0.0\]"),
+        ({"initialization": ["orthogonal"]}, "`initialization` must be names of .* Received: .'orthogonal'."),
+        ({"embedding_dim": [8]}, "`embedding_dim` is the output dimension of e, and hypernetworks have none"),
+        ({"objective": "val_f1"}, "`objective` must be one of .'validation_mse',., what the models .* 'val_f1'"),
+        ({"method": "linear"}, "`method` must be one of .'hyper', 'embed'., or several, for 'synthetic'. Rec.*linear"),
+        ({"build": own_model, "method": "hyper"}, "Give a `method` or your own function, `build`, and not both"),
+        ({"build": own_model, "width": [4]}, "What your own function searches .* give `depth` alone"),
+        ({"strategy": "horovod"}, "`strategy` must be 'mirrored', .* Received: 'horovod'"),
+        ({"distributed": "boss", "address": "a:1"}, "`distributed` must be one of .* Received: 'boss'"),
+        ({"distributed": "chief"}, "The address of the chief must be HOST:PORT.* Received: None"),
+        ({"distributed": "chief", "address": "here"}, "must be HOST:PORT.* Received: 'here'"),
+        ({"distributed": "chief", "address": "a:1", "worker_id": "w"}, "The chief has no `worker_id`"),
+        ({"distributed": "worker", "address": "a:1", "worker_id": "subchief"}, "a name without 'chief' in it"),
+        ({"address": "a:1"}, "`address` and `worker_id` are for searches with `distributed`"),
+    ],
+)
+def test_wrong_arguments_are_explained_and_leave_nothing(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_search(directory=tmp_path / "search", **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_environment_variables_of_keras_tuner_are_not_overlooked(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    with pytest.raises(ValueError, match="take its orders from KERASTUNER_ORACLE_IP, which is set: unset it, or say"):
+        tiny_search(directory=tmp_path)
