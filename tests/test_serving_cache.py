@@ -12,11 +12,9 @@ from keras_hypernet.serving.split import run_default
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved_models")
-    for name in ("rotation_mnist_hyper", "rotation_mnist_embed", "assumption1_mnist_f1"):
-        kh.export(name, folder)
-    return folder
+def folder(tmp_path_factory, exported):
+    names = "rotation_mnist_hyper", "rotation_mnist_embed", "assumption1_mnist_f1"
+    return exported(tmp_path_factory.mktemp("saved_models"), *names)
 
 
 class _Counting:

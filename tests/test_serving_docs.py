@@ -11,8 +11,6 @@ import jsonschema
 import pytest
 from serving import serve
 
-import keras_hypernet as kh
-
 ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "serving"
 README = (DOCS / "README.md").read_text(encoding="utf-8")
@@ -165,9 +163,8 @@ def _blocks(language):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved_models")
-    kh.export("rotation_mnist_hyper", folder)
+def server(tmp_path_factory, exported):
+    folder = exported(tmp_path_factory.mktemp("saved_models"), "rotation_mnist_hyper")
     with serve(folder, "rotation_mnist_hyper") as running:
         yield running
 
