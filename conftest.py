@@ -13,7 +13,9 @@ import keras_hypernet
 
 
 def pytest_addoption(parser):
-    parser.addoption("--full", action="store_true", help="load and faults on the server in full, about five minutes")
+    parser.addoption(
+        "--full", action="store_true", help="load and faults on the server in full, about a quarter of an hour"
+    )
 
 
 @pytest.fixture(autouse=True)

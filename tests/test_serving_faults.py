@@ -1,6 +1,7 @@
 """The server under load and under fire. In full with `pytest tests/test_serving_faults.py --full -n 0`.
 
-Short: 8 clients for 5 seconds and 300 requests of each kind of nonsense. In full: 64 clients for 60 seconds, 20,000.
+Short: 8 clients for 5 seconds and the same 300 requests of each kind of nonsense. In full: 64 clients for 60 seconds,
+20,000 requests by REST and as many by gRPC, others each time, and three kills with a limit to the time of the start.
 """
 
 import contextlib

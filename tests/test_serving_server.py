@@ -47,6 +47,7 @@ def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
         metrics = requests.get(f"{url}/monitoring/prometheus/metrics", timeout=60)
         assert metrics.headers["content-type"].startswith("text/plain")
         for line in (
+            "# TYPE :tensorflow:serving:request_count counter",
             rf':tensorflow:serving:request_count{{API="REST",model_name="{NAME}",status="OK"}} 1.0',
             rf':tensorflow:serving:request_count{{API="gRPC",model_name="{NAME}",status="OK"}} 1.0',
             r':tensorflow:serving:request_count{API="REST",model_name="",status="NOT_FOUND"} 1.0',
