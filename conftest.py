@@ -1,6 +1,8 @@
 """Fixtures for all tests, those of the package's doctests included."""
 
+import functools
 import os
+import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -11,7 +13,9 @@ import keras_hypernet
 
 
 def pytest_addoption(parser):
-    parser.addoption("--full", action="store_true", help="load and faults on the server in full, about five minutes")
+    parser.addoption(
+        "--full", action="store_true", help="load and faults on the server in full, about a quarter of an hour"
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +28,24 @@ def _seeded():
 @pytest.fixture(autouse=True)
 def _names(doctest_namespace):
     doctest_namespace.update(keras=keras, keras_hypernet=keras_hypernet)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """Returns a function that puts exports of zoo entries into a folder, each of which is made once in all tests."""
+    from keras_hypernet.serving.config import write_configs
+
+    @functools.cache
+    def once(name):
+        return keras_hypernet.export(name, tmp_path_factory.mktemp("exported"))
+
+    def put(folder, *names):
+        for name in names:
+            shutil.copytree(once(name), folder / name / "1")
+            write_configs(folder, name)
+        return folder
+
+    return put
 
 
 @pytest.fixture(scope="session")

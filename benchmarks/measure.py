@@ -16,7 +16,7 @@ def interleaved(contenders, rounds, warmup=3):
 
     Args:
         contenders: Dict from name to a function without arguments.
-        rounds: How often each is timed.
+        rounds: How often each is timed; or a dict of that by name, in which the fewer times of one are spread evenly.
         warmup: How often each is called beforehand.
 
     Returns:
@@ -26,8 +26,12 @@ def interleaved(contenders, rounds, warmup=3):
         for run in contenders.values():
             run()
     times = {name: [] for name in contenders}
-    for _ in range(rounds):
+    often = rounds if isinstance(rounds, dict) else dict.fromkeys(contenders, rounds)
+    most = max(often.values())
+    for number in range(most):
         for name, run in contenders.items():
+            if (number + 1) * often[name] // most == number * often[name] // most:
+                continue
             started = time.perf_counter()
             run()
             times[name].append(time.perf_counter() - started)

@@ -95,9 +95,8 @@ def run(program, model, version, folder):
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_every_entry_runs_without_python(program, name, tmp_path):
-    model = kh.load(name)
-    differences = run(program, model, kh.export(name, tmp_path / "saved"), tmp_path)
+def test_every_entry_runs_without_python(program, exported, name, tmp_path):
+    differences = run(program, kh.load(name), exported(tmp_path, name) / name / "1", tmp_path)
     assert set(differences) in [
         {"serving_default"},
         {"serving_default", "generate_weights", "apply"},
@@ -106,9 +105,9 @@ def test_every_entry_runs_without_python(program, name, tmp_path):
     assert max(differences.values()) < 2e-5, differences
 
 
-def test_wrong_outputs_are_noticed(program, tmp_path):
+def test_wrong_outputs_are_noticed(program, exported, tmp_path):
     model = kh.load("rotation_mnist_hyper")
-    version = kh.export("rotation_mnist_hyper", tmp_path / "saved")
+    version = exported(tmp_path, "rotation_mnist_hyper") / "rotation_mnist_hyper" / "1"
     first = model.primary[-1].trainable_variables[0]
     first.assign(first * 1.01)
     assert run(program, model, version, tmp_path)["serving_default"] > 1e-3

@@ -20,6 +20,37 @@ from keras_hypernet.serving.warmup import read_warmup
 COMMITTED = pathlib.Path(__file__).parent.parent / "saved_models"
 
 
+def _case_inputs(case):
+    draw = pixels if case.dtype == "uint8" else normal
+    return {"x": draw((5, *case.x_shape)), "condition": draw((5, *case.condition_shape), seed=1)}
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    """Model, version and outputs in a process without Keras of each case, by name; one process runs all of them."""
+    folder, made, arguments = tmp_path_factory.mktemp("cases"), {}, []
+    for case in MODELS:
+        keras.utils.set_random_seed(0)
+        model, inputs = case.make(), _case_inputs(case)
+        model.predict(inputs, verbose=0)
+        version = kh.export(model, folder, name=case.name)
+        np.savez(folder / f"{case.name}.npz", **inputs)
+        arguments += [str(version), str(folder / f"{case.name}.npz"), str(folder / f"{case.name}.out.npz")]
+        made[case.name] = model, version
+    program = (
+        "import runpy, sys\n"
+        "sys.modules['keras'] = None\n"
+        f"main = runpy.run_path({str(run_saved_model_script())!r})['main']\n"
+        "for first in range(1, len(sys.argv), 3): main(*sys.argv[first : first + 3])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for case in MODELS:
+        with np.load(folder / f"{case.name}.out.npz") as outputs:
+            made[case.name] += (dict(outputs),)
+    return made
+
+
 def _run(folder, inputs, tmp_path):
     np.savez(tmp_path / "inputs.npz", **inputs)
     command = [sys.executable, str(run_saved_model_script()), str(folder)]
@@ -35,15 +66,12 @@ def _run(folder, inputs, tmp_path):
 
 
 @pytest.mark.parametrize("case", MODELS, ids=str)
-def test_saved_model_gives_the_models_outputs_without_keras(case, tmp_path):
+def test_saved_model_gives_the_models_outputs_without_keras(case, cases):
     import tensorflow as tf
 
-    model, draw = case.make(), pixels if case.dtype == "uint8" else normal
-    inputs = {"x": draw((5, *case.x_shape)), "condition": draw((5, *case.condition_shape), seed=1)}
+    (model, version, outputs), inputs = cases[case.name], _case_inputs(case)
     expected = model.predict(inputs, verbose=0)
-    version = kh.export(model, tmp_path, name="mine")
-    assert version == tmp_path / "mine" / "1"
-    outputs = _run(version, inputs, tmp_path)
+    assert version.parts[-2:] == (case.name, "1")
     assert list(outputs) == ["logits"]
     np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
     # The batch is free.
@@ -53,13 +81,12 @@ def test_saved_model_gives_the_models_outputs_without_keras(case, tmp_path):
 
 
 @pytest.mark.parametrize("case", MODELS, ids=str)
-def test_the_halves_make_the_whole(case, tmp_path):
+def test_the_halves_make_the_whole(case, cases):
     import tensorflow as tf
 
-    model, draw = case.make(), pixels if case.dtype == "uint8" else normal
-    inputs = {"x": draw((5, *case.x_shape)), "condition": draw((5, *case.condition_shape), seed=1)}
+    (model, version, _), inputs = cases[case.name], _case_inputs(case)
     expected = model.predict(inputs, verbose=0)
-    served = tf.saved_model.load(str(kh.export(model, tmp_path, name="mine"))).signatures
+    served = tf.saved_model.load(str(version)).signatures
     (first,) = set(served) - {"serving_default", "apply"}
     assert first == ("embed" if isinstance(model, kh.EmbeddingMethod) else "generate_weights")
     weights = served[first](condition=tf.constant(inputs["condition"]))

@@ -25,10 +25,8 @@ NAME, EMBED = "rotation_mnist_hyper", "rotation_mnist_embed"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved_models")
-    kh.export(NAME, folder)
-    kh.export(EMBED, folder)
+def server(tmp_path_factory, exported):
+    folder = exported(tmp_path_factory.mktemp("saved_models"), NAME, EMBED)
     with serve(folder, NAME, EMBED, limits=Limits(max_batch_rows=16)) as running:
         yield running
 

@@ -11,8 +11,6 @@ import jsonschema
 import pytest
 from serving import serve
 
-import keras_hypernet as kh
-
 ROOT = pathlib.Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "serving"
 README = (DOCS / "README.md").read_text(encoding="utf-8")
@@ -26,7 +24,7 @@ FLAGS = {
     "batching_parameters_file",
 }
 
-# What the readers of the two files say of the fields that are used; anything else in them is an error here.
+# What compose-spec says of the fields that are used; anything else in the file is an error here.
 COMPOSE = {
     "type": "object",
     "required": ["services"],
@@ -71,93 +69,6 @@ COMPOSE = {
         }
     },
 }
-_LABELS = {"type": "object", "additionalProperties": {"type": "string"}}
-_PORT = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": "^[a-z]+$"}]}
-_PROBE = {
-    "type": "object",
-    "required": ["httpGet"],
-    "additionalProperties": False,
-    "properties": {
-        "httpGet": {
-            "type": "object",
-            "required": ["path", "port"],
-            "additionalProperties": False,
-            "properties": {"path": {"type": "string", "pattern": "^/"}, "port": _PORT},
-        },
-        **{name: {"type": "integer", "minimum": 1} for name in ("periodSeconds", "timeoutSeconds", "failureThreshold")},
-    },
-}
-
-
-def _object(required, **properties):
-    return {"type": "object", "required": required, "additionalProperties": False, "properties": properties}
-
-
-_METADATA = _object(["name"], name={"type": "string", "pattern": "^[a-z0-9-]+$"}, labels=_LABELS)
-_CONTAINER = _object(
-    ["name", "image"],
-    name={"type": "string"},
-    image={"type": "string", "pattern": r"^tensorflow/serving:\d+\.\d+\.\d+$"},
-    args={"type": "array", "items": {"type": "string"}},
-    ports={
-        "type": "array",
-        "items": _object(["containerPort"], name={"type": "string"}, containerPort={"type": "integer"}),
-    },
-    startupProbe=_PROBE,
-    readinessProbe=_PROBE,
-    livenessProbe=_PROBE,
-    resources=_object([], requests=_LABELS, limits=_LABELS),
-    securityContext=_object(
-        [],
-        allowPrivilegeEscalation={"type": "boolean"},
-        capabilities=_object([], drop={"type": "array", "items": {"type": "string"}}),
-    ),
-    volumeMounts={
-        "type": "array",
-        "items": _object(
-            ["name", "mountPath"], name={"type": "string"}, mountPath={"type": "string"}, readOnly={"type": "boolean"}
-        ),
-    },
-)
-_VOLUME = _object(
-    ["name"],
-    name={"type": "string"},
-    persistentVolumeClaim=_object(["claimName"], claimName={"type": "string"}, readOnly={"type": "boolean"}),
-)
-_POD = _object(
-    ["containers"],
-    containers={"type": "array", "items": _CONTAINER},
-    volumes={"type": "array", "items": _VOLUME},
-    terminationGracePeriodSeconds={"type": "integer"},
-)
-DEPLOYMENT = _object(
-    ["apiVersion", "kind", "metadata", "spec"],
-    apiVersion={"const": "apps/v1"},
-    kind={"const": "Deployment"},
-    metadata=_METADATA,
-    spec=_object(
-        ["selector", "template"],
-        replicas={"type": "integer", "minimum": 1},
-        selector=_object(["matchLabels"], matchLabels=_LABELS),
-        template=_object(
-            ["metadata", "spec"], metadata=_object(["labels"], labels=_LABELS, annotations=_LABELS), spec=_POD
-        ),
-    ),
-)
-SERVICE = _object(
-    ["apiVersion", "kind", "metadata", "spec"],
-    apiVersion={"const": "v1"},
-    kind={"const": "Service"},
-    metadata=_METADATA,
-    spec=_object(
-        ["selector", "ports"],
-        selector=_LABELS,
-        ports={
-            "type": "array",
-            "items": _object(["port"], name={"type": "string"}, port={"type": "integer"}, targetPort=_PORT),
-        },
-    ),
-)
 
 
 def _blocks(language):
@@ -165,9 +76,8 @@ def _blocks(language):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved_models")
-    kh.export("rotation_mnist_hyper", folder)
+def server(tmp_path_factory, exported):
+    folder = exported(tmp_path_factory.mktemp("saved_models"), "rotation_mnist_hyper")
     with serve(folder, "rotation_mnist_hyper") as running:
         yield running
 
@@ -264,13 +174,20 @@ def test_docker_compose():
 
 def test_kubernetes():
     yaml = pytest.importorskip("yaml")
+    kubernetes = pytest.importorskip("kubernetes_validate")
     deployment, service = yaml.safe_load_all((DOCS / "kubernetes.yaml").read_text())
-    jsonschema.validate(deployment, DEPLOYMENT)
-    jsonschema.validate(service, SERVICE)
+    for resource in (deployment, service):
+        # By the schemas that Kubernetes publishes; strict: a field that it has not is an error, and not ignored.
+        kubernetes.validate(resource, kubernetes.latest_version(), strict=True)
+    misspelled = json.loads(json.dumps(deployment).replace("readinessProbe", "readinessProbes"))
+    with pytest.raises(kubernetes.ValidationError, match="readinessProbes"):
+        kubernetes.validate(misspelled, kubernetes.latest_version(), strict=True)
+    assert (deployment["kind"], service["kind"]) == ("Deployment", "Service")
     pod = deployment["spec"]["template"]
     assert deployment["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
     assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
     (container,) = pod["spec"]["containers"]
+    assert re.fullmatch(r"tensorflow/serving:\d+\.\d+\.\d+", container["image"])
     ports = {port["name"] for port in container["ports"]}
     assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
     assert {mount["name"] for mount in container["volumeMounts"]} == {v["name"] for v in pod["spec"]["volumes"]}

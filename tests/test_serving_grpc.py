@@ -13,9 +13,9 @@ IMAGES = np.zeros((2, 28, 28, 1), "uint8")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory, exported):
     folder = tmp_path_factory.mktemp("saved_models")
-    kh.export(NAME, folder)
+    exported(folder, NAME)
     write_other_models(folder)
     with serve(folder, NAME, "other", limits=Limits(max_body_bytes=2**20, max_batch_rows=64)) as running:
         yield running

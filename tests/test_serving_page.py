@@ -14,11 +14,9 @@ MNIST, CIFAR, EMBED = "rotation_mnist_hyper", "rotation_cifar_hyper", "rotation_
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved_models")
-    for name in (MNIST, CIFAR, EMBED, "assumption1_mnist_f1"):
-        kh.export(name, folder)
-    with serve(folder, MNIST, CIFAR, EMBED, "assumption1_mnist_f1") as running:
+def server(tmp_path_factory, exported):
+    names = MNIST, CIFAR, EMBED, "assumption1_mnist_f1"
+    with serve(exported(tmp_path_factory.mktemp("saved_models"), *names), *names) as running:
         yield running
 
 
@@ -169,7 +167,7 @@ def test_nothing_comes_from_elsewhere_and_nothing_goes_wrong(page, server):
     assert all(url.startswith(f"http://127.0.0.1:{server.rest_port}/") for url in loaded if not url.startswith("data:"))
 
 
-def test_the_page_is_a_few_files_and_can_be_turned_off(server, tmp_path):
+def test_the_page_is_a_few_files_and_can_be_turned_off(server, exported, tmp_path):
     url = f"http://127.0.0.1:{server.rest_port}"
     for path, kind in (("/", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css")):
         answer = requests.get(url + path, timeout=60)
@@ -178,6 +176,5 @@ def test_the_page_is_a_few_files_and_can_be_turned_off(server, tmp_path):
         assert "default-src 'self'" in answer.headers["content-security-policy"]
     assert requests.get(f"{url}/__init__.py", timeout=60).status_code == 404
     assert requests.post(url, timeout=60).status_code == 404
-    kh.export(MNIST, tmp_path)
-    with serve(tmp_path, MNIST, page=False) as bare:
+    with serve(exported(tmp_path, MNIST), MNIST, page=False) as bare:
         assert requests.get(f"http://127.0.0.1:{bare.rest_port}/", timeout=60).status_code == 404

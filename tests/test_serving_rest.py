@@ -18,9 +18,9 @@ ROW = {"x": np.zeros((28, 28, 1), int).tolist(), "condition": np.zeros((28, 28, 
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory, exported):
     folder = tmp_path_factory.mktemp("saved_models")
-    kh.export(NAME, folder)
+    exported(folder, NAME)
     write_other_models(folder)
     (folder / "models.config").write_text(
         "model_config_list { config { name: 'other' base_path: '/models/other' "

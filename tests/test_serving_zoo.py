@@ -10,11 +10,8 @@ ENTRIES = [card.name for card in kh.list_entries()]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("saved_models")
-    for name in ENTRIES:
-        kh.export(name, folder)
-    with serve(folder, *ENTRIES) as running:
+def server(tmp_path_factory, exported):
+    with serve(exported(tmp_path_factory.mktemp("saved_models"), *ENTRIES), *ENTRIES) as running:
         yield running
 
 

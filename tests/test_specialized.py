@@ -56,12 +56,12 @@ def test_g_alone_is_small(tmp_path):
 
 
 def test_a_wrong_file_does_not_appear(tmp_path, monkeypatch):
-    from keras_hypernet.serving import specialized
+    from keras_hypernet.serving.runtimes import RUNNERS
 
     for format in ("tflite", "onnx", "saved_model"):
-        run = getattr(specialized, f"_run_{format}")
+        run = RUNNERS[format]
         wrong = lambda path, run=run: lambda inputs: {"logits": run(path)(inputs)["logits"] + 1}  # noqa: E731
-        monkeypatch.setattr(specialized, f"_run_{format}", wrong)
+        monkeypatch.setitem(RUNNERS, format, wrong)
         with pytest.raises(RuntimeError, match="does not give Keras's outputs: they differ by"):
             export_formats("rotation_mnist_hyper", tmp_path, formats=[format])
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".tflite", ".onnx", ".pb")]

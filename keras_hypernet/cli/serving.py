@@ -84,10 +84,8 @@ def serve(
     from keras_hypernet.serving.engine import Limits
     from keras_hypernet.serving.server import Server
 
-    if weight_cache < 0 or poll_seconds <= 0:
-        raise ValueError(
-            f"--weight-cache must be at least 0, --poll-seconds positive. Received: {weight_cache}, {poll_seconds}"
-        )
+    if weight_cache < 0:
+        raise ValueError(f"--weight-cache must be at least 0, for none. Received: {weight_cache}")
     entries = {card.name for card in list_entries()}
     for name in names:
         if not (models / name).is_dir() and name in entries:

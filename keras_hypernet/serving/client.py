@@ -6,8 +6,10 @@ import time
 import numpy as np
 
 from keras_hypernet.serving.errors import UnavailableError
+from keras_hypernet.serving.signatures import FIRST_HALVES
 from keras_hypernet.serving.transports import GrpcTransport, RestTransport
 
+_LONGEST_WAIT = 5.0
 _TRANSPORTS = {"rest": RestTransport, "grpc": GrpcTransport}
 
 
@@ -20,8 +22,8 @@ class Client:
         version: One of its versions, by number or by label; by default the latest.
         protocol: `"rest"` or `"grpc"`.
         timeout: Seconds that an answer may take.
-        retries: How often a request is sent again if the server is not available, after a wait that doubles each time
-            and has a random part. Nothing else is tried again.
+        retries: How often a request is sent again if the server is not available, after a wait that doubles each time,
+            up to five seconds, and has a random part. Nothing else is tried again.
         backoff: Seconds of the first wait.
         max_rows: Rows of a request; larger batches are sent in parts.
 
@@ -70,7 +72,7 @@ class Client:
 
         Of a model by the embedding method it is the embedding, under that name.
         """
-        name = "embed" if "embed" in self.metadata() else "generate_weights"
+        name = next((name for name in FIRST_HALVES if name in self.metadata()), FIRST_HALVES[0])
         outputs = self._run(name, {"condition": condition})
         return outputs if isinstance(outputs, dict) else {self._output(name): outputs}
 
@@ -146,4 +148,4 @@ class Client:
             except UnavailableError:
                 if attempt == self._retries:
                     raise
-                time.sleep(self._backoff * 2**attempt * random.uniform(0.5, 1.5))
+                time.sleep(min(self._backoff * 2**attempt, _LONGEST_WAIT) * random.uniform(0.5, 1.5))

@@ -1,5 +1,7 @@
 """Metrics: what Prometheus reads, at TensorFlow Serving's path, two of them under its names."""
 
+_COUNT = ":tensorflow:serving:request_count"
+
 
 class Metrics:
     """Counts requests, and reads the state of an engine when it is asked.
@@ -34,17 +36,18 @@ class Metrics:
         """The page that Prometheus reads, as bytes, and its media type."""
         from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        page = generate_latest(self.registry)
+        # prometheus-client ends the names of counters so, where it describes them; TensorFlow Serving does not.
+        return page.replace(f"{_COUNT}_total".encode(), _COUNT.encode()), CONTENT_TYPE_LATEST
 
     def collect(self):
         """The metrics that are not histograms; prometheus-client calls this."""
         from prometheus_client.core import GaugeMetricFamily, Metric
 
-        requests = Metric(":tensorflow:serving:request_count", "Requests, by how they ended.", "counter")
+        requests = Metric(_COUNT, "Requests, by how they ended.", "counter")
         for (model, api, code), number in list(self._counts.items()):
-            # prometheus-client would call it request_count_total.
             labels = {"model_name": model, "API": api, "status": code}
-            requests.add_sample(":tensorflow:serving:request_count", labels, number)
+            requests.add_sample(_COUNT, labels, number)
         yield requests
         cache = self._engine.cache
         for name, what, value in (

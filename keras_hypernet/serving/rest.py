@@ -8,7 +8,7 @@ import urllib.parse
 
 import numpy as np
 
-from keras_hypernet.serving import json_tensors
+from keras_hypernet.serving import json_requests
 from keras_hypernet.serving.config import METRICS_PATH
 from keras_hypernet.serving.engine import ModelSpec, check_signature
 from keras_hypernet.serving.errors import ServingError, invalid, too_large
@@ -106,8 +106,8 @@ async def _read(request, limit):
 
 async def _predict(engine, spec, method, body, facts):
     def work(servable):
-        content = json_tensors.parse(body)
-        signature = json_tensors.signature_name(content)
+        content = json_requests.parse(body)
+        signature = json_requests.signature_name(content)
         facts.update(model=spec.name, version=servable.version, signature=signature)
         check_signature(servable, signature)
         if method != "predict":
@@ -115,9 +115,9 @@ async def _predict(engine, spec, method, body, facts):
             raise invalid(
                 f"Expected {method} signature method_name to be tensorflow/serving/{method}. Was: {was}. Use :predict."
             )
-        row_format, inputs = json_tensors.decode_request(body, content, servable.inputs[signature])
+        row_format, inputs = json_requests.decode_request(body, content, servable.inputs[signature])
         facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
-        return json_tensors.encode_response(engine.run(servable, signature, inputs), row_format)
+        return json_requests.encode_response(engine.run(servable, signature, inputs), row_format)
 
     return await engine.predict("REST", spec, work)
 

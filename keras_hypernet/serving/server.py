@@ -11,6 +11,7 @@ import threading
 import time
 
 from keras_hypernet.serving.engine import Engine
+from keras_hypernet.serving.memory import keep_memory
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("keras_hypernet.serving.access")
@@ -35,8 +36,8 @@ class Server:
 
     Raises:
         ImportError: If the extra `serving` is not installed.
-        ValueError: If there is no such model, or none of its versions can be loaded.
-        OSError: If a port is taken.
+        ValueError: If there is no such model, none of its versions can be loaded, or an argument makes no sense.
+        OSError: If an address or a port cannot be listened on.
     """
 
     def __init__(
@@ -53,6 +54,12 @@ class Server:
         page=True,
     ):
         _check_installed()
+        for name, port in (("rest_port", rest_port), ("grpc_port", grpc_port)):
+            if not 0 <= port <= 65535:
+                raise ValueError(f"`{name}` must be a port of 0 to 65535, 0 for a free one. Received: {port}")
+        for name, seconds, least in (("poll_seconds", poll_seconds, 0.001), ("grace_seconds", grace_seconds, 0)):
+            if not seconds >= least:
+                raise ValueError(f"`{name}` must be at least {least}. Received: {seconds}")
         self.host, self.rest_port, self.grpc_port = host, rest_port, grpc_port
         self.engine = Engine(folder, names, limits, cache_bytes)
         self._poll_seconds, self._grace_seconds, self._page = poll_seconds, grace_seconds, page
@@ -61,6 +68,7 @@ class Server:
 
     def run(self):
         """Serves until SIGTERM or SIGINT; returns when all requests that were under way are answered."""
+        keep_memory()
         asyncio.run(self._serve(signals=True))
 
     def __enter__(self):
@@ -106,9 +114,10 @@ class Server:
         )
         add_services(grpc_server, self.engine, _log)
         try:
-            self.grpc_port = grpc_server.add_insecure_port(f"{self.host}:{self.grpc_port}")
+            address = f"[{self.host}]" if ":" in self.host else self.host
+            self.grpc_port = grpc_server.add_insecure_port(f"{address}:{self.grpc_port}")
         except RuntimeError as error:
-            raise OSError(f"Port {self.grpc_port} of {self.host} cannot be listened on: choose another.") from error
+            raise _unusable(self.host, self.grpc_port) from error
         rest_server, rest_socket = self._rest_server()
         await grpc_server.start()
         rest = asyncio.create_task(rest_server.serve(sockets=[rest_socket]))
@@ -148,7 +157,7 @@ class Server:
             listening.bind((self.host, self.rest_port))
         except OSError as error:
             listening.close()
-            raise OSError(f"Port {self.rest_port} of {self.host} cannot be listened on: choose another.") from error
+            raise _unusable(self.host, self.rest_port) from error
         self.rest_port = listening.getsockname()[1]
         page = find(self.engine) if self._page else lambda path: None
         config = uvicorn.Config(
@@ -178,6 +187,10 @@ class Server:
             if not any(state == "AVAILABLE" for state, _ in known):
                 errors = " ".join(error for _, error in known)
                 raise ValueError(f"Model {name!r} has no version that can be served. {errors}".strip())
+
+
+def _unusable(host, port):
+    return OSError(f"Port {port} of {host} cannot be listened on: choose another, or an address of this machine.")
 
 
 def _log(facts, status, response_bytes):

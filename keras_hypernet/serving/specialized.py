@@ -6,17 +6,16 @@ Every file is run by the runtime it is for, on random inputs, before it appears,
 import dataclasses
 import pathlib
 import shutil
-import tempfile
 
 import numpy as np
 
 from keras_hypernet.files import replacing
 from keras_hypernet.models import ConditionalModel, specialize
-from keras_hypernet.serving.export import export, resolve, traceable, write_saved_model
+from keras_hypernet.serving.export import export, resolve
+from keras_hypernet.serving.runtimes import RUNNERS, WRITERS, import_runtime
 from keras_hypernet.serving.signatures import signatures
 
-FORMATS = ("saved_model", "tflite", "onnx")
-_EXTRAS = {"tflite": ("LiteRT", "lite"), "onnx": ("ONNX", "onnx")}
+FORMATS = tuple(RUNNERS)
 # Of the largest output: what float32 leaves of it after the sums of another library.
 _TOLERANCE = 1e-4
 _EXAMPLES, _FREE = 4, 3
@@ -72,7 +71,7 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
     if unknown or not formats:
         raise ValueError(f"`formats` must be some of {FORMATS}. Received: {list(formats)}")
     for format in formats:
-        _import_runtime(format)
+        import_runtime(format)
     model, served_as, card = resolve(model_or_name, name)
     if condition is not None:
         model = _specialized(model, condition)
@@ -83,12 +82,15 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
         if format == "saved_model":
             path = export(model if card is None else model_or_name, to, served_as, keep)
             try:
-                difference = _difference(model, _run_saved_model(path))
+                difference = _difference(model, RUNNERS[format](path))
             except RuntimeError:
                 shutil.rmtree(path)
                 raise
         else:
-            path, difference = _write_file(model, pathlib.Path(to) / f"{served_as}.{format}", served_as, format)
+            path = pathlib.Path(to) / f"{served_as}.{format}"
+            with replacing(path) as temporary:
+                temporary.write_bytes(WRITERS[format](model, served_as))
+                difference = _difference(model, RUNNERS[format](temporary))
         files = [file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
         written.append(Exported(format, path, sum(file.stat().st_size for file in files), difference))
     return written
@@ -138,51 +140,6 @@ def _specialized(model, condition):
     return specialize(model, np.asarray(condition)[None])
 
 
-def _import_runtime(format):
-    title, extra = _EXTRAS.get(format, (None, None))
-    try:
-        if format == "tflite":
-            import ai_edge_litert.interpreter  # noqa: F401
-        elif format == "onnx":
-            import onnxruntime  # noqa: F401
-            import tf2onnx  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"{title} files need an optional dependency: pip install 'keras_hypernet[{extra}]'"
-        ) from error
-
-
-def _write_file(model, path, name, format):
-    with replacing(path) as temporary:
-        if format == "tflite":
-            temporary.write_bytes(_to_tflite(model, name))
-            run = _run_tflite(temporary)
-        else:
-            temporary.write_bytes(_to_onnx(model, name))
-            run = _run_onnx(temporary)
-        difference = _difference(model, run)
-    return path, difference
-
-
-def _to_tflite(model, name):
-    import tensorflow as tf
-
-    with tempfile.TemporaryDirectory() as folder:
-        write_saved_model(model, folder, name)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
-        return converter.convert()
-
-
-def _to_onnx(model, name):
-    import tensorflow as tf
-    import tf2onnx
-
-    function, specs = traceable(signatures(model)[0])
-    graph, _ = tf2onnx.convert.from_function(tf.function(function), input_signature=specs, opset=17)
-    graph.graph.name = name
-    return graph.SerializeToString()
-
-
 def _difference(model, run):
     """Compares outputs of `run` on random inputs with Keras's; returns the difference, relative to the largest."""
     signature = signatures(model)[0]
@@ -200,30 +157,3 @@ def _difference(model, run):
             f"the largest, and may by {_TOLERANCE}."
         )
     return difference
-
-
-def _run_saved_model(path):
-    import tensorflow as tf
-
-    served = tf.saved_model.load(str(path)).signatures["serving_default"]
-
-    def run(inputs):
-        outputs = served(**{name: tf.constant(value) for name, value in inputs.items()})
-        return {name: value.numpy() for name, value in outputs.items()}
-
-    return run
-
-
-def _run_tflite(path):
-    from ai_edge_litert.interpreter import Interpreter
-
-    runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
-    return lambda inputs: runner(**inputs)
-
-
-def _run_onnx(path):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return lambda inputs: dict(zip(names, session.run(None, inputs), strict=True))

@@ -5,9 +5,10 @@ The result is that of `serving_default` but for rounding: sums of float32 are ta
 
 import numpy as np
 
+from keras_hypernet.serving.signatures import FIRST_HALVES
+
 # A condition is written out if it came before, or if at least so many rows of a request share it.
 _SHARED_ROWS = 8
-FIRST_HALVES = ("generate_weights", "embed")
 
 
 def run_default(servable, inputs, cache):
