@@ -32,6 +32,7 @@ def _quiet():
 def main():
     """Runs the command line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its errors are raised, too
     with _quiet():
         from keras_hypernet.cli import main as run
     run()

@@ -109,7 +109,8 @@ def _load_tfds(name, feature, dtype):
         builder = tfds.builder(name, try_gcs=False)
         if not builder.is_prepared():
             _download(builder)
-        decoders = tfds.decode.PartialDecoding([feature])
+        # Not PartialDecoding, under which TensorFlow Datasets warns of itself.
+        decoders = {other: tfds.decode.SkipDecoding() for other in builder.info.features if other != feature}
         examples = builder.as_dataset(split=_TFDS_SPLITS[split], batch_size=-1, decoders=decoders)
         return examples[feature].numpy().astype(dtype, copy=False)
 

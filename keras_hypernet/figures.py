@@ -1,9 +1,25 @@
 """Figures of what models do. Matplotlib is imported where it is used: it is an extra."""
 
+import pathlib
+
 import numpy as np
 
 from keras_hypernet.files import replacing
 from keras_hypernet.tasks import evaluation_angles
+
+
+def check_figure(path):
+    """Returns Matplotlib's `Figure`, if it is installed and can write files of this suffix; errors as below."""
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("Figures need an optional dependency: pip install 'keras_hypernet[plot]'") from error
+    suffix = pathlib.Path(path).suffix[1:].lower()
+    formats = sorted(FigureCanvasBase.get_supported_filetypes())
+    if suffix not in formats:
+        raise ValueError(f"A figure is a file with one of the suffixes {', '.join(formats)}. Received: {str(path)!r}")
+    return Figure
 
 
 def save_predictions(model, task, path, split="test", num_images=8):
@@ -20,16 +36,12 @@ def save_predictions(model, task, path, split="test", num_images=8):
         ImportError: If Matplotlib is not installed.
         ValueError: If Matplotlib cannot write files of this suffix.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Figures need an optional dependency: pip install 'keras_hypernet[plot]'") from error
-
+    figure_class = check_figure(path)
     inputs, labels = next(iter(task.evaluation_dataset(split, num_images)))
     num_images = len(labels)
     predictions = np.argmax(model.predict(inputs, verbose=0), axis=-1)
     angles = evaluation_angles(num_images)
-    figure = Figure(figsize=(1.3 * num_images, 3.3), layout="constrained")
+    figure = figure_class(figsize=(1.3 * num_images, 3.3), layout="constrained")
     axes = figure.subplots(2, num_images, squeeze=False)
     for column in range(num_images):
         for row, name in enumerate(("condition", "x")):

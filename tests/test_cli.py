@@ -146,7 +146,9 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
         (["export", "rotation_mnist_hyper", "--format", "pickle"], "`formats` must be some of"),
         (["export", "rotation_mnist_hyper", "--keep", "-1"], "`keep` must be the number of older versions"),
         (["export", "assumption1_mnist_f1", "--condition", "image.png"], "there is no condition to bake in"),
-        (["serve", "nothing"], "There is no folder 'nothing' in"),
+        (["serve", "nothing"], "and no entry of that name; `keras-hypernet list` shows all entries."),
+        (["serve", "rotation_mnist"], "did you mean rotation_mnist_hyper or rotation_mnist_embed"),
+        (["evaluate", "rotation_mnist_hyper", "--save", "a.foo"], "with one of the suffixes "),
         (["serve", "../tests"], "There is no folder '../tests' in"),
         (["serve", "nothing", "--max-rows", "0"], "`max_batch_rows` must be a positive integer. Received: 0"),
         (["serve", "nothing", "--weight-cache", "-1"], "--weight-cache must be at least 0"),
@@ -182,6 +184,7 @@ def test_a_failing_import_is_shown(tmp_path):
 
 
 def test_a_missing_extra_is_named(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("keras_hypernet.cli.models.evaluate_model", None)  # it is named before all is evaluated
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     done = run("evaluate", "rotation_mnist_hyper", "--data", "digits", "--save", tmp_path / "figure.png")

@@ -41,6 +41,14 @@ def test_no_validation_or_test_image_is_trained_on(splits):
         assert len(seen[one] & seen[other]) <= 5, (found.name, one, other)
 
 
+def test_reading_warns_of_nothing(source):
+    source("mnist")
+    # A process of its own: TensorFlow Datasets warns once in each.
+    code = "from keras_hypernet.data import get_source; get_source('mnist').load('test')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "WARNING:absl:" not in done.stderr
+
+
 def test_order_is_the_same_whenever_a_split_is_read(splits):
     found, images = splits
     np.testing.assert_array_equal(found._load("validation"), images["validation"])  # past what `load` keeps

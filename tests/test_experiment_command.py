@@ -48,6 +48,8 @@ def test_rows_are_printed_as_json_and_as_a_table(run, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert f"{row['test']:.4f}" in done.stdout
+    advice = done.stdout.splitlines()[-1]
+    assert advice.endswith(f"draw them with keras-hypernet plot assumption_2 --results {tmp_path}")
 
 
 def test_failed_runs_are_counted_and_make_the_exit_code_1(run, tmp_path):

@@ -183,11 +183,16 @@ def test_batches_that_do_not_match_are_refused():
 def test_models_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="has no hyper layer, so nothing is generated"):
         kh.Hypernetwork(keras.layers.Dense(3), [keras.layers.Dense(2)])
+    network = keras.Sequential([HyperDense(3)])
+    with pytest.raises(TypeError, match="`primary` must be a list of layers; of a Sequential, its `.layers`"):
+        kh.Hypernetwork(keras.layers.Dense(3), network)
     with pytest.raises(ValueError, match="distinct names"):
         kh.Hypernetwork(keras.layers.Dense(3), [HyperDense(2, name="a"), HyperDense(2, name="a")])
 
 
 def test_specialize_says_what_it_needs():
+    with pytest.raises(TypeError, match="Only models of x and a condition are specialized"):
+        kh.specialize(keras.Sequential([keras.layers.Dense(3)]), normal((1, 4)))
     model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [HyperDense(2)])
     with pytest.raises(ValueError, match="call it on x and a condition before `specialize`"):
         kh.specialize(model, normal((1, 4)))

@@ -117,6 +117,7 @@ def test_a_server_that_is_not_there(protocol):
     ("arguments", "message"),
     [
         ({"protocol": "http"}, "`protocol` must be one of .'rest', 'grpc'.. Received: 'http'"),
+        ({"address": "http://127.0.0.1:9"}, "`address` must be host:port, without http://. Received"),
         ({"timeout": 0}, "`timeout` must be at least 0.001. Received: 0"),
         ({"retries": -1}, "`retries` must be at least 0. Received: -1"),
         ({"max_rows": 0}, "`max_rows` must be at least 1. Received: 0"),
@@ -124,7 +125,14 @@ def test_a_server_that_is_not_there(protocol):
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        Client("127.0.0.1:9", NAME, **arguments)
+        Client(**{"address": "127.0.0.1:9", "model": NAME, **arguments})
+
+
+def test_the_port_of_the_other_protocol(server):
+    for protocol, port, other in (("rest", server.grpc_port, "gRPC"), ("grpc", server.rest_port, "REST")):
+        client = Client(f"127.0.0.1:{port}", NAME, protocol=protocol, retries=0, timeout=10)
+        with pytest.raises(UnavailableError, match=f"Is this the port of {other}"):
+            client.status()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Commands about the paper's experiments: experiment, plot."""
 
 import pathlib
+import shlex
 from typing import Annotated
 
 import numpy as np
@@ -55,7 +56,12 @@ def experiment(
     else:
         for one in chosen:
             console.print(_results_table(one, [row for row in rows if row["experiment"] == one.name]))
-        console.print(f"The rows are in {out}; draw them with keras-hypernet plot.", soft_wrap=True)
+        elsewhere = "" if out == pathlib.Path("results") else f" --results {shlex.quote(str(out))}"
+        console.print(
+            f"The rows are in {out}; draw them with keras-hypernet plot {name}{elsewhere}",
+            soft_wrap=True,
+            highlight=False,
+        )
     failed = [row for row in rows if row["status"] == "failed"]
     if failed:
         files = ", ".join(str(out / f"{name}.jsonl") for name in dict.fromkeys(row["experiment"] for row in failed))

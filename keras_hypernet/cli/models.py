@@ -16,7 +16,7 @@ from keras_hypernet.card import Card
 from keras_hypernet.cli.common import AsJson, app, console, print_json, readable
 from keras_hypernet.data import SOURCES
 from keras_hypernet.entries import get_blueprint, train_entry
-from keras_hypernet.figures import save_predictions
+from keras_hypernet.figures import check_figure, save_predictions
 from keras_hypernet.tasks import get_task
 from keras_hypernet.training import evaluate as evaluate_model
 from keras_hypernet.zoo import find_entry, list_entries, load
@@ -116,6 +116,8 @@ def evaluate(
             )
     if save is not None and task.name != "rotation":
         raise ValueError(f"Only predictions of rotations are drawn. Received: {card.name}, a model of {task.name}")
+    if save is not None:
+        check_figure(save)  # rather now than when all is evaluated
     on = data or card.data["name"]
     with Console(stderr=True).status(f"Evaluating {card.name} on {on}"):
         model = load(name)

@@ -1,8 +1,10 @@
 """Commands about served models: export, serve."""
 
 import contextlib
+import difflib
 import logging
 import pathlib
+import re
 import sys
 from typing import Annotated
 
@@ -86,11 +88,17 @@ def serve(
 
     if weight_cache < 0:
         raise ValueError(f"--weight-cache must be at least 0, for none. Received: {weight_cache}")
+    limits = Limits(max_body * 2**20, max_rows, max_concurrent)
     entries = {card.name for card in list_entries()}
+    served = sorted(entries | {folder.name for folder in models.glob("*/")})
     for name in names:
         if not (models / name).is_dir() and name in entries:
             with Console(stderr=True).status(f"Exporting {name}"):
                 export_formats(name, models, formats=["saved_model"])
+        elif not (models / name).is_dir() and re.fullmatch(r"\w+", name):
+            closest = difflib.get_close_matches(name, served, cutoff=0.5)
+            advice = f"did you mean {' or '.join(closest)}?" if closest else "`keras-hypernet list` shows all entries."
+            raise ValueError(f"There is no model {name!r} in {models}, and no entry of that name; {advice}")
     with _log_to_standard_error(access_log):
         Server(
             models,
@@ -98,7 +106,7 @@ def serve(
             host,
             rest_port,
             grpc_port,
-            Limits(max_body * 2**20, max_rows, max_concurrent),
+            limits,
             weight_cache * 2**20,
             poll_seconds,
             grace_seconds,

@@ -27,6 +27,8 @@ class ConditionalModel(keras.Model):
 
     def __init__(self, primary, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(primary, (list, tuple)):
+            raise TypeError(f"`primary` must be a list of layers; of a Sequential, its `.layers`. Received: {primary}")
         names = [layer.name for layer in primary]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"`primary` must be a list of layers with distinct names. Received the names {names}")

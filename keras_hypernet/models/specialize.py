@@ -38,6 +38,7 @@ def specialize(model, condition):
         output. Save it with `.save("g.keras")`.
 
     Raises:
+        TypeError: If the model is not one of this package.
         ValueError: If the model has not been built, there is not exactly one condition, or a
             `ConcatenateCondition` is not followed by a Dense layer that its part can be folded into.
 
@@ -53,6 +54,8 @@ def specialize(model, condition):
     >>> bool(keras.ops.all(keras.ops.abs(network(x) - expected) < 1e-5))
     True
     """
+    if not hasattr(model, "check_built"):  # of ConditionalModel, which imports this module
+        raise TypeError(f"Only models of x and a condition are specialized, such as a Hypernetwork. Received: {model}")
     model.check_built("specialize")
     condition = ops.convert_to_tensor(condition)
     if condition.shape[0] != 1:

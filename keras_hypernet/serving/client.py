@@ -28,7 +28,7 @@ class Client:
         max_rows: Rows of a request; larger batches are sent in parts.
 
     Raises:
-        ValueError: If there is no such protocol, or an argument is not positive.
+        ValueError: If there is no such protocol, the address is not host:port, or an argument is not positive.
 
     The methods raise an `InvalidRequestError`, `NotFoundError`, `OverloadedError`, `UnavailableError` or
     `DeadlineError`, all of them a `ServingError` with the `code` and the `message` of the server.
@@ -49,6 +49,8 @@ class Client:
         for name, value, least in (("timeout", timeout, 1e-3), ("retries", retries, 0), ("max_rows", max_rows, 1)):
             if value < least:
                 raise ValueError(f"`{name}` must be at least {least}. Received: {value}")
+        if address.startswith(("http://", "https://")):
+            raise ValueError(f"`address` must be host:port, without http://. Received: {address!r}")
         self.model, self.version = model, version
         self._transport = _TRANSPORTS[protocol](address, timeout)
         self._retries, self._backoff, self._max_rows = retries, backoff, max_rows

@@ -64,7 +64,8 @@ class RestTransport:
         except requests.Timeout as error:
             raise from_code("DEADLINE_EXCEEDED", f"No answer within {self._timeout} seconds.") from error
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
-            raise from_code("UNAVAILABLE", f"{self._base} cannot be reached: {error}") from error
+            hint = " Is this the port of gRPC (protocol='grpc')?" if "BadStatusLine" in str(error) else ""
+            raise from_code("UNAVAILABLE", f"{self._base} cannot be reached: {error}{hint}") from error
         try:
             content = json.loads(answer.content)
         except ValueError as error:
@@ -149,7 +150,8 @@ class GrpcTransport:
         try:
             return method(request, timeout=self._timeout)
         except grpc.RpcError as error:
-            raise from_code(error.code().name, error.details()) from error
+            hint = ". Is this the port of REST (protocol='rest')?" if "http1.x" in (error.details() or "") else ""
+            raise from_code(error.code().name, f"{error.details()}{hint}") from error
 
 
 def _path(model, version):
