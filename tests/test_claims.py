@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from keras_hypernet.experiments import claims, get_experiment
+from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.points import points, write_csv
 from keras_hypernet.experiments.report import _complete, write_report
+from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.experiments.statistics import table, trend, wilcoxon
 
 ROTATION = get_experiment("rotation_depth")
@@ -220,3 +222,14 @@ def test_report_without_results_says_so(tmp_path):
     text = write_report(tmp_path).read_text()
     assert text.count("not run yet") == sum(len(claim.panels) for claim in CLAIMS)
     assert "(160 of 160 are missing)" in text
+
+
+def test_report_begins_with_all_verdicts(tmp_path):
+    results = ResultsFile(tmp_path / "assumption_2.jsonl")
+    experiment = get_experiment("assumption_2")
+    for config in experiment.runs(panels=["mnist"]):
+        results.append(make_row(config, {"status": "finished", "test": 1 / config["width"], "metric": "error"}))
+    text = write_report(tmp_path).read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("| One more neuron is strictly better. |")]
+    assert line.endswith("| mnist reproduced, cifar10 open |")
+    assert text.count("**reproduced**") == 1

@@ -152,9 +152,8 @@ def _medians(tests):
 
 
 def _range(by_seed):
-    if len(by_seed) == 1:
-        return _number(by_seed[0])
-    return f"{_number(np.median(by_seed))} ({_number(by_seed.min())} to {_number(by_seed.max())} by seed)"
+    median, least, most = (_number(value, "infinite") for value in (np.median(by_seed), by_seed.min(), by_seed.max()))
+    return median if len(by_seed) == 1 else f"{median} ({least} to {most} by seed)"
 
 
 def _lost(*tests):
@@ -169,8 +168,8 @@ def _list(values):
     return ", ".join(f"{value:g}" for value in values)
 
 
-def _number(value):
-    return "diverged" if np.isinf(value) else f"{value:.3g}"
+def _number(value, infinite="diverged"):
+    return infinite if np.isinf(value) else f"{value:.3g}"
 
 
 def _p(p):

@@ -31,7 +31,9 @@ def write_report(folder):
     rows = {name: own_rows(get_experiment(name), ResultsFile(folder / f"{name}.jsonl").read()[0], []) for name in NAMES}
     path = folder / "README.md"
     with replacing(path) as temporary:
-        lines = [*_introduction(), *_verdicts(rows), *_baselines(rows), *_runs(rows)]
+        findings = {claim.name: _findings(claim, rows[claim.experiment]) for claim in CLAIMS}
+        details = [line for claim in CLAIMS for line in _details(claim, findings[claim.name])]
+        lines = [*_introduction(), *_summary(findings), *details, *_baselines(rows), *_runs(rows)]
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -51,22 +53,33 @@ def _introduction():
     ]
 
 
-def _verdicts(rows):
-    lines = []
+def _findings(claim, rows):
+    """The `Finding` of each panel of a claim, or None where no seed has all runs."""
+    experiment = get_experiment(claim.experiment)
+    complete = {panel: _complete(experiment, [row for row in rows if row["panel"] == panel]) for panel in claim.panels}
+    return {panel: claim.judge(found, experiment.varies) if found else None for panel, found in complete.items()}
+
+
+def _summary(findings):
+    """All verdicts in a table."""
+    lines = ["| claim | verdicts |", "|---|---|"]
     for claim in CLAIMS:
-        found = rows[claim.experiment]
-        lines += [f"## {claim.text}", "", f"`{claim.experiment}`: {claim.rule}", ""]
-        lines += ["| where | measured | test | verdict | why |", "|---|---|---|---|---|"]
-        for panel in claim.panels:
-            mine = _complete(get_experiment(claim.experiment), [row for row in found if row["panel"] == panel])
-            if not mine:
-                lines.append(f"| {panel} | not run yet | | | |")
-                continue
-            finding = claim.judge(mine, get_experiment(claim.experiment).varies)
-            why = claim.why.get((panel, finding.verdict), "")
-            lines.append(f"| {panel} | {finding.measured} | {finding.test} | **{finding.verdict}** | {why} |")
-        lines.append("")
-    return lines
+        of_panels = findings[claim.name].items()
+        verdicts = [f"{panel} {finding.verdict if finding else 'open'}" for panel, finding in of_panels]
+        lines.append(f"| {claim.text} | {', '.join(verdicts)} |")
+    return [*lines, ""]
+
+
+def _details(claim, findings):
+    lines = [f"## {claim.text}", "", f"`{claim.experiment}`: {claim.rule}", ""]
+    lines += ["| where | measured | test | verdict | why |", "|---|---|---|---|---|"]
+    for panel, finding in findings.items():
+        if finding is None:
+            lines.append(f"| {panel} | not run yet | | | |")
+            continue
+        why = claim.why.get((panel, finding.verdict), "")
+        lines.append(f"| {panel} | {finding.measured} | {finding.test} | **{finding.verdict}** | {why} |")
+    return [*lines, ""]
 
 
 def _complete(experiment, rows):
