@@ -1,18 +1,20 @@
 """The local server by REST and gRPC, against `model.predict` in this process and against a FastAPI endpoint around it.
 
-    python benchmarks/serving.py            # about 7 minutes on two cores; needs the extras serving and benchmarks
+    python benchmarks/serving.py            # about 11 minutes on two cores; needs the extras serving and benchmarks
     python benchmarks/serving.py --quick    # a minute; writes benchmarks/serving_quick.json
 
 rotation_cifar_hyper, every row with a condition of its own; one client, which waits for each answer. The contenders are
 called in turn. Latency as the client sees it, its own encoding and decoding included. `apply` sends the weights of one
-condition with every request; the last contender sends the condition itself with all rows, and the server keeps its
-weights. Images as JSON take seconds in batches of 256: these contenders have fewer calls, spread among those of the
+condition with every request; with "one condition, kept" the condition itself is sent with all rows, and the server
+keeps its weights. The same signatures of the SavedModel, run in this process, show what they take without a way there
+and back. Images as JSON take seconds in batches of 256: these contenders have fewer calls, spread among those of the
 others; of less than a hundred calls p99 is nearly the slowest. In the end, the memory of the server after many
 requests, when its cache is full and goes on to forget.
 """
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -26,6 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import requests
+import tensorflow as tf
 from measure import interleaved, report
 
 import keras_hypernet as kh
@@ -87,12 +90,21 @@ def resident_mib(pid):
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def contenders(batch, clients, cached, fastapi, model):
+def run_signature(function, inputs):
+    """Runs a signature of a SavedModel: NumPy in and out."""
+    outputs = function(**{name: tf.constant(value) for name, value in inputs.items()})
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def contenders(batch, clients, cached, fastapi, model, saved_model):
     """Functions without arguments, by name, that each send one request and wait for the answer."""
     rng = np.random.default_rng(0)
     x, condition = rng.integers(0, 256, (2, batch, 32, 32, 3), "uint8")
     theta = clients["gRPC"].generate_weights(condition[:1])
+    signatures = tf.saved_model.load(saved_model).signatures
     runs = {"predict, in this process": lambda: model.predict({"x": x, "condition": condition}, verbose=0)}
+    for name, inputs in {"serving_default": {"x": x, "condition": condition}, "apply": {"x": x, **theta}}.items():
+        runs[f"{name}, in this process"] = functools.partial(run_signature, signatures[name], inputs)
     for protocol, client in clients.items():
         runs[f"serving_default, {protocol}"] = lambda client=client: client.predict(x, condition)
         runs[f"generate_weights, {protocol}"] = lambda client=client: client.generate_weights(condition)
@@ -115,7 +127,7 @@ def contenders(batch, clients, cached, fastapi, model):
 def main(quick):
     rounds, json_rounds, looks = SIZES[quick]
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        kh.export(NAME, folder)
+        saved_model = str(kh.export(NAME, folder))
         plain, rest, grpc = serve(folder, cache=0)
         stack.enter_context(plain)
         keeping, _, cached_grpc = serve(folder, cache=CACHE_MIB)
@@ -131,7 +143,7 @@ def main(quick):
         model = kh.load(NAME)
         rows, rates = [], {}
         for batch in BATCHES:
-            runs = contenders(batch, clients, cached, f"http://127.0.0.1:{port}/predict", model)
+            runs = contenders(batch, clients, cached, f"http://127.0.0.1:{port}/predict", model, saved_model)
             often = dict.fromkeys(runs, rounds[batch])
             if batch > 1:
                 often.update({name: json_rounds for name in runs if name.endswith(("REST", "FastAPI"))})
@@ -143,6 +155,8 @@ def main(quick):
     largest = BATCHES[-1]
     facts = {
         "grpc_over_fastapi": rates["serving_default, gRPC", largest] / rates["predict, FastAPI", largest],
+        "apply_over_default_in_process": rates["apply, in this process", largest]
+        / rates["serving_default, in this process", largest],
         "apply_over_default": rates["apply, gRPC", largest] / rates["serving_default, gRPC", largest],
         "kept_over_default": rates["serving_default, one condition, kept, gRPC", largest]
         / rates["serving_default, gRPC", largest],

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 access = logging.getLogger("keras_hypernet.serving.access")
 # Beyond the tensors, names and other small things.
 _MESSAGE_OVERHEAD = 2**20
+# How much of a message may be on its way before the server asks for more; gRPC begins with 64 KiB.
+_LOOKAHEAD = 4 * 2**20
 _KEEP_ALIVE = 75
 
 
@@ -109,6 +111,7 @@ class Server:
             options=[
                 ("grpc.max_receive_message_length", size),
                 ("grpc.max_send_message_length", size),
+                ("grpc.http2.lookahead_bytes", _LOOKAHEAD),
                 ("grpc.so_reuseport", 0),  # a port that is taken is an error, and not shared
             ],
         )
