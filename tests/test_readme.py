@@ -55,10 +55,17 @@ def test_links_lead_somewhere():
         assert target.startswith("https://") or (ROOT / target).exists(), target
 
 
+# Where the weights of `apply` come from, and what stands between it and the client.
+_APPLY = (("apply", "_in_process"), ("apply", ""), ("kept", ""))
+
+
+def _benchmark(name):
+    return json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
+
+
 def test_speeds_are_those_that_were_measured():
     def measured(name):
-        rows = json.loads((ROOT / "benchmarks" / f"{name}.json").read_text())["rows"]
-        return {row[0]: row[1:] for row in rows}
+        return {row[0]: row[1:] for row in _benchmark(name)["rows"]}
 
     (section,) = re.findall(r"^## Speed\n(.*?)^## ", README, re.MULTILINE | re.DOTALL)
     steps, rates, start = measured("train_step"), measured("data"), measured("startup")
@@ -73,7 +80,7 @@ def test_speeds_are_those_that_were_measured():
         f"| {rates['mnist'][6]:.2f} ms of {rates['mnist'][3]:.2f} ms |",
         f"| {start['what keras_hypernet adds'][0]:.2f} s; 0.3 s or less |",
     ]
-    contraction = json.loads((ROOT / "benchmarks" / "contraction.json").read_text(encoding="utf-8"))
+    contraction = _benchmark("contraction")
     expected.append(f"over {contraction['points']} shapes | at most {contraction['worst']:.2f} times |")
     epochs, embedding = measured("experiment"), measured("embedding")
     expected += [
@@ -81,6 +88,16 @@ def test_speeds_are_those_that_were_measured():
         "rotation/MNIST {:.2f}, rotation/CIFAR-10 {:.2f}, synthetic {:.2f} |".format(
             *(row[2] for row in embedding.values())
         ),
+    ]
+    serving, search = (_benchmark(name) for name in ("serving", "tuning_overhead"))
+    (rate,) = (row[-1] for row in serving["rows"] if row[:2] == ["serving_default, gRPC", 256])
+    expected += [
+        f"{rate:,.0f} rows a second, {serving['grpc_over_fastapi']:.0f} times as many",
+        "in process {:.1f} times; by gRPC {:.1f} times, and {:.1f} times where".format(
+            *(serving[f"{name}_over_default{where}"] for name, where in _APPLY)
+        ),
+        f"against 1,000 | {100 * serving['memory_growth']:+.1f}% |",
+        f"a trial of one minute | {100 * search['share_of_a_minute']:.1f}% |",
     ]
     assert [text for text in expected if text not in section] == []
     assert max(row[0] for name, row in start.items() if name.startswith("load")) < 0.35
