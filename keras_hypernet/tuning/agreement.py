@@ -112,6 +112,8 @@ _HEAD = [
     "experiment, every depth by the paper's recipe: its best depth has the lowest mean of the validation result over",
     "its seeds, and its seconds are those of one seed. A search may vary more than the depth; it agrees if its best",
     "trial has the grid's best depth, and otherwise the table has the grid's mean at the depth of that trial.",
+    "Seconds are the clock's, whatever else the machine did meanwhile: 20 trials are the training of two and a half",
+    "grids of eight depths.",
     "",
     f"| {' | '.join(_COLUMNS)} |",
     "|" + "---|" * len(_COLUMNS),
