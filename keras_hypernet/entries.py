@@ -67,7 +67,7 @@ def _blueprints():
     yield Blueprint("synthetic_width_hyper", "synthetic_embedding_dim", "inner", "hyper", 1)
     yield Blueprint("synthetic_width_embed", "synthetic_embedding_dim", "inner", "embed", 1)
     yield Blueprint("rotation_mnist_width_hyper", "rotation_embedding_dim", "mnist", "hyper", 2)
-    yield Blueprint("rotation_mnist_width_embed", "rotation_embedding_dim", "mnist", "embed", 1)
+    yield Blueprint("rotation_mnist_width_embed", "rotation_embedding_dim", "mnist", "embed", 2)
     for short, panel in {"cifar": "cifar10", "mnist": "mnist", "uniform": "uniform", "digits": "digits"}.items():
         for part in ("f1", "f2", "target"):
             method = "target" if part == "target" else "network"
