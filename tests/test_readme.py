@@ -63,6 +63,11 @@ def _benchmark(name):
     return json.loads((ROOT / "benchmarks" / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def _behind(oracle):
+    rows = _benchmark("tuning_budget")["rows"]
+    return ", ".join(f"{row[3] - row[5]:.3f}" for row in rows if row[0] == oracle)
+
+
 def test_speeds_are_those_that_were_measured():
     def measured(name):
         return {row[0]: row[1:] for row in _benchmark(name)["rows"]}
@@ -98,6 +103,7 @@ def test_speeds_are_those_that_were_measured():
         ),
         f"against 1,000 | {100 * serving['memory_growth']:+.1f}% |",
         f"a trial of one minute | {100 * search['share_of_a_minute']:.1f}% |",
+        f"Hyperband {_behind('hyperband')}; Bayesian {_behind('bayesian')} |",
     ]
     assert [text for text in expected if text not in section] == []
     assert max(row[0] for name, row in start.items() if name.startswith("load")) < 0.35

@@ -212,9 +212,11 @@ def test_a_search_is_compared_with_the_grid_of_the_experiments(tmp_path):
     experiment = get_experiment("synthetic_depth")
     rows = ResultsFile(tmp_path / "synthetic_depth.jsonl")
     values = {(2, 0): 0.5, (2, 1): 0.7, (3, 0): 0.4, (3, 1): 0.5, (4, 0): 0.3, (4, 1): None}
-    for config in experiment.runs(values=(2, 3, 4), seeds=2):
-        if (config["panel"], config["method"]) == ("inner", "hyper"):
-            validation = values[config["depth"], config["seed"]]
+    values[2, 2] = 0.1  # of a seed that is not complete
+    for config in experiment.runs(values=(2, 3, 4), seeds=3):
+        point = config["depth"], config["seed"]
+        if (config["panel"], config["method"]) == ("inner", "hyper") and point in values:
+            validation = values[point]
             result = {"validation": validation} if validation else {"status": "diverged", "message": "Lost."}
             rows.append(make_row(config, result, seconds=10.0))
     config = {

@@ -39,6 +39,11 @@ def compare(config, trials, results):
     experiment = get_experiment(check_grid(task))
     rows = own_rows(experiment, ResultsFile(pathlib.Path(results) / f"{experiment.name}.jsonl").read()[0], [])
     rows = [row for row in rows if (row["panel"], row["method"]) == (panel(task), best["method"])]
+    # A seed of which only some depths have been run would shift their means.
+    of_seeds, every = {}, {row["depth"] for row in rows}
+    for row in rows:
+        of_seeds.setdefault(row["seed"], set()).add(row["depth"])
+    rows = [row for row in rows if of_seeds[row["seed"]] == every]
     depths = {}
     for row in rows:
         if row["validation"] is not None:
@@ -140,6 +145,6 @@ def _line(name, config, trials, found):
         if found["depth"] != found["grid_depth"]:
             at = found["grid_at_depth"]
             agrees = "no" + (f": {at:.4g} at depth {found['depth']}" if at is not None else "")
-        grid = f"{found['grid_validation']:.4g} ({found['seeds']} seeds)"
+        grid = f"{found['grid_validation']:.4g} ({found['seeds']} seed{'s' if found['seeds'] > 1 else ''})"
         cells += [str(found["grid_depth"]), grid, f"{found['grid_seconds']:.0f}", agrees]
     return f"| {' | '.join(cells)} |"
