@@ -45,12 +45,12 @@ def _script(*arguments):
 
 
 def test_list_and_info(run, run_json):
-    cards = run_json("list")
-    assert [card["name"] for card in cards][-1] == "rotation_mnist_hyper"
-    assert run_json("info", "rotation_mnist_hyper") == cards[-1]
+    cards = {card["name"]: card for card in run_json("list")}
+    card = cards["rotation_mnist_hyper"]
+    assert run_json("info", "rotation_mnist_hyper") == card
     table = run("list").stdout
-    assert all(card["name"] in table for card in cards)
-    assert f"seed {cards[-1]['seed']}" in " ".join(run("info", "rotation_mnist_hyper").stdout.replace("│", "").split())
+    assert all(name in table for name in cards)
+    assert f"seed {card['seed']}" in " ".join(run("info", "rotation_mnist_hyper").stdout.replace("│", "").split())
 
 
 def test_demo_does_the_whole_job(run_json, tmp_path):
