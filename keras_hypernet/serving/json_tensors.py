@@ -140,6 +140,7 @@ def _fits(value, info):
 
 
 def is_base64(value):
+    """Whether a JSON value is the object `{"b64": text}`, by which binary values are written."""
     return isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str)
 
 
