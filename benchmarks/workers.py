@@ -4,7 +4,7 @@
 
 On two cores, the quick grid of the experiment `rotation_depth` (the images of `digits`, three epochs), with eight seeds
 32 runs, in turn by one worker, which has both cores to itself, and by two with one each; the start of the processes is
-part of the time. About ten minutes. Fewer seeds are to try it out: the start weighs more then, and the results go to
+part of the time. About seven minutes. Fewer seeds are to try it out: the start weighs more then, and the results go to
 workers_quick.json. Claim: two workers take at most 0.6 times as long as one.
 """
 

@@ -94,6 +94,8 @@ def test_speeds_are_those_that_were_measured():
             *(row[2] for row in embedding.values())
         ),
     ]
+    workers = measured("workers")
+    expected.append(f"included; 0.60 or less | {workers['two, as a part of one'][0]:.2f} of the time of one worker |")
     serving, search = (_benchmark(name) for name in ("serving", "tuning_overhead"))
     (rate,) = (row[-1] for row in serving["rows"] if row[:2] == ["serving_default, gRPC", 256])
     expected += [

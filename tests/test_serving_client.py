@@ -68,6 +68,21 @@ def test_the_embedding_method_has_the_same_methods(connect):
     np.testing.assert_allclose(client.apply(x, weights), expected, atol=1e-4)
 
 
+def test_one_client_asks_several_models(connect):
+    client, image = connect(None), pixels((1, 28, 28, 1))
+    for name in (NAME, EMBED):
+        expected = connect(name).predict(image, image)
+        np.testing.assert_allclose(client.predict(image, image, model=name), expected, atol=1e-4)
+        weights = client.generate_weights(image, model=name)
+        np.testing.assert_allclose(client.apply(image, weights, model=name), expected, atol=1e-4)
+        assert client.metadata(name) == connect(name).metadata()
+        assert client.status(model=name) == {1: "AVAILABLE"}
+        assert connect(EMBED).metadata(name) == client.metadata(name)  # another one than its own
+    for ask in (client.status, client.metadata, lambda: client.predict(image, image)):
+        with pytest.raises(ValueError, match="Which model. Give `model` to the Client, or to this method"):
+            ask()
+
+
 def test_metadata_and_status(connect):
     client = connect()
     assert client.status() == {1: "AVAILABLE"}

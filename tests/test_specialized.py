@@ -100,7 +100,7 @@ def test_bad_conditions_are_refused(tmp_path):
         read_condition(tmp_path / "floats.npy", model)
     with pytest.raises(ValueError, match="must be an image. Received: cannot identify"):
         read_condition(tmp_path / "text.png", model)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"an image or a .npy file. Received: \S+nothing.png, which is no file"):
         read_condition(tmp_path / "nothing.png", model)
     with pytest.raises(ValueError, match="there is no condition to bake in"):
         read_condition(tmp_path / "text.png", network)

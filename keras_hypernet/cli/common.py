@@ -41,7 +41,8 @@ def print_json(content):
 def readable(value):
     """Returns a value as tables show it."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {readable(part)}" for name, part in value.items() if part is not None)
+        separator = "\n" if any(isinstance(part, list) for part in value.values()) else ", "
+        return separator.join(f"{name} {readable(part)}" for name, part in value.items() if part is not None)
     if isinstance(value, list):
         return "\n".join(readable(part) for part in value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -18,7 +18,7 @@ class Client:
 
     Args:
         address: `host:port` of TensorFlow Serving or of `keras-hypernet serve`; usually 8501 for REST, 8500 for gRPC.
-        model: Name of the model.
+        model: Name of the model; without it the methods are to be told.
         version: One of its versions, by number or by label; by default the latest.
         protocol: `"rest"` or `"grpc"`.
         timeout: Seconds that an answer may take.
@@ -30,8 +30,9 @@ class Client:
     Raises:
         ValueError: If there is no such protocol, the address is not host:port, or an argument is not positive.
 
-    The methods raise an `InvalidRequestError`, `NotFoundError`, `OverloadedError`, `UnavailableError` or
-    `DeadlineError`, all of them a `ServingError` with the `code` and the `message` of the server.
+    Every method takes the name of another `model` of this server as its last argument. They raise a ValueError if no
+    model is named here or there, and an `InvalidRequestError`, `NotFoundError`, `OverloadedError`, `UnavailableError`
+    or `DeadlineError`, all of them a `ServingError` with the `code` and the `message` of the server.
 
     Example, with a server that was started by `keras-hypernet serve rotation_mnist_hyper`::
 
@@ -39,10 +40,11 @@ class Client:
         logits = client.predict(x, condition)
         theta = client.generate_weights(condition[:1])  # once for this condition,
         logits = client.apply(x, theta)  # and then for many x
+        logits = client.predict(x, condition, model="rotation_mnist_embed")
     """
 
     def __init__(
-        self, address, model, version=None, protocol="rest", timeout=30.0, retries=3, backoff=0.1, max_rows=256
+        self, address, model=None, version=None, protocol="rest", timeout=30.0, retries=3, backoff=0.1, max_rows=256
     ):
         if protocol not in _TRANSPORTS:
             raise ValueError(f"`protocol` must be one of {tuple(_TRANSPORTS)}. Received: {protocol!r}")
@@ -54,9 +56,9 @@ class Client:
         self.model, self.version = model, version
         self._transport = _TRANSPORTS[protocol](address, timeout)
         self._retries, self._backoff, self._max_rows = retries, backoff, max_rows
-        self._signatures = None
+        self._signatures = {}
 
-    def predict(self, x, condition=None):
+    def predict(self, x, condition=None, model=None):
         """The output of the model.
 
         Args:
@@ -67,33 +69,38 @@ class Client:
             An array of float32.
         """
         inputs = {"x": x} if condition is None else {"x": x, "condition": condition}
-        return self._run("serving_default", inputs)
+        return self._run(model, "serving_default", inputs)
 
-    def generate_weights(self, condition):
+    def generate_weights(self, condition, model=None):
         """The weights that the model writes for conditions `[B, ...]`: a dict of arrays `[B, *shape]`, for `apply`.
 
         Of a model by the embedding method it is the embedding, under that name.
         """
-        name = next((name for name in FIRST_HALVES if name in self.metadata()), FIRST_HALVES[0])
-        outputs = self._run(name, {"condition": condition})
-        return outputs if isinstance(outputs, dict) else {self._output(name): outputs}
+        signatures = self.metadata(model)
+        name = next((name for name in FIRST_HALVES if name in signatures), FIRST_HALVES[0])
+        outputs = self._run(model, name, {"condition": condition})
+        if isinstance(outputs, dict):
+            return outputs
+        (output,) = signatures[name][1]
+        return {output: outputs}
 
-    def apply(self, x, weights):
+    def apply(self, x, weights, model=None):
         """The output on x `[B, ...]` under the weights of one condition, `[1, *shape]`, or of one for each."""
-        return self._run("apply", {"x": x, **weights})
+        return self._run(model, "apply", {"x": x, **weights})
 
-    def metadata(self):
+    def metadata(self, model=None):
         """Dict from the name of each signature to `(inputs, outputs)`, dicts from name to `(dtype, shape)`.
 
         The dtype is TensorFlow's name of it, and -1 stands for any size.
         """
-        if self._signatures is None:
-            self._signatures = self._retried(self._transport.signatures)
-        return self._signatures
+        model = self._named(model)
+        if model not in self._signatures:
+            self._signatures[model] = self._retried(self._transport.signatures, model)
+        return self._signatures[model]
 
-    def status(self):
+    def status(self, model=None):
         """Dict from the versions of the model to their states, such as AVAILABLE."""
-        return self._retried(self._transport.status)
+        return self._retried(self._transport.status, self._named(model))
 
     def close(self):
         """Closes the connection."""
@@ -105,8 +112,14 @@ class Client:
     def __exit__(self, *_):
         self.close()
 
-    def _run(self, signature, inputs):
-        inputs = self._converted(signature, inputs)
+    def _named(self, model):
+        if model is None and self.model is None:
+            raise ValueError("Which model? Give `model` to the Client, or to this method. Received: none")
+        return self.model if model is None else model
+
+    def _run(self, model, signature, inputs):
+        model = self._named(model)
+        inputs = self._converted(self.metadata(model).get(signature), inputs)
         rows = max(len(value) for value in inputs.values())
         parts = []
         # What has one row for all others is sent with every part.
@@ -115,16 +128,17 @@ class Client:
                 name: value if len(value) == 1 else value[start : start + self._max_rows]
                 for name, value in inputs.items()
             }
-            parts.append(self._retried(self._transport.predict, signature, part))
+            parts.append(self._retried(self._transport.predict, model, signature, part))
         if len(parts) == 1:
             return parts[0]
         if isinstance(parts[0], dict):
             return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return np.concatenate(parts)
 
-    def _converted(self, signature, inputs):
-        """The inputs as arrays of the dtypes that the server wants, if nothing of them is lost."""
-        described, _ = self.metadata().get(signature, ({}, {}))
+    @staticmethod
+    def _converted(described, inputs):
+        """The inputs as arrays of the dtypes that a signature wants, if nothing of them is lost."""
+        described = described[0] if described else {}
         converted = {}
         for name, value in inputs.items():
             array = np.asarray(value)
@@ -139,14 +153,10 @@ class Client:
             converted[name] = array
         return converted
 
-    def _output(self, signature):
-        (name,) = self.metadata()[signature][1]
-        return name
-
-    def _retried(self, method, *arguments):
+    def _retried(self, method, model, *arguments):
         for attempt in range(self._retries + 1):
             try:
-                return method(self.model, self.version, *arguments)
+                return method(model, self.version, *arguments)
             except UnavailableError:
                 if attempt == self._retries:
                     raise

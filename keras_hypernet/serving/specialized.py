@@ -107,11 +107,14 @@ def read_condition(path, model):
         An array of the shape and dtype that the model takes, without a batch.
 
     Raises:
-        ValueError: If the file is not such an image or array, or of another shape.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not such an image or array, or of another shape.
     """
     if not isinstance(model, ConditionalModel):
         raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
     path, shape = pathlib.Path(path), tuple(model.condition_shape[1:])
+    if not path.is_file():
+        raise FileNotFoundError(f"The condition must be an image or a .npy file. Received: {path}, which is no file")
     if path.suffix == ".npy":
         array = np.load(path, allow_pickle=False)
     else:
