@@ -41,8 +41,9 @@ def print_json(content):
 def readable(value):
     """Returns a value as tables show it."""
     if isinstance(value, dict):
-        separator = "\n" if any(isinstance(part, list) for part in value.values()) else ", "
-        return separator.join(f"{name} {readable(part)}" for name, part in value.items() if part is not None)
+        lists = any(isinstance(part, list) for part in value.values())
+        parts = [f"{name}{':' * lists} {readable(part)}" for name, part in value.items() if part is not None]
+        return ("\n" if lists else ", ").join(parts)
     if isinstance(value, list):
         return "\n".join(readable(part) for part in value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
