@@ -51,8 +51,8 @@ def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
             rf':tensorflow:serving:request_count{{API="REST",model_name="{NAME}",status="OK"}} 1.0',
             rf':tensorflow:serving:request_count{{API="gRPC",model_name="{NAME}",status="OK"}} 1.0',
             r':tensorflow:serving:request_count{API="REST",model_name="",status="NOT_FOUND"} 1.0',
-            r"keras_hypernet_weight_cache_misses_total 2.0",
-            r"keras_hypernet_weight_cache_hits_total 0.0",
+            r"keras_hypernet_weight_cache_misses_total 1.0",
+            r"keras_hypernet_weight_cache_hits_total 1.0",
             rf'keras_hypernet_model_version_available{{model_name="{NAME}",version="1"}} 1.0',
             rf':tensorflow:serving:request_latency_count{{API="REST",model_name="{NAME}"}} 1.0',
         ):

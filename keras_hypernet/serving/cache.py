@@ -4,9 +4,6 @@ import collections
 import hashlib
 import threading
 
-# How many conditions that came once are remembered, to know them when they come again.
-_SEEN = 10_000
-
 
 class WeightCache:
     """The weights theta_I, or embeddings e(I), of conditions that came before, the least recently used go first.
@@ -29,7 +26,6 @@ class WeightCache:
         self.max_bytes = max_bytes
         self.num_bytes = self.hits = self.misses = 0
         self._kept = collections.OrderedDict()
-        self._seen = collections.OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self):
@@ -42,7 +38,9 @@ class WeightCache:
         return name, version, digest.digest()
 
     def get(self, key):
-        """Returns what is kept of a condition, or None; counts it as a hit or a miss."""
+        """Returns what is kept of a condition, or None; counts it as a hit or a miss, if anything can be kept."""
+        if not self.max_bytes:
+            return None
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -50,16 +48,6 @@ class WeightCache:
                 return self._kept[key][0]
             self.misses += 1
             return None
-
-    def came_before(self, key):
-        """Whether a condition came before; from now on it has."""
-        with self._lock:
-            before = key in self._seen
-            self._seen[key] = None
-            self._seen.move_to_end(key)
-            if len(self._seen) > _SEEN:
-                self._seen.popitem(last=False)
-            return before
 
     def put(self, key, weights, num_bytes):
         """Keeps the weights of a condition, unless they alone are more than may be kept."""
@@ -79,5 +67,3 @@ class WeightCache:
         with self._lock:
             for key in [key for key in self._kept if key[:2] == (name, version)]:
                 self.num_bytes -= self._kept.pop(key)[1]
-            for key in [key for key in self._seen if key[:2] == (name, version)]:
-                del self._seen[key]
