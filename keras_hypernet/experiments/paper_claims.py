@@ -16,7 +16,12 @@ CLAIMS = (
         ("inner", "hadamard", "concat"),
         better(least=3, everywhere=True),
         _EVERYWHERE,
-        {},
+        {
+            ("inner", "partly"): (
+                "From three layers on the medians differ by at most 15%; at four to six, where the hypernetwork is "
+                "behind, by less than its seeds do. Both are above what least squares on x alone reaches, 0.125."
+            ),
+        },
     ),
     Claim(
         "synthetic-depth-f",
@@ -25,7 +30,11 @@ CLAIMS = (
         ("inner", "hadamard", "concat"),
         improves("hyper"),
         _FALLS,
-        {},
+        {
+            ("inner", "reproduced"): (
+                "With two layers f diverges at this learning rate; from four to nine layers the error falls by 17%."
+            ),
+        },
     ),
     Claim(
         "synthetic-depth-e",
@@ -34,7 +43,12 @@ CLAIMS = (
         ("inner", "hadamard", "concat"),
         improves("embed", holds=False),
         _STAYS,
-        {},
+        {
+            ("inner", "not"): (
+                "Half of the runs with two and three layers end at 0.68 to 0.75, the others near 0.24; from four "
+                "layers to nine it falls by 8%."
+            ),
+        },
     ),
     Claim(
         "synthetic-dimension",
@@ -43,7 +57,11 @@ CLAIMS = (
         ("inner",),
         improves("embed", holds=False),
         _STAYS,
-        {},
+        {
+            ("inner", "reproduced"): (
+                "The median changes by 3% from the smallest dimension to the largest, less than seeds differ by."
+            ),
+        },
     ),
     Claim(
         "synthetic-dimension-better",
@@ -52,7 +70,12 @@ CLAIMS = (
         ("inner",),
         better(everywhere=True),
         _EVERYWHERE,
-        {},
+        {
+            ("inner", "not"): (
+                "Its error grows with the width of f, from 0.031 to 0.083. Least squares on x alone reaches 0.0116: what "
+                "I adds to this target is too little to show in either method."
+            ),
+        },
     ),
     Claim(
         "synthetic-sensitivity",
@@ -159,7 +182,12 @@ CLAIMS = (
         ("mnist", "cifar10"),
         better(everywhere=True),
         _EVERYWHERE,
-        {},
+        {
+            ("mnist", "reproduced"): (
+                "At the three smallest rates neither has learned much after ten epochs; from 0.001 on the ratio of the "
+                "medians is 0.33 to 0.78."
+            ),
+        },
     ),
     Claim(
         "assumption-2",
