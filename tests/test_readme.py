@@ -104,8 +104,9 @@ def test_speeds_are_those_that_were_measured():
             *(serving[f"{name}_over_default{where}"] for name, where in _APPLY)
         ),
         f"against 1,000 | {100 * serving['memory_growth']:+.1f}% |",
-        f"a trial of one minute | {100 * search['share_of_a_minute']:.1f}% |",
-        f"Hyperband {_behind('hyperband')}; Bayesian {_behind('bayesian')} |",
+        f"a trial of one minute, in seconds of the processor | {100 * search['share_of_a_minute']:.1f}% |",
+        f"Hyperband {_behind('hyperband')}; three depths at random",
+        f"so few steps) {_behind('bayesian')} |",
     ]
     assert [text for text in expected if text not in section] == []
     assert max(row[0] for name, row in start.items() if name.startswith("load")) < 0.35

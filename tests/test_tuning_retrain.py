@@ -58,7 +58,8 @@ def test_a_neural_process_is_made_an_entry_that_is_loaded_and_measured(tmp_path)
 
 
 def test_a_loss_is_not_compared_with_the_errors_of_a_grid(tmp_path):
-    config = {"task": {"name": "rotation", "data": "digits"}, "objective": "validation_loss"}
+    config = {"task": {"name": "rotation", "data": "digits"}, "objective": "validation_loss", "recipe": {"seed": 0}}
+    config["space"] = {"depth": {"low": 2, "high": 9}}
     row = {"status": "finished", "method": "hyper", "depth": 2, "validation_loss": 0.3, "validation_error": 0.2}
     assert compare(config, [{**row, "seconds": 1.0}], tmp_path)["validation"] == 0.2
     with pytest.raises(ValueError, match="No experiment has a grid of depths for the task 'rotation_set'"):

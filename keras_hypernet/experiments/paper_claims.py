@@ -72,8 +72,8 @@ CLAIMS = (
         _EVERYWHERE,
         {
             ("inner", "not"): (
-                "Its error grows with the width of f, from 0.031 to 0.083. Least squares on x alone reaches 0.0116: what "
-                "I adds to this target is too little to show in either method."
+                "Its error grows with the width of f, from 0.031 to 0.083. Least squares on x alone reaches 0.0116: "
+                "what I adds to this target is too little to show in either method."
             ),
         },
     ),

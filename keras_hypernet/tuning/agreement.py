@@ -23,16 +23,18 @@ def compare(config, trials, results):
         results: Folder of the experiments' results.
 
     Returns:
-        A dict: `depth` and `validation`, error or mean squared error, of the search's best trial; `seconds` of all;
-        `grid_depth`, the depth with the lowest mean of the validation result over the grid's seeds; `grid_validation`,
-        that mean; `grid_seconds`, of a grid of one seed; `seeds`, their number; and `grid_at_depth`, the mean at the
-        depth that the search prefers. Those of the grid are None if it has no rows.
+        A dict: `depth`, `others` (what else was searched, by name) and `validation`, error or mean squared error, of
+        the search's best trial; `seconds` of all; `seed_depth` and `seed_validation`, of the best depth of the grid of
+        the same seed; `grid_depth`, the depth with the lowest mean of the validation result over the grid's seeds;
+        `grid_validation`, that mean; `seeds`, their number; and `grid_seconds`, of a grid of one seed. What the grid
+        has no rows of is None.
     """
     task = get_task(**config["task"])
     finished = [row for row in trials if row["status"] == "finished"]
     best = min(finished, key=lambda row: float(row[config["objective"]]))
     found = {
         "depth": int(best["depth"]),
+        "others": {name: best[name] for name in config["space"] if name != "depth" and best.get(name)},
         "validation": float(best[f"validation_{task.metric}"]),
         "seconds": sum(float(row["seconds"]) for row in trials),
     }
@@ -42,29 +44,28 @@ def compare(config, trials, results):
     # A seed of which only some depths have been run would shift their means.
     of_seeds, every = {}, {row["depth"] for row in rows}
     for row in rows:
-        of_seeds.setdefault(row["seed"], set()).add(row["depth"])
-    rows = [row for row in rows if of_seeds[row["seed"]] == every]
-    depths = {}
-    for row in rows:
-        if row["validation"] is not None:
-            depths.setdefault(row["depth"], []).append(row["validation"])
-    means = {depth: statistics.fmean(values) for depth, values in depths.items()}
-    if not means:
-        return {
-            **found,
-            **dict.fromkeys(("grid_depth", "grid_validation", "grid_seconds", "grid_at_depth")),
-            "seeds": 0,
-        }
-    chosen = min(means, key=means.get)
-    seeds = {row["seed"] for row in rows}
-    return {
-        **found,
-        "grid_depth": chosen,
-        "grid_validation": means[chosen],
-        "grid_seconds": sum(row["seconds"] or 0 for row in rows) / len(seeds),
-        "grid_at_depth": means.get(found["depth"]),
-        "seeds": len(seeds),
-    }
+        of_seeds.setdefault(row["seed"], {})[row["depth"]] = row["validation"]
+    of_seeds = {seed: depths for seed, depths in of_seeds.items() if set(depths) == every}
+    grid = {"seed_depth": None, "seed_validation": None, "grid_depth": None, "grid_validation": None}
+    same = _without_none(of_seeds.get(config["recipe"]["seed"], {}))
+    if same:
+        grid["seed_depth"] = min(same, key=same.get)
+        grid["seed_validation"] = same[grid["seed_depth"]]
+    # A depth at which a run diverged has no mean.
+    means = _without_none({depth: _mean([depths[depth] for depths in of_seeds.values()]) for depth in every})
+    if means:
+        grid["grid_depth"] = min(means, key=means.get)
+        grid["grid_validation"] = means[grid["grid_depth"]]
+    seconds = sum(row["seconds"] or 0 for row in rows if row["seed"] in of_seeds)
+    return {**found, **grid, "grid_seconds": seconds / len(of_seeds) if of_seeds else None, "seeds": len(of_seeds)}
+
+
+def _without_none(values):
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _mean(values):
+    return statistics.fmean(values) if values and None not in values else None
 
 
 def check_grid(task):
@@ -93,32 +94,33 @@ def write_agreement(folder, results):
         ValueError: If there are no searches.
     """
     folder = pathlib.Path(folder)
-    lines = []
+    lines, compared = [], []
     for path in sorted(folder.glob("*/search.json")):
         config = json.loads(path.read_text(encoding="utf-8"))
         with (path.parent / "trials.csv").open(newline="", encoding="utf-8") as file:
             trials = list(csv.DictReader(file))
-        lines.append(_line(path.parent.name, config, trials, compare(config, trials, results)))
+        compared.append(compare(config, trials, results))
+        lines.append(_line(path.parent.name, config, trials, compared[-1]))
     if not lines:
         raise ValueError(f"There are no searches in {folder}: run `keras-hypernet tune NAME --out {folder}/NAME`.")
+    content = [*_HEAD, *lines, "", *_summary(compared)]
     with replacing(folder / "README.md") as temporary:
-        temporary.write_text("\n".join([*_HEAD, *lines]) + "\n", encoding="utf-8")
+        temporary.write_text("\n".join(content) + "\n", encoding="utf-8")
     return folder / "README.md"
 
 
 _COLUMNS = (
     *("search", "searched", "trials", "best depth", "validation", "seconds"),
-    *("grid's best depth", "validation", "seconds", "agrees"),
+    *("best depth of the grid, same seed", "validation", "agrees"),
+    *("by the mean over the grid's seeds", "validation", "agrees", "seconds of a grid"),
 )
 _HEAD = [
     "# Searches for the depth, against the full grid",
     "",
     "Written by `keras-hypernet tune NAME --out results/tuning/... --compare results`. The grid is that of the",
-    "experiment, every depth by the paper's recipe: its best depth has the lowest mean of the validation result over",
-    "its seeds, and its seconds are those of one seed. A search may vary more than the depth; it agrees if its best",
-    "trial has the grid's best depth, and otherwise the table has the grid's mean at the depth of that trial.",
-    "Seconds are the clock's, whatever else the machine did meanwhile: 20 trials are the training of two and a half",
-    "grids of eight depths.",
+    "experiment, every depth by the paper's recipe; a search may vary more than the depth. Its validation result is to",
+    "be compared with the grid's of the same seed: a mean over seeds has no lucky run. Seconds are the clock's,",
+    "whatever else the machine did meanwhile: 20 trials are the training of two and a half grids of eight depths.",
     "",
     f"| {' | '.join(_COLUMNS)} |",
     "|" + "---|" * len(_COLUMNS),
@@ -134,17 +136,42 @@ def _line(name, config, trials, found):
         f"[`{name}`]({name}): {task}, {methods}, {config['oracle']}",
         ", ".join(searched),
         f"{len(trials)}" + (f" ({lost} without result)" if lost else ""),
-        str(found["depth"]),
+        ", ".join([str(found["depth"]), *(_other(name, value, config) for name, value in found["others"].items())]),
         f"{found['validation']:.4g}",
         f"{found['seconds']:.0f}",
     ]
-    if found["grid_depth"] is None:
-        cells += ["", "", "", "no rows of the grid"]
-    else:
-        agrees = "yes"
-        if found["depth"] != found["grid_depth"]:
-            at = found["grid_at_depth"]
-            agrees = "no" + (f": {at:.4g} at depth {found['depth']}" if at is not None else "")
-        grid = f"{found['grid_validation']:.4g} ({found['seeds']} seed{'s' if found['seeds'] > 1 else ''})"
-        cells += [str(found["grid_depth"]), grid, f"{found['grid_seconds']:.0f}", agrees]
+    for of, more in (("seed", ""), ("grid", f" ({found['seeds']} seed{'s' if found['seeds'] > 1 else ''})")):
+        if found[f"{of}_depth"] is None:
+            cells += ["", "", "no rows of the grid"]
+        else:
+            agrees = "yes" if found["depth"] == found[f"{of}_depth"] else "no"
+            cells += [str(found[f"{of}_depth"]), f"{found[f'{of}_validation']:.4g}{more}", agrees]
+    cells.append("" if found["grid_seconds"] is None else f"{found['grid_seconds']:.0f}")
     return f"| {' | '.join(cells)} |"
+
+
+def _other(name, value, config):
+    """What the best trial has of something else than the depth, and whether the search might have wanted more of it."""
+    values = config["space"][name]
+    try:
+        number = float(value)
+    except ValueError:
+        return f"{name} {value}"
+    end = isinstance(values, dict) and number in (values["low"], values["high"])
+    return f"{name} {number:.2g}" + (", an end of its range" if end else "")
+
+
+def _summary(compared):
+    """Does a search find what the grid says is best, and at which cost? In a sentence or two."""
+    known = [found for found in compared if found["seed_depth"] is not None]
+    if not known:
+        return ["There are no rows of the grid to compare with."]
+    agree = sum(found["depth"] == found["seed_depth"] for found in known)
+    by_mean = sum(found["depth"] == found["grid_depth"] for found in known)
+    better = sum(found["validation"] < found["seed_validation"] for found in known)
+    costs = [found["seconds"] / found["grid_seconds"] for found in known]
+    return [
+        f"Of {len(known)} searches, {agree} find the best depth of the grid of the same seed, {by_mean} that of the",
+        f"mean over the grid's seeds. In {better} the best trial has a lower validation result than all of that grid.",
+        f"They took {min(costs):.1f} to {max(costs):.1f} times the seconds of the grid.",
+    ]

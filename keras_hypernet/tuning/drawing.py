@@ -8,6 +8,7 @@ from keras_hypernet.files import replacing
 
 _COLOURS = {"hyper": "#1b4f8a", "embed": "#d1641b", "process": "#3d8a4f", "own": "#555555"}
 _LOGARITHMIC = ("learning_rate", "width", "embedding_dim")
+_WIDE = 20  # times the smallest value: what is near the best would be one line of pixels
 
 
 def figure_class():
@@ -77,7 +78,10 @@ def _draw_depth(axes, rows, finished, objective):
     axes.set(xlabel="number of layers k of f and e", ylabel=objective.replace("_", " "))
     axes.set_title("Trials; x: diverged or failed", fontsize=9)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_ylim(bottom=0)
+    if _wide([row[objective] for row in finished]):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
 
@@ -104,6 +108,11 @@ def _draw_parallel(figure, finished, names, objective):
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.12), ncols=3)
 
 
+def _wide(values):
+    """Whether values need a logarithmic axis."""
+    return min(values) > 0 and max(values) > _WIDE * min(values)
+
+
 class _Scale:
     """The places of a column's values between 0 and 1, and a few of them with their labels."""
 
@@ -114,7 +123,7 @@ class _Scale:
             self.low, self.high, self.change = 0, len(self.texts) - 1, self.texts.index
             self.ticks = [(self(text), text) for text in self.texts]
             return
-        self.change = math.log if name in _LOGARITHMIC else float
+        self.change = math.log if name in _LOGARITHMIC or _wide(values) else float
         self.low, self.high = self.change(min(values)), self.change(max(values))
         distinct = sorted(set(values))
         shown = distinct if len(distinct) <= 8 else [distinct[0], distinct[len(distinct) // 2], distinct[-1]]
