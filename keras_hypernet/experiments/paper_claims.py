@@ -26,8 +26,8 @@ CLAIMS = (
                 "down to that, as a constant would; the embedding method stays at 1.35 and more."
             ),
             ("concat", "not"): (
-                "This target is all but linear in x and I together, where least squares reach 0.003: q, which joins them, "
-                "has that at hand, and g has not. With nine layers both end near 0.59."
+                "This target is all but linear in x and I together, where least squares reach 0.003: q, which joins "
+                "them, has that at hand, and g has not. With nine layers both end near 0.59."
             ),
         },
     ),
