@@ -67,7 +67,7 @@ def tune(
     distributed: Annotated[str | None, typer.Option(help="chief or worker, of a search by several processes.")] = None,
     address: Annotated[str | None, typer.Option(help="HOST:PORT of the chief.")] = None,
     worker_id: Annotated[str | None, typer.Option(help="Name of the worker; by default its host and process.")] = None,
-    wait: Annotated[float, typer.Option(help="Seconds for which a worker looks for its chief.")] = 15.0,
+    wait: Annotated[float, typer.Option(help="Seconds for which a worker looks for its chief when it starts.")] = 8.0,
     worker_timeout: Annotated[
         float, typer.Option(help="Seconds of silence after which a worker's trial is given to another one.")
     ] = 60.0,
