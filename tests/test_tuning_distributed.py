@@ -23,9 +23,9 @@ from keras_hypernet.tuning import distributed
 from keras_hypernet.tuning.distributed import ChiefGoneError, check_space, environment, parse_address, wait_for_chief
 from keras_hypernet.tuning.hypermodel import DepthSearch
 
-# Starts a process for each line it reads, which takes part in a random search of six trials, and says its number; they share
-# one import of the libraries. Such a process writes down the trials that it ran, or as the chief knows, or its error,
-# and what it says on standard error.
+# Starts a process for each line it reads, which takes part in a random search of six trials, and says its number; they
+# share one import of the libraries. Such a process writes down the trials that it ran, or as the chief knows, or its
+# error, and what it says on standard error.
 SCRIPT = """
 import json, os, signal, sys, traceback
 from tiny_search import tiny_search
@@ -152,14 +152,14 @@ def test_a_chief_and_one_of_two_workers_that_are_killed_lose_no_finished_trial(s
         return (folder / "trials" / trial / "seed-0" / "state.json").exists
 
     chief, killed = start("chief"), start("worker", "killed")
-    wait_until(training("trial_0001"), 600)
+    wait_until(training("trial_01"), 600)
     chief.kill()
-    assert dict(_states(folder)) == {"trial_0000": "COMPLETED", "trial_0001": "RUNNING"}
+    assert dict(_states(folder)) == {"trial_00": "COMPLETED", "trial_01": "RUNNING"}
     chief = start("chief")
-    wait_until(training("trial_0002"), 600)
+    wait_until(training("trial_02"), 600)
     states = dict(_states(folder))
-    assert states == {"trial_0000": "COMPLETED", "trial_0001": "COMPLETED", "trial_0002": "RUNNING"}
-    before = {path: path.read_text() for path in folder.glob("trials/trial_000[01]/trial.json")}
+    assert states == {"trial_00": "COMPLETED", "trial_01": "COMPLETED", "trial_02": "RUNNING"}
+    before = {path: path.read_text() for path in folder.glob("trials/trial_0[01]/trial.json")}
 
     other = start("worker", "other")
 
@@ -192,7 +192,7 @@ def test_a_chief_and_one_of_two_workers_that_are_killed_lose_no_finished_trial(s
 
 def test_a_worker_whose_chief_is_gone_for_good_says_so_and_gives_up(start, tmp_path):
     chief, worker = start("chief"), start("worker", "left", patience=3)
-    wait_until((tmp_path / "search" / "trials" / "trial_0001" / "seed-0" / "state.json").exists, 600)
+    wait_until((tmp_path / "search" / "trials" / "trial_01" / "seed-0" / "state.json").exists, 600)
     chief.kill()
     error = worker.ended()
     assert f"ChiefGoneError: The chief at {start.address} is gone (" in error
