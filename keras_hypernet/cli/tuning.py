@@ -89,9 +89,8 @@ def tune(
     others = [tuning.SearchResult.read(other) for other in plot_with or []]
     devices = get_strategy(strategy).extended.worker_devices if strategy is not None else ()
     if len(devices) == 1:
-        warn(
-            f"--strategy {strategy} has found one device only, {devices[0].rpartition('device:')[2]}, so nothing is mirrored."
-        )
+        device = devices[0].rpartition("device:")[2]
+        warn(f"--strategy {strategy} has found one device only, {device}, so nothing is mirrored.")
     found = tuning.search(
         task,
         _methods(task, method),
