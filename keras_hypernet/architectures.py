@@ -70,6 +70,18 @@ def build_model(task, method, recipe):
     return model
 
 
+def embedding_dim_of(task, recipe):
+    """Returns the output dimension of e: that of the recipe, or what it leaves to the task. See `Recipe`.
+
+    Example:
+
+    >>> task = keras_hypernet.RotationTask("digits")
+    >>> embedding_dim_of(task, keras_hypernet.paper_recipe(task))
+    7850
+    """
+    return recipe.embedding_dim or HIDDEN_UNITS * _num_features(task.x_shape) + HIDDEN_UNITS
+
+
 def _hypernetwork(task, recipe):
     rank = recipe.rank or recipe.width
 
@@ -96,7 +108,7 @@ def _hypernetwork(task, recipe):
 
 def _embedding_method(task, recipe):
     num_features = _num_features(task.x_shape)
-    embedding_dim = recipe.embedding_dim or HIDDEN_UNITS * num_features + HIDDEN_UNITS
+    embedding_dim = embedding_dim_of(task, recipe)
     last = _dense(recipe, embedding_dim, recipe.width, "embedding_output", gain=1.0)
     embedding = keras.Sequential([*_hidden_layers(task, recipe, recipe.width), last], name="embedding")
     primary = [

@@ -4,6 +4,7 @@ import pytest
 from tiny_search import column, plain, tiny_search
 
 from keras_hypernet.tuning.directory import SearchDirectory
+from keras_hypernet.tuning.result import SearchResult
 
 
 def test_an_equal_search_is_resumed_and_another_one_refused(tmp_path):
@@ -31,6 +32,40 @@ def test_a_folder_of_something_else_is_never_deleted(tmp_path):
         with pytest.raises(ValueError, match="is not empty and holds no search, but thesis.tex"):
             tiny_search(directory=tmp_path, overwrite=overwrite)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("text", "received"),
+    [
+        ('{"name": "my other project"}', "an object without method, objective, oracle, recipe, space, task"),
+        ("[1, 2]", "a list"),
+        ('{"task": "rota\n', "no JSON .Invalid control character"),
+        ("", "no JSON .Expecting value"),
+    ],
+)
+def test_a_file_of_the_same_name_is_no_search(tmp_path, text, received):
+    file, precious = tmp_path / "search.json", tmp_path / "trials" / "precious"
+    file.write_text(text)
+    precious.parent.mkdir()
+    precious.write_text("of another project")
+    expected = f"search.json must be the configuration of a search, .* Received: {received}.*: choose another directory"
+    for options in ({}, {"overwrite": True}, {"resume": False}):
+        with pytest.raises(ValueError, match=expected):
+            tiny_search(directory=tmp_path, **options)
+    with pytest.raises(ValueError, match=expected):
+        SearchResult.read(tmp_path)
+    assert (file.read_text(), precious.read_text()) == (text, "of another project")
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("precious")
+    for directory in (file, file / "below"):
+        with pytest.raises(
+            ValueError, match=f"must be a folder, or .* Received: {directory}, where {file} is a file. C"
+        ):
+            tiny_search(directory=directory)
+    assert file.read_text() == "precious"
 
 
 def test_a_folder_has_one_search_at_a_time(tmp_path):

@@ -13,28 +13,34 @@ import time
 from concurrent import futures
 
 import grpc
+import keras_tuner
 import pytest
 from tiny_grid import running, wait_until
-from tiny_search import plain, tiny_search
+from tiny_search import RECIPE, TASK, plain, tiny_search
 
 import keras_hypernet as kh
 from keras_hypernet.tuning import distributed
-from keras_hypernet.tuning.distributed import environment, parse_address, wait_for_chief
+from keras_hypernet.tuning.distributed import ChiefGoneError, check_space, environment, parse_address, wait_for_chief
+from keras_hypernet.tuning.hypermodel import DepthSearch
 
-# Starts a process for each line it reads, which takes part in a search of six trials, and says its number; they share
-# one import of the libraries. Such a process writes down the trials that it ran, or as the chief knows, or its error.
+# Starts a process for each line it reads, which takes part in a random search of six trials, and says its number; they
+# share one import of the libraries. Such a process writes down the trials that it ran, or as the chief knows, or its
+# error, and what it says on standard error.
 SCRIPT = """
 import json, os, signal, sys, traceback
 from tiny_search import tiny_search
+from keras_hypernet.tuning import distributed
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:
-    role, address, name, directory, epochs, file = line.split()
+    role, address, name, directory, epochs, patience, file = line.split()
     process = os.fork()
     if process == 0:
+        sys.stderr = open(file + ".stderr", "w", buffering=1)
+        distributed.PATIENCE = float(patience)
         options = {"distributed": role, "address": address, "directory": directory, "epochs": int(epochs)}
         options |= {"worker_id": None if name == "-" else name, "worker_timeout": 20.0, "wait": 200.0}
         try:
-            written = json.dumps(tiny_search("both", **options).trials)
+            written = json.dumps(tiny_search("both", "random", **options).trials)
         except BaseException:
             written = json.dumps(traceback.format_exc())
         with open(file + ".new", "w") as opened:
@@ -73,6 +79,10 @@ class Part:
         os.kill(self.number, signal.SIGKILL)
         wait_until(lambda: not running(self.number))
 
+    def said(self):
+        """What it has said on standard error."""
+        return pathlib.Path(f"{self.file}.stderr").read_text()
+
     def ended(self):
         """What it has written when it has ended."""
         wait_until(lambda: not running(self.number), 600)
@@ -84,13 +94,14 @@ def start(starter, tmp_path):
     """Returns a function that starts a process that takes part in a search in a folder."""
     address, parts = f"127.0.0.1:{_free_port()}", []
 
-    def start(role, name="-", epochs=EPOCHS):
+    def start(role, name="-", epochs=EPOCHS, patience=600):
         file = tmp_path / f"{role}{name}{len(parts)}.json"
-        starter.stdin.write(f"{role} {address} {name} {tmp_path / 'search'} {epochs} {file}\n")
+        starter.stdin.write(f"{role} {address} {name} {tmp_path / 'search'} {epochs} {patience} {file}\n")
         starter.stdin.flush()
         parts.append(Part(int(starter.stdout.readline()), file))
         return parts[-1]
 
+    start.address = address
     yield start
     for part in parts:
         if running(part.number):
@@ -132,31 +143,62 @@ def test_every_trial_is_run_once_and_by_both_workers(start, tmp_path, alone):
     assert {row["epochs"] for row in rows} == {EPOCHS}
 
 
-def test_a_chief_and_a_worker_that_are_killed_lose_no_finished_trial(start, tmp_path, alone):
-    """A chief that is started again goes on with the worker there is; the trial of a lost one is run by another."""
+def test_a_chief_and_one_of_two_workers_that_are_killed_lose_no_finished_trial(start, tmp_path, alone):
+    """A chief that is started again goes on with the worker there is. Of two that train, one is lost in its trial: the
+    other goes on with its own, and runs that one too."""
     folder = tmp_path / "search"
 
     def training(trial):
         return (folder / "trials" / trial / "seed-0" / "state.json").exists
 
     chief, killed = start("chief"), start("worker", "killed")
-    wait_until(training("trial_0001"), 600)
+    wait_until(training("trial_01"), 600)
     chief.kill()
-    assert dict(_states(folder)) == {"trial_0000": "COMPLETED", "trial_0001": "RUNNING"}
+    assert dict(_states(folder)) == {"trial_00": "COMPLETED", "trial_01": "RUNNING"}
     chief = start("chief")
-    wait_until(training("trial_0002"), 600)
-    killed.kill()
+    wait_until(training("trial_02"), 600)
     states = dict(_states(folder))
-    assert states == {"trial_0000": "COMPLETED", "trial_0001": "COMPLETED", "trial_0002": "RUNNING"}
-    before = {path: path.read_text() for path in folder.glob("trials/trial_000[01]/trial.json")}
+    assert states == {"trial_00": "COMPLETED", "trial_01": "COMPLETED", "trial_02": "RUNNING"}
+    before = {path: path.read_text() for path in folder.glob("trials/trial_0[01]/trial.json")}
 
     other = start("worker", "other")
+
+    def working():
+        ongoing = json.loads((folder / "trials" / "oracle.json").read_text())["ongoing_trials"]
+        return ongoing if set(ongoing) == {"killed", "other"} and training(f"trial_{ongoing['killed']}")() else None
+
+    def held():
+        """What the two work on, if both are in the middle of a trial and one of them is held there."""
+        if working():
+            os.kill(killed.number, signal.SIGSTOP)
+            time.sleep(0.2)  # an answer of the chief's may be under way
+            if ongoing := working():
+                return ongoing
+            os.kill(killed.number, signal.SIGCONT)
+        return None
+
+    ongoing = wait_until(held, 600)
+    killed.kill()
     rows, mine = chief.ended(), other.ended()
-    assert [row["worker"] for row in rows] == ["killed"] * 2 + ["other"] * 4
-    assert [row["trial"] for row in mine] == [row["trial"] for row in rows[2:]]
+    lost, kept = (int(ongoing[name]) for name in ("killed", "other"))
+    assert [rows[number]["worker"] for number in (0, 1, lost, kept)] == ["killed", "killed", "other", "other"]
+    assert {rows[number]["worker"] for number in range(max(lost, kept), len(rows))} == {"other"}
+    assert [row["trial"] for row in mine] == [row["trial"] for row in rows if row["worker"] == "other"]
     assert {path: path.read_text() for path in before} == before
     assert _sorted(rows) == _sorted(alone.trials)
-    assert 0 < rows[2]["epochs"] < EPOCHS  # it went on where the other was killed
+    assert rows[lost]["epochs"] < EPOCHS  # it went on where the other was killed
+    assert rows[kept]["epochs"] == EPOCHS
+
+
+def test_a_worker_whose_chief_is_gone_for_good_says_so_and_gives_up(start, tmp_path):
+    chief, worker = start("chief"), start("worker", "left", patience=3)
+    wait_until((tmp_path / "search" / "trials" / "trial_01" / "seed-0" / "state.json").exists, 600)
+    chief.kill()
+    error = worker.ended()
+    assert f"ChiefGoneError: The chief at {start.address} is gone (" in error
+    assert "has not been started again within 3 seconds" in error
+    (warning,) = worker.said().splitlines()
+    assert warning.startswith(f"Warning: The chief at {start.address} does not answer (")
 
 
 # A chief that says when it is asked, and answers or not.
@@ -178,35 +220,81 @@ server.wait_for_termination()
 """
 
 
-def test_a_question_over_which_a_chief_was_killed_is_put_to_the_next_one():
-    address = f"127.0.0.1:{_free_port()}"
+class Stub:
+    """The client's side of it."""
 
-    def chief(answers):
-        return subprocess.Popen([sys.executable, "-c", ANSWERING, address, answers], stdout=subprocess.PIPE)
+    def __init__(self, channel):
+        self.Ask = channel.unary_unary("/Oracle/Ask")
 
-    class Client:
-        name = "worker"
 
-        def ask(self):
-            with grpc.insecure_channel(address) as channel:
-                return channel.unary_unary("/Oracle/Ask")(b"question", wait_for_ready=True, timeout=100)
+def _chief(address, answers):
+    return subprocess.Popen([sys.executable, "-c", ANSWERING, address, answers], stdout=subprocess.PIPE)
 
-    client = distributed.PersistentClient(Client())
+
+@pytest.fixture
+def persistent():
+    """Returns a function that returns a stub of that chief, its address and the warnings it gives."""
+    address, warnings = f"127.0.0.1:{_free_port()}", []
+    with grpc.insecure_channel(address) as channel:
+        yield lambda patience: (
+            distributed.PersistentStub(Stub(channel), address, warnings.append, patience),
+            address,
+            warnings,
+        )
+
+
+def test_a_question_over_which_a_chief_was_killed_is_put_to_the_next_one(persistent):
+    stub, address, warnings = persistent(100)
     with futures.ThreadPoolExecutor() as pool:
-        with chief("no") as killed:
-            answer = pool.submit(client.ask)
+        with _chief(address, "no") as killed:
+            answer = pool.submit(stub.Ask, b"question")
             assert killed.stdout.readline() == b"asked\n"
             killed.kill()
-        with chief("yes") as process:
+        wait_until(lambda: warnings)
+        with _chief(address, "yes") as process:
             assert answer.result() == b"answer"
             process.kill()
-    assert client.name == "worker"
+    (warning,) = warnings
+    assert f"The chief at {address} does not answer (" in warning
+    assert "goes on asking for 100 seconds: start the chief again, with --resume" in warning
+
+
+def test_a_chief_that_does_not_come_back_is_given_up(persistent):
+    stub, address, warnings = persistent(1)
+    for _ in range(2):  # the second time at once: it has been gone for long enough
+        with pytest.raises(ChiefGoneError, match=f"The chief at {address} is gone .* again within 1 seconds. Start it"):
+            stub.Ask(b"question", wait_for_ready=True, timeout=3600)
+    assert len(warnings) == 1
 
 
 def test_a_worker_needs_the_arguments_of_its_chief(start, tmp_path):
     start("chief")
     assert "ValueError: " in (error := start("worker", "other", epochs=2).ended())
     assert "holds another search" in error
+
+
+def test_a_worker_with_a_folder_of_its_own_needs_the_space_of_its_chief(start, tmp_path):
+    start("chief")
+    options = {"distributed": "worker", "address": start.address, "wait": 200.0, "directory": tmp_path / "own"}
+    with pytest.raises(ValueError, match=f"The chief at {start.address} makes another search, of .*'depth'.* Asked fo"):
+        tiny_search("both", depth=(2, 3), **options)
+    with pytest.raises(ValueError, match=r"another search, of .'method': .*Asked for: .'method': None"):
+        tiny_search("embed", **options)
+
+
+def test_a_space_that_was_sent_is_the_same_space():
+    search = DepthSearch(
+        TASK, "both", width=True, initialization=True, learning_rate=True, embedding_dim=True, recipe=RECIPE
+    )
+    hp, other = keras_tuner.HyperParameters(), keras_tuner.HyperParameters()
+    search.configure(hp)
+    sent = keras_tuner.HyperParameters.from_proto(hp.to_proto())
+    check_space(sent, hp, "10.0.0.5:8000")
+    DepthSearch(TASK, "both", width=True, initialization=True, learning_rate=(1e-3, 1e-2), recipe=RECIPE).configure(
+        other
+    )
+    with pytest.raises(ValueError, match=r"another search, of .'learning_rate': .*, 'embedding_dim': .* Asked for: "):
+        check_space(sent, other, "10.0.0.5:8000")
 
 
 def test_a_chief_that_is_not_there_is_named():
@@ -217,6 +305,22 @@ def test_a_chief_that_is_not_there_is_named():
     assert time.monotonic() - started < 10
     with pytest.raises(ConnectionError, match="There is no chief at chief.invalid:8000"):
         wait_for_chief("chief.invalid:8000", 0)
+
+
+def test_something_else_at_the_address_is_not_taken_for_a_chief():
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(
+            ConnectionError, match=f"There is no chief at {address} .no answer., after 1 seconds. Start"
+        ):
+            wait_for_chief(address, 1)
+    address = f"127.0.0.1:{_free_port()}"
+    with _chief(address, "yes") as process:
+        with pytest.raises(
+            ConnectionError, match=f"no chief at {address} .what answers there is something else., after"
+        ):
+            wait_for_chief(address, 200)
+        process.kill()
 
 
 def test_an_address_that_is_taken_is_named(tmp_path):

@@ -35,7 +35,10 @@ def test_own_models_must_report_what_the_task_is_judged_by(tmp_path):
         model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         return model
 
-    with pytest.raises(ValueError, match="do not report 'accuracy', by which the task 'rotation' is judged: compile"):
+    expected = (
+        f"The models of {__name__}.test_own_models_.*build do not report 'accuracy', by which the task 'rotation'"
+    )
+    with pytest.raises(ValueError, match=f"{expected} is judged: compile"):
         kh.tuning.search(task, build=build, depth=[2], epochs=1, directory=tmp_path, progress=False)
 
 
@@ -88,3 +91,21 @@ def test_the_search_space_works_with_tuners_of_keras_tuner(tmp_path):
     (trial,) = tuner.oracle.get_best_trials()
     expected = train_and_measure(TASK, "hyper", dataclasses.replace(RECIPE, depth=2))["validation"]
     assert abs(trial.score - expected) <= 1e-6
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_tuners_of_keras_tuner_need_an_objective_that_is_reported(tmp_path, own):
+    x = np.zeros((8, 4), "float32")
+
+    def build(depth, hp):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+        model.compile("sgd", loss="mse")
+        return model
+
+    model = DepthSearch(build=build, depth=(2, 3)) if own else DepthSearch(TASK, "hyper", depth=(2, 3), recipe=RECIPE)
+    data = {"x": x, "y": x, "validation_data": (x, x)} if own else {}
+    objective = keras_tuner.Objective("val_f1", "max")
+    tuner = keras_tuner.RandomSearch(model, objective, max_trials=2, directory=tmp_path, project_name="search")
+    reported = r".'loss', 'val_loss'., what your models" if own else r".'validation_mse',., what the models of the task"
+    with pytest.raises(ValueError, match=f"`objective` must be one of {reported}.* report. Received: 'val_f1'"):
+        tuner.search(verbose=0, **data)

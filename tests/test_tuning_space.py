@@ -10,6 +10,7 @@ from tiny_search import RECIPE, TASK, own_model, tiny_search
 import keras_hypernet as kh
 from keras_hypernet.tasks import ClassificationTask, RotationSetTask
 from keras_hypernet.tuning.hypermodel import DepthSearch
+from keras_hypernet.tuning.names import SEARCH_TASKS, get_search_task, search_name
 from keras_hypernet.tuning.space import Space
 
 
@@ -27,14 +28,25 @@ def test_everything_can_be_searched_at_once():
     hp.values["method"] = "embed"
     hp.ensure_active_values()
     method, recipe = search.configure(hp)
-    assert (method, recipe.embedding_dim in (16, 64, 256, 1024, 4096)) == ("embed", True)
+    assert (method, recipe.embedding_dim in (16, 40, 64, 256, 1024, 4096)) == ("embed", True)
     finite = Space(("hyper", "embed"), depth=[2, 3], embedding_dim=[4, 8])
     assert (finite.num_configurations(), search.space.num_configurations()) == (2 + 4, math.inf)
 
 
-def test_names_lead_to_tasks_and_back():
-    from keras_hypernet.tuning.names import SEARCH_TASKS, get_search_task, search_name
+@pytest.mark.parametrize(("name", "usual"), [("synthetic_inner", 10_000), ("rotation_mnist", 7850)])
+def test_the_usual_embedding_dimensions_have_the_one_of_the_recipe_which_is_the_default(name, usual):
+    """Whether the recipe says it or leaves it to the task."""
+    search = DepthSearch(get_search_task(name), "embed", embedding_dim=True)
+    assert search.space.embedding_dim == sorted([16, 64, 256, 1024, 4096, usual])
+    hp = keras_tuner.HyperParameters()
+    assert search.configure(hp)[1].embedding_dim == usual
+    DepthSearch(get_search_task(name), "embed", embedding_dim=(16, 16_384)).configure(
+        hp := keras_tuner.HyperParameters()
+    )
+    assert hp.get("embedding_dim") == usual
 
+
+def test_names_lead_to_tasks_and_back():
     for name in SEARCH_TASKS:
         assert search_name(get_search_task(name, seed=3)) == name
         assert get_search_task(name, quick=True).x_shape == get_search_task(name).x_shape or "synthetic" in name

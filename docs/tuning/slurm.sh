@@ -20,17 +20,24 @@ search=(keras-hypernet tune rotation_mnist --method hyper --oracle bayesian --tr
 
 if [ "$SLURM_ARRAY_TASK_ID" -eq 0 ]; then
     mkdir -p "$(dirname "$directory")"
+    # Of a chief before this one, which was killed. A worker that has read it ends with an error after --wait.
+    rm -f "$place"
+    trap 'rm -f "$place"' EXIT
     # A port that follows from the job's number, so that two searches can share a node.
     address="$(hostname -f):$((20000 + SLURM_ARRAY_JOB_ID % 20000))"
     echo "$address" > "$place.new"
     mv "$place.new" "$place"
     "${search[@]}" --plot --distributed chief --address "$address"
-    rm "$place"
 else
     # Tasks of an array may start minutes apart.
-    for _ in $(seq 600); do
+    patience=${CHIEF_PATIENCE:-600}
+    for _ in $(seq "$patience"); do
         [ -s "$place" ] && break
         sleep 1
     done
-    "${search[@]}" --distributed worker --address "$(cat "$place")" --worker-id "worker-$SLURM_ARRAY_TASK_ID" --wait 300
+    if ! address=$(cat "$place" 2> /dev/null) || [ -z "$address" ]; then
+        echo "No chief has written its address to $place within $patience seconds: is task 0 running?" >&2
+        exit 1
+    fi
+    "${search[@]}" --distributed worker --address "$address" --worker-id "worker-$SLURM_ARRAY_TASK_ID" --wait 300
 fi

@@ -15,6 +15,7 @@ from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tuning.agreement import check_grid, write_agreement
 from keras_hypernet.tuning.command import parse_range
 from keras_hypernet.tuning.drawing import figure_class
+from keras_hypernet.tuning.strategy import get_strategy
 
 _RANGE = "a range, 25:400, choices, 25,50,100, or search, for the usual ones"
 # Of one call, and not of what it makes.
@@ -67,7 +68,7 @@ def tune(
     distributed: Annotated[str | None, typer.Option(help="chief or worker, of a search by several processes.")] = None,
     address: Annotated[str | None, typer.Option(help="HOST:PORT of the chief.")] = None,
     worker_id: Annotated[str | None, typer.Option(help="Name of the worker; by default its host and process.")] = None,
-    wait: Annotated[float, typer.Option(help="Seconds for which a worker looks for its chief.")] = 15.0,
+    wait: Annotated[float, typer.Option(help="Seconds for which a worker looks for its chief when it starts.")] = 8.0,
     worker_timeout: Annotated[
         float, typer.Option(help="Seconds of silence after which a worker's trial is given to another one.")
     ] = 60.0,
@@ -86,6 +87,10 @@ def tune(
         figure_class()  # rather now than when the search has ended
     directory = directory or pathlib.Path("runs/tuning") / f"{name}_{method}_{oracle}{'_quick' if quick else ''}"
     others = [tuning.SearchResult.read(other) for other in plot_with or []]
+    devices = get_strategy(strategy).extended.worker_devices if strategy is not None else ()
+    if len(devices) == 1:
+        device = devices[0].rpartition("device:")[2]
+        warn(f"--strategy {strategy} has found one device only, {device}, so nothing is mirrored.")
     found = tuning.search(
         task,
         _methods(task, method),

@@ -8,6 +8,8 @@ import shutil
 
 from keras_hypernet.files import write_json
 
+# What every configuration of a search has.
+_KEYS = {"task", "method", "space", "recipe", "oracle", "objective"}
 # What is written there of its trials. An entry stays: its card says what made it.
 _MADE_OF_TRIALS = ("trials.csv", "depth.png", "parallel.png")
 
@@ -28,9 +30,33 @@ class SearchDirectory:
         return self.path / "trials"
 
     def config(self):
-        """Returns the configuration of the search that the folder holds, or None."""
+        """Returns the configuration of the search that the folder holds, or None.
+
+        Raises:
+            ValueError: If `search.json` is not that of a search, or the path is not that of a folder.
+        """
+        self._check_folder()
         path = self.path / "search.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:  # neither JSON nor text
+            raise ValueError(_foreign(path, f"no JSON ({error})")) from error
+        if not isinstance(held, dict):
+            raise ValueError(_foreign(path, f"a {type(held).__name__}"))
+        if missing := sorted(_KEYS - held.keys()):
+            raise ValueError(_foreign(path, f"an object without {', '.join(missing)}"))
+        return held
+
+    def _check_folder(self):
+        """Raises ValueError if a file is where the folder, or one above it, is to be."""
+        nearest = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        if not nearest.is_dir():
+            raise ValueError(
+                f"The directory of a search must be a folder, or not exist yet. Received: {self.path}, where "
+                f"{nearest} is a file. Choose another directory (--directory)."
+            )
 
     def claim(self, config, resume, overwrite):
         """Makes it the folder of a search. More trials than before are no other search.
@@ -84,8 +110,9 @@ class SearchDirectory:
         """Keeps other processes from running a search in the folder meanwhile, which is created if there is none.
 
         Raises:
-            ValueError: If another process does so.
+            ValueError: If another process does so, or the path is that of a file.
         """
+        self._check_folder()
         created = not self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDONLY)
@@ -97,6 +124,13 @@ class SearchDirectory:
             if created:
                 with contextlib.suppress(OSError):  # a search that is refused leaves nothing behind
                     self.path.rmdir()
+
+
+def _foreign(path, received):
+    return (
+        f"{path} must be the configuration of a search, as a search writes it. Received: {received}. Nothing was "
+        "changed: choose another directory (--directory), or move that file away."
+    )
 
 
 def _lock(descriptor, path):

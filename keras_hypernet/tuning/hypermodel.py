@@ -9,10 +9,10 @@ import time
 import keras
 import keras_tuner
 
-from keras_hypernet.architectures import build_model
+from keras_hypernet.architectures import build_model, embedding_dim_of
 from keras_hypernet.recipe import Recipe, paper_recipe
 from keras_hypernet.training import TrainingDivergedError, evaluate, fit
-from keras_hypernet.tuning.space import OWN, Space
+from keras_hypernet.tuning.space import OWN, USUAL, Space
 
 METHODS = ("hyper", "embed", "process")
 
@@ -29,7 +29,8 @@ class DepthSearch(keras_tuner.HyperModel):
         build: Instead of a method, your own function: it takes the depth, an integer, and a
             `keras_tuner.HyperParameters`, of which it may ask for more, and returns a compiled Keras model.
         depth, width, initialization, learning_rate, embedding_dim: What is searched: a range `(low, high)`, a list of
-            choices, True for usual ones, or None for what the recipe says. See `Space`.
+            choices, True for usual ones, or None for what the recipe says. See `Space`. The embedding dimension of the
+            recipe is among the usual ones.
         recipe: A `Recipe` for all that is not searched; by default the paper's for the task.
         strategy: A `tf.distribute.Strategy` to build and train in the scope of, or None.
 
@@ -74,10 +75,12 @@ class DepthSearch(keras_tuner.HyperModel):
             raise ValueError("What your own function searches besides the depth, it asks `hp` for: give `depth` alone.")
         self.task, self.function, self.strategy = task, build, strategy
         methods = (OWN,) if build is not None else _methods(task, method or "hyper")
-        self.space = Space(methods, depth, width, initialization, learning_rate, embedding_dim)
         if recipe is not None and not isinstance(recipe, Recipe):
             raise TypeError(f"`recipe` must be a keras_hypernet.Recipe. Received: {recipe!r}")
         self.recipe = recipe or (paper_recipe(task) if task is not None else Recipe(width=1))
+        if embedding_dim is True:
+            embedding_dim = sorted({*USUAL["embedding_dim"], embedding_dim_of(task, self.recipe)})
+        self.space = Space(methods, depth, width, initialization, learning_rate, embedding_dim)
         # A single choice is none: it would cost Bayesian optimization a dimension.
         fixed = self.space.fixed()
         self.recipe = dataclasses.replace(self.recipe, **fixed)
@@ -90,7 +93,10 @@ class DepthSearch(keras_tuner.HyperModel):
 
     def configure(self, hp):
         """Returns the method and the `Recipe` that hyperparameters stand for, which are registered with `hp`."""
-        method, changes = self.space.choose(hp, self.recipe)
+        defaults = self.recipe
+        if self.space.embedding_dim is not None:
+            defaults = dataclasses.replace(defaults, embedding_dim=embedding_dim_of(self.task, defaults))
+        method, changes = self.space.choose(hp, defaults)
         return method, dataclasses.replace(self.recipe, **changes)
 
     def build(self, hp, **changes):
@@ -110,10 +116,14 @@ class DepthSearch(keras_tuner.HyperModel):
             With a task, a dict of what `metrics_of` names; otherwise Keras's history.
 
         Raises:
-            ValueError: If the tuner wants a training to be continued, which `keras_hypernet.tuning.search` can do.
+            ValueError: If the tuner wants a training to be continued, which `keras_hypernet.tuning.search` can do, or
+                its objective is not reported.
         """
         if self.task is None:
-            return model.fit(*args, callbacks=list(callbacks), **kwargs)
+            history = model.fit(*args, callbacks=list(callbacks), **kwargs)
+            self._check_objectives(callbacks, tuple(history.history))
+            return history
+        self._check_objectives(callbacks, metrics_of(self.task))
         if kwargs.get("initial_epoch"):
             raise keras_tuner.errors.FatalValueError(
                 "keras_tuner.Hyperband continues trainings from their best epoch, which is not how a task is trained: "
@@ -123,6 +133,15 @@ class DepthSearch(keras_tuner.HyperModel):
         recipe = dataclasses.replace(recipe, epochs=kwargs.get("epochs", recipe.epochs))
         fit(model, self.task, recipe, progress=False, callbacks=callbacks)
         return self._measure(model)
+
+    def _check_objectives(self, callbacks, reported):
+        """Of the tuner, only its callback that looks for the best epoch says what the objective is."""
+        found = [getattr(callback, "objective", None) for callback in callbacks]
+        for objective in found:
+            names = [one.name for one in getattr(objective, "objectives", [objective]) if one is not None]
+            for name in names:
+                if name not in (*reported, "default_objective"):  # keras-tuner has its own message for none
+                    raise keras_tuner.errors.FatalValueError(unreported(name, reported, self.task))
 
     def train(self, hp, seed, epochs, directory=None, callbacks=()):
         """Trains a model on the task and measures it on the validation split.
@@ -168,8 +187,8 @@ class DepthSearch(keras_tuner.HyperModel):
                 raise KeyError(needed)
         except KeyError as error:  # of a user's own model
             raise keras_tuner.errors.FatalValueError(
-                f"The models of {self.function} do not report {error}, by which the task {self.task.name!r} is judged: "
-                f"compile them with metrics=[{needed!r}]."
+                f"The models of {qualified_name(self.function)} do not report {error}, by which the task "
+                f"{self.task.name!r} is judged: compile them with metrics=[{needed!r}]."
             ) from error
         return {name: float(measured[name.removeprefix("validation_")]) for name in metrics_of(self.task)}
 
@@ -183,6 +202,17 @@ def metrics_of(task):
     ('validation_error', 'validation_loss')
     """
     return ("validation_mse",) if task.metric == "mse" else ("validation_error", "validation_loss")
+
+
+def unreported(objective, reported, task):
+    """The message of an error about an objective that is none of what is reported."""
+    models = "your models" if task is None else f"the models of the task {task.name!r}"
+    return f"`objective` must be one of {reported}, what {models} report. Received: {objective!r}"
+
+
+def qualified_name(function):
+    """Where a function is to be found."""
+    return f"{function.__module__}.{function.__qualname__}"
 
 
 def _reports_mse(model):

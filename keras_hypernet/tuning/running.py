@@ -21,12 +21,12 @@ class SearchRun:
         config: Its configuration, as in `search.json`.
         hypermodel: The `DepthSearch`.
         place: Its `SearchDirectory`.
-        worker: Whether the trials come from a chief.
+        chief: Address of the chief that the trials come from; None if they are chosen in this process.
         worker_timeout: Seconds of silence after which a worker counts as lost.
         progress: Whether to show the progress.
     """
 
-    def __init__(self, config, hypermodel, place, worker, worker_timeout, progress):
+    def __init__(self, config, hypermodel, place, chief, worker_timeout, progress):
         self.config, self.hypermodel, self.place = config, hypermodel, place
         self.rows, self.progress = {}, None
         recipe = hypermodel.recipe
@@ -46,15 +46,21 @@ class SearchRun:
                 place.path,
                 config["executions_per_trial"],
                 on_end=self.add,
-                heartbeat=roles.heartbeat(min(5.0, worker_timeout / 4)) if worker else None,
+                heartbeat=roles.heartbeat(min(5.0, worker_timeout / 4)) if chief else None,
             )
         self.oracle, self.worker_timeout = oracle, worker_timeout
-        if worker:
-            self.tuner.oracle = roles.PersistentClient(self.tuner.oracle)
-        else:
+        if not chief:
             self._read()
         name, self.oracle.limit = search_name(hypermodel.task) or hypermodel.task.name, self._total()
         self.progress = SearchProgress(name, self.oracle.limit, self.rows.values(), config["objective"], progress)
+        if chief:
+            client = self.tuner.oracle
+            client.stub = roles.PersistentStub(client.stub, chief, self.progress.warn, roles.PATIENCE)
+            mine, theirs = keras_tuner.HyperParameters(), client.get_space()
+            hypermodel.configure(mine)
+            if hypermodel.function is not None:  # it may ask for more, once it is called
+                theirs.space[:] = [one for one in theirs.space if one.name in mine.values]
+            roles.check_space(theirs, mine, chief)
 
     def run(self, distributed, address):
         """Runs trials, or lets workers run them, until there are no more; returns the `SearchResult`."""

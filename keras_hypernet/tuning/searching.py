@@ -6,7 +6,7 @@ import pathlib
 from keras_hypernet.tasks import Task
 from keras_hypernet.tuning import distributed as roles
 from keras_hypernet.tuning.directory import SearchDirectory
-from keras_hypernet.tuning.hypermodel import DepthSearch, metrics_of
+from keras_hypernet.tuning.hypermodel import DepthSearch, metrics_of, qualified_name, unreported
 from keras_hypernet.tuning.oracles import ORACLES
 from keras_hypernet.tuning.running import SearchRun
 from keras_hypernet.tuning.strategy import get_strategy
@@ -39,7 +39,7 @@ def search(
     distributed=None,
     address=None,
     worker_id=None,
-    wait=15.0,
+    wait=8.0,
     worker_timeout=60.0,
     progress=True,
 ):
@@ -72,7 +72,8 @@ def search(
             directory that they share if workers are to continue trainings of others.
         address: `HOST:PORT` of the chief.
         worker_id: Name of a worker; by default its host and process.
-        wait: For how many seconds a worker looks for its chief.
+        wait: For how many seconds a worker looks for its chief when it starts. One that is gone later is asked for ten
+            minutes more, in which it can be started again.
         worker_timeout: After how many seconds of silence the trial of a worker is given to another one.
         progress: Whether to show the progress on standard error.
 
@@ -109,7 +110,7 @@ def search(
     config = {
         "task": task.config(),
         "method": list(hypermodel.space.methods),
-        "build": build and f"{build.__module__}.{build.__qualname__}",
+        "build": build and qualified_name(build),
         "space": hypermodel.space.to_dict(),
         "recipe": hypermodel.recipe.to_dict(),
         "oracle": oracle,
@@ -130,7 +131,7 @@ def search(
             stack.enter_context(place.locked())
             place.claim(config, resume, overwrite)
         stack.enter_context(roles.environment(distributed, address, worker_id))
-        run = SearchRun(config, hypermodel, place, worker, worker_timeout, progress)
+        run = SearchRun(config, hypermodel, place, address if worker else None, worker_timeout, progress)
         return run.run(distributed, address)
 
 
@@ -150,7 +151,4 @@ def _check(hypermodel, oracle, trials, executions_per_trial, objective, factor):
             f"Received: {epochs} epochs and the factor {factor}"
         )
     if objective not in metrics_of(hypermodel.task):
-        raise ValueError(
-            f"`objective` must be one of {metrics_of(hypermodel.task)}, what the models of the task "
-            f"{hypermodel.task.name!r} report. Received: {objective!r}"
-        )
+        raise ValueError(unreported(objective, metrics_of(hypermodel.task), hypermodel.task))

@@ -7,8 +7,8 @@ from keras_hypernet.recipe import INITIALIZATIONS
 
 # In the place of a method: models of a user's own function.
 OWN = "own"
-# What True stands for.
-_USUAL = {
+# What True stands for; of the embedding dimension, `DepthSearch` adds that of the recipe.
+USUAL = {
     "depth": (2, 9),
     "width": [25, 50, 100, 200, 400],
     "initialization": ["fan_in_uniform", "hyperfan_in"],
@@ -54,7 +54,7 @@ class Space:
     embedding_dim: tuple | list | bool | None = None
 
     def __post_init__(self):
-        for name, usual in _USUAL.items():
+        for name, usual in USUAL.items():
             value = getattr(self, name)
             if value is True:
                 value = usual
@@ -71,19 +71,19 @@ class Space:
 
     def names(self):
         """Names of what is searched."""
-        searched = [name for name in _USUAL if getattr(self, name) is not None]
+        searched = [name for name in USUAL if getattr(self, name) is not None]
         return (["method"] if len(self.methods) > 1 else []) + searched
 
     def fixed(self):
         """Values of what there is no choice in, but for the depth."""
-        values = {name: getattr(self, name) for name in _USUAL if name != "depth"}
+        values = {name: getattr(self, name) for name in USUAL if name != "depth"}
         return {name: value[0] for name, value in values.items() if isinstance(value, list) and len(value) == 1}
 
     def num_configurations(self):
         """The number of configurations, which may be infinite; of a user's own models, it is not known."""
         if self.methods == (OWN,):
             return math.inf
-        shared = math.prod(_size(getattr(self, name)) for name in _USUAL if name != "embedding_dim")
+        shared = math.prod(_size(getattr(self, name)) for name in USUAL if name != "embedding_dim")
         return shared * sum(_size(self.embedding_dim) if has_embedding(method) else 1 for method in self.methods)
 
     def choose(self, hp, recipe):
@@ -99,7 +99,7 @@ class Space:
         method, changes = self.methods[0], {}
         if len(self.methods) > 1:
             method = hp.Choice("method", list(self.methods))
-        for name in _USUAL:
+        for name in USUAL:
             value = getattr(self, name)
             if value is None:
                 continue
