@@ -53,7 +53,7 @@ def export(model_or_name, to="saved_models", name=None, keep=None):
     >>> path.name, (path / "saved_model.pb").exists()
     ('1', True)
     """
-    return write_version(*resolve(model_or_name, name), to, keep)
+    return write_version(*resolve(model_or_name, name), to, keep)[0]
 
 
 def write_version(model, name, card, to, keep=None, check=lambda folder: None):
@@ -66,7 +66,7 @@ def write_version(model, name, card, to, keep=None, check=lambda folder: None):
             nothing that was there before has changed.
 
     Returns:
-        As `export`.
+        The path of the version's folder, and what `check` returned.
     """
     if keep is not None and (not isinstance(keep, int) or keep < 0):
         raise ValueError(f"`keep` must be the number of older versions to keep, 0 or more. Received: {keep!r}")
@@ -76,11 +76,11 @@ def write_version(model, name, card, to, keep=None, check=lambda folder: None):
         write_saved_model(model, temporary, name)
         if card is not None:
             card.write(temporary / "assets.extra")
-        check(temporary)
+        checked = check(temporary)
     write_configs(to, name)
     if keep is not None:  # last: whatever goes wrong before, the older versions are there
         remove_versions(base, keep + 1)
-    return version
+    return version, checked
 
 
 def resolve(model_or_name, name=None):

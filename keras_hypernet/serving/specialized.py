@@ -80,10 +80,9 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
     written = []
     for format in formats:
         if format == "saved_model":
-            differences = []
-            check = lambda folder: differences.append(_difference(model, RUNNERS["saved_model"](folder)))  # noqa: E731
-            path = write_version(model, served_as, card, to, keep, check)
-            (difference,) = differences
+            path, difference = write_version(
+                model, served_as, card, to, keep, lambda folder: _difference(model, RUNNERS["saved_model"](folder))
+            )
         else:
             path = pathlib.Path(to) / f"{served_as}.{format}"
             with replacing(path) as temporary:
