@@ -150,7 +150,7 @@ def test_what_is_not_http_at_all(server):
         b"POST /v1/models/other:predict HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 100_000 + b"\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTX/1.1\r\nHost: h\r\n\r\n",
     ):
         answer = None
         # Of what is too long the server does not read the end: its answer may be lost with the connection.

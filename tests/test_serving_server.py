@@ -74,8 +74,8 @@ def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
         ("OK", NAME, 1),
     ]
     assert all(line["milliseconds"] > 0 and line["bytes"] > 0 for line in logged[:2])
-    assert logged[3]["status"] == 404
-    assert logged[3]["error"] == "Servable not found for request: Latest(invented)"
+    assert logged[2]["status"] == 404
+    assert logged[2]["error"] == "Servable not found for request: Latest(invented)"
     assert [line["event"] for line in lines if "event" in line] == ["loaded", "ready", "stopping", "stopped"]
 
 
