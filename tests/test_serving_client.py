@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import re
 import threading
 
 import numpy as np
@@ -19,6 +20,7 @@ from keras_hypernet.serving import (
     ServingError,
     UnavailableError,
 )
+from keras_hypernet.serving import client as client_module
 from keras_hypernet.serving.engine import Limits
 
 NAME, EMBED = "rotation_mnist_hyper", "rotation_mnist_embed"
@@ -58,6 +60,16 @@ def test_large_batches_are_sent_in_parts(connect):
     same = kh.load(NAME).predict({"x": x, "condition": np.repeat(condition[:1], 40, axis=0)}, verbose=0)
     np.testing.assert_allclose(client.apply(x, one), same, atol=1e-4)
     np.testing.assert_allclose(client.predict(x, condition[:1]), same, atol=1e-4)
+
+
+@pytest.mark.parametrize(("rows", "conditions"), [(17, 16), (16, 17), (3, 2), (0, 2), (2, 0), (0, 0), (1, 0), (0, 1)])
+def test_batches_that_do_not_fit_are_not_sent(connect, rows, conditions):
+    """Not even in parts of which the last ones would fit."""
+    images = pixels((17, 28, 28, 1))
+    message = "(the same number of rows, or one row|must have a row or more)"
+    with pytest.raises(ValueError, match=message) as error:
+        connect(max_rows=16).predict(images[:rows], images[:conditions])
+    assert not isinstance(error.value, ServingError)
 
 
 def test_the_embedding_method_has_the_same_methods(connect):
@@ -105,6 +117,22 @@ def test_arrays_are_converted_only_if_nothing_is_lost(connect):
         client.predict(3, image)
 
 
+def test_versions_may_be_any_integer(connect):
+    assert connect(version=np.int64(1)).status() == {1: "AVAILABLE"}
+    with pytest.raises(TypeError, match="`version` must be a number, or a label, a string. Received: 1.0"):
+        connect(version=1.0)
+
+
+def test_names_and_labels_are_what_they_are(connect):
+    """And not parts of a path."""
+    image = pixels((1, 28, 28, 1))
+    for name in (f"{NAME}/versions/1", f"{NAME}?", "a#b", "a b", "ä:%41"):
+        with pytest.raises(NotFoundError, match=re.escape(f"Servable not found for request: Latest({name})")):
+            connect(name).predict(image, image)
+        with pytest.raises(InvalidRequestError, match=re.escape(f"Unrecognized servable version label: {name}")):
+            connect(version=name).predict(image, image)
+
+
 def test_errors_are_typed(connect):
     image = pixels((1, 28, 28, 1))
     with pytest.raises(InvalidRequestError, match=r"'x' must have the shape \[\?,28,28,1\]. Received: \[1,28,28\]"):
@@ -136,6 +164,8 @@ def test_a_server_that_is_not_there(protocol):
         ({"timeout": 0}, "`timeout` must be at least 0.001. Received: 0"),
         ({"retries": -1}, "`retries` must be at least 0. Received: -1"),
         ({"max_rows": 0}, "`max_rows` must be at least 1. Received: 0"),
+        ({"backoff": -1}, "`backoff` must be at least 0. Received: -1"),
+        ({"timeout": float("nan")}, "`timeout` must be at least 0.001. Received: nan"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -207,6 +237,17 @@ def test_only_unavailable_is_tried_again(misbehaving):
     with pytest.raises(ServingError, match="The answer is not JSON: '<html>broken"):
         client.status()
     assert len(asked) == 11
+
+
+def test_the_wait_doubles_up_to_five_seconds(misbehaving, monkeypatch):
+    address, answers, asked = misbehaving
+    waits = []
+    monkeypatch.setattr(client_module.time, "sleep", waits.append)
+    monkeypatch.setattr(client_module.random, "uniform", lambda low, high: high if len(waits) % 2 else low)
+    answers[:] = [(503, b'{"error": "not yet"}', 0)] * 7 + [(200, GOOD, 0)]
+    assert Client(address, NAME, retries=7, backoff=0.25).status() == {1: "AVAILABLE"}
+    assert waits == [0.25 / 2, 0.5 * 1.5, 1 / 2, 2 * 1.5, 4 / 2, 5 * 1.5, 5 / 2]
+    assert len(asked) == 8
 
 
 def test_an_answer_that_takes_too_long(misbehaving):

@@ -8,6 +8,8 @@ from tensorflow_serving.config import model_server_config_pb2
 
 import keras_hypernet as kh
 from keras_hypernet.serving.config import read_models_config, write_configs
+from keras_hypernet.serving.export import traceable
+from keras_hypernet.serving.signatures import FIRST_HALVES, signatures
 
 COMMITTED = pathlib.Path(__file__).parent.parent / "saved_models"
 
@@ -79,11 +81,38 @@ def test_the_files_are_what_the_server_parses(where, tmp_path):
 
 
 def test_what_cannot_be_batched_is_said_in_the_files(tmp_path):
+    """By TensorFlow's own batching, whose rule and words TensorFlow Serving's share."""
+    import tensorflow as tf
+
+    rows = 4
     write_configs(tmp_path, "some")
-    for name in ("models.config", "batching.config"):
-        comments = "".join(line for line in (tmp_path / name).read_text().splitlines() if line.startswith("#"))
-        assert "generate_weights" in comments
-        assert "apply" in comments
+    comments = {
+        name: " ".join(line[1:].strip() for line in (tmp_path / name).read_text().splitlines() if line.startswith("#"))
+        for name in ("models.config", "batching.config")
+    }
+    for entry in ("rotation_mnist_hyper", "rotation_mnist_embed"):
+        accepted, refused = [], []
+        for signature in signatures(kh.load(entry)):
+            # As they are asked: one condition, or what was written for it, for all of x.
+            equal = signature.name != "apply"
+            sizes = [rows if equal or one.name == "x" else 1 for one in signature.inputs]
+            inputs = [tf.zeros((n, *one.shape[1:]), one.dtype) for n, one in zip(sizes, signature.inputs, strict=True)]
+            function, _ = traceable(signature)
+            batched = tf.nondifferentiable_batch_function(1, rows, 0, autograph=False)(
+                lambda *given, function=function: list(function(*given).values())
+            )
+            try:
+                batched(*inputs)
+                accepted.append(signature.name)
+            except tf.errors.InvalidArgumentError as error:
+                refused.append((signature.name, "equal 0th-dimension size" in str(error)))
+        assert refused == [("apply", True)]
+        assert set(accepted) == {"serving_default", next(name for name in FIRST_HALVES if name in accepted)}
+        for text in comments.values():
+            assert all(name in text.split("apply")[0] for name in ("serving_default", "generate_weights"))
+            assert "refused" in text.split("apply", 1)[1]
+    assert '"equal 0th-dimension size"' in comments["models.config"]
+    assert "embed. apply" in comments["models.config"]
 
 
 def test_what_an_operator_wrote_is_kept(tmp_path):

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import jsonschema
 import pytest
@@ -192,8 +193,15 @@ def test_kubernetes():
     assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
     assert {mount["name"] for mount in container["volumeMounts"]} == {v["name"] for v in pod["spec"]["volumes"]}
     assert {flag.removeprefix("--").split("=")[0] for flag in container["args"]} <= FLAGS
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        assert container[probe]["httpGet"]["path"].startswith("/v1/models/rotation_mnist_hyper")
+    (other,) = yaml.safe_load((DOCS / "docker-compose.yaml").read_text())["services"].values()
+    assert (container["image"], container["args"]) == (other["image"], other["command"])
+    status = "/v1/models/rotation_mnist_hyper"
+    for probe, path in (
+        ("startupProbe", status),
+        ("livenessProbe", status),
+        ("readinessProbe", f"{status}/metadata"),
+    ):
+        assert container[probe]["httpGet"]["path"] == path
         assert container[probe]["httpGet"]["port"] in ports
 
 
@@ -206,6 +214,21 @@ def test_the_paths_of_the_probes_answer(server):
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         url = f"http://127.0.0.1:{server.rest_port}{container[probe]['httpGet']['path']}"
         assert requests.get(url, timeout=60).status_code == 200
+
+
+def test_a_server_without_its_model_is_alive_and_not_ready(exported, tmp_path):
+    import requests
+
+    yaml = pytest.importorskip("yaml")
+    deployment, _ = yaml.safe_load_all((DOCS / "kubernetes.yaml").read_text())
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    with serve(exported(tmp_path, "rotation_mnist_hyper"), "rotation_mnist_hyper") as server:
+        url = f"http://127.0.0.1:{server.rest_port}"
+        shutil.rmtree(tmp_path / "rotation_mnist_hyper" / "1")
+        end = time.monotonic() + 60
+        while requests.get(url + container["readinessProbe"]["httpGet"]["path"], timeout=60).status_code != 404:
+            assert time.monotonic() < end
+        assert requests.get(url + container["livenessProbe"]["httpGet"]["path"], timeout=60).status_code == 200
 
 
 def test_links_lead_somewhere():

@@ -25,7 +25,8 @@ import keras_hypernet as kh
 from keras_hypernet.serving import Client
 
 NAME = "rotation_mnist_hyper"
-# What 20,000 requests may leave behind: caches of the libraries, a fragmented heap.
+# What the requests after the first 200 may leave behind: caches of the libraries, and what the C library keeps of freed
+# memory (memory.py lets it keep more). Below 3.3 kB a request in full, or 670 kB in a short run, a leak is not seen.
 GROWTH = 64 * 2**20
 CODES = ("OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED")
 
@@ -149,12 +150,17 @@ def test_what_is_not_http_at_all(server):
         b"POST /v1/models/other:predict HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 100_000 + b"\r\n",
-        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTX/1.1\r\nHost: h\r\n\r\n",
     ):
-        with socket.create_connection(("127.0.0.1", ports["rest"])) as connection, contextlib.suppress(OSError):
-            connection.settimeout(30)
+        answer = None
+        # Of what is too long the server does not read the end: its answer may be lost with the connection.
+        with (
+            socket.create_connection(("127.0.0.1", ports["rest"]), timeout=30) as connection,
+            contextlib.suppress(BrokenPipeError, ConnectionResetError),
+        ):
             connection.sendall(head)
-            assert connection.recv(100).startswith((b"HTTP/1.1 4", b""))
+            answer = connection.recv(100)
+        assert (answer is None and len(head) > 100_000) or answer.startswith(b"HTTP/1.1 4"), (head[:80], answer)
     _half(ports)
     assert process.poll() is None
 

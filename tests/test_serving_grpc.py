@@ -230,6 +230,25 @@ def test_unequal_batches_are_tensorflows_error(refused):
     assert "2" in message
 
 
+@pytest.mark.parametrize("signature", ["", "apply"])
+def test_no_rows_beside_some_x_are_refused(refused, stubs, signature):
+    """TensorFlow would take them for one row for all of x, and answer x of one row with no rows."""
+    others = {"condition": IMAGES}
+    if signature:
+        others = _arrays(stubs[0].Predict(predict_request(NAME, {"condition": IMAGES}, "generate_weights")))
+    for name in others:
+        inputs = {"x": IMAGES[:1], **{one: value[: one != name] for one, value in others.items()}}
+        assert refused(predict_request(NAME, inputs, signature)) == (
+            "INVALID_ARGUMENT",
+            f"Input {name!r} must have one row, or as many as x, 1. Received: 0",
+        )
+    # No x under one condition is answered with nothing, and x of one row under many with as many.
+    for rows, conditions in ((0, 1), (1, 2)):
+        inputs = {"x": IMAGES[:rows], **{name: value[:conditions] for name, value in others.items()}}
+        outputs = _arrays(stubs[0].Predict(predict_request(NAME, inputs, signature)))
+        assert outputs["logits"].shape == (rows * conditions, 12)
+
+
 def test_one_condition_for_all_x(stubs):
     x = np.random.default_rng(0).integers(0, 256, (5, 28, 28, 1), "uint8")
     outputs = _arrays(stubs[0].Predict(predict_request(NAME, {"x": x, "condition": IMAGES[:1]})))

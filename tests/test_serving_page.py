@@ -1,6 +1,8 @@
 """The page at `/`, in a real Chromium."""
 
+import re
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -66,6 +68,17 @@ def _set_angle(browser, degrees):
     )
 
 
+def _choose(browser, name):
+    """Chooses a model, and waits for its answers."""
+    asked = browser.execute_script(
+        "const m = document.getElementById('model'); const before = asked; m.value = arguments[0]; "
+        "m.dispatchEvent(new Event('change')); cards.forEach((card) => { card.kernel = undefined; }); return before",
+        name,
+    )
+    done = "return asked >= arguments[0] + 2 && cards.every((card) => card.kernel !== undefined)"
+    _wait_for(browser, lambda: browser.execute_script(done, asked))
+
+
 def test_it_says_what_the_model_says(page):
     """For every angle in the middle of a class, what `predict` says of the same pixels."""
     model = kh.load(MNIST)
@@ -111,6 +124,29 @@ def test_the_kernels_are_those_that_f_wrote(page):
     assert _predicted(page)[0].endswith("°")
 
 
+@pytest.mark.parametrize("name", [MNIST, CIFAR])
+def test_each_pixel_has_the_colour_of_its_weight(page, name):
+    """Blue below zero, white at zero, red above; of three channels each its own. In its place, and not across."""
+    _choose(page, name)
+    kernel, shape = (np.array(part) for part in page.execute_script("return [cards[0].kernel, model.shape]"))
+    canvases = page.execute_script(
+        "return [...document.querySelectorAll('#first .kernels canvas')].map((canvas) => "
+        "[...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data])"
+    )
+    drawn = np.array(canvases).reshape(10, *shape[:2], 4)[..., :3]
+    weights = np.moveaxis(kernel.reshape(*shape, 10), -1, 0)
+    sizes = np.sort(np.abs(kernel).ravel())
+    part = np.clip(weights / sizes[int(0.99 * len(sizes))], -1, 1)
+    if shape[-1] == 3:
+        np.testing.assert_allclose(drawn, 127.5 * (1 + part), atol=1)
+    else:
+        part = part[..., 0]
+        signs = np.sign(drawn[..., 0] - drawn[..., 2])
+        np.testing.assert_array_equal(signs[np.abs(part) > 0.1], np.sign(part)[np.abs(part) > 0.1])
+        # Green loses 0.55 of what is not pale in blue, and 0.8 in red.
+        np.testing.assert_allclose(drawn[..., 1], 255 - 255 * np.abs(part) * np.where(part < 0, 0.55, 0.8), atol=1)
+
+
 def test_another_image_changes_its_card_alone(page):
     before = page.execute_script("return cards.map((card) => card.kernel)")
     page.find_element("css selector", "#second .choices button:nth-child(5)").click()
@@ -136,10 +172,7 @@ def test_one_can_draw(page):
 
 def test_models_of_colours_and_of_the_embedding_method(page):
     for name, shape, kernels in ((CIFAR, [32, 32, 3], 10), (EMBED, [28, 28, 1], 0)):
-        page.execute_script(
-            "const m = document.getElementById('model'); m.value = arguments[0]; m.dispatchEvent(new Event('change'))",
-            name,
-        )
+        _choose(page, name)
         _wait_for(
             page,
             lambda kernels=kernels: (
@@ -158,9 +191,9 @@ def test_what_the_server_says_is_shown(page):
 
 
 def test_nothing_comes_from_elsewhere_and_nothing_goes_wrong(page, server):
-    errors = [
-        entry for entry in page.get_log("browser") if entry["level"] == "SEVERE" and "404" not in entry["message"]
-    ]
+    severe = [entry["message"] for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
+    # The page has no icon; and of the model that is gone the test before has asked.
+    errors = [message for message in severe if not re.search(r"/favicon\.ico |/v1/models/gone:predict ", message)]
     assert errors == []
     loaded = page.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert loaded
@@ -178,3 +211,25 @@ def test_the_page_is_a_few_files_and_can_be_turned_off(server, exported, tmp_pat
     assert requests.post(url, timeout=60).status_code == 404
     with serve(exported(tmp_path, MNIST), MNIST, page=False) as bare:
         assert requests.get(f"http://127.0.0.1:{bare.rest_port}/", timeout=60).status_code == 404
+
+
+def test_a_model_without_a_version_is_left_out(exported, tmp_path):
+    with serve(exported(tmp_path, MNIST, EMBED), MNIST, EMBED) as server:
+        url = f"http://127.0.0.1:{server.rest_port}"
+        shutil.rmtree(tmp_path / MNIST / "1")
+        end = time.monotonic() + 60
+        while requests.get(f"{url}/v1/models/{MNIST}/metadata", timeout=60).status_code == 200:
+            assert time.monotonic() < end
+        answer = requests.get(f"{url}/page/models.json", timeout=60)
+        assert (answer.status_code, [model["name"] for model in answer.json()]) == (200, [EMBED])
+
+
+def test_an_error_instead_of_the_models_is_shown(server, browser, monkeypatch):
+    def fails():
+        raise OSError("no disk")
+
+    monkeypatch.setattr(server.engine.repository, "names", fails)
+    browser.get(f"http://127.0.0.1:{server.rest_port}/")
+    _wait_for(browser, lambda: _text(browser, "#error"))
+    assert _text(browser, "#error") == "Nothing to show: The server failed: OSError."
+    browser.get_log("browser")  # which says so too

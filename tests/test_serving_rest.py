@@ -63,9 +63,10 @@ def test_rows_and_columns_of_one_input(half):
 
 
 def test_numbers_that_json_has_not(half):
-    status, answer = half(b'{"instances": [NaN, Infinity, -Infinity, 1e3]}')
-    assert status == 200
-    np.testing.assert_array_equal(answer["predictions"], [np.nan, np.inf, -np.inf, 503.0])
+    for also in (b"", b', "a": null'):
+        status, answer = half(b'{"instances": [NaN, Infinity, -Infinity, 1e3]%s}' % also)
+        assert status == 200
+        np.testing.assert_array_equal(answer["predictions"], [np.nan, np.inf, -np.inf, 503.0])
 
 
 def test_rows_and_columns_of_several_inputs(ask):
@@ -193,7 +194,7 @@ def test_other_methods_are_malformed(ask, method):
         (b"[1]", "Is not object"),
         (b"null", "Is not object"),
         (b'{"instances": [1' + b"0" * 5000 + b"]}", "JSON Parse error: Exceeds the limit"),
-        (b'{"instances": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "JSON Parse error: maximum recursion depth"),
+        (b'{"instances": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "JSON Parse error: maximum recursion depth"),
         (b'{"instances": ' + b"[" * 500 + b"]" * 500 + b"}", "unexpected level"),
         (b'{"instances": [' + b'{"b64":' * 30_000 + b"1" + b"}" * 30_000 + b"]}", "JSON Parse error"),
         ({}, "Missing 'inputs' or 'instances' key"),
@@ -211,6 +212,10 @@ def test_other_methods_are_malformed(ask, method):
         ({"inputs": 1}, "Input 'x' must have the shape [?]. Received: []"),
         ({"instances": [2**24 + 1] * 2}, "16777217 to float32 without loss of precision"),
         ({"instances": [1e39]}, "1e+39 to float32 without loss of precision"),
+        ({"a": True, "instances": [1e39]}, "1e+39 to float32 without loss of precision"),
+        (b'{"instances": [1, 1e400]}', "1e400 to float64 without loss of precision"),
+        (b'{"a": true, "inputs": [-1e400, Infinity]}', "-1e400 to float64 without loss of precision"),
+        ({"signature_name": "strings", "instances": ["\ud800"]}, 'JSON Value: "\\ud800" is no text: surrogates not'),
         ({"instances": [{"x": 1, "y": 2}]}, "keys must be equal to: x"),
         ({"instances": [{"x": 1}, 2]}, "Expecting object but got list at item 1 of input list"),
         ({"inputs": {"y": [1]}}, "Missing named input: x in 'inputs' object."),
@@ -260,7 +265,7 @@ def test_batches_of_unequal_size_are_tensorflows_error(ask):
     assert answer["error"] == "In[0] and In[1] must have compatible batch dimensions: [2,1,51] vs. [3,51,10]"
 
 
-def test_a_batch_of_none_is_answered_with_none(ask):
+def test_a_batch_of_none_has_no_shape_in_json(ask):
     x = np.zeros((0, 28, 28, 1), int).tolist()
     status, answer = ask(f"/v1/models/{NAME}:predict", {"inputs": {"x": x, "condition": x}})
     assert status == 400  # JSON cannot tell the other sizes of an array without entries
@@ -273,27 +278,59 @@ def test_what_is_too_large_is_a_413(ask, half):
     status, answer = half(b'{"instances": [' + b" " * 2**20 + b"1]}")
     assert status == 413
     assert "The body of a request may have 1,048,576 bytes. Received: 1,048,5" in answer["error"]
-    content = {"signature_name": "generate_weights", "instances": [ROW["x"]] * 40}
+    content = {"signature_name": "generate_weights", "instances": [ROW["x"]] * 10}  # 318,400 bytes by gRPC
     status, answer = ask(f"/v1/models/{NAME}:predict", content)
     assert status == 413
-    assert "The answer would take 1,273,600 bytes, and may 1,048,576." in answer["error"]
+    assert "The answer would take 1,592,000 bytes, and may 1,048,576." in answer["error"]
+    status, answer = half(b'{"instances": [' + b"[]," * 300_000 + b"[]]}")
+    assert (status, answer) == (
+        413,
+        {"error": "A request in JSON may have 65,536 values, lists and objects. Received: 600,003. Send it in parts."},
+    )
     assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
 
 
+def test_large_answers_are_encoded_in_pieces(monkeypatch):
+    """Other threads run between them, and what they make is what one piece would be."""
+    from keras_hypernet.serving import json_answers
+
+    values = np.random.default_rng(0).normal(size=(3, 5, 7)).astype("float32")
+    outputs = {"a": values, "b": values[:, 0], "t_bytes": np.array([b"a", b"\xff", b""], object)}
+    expected = {name: json_answers.encode_tensor(value, name) for name, value in outputs.items()}
+    rows = [dict(zip(expected, row, strict=True)) for row in zip(*expected.values(), strict=True)]
+    for piece in (1, 8, 40, 1000):
+        monkeypatch.setattr(json_answers, "_PIECE", piece)
+        assert json_answers.encode_response(outputs, False).decode() == json.dumps({"outputs": expected})
+        assert json_answers.encode_response(outputs, True).decode() == json.dumps({"predictions": rows})
+        one = json_answers.encode_response({"a": values}, True).decode()
+        assert one == json.dumps({"predictions": values.tolist()})
+    monkeypatch.setattr(json_answers, "_PIECE", 8)
+    sizes = []
+    monkeypatch.setattr(json_answers, "encode_tensor", lambda array, name: sizes.append(array.size) or array.tolist())
+    json_answers.encode_response({"a": values}, False)
+    assert max(sizes) <= 8
+    assert sum(sizes) == values.size
+
+
 def test_a_body_of_a_gigabyte_is_not_kept(server, half):
-    before, sent, answer = resident_bytes(), 0, b""
+    before, sent = resident_bytes(), 0
     with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
         head = f"POST /v1/models/other:predict HTTP/1.1\r\nHost: here\r\nContent-Length: {2**30}\r\n\r\n"
         connection.sendall(head.encode())
         part = b" " * 2**20
-        # After sixteen times what it accepts the server answers and closes the connection: the answer may be lost.
+        # After sixteen times what it accepts the server answers and closes the connection: what comes after that, and
+        # not before, may cost the client the answer.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             while sent < 2**30:
                 sent += connection.send(part)
-        with contextlib.suppress(ConnectionResetError):
-            answer = connection.recv(65536)
-    assert answer[:13] in (b"HTTP/1.1 413 ", b"")
     assert 16 * 2**20 <= sent < 2**28
+    with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
+        connection.sendall(head.encode())
+        for _ in range(16):
+            connection.sendall(part)
+        connection.sendall(b" ")  # and no more
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413 ")
     assert resident_bytes() - before < 64 * 2**20
     assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
 

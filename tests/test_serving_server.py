@@ -53,10 +53,19 @@ def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
             r':tensorflow:serving:request_count{API="REST",model_name="",status="NOT_FOUND"} 1.0',
             r"keras_hypernet_weight_cache_misses_total 1.0",
             r"keras_hypernet_weight_cache_hits_total 1.0",
+            r"# TYPE keras_hypernet_weight_cache_hits_total counter",
+            r"# TYPE keras_hypernet_weight_cache_misses_total counter",
+            r"keras_hypernet_weight_cache_hit_rate 0.5",
             rf'keras_hypernet_model_version_available{{model_name="{NAME}",version="1"}} 1.0',
             rf':tensorflow:serving:request_latency_count{{API="REST",model_name="{NAME}"}} 1.0',
         ):
             assert line in metrics.text.splitlines(), metrics.text
+        client.close()
+        with Client(f"127.0.0.1:{ports['rest']}", NAME) as client:
+            for _ in range(2):
+                client.predict(image, image)
+        metrics = requests.get(f"{url}/monitoring/prometheus/metrics", timeout=60)
+        assert "keras_hypernet_weight_cache_hit_rate 0.75" in metrics.text.splitlines()
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     logged = [line for line in lines if line.get("method") in ("POST", "Predict")]
@@ -65,8 +74,8 @@ def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
         ("OK", NAME, 1),
     ]
     assert all(line["milliseconds"] > 0 and line["bytes"] > 0 for line in logged[:2])
-    assert logged[-1]["status"] == 404
-    assert logged[-1]["error"] == "Servable not found for request: Latest(invented)"
+    assert logged[2]["status"] == 404
+    assert logged[2]["error"] == "Servable not found for request: Latest(invented)"
     assert [line["event"] for line in lines if "event" in line] == ["loaded", "ready", "stopping", "stopped"]
 
 

@@ -8,6 +8,7 @@ from helpers import normal, pixels
 import keras_hypernet as kh
 from keras_hypernet.serving.specialized import export_formats, read_condition
 
+NAME = "rotation_mnist_hyper"
 # tf.lite's own interpreter, which is not the one that is used, is announced as deprecated when it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 
@@ -55,16 +56,31 @@ def test_g_alone_is_small(tmp_path):
         assert 4 * 7960 < exported.num_bytes < 4 * 7960 + 25_000
 
 
-def test_a_wrong_file_does_not_appear(tmp_path, monkeypatch):
+@pytest.mark.parametrize("format", ["tflite", "onnx", "saved_model"])
+def test_a_wrong_file_does_not_appear(format, tmp_path, monkeypatch):
+    """And what is there already stays as it is: the older versions, which are not to be kept, and models.config."""
     from keras_hypernet.serving.runtimes import RUNNERS
 
-    for format in ("tflite", "onnx", "saved_model"):
-        run = RUNNERS[format]
-        wrong = lambda path, run=run: lambda inputs: {"logits": run(path)(inputs)["logits"] + 1}  # noqa: E731
-        monkeypatch.setitem(RUNNERS, format, wrong)
-        with pytest.raises(RuntimeError, match="does not give Keras's outputs: they differ by"):
-            export_formats("rotation_mnist_hyper", tmp_path, formats=[format])
-    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".tflite", ".onnx", ".pb")]
+    export_formats(NAME, tmp_path, formats=["saved_model", "saved_model", format])
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    assert {tmp_path / NAME / version for version in ("1", "2")} < set(before)
+    run = RUNNERS[format]
+
+    def wrong(path):
+        return lambda inputs: {"logits": run(path)(inputs)["logits"] + 1}
+
+    def failing(path):
+        raise OSError("this file cannot be run")
+
+    errors = (RuntimeError, "does not give Keras's outputs: they differ by"), (OSError, "this file cannot be run")
+    for runner, (error, message) in zip((wrong, failing), errors, strict=True):
+        monkeypatch.setitem(RUNNERS, format, runner)
+        for name in (NAME, "new"):
+            with pytest.raises(error, match=message):
+                export_formats(NAME, tmp_path, name, [format], keep=0)
+    after = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*") if path != tmp_path / "new"}
+    assert after == before
+    assert list(tmp_path.glob("new*/**")) in ([], [tmp_path / "new"])  # an empty folder at most
 
 
 @pytest.mark.parametrize(

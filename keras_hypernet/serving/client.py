@@ -1,5 +1,6 @@
 """Client: NumPy in and out, for TensorFlow Serving and the local server, by REST or gRPC."""
 
+import operator
 import random
 import time
 
@@ -28,11 +29,13 @@ class Client:
         max_rows: Rows of a request; larger batches are sent in parts.
 
     Raises:
+        TypeError: If the version is neither an integer nor a string.
         ValueError: If there is no such protocol, the address is not host:port, or an argument is not positive.
 
     Every method takes the name of another `model` of this server as its last argument. They raise a ValueError if no
-    model is named here or there, and an `InvalidRequestError`, `NotFoundError`, `OverloadedError`, `UnavailableError`
-    or `DeadlineError`, all of them a `ServingError` with the `code` and the `message` of the server.
+    model is named here or there, or the inputs have not all the same number of rows, or one; and an
+    `InvalidRequestError`, `NotFoundError`, `OverloadedError`, `UnavailableError` or `DeadlineError`, all of them a
+    `ServingError` with the `code` and the `message` of the server.
 
     Example, with a server that was started by `keras-hypernet serve rotation_mnist_hyper`::
 
@@ -48,12 +51,17 @@ class Client:
     ):
         if protocol not in _TRANSPORTS:
             raise ValueError(f"`protocol` must be one of {tuple(_TRANSPORTS)}. Received: {protocol!r}")
-        for name, value, least in (("timeout", timeout, 1e-3), ("retries", retries, 0), ("max_rows", max_rows, 1)):
-            if value < least:
+        for name, value, least in (
+            ("timeout", timeout, 1e-3),
+            ("retries", retries, 0),
+            ("backoff", backoff, 0),
+            ("max_rows", max_rows, 1),
+        ):
+            if not value >= least:
                 raise ValueError(f"`{name}` must be at least {least}. Received: {value}")
         if address.startswith(("http://", "https://")):
             raise ValueError(f"`address` must be host:port, without http://. Received: {address!r}")
-        self.model, self.version = model, version
+        self.model, self.version = model, version if version is None or isinstance(version, str) else _integer(version)
         self._transport = _TRANSPORTS[protocol](address, timeout)
         self._retries, self._backoff, self._max_rows = retries, backoff, max_rows
         self._signatures = {}
@@ -121,9 +129,15 @@ class Client:
         model = self._named(model)
         inputs = self._converted(self.metadata(model).get(signature), inputs)
         rows = max(len(value) for value in inputs.values())
+        if any(len(value) not in (1, rows) for value in inputs.values()):
+            # Of parts the last ones may fit where the whole did not. And JSON has no arrays of no rows.
+            received = {name: value.shape for name, value in inputs.items()}
+            raise ValueError(f"All inputs must have the same number of rows, or one row. Received: shapes {received}")
+        if rows == 0:
+            raise ValueError(f"The inputs must have a row or more. Received: {', '.join(inputs)} without any")
         parts = []
         # What has one row for all others is sent with every part.
-        for start in range(0, max(rows, 1), self._max_rows):
+        for start in range(0, rows, self._max_rows):
             part = {
                 name: value if len(value) == 1 else value[start : start + self._max_rows]
                 for name, value in inputs.items()
@@ -161,3 +175,10 @@ class Client:
                 if attempt == self._retries:
                     raise
                 time.sleep(min(self._backoff * 2**attempt, _LONGEST_WAIT) * random.uniform(0.5, 1.5))
+
+
+def _integer(version):
+    try:
+        return operator.index(version)  # NumPy's integers too
+    except TypeError as error:
+        raise TypeError(f"`version` must be a number, or a label, a string. Received: {version!r}") from error

@@ -4,37 +4,16 @@ import asyncio
 import concurrent.futures
 import dataclasses
 import os
-import threading
 import time
 
 import numpy as np
 
 from keras_hypernet.serving.cache import WeightCache
 from keras_hypernet.serving.errors import ServingError, invalid, too_large
+from keras_hypernet.serving.limits import Admission, Limits
 from keras_hypernet.serving.metrics import Metrics
 from keras_hypernet.serving.repository import Repository
 from keras_hypernet.serving.split import run_default
-
-
-@dataclasses.dataclass(frozen=True)
-class Limits:
-    """What a server accepts.
-
-    Attributes:
-        max_body_bytes: Of a request, and of what it asks for.
-        max_batch_rows: Size of the 0th dimension of an input.
-        max_concurrent: Requests that are worked on, those that wait for a processor included.
-    """
-
-    max_body_bytes: int = 64 * 2**20
-    max_batch_rows: int = 4096
-    max_concurrent: int = 256
-
-    def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{field.name}` must be a positive integer. Received: {value!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +40,7 @@ class Engine:
         self.cache = WeightCache(cache_bytes)
         self.repository = Repository(folder, names, on_unload=self.cache.drop)
         self.metrics = Metrics(self)
-        self.running, self._counting = 0, threading.Lock()
+        self.admission = Admission(self.limits)
         # More than there are processors: one request is parsed while another one runs.
         self._threads = concurrent.futures.ThreadPoolExecutor(2 * (os.cpu_count() or 1), "serving")
 
@@ -69,23 +48,29 @@ class Engine:
         """Ends the threads, after what they are doing."""
         self._threads.shutdown(wait=True)
 
-    async def predict(self, api, spec, work):
-        """Does the work of a request in a thread, within the limit of concurrent requests, and counts it.
+    @property
+    def running(self):
+        """Number of the requests that are read or worked on."""
+        return self.admission.running
+
+    async def predict(self, api, spec, work, read=None):
+        """Reads a request and does its work in a thread, within the limit of concurrent requests, and counts it.
 
         Args:
             api: `"REST"` or `"gRPC"`, for the metrics.
             spec: The `ModelSpec`.
-            work: Function of the `Servable`, called in the thread.
+            work: Function of the `Servable`, and of the body if there is one to read, called in the thread.
+            read: Coroutine function of the `Place` of the request that returns its body.
 
         Returns:
             What `work` returns.
 
         Raises:
-            ServingError: If the request is one too many, or there is no such version; and those of `work`.
+            ServingError: If the request is one too many, or there is no such version; and those of `work` and `read`.
         """
         started, code = time.perf_counter(), "INTERNAL"
         try:
-            result = await asyncio.wrap_future(self._submit(spec, work))
+            result = await asyncio.wrap_future(await self._submit(spec, work, read))
             code = "OK"
             return result
         except ServingError as error:
@@ -97,37 +82,33 @@ class Engine:
         finally:
             self.metrics.count(spec.name, api, code, time.perf_counter() - started)
 
-    def _submit(self, spec, work):
-        with self._counting:
-            if self.running >= self.limits.max_concurrent:
-                raise ServingError(
-                    "RESOURCE_EXHAUSTED",
-                    f"The server is working on {self.running} requests, as many as it accepts. Try again later.",
-                )
-            self.running += 1
+    async def _submit(self, spec, work, read):
+        place, future = self.admission.enter(), None
+        try:
+            body = () if read is None else (await read(place),)
+            future = self._threads.submit(self._work, spec, work, *body)
+        finally:
+            if future is None:
+                place.leave()
         # Not when the client has gone, but when the thread is done.
-        future = self._threads.submit(self._work, spec, work)
-        future.add_done_callback(self._done)
+        future.add_done_callback(lambda _: place.leave())
         return future
 
-    def _done(self, _):
-        with self._counting:
-            self.running -= 1
-
-    def _work(self, spec, work):
+    def _work(self, spec, work, *body):
         with self.repository.use(spec.name, spec.version, spec.label) as servable:
             try:
-                return work(servable)
+                return work(servable, *body)
             except MemoryError as error:
                 raise ServingError("RESOURCE_EXHAUSTED", "The request needs more memory than there is.") from error
 
-    def run(self, servable, signature, inputs):
+    def run(self, servable, signature, inputs, value_bytes=None):
         """Checks the inputs of a request against a signature and runs it.
 
         Args:
             servable: A `Servable`.
             signature: Name of one of its signatures.
             inputs: Dict of arrays of the right dtypes.
+            value_bytes: Bytes that a value of the answer will take; by default those of its dtype.
 
         Returns:
             A dict of arrays.
@@ -135,15 +116,21 @@ class Engine:
         Raises:
             ServingError: If a shape does not fit, a limit is exceeded, or TensorFlow refuses them.
         """
-        self._check(servable, signature, inputs)
+        rows = self._check(servable, signature, inputs)
+        infos = servable.outputs[signature].values()
+        self._check_answer(rows * sum((info.row_values or 0) * (value_bytes or info.dtype.itemsize) for info in infos))
         if signature == "serving_default":
             outputs = run_default(servable, inputs, self.cache)
         else:
             outputs = servable.run(signature, inputs)
-        return {name: np.asarray(value) for name, value in outputs.items()}
+        outputs = {name: np.asarray(value) for name, value in outputs.items()}
+        # Again: not all sizes are known before.
+        self._check_answer(sum(value.size * (value_bytes or value.itemsize) for value in outputs.values()))
+        return outputs
 
     def _check(self, servable, signature, inputs):
-        rows = 1
+        """Raises ServingError unless inputs fit a signature; returns the number of rows."""
+        rows = {}
         for name, info in servable.inputs[signature].items():
             shape = inputs[name].shape
             sizes = info.shape
@@ -156,16 +143,22 @@ class Engine:
                     f"Input {name!r} must have the shape [{expected}]. Received: [{','.join(map(str, shape))}]"
                 )
             if shape and sizes and sizes[0] is None:
-                rows = max(rows, shape[0])
-        if rows > self.limits.max_batch_rows:
+                rows[name] = shape[0]
+        # All else that does not fit together TensorFlow refuses itself. This it takes for one of none, for all of x.
+        if rows.get("x") and 0 in rows.values():
+            empty = min(rows, key=rows.get)
+            raise invalid(f"Input {empty!r} must have one row, or as many as x, {rows['x']}. Received: 0")
+        most = max(rows.values(), default=1)
+        if most > self.limits.max_batch_rows:
             raise too_large(
-                f"A request may have {self.limits.max_batch_rows} rows. Received: {rows}. Send it in parts."
+                f"A request may have {self.limits.max_batch_rows} rows. Received: {most}. Send it in parts."
             )
-        sizes = [info.row_bytes for info in servable.outputs[signature].values()]
-        asked = rows * sum(size or 0 for size in sizes)
-        if asked > self.limits.max_body_bytes:
+        return most
+
+    def _check_answer(self, size):
+        if size > self.limits.max_body_bytes:
             raise too_large(
-                f"The answer would take {asked:,} bytes, and may {self.limits.max_body_bytes:,}. Send it in parts."
+                f"The answer would take {size:,} bytes, and may {self.limits.max_body_bytes:,}. Send it in parts."
             )
 
 

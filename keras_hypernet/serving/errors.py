@@ -1,5 +1,7 @@
 """ServingError: what a request can fail with, in the codes that gRPC and TensorFlow Serving's REST interface share."""
 
+import traceback
+
 # The codes of gRPC that are used, and what TensorFlow Serving's REST interface makes of them.
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
@@ -10,6 +12,7 @@ HTTP_STATUS = {
     "UNIMPLEMENTED": 501,
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
+    "CANCELLED": 499,  # nginx's number of a client that has gone; nobody receives it
 }
 _LONGEST = 1000
 
@@ -39,6 +42,12 @@ def invalid(message):
 def too_large(message):
     """A request beyond a limit on size: 413, and gRPC's RESOURCE_EXHAUSTED."""
     return ServingError("RESOURCE_EXHAUSTED", message, http_status=413)
+
+
+def internal(error, facts):
+    """What should not have happened: the traceback goes into the facts of the request, for the log, and not outside."""
+    facts["traceback"] = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return ServingError("INTERNAL", f"The server failed: {type(error).__name__}.")
 
 
 class InvalidRequestError(ServingError):

@@ -53,19 +53,34 @@ def export(model_or_name, to="saved_models", name=None, keep=None):
     >>> path.name, (path / "saved_model.pb").exists()
     ('1', True)
     """
+    return write_version(*resolve(model_or_name, name), to, keep)[0]
+
+
+def write_version(model, name, card, to, keep=None, check=lambda folder: None):
+    """Writes what `resolve` returns as the next version.
+
+    Args:
+        model, name, card: The model, the name to serve it under, and its card or None.
+        to, keep: As for `export`.
+        check: Called with the complete folder while it still has a temporary name. If it raises, that folder goes, and
+            nothing that was there before has changed.
+
+    Returns:
+        The path of the version's folder, and what `check` returned.
+    """
     if keep is not None and (not isinstance(keep, int) or keep < 0):
         raise ValueError(f"`keep` must be the number of older versions to keep, 0 or more. Received: {keep!r}")
-    model, name, card = resolve(model_or_name, name)
     base = pathlib.Path(to) / name
     version = base / str(next_version(base))
     with replacing_folder(version, overwrite=False) as temporary:
         write_saved_model(model, temporary, name)
         if card is not None:
             card.write(temporary / "assets.extra")
-    if keep is not None:
-        remove_versions(base, keep + 1)
+        checked = check(temporary)
     write_configs(to, name)
-    return version
+    if keep is not None:  # last: whatever goes wrong before, the older versions are there
+        remove_versions(base, keep + 1)
+    return version, checked
 
 
 def resolve(model_or_name, name=None):

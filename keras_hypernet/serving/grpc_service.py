@@ -1,11 +1,12 @@
 """TensorFlow Serving's gRPC services, PredictionService and ModelService, by its own stubs."""
 
+import asyncio
 import time
 
 import numpy as np
 
 from keras_hypernet.serving.engine import ModelSpec, check_signature
-from keras_hypernet.serving.errors import ServingError, invalid
+from keras_hypernet.serving.errors import ServingError, internal, invalid
 from keras_hypernet.serving.proto_tensors import decode_tensor, encode_tensor
 
 
@@ -82,10 +83,14 @@ class _Services:
                 raise invalid(f"The message cannot be read: {request}")
             facts["bytes"] = request.ByteSize()
             response = await handle(request, facts)
-        except ServingError as error:
-            facts["error"] = error.message[:200]
-            self._log(facts, error.code, 0)
-            await context.abort(grpc.StatusCode[error.code], error.message)
+        except asyncio.CancelledError:  # the client has gone, its time is over, or the server stops
+            self._log(facts, "CANCELLED", 0)
+            raise
+        except Exception as error:
+            failure = error if isinstance(error, ServingError) else internal(error, facts)
+            facts["error"] = failure.message[:200]
+            self._log(facts, failure.code, 0)
+            await context.abort(grpc.StatusCode[failure.code], failure.message)
         self._log(facts, "OK", response.ByteSize())
         return response
 

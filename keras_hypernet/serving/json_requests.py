@@ -1,19 +1,28 @@
 """Requests in JSON, by the rules of TensorFlow Serving's REST interface: the row format and the columnar one."""
 
 import json
+import math
 
-from keras_hypernet.serving.errors import invalid
-from keras_hypernet.serving.json_tensors import decode_tensor, encode_tensor, is_base64, shown
+import numpy as np
+
+from keras_hypernet.serving.errors import invalid, too_large
+from keras_hypernet.serving.json_tensors import decode_tensor, is_base64, shown
 
 
-def parse(body):
+def parse(body, max_values):
     """Parses the body of a request: a JSON object, in which NaN, Infinity and -Infinity are numbers too.
 
     Raises:
-        ServingError: If it is not one.
+        ServingError: If it is not one, or has more than `max_values` values, lists and objects.
     """
     if not body:
         raise invalid("JSON Parse error: The document is empty")
+    values = sum(body.count(sign) for sign in (b",", b"[", b"{"))
+    if values > max_values:
+        raise too_large(
+            f"A request in JSON may have {max_values:,} values, lists and objects. Received: {values:,}. "
+            "Send it in parts."
+        )
     try:
         content = json.loads(body)
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of too many digits; nested too deeply
@@ -49,25 +58,23 @@ def decode_request(body, content, infos):
     """
     if "instances" in content and "inputs" in content:
         raise invalid("Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist")
-    if "instances" in content:
-        return True, _rows(content["instances"], infos, _plain(body, content))
-    if "inputs" in content:
-        return False, _columns(content["inputs"], infos, _plain(body, content))
-    raise invalid("Missing 'inputs' or 'instances' key")
+    if "instances" not in content and "inputs" not in content:
+        raise invalid("Missing 'inputs' or 'instances' key")
+    row_format = "instances" in content
+    if row_format:
+        tensors = _rows(content["instances"], infos, _plain(body, content))
+    else:
+        tensors = _columns(content["inputs"], infos, _plain(body, content))
+    if any(tensor.dtype.kind == "f" and np.isinf(tensor).any() for tensor in tensors.values()):
+        json.loads(body, parse_float=_finite)  # Infinity, or a number too large? Only the text tells
+    return row_format, tensors
 
 
-def encode_response(outputs, row_format):
-    """Returns the JSON of outputs, a dict of arrays, in the format of the request."""
-    values = {name: encode_tensor(outputs[name], name) for name in sorted(outputs)}
-    if not row_format:
-        return json.dumps({"outputs": next(iter(values.values())) if len(values) == 1 else values}).encode()
-    sizes = {name: value.shape[0] if value.ndim else None for name, value in outputs.items()}
-    if len(set(sizes.values())) > 1 or None in sizes.values():
-        raise invalid(f"Outputs of different 0th dimensions, {sizes}, need the columnar format: use 'inputs'.")
-    if len(values) == 1:
-        return json.dumps({"predictions": next(iter(values.values()))}).encode()
-    rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
-    return json.dumps({"predictions": rows}).encode()
+def _finite(text):
+    value = float(text)
+    if math.isinf(value):
+        raise invalid(f"Cannot convert JSON value: {text[:40]} to float64 without loss of precision.")
+    return value
 
 
 def _plain(body, content):

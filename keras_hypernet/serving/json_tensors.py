@@ -46,6 +46,8 @@ def decode_tensor(value, info, name, plain):
             return np.zeros(array.shape, info.dtype)
     leaves, shape = [], _shape(value)
     _flatten(value, shape, 0, info, name, leaves)
+    if kind == "f":
+        return _checked_numbers(np.array(leaves, dtype="float64").reshape(shape), info, name)
     return np.array(leaves, dtype=info.dtype).reshape(shape)
 
 
@@ -105,7 +107,10 @@ def _leaf(value, info):
     kind = info.dtype.kind
     if info.dtype == object:
         if isinstance(value, str):
-            return value.encode()
+            try:
+                return value.encode()
+            except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can write and UTF-8 cannot
+                raise invalid(f"JSON Value: {shown(value)} is no text: {error.reason}") from error
         if is_base64(value):
             try:
                 return base64.b64decode(value["b64"], validate=True)
@@ -142,17 +147,3 @@ def _fits(value, info):
 def is_base64(value):
     """Whether a JSON value is the object `{"b64": text}`, by which binary values are written."""
     return isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str)
-
-
-def encode_tensor(array, name):
-    """An array as nested lists; strings are base64 if the name of the output ends in `_bytes`."""
-    if array.dtype != object:
-        return array.tolist()
-    binary = name.endswith("_bytes")
-
-    def encoded(value):
-        if isinstance(value, list):
-            return [encoded(item) for item in value]
-        return {"b64": base64.b64encode(value).decode()} if binary else value.decode(errors="replace")
-
-    return encoded(array.tolist())

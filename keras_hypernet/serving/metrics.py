@@ -42,7 +42,7 @@ class Metrics:
 
     def collect(self):
         """The metrics that are not histograms; prometheus-client calls this."""
-        from prometheus_client.core import GaugeMetricFamily, Metric
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
         requests = Metric(_COUNT, "Requests, by how they ended.", "counter")
         for (model, api, code), number in list(self._counts.items()):
@@ -54,15 +54,18 @@ class Metrics:
             ("hits", "Conditions whose weights were found in the cache.", cache.hits),
             ("misses", "Conditions whose weights were not.", cache.misses),
         ):
-            counter = Metric(f"keras_hypernet_weight_cache_{name}_total", what, "counter")
-            counter.add_sample(f"keras_hypernet_weight_cache_{name}_total", {}, value)
-            yield counter
+            yield CounterMetricFamily(f"keras_hypernet_weight_cache_{name}", what, value=value)
         asked = cache.hits + cache.misses
         gauge = GaugeMetricFamily
         yield gauge("keras_hypernet_weight_cache_hit_rate", "Of all.", value=cache.hits / asked if asked else 0)
         yield gauge("keras_hypernet_weight_cache_bytes", "What the kept weights take.", value=cache.num_bytes)
         yield gauge("keras_hypernet_weight_cache_entries", "Conditions that are kept.", value=len(cache))
-        yield gauge("keras_hypernet_requests_running", "Requests that are worked on.", value=self._engine.running)
+        yield gauge(
+            "keras_hypernet_requests_running", "Requests that are read or worked on.", value=self._engine.running
+        )
+        yield gauge(
+            "keras_hypernet_body_bytes", "What their bodies by REST take.", value=self._engine.admission.buffered
+        )
         states = gauge("keras_hypernet_model_version_available", "1 if it is served.", labels=["model_name", "version"])
         for model, version, state, _ in self._engine.repository.states():
             states.add_metric([model, str(version)], float(state == "AVAILABLE"))

@@ -9,15 +9,15 @@ import urllib.parse
 import numpy as np
 
 from keras_hypernet.serving import json_requests
+from keras_hypernet.serving.bodies import Body
 from keras_hypernet.serving.config import METRICS_PATH
 from keras_hypernet.serving.engine import ModelSpec, check_signature
-from keras_hypernet.serving.errors import ServingError, invalid, too_large
+from keras_hypernet.serving.errors import ServingError, internal, invalid
+from keras_hypernet.serving.json_answers import BYTES_OF_A_VALUE, encode_response
 
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE)
 _GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<part>metadata))?", re.IGNORECASE)
-# Of a body that is too large so much is read and thrown away, so that the client gets to read why.
-_DISCARDED = 16
 _JSON = "application/json"
 
 
@@ -33,6 +33,13 @@ def application(engine, page, log):
     from starlette.responses import Response
     from starlette.routing import Route
 
+    def failed(error, facts):
+        facts["error"] = error.message[:200]
+        # So that a client which still sends a body stops.
+        headers = {"Connection": "close"} if error.http_status in (408, 413, 429) else None
+        content = json.dumps({"error": error.message})
+        return Response(content, error.http_status, headers=headers, media_type=_JSON)
+
     async def answer(request):
         # As it was sent: what `%2F` stands for separates nothing.
         path = request.scope.get("raw_path", request.url.path.encode()).split(b"?")[0].decode("ascii", "replace")
@@ -40,11 +47,11 @@ def application(engine, page, log):
         try:
             response = await _dispatch(engine, page, request, path, facts)
         except ServingError as error:
-            facts["error"] = error.message[:200]
-            # So that a client which still sends a body stops.
-            headers = {"Connection": "close"} if error.http_status == 413 else None
-            content = json.dumps({"error": error.message})
-            response = Response(content, error.http_status, headers=headers, media_type=_JSON)
+            response = failed(error, facts)
+        except asyncio.CancelledError:  # by the server, when the time of grace is over
+            response = failed(ServingError("UNAVAILABLE", "The server stops before this is answered."), facts)
+        except Exception as error:
+            response = failed(internal(error, facts), facts)
         log(facts, response.status_code, len(response.body))
         return response
 
@@ -72,9 +79,12 @@ async def _dispatch(engine, page, request, path, facts):
     if get is not None:
         answer = _metadata(engine, spec) if get["part"] else _status(engine, spec)
         return Response(json.dumps(answer, indent=1), media_type=_JSON)
-    body = await _read(request, engine.limits.max_body_bytes)
-    facts["bytes"] = len(body)
-    return Response(await _predict(engine, spec, post["method"].lower(), body, facts), media_type=_JSON)
+    body = Body(request, engine.limits)
+    try:
+        return Response(await _predict(engine, spec, post["method"].lower(), body, facts), media_type=_JSON)
+    except ServingError:
+        await body.discard()
+        raise
 
 
 def _spec(match):
@@ -87,26 +97,9 @@ def _spec(match):
     return ModelSpec(urllib.parse.unquote(match["name"]), version, label)
 
 
-async def _read(request, limit):
-    """The body of a request, unless it is too large, in which case most of it is read and thrown away."""
-    length, body, received = request.headers.get("content-length", ""), bytearray(), 0
-    declared = int(length) if length.isdecimal() and len(length) < 20 else 0
-    async for part in request.stream():
-        received += len(part)
-        if max(received, declared) <= limit:
-            body += part
-        elif received > _DISCARDED * limit:
-            break
-        else:
-            body.clear()
-    if max(received, declared) > limit:
-        raise too_large(f"The body of a request may have {limit:,} bytes. Received: {max(received, declared):,}")
-    return bytes(body)
-
-
 async def _predict(engine, spec, method, body, facts):
-    def work(servable):
-        content = json_requests.parse(body)
+    def work(servable, received):
+        content = json_requests.parse(received, engine.limits.max_json_values)
         signature = json_requests.signature_name(content)
         facts.update(model=spec.name, version=servable.version, signature=signature)
         check_signature(servable, signature)
@@ -115,11 +108,16 @@ async def _predict(engine, spec, method, body, facts):
             raise invalid(
                 f"Expected {method} signature method_name to be tensorflow/serving/{method}. Was: {was}. Use :predict."
             )
-        row_format, inputs = json_requests.decode_request(body, content, servable.inputs[signature])
+        row_format, inputs = json_requests.decode_request(received, content, servable.inputs[signature])
         facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
-        return json_requests.encode_response(engine.run(servable, signature, inputs), row_format)
+        return encode_response(engine.run(servable, signature, inputs, BYTES_OF_A_VALUE), row_format)
 
-    return await engine.predict("REST", spec, work)
+    async def read(place):
+        received = await body.read(place)
+        facts["bytes"] = len(received)
+        return received
+
+    return await engine.predict("REST", spec, work, read)
 
 
 def _status(engine, spec):

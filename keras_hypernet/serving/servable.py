@@ -19,11 +19,11 @@ class TensorInfo:
     shape: tuple | None
 
     @property
-    def row_bytes(self):
-        """Bytes of one row, or None if that is not known."""
+    def row_values(self):
+        """Number of values in one row, or None if that is not known."""
         if not self.shape or None in self.shape[1:] or self.dtype == object:
             return None
-        return self.dtype.itemsize * math.prod(self.shape[1:])
+        return math.prod(self.shape[1:])
 
 
 class Servable:

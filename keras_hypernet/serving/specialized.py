@@ -5,13 +5,12 @@ Every file is run by the runtime it is for, on random inputs, before it appears,
 
 import dataclasses
 import pathlib
-import shutil
 
 import numpy as np
 
 from keras_hypernet.files import replacing
 from keras_hypernet.models import ConditionalModel, specialize
-from keras_hypernet.serving.export import export, resolve
+from keras_hypernet.serving.export import resolve, write_version
 from keras_hypernet.serving.runtimes import RUNNERS, WRITERS, import_runtime
 from keras_hypernet.serving.signatures import signatures
 
@@ -55,7 +54,8 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
 
     Raises:
         ImportError: If the runtime of a format is not installed.
-        RuntimeError: If what was written does not give Keras's outputs; nothing is left of it then.
+        RuntimeError: If what was written does not give Keras's outputs; nothing is left of it then, and what was there
+            before is as it was.
         EntryError, TypeError, ValueError: As `export`; ValueError too if the model has no condition, or of
             another shape.
 
@@ -80,12 +80,9 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
     written = []
     for format in formats:
         if format == "saved_model":
-            path = export(model if card is None else model_or_name, to, served_as, keep)
-            try:
-                difference = _difference(model, RUNNERS[format](path))
-            except RuntimeError:
-                shutil.rmtree(path)
-                raise
+            path, difference = write_version(
+                model, served_as, card, to, keep, lambda folder: _difference(model, RUNNERS["saved_model"](folder))
+            )
         else:
             path = pathlib.Path(to) / f"{served_as}.{format}"
             with replacing(path) as temporary:

@@ -1,6 +1,7 @@
 """The two ways of a client to a server: REST and gRPC, with the same methods and errors."""
 
 import json
+import urllib.parse
 
 import numpy as np
 
@@ -155,9 +156,11 @@ class GrpcTransport:
 
 
 def _path(model, version):
+    path = f"/{urllib.parse.quote(model, safe='')}"
     if version is None:
-        return f"/{model}"
-    return f"/{model}/versions/{version}" if isinstance(version, int) else f"/{model}/labels/{version}"
+        return path
+    kind = "versions" if isinstance(version, int) else "labels"
+    return f"{path}/{kind}/{urllib.parse.quote(str(version), safe='')}"
 
 
 def _fill(spec, model, version):

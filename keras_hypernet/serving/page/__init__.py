@@ -1,10 +1,13 @@
 """The page at `/`: files of this folder, and the facts and images that they ask for."""
 
+import contextlib
 import functools
 import json
 import pathlib
 
 import numpy as np
+
+from keras_hypernet.serving.errors import ServingError
 
 _FILES = {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css"}
 _MEDIA_TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css"}
@@ -39,7 +42,8 @@ def _models(engine):
     """The models that the page can show: those of images, whose first half is known, with images to choose from."""
     models = []
     for name in engine.repository.names():
-        with engine.repository.use(name) as servable:
+        # One without a version at the moment is left out; the others are there.
+        with contextlib.suppress(ServingError), engine.repository.use(name) as servable:
             default = servable.inputs.get("serving_default", {})
             shapes = {key: info.shape[1:] for key, info in default.items() if info.dtype == "uint8" and info.shape}
             if set(shapes) == {"x", "condition"} and shapes["x"] == shapes["condition"] and shapes["x"] in _SOURCES:

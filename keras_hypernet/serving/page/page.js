@@ -179,7 +179,9 @@ function compare() {
 
 async function start() {
   const answer = await fetch("page/models.json");
-  models = await answer.json();
+  const content = await answer.json();
+  if (!answer.ok) throw new Error(content.error);
+  models = content;
   if (!models.length) throw new Error("no model of images with kernels to show is served here.");
   element("model").replaceChildren(...models.map(({ name }) => new Option(name, name)));
   cards.push(new Card(element("first"), "One image", 0), new Card(element("second"), "Another image", 1));

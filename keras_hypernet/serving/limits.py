@@ -1,0 +1,98 @@
+"""Limits: what a server accepts; and the count of the requests, and of the bytes of them, that it holds."""
+
+import dataclasses
+import threading
+
+from keras_hypernet.serving.errors import ServingError
+
+# A value takes at most two characters of JSON, "1,", but 8 to 90 bytes once it is parsed: the bytes of a body alone do
+# not tell how large it will be. Images of a channel, [[[0], [255], ...]], have 3 to 6 characters for a value or a list.
+_BYTES_OF_A_VALUE = 16
+_BODIES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What a server accepts.
+
+    Attributes:
+        max_body_bytes: Of a request, and of what it asks for, as gRPC or JSON will have it.
+        max_batch_rows: Size of the 0th dimension of an input.
+        max_concurrent: Requests that are read or worked on, those that wait for a processor included.
+        max_buffered_bytes: Of all bodies by REST together; by default of four of the largest.
+        max_json_values: Values, lists and objects in a request by REST; by default one for 16 bytes of the largest.
+        body_seconds: Within which the body of a request by REST must come; after it, by 64 KiB a second.
+    """
+
+    max_body_bytes: int = 64 * 2**20
+    max_batch_rows: int = 4096
+    max_concurrent: int = 256
+    max_buffered_bytes: int | None = None
+    max_json_values: int | None = None
+    body_seconds: int = 20
+
+    def __post_init__(self):
+        defaults = {
+            "max_buffered_bytes": lambda: _BODIES * self.max_body_bytes,
+            "max_json_values": lambda: max(1, self.max_body_bytes // _BYTES_OF_A_VALUE),
+        }
+        for field in dataclasses.fields(self):
+            if field.name in defaults and getattr(self, field.name) is None:
+                object.__setattr__(self, field.name, defaults[field.name]())
+            value = getattr(self, field.name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{field.name}` must be a positive integer. Received: {value!r}")
+
+
+class Admission:
+    """Which requests there are, from before their bodies are read until the last thread is done with them.
+
+    Args:
+        limits: The `Limits`.
+    """
+
+    def __init__(self, limits):
+        self.limits, self.running, self.buffered = limits, 0, 0
+        self.lock = threading.Lock()
+
+    def enter(self):
+        """Returns the `Place` of one more request; raises ServingError if it is one too many."""
+        with self.lock:
+            if self.running >= self.limits.max_concurrent:
+                raise ServingError(
+                    "RESOURCE_EXHAUSTED",
+                    f"The server is working on {self.running} requests, as many as it accepts. Try again later.",
+                )
+            self.running += 1
+        return Place(self)
+
+
+class Place:
+    """The place of a request among those that are accepted, with the bytes of its body."""
+
+    def __init__(self, admission):
+        self._admission, self._bytes = admission, 0
+
+    def hold(self, number):
+        """Counts bytes of the body; raises ServingError if all bodies together are too large."""
+        one, most = self._admission, self._admission.limits.max_buffered_bytes
+        with one.lock:
+            if one.buffered + number > most:
+                raise ServingError(
+                    "RESOURCE_EXHAUSTED",
+                    f"The server holds {one.buffered:,} bytes of requests, and may hold {most:,}. Try again later.",
+                )
+            one.buffered += number
+            self._bytes += number
+
+    def drop(self):
+        """Gives the bytes back."""
+        with self._admission.lock:
+            self._admission.buffered -= self._bytes
+            self._bytes = 0
+
+    def leave(self):
+        """Gives the place back, once."""
+        self.drop()
+        with self._admission.lock:
+            self._admission.running -= 1

@@ -1,0 +1,178 @@
+"""What clients do that are slow, many, or gone: what is held of them, what they are told, and what the log says."""
+
+import contextlib
+import json
+import logging
+import socket
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+import requests
+from serving import grpc_stubs, predict_request, resident_bytes, serve, write_version
+
+from keras_hypernet.serving.engine import Limits
+
+PATH = "/v1/models/times:predict"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    for name, work in (("times", 1), ("slow", 1000)):
+        (folder / name).mkdir()
+        write_version(folder / name, 1, work=work)
+    return folder
+
+
+@pytest.fixture
+def lines(caplog):
+    """Returns a function that waits for lines of the access log, which are JSON, and returns them."""
+    caplog.set_level(logging.INFO, "keras_hypernet.serving.access")
+
+    def lines(number=1):
+        found = []
+        _wait_for(lambda: len(found.clear() or found.extend(_access(caplog)) or found) >= number)
+        return found
+
+    return lines
+
+
+def _access(caplog):
+    return [json.loads(one.message) for one in caplog.records if one.name == "keras_hypernet.serving.access"]
+
+
+def _wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def _stalled(server, sent, length=None):
+    """A connection that has sent the beginning of a body, and does not go on."""
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=60) as connection:
+        head = f"POST {PATH} HTTP/1.1\r\nHost: here\r\nContent-Length: {length or sent + 10}\r\n\r\n"
+        connection.sendall(head.encode() + b" " * sent)
+        yield connection
+
+
+def _ask(server):
+    url = f"http://127.0.0.1:{server.rest_port}{PATH}"
+    answer = requests.post(url, json={"instances": [1.0]}, timeout=60)
+    return answer.status_code, answer.json()
+
+
+def test_a_request_that_is_being_read_is_one_of_those_that_are_counted(folder):
+    with serve(folder, "times", limits=Limits(max_concurrent=2)) as server:
+        with _stalled(server, 10), _stalled(server, 10):
+            _wait_for(lambda: server.engine.running == 2)
+            status, answer = _ask(server)
+            assert (status, answer["error"][:37]) == (429, "The server is working on 2 requests, ")
+        _wait_for(lambda: server.engine.running == 0)
+        assert _ask(server) == (200, {"predictions": [1.0]})
+
+
+def test_all_bodies_together_have_a_limit(folder):
+    limits = Limits(max_body_bytes=2**20, max_buffered_bytes=2**21)
+    with serve(folder, "times", limits=limits) as server:
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                stack.enter_context(_stalled(server, 2**20 - 5, length=2**20))
+            _wait_for(lambda: server.engine.admission.buffered == 2**21 - 10)
+            status, answer = _ask(server)
+            assert status == 429, answer
+            assert answer["error"] == (
+                "The server holds 2,097,142 bytes of requests, and may hold 2,097,152. Try again later."
+            )
+        _wait_for(lambda: server.engine.running == 0)
+        assert server.engine.admission.buffered == 0
+        assert _ask(server) == (200, {"predictions": [1.0]})
+        _wait_for(lambda: server.engine.running == 0)
+        assert server.engine.admission.buffered == 0
+
+
+def test_a_body_that_stalls_is_a_408(folder, lines):
+    with serve(folder, "times", limits=Limits(body_seconds=1)) as server, _stalled(server, 10) as connection:
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+        assert answer.startswith("HTTP/1.1 408 ")
+        assert json.loads(answer.split("\r\n\r\n", 1)[1])["error"] == (
+            "The body of a request must come within 1 seconds, or by 65,536 bytes a second. Received: 10 bytes"
+        )
+        assert server.engine.running == 0
+    assert [line["status"] for line in lines()] == [408]
+
+
+def test_a_client_that_hangs_up_while_it_sends_is_a_line_of_the_log(folder, lines, caplog):
+    with serve(folder, "times") as server:
+        with _stalled(server, 10):
+            _wait_for(lambda: server.engine.running)
+        (line,) = lines()
+        metrics = requests.get(f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics", timeout=60).text
+    assert (line["status"], line["error"]) == (499, "The client has gone before its request was read.")
+    assert ':tensorflow:serving:request_count{API="REST",model_name="times",status="CANCELLED"} 1.0' in metrics
+    assert not [record for record in caplog.records if record.exc_info or "Traceback" in record.message]
+
+
+def test_what_is_too_large_is_counted(folder):
+    with serve(folder, "times", limits=Limits(max_body_bytes=2**10)) as server:
+        url = f"http://127.0.0.1:{server.rest_port}"
+        assert requests.post(url + PATH, data=b" " * 2000, timeout=60).status_code == 413
+        metrics = requests.get(f"{url}/monitoring/prometheus/metrics", timeout=60).text
+    assert ':tensorflow:serving:request_count{API="REST",model_name="times",status="RESOURCE_EXHAUSTED"} 1.0' in metrics
+
+
+def test_what_should_not_happen_is_an_error_and_a_line_with_the_traceback(folder, lines, monkeypatch, caplog):
+    with serve(folder, "times") as server, grpc_stubs(server) as (prediction, _):
+        monkeypatch.setattr(server.engine, "run", lambda *_: {}["nothing"])
+        assert _ask(server) == (500, {"error": "The server failed: KeyError."})
+        with pytest.raises(grpc.RpcError) as error:
+            prediction.Predict(predict_request("times", {"x": np.float32([1])}), timeout=60)
+        assert (error.value.code().name, error.value.details()) == ("INTERNAL", "The server failed: KeyError.")
+        logged = lines(2)
+    assert [line["status"] for line in logged] == [500, "INTERNAL"]
+    assert all(line["traceback"].endswith("KeyError: 'nothing'\n") for line in logged)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_cancelled_request_by_grpc_is_a_line_of_the_log(folder, lines):
+    with serve(folder, "slow") as server, grpc_stubs(server) as (prediction, _):
+        asked = prediction.Predict.future(predict_request("slow", {"x": np.float32([1])}), timeout=60)
+        _wait_for(lambda: server.engine.running)
+        asked.cancel()
+        (line,) = lines()
+        assert (line["status"], line["method"], line["model"]) == ("CANCELLED", "Predict", "slow")
+
+
+def test_what_is_not_answered_at_the_end_is_told_so(folder, lines):
+    answers = []
+    with contextlib.ExitStack() as stack:
+        with serve(folder, "slow", grace_seconds=0.2) as server:
+            url = f"http://127.0.0.1:{server.rest_port}/v1/models/slow:predict"
+            prediction, _ = stack.enter_context(grpc_stubs(server))
+            ask = lambda: answers.append(requests.post(url, json={"instances": [1.0]}, timeout=60))  # noqa: E731
+            asking = threading.Thread(target=ask)
+            asking.start()
+            asked = prediction.Predict.future(predict_request("slow", {"x": np.float32([1])}), timeout=60)
+            _wait_for(lambda: server.engine.running == 2)
+        asking.join()
+        assert asked.exception().code().name in ("CANCELLED", "UNAVAILABLE")
+    (answer,) = answers
+    assert (answer.status_code, answer.json()) == (503, {"error": "The server stops before this is answered."})
+    assert {line["status"] for line in lines(2)} == {503, "CANCELLED"}
+
+
+def test_a_message_of_many_megabytes_is_not_kept(folder):
+    message = predict_request("times", {"x": np.zeros(2**24, "float32")}).SerializeToString()
+    with (
+        serve(folder, "times", limits=Limits(max_body_bytes=2**20)) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+    ):
+        predict, before = channel.unary_unary("/tensorflow.serving.PredictionService/Predict"), resident_bytes()
+        with pytest.raises(grpc.RpcError, match="larger than max") as error:
+            predict(message, timeout=60)
+        assert error.value.code().name == "RESOURCE_EXHAUSTED"
+        assert resident_bytes() - before < len(message) // 2
