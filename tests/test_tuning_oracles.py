@@ -128,6 +128,22 @@ def test_a_seed_decides_what_is_drawn_and_zero_is_one(tmp_path):
     assert len(set(again)) == 6
 
 
+def test_no_worker_waits_for_the_point_of_another_one(tmp_path):
+    oracle = _oracle("grid", tmp_path)
+    oracle.worker_timeout = 60.0
+    trials = [oracle.create_trial(f"worker{number}") for number in range(4)]
+    assert [trial.hyperparameters.values["depth"] for trial in trials] == [2, 3, 4, 5]
+    for number in (3, 0):
+        _end(oracle, trials[number])
+    resumed = _reloaded("grid", tmp_path)
+    resumed.worker_timeout = 60.0
+    assert _values(resumed, 9) == [6, 7]
+    for number in (2, 1):
+        _end(resumed, trials[number])
+    assert sorted(trial.hyperparameters.values["depth"] for trial in resumed.trials.values()) == list(range(2, 8))
+    assert resumed.create_trial("tuner0").status == TrialStatus.STOPPED
+
+
 def test_the_trial_of_a_silent_worker_is_given_to_another_one(tmp_path):
     oracle = _oracle("grid", tmp_path, trials=2)
     oracle.worker_timeout = 0.3

@@ -150,6 +150,13 @@ class _Random(Resumable, keras_tuner.oracles.RandomSearchOracle):
 
 
 class _Grid(Resumable, keras_tuner.oracles.GridSearchOracle):
+    def populate_space(self, trial_id):
+        """Values of the next point. As keras-tuner has it, but for the first, a point follows one that has ended."""
+        answer = super().populate_space(trial_id)
+        if answer["status"] == TrialStatus.RUNNING and trial_id not in self._populate_next:
+            self._populate_next.append(trial_id)  # so that no worker waits for another one
+        return answer
+
     def reload(self):
         super().reload()
 
