@@ -1,6 +1,8 @@
 """The server as a process: `keras-hypernet serve`; its limits, logs and metrics, and how it ends."""
 
+import asyncio
 import contextlib
+import gc
 import ipaddress
 import os
 import pathlib
@@ -153,6 +155,18 @@ def test_it_listens_on_this_machine_alone(slow):
         for port in (server.rest_port, server.grpc_port):
             (address,) = _listening_addresses(port)
             assert (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def test_parts_of_an_answer_are_sent_without_delay(slow):
+    """Otherwise the body of an answer may wait 40 ms, until the client has acknowledged its head."""
+    with serve(slow, "times") as server, requests.Session() as session:
+        url = f"http://127.0.0.1:{server.rest_port}/v1/models/times"
+        assert session.get(url, timeout=60).ok
+        ours = [one for one in gc.get_objects() if isinstance(one, asyncio.Transport)]
+        ours = [one.get_extra_info("socket") for one in ours if one.get_extra_info("sockname")]
+        ours = [one for one in ours if one.getsockname()[1:2] == (server.rest_port,)]
+        assert ours
+        assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in ours)
 
 
 def _listening_addresses(port):
