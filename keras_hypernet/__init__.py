@@ -1,6 +1,6 @@
 """Hypernetworks for Keras: layers, models and a pretrained zoo."""
 
-from keras_hypernet import initializers, layers, tuning
+from keras_hypernet import initializers, layers, theory, tuning
 from keras_hypernet._version import __version__
 from keras_hypernet.architectures import build_model
 from keras_hypernet.card import Card, EntryError
@@ -32,6 +32,7 @@ __all__ = [
     "paper_recipe",
     "save_entry",
     "specialize",
+    "theory",
     "tuning",
     "verify_entry",
 ]

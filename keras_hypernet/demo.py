@@ -40,13 +40,13 @@ def run(to):
         },
     )
     yield (
-        "Evaluate them on 300 other digits, 30-degree classes (error)",
+        "Evaluate them on 300 digits of another source, 30-degree classes (error)",
         {
             "hypernetwork": evaluate(hyper, task)["error"],
             "embedding method": evaluate(embed, task)["error"],
         },
     )
-    yield "Fine-tune the hypernetwork on 1,197 of those digits", _fine_tune(hyper, task)
+    yield "Fine-tune the hypernetwork on 1,197 digits of the same source", _fine_tune(hyper, task)
     inputs = next(iter(task.evaluation_dataset("test", 1)))[0]
     yield (
         "Tell by how many degrees one image was rotated",

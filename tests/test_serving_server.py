@@ -40,6 +40,7 @@ def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
     with started(tmp_path, NAME) as (process, ports, lines):
         assert (tmp_path / NAME / "1" / "saved_model.pb").is_file()
         url = f"http://127.0.0.1:{ports['rest']}"
+        assert lines[-1]["page"] == f"{url}/"
         image = pixels((1, 28, 28, 1))
         for protocol, name in (("rest", NAME), ("grpc", NAME), ("rest", "nothing")):
             client = Client(f"127.0.0.1:{ports[protocol]}", name, protocol=protocol)
@@ -210,6 +211,7 @@ def test_a_model_that_cannot_be_served_is_one_error(tmp_path):
     [
         ({"rest_port": 70_000}, "`rest_port` must be a port of 0 to 65535, 0 for a free one. Received: 70000"),
         ({"grpc_port": -1}, "`grpc_port` must be a port of 0 to 65535, 0 for a free one. Received: -1"),
+        ({"rest_port": 8500}, "`rest_port` and `grpc_port` must be two ports. Received: 8500 for both"),
         ({"poll_seconds": 0}, "`poll_seconds` must be at least 0.001. Received: 0"),
         ({"poll_seconds": float("nan")}, "`poll_seconds` must be at least 0.001. Received: nan"),
         ({"grace_seconds": -3}, "`grace_seconds` must be at least 0. Received: -3"),

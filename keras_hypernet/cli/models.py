@@ -81,7 +81,8 @@ def demo(
             if not as_json:
                 console.print(f"\n[bold]{number}. {title}[/bold]")
                 for name, value in facts.items():
-                    console.print(f"   {name}: {readable(value)}", highlight=False)
+                    gone = " (deleted at the end; --to keeps it)" if name == "folder" and to is None else ""
+                    console.print(f"   {name}: {readable(value)}{gone}", highlight=False)
         if as_json:
             print_json(steps)
 

@@ -93,8 +93,10 @@ def serve(
     served = sorted(entries | {folder.name for folder in models.glob("*/")})
     for name in names:
         if not (models / name).is_dir() and name in entries:
-            with Console(stderr=True).status(f"Exporting {name}"):
-                export_formats(name, models, formats=["saved_model"])
+            progress = Console(stderr=True)
+            with progress.status(f"Exporting {name}"):
+                (exported,) = export_formats(name, models, formats=["saved_model"])
+            progress.print(f"{name} had not been exported yet: {exported.path} is written.", soft_wrap=True)
         elif not (models / name).is_dir() and re.fullmatch(r"\w+", name):
             closest = difflib.get_close_matches(name, served, cutoff=0.5)
             advice = f"did you mean {' or '.join(closest)}?" if closest else "`keras-hypernet list` shows all entries."

@@ -59,6 +59,8 @@ class Server:
         for name, port in (("rest_port", rest_port), ("grpc_port", grpc_port)):
             if not 0 <= port <= 65535:
                 raise ValueError(f"`{name}` must be a port of 0 to 65535, 0 for a free one. Received: {port}")
+        if rest_port == grpc_port != 0:
+            raise ValueError(f"`rest_port` and `grpc_port` must be two ports. Received: {rest_port} for both")
         for name, seconds, least in (("poll_seconds", poll_seconds, 0.001), ("grace_seconds", grace_seconds, 0)):
             if not seconds >= least:
                 raise ValueError(f"`{name}` must be at least {least}. Received: {seconds}")
@@ -128,8 +130,9 @@ class Server:
         while not rest_server.started and not rest.done():
             await asyncio.sleep(0.005)
         self._started.set()
-        ports = {"rest": self.rest_port, "grpc": self.grpc_port}
-        logger.info(json.dumps({"event": "ready", "host": self.host, **ports}))
+        ready = {"event": "ready", "host": self.host, "rest": self.rest_port, "grpc": self.grpc_port}
+        page = {"page": f"http://{address}:{self.rest_port}/"} if self._page else {}
+        logger.info(json.dumps({**ready, **page}))
         await self._stopping.wait()
         logger.info(json.dumps({"event": "stopping"}))
         rest_server.should_exit = True
