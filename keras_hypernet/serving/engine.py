@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_hypernet.serving.cache import WeightCache
 from keras_hypernet.serving.errors import ServingError, invalid, too_large
-from keras_hypernet.serving.limits import Admission, Limits
+from keras_hypernet.serving.limits import Admission, Limits, Place
 from keras_hypernet.serving.metrics import Metrics
 from keras_hypernet.serving.repository import Repository
 from keras_hypernet.serving.split import run_default
@@ -50,7 +50,7 @@ class Engine:
 
     @property
     def running(self):
-        """Number of the requests that are read or worked on."""
+        """Number of the requests that are worked on."""
         return self.admission.running
 
     async def predict(self, api, spec, work, read=None):
@@ -83,9 +83,10 @@ class Engine:
             self.metrics.count(spec.name, api, code, time.perf_counter() - started)
 
     async def _submit(self, spec, work, read):
-        place, future = self.admission.enter(), None
+        place, future = Place(self.admission), None
         try:
             body = () if read is None else (await read(place),)
+            place.enter()
             future = self._threads.submit(self._work, spec, work, *body)
         finally:
             if future is None:

@@ -18,7 +18,7 @@ class Limits:
     Attributes:
         max_body_bytes: Of a request, and of what it asks for, as gRPC or JSON will have it.
         max_batch_rows: Size of the 0th dimension of an input.
-        max_concurrent: Requests that are read or worked on, those that wait for a processor included.
+        max_concurrent: Requests that are worked on, those that wait for a processor included.
         max_buffered_bytes: Of all bodies by REST together; by default of four of the largest.
         max_json_values: Values, lists and objects in a request by REST; by default one for 16 bytes of the largest.
         body_seconds: Within which the body of a request by REST must come; after it, by 64 KiB a second.
@@ -45,7 +45,9 @@ class Limits:
 
 
 class Admission:
-    """Which requests there are, from before their bodies are read until the last thread is done with them.
+    """Which requests are worked on, until the last thread is done with them, and the bytes of those that are read.
+
+    One that is still read is not among those that are counted: a client that stalls would keep others away.
 
     Args:
         limits: The `Limits`.
@@ -55,23 +57,16 @@ class Admission:
         self.limits, self.running, self.buffered = limits, 0, 0
         self.lock = threading.Lock()
 
-    def enter(self):
-        """Returns the `Place` of one more request; raises ServingError if it is one too many."""
-        with self.lock:
-            if self.running >= self.limits.max_concurrent:
-                raise ServingError(
-                    "RESOURCE_EXHAUSTED",
-                    f"The server is working on {self.running} requests, as many as it accepts. Try again later.",
-                )
-            self.running += 1
-        return Place(self)
-
 
 class Place:
-    """The place of a request among those that are accepted, with the bytes of its body."""
+    """The place of one request, with the bytes of its body.
+
+    Args:
+        admission: The `Admission`.
+    """
 
     def __init__(self, admission):
-        self._admission, self._bytes = admission, 0
+        self._admission, self._bytes, self._entered = admission, 0, False
 
     def hold(self, number):
         """Counts bytes of the body; raises ServingError if all bodies together are too large."""
@@ -91,8 +86,21 @@ class Place:
             self._admission.buffered -= self._bytes
             self._bytes = 0
 
+    def enter(self):
+        """Counts the request as one that is worked on; raises ServingError if it is one too many."""
+        one = self._admission
+        with one.lock:
+            if one.running >= one.limits.max_concurrent:
+                raise ServingError(
+                    "RESOURCE_EXHAUSTED",
+                    f"The server is working on {one.running} requests, as many as it accepts. Try again later.",
+                )
+            one.running += 1
+            self._entered = True
+
     def leave(self):
-        """Gives the place back, once."""
+        """Gives everything back."""
         self.drop()
         with self._admission.lock:
-            self._admission.running -= 1
+            self._admission.running -= self._entered
+            self._entered = False

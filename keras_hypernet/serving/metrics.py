@@ -60,9 +60,7 @@ class Metrics:
         yield gauge("keras_hypernet_weight_cache_hit_rate", "Of all.", value=cache.hits / asked if asked else 0)
         yield gauge("keras_hypernet_weight_cache_bytes", "What the kept weights take.", value=cache.num_bytes)
         yield gauge("keras_hypernet_weight_cache_entries", "Conditions that are kept.", value=len(cache))
-        yield gauge(
-            "keras_hypernet_requests_running", "Requests that are read or worked on.", value=self._engine.running
-        )
+        yield gauge("keras_hypernet_requests_running", "Requests that are worked on.", value=self._engine.running)
         yield gauge(
             "keras_hypernet_body_bytes", "What their bodies by REST take.", value=self._engine.admission.buffered
         )
