@@ -19,6 +19,8 @@ _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE)
 _GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<part>metadata))?", re.IGNORECASE)
 _JSON = "application/json"
+# Bytes that are parsed in less time than it takes to hand them to a thread.
+_SMALL_BODY = 2**14
 
 
 def application(engine, page, log):
@@ -99,7 +101,9 @@ def _spec(match):
 
 async def _predict(engine, spec, method, body, facts):
     def work(servable, received):
-        content = json_requests.parse(received, engine.limits.max_json_values)
+        received, content = received
+        if content is None:
+            content = json_requests.parse(received, engine.limits.max_json_values)
         signature = json_requests.signature_name(content)
         facts.update(model=spec.name, version=servable.version, signature=signature)
         check_signature(servable, signature)
@@ -115,7 +119,11 @@ async def _predict(engine, spec, method, body, facts):
     async def read(place):
         received = await body.read(place)
         facts["bytes"] = len(received)
-        return received
+        if len(received) > _SMALL_BODY:
+            return received, None
+        # At once, and only if there is such a model: nonsense is not to wait for a thread that others need.
+        with engine.repository.use(spec.name, spec.version, spec.label):
+            return received, json_requests.parse(received, engine.limits.max_json_values)
 
     return await engine.predict("REST", spec, work, read)
 
