@@ -20,6 +20,8 @@ _MESSAGE_OVERHEAD = 2**20
 # How much of a message may be on its way before the server asks for more; gRPC begins with 64 KiB.
 _LOOKAHEAD = 4 * 2**20
 _KEEP_ALIVE = 75
+# Connections that wait to be accepted, and are at once: more would have all other requests wait meanwhile.
+_BACKLOG = 64
 
 
 class Server:
@@ -172,6 +174,7 @@ class Server:
             log_config=None,
             access_log=False,
             lifespan="off",
+            backlog=_BACKLOG,
             ws="none",
             http="h11",
             # A connection that is closed just when its client sends again is a request dropped.
