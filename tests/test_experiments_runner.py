@@ -22,10 +22,11 @@ from keras_hypernet.experiments.runner import run
 # Starts a runner for each line it reads, `folder limit`, the latter of the size of files; says its process and, when it
 # has ended, by which exception and exit code. The runners share one import of the libraries.
 SCRIPT = """
-import os, resource, sys
+import os, resource, signal, sys
 from tiny_grid import GRID
 from keras_hypernet.experiments.runner import run
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
 for line in sys.stdin:
     folder, limit = line.split()
     runner = os.fork()
