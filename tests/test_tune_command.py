@@ -183,17 +183,20 @@ def test_the_default_wait_for_a_chief_leaves_time_to_start_in_half_a_minute():
     ("arguments", "message"),
     [
         (["rotation_minst"], "There is no task 'rotation_minst' to search the depth for; did you mean rotation_mnist"),
-        (["rotation_digits", "--oracle", "genetic"], "`oracle` must be one of ('grid', 'random', 'bayesian', 'hyperb"),
-        (["rotation_digits", "--depths", "9:2"], "`depth` must be a range (low, high) of integers with 2 <= low <= hi"),
+        (["rotation_digits", "--oracle", "genetic"], "--oracle must be one of ('grid', 'random', 'bayesian', 'hyperb"),
+        (
+            ["rotation_digits", "--depths", "9:2"],
+            "--depths must be a range (low, high) of integers with 2 <= low <= hi",
+        ),
         (["rotation_digits", "--depths", "1:4"], "2 <= low <= high. Received: (1, 4)"),
         (["rotation_digits", "--depths", "two"], "`depth` is given as a range, 2:9 (both ends), as choices, 2,4,8, or"),
-        (["rotation_digits", "--trials", "0"], "`trials` must be an integer of at least 1. Received: 0"),
-        (["rotation_digits", "--method", "linear"], "`method` must be one of ('hyper', 'embed'), or several"),
+        (["rotation_digits", "--trials", "0"], "--trials must be an integer of at least 1. Received: 0"),
+        (["rotation_digits", "--method", "linear"], "--method must be one of ('hyper', 'embed'), or several"),
         (["rotation_digits", "--objective", "val_f1"], "what the models of the task 'rotation' report. Received: 'va"),
-        (["rotation_digits", "--strategy", "horovod"], "`strategy` must be 'mirrored'"),
+        (["rotation_digits", "--strategy", "horovod"], "--strategy must be 'mirrored'"),
         (["rotation_digits", "--distributed", "worker"], "The address of the chief must be HOST:PORT"),
         (["rotation_digits", "--embedding-dim", "8:16"], "hypernetworks have none: search it with the method 'embed'"),
-        (["rotation_digits", "--epochs", "0"], "`epochs` must be an integer of at least 1. Received: 0"),
+        (["rotation_digits", "--epochs", "0"], "--epochs must be an integer of at least 1. Received: 0"),
         (["rotation_digits", "--compare", "results"], "--compare writes a README.md beside the folder of --out"),
         (
             ["rotation_set_digits", "--compare", "results", "--out", "here"],
@@ -216,6 +219,15 @@ def test_a_single_device_for_a_mirrored_search_is_a_warning(run):
     assert done.returncode == 0, done.stderr
     (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
     assert warning == "Warning: --strategy mirrored has found one device only, CPU:0, so nothing is mirrored."
+
+
+def test_nothing_to_resume_is_a_warning(run, tmp_path):
+    arguments = ("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--directory", "new", "--resume")
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+    assert warning == "Warning: new holds no search to go on with, so it begins."
+    assert "Warning" not in run(*arguments).stderr
 
 
 def test_missing_matplotlib_is_named_before_the_search(run, tmp_path, monkeypatch):

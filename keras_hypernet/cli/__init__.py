@@ -1,7 +1,9 @@
 """The command line, `keras-hypernet`: arguments and printing only, the commands of a kind in a file."""
 
+import re
 import sys
 
+import typer
 from rich.console import Console
 
 from keras_hypernet.cli import models  # noqa: F401  # isort: skip  (the commands in the order of the help)
@@ -26,5 +28,16 @@ def main():
     except _USER_ERRORS as error:
         if debug:
             raise
-        Console(stderr=True).print(f"[bold red]Error:[/bold red] {one_line(error)}", soft_wrap=True, highlight=False)
+        message = one_line(_with_options(str(error), arguments))
+        Console(stderr=True).print(f"[bold red]Error:[/bold red] {message}", soft_wrap=True, highlight=False)
         raise SystemExit(2) from None
+
+
+def _with_options(message, arguments):
+    """A message that begins with an argument of a function, as `depth`, with the option of the command instead."""
+    command = typer.main.get_command(app).commands.get(next(iter(arguments), None))
+    for option in command.params if command else ():
+        for written in option.opts if option.param_type_name == "option" else ():
+            name = re.escape(written.strip("-").replace("-", "_").removesuffix("s"))
+            message = re.sub(rf"^`{name}s?(_bytes)?` must", f"{written} must", message)
+    return message

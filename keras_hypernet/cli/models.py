@@ -17,6 +17,7 @@ from keras_hypernet.cli.common import AsJson, app, console, print_json, readable
 from keras_hypernet.data import SOURCES
 from keras_hypernet.entries import get_blueprint, train_entry
 from keras_hypernet.figures import check_figure, save_predictions
+from keras_hypernet.recipe import INITIALIZATIONS
 from keras_hypernet.tasks import get_task
 from keras_hypernet.training import evaluate as evaluate_model
 from keras_hypernet.zoo import find_entry, list_entries, load
@@ -146,7 +147,7 @@ def train(
     gradient_clipnorm: Annotated[
         float | None, typer.Option(help="Scale larger gradients down to this norm; by default they are left alone.")
     ] = None,
-    initialization: Annotated[str | None, typer.Option(help="fan_in_uniform (the authors') or hyperfan_in.")] = None,
+    initialization: Annotated[str | None, typer.Option(help=f"One of {', '.join(INITIALIZATIONS)}.")] = None,
     out: Annotated[pathlib.Path | None, typer.Option(help="Folder for runs and entry; by default runs/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier call stopped.")] = False,
     results: Annotated[

@@ -86,6 +86,8 @@ def tune(
     if plot:
         figure_class()  # rather now than when the search has ended
     directory = directory or pathlib.Path("runs/tuning") / f"{name}_{method}_{oracle}{'_quick' if quick else ''}"
+    if resume and distributed is None and not (directory / "search.json").exists():
+        warn(f"{directory} holds no search to go on with, so it begins.")
     others = [tuning.SearchResult.read(other) for other in plot_with or []]
     devices = get_strategy(strategy).extended.worker_devices if strategy is not None else ()
     if len(devices) == 1:
