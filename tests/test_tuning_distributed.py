@@ -1,27 +1,19 @@
 """A chief and its workers, processes of their own on this machine, over a real search."""
 
-import contextlib
 import dataclasses
 import json
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import time
-from concurrent import futures
 
-import grpc
-import keras_tuner
 import pytest
 from tiny_grid import running, wait_until
-from tiny_search import RECIPE, TASK, plain, tiny_search
+from tiny_search import free_port, plain, tiny_search
 
 import keras_hypernet as kh
-from keras_hypernet.tuning import distributed
-from keras_hypernet.tuning.distributed import ChiefGoneError, check_space, environment, parse_address, wait_for_chief
-from keras_hypernet.tuning.hypermodel import DepthSearch
 
 # Starts a process for each line it reads, which takes part in a random search of six trials, and says its number; they
 # share one import of the libraries. Such a process writes down the trials that it ran, or as the chief knows, or its
@@ -92,7 +84,7 @@ class Part:
 @pytest.fixture
 def start(starter, tmp_path):
     """Returns a function that starts a process that takes part in a search in a folder."""
-    address, parts = f"127.0.0.1:{_free_port()}", []
+    address, parts = f"127.0.0.1:{free_port()}", []
 
     def start(role, name="-", epochs=EPOCHS, patience=600):
         file = tmp_path / f"{role}{name}{len(parts)}.json"
@@ -106,12 +98,6 @@ def start(starter, tmp_path):
     for part in parts:
         if running(part.number):
             part.kill()
-
-
-def _free_port():
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _states(directory):
@@ -201,72 +187,6 @@ def test_a_worker_whose_chief_is_gone_for_good_says_so_and_gives_up(start, tmp_p
     assert warning.startswith(f"Warning: The chief at {start.address} does not answer (")
 
 
-# A chief that says when it is asked, and answers or not.
-ANSWERING = """
-import sys, time
-from concurrent import futures
-import grpc
-address, answers = sys.argv[1:]
-def answer(request, context):
-    print("asked", flush=True)
-    time.sleep(0 if answers == "yes" else 3600)
-    return b"answer"
-server = grpc.server(futures.ThreadPoolExecutor(1))
-handlers = {"Ask": grpc.unary_unary_rpc_method_handler(answer)}
-server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("Oracle", handlers)])
-server.add_insecure_port(address)
-server.start()
-server.wait_for_termination()
-"""
-
-
-class Stub:
-    """The client's side of it."""
-
-    def __init__(self, channel):
-        self.Ask = channel.unary_unary("/Oracle/Ask")
-
-
-def _chief(address, answers):
-    return subprocess.Popen([sys.executable, "-c", ANSWERING, address, answers], stdout=subprocess.PIPE)
-
-
-@pytest.fixture
-def persistent():
-    """Returns a function that returns a stub of that chief, its address and the warnings it gives."""
-    address, warnings = f"127.0.0.1:{_free_port()}", []
-    with grpc.insecure_channel(address) as channel:
-        yield lambda patience: (
-            distributed.PersistentStub(Stub(channel), address, warnings.append, patience),
-            address,
-            warnings,
-        )
-
-
-def test_a_question_over_which_a_chief_was_killed_is_put_to_the_next_one(persistent):
-    stub, address, warnings = persistent(100)
-    with futures.ThreadPoolExecutor() as pool:
-        with _chief(address, "no") as killed:
-            answer = pool.submit(stub.Ask, b"question")
-            assert killed.stdout.readline() == b"asked\n"
-            killed.kill()
-        wait_until(lambda: warnings)
-        with _chief(address, "yes") as process:
-            assert answer.result() == b"answer"
-            process.kill()
-    (warning,) = warnings
-    assert f"The chief at {address} does not answer (" in warning
-    assert "goes on asking for 100 seconds: start the chief again, with --resume" in warning
-
-
-def test_a_chief_that_does_not_come_back_is_given_up(persistent):
-    stub, address, warnings = persistent(1)
-    for _ in range(2):  # the second time at once: it has been gone for long enough
-        with pytest.raises(ChiefGoneError, match=f"The chief at {address} is gone .* again within 1 seconds. Start it"):
-            stub.Ask(b"question", wait_for_ready=True, timeout=3600)
-    assert len(warnings) == 1
-
-
 def test_a_worker_needs_the_arguments_of_its_chief(start, tmp_path):
     start("chief")
     assert "ValueError: " in (error := start("worker", "other", epochs=2).ended())
@@ -282,77 +202,8 @@ def test_a_worker_with_a_folder_of_its_own_needs_the_space_of_its_chief(start, t
         tiny_search("embed", **options)
 
 
-def test_a_space_that_was_sent_is_the_same_space():
-    search = DepthSearch(
-        TASK, "both", width=True, initialization=True, learning_rate=True, embedding_dim=True, recipe=RECIPE
-    )
-    hp, other = keras_tuner.HyperParameters(), keras_tuner.HyperParameters()
-    search.configure(hp)
-    sent = keras_tuner.HyperParameters.from_proto(hp.to_proto())
-    check_space(sent, hp, "10.0.0.5:8000")
-    DepthSearch(TASK, "both", width=True, initialization=True, learning_rate=(1e-3, 1e-2), recipe=RECIPE).configure(
-        other
-    )
-    with pytest.raises(ValueError, match=r"another search, of .'learning_rate': .*, 'embedding_dim': .* Asked for: "):
-        check_space(sent, other, "10.0.0.5:8000")
-
-
-def test_a_chief_that_is_not_there_is_named():
-    address = f"127.0.0.1:{_free_port()}"
-    started = time.monotonic()
-    with pytest.raises(ConnectionError, match=f"There is no chief at {address} .*refused.*, after 1 seconds. Start it"):
-        wait_for_chief(address, 1)
-    assert time.monotonic() - started < 10
-    with pytest.raises(ConnectionError, match="There is no chief at chief.invalid:8000"):
-        wait_for_chief("chief.invalid:8000", 0)
-
-
-def test_something_else_at_the_address_is_not_taken_for_a_chief():
-    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        address = f"127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(
-            ConnectionError, match=f"There is no chief at {address} .no answer., after 1 seconds. Start"
-        ):
-            wait_for_chief(address, 1)
-    address = f"127.0.0.1:{_free_port()}"
-    with _chief(address, "yes") as process:
-        with pytest.raises(
-            ConnectionError, match=f"no chief at {address} .what answers there is something else., after"
-        ):
-            wait_for_chief(address, 200)
-        process.kill()
-
-
-def test_an_address_that_is_taken_is_named(tmp_path):
-    with contextlib.closing(socket.socket()) as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(ConnectionError, match=f"The chief cannot listen at {address} .*Is another process using"):
-            tiny_search(distributed="chief", address=address, directory=tmp_path)
-
-
-def test_the_environment_is_set_and_left_as_it_was(monkeypatch):
-    monkeypatch.setenv("KERASTUNER_ORACLE_PORT", "1")
-    monkeypatch.delenv("KERASTUNER_TUNER_ID", raising=False)
-    with environment("worker", "10.0.0.5:8000", "one"):
-        assert [os.environ[name] for name in distributed._VARIABLES] == ["one", "10.0.0.5", "8000"]
-    assert os.environ["KERASTUNER_ORACLE_PORT"] == "1"
-    assert "KERASTUNER_TUNER_ID" not in os.environ
-    with environment("worker", "h:8000"):
-        name = os.environ["KERASTUNER_TUNER_ID"]
-    assert name.endswith(f"-{os.getpid()}")
-    assert "chief" not in name
-
-
-@pytest.mark.parametrize("address", [None, "", "here", "here:", ":80", "here:none", "here:0", "here:65536"])
-def test_addresses_are_checked(address):
-    with pytest.raises(ValueError, match="The address of the chief must be HOST:PORT, such as 10.0.0.5:8000. Received"):
-        parse_address(address)
-
-
 def test_a_chief_whose_search_is_complete_ends_at_once(tmp_path):
     found = tiny_search(depth=[2], epochs=1, trials=1, directory=tmp_path)
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     again = tiny_search(depth=[2], epochs=1, trials=1, directory=tmp_path, distributed="chief", address=address)
     assert again == found
