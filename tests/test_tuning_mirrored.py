@@ -55,6 +55,57 @@ for strategy in ([], ["--strategy", "mirrored"]):
 print("found:" + json.dumps(found))
 """
 
+# Some devices, and a validation split that they cannot divide evenly; trains a step, and measures on both.
+UNEVEN = """
+import json, sys
+import tensorflow as tf
+number = int(sys.argv[1])
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * number)
+
+import keras_hypernet as kh
+from keras_hypernet.tuning.strategy import get_strategy
+
+task = kh.tasks.SyntheticTask("inner", dim=4, num_train=64, num_validation=int(sys.argv[2]), num_test=7)
+recipe = kh.paper_recipe(task, width=4, depth=2, batch_size=64, epochs=1)
+one = kh.build_model(task, "hyper", recipe)
+kh.fit(one, task, recipe, progress=False)
+with get_strategy("mirrored").scope():
+    many = kh.build_model(task, "hyper", recipe)
+found, refused = [kh.fit(many, task, recipe, progress=False)[0]["val_loss"]], []
+many.set_weights(one.get_weights())
+found += [kh.evaluate(model, task, "validation")["mse"] for model in (many, one)]
+few = kh.tasks.SyntheticTask("inner", dim=4, num_train=60, num_validation=number - 1, num_test=7)
+together = kh.tasks.SyntheticTask("inner", dim=4, num_train=60, num_validation=3, num_test=7)
+for call in (
+    lambda: kh.evaluate(many, few, "validation"),
+    lambda: kh.fit(many, together, recipe, splits=["train", "validation"]),
+):
+    try:
+        call()
+    except ValueError as error:
+        refused.append(str(error))
+print("found:" + json.dumps([found, refused]))
+"""
+
+
+@pytest.mark.parametrize(("number", "examples"), [(2, 263), (8, 500)])
+def test_a_validation_split_that_is_not_divided_evenly_is_measured_as_by_one_device(number, examples):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", UNEVEN, str(number), str(examples)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (trained, many, one), refused = json.loads(done.stdout.rpartition("found:")[2])
+    assert many == pytest.approx(one, rel=1e-5)
+    assert trained == pytest.approx(one, abs=1e-4)
+    assert refused == [
+        f"The validation split must have an example for each of {number} replicas. Received: {number - 1} examples",
+        f"A training of one batch must be of a multiple of {number}, the number of replicas. Received: 63 examples",
+    ]
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
