@@ -1,7 +1,11 @@
 """The best of a search as an entry of the zoo."""
 
+import functools
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from tiny_search import tiny_search
 
 import keras_hypernet as kh
 from keras_hypernet.tasks import RotationSetTask, get_task
@@ -30,6 +34,31 @@ def test_the_best_is_trained_on_training_and_validation_data_as_an_entry(tmp_pat
     other.fit(task.training_dataset(joined, 64, 0, 0), shuffle=False, verbose=0)
     for trained, expected in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_allclose(trained, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_single_choice_is_an_option_of_the_command(tmp_path):
+    options = {"width": [8], "learning_rate": 0.02, "embedding_dim": 16, "initialization": ["hyperfan_in"]}
+    task, options = kh.RotationTask("digits"), {**options, "depth": [2], "directory": tmp_path, "progress": False}
+    found = kh.tuning.search(task, "embed", epochs=1, **options)
+    assert found.retrain(progress=False).command == (
+        "keras-hypernet tune rotation_digits --method embed --oracle grid --depths 2 --width 8 --initialization "
+        "hyperfan_in --learning-rate 0.02 --embedding-dim 16 --epochs 1 --executions-per-trial 1 --seed 0 --objective "
+        "validation_error --retrain"
+    )
+
+
+@pytest.mark.parametrize("method", ["hyper", ("hyper", "embed")])
+def test_a_search_that_no_command_makes_is_described_in_python(tmp_path, method):
+    options = {"depth": (2, 3), "learning_rate": [0.01, 0.02], "trials": 1, "progress": False}
+    found = tiny_search(method, "random", seed=3, directory=tmp_path / "search", **options)
+    command = found.retrain(progress=False).command
+    assert command.startswith("keras_hypernet.tuning.search(keras_hypernet.tasks.SyntheticTask(family='inner', dim=4, ")
+    searched = []
+    calls = {"keras_hypernet": SimpleNamespace(Recipe=kh.Recipe, tasks=kh.tasks, tuning=SimpleNamespace())}
+    again = functools.partial(kh.tuning.search, directory=tmp_path / "again", progress=False)
+    calls["keras_hypernet"].tuning.search = lambda *args, **kwargs: searched.append(again(*args, **kwargs))
+    eval(command.removesuffix(".retrain()"), calls)
+    assert searched[0].config == found.config
 
 
 def test_the_card_says_what_the_mean_is_of(tmp_path):

@@ -121,7 +121,8 @@ class SearchResult:
         Args:
             folder: Folder of the entry; by default `entry` in that of the search. One that stands there is replaced.
             name: Name of the entry; by default that of task and method, and `tuned`.
-            command: The command line that makes it, for the card; by default that of an equal search.
+            command: The command line that makes it, for the card; by default that of an equal search, or in Python if
+                no command line makes one.
             data_note: What the card is to say of the copy of the data set, if that is not the usual one.
             progress: Whether to show a progress bar on standard error.
 
