@@ -94,6 +94,40 @@ def test_the_search_space_works_with_tuners_of_keras_tuner(tmp_path):
 
 
 @pytest.mark.parametrize("own", [False, True])
+def test_executions_of_tuners_of_keras_tuner_have_seeds_of_their_own(tmp_path, monkeypatch, own):
+    def build(depth, hp):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+        model.compile(keras.optimizers.SGD(1e-12), loss="mse")
+        return model
+
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    data = {"x": x, "y": x, "validation_data": (x, x)} if own else {}
+    model = DepthSearch(build=build, depth=[2, 3]) if own else DepthSearch(TASK, "hyper", depth=[2, 3], recipe=RECIPE)
+    results, trained = [], model.fit
+
+    def fit(hp, *args, **kwargs):
+        returned = trained(hp, *args, **kwargs)
+        results.append((hp["depth"], returned.history["val_loss"][-1] if own else returned["validation_mse"]))
+        return returned
+
+    monkeypatch.setattr(model, "fit", fit)
+    tuner = keras_tuner.GridSearch(
+        model,
+        keras_tuner.Objective("val_loss" if own else "validation_mse", "min"),
+        executions_per_trial=2,
+        directory=tmp_path,
+        project_name="search",
+    )
+    tuner.search(verbose=0, **data)
+    assert sorted(depth for depth, _ in results) == [2, 2, 3, 3]
+    assert len({round(value, 5) for _, value in results}) == (2 if own else 4)  # the own model has but one depth
+    if not own:
+        for (depth, result), seed in zip(results, (0, 1, 0, 1), strict=True):
+            recipe = dataclasses.replace(RECIPE, depth=depth, seed=seed)
+            assert result == pytest.approx(train_and_measure(TASK, "hyper", recipe)["validation"], abs=1e-6)
+
+
+@pytest.mark.parametrize("own", [False, True])
 def test_tuners_of_keras_tuner_need_an_objective_that_is_reported(tmp_path, own):
     x = np.zeros((8, 4), "float32")
 

@@ -85,6 +85,8 @@ class DepthSearch(keras_tuner.HyperModel):
         fixed = self.space.fixed()
         self.recipe = dataclasses.replace(self.recipe, **fixed)
         self.space = dataclasses.replace(self.space, **dict.fromkeys(fixed))
+        # Hyperparameters of the trial that one of keras-tuner's own tuners runs, and its executions that have ended.
+        self._running = (None, 0)
 
     def set_recipe(self, **changes):
         """Sets fields of the recipe; those that are None stay as they are."""
@@ -102,7 +104,7 @@ class DepthSearch(keras_tuner.HyperModel):
     def build(self, hp, **changes):
         """Returns the compiled model of hyperparameters; further arguments are fields of the recipe to set."""
         method, recipe = self.configure(hp)
-        recipe = dataclasses.replace(recipe, **changes)
+        recipe = dataclasses.replace(recipe, **{"seed": self._seed(hp), **changes})
         with self.strategy.scope() if self.strategy else contextlib.nullcontext():
             if self.function is None:
                 return build_model(self.task, method, recipe)
@@ -119,6 +121,17 @@ class DepthSearch(keras_tuner.HyperModel):
             ValueError: If the tuner wants a training to be continued, which `keras_hypernet.tuning.search` can do, or
                 its objective is not reported.
         """
+        reported = self._fit(hp, model, *args, callbacks=callbacks, **kwargs)
+        if any(hasattr(callback, "trial") for callback in callbacks):  # a tuner's, which says what runs
+            self._running = (hp, self._seed(hp) - self.recipe.seed + 1)
+        return reported
+
+    def _seed(self, hp):
+        """The seed of the next execution: a tuner has one object of hyperparameters for all executions of a trial."""
+        running, executions = self._running
+        return self.recipe.seed + (executions if hp is running else 0)
+
+    def _fit(self, hp, model, *args, callbacks, **kwargs):
         if self.task is None:
             history = model.fit(*args, callbacks=list(callbacks), **kwargs)
             self._check_objectives(callbacks, tuple(history.history))
@@ -130,7 +143,7 @@ class DepthSearch(keras_tuner.HyperModel):
                 "use keras_hypernet.tuning.search(oracle='hyperband')."
             )
         _, recipe = self.configure(hp)
-        recipe = dataclasses.replace(recipe, epochs=kwargs.get("epochs", recipe.epochs))
+        recipe = dataclasses.replace(recipe, seed=self._seed(hp), epochs=kwargs.get("epochs", recipe.epochs))
         fit(model, self.task, recipe, progress=False, callbacks=callbacks)
         return self._measure(model)
 
