@@ -117,8 +117,10 @@ def test_a_search_prints_draws_and_makes_an_entry(run, tmp_path, drawn):
     ]
 
 
-def test_a_search_without_a_finished_trial_has_the_exit_code_1(run):
-    done = run("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "2", "--learning-rate", "1e9,2e9")
+@pytest.mark.parametrize("more", [[], ["--plot", "--retrain"]])
+def test_a_search_without_a_finished_trial_has_the_exit_code_1(run, more):
+    options = ["--depths", "2", "--width", "4", "--epochs", "2", "--learning-rate", "1e9,2e9", *more]
+    done = run("synthetic_inner", *options)
     assert done.returncode == 1
     assert "Warning: None of 2 trials is finished. The first says: The loss became" in done.stderr
     assert done.stdout.count("diverged") == 2

@@ -124,17 +124,17 @@ def tune(
     paths = [found.to_csv((out or directory) / "trials.csv")]
     if out is not None:
         write_json(out / "search.json", found.config)
-    if plot:
+    if plot and any(map(_finished, [found, *others])):
         paths += tuning.draw_searches([found, *others], out or directory)
     if compare is not None and _finished(found):
         paths.append(write_agreement(out.parent, compare))
     card = None
-    if retrain:
+    if retrain and _finished(found):
         command = shlex.join(["keras-hypernet", *(word for word in sys.argv[1:] if word not in _OF_THIS_CALL)])
         card = found.retrain(directory / "entry", command=command, data_note=data_note)
     if as_json:
         best = found.best.to_dict() if _finished(found) else None
-        files = {"files": [*map(str, paths)], "entry": str(directory / "entry") if retrain else None}
+        files = {"files": [*map(str, paths)], "entry": str(directory / "entry") if card is not None else None}
         return print_json({"config": found.config, "trials": found.trials, "best": best, **files})
     console.print(_table(found))
     if not _finished(found):
