@@ -204,6 +204,10 @@ def test_the_default_wait_for_a_chief_leaves_time_to_start_in_half_a_minute():
             ["rotation_set_digits", "--compare", "results", "--out", "here"],
             "No experiment has a grid of depths for the",
         ),
+        (
+            ["rotation_digits", "--resume", "--overwrite"],
+            "--resume goes on with a search, and --overwrite deletes it: g",
+        ),
         (["rotation_digits", "--plot-with", "nowhere", "--plot"], "nowhere is not the folder of a search"),
     ],
 )

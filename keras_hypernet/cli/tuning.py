@@ -78,6 +78,8 @@ def tune(
 
     Example: keras-hypernet tune rotation_mnist --method hyper --oracle hyperband --trials 20
     """
+    if resume and overwrite:
+        raise ValueError("--resume goes on with a search, and --overwrite deletes it: give one of them.")
     task = tuning.get_search_task(name, seed, quick)
     if compare is not None:
         if out is None:
