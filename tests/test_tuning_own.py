@@ -26,6 +26,29 @@ def test_own_models_are_searched_and_what_fails_is_a_row(tmp_path):
         found.retrain()
 
 
+def test_what_an_own_function_asks_for_is_logged_and_drawn(tmp_path, monkeypatch):
+    figure_class, drawn = pytest.importorskip("matplotlib.figure").Figure, []
+    found = tiny_search(build=own_model, depth=[2, 3], trials=1, directory=tmp_path)
+    assert found.hyperparameters == ["depth", "units"]
+    monkeypatch.setattr(figure_class, "savefig", lambda figure, path, **_: (drawn.append(figure), path.touch()))
+    kh.tuning.draw_searches([found], tmp_path)
+    labels = [text.get_text() for text in drawn[1].axes[0].get_xticklabels()]
+    assert labels == ["depth", "units", "validation mse"]
+
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    logged = {}
+    (trial,) = (path.name for path in (tmp_path / "tensorboard").iterdir() if path.name != "hparams")
+    for folder, tag in (("hparams", "experiment"), (trial, "session_start_info")):
+        events = EventAccumulator(str(tmp_path / "tensorboard" / folder))
+        events.Reload()
+        content = events.PluginTagToContent("hparams")[f"_hparams_/{tag}"]
+        logged[tag] = getattr(HParamsPluginData.FromString(content), tag)
+    assert [info.name for info in logged["experiment"].hparam_infos] == ["depth", "units"]
+    assert set(logged["session_start_info"].hparams) == {"depth", "units"}
+
+
 def test_own_models_must_report_what_the_task_is_judged_by(tmp_path):
     task = kh.RotationTask("digits")
 

@@ -48,7 +48,8 @@ def draw_searches(results, folder):
     finished = [row for row in rows if row["status"] == "finished"]
     if not finished:
         raise ValueError(f"There is nothing to draw: none of {len(rows)} trials is finished.")
-    names = list(dict.fromkeys(name for result in results for name in result.space if name != "method"))
+    names = list(dict.fromkeys(name for result in results for name in result.hyperparameters))
+    names = [name for name in names if any(row.get(name) is not None for row in finished)]
     folder = pathlib.Path(folder)
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")
     _draw_depth(figure.subplots(), rows, finished, objective)

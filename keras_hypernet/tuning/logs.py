@@ -28,11 +28,14 @@ class HParamsLogs:
         """
         import tensorflow as tf
 
-        values = {name: hp.values[name] for name in self.hypermodel.space.names() if name in hp.values}
+        # Of keras-tuner's own, such as tuner/epochs, there is a slash in the names.
+        values = {name: value for name, value in hp.values.items() if "/" not in name}
+        # What a user's own function asked for is known only once it was called.
+        names = dict.fromkeys([*self.hypermodel.space.names(), *(one.name for one in hp.space if "/" not in one.name)])
         if not (self.folder / "hparams").exists():
             with tf.summary.create_file_writer(str(self.folder / "hparams")).as_default():
                 metrics = [self.api.Metric(name) for name in metrics_of(self.hypermodel.task)]
-                self.api.hparams_config([self.api.HParam(name) for name in self.hypermodel.space.names()], metrics)
+                self.api.hparams_config([self.api.HParam(name) for name in names], metrics)
         with tf.summary.create_file_writer(str(self.folder / trial_id)).as_default():
             self.api.hparams(values, trial_id=trial_id)
             epochs = sum(seed["epochs"] for seed in measured)

@@ -14,6 +14,9 @@ from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.hypermodel import metrics_of
 from keras_hypernet.tuning.tuner import read_outcome
 
+# Of every table, besides what was searched and what was measured.
+_COLUMNS = ("trial", "status", "method", "total_epochs", "epochs", "steps", "seconds", "worker", "message")
+
 
 @dataclasses.dataclass(frozen=True)
 class SearchResult:
@@ -54,6 +57,13 @@ class SearchResult:
     def space(self):
         """Names of what was searched."""
         return _searched(self.config)
+
+    @property
+    def hyperparameters(self):
+        """Names of what was searched, and of what else a user's own function asked for, but for the method."""
+        metrics = metrics_of(self.task)
+        names = dict.fromkeys([*self.space, *(name for row in self.trials for name in row)])
+        return [name for name in names if name not in (*_COLUMNS, *metrics)]
 
     @property
     def objective(self):
