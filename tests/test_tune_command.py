@@ -195,6 +195,13 @@ def test_the_default_wait_for_a_chief_leaves_time_to_start_in_half_a_minute():
         (["rotation_digits", "--trials", "0"], "--trials must be an integer of at least 1. Received: 0"),
         (["rotation_digits", "--method", "linear"], "--method must be one of ('hyper', 'embed'), or several"),
         (["rotation_digits", "--objective", "val_f1"], "what the models of the task 'rotation' report. Received: 'va"),
+        (["rotation_digits", "--wait", "-1"], "--wait must be a finite number of seconds, at least 0. Received: -1.0"),
+        (["rotation_digits", "--wait", "inf"], "--wait must be a finite number of seconds, at least 0. Received: inf"),
+        (
+            ["rotation_digits", "--worker-timeout", "0"],
+            "--worker-timeout must be a finite number of seconds, more than 0",
+        ),
+        (["rotation_digits", "--worker-timeout", "nan"], "more than 0. Received: nan"),
         (["rotation_digits", "--strategy", "horovod"], "--strategy must be 'mirrored'"),
         (["rotation_digits", "--distributed", "worker"], "The address of the chief must be HOST:PORT"),
         (["rotation_digits", "--embedding-dim", "8:16"], "hypernetworks have none: search it with the method 'embed'"),

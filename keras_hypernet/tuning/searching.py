@@ -1,6 +1,7 @@
 """search: the depth of f or of e that has the lowest validation error, found by keras-tuner."""
 
 import contextlib
+import math
 import pathlib
 
 from keras_hypernet.tasks import Task
@@ -96,6 +97,8 @@ def search(
     ([(3, 'finished'), (2, 'finished')], True)
     """
     roles.check_role(distributed, address, worker_id)
+    _check_seconds("wait", wait, zero=True)
+    _check_seconds("worker_timeout", worker_timeout)
     if not isinstance(task, Task):
         raise TypeError(f"`task` must be a keras_hypernet Task. Received: {task!r}")
     strategy = get_strategy(strategy)
@@ -133,6 +136,13 @@ def search(
         stack.enter_context(roles.environment(distributed, address, worker_id))
         run = SearchRun(config, hypermodel, place, address if worker else None, worker_timeout, progress)
         return run.run(distributed, address)
+
+
+def _check_seconds(name, value, zero=False):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not (number and (value > 0 or (zero and value == 0))):
+        least = "at least 0" if zero else "more than 0"
+        raise ValueError(f"`{name}` must be a finite number of seconds, {least}. Received: {value!r}")
 
 
 def _check(hypermodel, oracle, trials, executions_per_trial, objective, factor):
