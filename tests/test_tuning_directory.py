@@ -1,8 +1,9 @@
 """The folder of a search: resumed, refused, never shared, and nothing of others deleted."""
 
 import pytest
-from tiny_search import column, plain, tiny_search
+from tiny_search import TASK, column, plain, tiny_search
 
+from keras_hypernet.data import DataUnavailableError
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.result import SearchResult
 
@@ -55,6 +56,21 @@ def test_a_file_of_the_same_name_is_no_search(tmp_path, text, received):
     with pytest.raises(ValueError, match=expected):
         SearchResult.read(tmp_path)
     assert (file.read_text(), precious.read_text()) == (text, "of another project")
+
+
+def test_a_search_without_its_data_claims_no_folder_and_deletes_nothing(tmp_path, monkeypatch):
+    def unavailable(task, split):
+        raise DataUnavailableError("The data are not to be had.")
+
+    tiny_search(trials=1, directory=tmp_path / "old")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    monkeypatch.setattr(type(TASK), "load", unavailable)
+    for folder, overwrite in (("new", False), ("old", True)):
+        with pytest.raises(DataUnavailableError, match="not to be had"):
+            tiny_search(trials=1, directory=tmp_path / folder, overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert len(tiny_search(trials=1, directory=tmp_path / "old").trials) == 1  # there is nothing to train
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):

@@ -128,6 +128,9 @@ def search(
     if worker:
         roles.wait_for_chief(address, wait)
         place.check(config)
+    elif distributed is None and (overwrite or place.config() is None):
+        for split in ("train", "validation"):
+            task.load(split)  # if they are not to be had, no folder is claimed, and nothing deleted
 
     with contextlib.ExitStack() as stack:
         if not worker:
