@@ -1,6 +1,7 @@
 """Models of a user's own, and keras-tuner's own tuners."""
 
 import dataclasses
+import functools
 
 import keras
 import keras_tuner
@@ -47,6 +48,21 @@ def test_what_an_own_function_asks_for_is_logged_and_drawn(tmp_path, monkeypatch
         logged[tag] = getattr(HParamsPluginData.FromString(content), tag)
     assert [info.name for info in logged["experiment"].hparam_infos] == ["depth", "units"]
     assert set(logged["session_start_info"].hparams) == {"depth", "units"}
+
+
+class _Callable:
+    def __call__(self, depth, hp):
+        return own_model(depth, hp)
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [(functools.partial(own_model), own_model.__qualname__), (_Callable(), "_Callable")],
+)
+def test_whatever_can_be_called_builds_own_models(tmp_path, build, name):
+    found = tiny_search(build=build, depth=[2], trials=1, directory=tmp_path)
+    assert found.trials[0]["status"] == "finished"
+    assert found.config["build"].endswith(f".{name}")
 
 
 def test_own_models_must_report_what_the_task_is_judged_by(tmp_path):

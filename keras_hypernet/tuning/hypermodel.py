@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import gc
 import math
 import time
@@ -224,8 +225,18 @@ def unreported(objective, reported, task):
 
 
 def qualified_name(function):
-    """Where a function is to be found."""
-    return f"{function.__module__}.{function.__qualname__}"
+    """Where a function is to be found; of a partial one, what it calls, and of another callable object, its class.
+
+    Example:
+
+    >>> import functools
+    >>> qualified_name(functools.partial(qualified_name, 2))
+    'keras_hypernet.tuning.hypermodel.qualified_name'
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _reports_mse(model):
