@@ -227,6 +227,33 @@ def test_errors_are_one_line_and_exit_code_2(run, tmp_path, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_worker_is_not_asked_for_the_results_of_its_chief(run, tmp_path):
+    worker = ["synthetic_inner", "--distributed", "worker", "--address", "127.0.0.1:9"]
+    done = run(*worker, "--plot", "--plot-with", "a", "--out", "b", "--compare", "c", "--retrain")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "Error: The results of a search are its chief's: leave out --plot, --plot-with, --out, --compare, "
+        "--retrain for a worker.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_card_has_the_command_without_what_is_of_one_call():
+    of_this_call = ["--plot", "--plot-with", "a", "--out=b", "--compare", "c", "--distributed", "chief", "--resume"]
+    of_this_call += [
+        "--address=h:8000",
+        "--worker-id",
+        "w",
+        "--wait=3",
+        "--worker-timeout",
+        "9",
+        "--overwrite",
+        "--json",
+    ]
+    words = ["tune", "rotation_mnist", "--depths=2:3", "--directory", "d", "--retrain"]
+    assert command_module._lasting([*words[:3], *of_this_call, *words[3:]]) == words
+
+
 def test_a_single_device_for_a_mirrored_search_is_a_warning(run):
     done = run("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--strategy", "mirrored")
     assert done.returncode == 0, done.stderr

@@ -20,6 +20,9 @@ from keras_hypernet.tuning.strategy import get_strategy
 _RANGE = "a range, 25:400, choices, 25,50,100, or search, for the usual ones"
 # Of one call, and not of what it makes.
 _OF_THIS_CALL = {"--resume", "--overwrite", "--debug", "--json", "--plot"}
+_WITH_A_VALUE = {
+    *("--plot-with", "--out", "--compare", "--distributed", "--address", "--worker-id", "--wait", "--worker-timeout"),
+}
 
 
 @app.command()
@@ -80,6 +83,11 @@ def tune(
     """
     if resume and overwrite:
         raise ValueError("--resume goes on with a search, and --overwrite deletes it: give one of them.")
+    if distributed == "worker":
+        results = {"--plot": plot, "--plot-with": plot_with, "--out": out, "--compare": compare, "--retrain": retrain}
+        given = [option for option, value in results.items() if value]
+        if given:
+            raise ValueError(f"The results of a search are its chief's: leave out {', '.join(given)} for a worker.")
     task = tuning.get_search_task(name, seed, quick)
     if compare is not None:
         if out is None:
@@ -132,7 +140,7 @@ def tune(
         paths.append(write_agreement(out.parent, compare))
     card = None
     if retrain and _finished(found):
-        command = shlex.join(["keras-hypernet", *(word for word in sys.argv[1:] if word not in _OF_THIS_CALL)])
+        command = shlex.join(["keras-hypernet", *_lasting(sys.argv[1:])])
         card = found.retrain(directory / "entry", command=command, data_note=data_note)
     if as_json:
         best = found.best.to_dict() if _finished(found) else None
@@ -163,6 +171,17 @@ def _methods(task, method):
 def _quick_epochs(oracle, factor):
     """Two, or as few as Hyperband has two rounds with."""
     return max(2, factor) if oracle == "hyperband" else 2
+
+
+def _lasting(words):
+    """The words of a command without those that are of this call, and not of what it makes."""
+    kept, words = [], iter(words)
+    for word in words:
+        if word in _WITH_A_VALUE:
+            next(words)
+        elif word not in _OF_THIS_CALL and word.partition("=")[0] not in _WITH_A_VALUE:
+            kept.append(word)
+    return kept
 
 
 def _finished(found):
