@@ -14,7 +14,8 @@ from tiny_grid import wait_until
 
 from keras_hypernet.cli.common import app
 
-FOLDER = pathlib.Path(__file__).parent.parent / "docs" / "tuning"
+ROOT = pathlib.Path(__file__).parent.parent
+FOLDER = ROOT / "docs" / "tuning"
 
 
 def _parsed(words):
@@ -156,3 +157,10 @@ def test_the_commands_of_the_documentation_exist():
     assert [command["distributed"] for command in commands] == ["chief", "worker"]
     for target in re.findall(r"\]\(([^)]+)\)", text):
         assert target.startswith("https://") or (FOLDER / target).exists(), target
+
+
+def test_the_readme_leads_to_the_results_of_searches():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## For a choice of depth")[2].partition("\n## ")[0]
+    (link,) = re.findall(r"\((results/[^)]*)\)", section)
+    assert (ROOT / link).read_text(encoding="utf-8").startswith("# Searches for the depth, against the full grid")
