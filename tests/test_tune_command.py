@@ -261,6 +261,20 @@ def test_a_single_device_for_a_mirrored_search_is_a_warning(run):
     assert warning == "Warning: --strategy mirrored has found one device only, CPU:0, so nothing is mirrored."
 
 
+def test_the_model_of_a_search_that_is_deleted_stays_with_a_warning(run, tmp_path):
+    arguments = ("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--directory", "here")
+    assert "Warning" not in run(*arguments).stderr
+    assert "Warning" not in run(*arguments, "--overwrite").stderr
+    precious = tmp_path / "here" / "entry" / "card.json"
+    precious.parent.mkdir()
+    precious.write_text("of a model")
+    done = run(*arguments, "--overwrite")
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+    assert warning.startswith("Warning: here/entry, a model of the search that --overwrite deletes, stays until")
+    assert precious.read_text() == "of a model"
+
+
 def test_nothing_to_resume_is_a_warning(run, tmp_path):
     arguments = ("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--directory", "new", "--resume")
     done = run(*arguments)

@@ -98,6 +98,10 @@ def tune(
     directory = directory or pathlib.Path("runs/tuning") / f"{name}_{method}_{oracle}{'_quick' if quick else ''}"
     if resume and distributed is None and not (directory / "search.json").exists():
         warn(f"{directory} holds no search to go on with, so it begins.")
+    if overwrite and (directory / "entry").exists():
+        warn(
+            f"{directory / 'entry'}, a model of the search that --overwrite deletes, stays until --retrain replaces it."
+        )
     others = [tuning.SearchResult.read(other) for other in plot_with or []]
     devices = get_strategy(strategy).extended.worker_devices if strategy is not None else ()
     if len(devices) == 1:

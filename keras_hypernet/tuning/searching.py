@@ -61,7 +61,7 @@ def search(
         executions_per_trial: Number of seeds of each trial: `seed`, `seed + 1` and so on. The objective is their mean.
         directory: Folder of the search; by default `runs/tuning/<task>`.
         seed: The first seed of the trainings, and that of the oracle.
-        overwrite: Whether to delete a search that the directory holds.
+        overwrite: Whether to delete a search that the directory holds; its `entry`, a model that was made of it, stays.
         resume: Whether to go on if the directory holds the same search.
         build, depth, width, initialization, learning_rate, embedding_dim, recipe: See `DepthSearch`.
         objective: What is minimized, one of `metrics_of(task)`: by default `"validation_error"` for classes,
