@@ -81,7 +81,7 @@ def write_version(base, version, work=1):
     def double(x):
         kernel = tf.random.stateless_uniform((500, 500), (1, 2)) * 1e-9
         waste = tf.eye(500)
-        for _ in range(work):
+        for _ in tf.range(work):
             waste = tf.linalg.matmul(waste, kernel)
         return {"y": x * version + tf.reduce_sum(waste) * 0}
 

@@ -111,8 +111,14 @@ def test_arrays_are_converted_only_if_nothing_is_lost(connect):
     expected = client.predict(image, image)
     weights = {name: value.astype("float64") for name, value in client.generate_weights(image).items()}
     np.testing.assert_allclose(client.apply(image, weights), expected, atol=1e-4)
-    with pytest.raises(ValueError, match="`x` must be of dtype uint8. Received: float32"):
+    with pytest.raises(ValueError, match="`x` must be of dtype uint8, or convert to it safely. Received: float32"):
         client.predict(image / np.float32(255), image)
+    np.testing.assert_array_equal(client.predict(image.astype("int64"), image.tolist()), expected)
+    with pytest.raises(ValueError, match="`x` must be of dtype uint8, or .*Received: uint16, from 0 to 300"):
+        client.predict(np.where(image == image.max(), 300, 0).astype("uint16"), image)
+    large = {name: np.full_like(value, 1e300) for name, value in weights.items()}
+    with pytest.raises(ValueError, match="must be of dtype float32, .* float64, with values that are infinite then"):
+        client.apply(image, large)
     with pytest.raises(ValueError, match="`x` must be an array with the batch first. Received: 3"):
         client.predict(3, image)
 

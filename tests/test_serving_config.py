@@ -80,6 +80,23 @@ def test_the_files_are_what_the_server_parses(where, tmp_path):
     )
 
 
+def test_what_an_operator_has_written_is_kept(tmp_path):
+    path = tmp_path / "models.config"
+    write_configs(tmp_path, "one")
+    path.write_text(path.read_text().replace("  config {", "  # not before Friday\n  config {"))
+    before = path.read_text()
+    write_configs(tmp_path, "another")
+    assert path.read_text().startswith(before.removesuffix("}\n"))
+    assert [model.name for model in _parse_models(path)] == ["one", "another"]
+    # What does not end with the list is written anew.
+    path.write_text('model_config_list < config < name: "one" base_path: "/models/one" > >')
+    write_configs(tmp_path, "another")
+    assert [(model.name, model.base_path) for model in _parse_models(path)] == [
+        ("one", "/models/one"),
+        ("another", "/models/another"),
+    ]
+
+
 def test_what_cannot_be_batched_is_said_in_the_files(tmp_path):
     """By TensorFlow's own batching, whose rule and words TensorFlow Serving's share."""
     import tensorflow as tf

@@ -110,7 +110,7 @@ def test_a_client_that_hangs_up_while_it_sends_is_a_line_of_the_log(folder, line
         (line,) = lines()
         metrics = requests.get(f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics", timeout=60).text
     assert (line["status"], line["error"]) == (499, "The client has gone before its request was read.")
-    assert ':tensorflow:serving:request_count{API="REST",model_name="times",status="CANCELLED"} 1.0' in metrics
+    assert ':tensorflow:serving:request_count{model_name="times",status="CANCELLED"} 1.0' in metrics
     assert not [record for record in caplog.records if record.exc_info or "Traceback" in record.message]
 
 
@@ -119,7 +119,7 @@ def test_what_is_too_large_is_counted(folder):
         url = f"http://127.0.0.1:{server.rest_port}"
         assert requests.post(url + PATH, data=b" " * 2000, timeout=60).status_code == 413
         metrics = requests.get(f"{url}/monitoring/prometheus/metrics", timeout=60).text
-    assert ':tensorflow:serving:request_count{API="REST",model_name="times",status="RESOURCE_EXHAUSTED"} 1.0' in metrics
+    assert ':tensorflow:serving:request_count{model_name="times",status="RESOURCE_EXHAUSTED"} 1.0' in metrics
 
 
 def test_what_should_not_happen_is_an_error_and_a_line_with_the_traceback(folder, lines, monkeypatch, caplog):

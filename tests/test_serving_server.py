@@ -51,16 +51,16 @@ def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
         assert metrics.headers["content-type"].startswith("text/plain")
         for line in (
             "# TYPE :tensorflow:serving:request_count counter",
-            rf':tensorflow:serving:request_count{{API="REST",model_name="{NAME}",status="OK"}} 1.0',
-            rf':tensorflow:serving:request_count{{API="gRPC",model_name="{NAME}",status="OK"}} 1.0',
-            r':tensorflow:serving:request_count{API="REST",model_name="",status="NOT_FOUND"} 1.0',
+            rf':tensorflow:serving:request_count{{model_name="{NAME}",status="OK"}} 2.0',
+            r':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"} 1.0',
             r"keras_hypernet_weight_cache_misses_total 1.0",
             r"keras_hypernet_weight_cache_hits_total 1.0",
             r"# TYPE keras_hypernet_weight_cache_hits_total counter",
             r"# TYPE keras_hypernet_weight_cache_misses_total counter",
             r"keras_hypernet_weight_cache_hit_rate 0.5",
             rf'keras_hypernet_model_version_available{{model_name="{NAME}",version="1"}} 1.0',
-            rf':tensorflow:serving:request_latency_count{{API="REST",model_name="{NAME}"}} 1.0',
+            rf':tensorflow:serving:request_latency_count{{API="Predict",entrypoint="REST",model_name="{NAME}"}} 1.0',
+            rf':tensorflow:serving:request_latency_count{{API="Predict",entrypoint="GRPC",model_name="{NAME}"}} 1.0',
         ):
             assert line in metrics.text.splitlines(), metrics.text
         client.close()
@@ -106,6 +106,65 @@ def test_what_is_under_way_is_answered_before_the_end(slow, number):
         for client in clients:
             with pytest.raises(UnavailableError):
                 client.predict(np.float32([5]))
+
+
+def _asking(port):
+    """A thread that waits for the answer of a request by gRPC, which takes long, and the errors it gets."""
+    client, errors = Client(f"127.0.0.1:{port}", "times", protocol="grpc", retries=0), []
+    client.metadata()
+
+    def ask():
+        try:
+            client.predict(np.float32([1]))
+        except kh.serving.ServingError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    return thread, errors
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_request_without_end_does_not_keep_the_server_from_ending(tmp_path, signals):
+    (tmp_path / "times").mkdir()
+    write_version(tmp_path / "times", 1, work=1_000_000)
+    grace = 1 if signals == 1 else 600
+    with started(tmp_path, "times", grace_seconds=grace) as (process, ports, lines):
+        thread, errors = _asking(ports["grpc"])
+        url = f"http://127.0.0.1:{ports['rest']}/monitoring/prometheus/metrics"
+        while "keras_hypernet_requests_running 1.0" not in requests.get(url, timeout=60).text:
+            assert thread.is_alive()
+        for _ in range(signals):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        assert process.wait(60) == 1
+        thread.join(60)
+        assert [type(error) for error in errors] == [UnavailableError]
+    assert lines[-1]["event"] == ("stopped with requests unanswered", "stopped by a second signal")[signals - 1]
+    assert lines[-1]["requests"] == 1
+
+
+def test_a_request_that_comes_while_the_server_ends_is_unavailable(tmp_path):
+    (tmp_path / "times").mkdir()
+    write_version(tmp_path / "times", 1)
+    errors = []
+
+    def ask(client):
+        try:
+            while True:
+                client.predict(np.float32([1]))
+        except kh.serving.ServingError as error:
+            errors.append(error)
+
+    with serve(tmp_path, "times") as server:
+        clients = [Client(f"127.0.0.1:{server.grpc_port}", "times", protocol="grpc", retries=0) for _ in range(8)]
+        threads = [threading.Thread(target=ask, args=(client,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+    for thread in threads:
+        thread.join(60)
+    assert [type(error) for error in errors] == [UnavailableError] * 8, errors
 
 
 def test_a_request_too_many_is_told_so(slow):
@@ -230,6 +289,11 @@ def test_addresses_of_either_kind(slow):
     with (
         pytest.raises(OSError, match="of 192.0.2.1 cannot be listened on: choose another, or an address of this"),
         serve(slow, "times", host="192.0.2.1"),
+    ):
+        pass
+    with (
+        pytest.raises(OSError, match="Host 'nowhere.invalid' must be a name or an address of this machine"),
+        serve(slow, "times", host="nowhere.invalid"),
     ):
         pass
 

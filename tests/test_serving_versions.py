@@ -10,6 +10,7 @@ import pytest
 import requests
 from serving import serve, write_version
 
+import keras_hypernet as kh
 from keras_hypernet.serving import Client, NotFoundError
 from keras_hypernet.serving.engine import Engine
 from keras_hypernet.serving.repository import Repository
@@ -131,8 +132,6 @@ def test_what_is_not_a_version_is_left_alone(base, tmp_path_factory):
 
 @pytest.mark.parametrize("damage", ["graph", "weights", "warmup"])
 def test_a_damaged_version_does_not_replace_a_good_one(base, damage, caplog):
-    import keras_hypernet as kh
-
     folder = base.parent
     kh.export("rotation_mnist_hyper", folder)
     bad = kh.export("rotation_mnist_hyper", folder)
@@ -161,6 +160,21 @@ def test_a_damaged_version_does_not_replace_a_good_one(base, damage, caplog):
     engine.repository.poll()
     assert engine.repository.status("rotation_mnist_hyper")[0][:2] == (2, "AVAILABLE")
     engine.close()
+
+
+def test_a_version_whose_files_come_one_by_one_is_served_when_they_are_there(tmp_path):
+    folder, name = tmp_path / "models", "rotation_mnist_hyper"
+    kh.export(name, folder)
+    whole = kh.export(name, folder).rename(tmp_path / "whole")
+    repository = Repository(folder, [name])
+    repository.poll()
+    (folder / name / "2").mkdir()
+    shutil.copy2(whole / "saved_model.pb", folder / name / "2")  # with its old time, as rsync does
+    repository.poll()
+    assert [one[1] for one in repository.status(name)] == ["END", "AVAILABLE"]
+    shutil.copytree(whole, folder / name / "2", dirs_exist_ok=True)
+    repository.poll()
+    assert [one[1] for one in repository.status(name)] == ["AVAILABLE", "END"]
 
 
 def test_a_folder_that_was_emptied_serves_nothing(base):

@@ -161,9 +161,7 @@ class Client:
             dtype = described[name][0].removeprefix("DT_").lower() if name in described else None
             dtype = {"float": "float32", "double": "float64"}.get(dtype, dtype)
             if dtype is not None and array.dtype != dtype:
-                if not np.can_cast(array.dtype, dtype, "same_kind"):
-                    raise ValueError(f"`{name}` must be of dtype {dtype}. Received: {array.dtype}")
-                array = array.astype(dtype)
+                array = _cast(name, array, np.dtype(dtype))
             converted[name] = array
         return converted
 
@@ -175,6 +173,23 @@ class Client:
                 if attempt == self._retries:
                     raise
                 time.sleep(min(self._backoff * 2**attempt, _LONGEST_WAIT) * random.uniform(0.5, 1.5))
+
+
+def _cast(name, array, dtype):
+    """An array of another dtype, unless values of it would be others then."""
+    received = str(array.dtype)
+    if array.dtype.kind in "iu" and dtype.kind in "iu" and array.size:
+        limits, low, high = np.iinfo(dtype), array.min(), array.max()
+        lost, received = low < limits.min or high > limits.max, f"{received}, from {low} to {high}"
+    else:
+        lost = not np.can_cast(array.dtype, dtype, "same_kind")
+    if not lost:
+        with np.errstate(over="ignore"):
+            cast = array.astype(dtype)
+        if cast.dtype.kind != "f" or (np.isfinite(cast) >= np.isfinite(array)).all():
+            return cast
+        received = f"{received}, with values that are infinite then"
+    raise ValueError(f"`{name}` must be of dtype {dtype}, or convert to it safely. Received: {received}")
 
 
 def _integer(version):

@@ -1,6 +1,7 @@
 """The files that TensorFlow Serving is started with: which models, which of their versions, batching, monitoring."""
 
 import pathlib
+import textwrap
 
 from keras_hypernet.files import replacing
 
@@ -83,10 +84,26 @@ def write_configs(folder, name, base="/models"):
             name=name, base_path=f"{base}/{name}", model_platform="tensorflow"
         )
         config = model_server_config_pb2.ModelServerConfig()
-        config.model_config_list.config.extend(models[name] for name in sorted(models))
+        config.model_config_list.config.extend(models.values())
+        text = _with_model(folder / MODELS, models[name], config)
+        if text is None:
+            text = _MODELS_HEADER + text_format.MessageToString(config)
         with replacing(folder / MODELS) as temporary:
-            temporary.write_text(_MODELS_HEADER + text_format.MessageToString(config), encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8")
     for file, content in {BATCHING: _BATCHING, MONITORING: _MONITORING}.items():
         if not (folder / file).exists():
             with replacing(folder / file) as temporary:
                 temporary.write_text(content, encoding="utf-8")
+
+
+def _with_model(path, model, expected):
+    """The text of a file, its comments included, with a model at the end of its list; None if that gives another."""
+    from google.protobuf import text_format
+
+    text = path.read_text(encoding="utf-8").rstrip() if path.is_file() else ""
+    added = textwrap.indent(text_format.MessageToString(model), "    ")
+    text = f"{text.removesuffix('}')}  config {{\n{added}  }}\n}}\n"
+    try:
+        return text if text_format.Parse(text, type(expected)()) == expected else None
+    except text_format.ParseError:
+        return None

@@ -63,7 +63,7 @@ class OverloadedError(ServingError):
 
 
 class UnavailableError(ServingError):
-    """The server cannot be reached, or says that it is not available."""
+    """The server cannot be reached, says that it is not available, or stops."""
 
 
 class DeadlineError(ServingError):
@@ -76,6 +76,7 @@ _TYPES = {
     "NOT_FOUND": NotFoundError,
     "RESOURCE_EXHAUSTED": OverloadedError,
     "UNAVAILABLE": UnavailableError,
+    "CANCELLED": UnavailableError,  # the client cancels nothing: the server has, because it stops
     "DEADLINE_EXCEEDED": DeadlineError,
 }
 

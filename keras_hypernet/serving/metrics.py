@@ -1,4 +1,4 @@
-"""Metrics: what Prometheus reads, at TensorFlow Serving's path, two of them under its names."""
+"""Metrics: what Prometheus reads, at TensorFlow Serving's path, two of them under its names and with its labels."""
 
 _COUNT = ":tensorflow:serving:request_count"
 
@@ -18,19 +18,19 @@ class Metrics:
         self._latency = Histogram(
             ":tensorflow:serving:request_latency",
             "Time that a request took, in microseconds.",
-            ["model_name", "API"],
+            ["model_name", "API", "entrypoint"],
             buckets=[10.0 * 1.8**power for power in range(33)],  # TensorFlow Serving's
             registry=self.registry,
         )
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
 
-    def count(self, model, api, code, seconds):
+    def count(self, model, protocol, code, seconds):
         """Counts a request."""
         if model not in self._engine.repository.names():
             model = ""  # of names that anyone may invent there would be no end
-        self._counts[model, api, code] = self._counts.get((model, api, code), 0) + 1
-        self._latency.labels(model, api).observe(1e6 * seconds)
+        self._counts[model, code] = self._counts.get((model, code), 0) + 1
+        self._latency.labels(model, "Predict", protocol.upper()).observe(1e6 * seconds)
 
     def page(self):
         """The page that Prometheus reads, as bytes, and its media type."""
@@ -45,9 +45,8 @@ class Metrics:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
         requests = Metric(_COUNT, "Requests, by how they ended.", "counter")
-        for (model, api, code), number in list(self._counts.items()):
-            labels = {"model_name": model, "API": api, "status": code}
-            requests.add_sample(_COUNT, labels, number)
+        for (model, code), number in list(self._counts.items()):
+            requests.add_sample(_COUNT, {"model_name": model, "status": code}, number)
         yield requests
         cache = self._engine.cache
         for name, what, value in (

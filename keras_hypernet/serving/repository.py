@@ -3,17 +3,15 @@
 import contextlib
 import dataclasses
 import gc
-import json
-import logging
 import pathlib
 import re
 import threading
 
+from keras_hypernet.serving import events
 from keras_hypernet.serving.config import MODELS, read_models_config
 from keras_hypernet.serving.errors import ServingError, invalid
 from keras_hypernet.serving.servable import Servable
 
-logger = logging.getLogger(__name__)
 # How many versions that are no longer served are still reported as such.
 _REMEMBERED = 10
 
@@ -24,7 +22,7 @@ class _Version:
     error: str = ""
     servable: Servable | None = None
     users: int = 0
-    changed: float = 0.0  # when its saved_model.pb was written; one that failed is tried again if that changes
+    files: dict | None = None  # as they were when it was loaded; one that failed is tried again if they change
 
 
 class Repository:
@@ -144,7 +142,7 @@ class Repository:
             try:
                 self._config = read_models_config(path)
             except ValueError as error:
-                logger.error(json.dumps({"event": "models.config is not read", "error": str(error)}))
+                events.log("models.config is not read", failed=True, error=str(error))
 
     def _wanted(self, name):
         """The versions on the disk that are to be served, the newest first."""
@@ -165,14 +163,13 @@ class Repository:
     def _load(self, name, number):
         folder = self.folder / name / str(number)
         versions = self._models[name]
-        try:
-            changed = (folder / "saved_model.pb").stat().st_mtime
-        except FileNotFoundError:
-            changed = 0.0  # gone again, which loading it will tell
         known = versions.get(number)
-        if known is not None and not (known.state == "END" and known.changed != changed):
+        if known is not None and known.state != "END":
             return
-        version = _Version(changed=changed)
+        files = _files(folder)
+        if known is not None and known.files == files:
+            return
+        version = _Version(files=files)
         with self._lock:
             versions[number] = version
         try:
@@ -180,11 +177,11 @@ class Repository:
         except ValueError as error:
             with self._lock:
                 version.state, version.error = "END", str(error)
-            logger.error(json.dumps({"event": "not loaded", "model": name, "version": number, "error": str(error)}))
+            events.log("not loaded", failed=True, model=name, version=number, error=str(error))
             return
         with self._lock:
             version.servable, version.state = servable, "AVAILABLE"
-        logger.info(json.dumps({"event": "loaded", "model": name, "version": number}))
+        events.log("loaded", model=name, version=number)
 
     def _unload(self, name, numbers):
         ended = []
@@ -192,7 +189,7 @@ class Repository:
             version = self._models[name][number]
             with self._lock:
                 if version.state == "AVAILABLE":
-                    version.state, version.changed = "UNLOADING", 0.0
+                    version.state, version.files = "UNLOADING", None
                 ended.append(self._end_if_unused(version))
         for servable in filter(None, ended):
             self._ended(servable)
@@ -206,7 +203,7 @@ class Repository:
 
     def _ended(self, servable):
         self._on_unload(servable.name, servable.version)
-        logger.info(json.dumps({"event": "unloaded", "model": servable.name, "version": servable.version}))
+        events.log("unloaded", model=servable.name, version=servable.version)
         del servable
         gc.collect()  # a loaded graph holds itself, and its weights, in cycles
 
@@ -215,3 +212,13 @@ class Repository:
         with self._lock:
             for number in ended[:-_REMEMBERED]:
                 del versions[number]
+
+
+def _files(folder):
+    """The files of a version, each with its size and when it was written: they need not all be there at once."""
+    files = {}
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            facts = path.stat()
+            files[path] = (facts.st_size, facts.st_mtime_ns)
+    return files

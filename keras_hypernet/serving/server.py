@@ -2,18 +2,19 @@
 
 import asyncio
 import contextlib
-import datetime
 import json
 import logging
+import os
 import signal
 import socket
 import threading
 import time
+import traceback
 
+from keras_hypernet.serving import events
 from keras_hypernet.serving.engine import Engine
 from keras_hypernet.serving.memory import keep_memory
 
-logger = logging.getLogger(__name__)
 access = logging.getLogger("keras_hypernet.serving.access")
 # Beyond the tensors, names and other small things.
 _MESSAGE_OVERHEAD = 2**20
@@ -73,7 +74,11 @@ class Server:
         self._started = threading.Event()
 
     def run(self):
-        """Serves until SIGTERM or SIGINT; returns when all requests that were under way are answered."""
+        """Serves until SIGTERM or SIGINT; returns when all requests that were under way are answered.
+
+        The process ends at once, with the exit code 1, at a second signal, and if a request is still worked on when the
+        time of grace is over: nothing can interrupt TensorFlow.
+        """
         keep_memory()
         asyncio.run(self._serve(signals=True))
 
@@ -106,9 +111,13 @@ class Server:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
-                self._loop.add_signal_handler(number, self._stopping.set)
-        await asyncio.to_thread(self.engine.repository.poll)
-        self._check_loaded()
+                self._loop.add_signal_handler(number, self._stop)
+        rest_socket = self._bind()  # a port that is taken is said before models are loaded
+        with contextlib.ExitStack() as unless_served:
+            unless_served.callback(rest_socket.close)
+            await asyncio.to_thread(self.engine.repository.poll)
+            self._check_loaded()
+            unless_served.pop_all()
         size = self.engine.limits.max_body_bytes + _MESSAGE_OVERHEAD
         grpc_server = grpc.aio.server(
             interceptors=[interceptor()],
@@ -124,26 +133,56 @@ class Server:
             address = f"[{self.host}]" if ":" in self.host else self.host
             self.grpc_port = grpc_server.add_insecure_port(f"{address}:{self.grpc_port}")
         except RuntimeError as error:
+            rest_socket.close()
             raise _unusable(self.host, self.grpc_port) from error
-        rest_server, rest_socket = self._rest_server()
+        rest_server = self._rest_server()
         await grpc_server.start()
         rest = asyncio.create_task(rest_server.serve(sockets=[rest_socket]))
         poll = asyncio.create_task(self._poll())
         while not rest_server.started and not rest.done():
             await asyncio.sleep(0.005)
         self._started.set()
-        ready = {"event": "ready", "host": self.host, "rest": self.rest_port, "grpc": self.grpc_port}
         page = {"page": f"http://{address}:{self.rest_port}/"} if self._page else {}
-        logger.info(json.dumps({**ready, **page}))
+        events.log("ready", host=self.host, rest=self.rest_port, grpc=self.grpc_port, **page)
         await self._stopping.wait()
-        logger.info(json.dumps({"event": "stopping"}))
+        events.log("stopping")
+        end = self._loop.time() + self._grace_seconds
         rest_server.should_exit = True
         await asyncio.gather(rest, grpc_server.stop(self._grace_seconds))
         poll.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await poll
+        while signals and self.engine.running:  # requests whose clients have gone are worked on, too
+            if self._loop.time() < end:
+                await asyncio.sleep(0.02)
+                continue
+            self._end("stopped with requests unanswered", requests=self.engine.running)
         await asyncio.to_thread(self.engine.close)
-        logger.info(json.dumps({"event": "stopped"}))
+        events.log("stopped")
+
+    def _stop(self):
+        if self._stopping.is_set():
+            self._end("stopped by a second signal", requests=self.engine.running)
+        self._stopping.set()
+
+    @staticmethod
+    def _end(event, **facts):
+        events.log(event, **facts)
+        logging.shutdown()
+        os._exit(1)
+
+    def _bind(self):
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        # The protocol is named because asyncio sends small parts of an answer without delay only if it is.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((self.host, self.rest_port))
+        except OSError as error:
+            listening.close()
+            raise _unusable(self.host, self.rest_port) from error
+        self.rest_port = listening.getsockname()[1]
+        return listening
 
     def _rest_server(self):
         import uvicorn
@@ -158,16 +197,6 @@ class Server:
             def capture_signals(self):
                 yield
 
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        # The protocol is named because asyncio sends small parts of an answer without delay only if it is.
-        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((self.host, self.rest_port))
-        except OSError as error:
-            listening.close()
-            raise _unusable(self.host, self.rest_port) from error
-        self.rest_port = listening.getsockname()[1]
         page = find(self.engine) if self._page else lambda path: None
         config = uvicorn.Config(
             application(self.engine, page, _log),
@@ -181,7 +210,7 @@ class Server:
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=self._grace_seconds,
         )
-        return QuietServer(config), listening
+        return QuietServer(config)
 
     async def _poll(self):
         while True:
@@ -189,7 +218,8 @@ class Server:
             try:
                 await asyncio.to_thread(self.engine.repository.poll)
             except Exception:  # a disk that is away for a moment must not end the watching of it
-                logger.exception(json.dumps({"event": "the folder of models could not be read"}))
+                trace = traceback.format_exc()
+                events.log("the folder of models could not be read", failed=True, traceback=trace)
 
     def _check_loaded(self):
         for name in self.engine.repository.names():
@@ -200,16 +230,21 @@ class Server:
 
 
 def _unusable(host, port):
+    try:
+        socket.getaddrinfo(host, port)
+    except socket.gaierror as error:
+        return OSError(f"Host {host!r} must be a name or an address of this machine. Received one not known: {error}")
     return OSError(f"Port {port} of {host} cannot be listened on: choose another, or an address of this machine.")
 
 
 def _log(facts, status, response_bytes):
     """Writes a request's line of the access log, a JSON object."""
     if access.isEnabledFor(logging.INFO):
-        moment = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
         started = facts.pop("started", None)
         taken = {} if started is None else {"milliseconds": round(1000 * (time.perf_counter() - started), 2)}
-        access.info(json.dumps({"time": moment, **facts, "status": status, "response_bytes": response_bytes, **taken}))
+        access.info(
+            json.dumps({"time": events.now(), **facts, "status": status, "response_bytes": response_bytes, **taken})
+        )
 
 
 def _check_installed():
