@@ -20,6 +20,8 @@ def _quiet():
         os.dup2(held.fileno(), 2)
         try:
             yield
+        except KeyboardInterrupt:
+            raise
         except BaseException:
             held.seek(0)
             os.write(standard_error, held.read())
@@ -33,9 +35,12 @@ def main():
     """Runs the command line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its errors are raised, too
-    with _quiet():
-        from keras_hypernet.cli import main as run
-    run()
+    try:
+        with _quiet():
+            from keras_hypernet.cli import main as run
+        run()
+    except KeyboardInterrupt:  # while all that is imported, or before a command has got so far as to say more
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

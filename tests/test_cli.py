@@ -1,8 +1,10 @@
 """The command line: output, exit codes, one-line errors; and that its script is quiet but for them."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -181,6 +183,21 @@ def test_a_failing_import_is_shown(tmp_path):
     code = "import sys; sys.path.insert(0, sys.argv[1]); import keras_hypernet_launcher as script; script.main()"
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
     assert done.stderr.strip().endswith("ImportError: no backend")
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.5])
+def test_an_interrupt_is_no_traceback(seconds):
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)  # which background jobs ignore\n"
+        "import keras_hypernet_launcher as script; print(flush=True); script.main()"
+    )
+    command = [sys.executable, "-c", code, "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (130, "")
 
 
 def test_a_missing_extra_is_named(run, monkeypatch, tmp_path):

@@ -247,7 +247,9 @@ def test_a_port_that_is_taken_is_one_error(slow):
         port = taken.getsockname()[1]
         for ports in ({"rest_port": port, "grpc_port": 0}, {"rest_port": 0, "grpc_port": port}):
             with (
-                pytest.raises(OSError, match=rf"Port {port} of 127.0.0.1 cannot be listened on"),
+                pytest.raises(
+                    OSError, match=rf"Port {port} of 127.0.0.1 cannot be listened on .Address already in use."
+                ),
                 serve(slow, "times", **ports),
             ):
                 pass
@@ -287,12 +289,14 @@ def test_addresses_of_either_kind(slow):
             with Client(f"[::1]:{port}", "times", protocol=protocol) as client:
                 assert client.predict(np.float32([5])).tolist() == [5.0]
     with (
-        pytest.raises(OSError, match="of 192.0.2.1 cannot be listened on: choose another, or an address of this"),
+        pytest.raises(OSError, match="of 192.0.2.1 cannot be listened on .Cannot assign requested address."),
         serve(slow, "times", host="192.0.2.1"),
     ):
         pass
     with (
-        pytest.raises(OSError, match="Host 'nowhere.invalid' must be a name or an address of this machine"),
+        pytest.raises(
+            OSError, match="The host must be a name or an address of this machine. Received: 'nowhere.invalid'"
+        ),
         serve(slow, "times", host="nowhere.invalid"),
     ):
         pass

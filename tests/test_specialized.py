@@ -1,5 +1,7 @@
 """g alone under one condition, and whole models, as LiteRT and ONNX: run by their own runtimes, beside Keras."""
 
+import sys
+
 import numpy as np
 import pytest
 from cases import MODELS
@@ -116,7 +118,7 @@ def test_bad_conditions_are_refused(tmp_path):
         read_condition(tmp_path / "floats.npy", model)
     with pytest.raises(ValueError, match="must be an image. Received: cannot identify"):
         read_condition(tmp_path / "text.png", model)
-    with pytest.raises(FileNotFoundError, match=r"an image or a .npy file. Received: \S+nothing.png, which is no file"):
+    with pytest.raises(FileNotFoundError, match=r"an image or a .npy file, and there is no file \S+nothing.png"):
         read_condition(tmp_path / "nothing.png", model)
     with pytest.raises(ValueError, match="there is no condition to bake in"):
         read_condition(tmp_path / "text.png", network)
@@ -126,3 +128,12 @@ def test_bad_conditions_are_refused(tmp_path):
         export_formats(model, tmp_path, condition=pixels((1, 28, 28, 1)))
     with pytest.raises(ValueError, match="`formats` must be some of .* Received: .'pickle'"):
         export_formats(model, tmp_path, formats=["pickle"])
+
+
+def test_missing_runtimes_are_named_together(monkeypatch, tmp_path):
+    for module in ("ai_edge_litert.interpreter", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, module, None)
+    message = r"LiteRT and ONNX files need optional dependencies: pip install 'keras_hypernet\[lite,onnx\]'"
+    with pytest.raises(ImportError, match=message):
+        export_formats("rotation_mnist_hyper", tmp_path, formats=["saved_model", "tflite", "onnx"])
+    assert list(tmp_path.iterdir()) == []

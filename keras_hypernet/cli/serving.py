@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from keras_hypernet.cli.common import AsJson, app, console, print_json
@@ -52,11 +53,12 @@ def export(
                 for one in written
             ]
         )
-    table = Table("format", "bytes", "differs from Keras")
-    table.add_column("path", overflow="fold")
+    table = Table("name", "format", "bytes", "differs from Keras")
     for one in written:
-        table.add_row(one.format, f"{one.num_bytes:,}", f"{one.difference:.1g}", str(one.path))
+        table.add_row(str(one.path.relative_to(to)), one.format, f"{one.num_bytes:,}", f"{one.difference:.1g}")
     console.print(table)
+    for one in written:
+        console.print(escape(str(one.path)), soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -73,7 +75,7 @@ def serve(
     max_rows: Annotated[int, typer.Option(help="Rows of a request.")] = 4096,
     max_concurrent: Annotated[int, typer.Option(help="Requests that are worked on; a further one is told so.")] = 256,
     poll_seconds: Annotated[float, typer.Option(help="How often to look for new versions.")] = 1.0,
-    grace_seconds: Annotated[int, typer.Option(help="How long requests may still take at the end; a second signal ends at once.")] = 20,
+    grace_seconds: Annotated[int, typer.Option(help="How long requests may still take at the end.")] = 20,
     access_log: Annotated[bool, typer.Option(help="Write a line of JSON for every request.")] = True,
     page: Annotated[bool, typer.Option(help="Serve a page at / that shows what the models do.")] = True,
 ):
@@ -124,6 +126,7 @@ def _log_to_standard_error(access_log):
     logger = logging.getLogger("keras_hypernet.serving")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # what is not HTTP at all is no line of JSON
     logging.getLogger("keras_hypernet.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
     try:
         yield

@@ -2,6 +2,7 @@
 
 import operator
 import random
+import re
 import time
 
 import numpy as np
@@ -59,7 +60,7 @@ class Client:
         ):
             if not value >= least:
                 raise ValueError(f"`{name}` must be at least {least}. Received: {value}")
-        if address.startswith(("http://", "https://")):
+        if not re.fullmatch(r"[^/]+:[0-9]+", address):
             raise ValueError(f"`address` must be host:port, without http://. Received: {address!r}")
         self.model, self.version = model, version if version is None or isinstance(version, str) else _integer(version)
         self._transport = _TRANSPORTS[protocol](address, timeout)

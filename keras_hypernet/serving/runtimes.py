@@ -8,19 +8,24 @@ from keras_hypernet.serving.signatures import signatures
 _EXTRAS = {"tflite": ("LiteRT", "lite"), "onnx": ("ONNX", "onnx")}
 
 
-def import_runtime(format):
-    """Raises ImportError, with the extra to install, unless the runtime of a format is there."""
-    title, extra = _EXTRAS.get(format, (None, None))
-    try:
-        if format == "tflite":
-            import ai_edge_litert.interpreter  # noqa: F401
-        elif format == "onnx":
-            import onnxruntime  # noqa: F401
-            import tf2onnx  # noqa: F401
-    except ImportError as error:
+def import_runtimes(formats):
+    """Raises ImportError, with the extras to install, unless the runtimes of all formats are there."""
+    missing, cause = [], None
+    for format in formats:
+        try:
+            if format == "tflite":
+                import ai_edge_litert.interpreter  # noqa: F401
+            elif format == "onnx":
+                import onnxruntime  # noqa: F401
+                import tf2onnx  # noqa: F401
+        except ImportError as error:
+            missing.append(_EXTRAS[format])
+            cause = error
+    if missing:
+        titles, extras = (" and ".join(title for title, _ in missing), ",".join(extra for _, extra in missing))
         raise ImportError(
-            f"{title} files need an optional dependency: pip install 'keras_hypernet[{extra}]'"
-        ) from error
+            f"{titles} files need optional dependencies: pip install 'keras_hypernet[{extras}]'"
+        ) from cause
 
 
 def to_tflite(model, name):

@@ -112,7 +112,10 @@ class Server:
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._loop.add_signal_handler(number, self._stop)
-        rest_socket = self._bind()  # a port that is taken is said before models are loaded
+        # A port that is taken is said before models are loaded.
+        self._bind(self.grpc_port).close()
+        rest_socket = self._bind(self.rest_port)
+        self.rest_port = rest_socket.getsockname()[1]
         with contextlib.ExitStack() as unless_served:
             unless_served.callback(rest_socket.close)
             await asyncio.to_thread(self.engine.repository.poll)
@@ -134,7 +137,7 @@ class Server:
             self.grpc_port = grpc_server.add_insecure_port(f"{address}:{self.grpc_port}")
         except RuntimeError as error:
             rest_socket.close()
-            raise _unusable(self.host, self.grpc_port) from error
+            raise _unusable(self.host, self.grpc_port, "gRPC has no more to say") from error
         rest_server = self._rest_server()
         await grpc_server.start()
         rest = asyncio.create_task(rest_server.serve(sockets=[rest_socket]))
@@ -171,17 +174,21 @@ class Server:
         logging.shutdown()
         os._exit(1)
 
-    def _bind(self):
+    def _bind(self, port):
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         # The protocol is named because asyncio sends small parts of an answer without delay only if it is.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listening.bind((self.host, self.rest_port))
+            listening.bind((self.host, port))
+        except socket.gaierror as error:
+            listening.close()
+            raise OSError(
+                f"The host must be a name or an address of this machine. Received: {self.host!r} ({error.strerror})"
+            ) from error
         except OSError as error:
             listening.close()
-            raise _unusable(self.host, self.rest_port) from error
-        self.rest_port = listening.getsockname()[1]
+            raise _unusable(self.host, port, error.strerror) from error
         return listening
 
     def _rest_server(self):
@@ -229,12 +236,8 @@ class Server:
                 raise ValueError(f"Model {name!r} has no version that can be served. {errors}".strip())
 
 
-def _unusable(host, port):
-    try:
-        socket.getaddrinfo(host, port)
-    except socket.gaierror as error:
-        return OSError(f"Host {host!r} must be a name or an address of this machine. Received one not known: {error}")
-    return OSError(f"Port {port} of {host} cannot be listened on: choose another, or an address of this machine.")
+def _unusable(host, port, reason):
+    return OSError(f"Port {port} of {host} cannot be listened on ({reason}): try --rest-port, --grpc-port.")
 
 
 def _log(facts, status, response_bytes):

@@ -11,7 +11,7 @@ import numpy as np
 from keras_hypernet.files import replacing
 from keras_hypernet.models import ConditionalModel, specialize
 from keras_hypernet.serving.export import resolve, write_version
-from keras_hypernet.serving.runtimes import RUNNERS, WRITERS, import_runtime
+from keras_hypernet.serving.runtimes import RUNNERS, WRITERS, import_runtimes
 from keras_hypernet.serving.signatures import signatures
 
 FORMATS = tuple(RUNNERS)
@@ -70,8 +70,7 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
     unknown = [format for format in formats if format not in FORMATS]
     if unknown or not formats:
         raise ValueError(f"`formats` must be some of {FORMATS}. Received: {list(formats)}")
-    for format in formats:
-        import_runtime(format)
+    import_runtimes(formats)
     model, served_as, card = resolve(model_or_name, name)
     if condition is not None:
         model = _specialized(model, condition)
@@ -111,7 +110,7 @@ def read_condition(path, model):
         raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
     path, shape = pathlib.Path(path), tuple(model.condition_shape[1:])
     if not path.is_file():
-        raise FileNotFoundError(f"The condition must be an image or a .npy file. Received: {path}, which is no file")
+        raise FileNotFoundError(f"The condition must be an image or a .npy file, and there is no file {path}.")
     if path.suffix == ".npy":
         array = np.load(path, allow_pickle=False)
     else:
