@@ -191,7 +191,10 @@ def test_the_default_wait_for_a_chief_leaves_time_to_start_in_half_a_minute():
             "--depths must be a range (low, high) of integers with 2 <= low <= hi",
         ),
         (["rotation_digits", "--depths", "1:4"], "2 <= low <= high. Received: (1, 4)"),
-        (["rotation_digits", "--depths", "two"], "`depth` is given as a range, 2:9 (both ends), as choices, 2,4,8, or"),
+        (
+            ["rotation_digits", "--depths", "two"],
+            "--depths is given as a range, 2:9 (both ends), as choices, 2,4,8, or",
+        ),
         (["rotation_digits", "--trials", "0"], "--trials must be an integer of at least 1. Received: 0"),
         (["rotation_digits", "--method", "linear"], "--method must be one of ('hyper', 'embed'), or several"),
         (["rotation_digits", "--objective", "val_f1"], "what the models of the task 'rotation' report. Received: 'va"),
@@ -282,6 +285,22 @@ def test_nothing_to_resume_is_a_warning(run, tmp_path):
     (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
     assert warning == "Warning: new holds no search to go on with, so it begins."
     assert "Warning" not in run(*arguments).stderr
+
+
+def test_fewer_trials_than_asked_for_are_a_warning(run):
+    done = run("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--trials", "5")
+    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+    assert warning == "Warning: grid has no more than 1 trials here. Asked for: --trials 5"
+
+
+def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kh.tuning, "search", interrupted)
+    done = run("synthetic_inner", "--directory", "here")
+    assert done.returncode == 130
+    assert "Interrupted. What has finished is kept in here; --resume goes on with it." in done.stderr
 
 
 def test_missing_matplotlib_is_named_before_the_search(run, tmp_path, monkeypatch):

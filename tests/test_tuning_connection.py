@@ -131,7 +131,8 @@ def test_an_address_that_is_taken_is_named(tmp_path):
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ConnectionError, match=f"The chief cannot listen at {address} .*Is another process using"):
-            tiny_search(distributed="chief", address=address, directory=tmp_path)
+            tiny_search(distributed="chief", address=address, directory=tmp_path / "none")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_environment_is_set_and_left_as_it_was(monkeypatch):

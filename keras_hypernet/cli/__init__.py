@@ -34,10 +34,10 @@ def main():
 
 
 def _with_options(message, arguments):
-    """A message that begins with an argument of a function, as `depth`, with the option of the command instead."""
+    """A message about arguments of a function, as `depth`, with the options of the command instead."""
     command = typer.main.get_command(app).commands.get(next(iter(arguments), None))
     for option in command.params if command else ():
         for written in option.opts if option.param_type_name == "option" else ():
             name = re.escape(written.strip("-").replace("-", "_").removesuffix("s"))
-            message = re.sub(rf"^`{name}s?(_bytes)?` must", f"{written} must", message)
+            message = re.sub(rf"`{name}s?(_bytes)?`", written, message)
     return message

@@ -107,32 +107,38 @@ def tune(
     if len(devices) == 1:
         device = devices[0].rpartition("device:")[2]
         warn(f"--strategy {strategy} has found one device only, {device}, so nothing is mirrored.")
-    found = tuning.search(
-        task,
-        _methods(task, method),
-        oracle,
-        trials,
-        _quick_epochs(oracle, factor) if quick and epochs is None else epochs,
-        executions_per_trial,
-        directory,
-        seed,
-        overwrite,
-        resume=resume,
-        depth=parse_range("depth", depths),
-        width=parse_range("width", width),
-        initialization=parse_range("initialization", initialization, str),
-        learning_rate=parse_range("learning_rate", learning_rate, float),
-        embedding_dim=parse_range("embedding_dim", embedding_dim),
-        recipe=paper_recipe(task, gradient_clipnorm=gradient_clipnorm),
-        objective=objective,
-        factor=factor,
-        strategy=strategy,
-        distributed=distributed,
-        address=address,
-        worker_id=worker_id,
-        wait=wait,
-        worker_timeout=worker_timeout,
-    )
+    try:
+        found = tuning.search(
+            task,
+            _methods(task, method),
+            oracle,
+            trials,
+            _quick_epochs(oracle, factor) if quick and epochs is None else epochs,
+            executions_per_trial,
+            directory,
+            seed,
+            overwrite,
+            resume=resume,
+            depth=parse_range("depth", depths),
+            width=parse_range("width", width),
+            initialization=parse_range("initialization", initialization, str),
+            learning_rate=parse_range("learning_rate", learning_rate, float),
+            embedding_dim=parse_range("embedding_dim", embedding_dim),
+            recipe=paper_recipe(task, gradient_clipnorm=gradient_clipnorm),
+            objective=objective,
+            factor=factor,
+            strategy=strategy,
+            distributed=distributed,
+            address=address,
+            worker_id=worker_id,
+            wait=wait,
+            worker_timeout=worker_timeout,
+        )
+    except KeyboardInterrupt:
+        warn(f"Interrupted. What has finished is kept in {directory}; --resume goes on with it.")
+        raise
+    if trials is not None and distributed is None and len(found.trials) < trials:
+        warn(f"{oracle} has no more than {len(found.trials)} trials here. Asked for: --trials {trials}")
     if distributed == "worker":
         return _report_worker(found, as_json)
     paths = [found.to_csv((out or directory) / "trials.csv")]

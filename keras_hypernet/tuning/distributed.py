@@ -16,6 +16,7 @@ import contextlib
 import functools
 import os
 import platform
+import socket
 import threading
 import time
 
@@ -240,6 +241,14 @@ def _heartbeat(interval, oracle, trial_id):
         thread.join()
 
 
+def check_free(address):
+    """Raises ConnectionError if a chief cannot listen at an address."""
+    try:
+        socket.create_server(parse_address(address)).close()
+    except OSError as error:
+        raise _not_free(address, error.strerror) from error
+
+
 def run_chief(tuner, address, watch):
     """Serves a search to workers until it has ended.
 
@@ -264,12 +273,14 @@ def run_chief(tuner, address, watch):
     thread.start()
     while not tuner.oracle.finished():
         if failures:
-            raise ConnectionError(
-                f"The chief cannot listen at {address} ({failures[0]}). Is another process using the port?"
-            ) from failures[0]
+            raise _not_free(address, failures[0]) from failures[0]
         if not thread.is_alive():
             break
         watch()
         time.sleep(0.5)
     watch()
     time.sleep(_GRACE)
+
+
+def _not_free(address, reason):
+    return ConnectionError(f"The chief cannot listen at {address} ({reason}). Is another process using the port?")

@@ -134,6 +134,8 @@ def search(
 
     with contextlib.ExitStack() as stack:
         if not worker:
+            if distributed == "chief":
+                roles.check_free(address)  # before a folder is claimed
             stack.enter_context(place.locked())
             place.claim(config, resume, overwrite)
         stack.enter_context(roles.environment(distributed, address, worker_id))
