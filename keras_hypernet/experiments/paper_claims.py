@@ -194,7 +194,12 @@ CLAIMS = (
         ("mnist", "cifar10"),
         improves("embed", holds=False),
         _STAYS,
-        {},
+        {
+            ("cifar10", "reproduced"): (
+                "The medians lie between 0.08 and 0.18 in no order, and seeds differ by as much. All 24 runs of the "
+                "hypernetwork diverge at this depth and learning rate."
+            ),
+        },
     ),
     Claim(
         "colorization-better",
