@@ -10,12 +10,11 @@ import keras
 
 from keras_hypernet.files import replacing, write_json
 from keras_hypernet.progress import ProgressBar
+from keras_hypernet.replicas import evaluation_dataset, prepare_replicas
 from keras_hypernet.versions import today, versions
 
 # Steps run inside one call of the compiled function; more hardly lowers Python's share of the time.
 _MAX_STEPS_PER_EXECUTION = 64
-# Evaluated at once by each of several replicas.
-_EXAMPLES_OF_A_REPLICA = 100
 
 
 class TrainingDivergedError(RuntimeError):
@@ -95,7 +94,7 @@ def fit(
     # Keras cannot run several steps in one execution on several replicas.
     _set_steps_per_execution(model, 1 if replicas > 1 else steps_per_execution(len(train)))
     if replicas > 1:
-        _prepare_replicas(model, task, recipe, replicas, sum(map(task.num_examples, splits)))
+        prepare_replicas(model, task, recipe, replicas, sum(map(task.num_examples, splits)))
     callbacks = [_Epochs(run, epoch), *callbacks]
     if tensorboard:
         callbacks.append(_tensorboard(directory))
@@ -103,7 +102,7 @@ def fit(
     try:
         model.fit(
             train,
-            validation_data=None if "validation" in splits else _evaluation_dataset(model, task, "validation"),
+            validation_data=None if "validation" in splits else evaluation_dataset(model, task, "validation"),
             initial_epoch=len(run.history),
             epochs=recipe.epochs,
             callbacks=[*callbacks, bar] if bar else callbacks,
@@ -138,7 +137,7 @@ def evaluate(model, task, split="test"):
     >>> sorted(evaluate(model, keras_hypernet.RotationTask("digits")))
     ['error', 'loss', 'num_examples']
     """
-    dataset = _evaluation_dataset(model, task, split)
+    dataset = evaluation_dataset(model, task, split)
     measured = model.evaluate(dataset, return_dict=True, verbose=0)
     num_examples = task.num_examples(split)
     if task.metric == "mse":
@@ -258,36 +257,6 @@ def _set_steps_per_execution(model, steps):
         model.steps_per_execution = steps
         # Functions that Keras has compiled for another number would leave out the rest of the steps.
         model.train_function = model.test_function = model.predict_function = None
-
-
-def _evaluation_dataset(model, task, split):
-    """A split in batches; on several replicas, in some of which the first is divided evenly."""
-    replicas = model.distribute_strategy.num_replicas_in_sync
-    if replicas == 1:
-        return task.evaluation_dataset(split)
-    number = task.num_examples(split)
-    if number < replicas:
-        raise ValueError(
-            f"The {split} split must have an example for each of {replicas} replicas. Received: {number} examples"
-        )
-    # Keras takes the mean of the replicas' first parts, to build what is built already, so they must have one shape.
-    return task.evaluation_dataset(split, batch_size=replicas * min(_EXAMPLES_OF_A_REPLICA, number // replicas))
-
-
-def _prepare_replicas(model, task, recipe, replicas, number):
-    """Builds what Keras would build of the mean over the replicas' first batches, which is float32 even for pixels."""
-    if recipe.batch_size % replicas:
-        raise ValueError(
-            f"`batch_size` must be a multiple of {replicas}, the number of replicas. Received: {recipe.batch_size}"
-        )
-    if number < recipe.batch_size and number % replicas:
-        raise ValueError(
-            f"A training of one batch must be of a multiple of {replicas}, the number of replicas. Received: {number} "
-            "examples"
-        )
-    inputs, targets = next(iter(task.evaluation_dataset("validation", batch_size=replicas)))
-    model.test_on_batch(inputs, targets)
-    model.reset_metrics()
 
 
 def _tensorboard(directory):

@@ -16,7 +16,7 @@ LEVELS = [
     ["cli"],
     ["demo", "figures", "tuning", "entries", "descriptions", "experiments"],
     ["serving", "zoo"],
-    ["training", "card", "progress", "architectures"],
+    ["training", "replicas", "card", "progress", "architectures"],
     ["models", "recipe", "tasks"],
     ["layers", "data"],
     ["theory", "initializers", "files", "versions", "_version"],
