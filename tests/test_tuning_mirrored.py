@@ -108,8 +108,9 @@ def test_a_validation_split_that_is_not_divided_evenly_is_measured_as_by_one_dev
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def found(source, tmp_path_factory):
     """Histories and tables, by one device and by two."""
+    source("mnist")
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", SCRIPT, str(tmp_path_factory.mktemp("mirrored"))],
         capture_output=True,
