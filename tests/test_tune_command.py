@@ -36,10 +36,10 @@ def run(monkeypatch, capfd, tmp_path):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments, tiny=True):
+    def run(*arguments, tiny=True, command="tune"):
         if tiny:
             monkeypatch.setattr(kh.tuning, "get_search_task", lambda name, seed, quick: TASK, raising=False)
-        monkeypatch.setattr(sys, "argv", ["keras-hypernet", "tune", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["keras-hypernet", command, *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
             main()
         monkeypatch.undo() if not tiny else None
@@ -288,12 +288,20 @@ def test_fewer_trials_than_asked_for_are_a_warning(run):
     assert warning == "Warning: grid has no more than 1 trials here. Asked for: --trials 5"
 
 
-def test_an_interrupt_says_how_to_go_on(run, monkeypatch):
+@pytest.mark.parametrize(
+    ("command", "function"),
+    [
+        (["tune", "synthetic_inner", "--directory", "here"], "tuning.search"),
+        (["train", "rotation_digits_hyper", "--out", "here"], "cli.models.train_entry"),
+        (["experiment", "synthetic_depth", "--out", "here"], "cli.experiments.run_experiment"),
+    ],
+)
+def test_an_interrupt_says_how_to_go_on(run, monkeypatch, command, function):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(kh.tuning, "search", interrupted)
-    done = run("synthetic_inner", "--directory", "here")
+    monkeypatch.setattr(f"keras_hypernet.{function}", interrupted)
+    done = run(*command[1:], command=command[0])
     assert done.returncode == 130
     assert "Interrupted. What has finished is kept in here; --resume goes on with it." in done.stderr
 

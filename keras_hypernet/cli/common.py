@@ -1,5 +1,6 @@
 """What the commands share: the application, options, and how they print."""
 
+import contextlib
 import json
 from typing import Annotated
 
@@ -26,6 +27,16 @@ def keras_hypernet(
 def warn(sentence):
     """Prints a warning of one line on standard error."""
     Console(stderr=True).print(f"[yellow]Warning:[/yellow] {one_line(sentence)}", soft_wrap=True, highlight=False)
+
+
+@contextlib.contextmanager
+def resumable(folder):
+    """Says, if what is done in it is interrupted, where the part that is done is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        warn(f"Interrupted. What has finished is kept in {folder}; --resume goes on with it.")
+        raise
 
 
 def one_line(error):

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from keras_hypernet import experiments
-from keras_hypernet.cli.common import AsJson, app, console, print_json, warn
+from keras_hypernet.cli.common import AsJson, app, console, print_json, resumable, warn
 from keras_hypernet.experiments.drawing import NoResultsError, draw
 from keras_hypernet.experiments.report import write_report
 from keras_hypernet.experiments.rows import group_rows
@@ -49,8 +49,9 @@ def experiment(
         _check_all(chosen, out, values, panels, resume)
     options = {"values": parse_values(values), "panels": panels and panels.split(","), "seeds": seeds, "quick": quick}
     rows = []
-    for one in chosen:
-        rows += run_experiment(one, out, **options, workers=workers, engine=engine, address=address, resume=resume)
+    with resumable(out):
+        for one in chosen:
+            rows += run_experiment(one, out, **options, workers=workers, engine=engine, address=address, resume=resume)
     if as_json:
         print_json(rows)
     else:

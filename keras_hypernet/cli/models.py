@@ -13,7 +13,7 @@ from rich.table import Table
 
 from keras_hypernet import demo as demonstration
 from keras_hypernet.card import Card
-from keras_hypernet.cli.common import AsJson, app, console, print_json, readable
+from keras_hypernet.cli.common import AsJson, app, console, print_json, readable, resumable
 from keras_hypernet.data import SOURCES
 from keras_hypernet.entries import get_blueprint, train_entry
 from keras_hypernet.figures import check_figure, save_predictions
@@ -178,18 +178,19 @@ def train(
     out = out or pathlib.Path("runs") / name
     of_this_call = {"--resume", "--debug"}  # and not of what it makes
     command = shlex.join(["keras-hypernet", *(argument for argument in sys.argv[1:] if argument not in of_this_call)])
-    card = train_entry(
-        blueprint,
-        out,
-        range(seed, seed + seeds),
-        command,
-        resume=resume,
-        results=results,
-        compare=compare,
-        data_note=data_note,
-        csv_log=csv,
-        tensorboard=tensorboard,
-    )
+    with resumable(out):
+        card = train_entry(
+            blueprint,
+            out,
+            range(seed, seed + seeds),
+            command,
+            resume=resume,
+            results=results,
+            compare=compare,
+            data_note=data_note,
+            csv_log=csv,
+            tensorboard=tensorboard,
+        )
     if as_json:
         return print_json(dataclasses.asdict(card))
     for run in card.seeds:

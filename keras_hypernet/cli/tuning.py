@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from keras_hypernet import tuning
-from keras_hypernet.cli.common import AsJson, app, console, print_json, readable, warn
+from keras_hypernet.cli.common import AsJson, app, console, print_json, readable, resumable, warn
 from keras_hypernet.files import write_json
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tuning.agreement import check_grid, write_agreement
@@ -107,7 +107,7 @@ def tune(
     if len(devices) == 1:
         device = devices[0].rpartition("device:")[2]
         warn(f"--strategy {strategy} has found one device only, {device}, so nothing is mirrored.")
-    try:
+    with resumable(directory):
         found = tuning.search(
             task,
             _methods(task, method),
@@ -134,9 +134,6 @@ def tune(
             wait=wait,
             worker_timeout=worker_timeout,
         )
-    except KeyboardInterrupt:
-        warn(f"Interrupted. What has finished is kept in {directory}; --resume goes on with it.")
-        raise
     if trials is not None and distributed is None and len(found.trials) < trials:
         warn(f"{oracle} has no more than {len(found.trials)} trials here. Asked for: --trials {trials}")
     if distributed == "worker":
