@@ -285,8 +285,9 @@ CLAIMS = (
                 "method 0.135 to 0.37."
             ),
             ("cifar10", "partly"): (
-                "It no longer diverges with two to four layers, but from five on its medians, 0.22 to 0.28, are three to "
-                "five times those from the authors' initialization; the embedding method's seeds scatter from 0.12 to 0.88."
+                "It no longer diverges with two to four layers, but from five on its medians, 0.22 to 0.28, are three "
+                "to five times those from the authors' initialization; the embedding method's seeds scatter from 0.12 to "
+                "0.88."
             ),
         },
     ),
