@@ -286,8 +286,8 @@ CLAIMS = (
             ),
             ("cifar10", "partly"): (
                 "It no longer diverges with two to four layers, but from five on its medians, 0.22 to 0.28, are three "
-                "to five times those from the authors' initialization; the embedding method's seeds scatter from 0.12 to "
-                "0.88."
+                "to five times those from the authors' initialization; the embedding method's seeds scatter from 0.12 "
+                "to 0.88."
             ),
         },
     ),
