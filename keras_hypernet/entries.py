@@ -7,14 +7,16 @@ import math
 import pathlib
 
 from keras_hypernet.architectures import build_model
+from keras_hypernet.checkpoints import TrainingDivergedError
 from keras_hypernet.descriptions import describe
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.assumption_1 import approximators
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.files import write_json
 from keras_hypernet.recipe import Recipe
+from keras_hypernet.retracing import expected_retracing
 from keras_hypernet.tasks import get_task
-from keras_hypernet.training import TrainingDivergedError, evaluate, fit
+from keras_hypernet.training import evaluate, fit
 from keras_hypernet.versions import today, versions
 from keras_hypernet.zoo import save_entry
 
@@ -129,7 +131,8 @@ def train_entry(
     if results is not None:
         runs = _runs_of(blueprint, results)
     elif seeds:
-        runs = [_run(blueprint, directory, seed, resume, options) for seed in seeds]
+        with expected_retracing():
+            runs = [_run(blueprint, directory, seed, resume, options) for seed in seeds]
         write_json(directory / "runs.json", {"command": command, "runs": runs})
     else:
         raise ValueError("There must be at least one seed. Received: none")

@@ -16,7 +16,7 @@ LEVELS = [
     ["cli"],
     ["demo", "figures", "tuning", "entries", "descriptions", "experiments"],
     ["serving", "zoo"],
-    ["training", "replicas", "card", "progress", "architectures"],
+    ["training", "checkpoints", "retracing", "replicas", "card", "progress", "architectures"],
     ["models", "recipe", "tasks"],
     ["layers", "data"],
     ["theory", "initializers", "files", "versions", "_version"],

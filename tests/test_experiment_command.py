@@ -42,7 +42,10 @@ def test_rows_are_printed_as_json_and_as_a_table(run, tmp_path):
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)
     assert (row["experiment"], row["panel"], row["width"], row["status"]) == ("assumption_2", "digits", 1, "finished")
-    assert done.stderr.splitlines() == [f"assumption_2: 1/1 runs, 0:00:00 left, best network {row['test']:.4g}"]
+    assert done.stderr.splitlines() == [
+        "assumption_2: 0/1 runs, -:--:-- left",
+        f"assumption_2: 1/1 runs, 0:00:00 left, best network {row['test']:.4g}",
+    ]
     assert [json.loads(line) for line in (tmp_path / "assumption_2.jsonl").read_text().splitlines()] == [row]
     done = run(*arguments)
     assert done.returncode == 0, done.stderr
@@ -90,7 +93,8 @@ def test_data_that_are_not_there_are_an_error_and_no_rows(run, monkeypatch, tmp_
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     done = run("rotation_depth", "--depths", "2", "--seeds", "1", "--workers", "2")
     assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
+    begun, line = done.stderr.splitlines()
+    assert begun == "rotation_depth: 0/32 runs, -:--:-- left"
     assert line.startswith("Error: A process cannot execute runs: The data set ")
     assert "Set TFDS_DATA_DIR to a folder where TensorFlow Datasets has prepared it" in line
     assert (tmp_path / "results" / "rotation_depth.jsonl").read_text() == ""

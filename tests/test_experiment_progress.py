@@ -33,10 +33,17 @@ def test_a_line_for_each_row_where_there_is_no_terminal(capfd):
     done = capfd.readouterr()
     assert done.out == ""
     assert [line.partition(" left, ") for line in done.err.splitlines()] == [
+        ("rotation_depth: 2/7 runs, -:--:--", " left, ", "best hyper 0.25; 1 diverged"),
         ("rotation_depth: 3/7 runs, 0:04:00", " left, ", "best hyper 0.25, embed 0.5; 1 diverged"),
         ("rotation_depth: 4/7 runs, 0:01:45", " left, ", "best hyper 0.25, embed 0.5; 1 diverged, 1 failed"),
         ("rotation_depth: 5/7 runs, 0:00:47", " left, ", "best hyper 0.125, embed 0.5; 1 diverged, 1 failed"),
     ]
+
+
+def test_nothing_is_said_of_an_experiment_that_has_ended(capfd):
+    with ExperimentProgress("rotation_depth", len(ROWS), ROWS):
+        pass
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_bar_and_the_best_on_a_terminal_of_80_columns(capfd, monkeypatch):

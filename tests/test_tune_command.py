@@ -68,8 +68,8 @@ def test_a_search_prints_draws_and_makes_an_entry(run, tmp_path, drawn):
     done = run(*arguments, "--directory", "here", "--plot", "--retrain")
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
-    assert [line.split(",")[0] for line in lines[:4]] == [f"synthetic: {number}/4 trials" for number in (1, 2, 3, 4)]
-    assert "best validation_mse" in lines[3]
+    assert [line.split(",")[0] for line in lines[:5]] == [f"synthetic: {number}/4 trials" for number in range(5)]
+    assert "best validation_mse" in lines[4]
     folder = tmp_path / "here"
     names = {"search.json", "trials", "tensorboard", "trials.csv", "depth.png", "parallel.png", "entry"}
     assert {path.name for path in folder.iterdir()} == names

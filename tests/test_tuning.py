@@ -133,6 +133,7 @@ def test_the_progress_says_how_much_time_is_left(monkeypatch, capsys):
             now[0] += seconds
             progress.add({**row, "depth": number})
     assert capsys.readouterr().err.splitlines() == [
+        "rotation_mnist: 1/7 trials, -:--:-- left, best validation_error 0.25 (hyper, depth 2)",
         "rotation_mnist: 2/7 trials, 0:05:00 left, best validation_error 0.25 (hyper, depth 2)",
         "rotation_mnist: 3/7 trials, 0:03:00 left, best validation_error 0.25 (hyper, depth 2)",
     ]

@@ -15,7 +15,8 @@ from tiny_grid import wait_until
 from tiny_search import RECIPE, TASK, free_port, tiny_search
 
 from keras_hypernet.tuning import distributed
-from keras_hypernet.tuning.distributed import ChiefGoneError, check_space, environment, parse_address, wait_for_chief
+from keras_hypernet.tuning.connection import ChiefGoneError, PersistentStub, parse_address, wait_for_chief
+from keras_hypernet.tuning.distributed import check_space, environment
 from keras_hypernet.tuning.hypermodel import DepthSearch
 
 # A chief that says when it is asked, and answers or not.
@@ -54,7 +55,7 @@ def persistent():
     address, warnings = f"127.0.0.1:{free_port()}", []
     with grpc.insecure_channel(address) as channel:
         yield lambda patience: (
-            distributed.PersistentStub(Stub(channel), address, warnings.append, patience),
+            PersistentStub(Stub(channel), address, warnings.append, patience),
             address,
             warnings,
         )

@@ -11,8 +11,14 @@ from keras_hypernet.tuning.result import SearchResult
 def test_an_equal_search_is_resumed_and_another_one_refused(tmp_path):
     found = tiny_search(depth=(2, 4), trials=2, directory=tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    for changes in ({"depth": (2, 3)}, {"seed": 1}, {"method": "embed"}, {"epochs": 4}, {"oracle": "random"}):
-        with pytest.raises(ValueError, match="holds another search, .* and nothing of it was changed. Asked for"):
+    for changes, differ in (
+        ({"depth": (2, 3)}, r"{'space.depth': \[2, 3, 4\]}"),
+        ({"seed": 1}, r"{'recipe.seed': 0}"),
+        ({"method": "embed"}, r"{'method': \['hyper'\]}"),
+        ({"epochs": 4}, r"{'recipe.epochs': \d}"),
+        ({"oracle": "random"}, r"{'oracle': 'grid'}"),
+    ):
+        with pytest.raises(ValueError, match=f"another search, {differ}, and nothing of it was changed. Asked for"):
             tiny_search(trials=2, directory=tmp_path, **changes)
     with pytest.raises(ValueError, match="holds this search already: go on with it .--resume., start anew"):
         tiny_search(trials=2, directory=tmp_path, resume=False)

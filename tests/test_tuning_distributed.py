@@ -21,14 +21,14 @@ import keras_hypernet as kh
 SCRIPT = """
 import json, os, signal, sys, traceback
 from tiny_search import tiny_search
-from keras_hypernet.tuning import distributed
+from keras_hypernet.tuning import connection, distributed
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:
     role, address, name, directory, epochs, patience, file = line.split()
     process = os.fork()
     if process == 0:
         sys.stderr = open(file + ".stderr", "w", buffering=1)
-        distributed.PATIENCE = float(patience)
+        connection.PATIENCE = float(patience)
         options = {"distributed": role, "address": address, "directory": directory, "epochs": int(epochs)}
         options |= {"worker_id": None if name == "-" else name, "worker_timeout": 20.0, "wait": 200.0}
         try:

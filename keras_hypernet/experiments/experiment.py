@@ -9,11 +9,12 @@ from collections.abc import Callable
 import keras
 
 from keras_hypernet.architectures import build_model
+from keras_hypernet.checkpoints import TrainingDivergedError
 from keras_hypernet.data import DataUnavailableError
 from keras_hypernet.experiments.machine import machine, peak_memory, reset_peak_memory
 from keras_hypernet.recipe import Recipe
 from keras_hypernet.tasks import get_task
-from keras_hypernet.training import TrainingDivergedError, evaluate, fit
+from keras_hypernet.training import evaluate, fit
 from keras_hypernet.versions import today, versions
 
 # What every row has, besides the value that its experiment varies.

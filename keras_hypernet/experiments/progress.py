@@ -43,6 +43,8 @@ class ExperimentProgress:
 
     def __enter__(self):
         self.bar.start()
+        if self.before < self.total:  # the first row may be minutes away
+            self._print_line()
         return self
 
     def __exit__(self, *exception):
@@ -57,9 +59,13 @@ class ExperimentProgress:
         self.rows.append(row)
         self.last = time.monotonic()
         self.bar.update(self.task, completed=len(self.rows))
+        self._print_line()
+
+    def _print_line(self):
+        """Where there is no terminal, how far it is."""
         if self.visible and self.bar.disable:
-            line = f"{self.name}: {len(self.rows)}/{self.total} {self.noun}, {self.left()}, {self.summary()}"
-            self.console.print(Text(line), soft_wrap=True)
+            parts = [f"{self.name}: {len(self.rows)}/{self.total} {self.noun}", self.left(), self.summary()]
+            self.console.print(Text(", ".join(filter(None, parts))), soft_wrap=True)
 
     def summary(self):
         """The lowest test result of each method, and how many runs have none."""

@@ -96,7 +96,7 @@ class SearchDirectory:
 
     def check(self, config):
         """Raises ValueError if the folder holds another search than this."""
-        held = self.config() or config
+        held, config = _flat(self.config() or config), _flat(config)
         names = [name for name in {**held, **config} if name != "trials" and held.get(name) != config.get(name)]
         if names:
             was, asked = ({name: what.get(name) for name in names} for what in (held, config))
@@ -124,6 +124,13 @@ class SearchDirectory:
             if created:
                 with contextlib.suppress(OSError):  # a search that is refused leaves nothing behind
                     self.path.rmdir()
+
+
+def _flat(config):
+    """A configuration, with what is in its recipe, its space and its task under names of their own."""
+    nested = {name: value for name, value in config.items() if isinstance(value, dict)}
+    inner = {f"{name}.{key}": value for name, values in nested.items() for key, value in values.items()}
+    return {**{name: value for name, value in config.items() if name not in nested}, **inner}
 
 
 def _foreign(path, received):

@@ -2,13 +2,10 @@
 
 keras-tuner reads three environment variables: KERASTUNER_TUNER_ID, `chief` or the name of a worker,
 KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, the chief's address. They are set here. What is known to keras-tuner by
-these numbers (github.com/keras-team/keras-tuner/issues) is handled:
+these numbers (github.com/keras-team/keras-tuner/issues) is handled here and in `connection`:
 
-- #990, #991: a worker waits an hour for a chief that is not there. It asks it something first, and gives up.
 - #915: a chief waits forever for a worker that has died. Workers let it hear of them while they train; one that is
   silent is replaced: see `oracles.Resumable`.
-- #990 again: a question that is under way when its chief is killed fails, while one that is asked a moment later waits
-  an hour for the next chief. Workers say that it is gone, and ask again for a while.
 - #645, #983: a chief looks every 20 seconds whether all workers have left. It is left to itself when they have.
 """
 
@@ -22,34 +19,13 @@ import time
 
 import keras_tuner
 
+from keras_hypernet.tuning.connection import parse_address
+
 CHIEF = "chief"
 ROLES = (CHIEF, "worker")
 _VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 # How long the chief stays when its last answer is on its way.
 _GRACE = 2.0
-# For how many seconds a worker goes on asking a chief that is gone: time enough to start it again.
-PATIENCE = 600.0
-# How long an answer may take; Bayesian optimization thinks about a new trial for some seconds.
-_ANSWER = 60.0
-# Otherwise gRPC looks ever more rarely whether somebody listens, at last every two minutes.
-_CHANNEL = [("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 1000)]
-
-
-def parse_address(address):
-    """The host and the port of an address.
-
-    Raises:
-        ValueError: If it is not one.
-
-    Example:
-
-    >>> parse_address("127.0.0.1:8000")
-    ('127.0.0.1', 8000)
-    """
-    host, colon, port = (address or "").rpartition(":")
-    if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
-        raise ValueError(f"The address of the chief must be HOST:PORT, such as 10.0.0.5:8000. Received: {address!r}")
-    return host, int(port)
 
 
 def worker_name():
@@ -95,103 +71,6 @@ def environment(role, address, worker_id=None):
             os.environ.pop(variable)
             if value is not None:
                 os.environ[variable] = value
-
-
-def wait_for_chief(address, seconds):
-    """Waits until a chief answers.
-
-    Raises:
-        ConnectionError: If none does within so many seconds, the look-up of its name included.
-    """
-    import grpc
-
-    parse_address(address)
-    end = time.monotonic() + seconds
-    with grpc.insecure_channel(address, _CHANNEL) as channel:
-        ask = channel.unary_unary("/keras_tuner.Oracle/GetSpace")  # an empty message is a whole question
-        while True:
-            try:
-                ask(b"", timeout=max(0.5, end - time.monotonic()))
-                return
-            except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.UNAVAILABLE or time.monotonic() > end:
-                    raise ConnectionError(
-                        f"There is no chief at {address} ({_reason(error)}), after {seconds:g} seconds. Start it "
-                        "first, with --distributed chief and the same options, or let its workers wait longer for it "
-                        "(--wait)."
-                    ) from error
-            time.sleep(0.2)
-
-
-def _reason(error):
-    """What gRPC says last, which is what went wrong."""
-    import grpc
-
-    if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-        return "no answer"
-    if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-        return "what answers there is something else"
-    return (error.details() or error.code().name).rpartition(": ")[2]
-
-
-class ChiefGoneError(keras_tuner.errors.FatalError, ConnectionError):
-    """A chief that was there is gone: to keras-tuner, no failure of a trial but the end of the search."""
-
-
-class PersistentStub:
-    """A worker's questions to its chief, which are put again while it is gone: it may be started again.
-
-    Args:
-        stub: That of keras-tuner's client, of which questions wait for the chief without a word.
-        address: The chief's address.
-        warn: Function that is called with a sentence when the chief is found to be gone.
-        patience: Seconds after the first question without an answer for which others are put.
-
-    Raises:
-        ChiefGoneError: By a question, if the chief has been gone for longer.
-    """
-
-    def __init__(self, stub, address, warn, patience):
-        import grpc
-
-        self._stub = type(stub)(grpc.insecure_channel(address, _CHANNEL))
-        self._address, self._warn, self._patience = address, warn, patience
-        self._gone_since, self._lock = None, threading.Lock()  # questions come from two threads
-
-    def __getattr__(self, name):
-        return functools.partial(self._ask, getattr(self._stub, name))
-
-    def _ask(self, method, request, **_):
-        import grpc
-
-        while True:
-            asked = time.monotonic()
-            try:
-                answer = method(request, timeout=min(_ANSWER, self._patience))
-            except grpc.RpcError as error:
-                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                    raise
-                self._missed(asked, error)
-            else:
-                self._gone_since = None
-                return answer
-            time.sleep(0.5)
-
-    def _missed(self, asked, error):
-        with self._lock:
-            first = self._gone_since is None
-            if first:
-                self._gone_since = asked
-        if first:
-            self._warn(
-                f"The chief at {self._address} does not answer ({_reason(error)}). This worker goes on asking for "
-                f"{self._patience:g} seconds: start the chief again, with --resume."
-            )
-        if time.monotonic() - (self._gone_since or asked) >= self._patience:
-            raise ChiefGoneError(
-                f"The chief at {self._address} is gone ({_reason(error)}), and has not been started again within "
-                f"{self._patience:g} seconds. Start it with --resume, and then this worker."
-            ) from error
 
 
 def check_space(theirs, mine, address):

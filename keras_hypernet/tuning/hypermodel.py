@@ -11,8 +11,10 @@ import keras
 import keras_tuner
 
 from keras_hypernet.architectures import build_model, embedding_dim_of
+from keras_hypernet.checkpoints import TrainingDivergedError
 from keras_hypernet.recipe import Recipe, paper_recipe
-from keras_hypernet.training import TrainingDivergedError, evaluate, fit
+from keras_hypernet.training import evaluate, fit
+from keras_hypernet.tuning.metrics import metrics_of, reports_mse, unreported
 from keras_hypernet.tuning.space import OWN, USUAL, Space
 
 METHODS = ("hyper", "embed", "process")
@@ -197,7 +199,7 @@ class DepthSearch(keras_tuner.HyperModel):
         needed = "mse" if self.task.metric == "mse" else "accuracy"
         try:
             measured = evaluate(model, self.task, "validation")
-            if needed == "mse" and not _reports_mse(model):
+            if needed == "mse" and not reports_mse(model):
                 raise KeyError(needed)
         except KeyError as error:  # of a user's own model
             raise keras_tuner.errors.FatalValueError(
@@ -205,23 +207,6 @@ class DepthSearch(keras_tuner.HyperModel):
                 f"{self.task.name!r} is judged: compile them with metrics=[{needed!r}]."
             ) from error
         return {name: float(measured[name.removeprefix("validation_")]) for name in metrics_of(self.task)}
-
-
-def metrics_of(task):
-    """Names of what is measured of a trial, on the validation split: any can be the objective, to be minimized.
-
-    Example:
-
-    >>> metrics_of(keras_hypernet.RotationTask("digits"))
-    ('validation_error', 'validation_loss')
-    """
-    return ("validation_mse",) if task.metric == "mse" else ("validation_error", "validation_loss")
-
-
-def unreported(objective, reported, task):
-    """The message of an error about an objective that is none of what is reported."""
-    models = "your models" if task is None else f"the models of the task {task.name!r}"
-    return f"`objective` must be one of {reported}, what {models} report. Received: {objective!r}"
 
 
 def qualified_name(function):
@@ -237,13 +222,6 @@ def qualified_name(function):
         function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}.{named.__qualname__}"
-
-
-def _reports_mse(model):
-    """Whether a model that was evaluated has the mean squared error as its metric, or as its loss and nothing more."""
-    loss = keras.losses.get(model.loss)
-    squared = loss is keras.losses.mean_squared_error or isinstance(loss, keras.losses.MeanSquaredError)
-    return (squared and not model.losses) or "mse" in model.get_metrics_result()
 
 
 class _Counter(keras.callbacks.Callback):

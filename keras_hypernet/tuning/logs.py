@@ -2,7 +2,7 @@
 
 import math
 
-from keras_hypernet.tuning.hypermodel import metrics_of
+from keras_hypernet.tuning.metrics import metrics_of
 
 
 class HParamsLogs:

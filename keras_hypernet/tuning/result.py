@@ -11,7 +11,7 @@ from keras_hypernet.files import replacing
 from keras_hypernet.recipe import Recipe
 from keras_hypernet.tasks import get_task
 from keras_hypernet.tuning.directory import SearchDirectory
-from keras_hypernet.tuning.hypermodel import metrics_of
+from keras_hypernet.tuning.metrics import metrics_of
 from keras_hypernet.tuning.tuner import read_outcome
 
 # Of every table, besides what was searched and what was measured.

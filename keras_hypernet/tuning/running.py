@@ -6,6 +6,8 @@ import math
 
 import keras_tuner
 
+from keras_hypernet.retracing import expected_retracing
+from keras_hypernet.tuning import connection
 from keras_hypernet.tuning import distributed as roles
 from keras_hypernet.tuning.names import search_name
 from keras_hypernet.tuning.oracles import make_oracle
@@ -55,7 +57,7 @@ class SearchRun:
         self.progress = SearchProgress(name, self.oracle.limit, self.rows.values(), config["objective"], progress)
         if chief:
             client = self.tuner.oracle
-            client.stub = roles.PersistentStub(client.stub, chief, self.progress.warn, roles.PATIENCE)
+            client.stub = connection.PersistentStub(client.stub, chief, self.progress.warn, connection.PATIENCE)
             mine, theirs = keras_tuner.HyperParameters(), client.get_space()
             hypermodel.configure(mine)
             if hypermodel.function is not None:  # it may ask for more, once it is called
@@ -64,7 +66,7 @@ class SearchRun:
 
     def run(self, distributed, address):
         """Runs trials, or lets workers run them, until there are no more; returns the `SearchResult`."""
-        with self.progress, _quiet():
+        with self.progress, expected_retracing():
             try:
                 if distributed == "chief":
                     self.oracle.worker_timeout = self.worker_timeout
@@ -103,16 +105,3 @@ class SearchRun:
         if math.isinf(possible) and self.config["oracle"] == "grid":
             possible = math.prod(len(hp.values) for hp in self.oracle.get_space().space)
         return int(min(self.config["trials"] or possible, possible))
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Keeps TensorFlow from warning that each trial's model is traced anew, as it must be."""
-    import tensorflow as tf
-
-    level = tf.get_logger().level
-    tf.get_logger().setLevel("ERROR")
-    try:
-        yield
-    finally:
-        tf.get_logger().setLevel(level)

@@ -6,8 +6,10 @@ import pathlib
 
 from keras_hypernet.tasks import Task
 from keras_hypernet.tuning import distributed as roles
+from keras_hypernet.tuning.connection import wait_for_chief
 from keras_hypernet.tuning.directory import SearchDirectory
-from keras_hypernet.tuning.hypermodel import DepthSearch, metrics_of, qualified_name, unreported
+from keras_hypernet.tuning.hypermodel import DepthSearch, qualified_name
+from keras_hypernet.tuning.metrics import metrics_of, unreported
 from keras_hypernet.tuning.oracles import ORACLES
 from keras_hypernet.tuning.running import SearchRun
 from keras_hypernet.tuning.strategy import get_strategy
@@ -126,7 +128,7 @@ def search(
     place = SearchDirectory(directory or pathlib.Path("runs") / "tuning" / task.name)
     worker = distributed == "worker"
     if worker:
-        roles.wait_for_chief(address, wait)
+        wait_for_chief(address, wait)
         place.check(config)
     elif distributed is None and (overwrite or place.config() is None):
         for split in ("train", "validation"):

@@ -10,8 +10,8 @@ import keras_tuner
 
 from keras_hypernet.data import DataUnavailableError
 from keras_hypernet.files import replacing_folder, write_json
-from keras_hypernet.tuning.hypermodel import metrics_of
 from keras_hypernet.tuning.logs import HParamsLogs
+from keras_hypernet.tuning.metrics import metrics_of
 
 # A worker without a trial asks for one so often.
 _SECONDS_BETWEEN_QUESTIONS = 0.5
