@@ -149,7 +149,9 @@ def train_entry(
     metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
     if blueprint.method == "target":
         runs = [{**chosen, **{split: metrics[split][task.metric] for split in metrics}, "seconds": None}]
-    elif results is not None:
+    elif blueprint.second:
+        runs = [{**run, "validation": None} for run in runs]  # which was f1's
+    if results is not None and blueprint.method != "target":
         _check_same(chosen, metrics["test"][task.metric], blueprint, results)
     facts = {
         **describe(blueprint, task, recipe, data_note, other_runs),

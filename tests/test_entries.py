@@ -71,9 +71,11 @@ def test_two_networks_and_their_target_belong_together(tmp_path):
         measured[part] = card.metrics["test"]["mse"]
         assert card.seed == 0
         assert num_parameters(kh.load(out / "entry")) == card.num_parameters
+        assert [run["validation"] for run in card.seeds] == [{"f1": row["validation"], "f2": None, "target": 0}[part]]
     assert measured["f1"] == pytest.approx(row["test"], rel=1e-4)
     assert measured["f2"] == pytest.approx(row["test_f2_y"], rel=1e-4)
     assert measured["target"] == 0
+    assert (card.recipe, card.deviations) == ({}, [])
 
 
 def test_every_blueprint_is_described():

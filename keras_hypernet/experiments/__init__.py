@@ -13,6 +13,7 @@ NAMES = (
     "rotation_embedding_dim",
     "colorization_depth",
     "colorization_embedding_dim",
+    "colorization_sensitivity",
     "learning_rate",
     "assumption_2",
     "initialization",

@@ -21,11 +21,13 @@ class Finding:
         measured: The numbers, in words.
         test: Name of the statistical test over the seeds, and its p-value.
         verdict: One of `VERDICTS`.
+        seeds: Number of seeds that it is judged by.
     """
 
     measured: str
     test: str
     verdict: str
+    seeds: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Claim:
         panels: Panels it is judged in.
         judge: Function of `(rows of a panel, what the experiment varies)` that returns a `Finding`.
         rule: How the verdict follows from the numbers, in words.
-        why: Why the verdict is what it is, by panel and verdict: `{(panel, verdict): sentence}`.
+        why: Why the verdict is what it is, `{(panel, verdict, seeds): sentence}`: more seeds may have other reasons.
     """
 
     name: str
@@ -82,22 +84,30 @@ def better(least=None, wide=1.0, everywhere=False):
 
 
 def improves(method, holds=True):
-    """A claim that a method's error falls along what is varied; or, if `holds` is False, that it does not."""
+    """A claim that a method's error falls along what is varied; or, if `holds` is False, that it does not.
+
+    That it trains at all from some value on is no fall of its error: where runs diverged, the rest must fall, too.
+    """
 
     def judge(rows, varies):
         tests = table(rows, method, varies)
         values = sorted({row[varies] for row in rows})
         medians = _medians(tests)
         p, name = trend(tests)
+        finite = np.isfinite(tests).all(axis=0)
+        p_finite = trend(tests[:, finite])[0] if finite.sum() > 1 else 1.0
         fall = 1 - float(ratios(medians[-1:], medians[:1])[0])
         measured = (
             f"median {_number(medians[0])} at {varies} {values[0]}, {_number(medians[-1])} at {values[-1]}; lowest "
             f"{_number(medians.min())} at {values[int(np.argmin(medians))]}{_lost(tests)}"
         )
+        if not finite.all():
+            lost = [value for value, whole in zip(values, finite, strict=True) if not whole]
+            measured += f", at {_list(lost)}; without {'that value' if len(lost) == 1 else 'these'}, p = {_p(p_finite)}"
         if np.isinf(medians).all():
             verdict = "open"
         elif holds:
-            verdict = "reproduced" if p < SIGNIFICANT and fall > 0 else "partly" if fall > 0 else "not"
+            verdict = "reproduced" if max(p, p_finite) < SIGNIFICANT and fall > 0 else "partly" if fall > 0 else "not"
         else:
             stays = p >= SIGNIFICANT, fall <= 0.1
             verdict = "reproduced" if all(stays) else "partly" if any(stays) else "not"
@@ -110,7 +120,7 @@ def closer(rows, varies):
     """The claim of Assumption 1: f1 and f2 are much closer to each other than either is to y."""
     finished = [row for row in rows if row["status"] == "finished"]
     if not finished:
-        return Finding("every run diverged", "none", "open")
+        return Finding("every run diverged", "none", "open", 0)
     between = np.array([row["test_f1_f2"] for row in finished])
     from_y = np.array([min(row["test"], row["test_f2_y"]) for row in finished])
     variance = np.median([row["variance_of_y"] for row in finished])
@@ -143,7 +153,7 @@ def each_step(rows, varies):
 def _finding(measured, test, by_seed, p, verdict):
     number = len(by_seed)
     seeds = f"{number} seed{'s' if number > 1 else ''}"
-    return Finding(measured, f"{test} over {seeds}, p = {_p(p)}", verdict if number >= LEAST_SEEDS else "open")
+    return Finding(measured, f"{test} over {seeds}, p = {_p(p)}", verdict if number >= LEAST_SEEDS else "open", number)
 
 
 def _medians(tests):

@@ -1,6 +1,8 @@
 """draw: the figure of an experiment, from its rows alone. Matplotlib is imported where it is used: it is an extra."""
 
 import pathlib
+import textwrap
+from itertools import zip_longest
 
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.points import points, write_csv
@@ -16,7 +18,7 @@ _STYLES = [
 ]
 _AXES = {
     "depth": "number of layers k of f and e",
-    "index": "i",
+    "index": "index i",
     "learning_rate": "learning rate",
     "width": "hidden units",
     "epochs": "epoch",
@@ -54,7 +56,7 @@ def draw(experiment, folder):
     found, broken = read_rows(experiment, folder)
     shown = points(experiment, found)
     panels = list(dict.fromkeys(point["panel"] for point in shown))
-    styles = dict(zip(dict.fromkeys(point["series"] for point in shown), _STYLES, strict=False))
+    styles = _styles(dict.fromkeys(point["series"] for point in shown))
     metric = next(row["metric"] for row in found if row["status"] == "finished")
     # Letters as paths and a fixed salt: nothing in the file depends on the moment or on the fonts of a viewer.
     with matplotlib.rc_context({"svg.hashsalt": experiment.name, "font.size": 9}):
@@ -64,7 +66,8 @@ def draw(experiment, folder):
             _draw_panel(axes, experiment, panel, [point for point in shown if point["panel"] == panel], styles)
         subplots[0].set_ylabel({"error": "test error", "mse": "test MSE"}[metric])
         subplots[0].legend(frameon=False, fontsize=8)
-        figure.suptitle(f"{experiment.title} ({experiment.figure})", fontsize=10)
+        title = f"{experiment.title} ({experiment.figure})"
+        figure.suptitle(textwrap.fill(title, round(11 * figure.get_figwidth())), fontsize=10)
         for suffix, metadata in {"png": {"Software": None}, "svg": {"Date": None}}.items():
             with replacing(folder / f"{experiment.name}.{suffix}") as temporary:
                 figure.savefig(temporary, dpi=150, metadata=metadata)
@@ -107,12 +110,21 @@ def own_rows(experiment, rows, sentences):
     return mine
 
 
+def _styles(labels):
+    """A style for each line: a method has its own in every figure, and another line of it one of the same colour."""
+    lines = {}
+    for label in labels:
+        lines.setdefault(label.partition(",")[0], []).append(label)
+    order = [label for rank in zip_longest(*lines.values()) for label in rank if label is not None]
+    return dict(zip(order, _STYLES, strict=False))
+
+
 def _draw_panel(axes, experiment, panel, shown, styles):
     for place, (label, style) in enumerate(styles.items()):
         mine = [point for point in shown if point["series"] == label and point["mean"] is not None]
         marker = {**style, "markersize": 4, "linewidth": 1.3}
         if experiment.curves:
-            marker |= {"markevery": max(1, len(mine) // 10)}
+            marker |= {"markevery": max(1, len(mine) // 10), "errorevery": max(1, len(mine) // 10)}
         axes.errorbar(
             [point["x"] for point in mine],
             [point["mean"] for point in mine],

@@ -57,7 +57,7 @@ class Experiment:
         curves: If the figure shows curves over the epochs, which ones of a row: a dict to the names of the lines.
         log_x: Whether the horizontal axis is logarithmic.
         measure: Function of `(task, method, recipe)` that trains and returns what a row has to say of it: at least
-            `test`, `validation`, `metric` and `curve`.
+            `test`, `validation` and `curve`.
     """
 
     name: str

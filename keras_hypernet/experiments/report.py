@@ -46,9 +46,12 @@ def _introduction():
         "figures and the numbers in them are beside these. Each row holds the whole configuration of its run, seed,",
         "versions and machine included, and `keras-hypernet experiment <name> --resume` adds what is missing. Values",
         "are of test data, after the last epoch. A run that diverged counts as infinitely bad. Only seeds of which a",
-        f"panel has all runs are counted, and with fewer than {LEAST_SEEDS} of them a claim stays open. Tests are",
-        "one-sided and paired: a seed gives one number, the median over what is varied of the ratio of the methods'",
-        "errors, or one ranking. So p is at least 0.03 for five seeds and 0.125 for three.",
+        f"panel has all runs are counted, and with fewer than {LEAST_SEEDS} of them a claim stays open.",
+        "",
+        "Tests are one-sided and paired. Wilcoxon's signed-rank test is of one number a seed, the median over what is",
+        "varied of the ratio of the methods' errors, and of whether it is below 1: with five seeds that all agree p is",
+        "0.031, with three 0.125, so that three cannot be significant. Trend tests are of one ranking of all values a",
+        "seed, and can be. The rule of each claim says whether its verdict depends on p.",
         "",
     ]
 
@@ -56,7 +59,7 @@ def _introduction():
 def _findings(claim, rows):
     """The `Finding` of each panel of a claim, or None where no seed has all runs."""
     experiment = get_experiment(claim.experiment)
-    complete = {panel: _complete(experiment, [row for row in rows if row["panel"] == panel]) for panel in claim.panels}
+    complete = _complete_by_panel(experiment, rows, claim.panels)
     return {panel: claim.judge(found, experiment.varies) if found else None for panel, found in complete.items()}
 
 
@@ -77,9 +80,13 @@ def _details(claim, findings):
         if finding is None:
             lines.append(f"| {panel} | not run yet | | | |")
             continue
-        why = claim.why.get((panel, finding.verdict), "")
+        why = claim.why.get((panel, finding.verdict, finding.seeds), "")
         lines.append(f"| {panel} | {finding.measured} | {finding.test} | **{finding.verdict}** | {why} |")
     return [*lines, ""]
+
+
+def _complete_by_panel(experiment, rows, panels):
+    return {panel: _complete(experiment, [row for row in rows if row["panel"] == panel]) for panel in panels}
 
 
 def _complete(experiment, rows):
@@ -119,16 +126,31 @@ def _baselines(rows):
     return [*lines, ""]
 
 
+def _seeds(experiment, rows):
+    """The number of seeds that have all runs: one for all panels, or one for each."""
+    complete = _complete_by_panel(experiment, rows, experiment.panels)
+    numbers = {panel: len({row["seed"] for row in found}) for panel, found in complete.items()}
+    if len(set(numbers.values())) == 1:
+        return str(*set(numbers.values()))
+    return ", ".join(f"{panel} {number}" for panel, number in numbers.items())
+
+
 def _runs(rows):
     lines = ["## Runs", "", "| experiment | runs | seeds | diverged | failed | hours |", "|---|---|---|---|---|---|"]
     for name, found in rows.items():
         count = {status: sum(row["status"] == status for row in found) for status in ("diverged", "failed")}
         experiment = get_experiment(name)
-        seeds = sorted({row["seed"] for row in found})
         missing = len(experiment.runs()) - len(found)
         short = f" ({missing} of {len(experiment.runs())} are missing)" if missing > 0 else ""
         hours = sum(row.get("seconds") or 0 for row in found) / 3600
-        cells = [f"`{name}`", f"{len(found)}{short}", len(seeds), count["diverged"], count["failed"], f"{hours:.2f}"]
+        cells = [
+            f"`{name}`",
+            f"{len(found)}{short}",
+            _seeds(experiment, found),
+            count["diverged"],
+            count["failed"],
+            f"{hours:.2f}",
+        ]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     every = [row for found in rows.values() for row in found]
     machines = sorted({row["machine"]["processor"] for row in every if row["machine"]})
