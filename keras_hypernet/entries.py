@@ -1,7 +1,6 @@
 """How the entries of the zoo are made: which run of which experiment a name stands for, and its training."""
 
 import dataclasses
-import difflib
 import json
 import math
 import pathlib
@@ -15,6 +14,7 @@ from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.files import write_json
 from keras_hypernet.recipe import Recipe
 from keras_hypernet.retracing import expected_retracing
+from keras_hypernet.suggestions import suggestion
 from keras_hypernet.tasks import get_task
 from keras_hypernet.training import evaluate, fit
 from keras_hypernet.versions import today, versions
@@ -93,9 +93,7 @@ def get_blueprint(name):
     RotationTask(data='cifar10')
     """
     if name not in BLUEPRINTS:
-        closest = difflib.get_close_matches(name, BLUEPRINTS, cutoff=0.5)
-        advice = f"did you mean {' or '.join(closest)}?" if closest else f"there are {', '.join(BLUEPRINTS)}."
-        raise ValueError(f"There is no model {name!r} to train; {advice}")
+        raise ValueError(f"There is no model {name!r} to train; {suggestion(name, BLUEPRINTS)}")
     return BLUEPRINTS[name]
 
 

@@ -4,7 +4,6 @@ An entry is a folder with `card.json` and `model.keras`. The weights are read in
 and only after their checksum was found to be the one on the card.
 """
 
-import difflib
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ import keras
 from keras_hypernet.card import Card, EntryError
 from keras_hypernet.files import replacing_folder
 from keras_hypernet.models import ConditionalModel
+from keras_hypernet.suggestions import suggestion
 
 _MODEL = "model.keras"
 
@@ -66,8 +66,7 @@ def find_entry(name_or_path):
         raise EntryError(f"There is no folder {text!r}.")
     if not is_path and not (re.fullmatch(r"[a-z0-9_]+", text) and folder.is_dir()):
         names = sorted(path.parent.name for path in zoo_folder().glob("*/card.json"))
-        closest = difflib.get_close_matches(text, names, cutoff=0.5)
-        advice = f"did you mean {' or '.join(closest)}?" if closest else "`keras-hypernet list` shows all."
+        advice = suggestion(text, names, "`keras-hypernet list` shows all.")
         raise EntryError(f"There is no entry {text!r}; {advice} (For a folder of your own: './{text}')")
     return folder
 

@@ -159,6 +159,8 @@ def test_better_from_some_value_on_and_at_every_value():
         ([[0.5, 0.49, 0.48, 0.47, 0.46]] * 3, False, "partly"),
         ([[0.5, 0.9, 0.9, 0.8, 0.4]] * 3, False, "partly"),
         ([[None, 0.9, 0.8, 0.7, 0.6]] * 3, True, "reproduced"),
+        ([[None, 0.6, 0.7, 0.8, 0.9]] * 3, True, "partly"),  # that it trains is no improvement of what it trains to
+        ([[None, None, None, None, 0.9]] * 3, True, "partly"),
         ([[None] * 5] * 3, True, "open"),
         ([[None] * 5] * 3, False, "open"),
         ([[0.8, 0.7, 0.6, 0.5, 0.4]] * 2, True, "open"),
@@ -168,6 +170,15 @@ def test_improves(tests, holds, verdict):
     finding = claims.improves("hyper", holds)(rows(tests), "depth")
     assert finding.verdict == verdict
     assert f"Page's trend test over {len(tests)} seeds" in finding.test
+    assert finding.seeds == len(tests)
+
+
+def test_improves_says_what_remains_without_the_values_at_which_runs_diverged():
+    tests = [[None, 0.9, 0.8, 0.7, 0.6], [None, 0.9, 0.8, 0.7, 0.6], [None, None, 0.8, 0.7, 0.6]]
+    finding = claims.improves("hyper")(rows(tests), "depth")
+    assert finding.measured.endswith("diverged: 4 of 15, at 2, 3; without these, p = 0.005")  # 1 of 6^3 outcomes
+    finding = claims.improves("hyper")(rows([[None, *one[1:]] for one in [tests[0]] * 3]), "depth")
+    assert finding.measured.endswith("diverged: 3 of 15, at 2; without that value, p = 7e-05")  # 1 of 24^3
 
 
 def test_closer():

@@ -9,12 +9,13 @@ import pytest
 
 import keras_hypernet as kh
 from keras_hypernet.descriptions import describe
-from keras_hypernet.entries import BLUEPRINTS, get_blueprint, train_entry
+from keras_hypernet.entries import BLUEPRINTS, _runs_of, get_blueprint, train_entry
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.experiment import execute
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.zoo import num_parameters
 
+RESULTS = pathlib.Path(__file__).parent.parent / "results"
 COMMAND = "keras-hypernet train mine"
 
 
@@ -108,8 +109,27 @@ def test_width_entries_are_at_the_index_that_validation_prefers(name):
     assert blueprint.value == min(by_index, key=lambda index: statistics.median(by_index[index]))
 
 
+@pytest.mark.parametrize("card", kh.list_entries(), ids=lambda card: card.name)
+def test_runs_on_cards_are_those_of_the_committed_rows(card):
+    blueprint = get_blueprint(card.name)
+    _committed(blueprint.experiment)
+    if blueprint.method == "target":
+        return  # not trained
+    rows = {run["seed"]: run for run in _runs_of(blueprint, RESULTS)}
+    if blueprint.second:
+        rows = {seed: {**run, "validation": None} for seed, run in rows.items()}
+    # With another recipe, the runs by the experiment's are listed for comparison.
+    runs = {run["seed"]: run for run in (card.other_runs["runs"] if card.other_runs else card.seeds)}
+    if "--from results" in card.command:
+        assert runs == rows, "train it again: there are more seeds to choose from"
+    for seed in runs.keys() & rows.keys():
+        for field in ("validation", "test", "learning_rate"):
+            assert runs[seed][field] == rows[seed][field], (seed, field)
+        assert (runs[seed]["diverged"] is None) == (rows[seed]["diverged"] is None)
+
+
 def _committed(experiment):
-    path = pathlib.Path(__file__).parent.parent / "results" / f"{experiment}.jsonl"
+    path = RESULTS / f"{experiment}.jsonl"
     if not path.exists():
         pytest.skip(f"{path.name} is not in this checkout")
     return ResultsFile(path).read()[0]

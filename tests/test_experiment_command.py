@@ -94,7 +94,7 @@ def test_data_that_are_not_there_are_an_error_and_no_rows(run, monkeypatch, tmp_
     done = run("rotation_depth", "--depths", "2", "--seeds", "1", "--workers", "2")
     assert (done.returncode, done.stdout) == (2, "")
     begun, line = done.stderr.splitlines()
-    assert begun == "rotation_depth: 0/32 runs, -:--:-- left"
+    assert begun == "rotation_depth: 0/4 runs, -:--:-- left"
     assert line.startswith("Error: A process cannot execute runs: The data set ")
     assert "Set TFDS_DATA_DIR to a folder where TensorFlow Datasets has prepared it" in line
     assert (tmp_path / "results" / "rotation_depth.jsonl").read_text() == ""
@@ -150,6 +150,7 @@ def test_all_figures_are_drawn_but_those_without_results(command, tmp_path):
         (["rotation_depth", "--seeds", "0"], "There must be at least one seed. Received: 0"),
         (["rotation_depth", "--workers", "0"], "There must be at least one worker. Received: 0"),
         (["rotation_depth", "--engine", "slurm"], "--engine must be one of ('local', 'ray'). Received: 'slurm'"),
+        (["rotation_depth", "--engine", "ray", "--workers", "2"], "--workers are of this machine; a Ray cluster has"),
         (["rotation_depth", "--address", "auto"], "--address is that of a Ray cluster, for the engine 'ray'."),
     ],
 )

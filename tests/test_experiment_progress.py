@@ -5,11 +5,11 @@ import re
 from keras_hypernet.experiments.progress import ExperimentProgress
 
 ROWS = [
-    {"method": "hyper", "status": "finished", "test": 0.25},
-    {"method": "embed", "status": "diverged", "test": None},
-    {"method": "embed", "status": "finished", "test": 0.5},
-    {"method": "hyper", "status": "failed", "test": None},
-    {"method": "hyper", "status": "finished", "test": 0.125},
+    {"panel": "mnist", "method": "hyper", "status": "finished", "test": 0.25},
+    {"panel": "mnist", "method": "embed", "status": "diverged", "test": None},
+    {"panel": "mnist", "method": "embed", "status": "finished", "test": 0.5},
+    {"panel": "mnist", "method": "hyper", "status": "failed", "test": None},
+    {"panel": "mnist", "method": "hyper", "status": "finished", "test": 0.125},
 ]
 
 
@@ -38,6 +38,12 @@ def test_a_line_for_each_row_where_there_is_no_terminal(capfd):
         ("rotation_depth: 4/7 runs, 0:01:45", " left, ", "best hyper 0.25, embed 0.5; 1 diverged, 1 failed"),
         ("rotation_depth: 5/7 runs, 0:00:47", " left, ", "best hyper 0.125, embed 0.5; 1 diverged, 1 failed"),
     ]
+
+
+def test_what_is_best_is_said_of_each_panel():
+    rows = [*ROWS, {"panel": "cifar10", "method": "hyper", "status": "finished", "test": 0.0625}]
+    progress = ExperimentProgress("rotation_depth", 7, rows, visible=False)
+    assert progress.summary() == "best mnist hyper 0.125, mnist embed 0.5, cifar10 hyper 0.0625; 1 diverged, 1 failed"
 
 
 def test_nothing_is_said_of_an_experiment_that_has_ended(capfd):

@@ -1,7 +1,6 @@
 """Commands about served models: export, serve."""
 
 import contextlib
-import difflib
 import logging
 import pathlib
 import re
@@ -15,6 +14,7 @@ from rich.table import Table
 
 from keras_hypernet.cli.common import AsJson, app, console, print_json
 from keras_hypernet.serving.specialized import FORMATS, export_formats, read_condition
+from keras_hypernet.suggestions import suggestion
 from keras_hypernet.zoo import list_entries, load
 
 
@@ -100,8 +100,7 @@ def serve(
                 (exported,) = export_formats(name, models, formats=["saved_model"])
             progress.print(f"{name} had not been exported yet: {exported.path} is written.", soft_wrap=True)
         elif not (models / name).is_dir() and re.fullmatch(r"\w+", name):
-            closest = difflib.get_close_matches(name, served, cutoff=0.5)
-            advice = f"did you mean {' or '.join(closest)}?" if closest else "`keras-hypernet list` shows all entries."
+            advice = suggestion(name, served, "`keras-hypernet list` shows all entries.")
             raise ValueError(f"There is no model {name!r} in {models}, and no entry of that name; {advice}")
     with _log_to_standard_error(access_log):
         Server(

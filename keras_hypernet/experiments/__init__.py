@@ -1,7 +1,8 @@
 """The experiments of the paper, one module each; `runner.run` runs any of them."""
 
-import difflib
 import importlib
+
+from keras_hypernet.suggestions import suggestion
 
 NAMES = (
     "synthetic_depth",
@@ -33,7 +34,5 @@ def get_experiment(name):
     'Fig. 3'
     """
     if name not in NAMES:
-        closest = difflib.get_close_matches(name, NAMES, cutoff=0.5)
-        advice = f"did you mean {' or '.join(closest)}?" if closest else f"there are {', '.join(NAMES)}."
-        raise ValueError(f"There is no experiment {name!r}; {advice}")
+        raise ValueError(f"There is no experiment {name!r}; {suggestion(name, NAMES)}")
     return importlib.import_module(f"keras_hypernet.experiments.{name}").EXPERIMENT

@@ -5,7 +5,7 @@
 The condition is the image in grey, x the places of 64 of its pixels, the target their colours on a scale of [-1, 1].
 The paper: as for rotations, the hypernetwork is better by a wide margin. What its main text leaves open is this
 project's choice: the number of pixels, the embedding dimension (63, as many as g has weights), epochs and learning rate
-as for rotations. Takes about half a minute a run, half an hour in all.
+as for rotations. Takes about half a minute a run, a quarter of an hour in all on two cores.
 """
 
 from keras_hypernet.experiments.experiment import Experiment

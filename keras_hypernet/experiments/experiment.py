@@ -22,7 +22,7 @@ FIELDS = (
     *("experiment", "task", "panel", "method", "seed", "status", "test", "validation", "metric", "curve"),
     *("data_sha256", "seconds", "peak_memory_mib", "config", "versions", "machine", "date"),
 )
-METHODS = {
+METHOD_LABELS = {
     "hyper": "hypernetwork",
     "embed": "embedding method",
     "network": "network",
@@ -33,7 +33,7 @@ METHODS = {
 
 
 def _method(row):
-    return METHODS[row["method"]]
+    return METHOD_LABELS[row["method"]]
 
 
 @dataclasses.dataclass(frozen=True)

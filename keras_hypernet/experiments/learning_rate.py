@@ -4,9 +4,9 @@
 
 Panels whose name ends in `_hyperfan` start from the principled initialization; their validation errors choose the
 learning rates of the experiment `initialization`. There, rates are added until the lowest error of neither method is at
-an end of the range: higher ones on MNIST; lower ones on CIFAR-10, where hypernetworks diverge at most of these.
-The paper: the results are consistent over learning rates. Takes about one minute a run on MNIST and two on CIFAR-10,
-some three hours in all on two cores.
+an end of the range: higher ones on MNIST; lower ones on CIFAR-10, where hypernetworks diverge at most of these. The
+paper: the results are consistent over learning rates. Takes about half a minute a run on MNIST and two minutes on
+CIFAR-10, two hours in all on two cores.
 """
 
 from keras_hypernet.experiments.experiment import Experiment

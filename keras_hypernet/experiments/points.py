@@ -3,7 +3,7 @@
 import csv
 import statistics
 
-from keras_hypernet.experiments.experiment import METHODS
+from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.files import replacing
 
 _FIELDS = ("panel", "series", "x", "mean", "stddev", "runs", "lost")
@@ -28,7 +28,7 @@ def points(experiment, rows):
     panels = list(dict.fromkeys(row["panel"] for row in rows))
     order = [panel for panel in experiment.panels if panel in panels]
     order += [panel for panel in panels if panel not in order]
-    by_method = sorted(rows, key=lambda row: list(METHODS).index(row["method"]))
+    by_method = sorted(rows, key=lambda row: list(METHOD_LABELS).index(row["method"]))
     series = list(dict.fromkeys(name for row in by_method for name, *_ in _measured(experiment, row)))
     return [
         _point(panel, label, x, groups[panel, label, x])

@@ -24,8 +24,8 @@ class ExperimentProgress:
 
     >>> progress = ExperimentProgress("rotation_depth", 3, [], visible=False)
     >>> with progress:
-    ...     progress.add({"method": "hyper", "status": "finished", "test": 0.0571})
-    ...     progress.add({"method": "hyper", "status": "diverged", "test": None})
+    ...     progress.add({"panel": "mnist", "method": "hyper", "status": "finished", "test": 0.0571})
+    ...     progress.add({"panel": "mnist", "method": "hyper", "status": "diverged", "test": None})
     >>> progress.summary()
     'best hyper 0.0571; 1 diverged'
     """
@@ -68,14 +68,16 @@ class ExperimentProgress:
             self.console.print(Text(", ".join(filter(None, parts))), soft_wrap=True)
 
     def summary(self):
-        """The lowest test result of each method, and how many runs have none."""
+        """The lowest test result of each method, by panel if there are several, and how many runs have none."""
         best, lost = {}, {}
+        several = len({row["panel"] for row in self.rows}) > 1
         for row in self.rows:
+            name = f"{row['panel']} {row['method']}" if several else row["method"]
             if row["test"] is not None:
-                best[row["method"]] = min(best.get(row["method"], row["test"]), row["test"])
+                best[name] = min(best.get(name, row["test"]), row["test"])
             if row["status"] != "finished":
                 lost[row["status"]] = lost.get(row["status"], 0) + 1
-        parts = ["best " + ", ".join(f"{method} {value:.4g}" for method, value in best.items())] if best else []
+        parts = ["best " + ", ".join(f"{name} {value:.4g}" for name, value in best.items())] if best else []
         parts += [", ".join(f"{number} {status}" for status, number in lost.items())] if lost else []
         return "; ".join(parts)
 

@@ -58,6 +58,8 @@ def run(
         raise ValueError(f"`engine` must be one of {ENGINES}. Received: {engine!r}")
     if address is not None and engine != "ray":
         raise ValueError(f"`address` is that of a Ray cluster, for the engine 'ray'. Received: {address!r}")
+    if engine == "ray" and workers != 1:
+        raise ValueError(f"`workers` are of this machine; a Ray cluster has as many as it can. Received: {workers}")
     if workers < 1:
         raise ValueError(f"There must be at least one worker. Received: {workers}")
     configs = {run_key(config): config for config in experiment.runs(values, seeds, quick, panels)}

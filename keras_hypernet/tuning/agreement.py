@@ -7,7 +7,7 @@ import statistics
 
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.drawing import own_rows
-from keras_hypernet.experiments.experiment import METHODS
+from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.files import replacing
 from keras_hypernet.tasks import get_task
@@ -129,7 +129,7 @@ _HEAD = [
 
 def _line(name, config, trials, found):
     task = search_name(get_task(**config["task"])) or config["task"]["name"]
-    methods = ", ".join(METHODS.get(method, method) for method in config["method"])
+    methods = ", ".join(METHOD_LABELS.get(method, method) for method in config["method"])
     searched = [name for name, values in config["space"].items() if values is not None]
     lost = sum(row["status"] != "finished" for row in trials)
     cells = [

@@ -3,7 +3,7 @@
 import math
 import pathlib
 
-from keras_hypernet.experiments.experiment import METHODS
+from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.files import replacing
 
 _COLOURS = {"hyper": "#1b4f8a", "embed": "#d1641b", "process": "#3d8a4f", "own": "#555555"}
@@ -71,7 +71,7 @@ def _draw_depth(axes, rows, finished, objective):
         best = {}
         for row in mine:
             best[row["depth"]] = min(row[objective], best.get(row["depth"], math.inf))
-        style = {"color": _COLOURS[method], "label": METHODS.get(method, "own model")}
+        style = {"color": _COLOURS[method], "label": METHOD_LABELS.get(method, "own model")}
         axes.plot(sorted(best), [best[depth] for depth in sorted(best)], "-", linewidth=1.3, **style)
         axes.plot([row["depth"] for row in mine], [row[objective] for row in mine], "o", ms=4, color=style["color"])
         lost = [row["depth"] for row in rows if row["method"] == method and row["status"] != "finished"]
@@ -105,7 +105,7 @@ def _draw_parallel(figure, finished, names, objective):
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     for method in dict.fromkeys(row["method"] for row in finished):
-        axes.plot([], [], color=_COLOURS[method], label=METHODS.get(method, "own model"))
+        axes.plot([], [], color=_COLOURS[method], label=METHOD_LABELS.get(method, "own model"))
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.12), ncols=3)
 
 

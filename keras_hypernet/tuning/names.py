@@ -1,8 +1,8 @@
 """The names of tasks on the command line, such as rotation_mnist, and their small versions."""
 
 import dataclasses
-import difflib
 
+from keras_hypernet.suggestions import suggestion
 from keras_hypernet.tasks import get_task
 
 _DATA = {"mnist": "mnist", "cifar": "cifar10", "digits": "digits", "patches": "patches"}
@@ -35,8 +35,7 @@ def get_search_task(name, seed=0, quick=False):
     (RotationTask(data='cifar10'), RotationTask(data='patches'))
     """
     if name not in SEARCH_TASKS:
-        closest = difflib.get_close_matches(name, SEARCH_TASKS, cutoff=0.5) or list(SEARCH_TASKS)
-        raise ValueError(f"There is no task {name!r} to search the depth for; did you mean {' or '.join(closest)}?")
+        raise ValueError(f"There is no task {name!r} to search the depth for; {suggestion(name, SEARCH_TASKS)}")
     config = dict(SEARCH_TASKS[name])
     if config["name"] == "synthetic":
         config["seed"] = seed
