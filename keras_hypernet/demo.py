@@ -16,6 +16,7 @@ from keras_hypernet.training import evaluate, fit
 from keras_hypernet.zoo import load
 
 _FINE_TUNING_EPOCHS = 25
+_NUM_EXAMPLES = 8
 
 
 def run(to):
@@ -47,16 +48,18 @@ def run(to):
         },
     )
     yield "Fine-tune the hypernetwork on 1,197 digits of the same source", _fine_tune(hyper, task)
-    inputs = next(iter(task.evaluation_dataset("test", 1)))[0]
+    inputs, labels = next(iter(task.evaluation_dataset("test", _NUM_EXAMPLES)))
+    predicted = np.argmax(hyper.predict(inputs, verbose=0), axis=1)
     yield (
-        "Tell by how many degrees one image was rotated",
+        f"Tell by how many degrees {_NUM_EXAMPLES} images were rotated",
         {
-            "true": round(float(evaluation_angles(1)[0]), 1),
-            "closest multiple of 30": 30 * int(next(iter(task.evaluation_dataset("test", 1)))[1][0]),
-            "predicted": 30 * int(np.argmax(hyper.predict(inputs, verbose=0))),
+            "true": [round(float(angle)) for angle in evaluation_angles(_NUM_EXAMPLES)],
+            "true, as the closest multiple of 30": [30 * int(label) for label in labels],
+            "predicted": [30 * int(label) for label in predicted],
         },
     )
-    yield "Specialize the network to that image", _specialize(hyper, inputs)
+    first = {name: value[:1] for name, value in inputs.items()}
+    yield "Specialize the network to the first of them", _specialize(hyper, first)
     yield "Export, and run the SavedModel without Keras", _export(hyper, task, to)
 
 

@@ -83,7 +83,8 @@ def demo(
                 console.print(f"\n[bold]{number}. {title}[/bold]")
                 for name, value in facts.items():
                     gone = " (deleted at the end; --to keeps it)" if name == "folder" and to is None else ""
-                    console.print(f"   {name}: {readable(value)}{gone}", highlight=False)
+                    text = ", ".join(map(readable, value)) if isinstance(value, list) else readable(value)
+                    console.print(f"   {name}: {text}{gone}", highlight=False)
         if as_json:
             print_json(steps)
 
