@@ -102,11 +102,12 @@ def test_one_worker_finds_the_same_and_resumes_what_is_not_there(whole, tmp_path
     assert plain(rows) == plain(expected)
     shown = capfd.readouterr()
     assert shown.out == ""
-    (last, broken, *progress) = shown.err.splitlines()
+    (begun, last, broken, *progress) = shown.err.splitlines()
+    assert begun.startswith("synthetic_depth: 1/4 runs, -:--:-- left, best hyper ")
     assert last.startswith(f"Warning: Line 4 of {path}, the last, was not complete (")
     assert broken.startswith(f"Warning: Line 2 of {path} is not a row (it has no 'experiment', no 'task', no 'panel'")
     assert broken.endswith("; the others are used.")
-    assert [line.partition(" runs, ")[0] for line in progress] == [f"synthetic_depth: {n}/4" for n in (1, 2, 3, 4)]
+    assert [line.partition(" runs, ")[0] for line in progress] == [f"synthetic_depth: {n}/4" for n in (2, 3, 4)]
 
     first, second, *others = path.read_text().splitlines()
     assert (json.loads(first), second) == (other, "{}")

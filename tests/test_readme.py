@@ -36,7 +36,7 @@ def test_python_runs(number, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     expected = [
-        r"\[\[ ?-?\d\.\d+\]\n \[ ?-?\d\.\d+\]\]\n",
+        r"\[\[ ?-?\d\.\d+ *\]\n \[ ?-?\d\.\d+ *\]\]\n",
         r"depth 2: test error 0\.\d+ ± 0\.\d+\ndepth 4: test error .*\n",
         r"best depth [23], MSE \d\.\d+\nmy best depth \d, units (8|16)\n",
         "90 degrees\n",

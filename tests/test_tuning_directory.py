@@ -12,7 +12,7 @@ def test_an_equal_search_is_resumed_and_another_one_refused(tmp_path):
     found = tiny_search(depth=(2, 4), trials=2, directory=tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for changes, differ in (
-        ({"depth": (2, 3)}, r"{'space.depth': \[2, 3, 4\]}"),
+        ({"depth": (2, 3)}, r"{'space.depth': {'low': 2, 'high': 4}}"),
         ({"seed": 1}, r"{'recipe.seed': 0}"),
         ({"method": "embed"}, r"{'method': \['hyper'\]}"),
         ({"epochs": 4}, r"{'recipe.epochs': \d}"),
