@@ -24,13 +24,13 @@ class Card:
         method: `"hyper"`, `"embed"`, `"process"` for a neural process, `"network"` for a network without a condition,
             or `"target"` for the one that such networks approximate.
         architecture: The sizes and activations of each part, for people.
-        recipe: The fields of the `Recipe` that the model was trained by.
+        recipe: The fields of the `Recipe` that the model was trained by; none for a target.
         command: The command that made the entry.
         seed: Seed of the model that is the entry.
         num_parameters: Number of parameters of each part.
         metrics: Of the splits `validation` and `test`: `num_examples`, and `error` and `loss` or `mse`.
         seeds: Of each run that was trained: seed, learning rate, clipping, `validation` and `test` (error or mean
-            squared error), training time and, if it diverged, how.
+            squared error; validation is None for an f2, whose seed is f1's), training time and, if it diverged, how.
         selection: How the entry was chosen among the seeds.
         sha256: Checksum of `model.keras`.
         versions: Versions of the software that trained it.

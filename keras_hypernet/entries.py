@@ -142,12 +142,12 @@ def train_entry(
     model, state = _train(blueprint, directory, chosen["seed"], True if results is None else resume, options)
     task, recipe = blueprint.setup(chosen["seed"])
     selection = f"the median validation {task.metric} of {len(runs)}" if len(runs) > 1 else "the only seed trained"
-    if blueprint.follows_f1:
+    if blueprint.follows_f1 and results is not None:
         selection = f"the seed of f1: {selection}"
     metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
     if blueprint.method == "target":
         runs = [{**chosen, **{split: metrics[split][task.metric] for split in metrics}, "seconds": None}]
-    elif blueprint.second:
+    elif blueprint.second and results is not None:
         runs = [{**run, "validation": None} for run in runs]  # which was f1's
     if results is not None and blueprint.method != "target":
         _check_same(chosen, metrics["test"][task.metric], blueprint, results)

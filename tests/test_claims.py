@@ -161,6 +161,9 @@ def test_better_from_some_value_on_and_at_every_value():
         ([[None, 0.9, 0.8, 0.7, 0.6]] * 3, True, "reproduced"),
         ([[None, 0.6, 0.7, 0.8, 0.9]] * 3, True, "partly"),  # that it trains is no improvement of what it trains to
         ([[None, None, None, None, 0.9]] * 3, True, "partly"),
+        ([[0.8, 0.7, 0.6, 0.5, None]] * 3, True, "not"),
+        ([[0.8, 0.7, 0.6, 0.5, None]] * 3, False, "partly"),
+        ([[None, 0.6, 0.7, 0.8, 0.9]] * 3, False, "partly"),
         ([[None] * 5] * 3, True, "open"),
         ([[None] * 5] * 3, False, "open"),
         ([[0.8, 0.7, 0.6, 0.5, 0.4]] * 2, True, "open"),
@@ -179,6 +182,8 @@ def test_improves_says_what_remains_without_the_values_at_which_runs_diverged():
     assert finding.measured.endswith("diverged: 4 of 15, at 2, 3; without these, p = 0.005")  # 1 of 6^3 outcomes
     finding = claims.improves("hyper")(rows([[None, *one[1:]] for one in [tests[0]] * 3]), "depth")
     assert finding.measured.endswith("diverged: 3 of 15, at 2; without that value, p = 7e-05")  # 1 of 24^3
+    finding = claims.improves("hyper")(rows([[None, None, 0.5]] * 3), "depth")
+    assert finding.measured.endswith("diverged: 6 of 9, at 2, 3; without these, too few are left for a test")
 
 
 def test_closer():
@@ -221,7 +226,7 @@ def test_every_claim_can_be_reproduced_by_its_experiments_seeds():
 def test_seeds_that_are_not_complete_and_runs_that_failed_are_left_out():
     grid = [row for row in _grid_rows() if not (row["seed"] == 1 and row["depth"] == 9)]
     grid[0]["status"] = "failed"
-    assert {row["seed"] for row in _complete(ROTATION, grid)} == {2}
+    assert {row["seed"] for row in _complete(ROTATION, "mnist", grid)} == {2}
 
 
 def _grid_rows():

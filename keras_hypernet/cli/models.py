@@ -195,7 +195,8 @@ def train(
     if as_json:
         return print_json(dataclasses.asdict(card))
     for run in card.seeds:
-        result = run["diverged"] or f"validation {run['validation']:.4f}, test {run['test']:.4f}"
+        measured = {split: run[split] for split in ("validation", "test") if run[split] is not None}
+        result = run["diverged"] or ", ".join(f"{split} {value:.4f}" for split, value in measured.items())
         console.print(f"seed {run['seed']}: {result}")
     console.print(f"The entry is that of seed {card.seed}; it is a folder that `keras_hypernet.load` takes:")
     console.print(str((out / "entry").resolve()), soft_wrap=True)

@@ -24,7 +24,7 @@ CHANGES = {
 def setup(panel, method, value, seed, quick):
     """As in `colorization_depth`, but for what the panel changes."""
     task = ColorizationTask("patches" if quick else "cifar10", num_points=POINTS.get(panel, 64))
-    return task, paper_recipe(task, depth=value, seed=seed, **CHANGES[panel], **({"epochs": 2} if quick else {}))
+    return task, paper_recipe(task, depth=value, seed=seed, **{**CHANGES[panel], **({"epochs": 2} if quick else {})})
 
 
 EXPERIMENT = Experiment(

@@ -111,7 +111,7 @@ def own_rows(experiment, rows, sentences):
 
 
 def _styles(labels):
-    """A style for each line: a method has its own in every figure, and another line of it one of the same colour."""
+    """A style for each line, in their order; the second lines of methods come last, and are paler than the first."""
     lines = {}
     for label in labels:
         lines.setdefault(label.partition(",")[0], []).append(label)

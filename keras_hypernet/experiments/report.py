@@ -31,9 +31,9 @@ def write_report(folder):
     rows = {name: own_rows(get_experiment(name), ResultsFile(folder / f"{name}.jsonl").read()[0], []) for name in NAMES}
     path = folder / "README.md"
     with replacing(path) as temporary:
-        findings = {claim.name: _findings(claim, rows[claim.experiment]) for claim in CLAIMS}
-        details = [line for claim in CLAIMS for line in _details(claim, findings[claim.name])]
-        lines = [*_introduction(), *_summary(findings), *details, *_baselines(rows), *_runs(rows)]
+        found = {claim.name: findings(claim, rows[claim.experiment]) for claim in CLAIMS}
+        details = [line for claim in CLAIMS for line in _details(claim, found[claim.name])]
+        lines = [*_introduction(), *_summary(found), *details, *_baselines(rows), *_runs(rows)]
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -48,15 +48,16 @@ def _introduction():
         "are of test data, after the last epoch. A run that diverged counts as infinitely bad. Only seeds of which a",
         f"panel has all runs are counted, and with fewer than {LEAST_SEEDS} of them a claim stays open.",
         "",
-        "Tests are one-sided and paired. Wilcoxon's signed-rank test is of one number a seed, the median over what is",
-        "varied of the ratio of the methods' errors, and of whether it is below 1: with five seeds that all agree p is",
-        "0.031, with three 0.125, so that three cannot be significant. Trend tests are of one ranking of all values a",
+        "Tests are one-sided and paired. Wilcoxon's signed-rank test is of one ratio a seed, and of whether it is",
+        "below 1: of the methods' errors, the median over what is varied; of the distances of f1 from f2 and from",
+        "y; or of the errors at two values, where there are no more. With five seeds that all agree p is 0.031,",
+        "with three 0.125, so that three cannot be significant. Trend tests are of one ranking of all values a",
         "seed, and can be. The rule of each claim says whether its verdict depends on p.",
         "",
     ]
 
 
-def _findings(claim, rows):
+def findings(claim, rows):
     """The `Finding` of each panel of a claim, or None where no seed has all runs."""
     experiment = get_experiment(claim.experiment)
     complete = _complete_by_panel(experiment, rows, claim.panels)
@@ -86,19 +87,20 @@ def _details(claim, findings):
 
 
 def _complete_by_panel(experiment, rows, panels):
-    return {panel: _complete(experiment, [row for row in rows if row["panel"] == panel]) for panel in panels}
+    return {panel: _complete(experiment, panel, [row for row in rows if row["panel"] == panel]) for panel in panels}
 
 
-def _complete(experiment, rows):
+def _complete(experiment, panel, rows):
     """The rows of the seeds that have all values and methods: what is run yet of a seed may not be typical.
 
     A run that failed, as for want of memory, is as if it had not been run.
     """
     done = {(row["seed"], row[experiment.varies], row["method"]) for row in rows if row["status"] != "failed"}
+    values = (*experiment.values, *experiment.extra_values.get(panel, ()))
     seeds = {
         seed
         for seed in {row["seed"] for row in rows}
-        if all((seed, value, method) in done for value in experiment.values for method in experiment.methods)
+        if all((seed, value, method) in done for value in values for method in experiment.methods)
     }
     return [row for row in rows if row["seed"] in seeds]
 

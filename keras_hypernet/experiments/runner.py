@@ -59,7 +59,10 @@ def run(
     if address is not None and engine != "ray":
         raise ValueError(f"`address` is that of a Ray cluster, for the engine 'ray'. Received: {address!r}")
     if engine == "ray" and workers != 1:
-        raise ValueError(f"`workers` are of this machine; a Ray cluster has as many as it can. Received: {workers}")
+        raise ValueError(
+            "`workers` must be left out with the engine 'ray': the cluster's processors decide how many there are. "
+            f"Received: {workers}"
+        )
     if workers < 1:
         raise ValueError(f"There must be at least one worker. Received: {workers}")
     configs = {run_key(config): config for config in experiment.runs(values, seeds, quick, panels)}
