@@ -4,8 +4,8 @@
 
 Panels change one choice of `colorization_depth` each: the pixels of an image and epoch (256 for 64), the dimension of
 the embedding (1,000 for 63, of the embedding method alone), the epochs (30 for 10), the learning rate (0.03162 for
-0.01). Expected: the method that is better there is so here. Takes about one minute a run, half an hour in all on two
-cores.
+0.01). Expected: the method that is better there is so here. Takes about half a minute a run, a quarter of an hour in
+all on two cores.
 """
 
 from keras_hypernet.experiments.experiment import Experiment

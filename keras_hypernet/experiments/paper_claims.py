@@ -251,7 +251,22 @@ CLAIMS = (
         ("points_256", "dimension_1000", "epochs_30", "rate_0.03162"),
         better(everywhere=True),
         _EVERYWHERE,
-        {},
+        {
+            ("points_256", "reproduced", 3): (
+                "From 256 pixels of an image, it ends at 0.120 to 0.145, the embedding method at 0.184 or 0.185."
+            ),
+            ("dimension_1000", "reproduced", 3): (
+                "A larger embedding changes nothing: all runs of the embedding method end at 0.184 or 0.185."
+            ),
+            ("epochs_30", "reproduced", 3): (
+                "In 30 epochs the embedding method leaves 0.184 with three layers, for 0.158 to 0.174, and not with "
+                "six; the hypernetwork comes to 0.114 to 0.132."
+            ),
+            ("rate_0.03162", "reproduced", 3): (
+                "At this rate the embedding method leaves 0.184 in two runs with three layers, for 0.16; the "
+                "hypernetwork comes to 0.115 to 0.135."
+            ),
+        },
     ),
     Claim(
         "learning-rate",
