@@ -86,8 +86,9 @@ def better(least=None, wide=1.0, everywhere=False):
 def improves(method, holds=True):
     """A claim that a method's error falls along what is varied; or, if `holds` is False, that it does not.
 
-    A run that diverged is infinitely bad. So that no verdict rests on that alone, the trend is tested both with and
-    without the values at which one did, and the larger p-value counts for a fall, the smaller one against it.
+    A run that diverged is infinitely bad. So that none is "reproduced" by that alone, the trend is tested both with and
+    without the values at which one did, and the larger p-value counts for a fall, the smaller one against it. That a
+    method diverges at the first value and not at the last is a fall, which makes it "partly".
     """
 
     def judge(rows, varies):
