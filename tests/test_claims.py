@@ -87,12 +87,20 @@ def test_wilcoxon_is_the_share_of_signs_that_are_as_extreme():
     ranks = np.argsort(np.argsort(np.abs(differences))) + 1
     observed = ranks[differences > 0].sum()
     sums = [ranks @ signs for signs in itertools.product((0, 1), repeat=9)]
-    assert wilcoxon(differences) == pytest.approx(np.mean(np.array(sums) <= observed))
+    assert wilcoxon(np.exp(differences)) == pytest.approx(np.mean(np.array(sums) <= observed))
 
 
 def test_wilcoxon_takes_what_diverged_as_worst():
-    assert wilcoxon(np.array([-np.inf] * 5)) == pytest.approx(1 / 32)
-    assert wilcoxon(np.zeros(5)) == 1.0
+    assert wilcoxon(np.array([0.0] * 5)) == pytest.approx(1 / 32)
+    assert wilcoxon(np.array([np.inf] * 5)) == 1.0
+    assert wilcoxon(np.ones(5)) == 1.0
+    assert trend(np.array([[np.inf, 1.0]] * 3)) == (0.125, "Wilcoxon's signed-rank test")
+
+
+def test_wilcoxon_of_equal_values_is_exact():
+    differences = np.array([0, -1, -2, -3, -4])
+    # Without the pair that is equal, one of 16 outcomes is as extreme; it counts half where it is kept.
+    assert wilcoxon(np.exp(differences)) == 1 / 16
 
 
 def test_trend_is_that_of_ranks():
@@ -203,7 +211,11 @@ def test_closer():
     assert claims.closer([*near, row(0.4, 0.5, 0.6)], "epochs").verdict == "partly"
     assert claims.closer([*near, row(0.7, 0.5, 0.6)], "epochs").verdict == "not"
     lost = [*near, {"status": "diverged"}]
-    assert claims.closer(lost, "epochs").measured.endswith("diverged: 1 of 6")
+    finding = claims.closer(lost, "epochs")
+    assert finding.measured.endswith(
+        "ratio 0.25 (0.2 to infinite by seed), 0.5 after the first epoch; diverged: 1 of 6"
+    )
+    assert (finding.verdict, finding.seeds) == ("not", 6)
     assert claims.closer(lost[-1:], "epochs").verdict == "open"
 
 
@@ -227,6 +239,29 @@ def test_seeds_that_are_not_complete_and_runs_that_failed_are_left_out():
     grid = [row for row in _grid_rows() if not (row["seed"] == 1 and row["depth"] == 9)]
     grid[0]["status"] = "failed"
     assert {row["seed"] for row in _complete(ROTATION, "mnist", grid)} == {2}
+
+
+def test_values_beside_the_grid_are_not_judged():
+    more = [{**row, "depth": 10} for row in _grid_rows() if row["depth"] == 9 and row["seed"] < 2]
+    assert _complete(ROTATION, "mnist", [*more, *_grid_rows()]) == _grid_rows()
+    assert _complete(ROTATION, "mnist", more) == []
+
+
+def test_report_counts_what_is_missing_and_takes_failed_runs_as_not_run(tmp_path):
+    experiment = get_experiment("synthetic_baseline")
+    results = ResultsFile(tmp_path / "synthetic_baseline.jsonl")
+    done = {"status": "finished", "test": 0.5, "variance_of_y": 1.0, "metric": "mse"}
+    configs = experiment.runs(panels=["inner"], seeds=2)
+    for config in configs:
+        failed = config is configs[0]
+        results.append(make_row(config, {"status": "failed", "message": "It was killed."} if failed else done))
+    for config in experiment.runs(panels=["inner"], seeds=experiment.seeds + 1)[-4:]:
+        results.append(make_row(config, done))  # of a seed beside the grid
+    text = write_report(tmp_path).read_text()
+    missing = len(experiment.runs()) - len(configs)
+    assert f"({missing} of {len(experiment.runs())} are missing)" in text
+    dim = configs[0]["dim"]
+    assert f"| inner | {dim} | 1 | 0.5 | 0.5 | 2 |" in text  # one seed of the two, and the one beside the grid
 
 
 def _grid_rows():

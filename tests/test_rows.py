@@ -88,6 +88,18 @@ def test_a_last_row_without_a_newline_is_completed(file):
     assert file.path.read_bytes() == whole
 
 
+def test_a_last_line_that_is_whole_is_not_removed(file):
+    """A row by a later version, whose recipe has a field that is not known here."""
+    row = json.loads(file.path.read_bytes().splitlines()[-1])
+    row["config"]["recipe"]["later"] = 1
+    content = file.path.read_bytes() + json.dumps(row).encode()
+    file.path.write_bytes(content)
+    assert file.mend() == []
+    assert file.path.read_bytes() == content + b"\n"
+    _, (sentence,) = file.read()
+    assert sentence.startswith("Line 4 of ")
+
+
 def test_a_row_is_not_glued_to_what_another_program_left(file):
     with file.path.open("a") as opened:
         opened.write("half")

@@ -291,10 +291,15 @@ def test_models_whose_constant_is_not_known():
         (layers.Conv1D(2, 1, name="odd"), (4, 3)),
         (layers.BatchNormalization(name="odd"), (3,)),
         (layers.Rescaling(255.0, name="odd"), (3,)),
+        (layers.EinsumDense("ab,cb->ac", 2, name="odd"), (3,)),
         (keras.Sequential([keras.Input((3,)), dense(2)], name="odd"), (3,)),
     ]:
         with pytest.raises(TypeError, match="chain of Dense.*Received: layer 'odd' of class.*`specialize`"):
             theory.spectral_complexity(keras.Sequential([keras.Input(shape), layer]))
+    inputs, once = keras.Input((3,)), dense(3, name="once")
+    twice = keras.Model(inputs, 1000 * once(once(inputs)), name="twice")  # `layers` lists neither of these
+    with pytest.raises(TypeError, match="must be a keras.Sequential, .*Received: 'twice' of class Functional"):
+        theory.spectral_complexity(twice)
     quantized = keras.Sequential([keras.Input((3,)), dense(2)])
     quantized.layers[0].quantize("int8")  # its kernel is integers, to be scaled by another weight
     with pytest.raises(TypeError, match=r"of class Dense with the weights \['bias', 'kernel', 'kernel_scale'\]"):

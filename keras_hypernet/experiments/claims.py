@@ -66,8 +66,7 @@ def better(least=None, wide=1.0, everywhere=False):
         rows = [row for row in rows if least is None or row[varies] >= least]
         hyper, embed = table(rows, "hyper", varies), table(rows, "embed", varies)
         by_seed = np.median(ratios(hyper, embed), axis=1)
-        with np.errstate(divide="ignore"):
-            p = wilcoxon(np.log(by_seed))
+        p = wilcoxon(by_seed)
         values = sorted({row[varies] for row in rows})
         worse = [value for value, win in zip(values, _medians(hyper) < _medians(embed), strict=True) if not win]
         measured = (
@@ -129,7 +128,8 @@ def closer(rows, varies):
     from_y = np.array([min(row["test"], row["test_f2_y"]) for row in finished])
     variance = np.median([row["variance_of_y"] for row in finished])
     first = np.median([row["curve"]["f1_f2"][0] / row["curve"]["f1_y"][0] for row in finished])
-    ratio = between / from_y
+    # A seed of which a network diverged says nothing of how close the two are, and so not that they are.
+    ratio = np.append(between / from_y, [np.inf] * (len(rows) - len(finished)))
     measured = (
         f"between f1 and f2 {_number(np.median(between))}, from y {_number(np.median(from_y))}, which itself has the "
         f"variance {_number(variance)}; ratio {_range(ratio)}, {_number(first)} after the first epoch"
@@ -137,7 +137,7 @@ def closer(rows, varies):
     if len(finished) < len(rows):
         measured += f"; diverged: {len(rows) - len(finished)} of {len(rows)}"
     verdict = "reproduced" if (ratio <= 0.5).all() else "partly" if (ratio < 1).all() else "not"
-    return _finding(measured, WILCOXON, ratio, wilcoxon(np.log(ratio)), verdict)
+    return _finding(measured, WILCOXON, ratio, wilcoxon(ratio), verdict)
 
 
 def each_step(rows, varies):

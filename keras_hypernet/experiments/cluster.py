@@ -79,6 +79,11 @@ def _connect(ray, address, threads, stack):
                 warnings.simplefilter("ignore", FutureWarning)  # what some releases say of graphics cards
                 ray.init(log_to_driver=False, logging_level="ERROR", **options)
         except (OSError, ValueError, RuntimeError) as error:
+            if address is None:
+                raise ConnectionError(
+                    f"Ray cannot be started on this machine ({error}). Use --workers, which needs no Ray, or the "
+                    "--address of a cluster."
+                ) from error
             raise ConnectionError(
                 f"There is no Ray cluster at {address!r} ({error}). Start one with `ray start --head`, which prints "
                 "its address, or leave --address away to use this machine alone."

@@ -25,7 +25,8 @@ def run_locally(configs, workers, threads=None):
     Args:
         configs: Configurations, as of `Experiment.runs`.
         workers: Number of processes.
-        threads: Threads of each; by default the number of processors, divided among the processes.
+        threads: Threads of each; by default the number of processors divided by `workers`, however few runs there
+            are: a run that is repeated alone has the threads, and so the numbers, that it had among others.
 
     Yields:
         The row of each run, in the order in which they end. A process that dies in a run leaves a row with the

@@ -6,6 +6,7 @@ import statistics
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.claims import LEAST_SEEDS
 from keras_hypernet.experiments.drawing import own_rows
+from keras_hypernet.experiments.experiment import run_key
 from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.files import replacing
@@ -93,10 +94,12 @@ def _complete_by_panel(experiment, rows, panels):
 def _complete(experiment, panel, rows):
     """The rows of the seeds that have all values and methods: what is run yet of a seed may not be typical.
 
-    A run that failed, as for want of memory, is as if it had not been run.
+    A run that failed, as for want of memory, is as if it had not been run. Values beside the grid, such as a greater
+    depth, are drawn, and not judged.
     """
-    done = {(row["seed"], row[experiment.varies], row["method"]) for row in rows if row["status"] != "failed"}
     values = (*experiment.values, *experiment.extra_values.get(panel, ()))
+    rows = [row for row in rows if row[experiment.varies] in values]
+    done = {(row["seed"], row[experiment.varies], row["method"]) for row in rows if row["status"] != "failed"}
     seeds = {
         seed
         for seed in {row["seed"] for row in rows}
@@ -109,6 +112,8 @@ def _baselines(rows):
     """What the errors on the synthetic targets are to be compared with, means over the seeds."""
     groups = {}
     for row in rows["synthetic_baseline"]:
+        if row["status"] != "finished":
+            continue
         groups.setdefault((row["panel"], row["dim"]), {}).setdefault(row["method"], []).append(row)
     lines = [
         "## Ours: how far linear models get on the synthetic targets",
@@ -142,8 +147,9 @@ def _runs(rows):
     for name, found in rows.items():
         count = {status: sum(row["status"] == status for row in found) for status in ("diverged", "failed")}
         experiment = get_experiment(name)
-        missing = len(experiment.runs()) - len(found)
-        short = f" ({missing} of {len(experiment.runs())} are missing)" if missing > 0 else ""
+        grid = {run_key(config) for config in experiment.runs()}
+        missing = len(grid - {run_key(row["config"]) for row in found})
+        short = f" ({missing} of {len(grid)} are missing)" if missing else ""
         hours = sum(row.get("seconds") or 0 for row in found) / 3600
         cells = [
             f"`{name}`",

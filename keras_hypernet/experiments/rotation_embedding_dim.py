@@ -4,7 +4,7 @@
 
 The embedding dimension is 10,000 i, i = 1..8. For the hypernetwork, whose f has no such dimension, the width of its
 last hidden layer is 100 i, a choice of this project in analogy to Fig. 1(b). The paper: the embedding method does not
-improve with the embedding dimension. Takes about two minutes a run, an hour and a half in all on two cores.
+improve with the embedding dimension. Takes about two minutes a run, two hours in all on two cores.
 """
 
 from keras_hypernet.experiments.experiment import Experiment

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shlex
 import tempfile
 
 from keras_hypernet.experiments.experiment import FIELDS, run_key
@@ -53,7 +54,7 @@ class ResultsFile:
         if not last:
             return []
         try:
-            _parse(last)
+            json.loads(last)  # whole, whether or not it is a row that this version can read
         except ValueError as error:
             os.truncate(self.path, len(content) - len(last))
             number = content.count(b"\n") + 1
@@ -95,7 +96,8 @@ class ResultsFile:
             descriptor, kept = tempfile.mkstemp(prefix=f"{self.path.stem}-", suffix=".jsonl")
             try:
                 _write(descriptor, line)
-                advice = f"The row is kept: when that is mended, cat {kept} >> {self.path}"
+                command = f"cat {shlex.quote(kept)} >> {shlex.quote(str(self.path))}"
+                advice = f"The row is kept: when that is mended, {command}"
             except OSError:
                 pathlib.Path(kept).unlink()
             finally:

@@ -40,18 +40,20 @@ def ratios(first, second):
     return np.where(both, 1.0, first / np.where(both, 1.0, second))
 
 
-def wilcoxon(logarithms):
-    """One-sided p-value of Wilcoxon's signed-rank test that values are below zero, a value a seed.
+def wilcoxon(quotients):
+    """One-sided p-value of Wilcoxon's signed-rank test that ratios are below 1, a ratio a seed, by their logarithms.
 
     Of n seeds it is at least `2^-n`: 0.03 for five, 0.125 for three.
 
     Example:
 
-    >>> wilcoxon(np.array([-1.0, -2.0, -3.0, -np.inf]))
+    >>> wilcoxon(np.array([0.5, 0.25, 0.125, 0.0]))
     0.0625
     """
     from scipy import stats
 
+    with np.errstate(divide="ignore"):
+        logarithms = np.log(quotients)
     if not np.any(logarithms):
         return 1.0
     # Larger than all others, which is all that ranks ask for.
@@ -77,7 +79,7 @@ def trend(blocks):
     from scipy import stats
 
     if blocks.shape[1] < 3:
-        return wilcoxon(np.log(ratios(blocks[:, -1], blocks[:, 0]))), WILCOXON
+        return wilcoxon(ratios(blocks[:, -1], blocks[:, 0])), WILCOXON
     if len(blocks) < 2:
         p = stats.kendalltau(np.arange(blocks.shape[1]), _finite(blocks[0]), alternative="less").pvalue
         return float(p), "Kendall's trend test"

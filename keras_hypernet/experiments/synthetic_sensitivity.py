@@ -4,7 +4,7 @@
 
 Panels change one choice of `synthetic_depth` with the family `inner` each: the width of h (100 or 1,000 for 300), the
 gain of its hidden kernels (10 for 1, so that 20% of the variance of y is due to I, not 0.1%), the epochs (60 for 30).
-Expected: the method that is better there is so here. Takes about one minute a run, half an hour in all on two cores.
+Expected: the method that is better there is so here. Takes about two minutes a run, fifty minutes in all on two cores.
 """
 
 from keras_hypernet.experiments.experiment import Experiment

@@ -34,7 +34,10 @@ def lower_bound(eps, m, r, constant=1.0):
 
 
 def embedding_primary_bound(eps, m1, m2, embedding_dim="constant", constant=1.0):
-    """Theorems 2 and 3: the least N_q for an error of eps where y is in W_{1,m1+m2}, however large e is.
+    """Theorems 2 and 3: the least N_q for an error of eps where y is in W_{1,m1+m2}, however many parameters e has.
+
+    They are of e and q whose Lipschitz constants are bounded, however small eps is; Theorem 3 also of a q whose first
+    layer's weights are.
 
     Args:
         eps, constant: As for `lower_bound`; likewise what is returned and raised.

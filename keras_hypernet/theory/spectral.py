@@ -38,7 +38,8 @@ def spectral_complexity(weights, lipschitz=None):
     Raises:
         ValueError: If there are no kernels, their shapes do not fit, a model has no weights yet, the constant of an
             activation is not known, or `lipschitz` is not positive.
-        TypeError: If a layer of the model is of a kind whose Lipschitz constant is not known.
+        TypeError: If the model is not a `keras.Sequential`, whose layers are a chain, or a layer of it is of a kind
+            whose Lipschitz constant is not known.
 
     Example:
 
@@ -50,6 +51,12 @@ def spectral_complexity(weights, lipschitz=None):
     if lipschitz is not None:
         lipschitz = float(positive("lipschitz", lipschitz))
     if hasattr(weights, "layers"):
+        if "Sequential" not in {kind.__name__ for kind in type(weights).__mro__}:
+            raise TypeError(
+                f"The model must be a keras.Sequential, of which each layer is applied once, in order. Received: "
+                f"{weights.name!r} of class {type(weights).__name__}. "
+                "Make the network of one condition with `specialize`, or pass a list of kernels."
+            )
         if not getattr(weights, "built", True):
             raise ValueError(f"Model {weights.name!r} has no weights yet: call it on x before `spectral_complexity`.")
         return math.prod(_layer_constant(layer, lipschitz) for layer in weights.layers)
@@ -90,8 +97,7 @@ def _check_chain(shapes, expected):
 def _layer_constant(layer, lipschitz):
     """Upper bound of the Lipschitz constant of one Keras layer, its activation included."""
     names = {weight.name for weight in layer.weights}
-    is_dense = "kernel" in names and names <= {"kernel", "bias"} and hasattr(layer, "kernel")
-    if is_dense and len(layer.kernel.shape) == 2:
+    if type(layer).__name__ == "Dense" and names in ({"kernel"}, {"kernel", "bias"}):
         return float(_induced_norm(_array(layer.kernel))) * _activation_constant(layer, lipschitz)
     if not names and hasattr(layer, "mean") and hasattr(layer, "stddev"):
         return 1 / (255 * layer.stddev)
