@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import re
 
 from keras_hypernet.files import replacing, write_json
 from keras_hypernet.versions import today, versions
@@ -48,18 +49,19 @@ class Run:
             raise TrainingDivergedError(state["diverged"], state["history"])
         self.history = state["history"]
         self._write_csv()
+        self._remove_other_checkpoints()
         model.optimizer.build(model.trainable_variables)
-        model.load_weights(self._checkpoint(len(self.history)))
+        model.load_weights(self._last_checkpoint)
 
     def save(self, model):
         """Saves weights, optimizer and history; a kill at any point leaves the last state or this one."""
         if self.directory is None:
             return
-        with replacing(self._checkpoint(len(self.history))) as temporary:
+        with replacing(self._last_checkpoint) as temporary:
             model.save_weights(temporary)  # the optimizer's state included
         # The checkpoint is complete before the state names it, and the one before it goes after that.
         self._write_state()
-        self._checkpoint(len(self.history) - 1).unlink(missing_ok=True)
+        self._remove_other_checkpoints()
         self._write_csv()
 
     def diverge(self, model, loss):
@@ -72,6 +74,12 @@ class Run:
         if self.directory is not None:
             self._write_state(diverged=message)
         raise TrainingDivergedError(message, self.history)
+
+    def _remove_other_checkpoints(self):
+        """Removes the one before the last, and what a kill has left of one that was being written."""
+        for path in self.directory.iterdir():
+            if re.fullmatch(r"(\.\d+\.)?epoch-\d+\.weights\.h5", path.name) and path != self._last_checkpoint:
+                path.unlink()
 
     def _write_csv(self):
         if self.csv_log:
@@ -88,5 +96,6 @@ class Run:
     def _state_file(self):
         return self.directory / "state.json"
 
-    def _checkpoint(self, epoch):
-        return self.directory / f"epoch-{epoch}.weights.h5"
+    @property
+    def _last_checkpoint(self):
+        return self.directory / f"epoch-{len(self.history)}.weights.h5"

@@ -33,6 +33,9 @@ class Blueprint:
         value: Value of what the experiment varies.
         changes: Fields of the recipe that are to differ from the experiment's.
         second: Whether the entry is the second of the two networks that the experiment trains.
+
+    Raises:
+        ValueError: If a change is of a field that means nothing to the method.
     """
 
     name: str
@@ -42,6 +45,18 @@ class Blueprint:
     value: float
     changes: dict = dataclasses.field(default_factory=dict)
     second: bool = False
+
+    def __post_init__(self):
+        if self.method == "target" and self.changes:
+            raise ValueError(f"{self.name} is drawn, not trained. Leave out what is to change: {self._list_changes()}")
+        if self.method == "network" and {"depth", "rank", "embedding_dim"} & set(self.changes):
+            raise ValueError(
+                f"{self.name} is one network, without f or e, so that it has no `depth`, `rank` or `embedding_dim` to "
+                f"change. Received: {self._list_changes()}"
+            )
+
+    def _list_changes(self):
+        return ", ".join(f"{name}={value}" for name, value in self.changes.items())
 
     @property
     def follows_f1(self):
@@ -220,6 +235,8 @@ def _runs_of(blueprint, results):
     method = "network" if blueprint.method == "target" else blueprint.method
     runs = []
     for row in ResultsFile(path).read()[0]:
+        if row["status"] == "failed":
+            continue  # as if it had not been run
         if (row["panel"], row["method"], row[varies]) == (blueprint.panel, method, blueprint.value):
             recipe = Recipe(**row["config"]["recipe"])
             rates = {"learning_rate": recipe.learning_rate, "gradient_clipnorm": recipe.gradient_clipnorm}

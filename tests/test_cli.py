@@ -98,7 +98,9 @@ def test_train_makes_an_entry_that_evaluates_and_exports(run_json, tmp_path):
     card = run_json(*arguments, "--gradient-clipnorm", "5")
     assert card["recipe"]["depth"] == 2
     assert [run["seed"] for run in card["seeds"]] == [0, 1, 2]
-    assert "keras-hypernet train rotation_digits_embed --epochs 1 --depth 2 --seeds 3" in card["command"]
+    assert card["command"] == (
+        f"keras-hypernet train rotation_digits_embed --epochs 1 --depth 2 --seeds 3 --out {out} --gradient-clipnorm 5"
+    )
     assert {"epochs is 1; the paper's is 10.", "gradient_clipnorm is 5.0; the paper's is None."} < set(
         card["deviations"]
     )
@@ -144,6 +146,12 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
         (["evaluate", "rotation_mnist_hyper", "--data", "patches"], "takes images of shape (28, 28, 1)"),
         (["evaluate", "rotation_mnist_hyper", "--data", "digits", "--split", "all"], "split must be one of"),
         (["train", "rotation_digits_hyper", "--seeds", "0"], "There must be at least one seed"),
+        (["train", "rotation_digits_hyper", "--from", "results", "--seeds", "5"], "leave out --seed and --seeds, or"),
+        (["train", "assumption2_digits", "--depth", "7"], "is one network, without f or e, so that it has no `depth`"),
+        (
+            ["train", "assumption1_digits_target", "--epochs", "7"],
+            "drawn, not trained. Leave out what is to change: epochs=7",
+        ),
         (["train", "rotation_mnist"], "did you mean rotation_mnist_hyper or"),
         (["train", "rotation_digits_hyper", "--depth", "1"], "--depth must be an integer of at least 2. Received: 1"),
         (["train", "rotation_digits_hyper", "--compare", "nowhere"], "no runs to compare with in 'nowhere'"),

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import shlex
+import sys
 from typing import Annotated
 
 import typer
@@ -37,6 +39,22 @@ def resumable(folder):
     except KeyboardInterrupt:
         warn(f"Interrupted. What has finished is kept in {folder}; --resume goes on with it.")
         raise
+
+
+def command_line(of_this_call, with_a_value=()):
+    """The command that is being executed, without the options that are of this call, and not of what it makes.
+
+    Args:
+        of_this_call: Those that are flags.
+        with_a_value: Those that are followed by a value.
+    """
+    kept, words = ["keras-hypernet"], iter(sys.argv[1:])
+    for word in words:
+        if word in with_a_value:
+            next(words)
+        elif word not in of_this_call and word.partition("=")[0] not in with_a_value:
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def one_line(error):

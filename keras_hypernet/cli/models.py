@@ -2,8 +2,6 @@
 
 import dataclasses
 import pathlib
-import shlex
-import sys
 import tempfile
 from typing import Annotated
 
@@ -13,7 +11,7 @@ from rich.table import Table
 
 from keras_hypernet import demo as demonstration
 from keras_hypernet.card import Card
-from keras_hypernet.cli.common import AsJson, app, console, print_json, readable, resumable
+from keras_hypernet.cli.common import AsJson, app, command_line, console, print_json, readable, resumable
 from keras_hypernet.data import SOURCES
 from keras_hypernet.entries import get_blueprint, train_entry
 from keras_hypernet.figures import check_figure, save_predictions
@@ -167,6 +165,8 @@ def train(
 
     Example: keras-hypernet train rotation_digits_hyper --depth 3 --seeds 5 --out runs/depth3
     """
+    if results is not None and (seed, seeds) != (0, 1):
+        raise ValueError("--from chooses among the seeds of the rows: leave out --seed and --seeds, or --from.")
     options = {
         "depth": depth,
         "epochs": epochs,
@@ -177,8 +177,7 @@ def train(
     changes = {option: value for option, value in options.items() if value is not None}
     blueprint = dataclasses.replace(get_blueprint(name), changes=changes)
     out = out or pathlib.Path("runs") / name
-    of_this_call = {"--resume", "--debug"}  # and not of what it makes
-    command = shlex.join(["keras-hypernet", *(argument for argument in sys.argv[1:] if argument not in of_this_call)])
+    command = command_line({"--resume", "--debug", "--json"})
     with resumable(out):
         card = train_entry(
             blueprint,

@@ -1,15 +1,13 @@
 """The command about the search for the depth: tune."""
 
 import pathlib
-import shlex
-import sys
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from keras_hypernet import tuning
-from keras_hypernet.cli.common import AsJson, app, console, print_json, readable, resumable, warn
+from keras_hypernet.cli.common import AsJson, app, command_line, console, print_json, readable, resumable, warn
 from keras_hypernet.files import write_json
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tuning.agreement import check_grid, write_agreement
@@ -147,7 +145,7 @@ def tune(
         paths.append(write_agreement(out.parent, compare))
     card = None
     if retrain and _finished(found):
-        command = shlex.join(["keras-hypernet", *_lasting(sys.argv[1:])])
+        command = command_line(_OF_THIS_CALL, _WITH_A_VALUE)
         card = found.retrain(directory / "entry", command=command, data_note=data_note)
     if as_json:
         best = found.best.to_dict() if _finished(found) else None
@@ -178,17 +176,6 @@ def _methods(task, method):
 def _quick_epochs(oracle, factor):
     """Two, or as few as Hyperband has two rounds with."""
     return max(2, factor) if oracle == "hyperband" else 2
-
-
-def _lasting(words):
-    """The words of a command without those that are of this call, and not of what it makes."""
-    kept, words = [], iter(words)
-    for word in words:
-        if word in _WITH_A_VALUE:
-            next(words)
-        elif word not in _OF_THIS_CALL and word.partition("=")[0] not in _WITH_A_VALUE:
-            kept.append(word)
-    return kept
 
 
 def _finished(found):
