@@ -48,15 +48,9 @@ class Blueprint:
 
     def __post_init__(self):
         if self.method == "target" and self.changes:
-            raise ValueError(f"{self.name} is drawn, not trained. Leave out what is to change: {self._list_changes()}")
-        if self.method == "network" and {"depth", "rank", "embedding_dim"} & set(self.changes):
-            raise ValueError(
-                f"{self.name} is one network, without f or e, so that it has no `depth`, `rank` or `embedding_dim` to "
-                f"change. Received: {self._list_changes()}"
-            )
-
-    def _list_changes(self):
-        return ", ".join(f"{name}={value}" for name, value in self.changes.items())
+            raise ValueError(f"{self.name} is drawn, not trained. Leave out {', '.join(self.changes)}.")
+        if self.method == "network" and (unused := {"depth", "rank", "embedding_dim"} & set(self.changes)):
+            raise ValueError(f"{self.name} is one network, without f or e. Leave out {', '.join(sorted(unused))}.")
 
     @property
     def follows_f1(self):

@@ -147,10 +147,10 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
         (["evaluate", "rotation_mnist_hyper", "--data", "digits", "--split", "all"], "split must be one of"),
         (["train", "rotation_digits_hyper", "--seeds", "0"], "There must be at least one seed"),
         (["train", "rotation_digits_hyper", "--from", "results", "--seeds", "5"], "leave out --seed and --seeds, or"),
-        (["train", "assumption2_digits", "--depth", "7"], "is one network, without f or e, so that it has no `depth`"),
+        (["train", "assumption2_digits", "--depth", "7"], "is one network, without f or e. Leave out depth."),
         (
             ["train", "assumption1_digits_target", "--epochs", "7"],
-            "drawn, not trained. Leave out what is to change: epochs=7",
+            "drawn, not trained. Leave out epochs.",
         ),
         (["train", "rotation_mnist"], "did you mean rotation_mnist_hyper or"),
         (["train", "rotation_digits_hyper", "--depth", "1"], "--depth must be an integer of at least 2. Received: 1"),
