@@ -17,6 +17,7 @@ from tiny_search import TASK, plain, tiny_search
 import keras_hypernet as kh
 from keras_hypernet.cli import main
 from keras_hypernet.cli import tuning as command_module
+from keras_hypernet.cli.common import command_line
 
 # The command with the tiny task.
 SCRIPT = """
@@ -236,7 +237,7 @@ def test_a_worker_is_not_asked_for_the_results_of_its_chief(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_card_has_the_command_without_what_is_of_one_call():
+def test_a_card_has_the_command_without_what_is_of_one_call(monkeypatch):
     of_this_call = ["--plot", "--plot-with", "a", "--out=b", "--compare", "c", "--distributed", "chief", "--resume"]
     of_this_call += [
         "--address=h:8000",
@@ -248,8 +249,9 @@ def test_a_card_has_the_command_without_what_is_of_one_call():
         "--overwrite",
         "--json",
     ]
-    words = ["tune", "rotation_mnist", "--depths=2:3", "--directory", "d", "--retrain"]
-    assert command_module._lasting([*words[:3], *of_this_call, *words[3:]]) == words
+    words = ["keras-hypernet", "tune", "rotation_mnist", "--depths=2:3", "--directory", "d", "--retrain"]
+    monkeypatch.setattr(sys, "argv", [*words[:4], *of_this_call, *words[4:]])
+    assert command_line(command_module._OF_THIS_CALL, command_module._WITH_A_VALUE) == " ".join(words)
 
 
 def test_a_single_device_for_a_mirrored_search_is_a_warning(run):
