@@ -37,10 +37,29 @@ def replacing(path):
 def replacing_folder(path, overwrite=True):
     """Yields a new temporary folder beside `path`, which becomes `path` if nothing is raised.
 
-    What stood at `path` before is removed once the new folder is complete; unless `overwrite` is False, when it stays
-    and FileExistsError is raised.
+    What stood at `path` before is removed once the new folder is complete, and is back if the new one cannot take its
+    place.
+
+    Args:
+        path: Path of the folder.
+        overwrite: Whether a folder at `path` is replaced.
+
+    Raises:
+        FileExistsError: If `overwrite` is False and there is a folder at `path` by the time the new one is complete.
+        NotADirectoryError: If there is something else at `path`, a link to a folder included.
+
+    Example:
+
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "entry"
+    >>> with replacing_folder(folder) as temporary:
+    ...     (temporary / "notes.txt").touch()
+    >>> [path.name for path in folder.iterdir()]
+    ['notes.txt']
     """
     path = pathlib.Path(path)
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        kind = "a link" if path.is_symlink() else "a file"
+        raise NotADirectoryError(f"{path} must be a folder, or not be there. Received: {kind}")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     temporary.chmod(0o755)  # mkdtemp's folders are their owner's alone
@@ -54,7 +73,11 @@ def replacing_folder(path, overwrite=True):
             # The old folder moves into the new one's place among the temporaries, and goes with it.
             old = temporary.with_name(f"{temporary.name}.old")
             path.rename(old)
-            temporary.rename(path)
+            try:
+                temporary.rename(path)
+            except OSError:
+                old.rename(path)
+                raise
             shutil.rmtree(old)
         else:
             temporary.rename(path)
