@@ -5,7 +5,6 @@ Every source is split into train, validation and test; no image, nor part of one
 
 import dataclasses
 import functools
-import hashlib
 import os
 from collections.abc import Callable
 
@@ -50,12 +49,12 @@ class Source:
             ValueError: If there is no such split.
             DataUnavailableError: If the images are neither on this machine nor to be downloaded.
         """
-        _check_split(split)
+        check_split(split)
         return _load_once(self._load, split)
 
     def load_labels(self, split):
         """Reads the classes of the images of a split: int32 `[N]`, in the order of `load`; errors as there."""
-        _check_split(split)
+        check_split(split)
         self.check_labels()
         return _load_once(self._load_labels, split)
 
@@ -65,12 +64,9 @@ class Source:
             with_labels = sorted(source.name for source in SOURCES.values() if source._load_labels)
             raise ValueError(f"The images of {self.name!r} have no labels; choose one of {with_labels}.")
 
-    def fingerprint(self):
-        """Returns the sha256 of the test split's pixels, which tells copies of a data set apart."""
-        return hashlib.sha256(self.load("test").tobytes()).hexdigest()
 
-
-def _check_split(split):
+def check_split(split):
+    """Raises ValueError if there is no such split."""
     if split not in SPLITS:
         raise ValueError(f"The split must be one of {SPLITS}. Received: {split!r}")
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_hypernet.architectures import HIDDEN_UNITS
+from keras_hypernet.architectures import HIDDEN_UNITS, embedding_dim_of
 from keras_hypernet.data import SOURCES
 from keras_hypernet.recipe import paper_recipe
 
@@ -169,7 +169,7 @@ def _architecture(method, task, recipe):
         primary = f"{features} -> {HIDDEN_UNITS} ({activation}) -> {outputs}, {biases}, all weights generated"
         return {"generator": f"{hidden} (relu), then linear to the weights of g", "primary": primary}
     hidden = " -> ".join(map(str, [*widths, recipe.width]))
-    embedding_dim = recipe.embedding_dim or HIDDEN_UNITS * features + HIDDEN_UNITS
+    embedding_dim = embedding_dim_of(task, recipe)
     primary = f"{features + embedding_dim} -> {HIDDEN_UNITS} ({activation}) -> {outputs}, with biases"
     embedding = f"{hidden} (relu) -> {embedding_dim}"
     if method == "process":

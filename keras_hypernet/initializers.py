@@ -100,6 +100,8 @@ class HyperfanOut(_Hyperfan):
 
     def __init__(self, gain=1.0, condition_second_moment=1.0, fan_in=None, seed=None):
         super().__init__(gain, condition_second_moment, seed=seed)
+        if fan_in is not None and not fan_in > 0:
+            raise ValueError(f"`fan_in` must be positive. Received: {fan_in!r}")
         self.fan_in = fan_in
 
     def generated_variance(self, shape):

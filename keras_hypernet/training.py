@@ -119,6 +119,7 @@ def evaluate(model, task, split="test"):
 
     Raises:
         DataUnavailableError: If the task's images are not to be had.
+        ValueError: If there is no such split, or a model for a task of classes does not measure its accuracy.
 
     Example:
 
@@ -131,6 +132,10 @@ def evaluate(model, task, split="test"):
     num_examples = task.num_examples(split)
     if task.metric == "mse":
         return {"mse": measured.get("mse", measured["loss"]), "num_examples": num_examples}
+    if "accuracy" not in measured:
+        raise ValueError(
+            f"The model must be compiled with the metric 'accuracy', for a task of classes. Received: {[*measured]}"
+        )
     wrong = round((1 - measured["accuracy"]) * num_examples)  # a whole number, which accuracy has in float32
     return {"error": wrong / num_examples, "loss": measured["loss"], "num_examples": num_examples}
 

@@ -85,13 +85,15 @@ def save_entry(model, facts, folder):
     Args:
         model: A built and compiled model of this package.
         facts: The fields of a `Card` as a dict, but for `num_parameters` and `sha256`, which the model determines.
-        folder: Path of the entry's folder. An entry that stands there is replaced.
+        folder: Path of the entry's folder. An entry that stands there is replaced; nothing else is.
 
     Returns:
         The `Card`.
 
     Raises:
-        EntryError: If the facts do not make a valid card; nothing is written then.
+        EntryError: If the facts do not make a valid card, or what stands at `folder` is not an entry; nothing is
+            written then.
+        TypeError: If a field of the card is missing, or one is given that it does not have; likewise.
 
     Example:
 
@@ -103,6 +105,9 @@ def save_entry(model, facts, folder):
     >>> verify_entry(folder).name
     'mine'
     """
+    folder = pathlib.Path(folder)
+    if folder.exists() and not (folder / "card.json").is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise EntryError(f"{folder} is not an entry, and is not replaced by one. Choose another folder.")
     with replacing_folder(folder) as temporary:
         model.save(temporary / _MODEL)
         _drop_unset_options(temporary / _MODEL)

@@ -161,6 +161,40 @@ def test_model_fits_and_predicts_any_batch(case):
     assert model.predict(inputs, batch_size=5, verbose=0).shape == targets.shape
 
 
+class Probe(keras.layers.Layer):
+    """Notes whether it is told that it is trained."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.told = set()
+
+    def call(self, inputs, training=None):
+        self.told.add(training)
+        return inputs
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@models
+def test_layers_of_both_parts_are_told_that_they_are_trained(case):
+    """As Dropout and BatchNormalization have to be."""
+    model, inputs = case.make(), _model_inputs(case)
+    probes = Probe(), Probe()
+    model.encoder.add(probes[0])
+    model.primary.append(probes[1])
+    model.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse")
+    targets = normal(model.compute_output_shape({name: value.shape for name, value in inputs.items()}))
+    for probe in probes:
+        probe.told.clear()
+    model.train_on_batch(inputs, targets)
+    assert [probe.told for probe in probes] == [{True}, {True}]
+    for probe in probes:
+        probe.told.clear()
+    model.predict(inputs, verbose=0)
+    assert [probe.told for probe in probes] == [{False}, {False}]
+
+
 @models
 def test_specialized_model_is_the_model_under_that_condition(case, tmp_path):
     model, inputs = case.make(), _model_inputs(case)

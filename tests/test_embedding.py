@@ -7,6 +7,7 @@ from helpers import array, gradients, normal
 
 import keras_hypernet as kh
 from keras_hypernet.layers import ConcatenateCondition
+from keras_hypernet.models.apply import apply_encoded
 from keras_hypernet.models.embedding import _multiplies_first
 
 POINTS, FEATURES, SIZE, RANK, EMBEDDING, UNITS = 4, 6, 5, 3, 11, 7  # SIZE: of a condition
@@ -166,6 +167,41 @@ def test_a_dense_layer_that_computes_something_else_is_called(name):
     model, inputs = kh.EmbeddingMethod(keras.Sequential(e), q), _inputs(64)
     y = array(model(inputs))
     np.testing.assert_allclose(y, _numpy(model, **inputs, factors={name: 2}), rtol=1e-5, atol=1e-5)
+
+
+def test_what_computes_something_else_is_not_folded():
+    e, (hidden, output) = _layers()
+    inputs = _inputs(64)
+    convolution = keras.layers.Conv1D(UNITS, 2, name="hidden")
+    for x, first in ((inputs["x"], Doubled.from_config(hidden.get_config())), (normal((64, 5, 6)), convolution)):
+        model = kh.EmbeddingMethod(keras.Sequential(e), [ConcatenateCondition(), first, output])
+        y = array(model({"x": x, "condition": inputs["condition"]}))
+        encoded = model.encode(inputs["condition"])
+        np.testing.assert_allclose(array(apply_encoded(model, x, encoded)), y, rtol=1e-5, atol=1e-5)
+        for call in (model.generate, lambda condition, model=model: kh.specialize(model, condition[:1])):
+            with pytest.raises(ValueError, match=f"followed by a Dense layer here. Received: {type(first).__name__}"):
+                call(inputs["condition"])
+    halved = kh.EmbeddingMethod(keras.Sequential(e), [Halved(), *_layers()[1]])
+    y = array(halved(inputs))
+    encoded = halved.encode(inputs["condition"])
+    np.testing.assert_allclose(array(apply_encoded(halved, inputs["x"], encoded)), y, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="of class Halved, which takes the condition itself"):
+        kh.specialize(halved, inputs["condition"][:1])
+
+
+class Tenfold(keras.Sequential):
+    """An embedding that does something else with its layers."""
+
+    def call(self, inputs, training=None, mask=None):
+        return 10 * super().call(inputs, training=training, mask=mask)
+
+
+@batches
+def test_an_embedding_that_computes_something_else_is_called(batch):
+    e, q = _layers()
+    model, inputs = kh.EmbeddingMethod(Tenfold(e), q), _inputs(batch)
+    y = array(model(inputs))
+    np.testing.assert_allclose(y, _numpy(model, **inputs, factors={"e_output": 10}), rtol=1e-5, atol=1e-5)
 
 
 def test_a_concatenation_that_does_something_else_is_called():

@@ -133,6 +133,8 @@ def test_bad_arguments():
         HyperfanIn(gain=0)
     with pytest.raises(ValueError, match="`condition_second_moment` must be positive"):
         HyperfanOut(condition_second_moment=-1.0)
+    with pytest.raises(ValueError, match="`fan_in` must be positive. Received: -50"):
+        HyperfanOut(fan_in=-50)
     with pytest.raises(ValueError, match="needs `fan_in`"):
         HyperfanOut()((4, 3))
     with pytest.raises(ValueError, match=r"A basis has the shape \[..., R \+ 1, units\]. Received: \(3,\)"):

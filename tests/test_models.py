@@ -8,6 +8,7 @@ from helpers import array, normal, pixels
 import keras_hypernet as kh
 from keras_hypernet.architectures import build_model
 from keras_hypernet.layers import ConcatenateCondition, HyperDense
+from keras_hypernet.models.apply import apply_encoded
 
 
 def _inputs(batch=6):
@@ -190,6 +191,88 @@ def test_models_that_make_no_sense_are_refused():
         kh.Hypernetwork(keras.layers.Dense(3), [HyperDense(2, name="a"), HyperDense(2, name="a")])
 
 
+class Untold(keras.Model):
+    """A generator whose author has not said the shape of its output."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(3, activation="relu")
+
+    def call(self, condition):
+        return self.dense(condition)
+
+
+class Stretched(keras.layers.Layer):
+    """A layer whose author has not said the shape of its output."""
+
+    def call(self, x):
+        return keras.ops.concatenate([x, x], axis=-1)
+
+
+def test_parts_need_not_say_the_shape_of_their_outputs():
+    model, inputs = kh.Hypernetwork(Untold(), [HyperDense(4), Stretched(), HyperDense(2)]), _inputs()
+    assert tuple(model(inputs).shape) == (6, 2)
+    assert model.compute_output_shape({"x": (None, 7), "condition": (None, 4)}) == (None, 2)
+    assert model.num_parameters()["primary"] == (7 * 4 + 4) + (8 * 2 + 2)
+
+
+def test_shapes_are_checked_where_models_are_put_together():
+    layer = HyperDense(2)
+    layer(normal((6, 4)), normal((6, 3)))
+    with pytest.raises(ValueError, match="was built for 4 features of x and a condition of dimension 3"):
+        layer(keras.Input((9,)), keras.Input((3,)))
+    with pytest.raises(ValueError, match="A condition must have an entry"):
+        HyperDense(2)(normal((6, 4)), normal((6, 0)))
+    with pytest.raises(TypeError, match="`primary` must be a list of layers; of a Sequential, its `.layers`"):
+        kh.EmbeddingMethod(keras.layers.Dense(3), keras.Sequential([keras.layers.Dense(2)]))
+
+
+def test_the_last_layer_may_be_exempt_from_mixed_precision():
+    generator = keras.Sequential([keras.layers.Dense(3)])
+    model = kh.Hypernetwork(generator, [HyperDense(5), HyperDense(2, dtype="float32")], dtype="mixed_bfloat16")
+    symbolic = model({"x": keras.Input((7,)), "condition": keras.Input((4,))})
+    assert symbolic.dtype == keras.backend.standardize_dtype(model(_inputs()).dtype) == "float32"
+
+
+@pytest.mark.parametrize("method", ["hyper", "embed"])
+def test_masked_points_do_not_count(method):
+    encoder, pooled = keras.Sequential([keras.layers.Dense(3)]), keras.layers.GlobalAveragePooling1D()
+    masking = keras.layers.Masking()
+    if method == "hyper":
+        model = kh.Hypernetwork(encoder, [masking, HyperDense(5, "tanh"), HyperDense(2), pooled])
+    else:
+        q = [ConcatenateCondition(), keras.layers.Dense(5, "tanh"), keras.layers.Dense(2)]
+        model = kh.EmbeddingMethod(encoder, [masking, *q, pooled])
+    x, condition = normal((6, 4, 7)), normal((6, 4), seed=1)
+    x[:, 2:] = 0
+    y = array(model({"x": x, "condition": condition}))
+    expected = array(model({"x": x[:, :2], "condition": condition}))
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(array(model.apply(x, model.generate(condition))), expected, rtol=1e-5, atol=1e-5)
+    encoded = model.encode(condition)
+    np.testing.assert_allclose(array(apply_encoded(model, x, encoded)), expected, rtol=1e-5, atol=1e-5)
+
+
+class Own(kh.layers.ConditionedLayer):
+    """A layer that takes the condition in a way of its own."""
+
+    def call(self, x, condition):
+        return x * condition[:, :1]
+
+    def compute_output_shape(self, x_shape, condition_shape):
+        return x_shape
+
+
+def test_a_layer_that_takes_the_condition_itself_has_no_weights_to_keep():
+    model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [HyperDense(2), Own(name="mine")])
+    inputs = _inputs()
+    model(inputs)
+    with pytest.raises(ValueError, match="Layer 'mine' of class Own needs the condition itself"):
+        model.apply(inputs["x"], model.generate(inputs["condition"]))
+    with pytest.raises(ValueError, match="No network of x alone is known for layer 'mine' of class Own"):
+        kh.specialize(model, inputs["condition"][:1])
+
+
 def test_specialize_says_what_it_needs():
     with pytest.raises(TypeError, match="Only models of x and a condition are specialized"):
         kh.specialize(keras.Sequential([keras.layers.Dense(3)]), normal((1, 4)))
@@ -205,3 +288,9 @@ def test_specialize_says_what_it_needs():
     concatenating(_inputs())
     with pytest.raises(ValueError, match="must be followed by a Dense layer here. Received: LayerNormalization"):
         kh.specialize(concatenating, normal((1, 4)))
+    last = kh.EmbeddingMethod(
+        keras.Sequential([keras.layers.Dense(3)]), [keras.layers.Dense(2), ConcatenateCondition()]
+    )
+    assert tuple(last(_inputs()).shape) == (6, 5)
+    with pytest.raises(ValueError, match="must be followed by a Dense layer here. Received: no layer"):
+        kh.specialize(last, normal((1, 4)))

@@ -55,6 +55,15 @@ def test_every_task_is_tested_here():
 
 
 @tasks
+def test_a_split_that_does_not_exist_is_named(task):
+    for call in (task.load, task.num_examples, task.evaluation_dataset):
+        with pytest.raises(
+            ValueError, match=r"split must be one of \('train', 'validation', 'test'\). Received: 'dev'"
+        ):
+            call("dev")
+
+
+@tasks
 def test_config_is_json_and_makes_the_same_task(task):
     config = json.loads(json.dumps(task.config()))
     assert config["name"] == task.name

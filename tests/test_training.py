@@ -172,6 +172,15 @@ def test_progress_bar_counts_all_steps(capfd):
     assert "75/75" in capfd.readouterr().err
 
 
+def test_evaluate_says_which_metric_it_needs(reference):
+    model = kh.Hypernetwork.from_config(build_model(TASK, "hyper", RECIPE).get_config())
+    model.compile("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(
+        ValueError, match="must be compiled with the metric 'accuracy', for a task of classes. Received:"
+    ):
+        evaluate(model, TASK)
+
+
 def test_evaluate_is_the_share_of_wrong_labels(reference):
     model, _ = reference
     metrics = evaluate(model, TASK, "validation")

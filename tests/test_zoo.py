@@ -93,7 +93,7 @@ def same_source(source):
         if card.data["name"] not in SOURCES:
             return None
         found = source(card.data["name"])
-        if found.fingerprint() != card.data["test_sha256"]:
+        if get_task(**card.task).fingerprint() != card.data["test_sha256"]:
             pytest.skip(f"this machine has another copy of {found.name} than the card's")
         return found
 
@@ -282,6 +282,19 @@ def test_save_entry_leaves_nothing_half_written(tmp_path):
     with pytest.raises(kh.EntryError, match="not valid at date"):
         kh.save_entry(model, {**_facts(), "date": "yesterday"}, tmp_path / "mine")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_save_entry_replaces_entries_alone(tmp_path):
+    model = build_model(kh.RotationTask("mnist"), "hyper", paper_recipe(kh.RotationTask("mnist"), width=4))
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("all of it")
+    for folder in (tmp_path / "thesis", tmp_path / "thesis" / "thesis.tex"):
+        with pytest.raises(kh.EntryError, match="is not an entry, and is not replaced by one. Choose another folder"):
+            kh.save_entry(model, _facts(), folder)
+    assert (tmp_path / "thesis" / "thesis.tex").read_text() == "all of it"
+    (tmp_path / "empty").mkdir()
+    card = kh.save_entry(model, _facts(), tmp_path / "empty")
+    assert kh.verify_entry(tmp_path / "empty") == card
 
 
 def test_names_cannot_leave_the_zoo():

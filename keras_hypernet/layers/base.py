@@ -26,6 +26,25 @@ class ConditionedLayer(keras.Layer):
         check_shapes(x_shape, condition_shape)
 
 
+class KeepMask(keras.Layer):
+    """Calls a function of x as if it were a layer, so that Keras hands the mask of x on to what it returns.
+
+    Example:
+
+    >>> x = keras.layers.Masking()(keras.ops.ones((2, 3, 4)))
+    >>> KeepMask()(x, function=lambda x: 2 * x).shape
+    TensorShape([2, 3, 4])
+    """
+
+    def __init__(self):
+        super().__init__(autocast=False)
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, x, function):
+        return function(x)
+
+
 class HyperLayer(ConditionedLayer):
     """Abstract: a layer whose weights are generated from the condition.
 

@@ -44,3 +44,33 @@ class ConcatenateCondition(ConditionedLayer):
     def compute_output_shape(self, x_shape, condition_shape):
         check_shapes(x_shape, condition_shape)
         return (*x_shape[:-1], x_shape[-1] + condition_shape[-1])
+
+
+def joins(layer):
+    """Whether a layer is `ConcatenateCondition` itself, and not of a subclass, which may do something else.
+
+    Example:
+
+    >>> joins(ConcatenateCondition()), joins(keras.layers.Dense(2))
+    (True, False)
+    """
+    return type(layer) is ConcatenateCondition
+
+
+def is_foldable(layer):
+    """Whether a layer is a Dense layer of `[x, condition]` whose product with the condition can be computed apart.
+
+    Example:
+
+    >>> is_foldable(keras.layers.Dense(2)), is_foldable(keras.layers.Conv1D(2, 1)), is_foldable(None)
+    (True, False, False)
+    """
+    # Not an instance of a subclass, which may compute something else.
+    return type(layer) is keras.layers.Dense and layer.quantization_mode is None
+
+
+def check_foldable(layer):
+    """Raises ValueError unless the layer after a `ConcatenateCondition`, or None, is such a Dense layer."""
+    if not is_foldable(layer):
+        received = type(layer).__name__ if layer is not None else "no layer"
+        raise ValueError(f"ConcatenateCondition must be followed by a Dense layer here. Received: {received}")

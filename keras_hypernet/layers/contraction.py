@@ -106,6 +106,8 @@ def check_shapes(x_shape, condition_shape):
         )
     if x_shape[-1] is None or condition_shape[-1] is None:
         raise ValueError(f"The last dimensions of x and condition must be known. {received}")
+    if condition_shape[-1] == 0:
+        raise ValueError(f"A condition must have an entry. {received}")
     sizes = x_shape[0], condition_shape[0]
     if None not in sizes and sizes[0] != sizes[1] and sizes[1] != 1:
         raise ValueError(

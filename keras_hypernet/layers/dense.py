@@ -181,7 +181,7 @@ class HyperDense(HyperLayer):
             )
 
     def compute_output_shape(self, x_shape, condition_shape):
-        check_shapes(x_shape, condition_shape)
+        (self._check_features if self.built else check_shapes)(x_shape, condition_shape)
         return (*x_shape[:-1], self.units)
 
     def specialize(self, condition):

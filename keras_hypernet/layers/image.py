@@ -22,7 +22,8 @@ class StandardizeImage(keras.Layer):
         stddev: Standard deviation of the pixels on that scale.
 
     Raises:
-        TypeError: If the images are not uint8.
+        TypeError: If the images are not uint8. In a `keras.Sequential`, put `keras.Input(shape, dtype="uint8")` before
+            this layer: Keras casts what it gives to others.
 
     Example:
 
@@ -56,5 +57,6 @@ def check_pixels(images, name):
     if dtype != "uint8":
         raise TypeError(
             f"{name!r} takes uint8 images with pixels of 0 to 255, which it scales itself. Received: {dtype}. "
-            "Pass the raw pixels; for an image on a scale of 0 to 1, `np.round(255 * image).astype('uint8')`."
+            "Pass the raw pixels; for an image on a scale of 0 to 1, `np.round(255 * image).astype('uint8')`. "
+            "A keras.Sequential casts pixels to floats unless it begins with `keras.Input(shape, dtype='uint8')`."
         )

@@ -1,8 +1,12 @@
 """g on x under weights, or q on x under an embedding, that were computed before: the condition is read once."""
 
+import functools
+
 from keras import ops
 
-from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer, HyperLayer
+from keras_hypernet.layers import ConditionedLayer, HyperLayer
+from keras_hypernet.layers.base import KeepMask
+from keras_hypernet.layers.concatenate import check_foldable, is_foldable, joins
 
 
 def apply_weights(model, x, weights):
@@ -18,13 +22,13 @@ def apply_weights(model, x, weights):
         raise ValueError(f"`weights` must be those that `generate` returns: {names}. Received: {sorted(weights)}")
     folded = False
     for layer in model.primary:
-        if isinstance(layer, ConcatenateCondition):
+        if joins(layer):
             folded = True
             continue
         if folded:
             x = _dense(layer, x, parts[layer.name]["bias"])
         elif isinstance(layer, HyperLayer):
-            x = layer.apply(x, parts[layer.name])
+            x = KeepMask()(x, function=functools.partial(layer.apply, weights=parts[layer.name]))
         else:
             x = layer(x)
         folded = False
@@ -46,7 +50,7 @@ def apply_encoded(model, x, encoded):
     for layer, following in zip(layers, [*layers[1:], None], strict=True):
         if skip:
             skip = False
-        elif isinstance(layer, ConcatenateCondition) and hasattr(following, "kernel"):
+        elif joins(layer) and is_foldable(following):
             kernel = ops.cast(following.kernel, following.compute_dtype)[-encoded.shape[-1] :]
             projected = ops.matmul(ops.cast(encoded, kernel.dtype), kernel)
             if following.use_bias:
@@ -63,8 +67,14 @@ def _expected(model):
     for layer, following in zip(model.primary, [*model.primary[1:], None], strict=True):
         if isinstance(layer, HyperLayer):
             expected[layer.name] = set(layer.generated_names)
-        elif isinstance(layer, ConcatenateCondition):
+        elif joins(layer):
+            check_foldable(following)
             expected[following.name] = {"bias"}
+        elif isinstance(layer, ConditionedLayer):
+            raise ValueError(
+                f"Layer {layer.name!r} of class {type(layer).__name__} needs the condition itself, and not only "
+                "weights that are generated from it: call the model."
+            )
     return expected
 
 
@@ -72,5 +82,9 @@ def _dense(layer, x, bias):
     """A Dense layer on `[x, e]`, given what comes of e and of its own bias: `[B, units]` or `[1, units]`."""
     kernel = ops.cast(layer.kernel, layer.compute_dtype)[: x.shape[-1]]
     bias = ops.cast(bias, kernel.dtype)
-    y = ops.matmul(ops.cast(x, kernel.dtype), kernel)
-    return layer.activation(y + (ops.expand_dims(bias, axis=1) if len(x.shape) == 3 else bias))
+
+    def dense(x):
+        y = ops.matmul(ops.cast(x, kernel.dtype), kernel)
+        return layer.activation(y + (ops.expand_dims(bias, axis=1) if len(x.shape) == 3 else bias))
+
+    return KeepMask()(x, function=dense)

@@ -1,17 +1,17 @@
-"""ConditionalModel: what the models of x and a condition I have in common, and the checks of their inputs.
+"""ConditionalModel: what the models of x and a condition I have in common.
 
 Each is an encoder, which reads the condition, and a list of primary layers, which read x; the layers
 among them that are a `ConditionedLayer` also receive what the encoder made of the condition.
 """
 
-import collections.abc
-
 import keras
 from keras import ops
 
-from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer, HyperLayer
+from keras_hypernet.layers import ConditionedLayer, HyperLayer
+from keras_hypernet.layers.concatenate import joins
 from keras_hypernet.layers.image import check_pixels
 from keras_hypernet.models.apply import apply_weights
+from keras_hypernet.models.shapes import build_on, check_shape, output_shape, split_inputs
 from keras_hypernet.models.specialize import folded_bias
 
 
@@ -43,16 +43,13 @@ class ConditionalModel(keras.Model):
         x_shape, condition_shape, _ = split_inputs(input_shape, self.optional_inputs)
         self.x_shape, self.condition_shape = tuple(x_shape), tuple(condition_shape)
         encoder_shape = self.encoder_shape(self.condition_shape)
-        if not self.encoder.built:
-            self.encoder.build(encoder_shape)
-        encoded_shape = self.encoder.compute_output_shape(encoder_shape)
+        encoded_shape = build_on(self.encoder, encoder_shape)
         for layer in self.primary:
             shapes = (x_shape, encoded_shape) if isinstance(layer, ConditionedLayer) else (x_shape,)
-            if not layer.built:
-                layer.build(*shapes)
-            x_shape = layer.compute_output_shape(*shapes)
+            x_shape = build_on(layer, *shapes)
 
-    def call(self, inputs):
+    # Layers inside, such as Dropout, learn from Keras whether it is training, which it says to what takes `training`.
+    def call(self, inputs, training=None):
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         check_shape("x", x.shape, self.x_shape)
         encoded = self.encode(condition, **options)
@@ -62,11 +59,16 @@ class ConditionalModel(keras.Model):
 
     def compute_output_shape(self, input_shape):
         x_shape, condition_shape, _ = split_inputs(input_shape, self.optional_inputs)
-        encoded_shape = self.encoder.compute_output_shape(self.encoder_shape(tuple(condition_shape)))
+        encoded_shape = output_shape(self.encoder, self.encoder_shape(tuple(condition_shape)))
         for layer in self.primary:
             shapes = (x_shape, encoded_shape) if isinstance(layer, ConditionedLayer) else (x_shape,)
-            x_shape = layer.compute_output_shape(*shapes)
+            x_shape = output_shape(layer, *shapes)
         return x_shape
+
+    def compute_output_spec(self, *args, **kwargs):
+        # Of mixed precision, the last layer is often exempt.
+        shape = super().compute_output_spec(*args, **kwargs).shape
+        return keras.KerasTensor(shape, dtype=self.primary[-1].compute_dtype)
 
     def encoder_shape(self, condition_shape):
         """The shape that the encoder is applied to, for conditions of a shape."""
@@ -116,7 +118,7 @@ class ConditionalModel(keras.Model):
             if isinstance(layer, HyperLayer):
                 generated = layer.generate(encoded)
                 weights.update({f"{layer.name}/{name}": weight for name, weight in generated.items()})
-            elif isinstance(layer, ConcatenateCondition):
+            elif joins(layer):
                 weights[f"{following.name}/bias"] = folded_bias(following, encoded)
         return weights
 
@@ -157,49 +159,3 @@ class ConditionalModel(keras.Model):
             if isinstance(value, (dict, list))
         }
         return cls(**{**config, **parts})
-
-
-def split_inputs(inputs, optional):
-    """Splits inputs, or their shapes, into those of x, of the condition, and a dict of those in `optional`."""
-    required = {"x", "condition"}
-    if isinstance(inputs, collections.abc.Mapping):
-        if required <= set(inputs) <= {*required, *optional}:
-            return inputs["x"], inputs["condition"], {name: inputs[name] for name in optional if name in inputs}
-        received = f"a dict with the keys {sorted(inputs)}"
-    else:
-        if isinstance(inputs, (tuple, list)) and len(inputs) == 2:
-            return (*inputs, {})
-        received = type(inputs).__name__
-    others = f"; the dict may also hold {' or '.join(map(repr, optional))}" if optional else ""
-    raise ValueError(
-        f"Inputs must be a dict with the keys 'x' and 'condition', or a pair of them{others}. Received: {received}"
-    )
-
-
-def check_shape(name, shape, built):
-    """Raises ValueError unless a shape is the one that a model was built for, any batch and number of points aside."""
-    shape = static_shape(shape)
-    # x of [B, features] may become [B, P, features] and the other way round; images keep their shape.
-    vectors = name == "x" and {len(shape), len(built)} <= {2, 3}
-    received, expected = (shape[-1:], built[-1:]) if vectors else (shape[1:], built[1:])
-    if not fits(received, expected):
-        raise ValueError(f"The model was built for `{name}` of shape {(None, *built[1:])}. Received: {in_words(shape)}")
-
-
-def fits(shape, expected):
-    """Whether a shape is the expected one, in which None stands for any dimension."""
-    return len(shape) == len(expected) and all(e is None or e == r for r, e in zip(shape, expected, strict=True))
-
-
-def in_words(shape):
-    """What an error says was received, when it was a shape that `static_shape` returned."""
-    note = " (None: another dimension than in an earlier call)" if None in shape[1:] else ""
-    return f"{shape or 'another number of dimensions than in an earlier call'}{note}"
-
-
-def static_shape(shape):
-    """A shape as a tuple: of a traced function that has been called with tensors of several ranks, ()."""
-    try:
-        return tuple(shape)
-    except ValueError:
-        return ()

@@ -4,8 +4,11 @@ import keras
 from keras import ops
 
 from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer
+from keras_hypernet.layers.base import KeepMask
+from keras_hypernet.layers.concatenate import is_foldable, joins
 from keras_hypernet.layers.contraction import ASSUMED_BATCH, check_shapes
-from keras_hypernet.models.base import ConditionalModel, check_shape, split_inputs
+from keras_hypernet.models.base import ConditionalModel
+from keras_hypernet.models.shapes import check_shape, split_inputs
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -38,7 +41,8 @@ class EmbeddingMethod(ConditionalModel):
     """
 
     def __init__(self, embedding, primary, **kwargs):
-        if not any(isinstance(layer, ConditionedLayer) for layer in primary):
+        takes = isinstance(primary, (list, tuple))  # what is not is refused below
+        if takes and not any(isinstance(layer, ConditionedLayer) for layer in primary):
             primary = [ConcatenateCondition(), *primary]
         super().__init__(primary, **kwargs)
         self.embedding = embedding
@@ -50,21 +54,20 @@ class EmbeddingMethod(ConditionalModel):
     @property
     def linear_output(self):
         """The last layer of e, if that is a Dense layer without an activation and its output is the embedding."""
-        last = self.embedding.layers[-1] if isinstance(self.embedding, keras.Sequential) else None
+        last = self.embedding.layers[-1] if type(self.embedding) is keras.Sequential else None
         return last if _is_dense(last) and last.activation is keras.activations.linear else None
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         conditioned = [number for number, layer in enumerate(self.primary) if isinstance(layer, ConditionedLayer)]
         place = conditioned[0]
         following = self.primary[place + 1] if place + 1 < len(self.primary) else None
-        concatenates = len(conditioned) == 1 and type(self.primary[place]) is ConcatenateCondition
-        if not (concatenates and _is_dense(following)):
+        if len(conditioned) > 1 or not (joins(self.primary[place]) and _is_dense(following)):
             return super().call(inputs)
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         check_shape("x", x.shape, self.x_shape)
         for layer in self.primary[:place]:
             x = layer(x)
-        x = self._joined(following, x, condition, options)
+        x = KeepMask()(x, function=lambda x: self._joined(following, x, condition, options))
         for layer in self.primary[place + 2 :]:
             x = layer(x)
         return x
@@ -111,6 +114,5 @@ def _multiplies_first(batch, rank, units):
 
 
 def _is_dense(layer):
-    # Not an instance of a subclass, which may compute something else, nor one whose output is penalized: it has none.
-    plain = type(layer) is keras.layers.Dense and layer.activity_regularizer is None
-    return plain and layer.quantization_mode is None and not layer.lora_enabled
+    # Not one whose output is penalized: it has none here.
+    return is_foldable(layer) and layer.activity_regularizer is None and not layer.lora_enabled

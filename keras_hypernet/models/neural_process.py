@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from keras_hypernet.models.base import fits, in_words, static_shape
 from keras_hypernet.models.embedding import EmbeddingMethod
+from keras_hypernet.models.shapes import fits, in_words, static_shape
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_hypernet.layers import ConcatenateCondition, HyperLayer, StandardizeImage
+from keras_hypernet.layers import ConditionedLayer, HyperLayer, StandardizeImage
+from keras_hypernet.layers.concatenate import check_foldable, joins
 from keras_hypernet.layers.image import check_pixels
 
 
@@ -33,14 +34,14 @@ def specialize(model, condition):
         condition: One condition, `[1, ...]`; for a `ConditionalNeuralProcess` one set, all of whose members count.
 
     Returns:
-        A `keras.Sequential` of built-in layers (and `StandardizeImage`), with constant weights. Its
-        output on x is the model's output on x and this condition, but for rounding: 1e-5 of the largest
-        output. Save it with `.save("g.keras")`.
+        A `keras.Sequential` of built-in layers (and `StandardizeImage`), with constant weights. It takes x of the
+        shape, points included, that the model was built with. Its output is the model's on x and this condition, but
+        for rounding: 1e-5 of the largest output, in mixed precision that of its dtype. Save it with `.save("g.keras")`.
 
     Raises:
         TypeError: If the model is not one of this package.
-        ValueError: If the model has not been built, there is not exactly one condition, or a
-            `ConcatenateCondition` is not followed by a Dense layer that its part can be folded into.
+        ValueError: If the model has not been built, there is not exactly one condition, a `ConcatenateCondition` is not
+            followed by a Dense layer that its part can be folded into, or another layer takes the condition itself.
 
     Example:
 
@@ -66,14 +67,20 @@ def specialize(model, condition):
     reads_pixels = isinstance(model.primary[0], StandardizeImage)
     layers, weights = [keras.Input(model.x_shape[1:], dtype="uint8" if reads_pixels else None)], []
     folded = None
-    for layer in model.primary:
-        if isinstance(layer, ConcatenateCondition):
+    for layer, following in zip(model.primary, [*model.primary[1:], None], strict=True):
+        if joins(layer):
+            check_foldable(following)
             folded = encoded
             continue
-        if isinstance(layer, HyperLayer):
-            special, values = layer.specialize(encoded)
-        elif folded is not None:
+        if folded is not None:
             special, values = _fold(layer, folded)
+        elif isinstance(layer, HyperLayer):
+            special, values = layer.specialize(encoded)
+        elif isinstance(layer, ConditionedLayer):
+            raise ValueError(
+                f"No network of x alone is known for layer {layer.name!r} of class {type(layer).__name__}, which takes "
+                "the condition itself."
+            )
         else:
             special, values = layer.__class__.from_config(layer.get_config()), layer.get_weights()
         folded = None
@@ -98,9 +105,7 @@ def folded_bias(dense, encoded):
     Raises:
         ValueError: If it is not a Dense layer.
     """
-    if not isinstance(dense, keras.layers.Dense):
-        received = type(dense).__name__ if dense is not None else "no layer"
-        raise ValueError(f"ConcatenateCondition must be followed by a Dense layer here. Received: {received}")
+    check_foldable(dense)
     from_condition = ops.matmul(encoded, dense.kernel[-encoded.shape[-1] :])
     return from_condition + dense.bias if dense.use_bias else from_condition
 

@@ -6,7 +6,7 @@ import functools
 import keras
 import numpy as np
 
-from keras_hypernet.data import get_source
+from keras_hypernet.data import check_split, get_source
 from keras_hypernet.initializers import FanInUniform
 from keras_hypernet.layers import StandardizeImage
 from keras_hypernet.tasks.base import EVALUATION_SEED, Task, check_integers, planned_batches, shuffled, stream
@@ -72,6 +72,7 @@ class ApproximationTask(Task):
 
     def load(self, split):
         """x of a split, `[N, height, width, channels]`: uint8 images, or uniform float32 samples."""
+        check_split(split)
         if not self._uniform:
             return get_source(self.data).load(split)
         shape = (self.num_samples, *_UNIFORM_SHAPE)

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from keras_hypernet.data import check_split
 from keras_hypernet.tasks.base import Task, check_integers, planned_batches, shuffled
 
 FAMILIES = ("inner", "hadamard", "concat")
@@ -84,6 +85,7 @@ class SyntheticTask(Task):
 
     def num_examples(self, split):
         """Number of samples of a split."""
+        check_split(split)
         return getattr(self, f"num_{split}")
 
     def draw(self, purpose, num_samples):

@@ -1,0 +1,69 @@
+"""The inputs of a model and their shapes: taken apart, checked, and followed through its layers."""
+
+import collections.abc
+
+import keras
+
+
+def build_on(layer, *shapes):
+    """Builds a layer for inputs of these shapes, if it is not built, and returns the shape of its output."""
+    if not layer.built and _says_output_shape(layer):
+        layer.build(*shapes)
+    return output_shape(layer, *shapes)
+
+
+def output_shape(layer, *shapes):
+    """The shape of a layer's output; where its author has not said it, Keras traces `call`, and builds the layer."""
+    if _says_output_shape(layer):
+        return tuple(layer.compute_output_shape(*shapes))
+    return tuple(layer(*(keras.KerasTensor(shape) for shape in shapes)).shape)
+
+
+def _says_output_shape(layer):
+    return type(layer).compute_output_shape is not keras.Layer.compute_output_shape
+
+
+def split_inputs(inputs, optional):
+    """Splits inputs, or their shapes, into those of x, of the condition, and a dict of those in `optional`."""
+    required = {"x", "condition"}
+    if isinstance(inputs, collections.abc.Mapping):
+        if required <= set(inputs) <= {*required, *optional}:
+            return inputs["x"], inputs["condition"], {name: inputs[name] for name in optional if name in inputs}
+        received = f"a dict with the keys {sorted(inputs)}"
+    else:
+        if isinstance(inputs, (tuple, list)) and len(inputs) == 2:
+            return (*inputs, {})
+        received = type(inputs).__name__
+    others = f"; the dict may also hold {' or '.join(map(repr, optional))}" if optional else ""
+    raise ValueError(
+        f"Inputs must be a dict with the keys 'x' and 'condition', or a pair of them{others}. Received: {received}"
+    )
+
+
+def check_shape(name, shape, built):
+    """Raises ValueError unless a shape is the one that a model was built for, any batch and number of points aside."""
+    shape = static_shape(shape)
+    # x of [B, features] may become [B, P, features] and the other way round; images keep their shape.
+    vectors = name == "x" and {len(shape), len(built)} <= {2, 3}
+    received, expected = (shape[-1:], built[-1:]) if vectors else (shape[1:], built[1:])
+    if not fits(received, expected):
+        raise ValueError(f"The model was built for `{name}` of shape {(None, *built[1:])}. Received: {in_words(shape)}")
+
+
+def fits(shape, expected):
+    """Whether a shape is the expected one, in which None stands for any dimension."""
+    return len(shape) == len(expected) and all(e is None or e == r for r, e in zip(shape, expected, strict=True))
+
+
+def in_words(shape):
+    """What an error says was received, when it was a shape that `static_shape` returned."""
+    note = " (None: another dimension than in an earlier call)" if None in shape[1:] else ""
+    return f"{shape or 'another number of dimensions than in an earlier call'}{note}"
+
+
+def static_shape(shape):
+    """A shape as a tuple: of a traced function that has been called with tensors of several ranks, ()."""
+    try:
+        return tuple(shape)
+    except ValueError:
+        return ()
