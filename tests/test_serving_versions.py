@@ -1,5 +1,6 @@
 """Versions that come and go while requests run; labels, policies, and files that are not models."""
 
+import itertools
 import json
 import shutil
 import threading
@@ -32,11 +33,12 @@ def base(tmp_path):
 
 
 def test_versions_change_while_requests_run(base):
-    """No request is dropped, each is answered by one version, and never by an older one than the last."""
+    """No request is dropped, each is answered by one version, and never by an older one than the last, until that one
+    is removed."""
     with serve(base.parent, "times") as server:
-        answers, failures, done = [], [], threading.Event()
+        answers, failures, done = [[] for _ in range(4)], [], threading.Event()
 
-        def ask(protocol, port):
+        def ask(protocol, port, answers):
             with Client(f"127.0.0.1:{port}", "times", protocol=protocol, retries=0) as client:
                 while not done.is_set():
                     try:
@@ -45,8 +47,8 @@ def test_versions_change_while_requests_run(base):
                         failures.append(error)
 
         threads = [
-            threading.Thread(target=ask, args=way)
-            for way in [("rest", server.rest_port), ("grpc", server.grpc_port)] * 2
+            threading.Thread(target=ask, args=(*way, received))
+            for way, received in zip([("rest", server.rest_port), ("grpc", server.grpc_port)] * 2, answers, strict=True)
         ]
         for thread in threads:
             thread.start()
@@ -64,10 +66,15 @@ def test_versions_change_while_requests_run(base):
             for thread in threads:
                 thread.join()
     assert failures == []
-    assert len(answers) > 50
-    seen = {float(answer[0]) for answer in answers}
+    assert sum(map(len, answers)) > 50
+    seen = set()
+    for received in answers:
+        assert all(answer[1] == 2 * answer[0] for answer in received)
+        versions = [version for version, _ in itertools.groupby(float(answer[0]) for answer in received)]
+        expected = iter([1.0, 2.0, 3.0, 4.0, 5.0, 4.0])
+        assert all(version in expected for version in versions), versions  # in this order
+        seen.update(versions)
     assert seen == {1.0, 2.0, 3.0, 4.0, 5.0}
-    assert all(answer[1] == 2 * answer[0] for answer in answers)
 
 
 def test_a_request_keeps_its_version_until_it_is_answered(base):
@@ -130,7 +137,7 @@ def test_what_is_not_a_version_is_left_alone(base, tmp_path_factory):
         Repository(base.parent, [])
 
 
-@pytest.mark.parametrize("damage", ["graph", "weights", "warmup"])
+@pytest.mark.parametrize("damage", ["graph", "weights", "warmup", "signature", "memory"])
 def test_a_damaged_version_does_not_replace_a_good_one(base, damage, caplog):
     folder = base.parent
     kh.export("rotation_mnist_hyper", folder)
@@ -143,7 +150,9 @@ def test_a_damaged_version_does_not_replace_a_good_one(base, damage, caplog):
         from keras_hypernet.serving.signatures import Input, Signature
         from keras_hypernet.serving.warmup import write_warmup
 
-        write_warmup([Signature("serving_default", None, (Input("x", "uint8", (None, 3)),))], bad, "any")
+        signature = "nothing" if damage == "signature" else "serving_default"
+        size = 2**50 if damage == "memory" else 3
+        write_warmup([Signature(signature, None, (Input("x", "uint8", (None, size)),))], bad, "any")
     engine = Engine(folder, ["rotation_mnist_hyper"])
     bad.rename(folder / "aside")
     engine.repository.poll()
@@ -152,7 +161,12 @@ def test_a_damaged_version_does_not_replace_a_good_one(base, damage, caplog):
     engine.repository.poll()  # which does not try again what has not changed
     (_, state, error), good = engine.repository.status("rotation_mnist_hyper")
     assert (state, good[1:]) == ("END", ("AVAILABLE", ""))
-    assert ("warm-up request" if damage == "warmup" else "must hold a SavedModel") in error
+    expected = {
+        "warmup": "A warm-up request for 'serving_default' in ",
+        "signature": "apply, generate_weights, serving_default. Received: one for 'nothing'",
+        "memory": "MemoryError: ",
+    }
+    assert expected.get(damage, "must hold a SavedModel") in error
     events = [json.loads(record.message) for record in caplog.records]
     assert [event["event"] for event in events if event.get("version") == 2] == ["not loaded"]
     shutil.rmtree(bad)
@@ -175,6 +189,38 @@ def test_a_version_whose_files_come_one_by_one_is_served_when_they_are_there(tmp
     shutil.copytree(whole, folder / name / "2", dirs_exist_ok=True)
     repository.poll()
     assert [one[1] for one in repository.status(name)] == ["AVAILABLE", "END"]
+
+
+def test_a_folder_that_is_away_for_a_moment_changes_nothing(base, caplog):
+    folder, away = base.parent, base.parent.with_name("away")
+    (folder / "models.config").write_text(
+        "model_config_list { config { name: 'times' base_path: '/models/times' version_labels { key: 'a' value: 1 } } }"
+    )
+    with serve(folder, "times") as server, Client(f"127.0.0.1:{server.rest_port}", "times", version="a") as client:
+        folder.rename(away)
+        _wait_for(lambda: "the folder of models could not be read" in caplog.text)
+        assert client.predict(np.float32([1])).tolist() == [1.0]
+        away.rename(folder)
+        write_version(base, 2)
+        _wait_for(lambda: Client(f"127.0.0.1:{server.rest_port}", "times").status().get(2) == "AVAILABLE")
+
+
+def test_a_model_whose_folder_cannot_be_read_stays_and_the_others_go_on(base):
+    folder = base.parent
+    (folder / "after").mkdir()
+    write_version(folder / "after", 1)
+    repository = Repository(folder, ["times", "after"])
+    repository.poll()
+    base.rename(folder / "aside")
+    base.touch()  # no folder: root could read one that is forbidden
+    write_version(folder / "after", 2)
+    with pytest.raises(NotADirectoryError):
+        repository.poll()
+    assert repository.status("times") == [(1, "AVAILABLE", "")]
+    assert repository.status("after")[0] == (2, "AVAILABLE", "")
+    base.unlink()
+    repository.poll()  # it has been deleted
+    assert repository.status("times") == [(1, "END", "")]
 
 
 def test_a_folder_that_was_emptied_serves_nothing(base):

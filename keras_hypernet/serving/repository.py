@@ -59,17 +59,23 @@ class Repository:
         return list(self._models)
 
     def poll(self):
-        """Loads versions that have come, then unloads those that are to go, when no request uses them any more."""
+        """Loads versions that have come, then unloads those that are to go, when no request uses them any more.
+
+        Raises:
+            OSError: If the folder, or that of a model, cannot be read. What is loaded of it stays so; of the other
+                models the versions have come and gone.
+        """
+        failures = []
         with self._polling:
+            there = {path.name for path in self.folder.iterdir()}
             self._read_config()
-            for name, versions in self._models.items():
-                wanted = self._wanted(name)
-                for version in wanted:
-                    self._load(name, version)
-                available = [version for version in wanted if versions[version].state == "AVAILABLE"]
-                if available or not wanted:
-                    self._unload(name, [version for version in versions if version not in wanted])
-                self._forget(versions)
+            for name in self._models:
+                try:
+                    self._poll_model(name, self._wanted(name) if name in there else [])
+                except OSError as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
 
     @contextlib.contextmanager
     def use(self, name, version=None, label=None):
@@ -144,10 +150,19 @@ class Repository:
             except ValueError as error:
                 events.log("models.config is not read", failed=True, error=str(error))
 
+    def _poll_model(self, name, wanted):
+        versions = self._models[name]
+        for version in wanted:
+            self._load(name, version)
+        available = [version for version in wanted if versions[version].state == "AVAILABLE"]
+        if available or not wanted:
+            self._unload(name, [version for version in versions if version not in wanted])
+        self._forget(versions)
+
     def _wanted(self, name):
         """The versions on the disk that are to be served, the newest first."""
         base, found = self.folder / name, []
-        for path in base.glob("*"):
+        for path in base.iterdir():  # unlike glob, which finds nothing in a folder that is away
             # A link that leads out of the folder is not followed; a folder without a graph is not there yet.
             inside = path.resolve().parent == base and (path / "saved_model.pb").is_file()
             if re.fullmatch(r"0|[1-9][0-9]{0,17}", path.name) and inside:
@@ -174,10 +189,11 @@ class Repository:
             versions[number] = version
         try:
             servable = Servable(name, number, folder)
-        except ValueError as error:
+        except Exception as error:  # whatever it is: the other versions are served
+            message = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             with self._lock:
-                version.state, version.error = "END", str(error)
-            events.log("not loaded", failed=True, model=name, version=number, error=str(error))
+                version.state, version.error = "END", message
+            events.log("not loaded", failed=True, model=name, version=number, error=message)
             return
         with self._lock:
             version.servable, version.state = servable, "AVAILABLE"
