@@ -37,6 +37,7 @@ def slow(tmp_path_factory):
 
 
 def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
+    (tmp_path / NAME / ".1.abcdefgh").mkdir(parents=True)  # what an export leaves that was killed
     with started(tmp_path, NAME) as (process, ports, lines):
         assert (tmp_path / NAME / "1" / "saved_model.pb").is_file()
         url = f"http://127.0.0.1:{ports['rest']}"

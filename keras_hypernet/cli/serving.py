@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from keras_hypernet.cli.common import AsJson, app, console, print_json
+from keras_hypernet.serving.export import versions
 from keras_hypernet.serving.specialized import FORMATS, export_formats, read_condition
 from keras_hypernet.suggestions import suggestion
 from keras_hypernet.zoo import list_entries, load
@@ -94,7 +95,7 @@ def serve(
     entries = {card.name for card in list_entries()}
     served = sorted(entries | {folder.name for folder in models.glob("*/")})
     for name in names:
-        if not (models / name).is_dir() and name in entries:
+        if name in entries and not versions(models / name):  # an export that was killed leaves a folder without any
             progress = Console(stderr=True)
             with progress.status(f"Exporting {name}"):
                 (exported,) = export_formats(name, models, formats=["saved_model"])
