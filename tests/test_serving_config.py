@@ -1,5 +1,6 @@
 """The configuration files of TensorFlow Serving, parsed with its own protocol buffers where the package has them."""
 
+import concurrent.futures
 import pathlib
 
 import pytest
@@ -148,6 +149,13 @@ def test_what_an_operator_wrote_is_kept(tmp_path):
     assert dict(models["first"].version_labels) == {"stable": 1}
     assert list(models["first"].model_version_policy.specific.versions) == [1, 2]
     assert (tmp_path / "batching.config").read_text() == "max_batch_size { value: 8 }"
+
+
+def test_exports_at_the_same_time_all_add_their_model(tmp_path):
+    names = [f"model_{number}" for number in range(40)]
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda name: write_configs(tmp_path, name), names))
+    assert sorted(read_models_config(tmp_path / "models.config")) == sorted(names)
 
 
 @pytest.mark.parametrize(

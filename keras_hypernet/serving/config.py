@@ -1,5 +1,7 @@
 """The files that TensorFlow Serving is started with: which models, which of their versions, batching, monitoring."""
 
+import contextlib
+import os
 import pathlib
 import textwrap
 
@@ -69,15 +71,57 @@ def read_models_config(path):
 def write_configs(folder, name, base="/models"):
     """Adds a model to `models.config` in a folder of exported models, and what is missing beside it.
 
+    Several processes may do so at the same time: one waits for the other.
+
     Args:
         folder: The folder.
         name: Name of the model.
         base: Where the server finds the folder; TensorFlow Serving's container, where it is mounted.
+
+    Raises:
+        ValueError: If there is a `models.config` that `read_models_config` does not read.
+
+    Example:
+
+    >>> import tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> write_configs(folder, "mine")
+    >>> list(read_models_config(folder / MODELS))
+    ['mine']
     """
+    folder = pathlib.Path(folder)
+    with _locked(folder):
+        _add_model(folder, name, base)
+        for file, content in {BATCHING: _BATCHING, MONITORING: _MONITORING}.items():
+            if not (folder / file).exists():
+                with replacing(folder / file) as temporary:
+                    temporary.write_text(content, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    """Keeps other processes from changing the files of a folder meanwhile.
+
+    The folder is what is locked: the files are replaced, and a lock of one would be of what it was before.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not a Unix system
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _add_model(folder, name, base):
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
 
-    folder = pathlib.Path(folder)
     models = read_models_config(folder / MODELS)
     if name not in models:
         models[name] = model_server_config_pb2.ModelConfig(
@@ -90,10 +134,6 @@ def write_configs(folder, name, base="/models"):
             text = _MODELS_HEADER + text_format.MessageToString(config)
         with replacing(folder / MODELS) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    for file, content in {BATCHING: _BATCHING, MONITORING: _MONITORING}.items():
-        if not (folder / file).exists():
-            with replacing(folder / file) as temporary:
-                temporary.write_text(content, encoding="utf-8")
 
 
 def _with_model(path, model, expected):
