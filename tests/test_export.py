@@ -230,6 +230,14 @@ def test_a_failed_export_leaves_nothing(tmp_path):
     assert list(tmp_path.rglob("*")) == [tmp_path / model.name]
 
 
+@pytest.mark.parametrize("content", ["nonsense", "model_config_list {config {name: 'a'} config {name: 'a'}}"])
+def test_beside_a_models_config_that_cannot_be_read_nothing_is_exported(content, tmp_path):
+    (tmp_path / "models.config").write_text(content)
+    with pytest.raises(ValueError, match="models.config must"):
+        kh.export("rotation_mnist_hyper", tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["models.config"]
+
+
 def test_what_cannot_be_exported_is_refused(tmp_path):
     with pytest.raises(TypeError, match="Only models of x and condition are exported. Received: Dense"):
         kh.export(keras.layers.Dense(3), tmp_path)

@@ -10,7 +10,7 @@ import keras
 from keras_hypernet.card import Card
 from keras_hypernet.files import replacing_folder
 from keras_hypernet.models import ConditionalModel
-from keras_hypernet.serving.config import write_configs
+from keras_hypernet.serving.config import MODELS, read_models_config, write_configs
 from keras_hypernet.serving.signatures import signatures
 from keras_hypernet.serving.warmup import write_warmup
 from keras_hypernet.zoo import find_entry, load
@@ -43,7 +43,8 @@ def export(model_or_name, to="saved_models", name=None, keep=None):
     Raises:
         EntryError: If there is no entry of this name.
         TypeError: If it is not such a model.
-        ValueError: If the model has not been built, the name is not one plain folder name, or `keep` is negative.
+        ValueError: If the model has not been built, the name is not one plain folder name, `keep` is negative, or there
+            is a `models.config` that cannot be read. Nothing is written then.
         FileExistsError: If another export took this version while this one was written.
 
     Example:
@@ -70,6 +71,7 @@ def write_version(model, name, card, to, keep=None, check=lambda folder: None):
     """
     if keep is not None and (not isinstance(keep, int) or keep < 0):
         raise ValueError(f"`keep` must be the number of older versions to keep, 0 or more. Received: {keep!r}")
+    read_models_config(pathlib.Path(to) / MODELS)  # what cannot be added to is said before a version is live
     base = pathlib.Path(to) / name
     version = base / str(next_version(base))
     with replacing_folder(version, overwrite=False) as temporary:
