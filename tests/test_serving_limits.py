@@ -13,6 +13,7 @@ import pytest
 import requests
 from serving import grpc_stubs, predict_request, resident_bytes, serve, write_version
 
+from keras_hypernet.serving import Client, OverloadedError
 from keras_hypernet.serving.engine import Limits
 
 PATH = "/v1/models/times:predict"
@@ -160,6 +161,75 @@ def test_what_is_not_answered_at_the_end_is_told_so(folder, lines):
     (answer,) = answers
     assert (answer.status_code, answer.json()) == (503, {"error": "The server stops before this is answered."})
     assert {line["status"] for line in lines(2)} == {503, "CANCELLED"}
+
+
+def test_what_a_client_calls_things_is_cut_in_the_log(folder, lines):
+    from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+
+    name, inputs = "n" * 50_000, {"x": np.float32([1])}
+    metadata = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+    status = get_model_status_pb2.GetModelStatusRequest()
+    metadata.model_spec.name = status.model_spec.name = name
+    with serve(folder, "times") as server, grpc_stubs(server) as (prediction, models):
+        url = f"http://127.0.0.1:{server.rest_port}/v1/models"
+        assert requests.get(f"{url}/{name}", timeout=60).status_code == 404
+        requests.post(f"{url}/times:predict", json={"signature_name": name, "instances": [1.0]}, timeout=60)
+        for ask, request in (
+            (prediction.Predict, predict_request(name, inputs)),
+            (prediction.Predict, predict_request("times", inputs, name)),
+            (prediction.GetModelMetadata, metadata),
+            (models.GetModelStatus, status),
+        ):
+            with pytest.raises(grpc.RpcError):
+                ask(request, timeout=60)
+        logged = lines(6)
+    assert all("n" * 100 in json.dumps(line) and len(json.dumps(line)) < 1000 for line in logged)
+
+
+def test_calls_by_grpc_that_are_still_sent_are_bounded(folder):
+    """Each may hold a message of the largest size. Those beyond are told so, until places are given back."""
+    going_on = threading.Event()
+
+    def message():
+        going_on.wait(60)
+        yield predict_request("times", {"x": np.float32([1])}).SerializeToString()
+
+    with (
+        serve(folder, "times", limits=Limits(max_concurrent=1)) as server,
+        grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+        Client(f"127.0.0.1:{server.grpc_port}", "times", protocol="grpc", retries=0) as client,
+    ):
+        assert client.predict(np.float32([1])).tolist() == [1.0]
+        # As a stream of one message, so that the call is there before the message.
+        predict = channel.stream_unary("/tensorflow.serving.PredictionService/Predict")
+        calls = [predict.future(message(), timeout=60) for _ in range(40)]
+        _wait_for(lambda: sum(call.done() for call in calls) == 40 - 1 - 16)
+        assert {call.code().name for call in calls if call.done()} == {"RESOURCE_EXHAUSTED"}
+        with pytest.raises(OverloadedError, match="Concurrent RPC limit exceeded"):
+            client.status()
+        for call in calls:
+            call.cancel()
+        going_on.set()
+        _wait_for(lambda: _is_answered(client))
+
+
+def _is_answered(client):
+    try:
+        return client.predict(np.float32([1])).tolist() == [1.0]
+    except OverloadedError:
+        return False
+
+
+def test_any_number_of_requests_may_be_allowed(folder):
+    with serve(folder, "times", limits=Limits(max_concurrent=2**40)) as server:
+        assert _ask(server)[0] == 200
+
+
+def test_a_body_that_grpc_cannot_carry_is_refused_before_anything_is_loaded():
+    assert Limits(max_body_bytes=2046 * 2**20).max_body_bytes + 2**20 < 2**31
+    message = r"`max_body_bytes` must be at most 2,145,386,496 .2046 MiB., which .* Received: 2,146,435,072"
+    with pytest.raises(ValueError, match=message):
+        Limits(max_body_bytes=2047 * 2**20)
 
 
 def test_a_message_of_many_megabytes_is_not_kept(folder):

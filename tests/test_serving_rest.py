@@ -177,7 +177,7 @@ def test_what_cannot_be_had(ask, server, path, status, message):
     assert message in json.loads(answer.split("\r\n\r\n", 1)[1])["error"]
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])
 def test_other_methods_are_malformed(ask, method):
     assert ask("/v1/models/other:predict", b"{}", method) == (
         400,

@@ -72,7 +72,7 @@ def serve(
     rest_port: Annotated[int, typer.Option(help="Port of REST, the page and the metrics.")] = 8501,
     grpc_port: Annotated[int, typer.Option(help="Port of gRPC.")] = 8500,
     weight_cache: Annotated[int, typer.Option(help="MiB of weights kept of earlier conditions; 0 keeps none.")] = 64,
-    max_body: Annotated[int, typer.Option(help="MiB of a request, or of its answer.")] = 64,
+    max_body: Annotated[int, typer.Option(help="MiB of a request, or of its answer; at most 2046.")] = 64,
     max_rows: Annotated[int, typer.Option(help="Rows of a request.")] = 4096,
     max_concurrent: Annotated[int, typer.Option(help="Requests that are worked on; a further one is told so.")] = 256,
     poll_seconds: Annotated[float, typer.Option(help="How often to look for new versions.")] = 1.0,

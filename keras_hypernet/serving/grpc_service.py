@@ -88,7 +88,7 @@ class _Services:
             raise
         except Exception as error:
             failure = error if isinstance(error, ServingError) else internal(error, facts)
-            facts["error"] = failure.message[:200]
+            facts["error"] = failure.message
             self._log(facts, failure.code, 0)
             await context.abort(grpc.StatusCode[failure.code], failure.message)
         self._log(facts, "OK", response.ByteSize())

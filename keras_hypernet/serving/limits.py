@@ -9,6 +9,8 @@ from keras_hypernet.serving.errors import ServingError
 # not tell how large it will be. Images of a channel, [[[0], [255], ...]], have 3 to 6 characters for a value or a list.
 _BYTES_OF_A_VALUE = 16
 _BODIES = 4
+# gRPC counts the bytes of a message in 31 bits; the server leaves room for names and other small things.
+_LARGEST_BODY = 2046 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,9 +18,10 @@ class Limits:
     """What a server accepts.
 
     Attributes:
-        max_body_bytes: Of a request, and of what it asks for, as gRPC or JSON will have it.
+        max_body_bytes: Of a request, and of what it asks for, as gRPC or JSON will have it; at most 2046 MiB.
         max_batch_rows: Size of the 0th dimension of an input.
-        max_concurrent: Requests that are worked on, those that wait for a processor included.
+        max_concurrent: Requests that are worked on, those that wait for a processor included. By gRPC a few more may be
+            under way, those that are still read included.
         max_buffered_bytes: Of all bodies by REST together; by default of four of the largest.
         max_json_values: Values, lists and objects in a request by REST; by default one for 16 bytes of the largest.
         body_seconds: Within which the body of a request by REST must come; after it, by 64 KiB a second.
@@ -42,6 +45,11 @@ class Limits:
             value = getattr(self, field.name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{field.name}` must be a positive integer. Received: {value!r}")
+        if self.max_body_bytes > _LARGEST_BODY:
+            raise ValueError(
+                f"`max_body_bytes` must be at most {_LARGEST_BODY:,} (2046 MiB), which gRPC can carry. "
+                f"Received: {self.max_body_bytes:,}"
+            )
 
 
 class Admission:

@@ -18,6 +18,11 @@ from keras_hypernet.serving.memory import keep_memory
 access = logging.getLogger("keras_hypernet.serving.access")
 # Beyond the tensors, names and other small things.
 _MESSAGE_OVERHEAD = 2**20
+# Characters of a name, a path or an error in the log: a client may send as many as a message holds.
+_LONGEST = 200
+# Calls by gRPC beyond the requests that are worked on, for those that ask for a status or are still being read.
+_MORE_CALLS = 16
+_MOST_CALLS = 2**31 - 1
 # How much of a message may be on its way before the server asks for more; gRPC begins with 64 KiB.
 _LOOKAHEAD = 4 * 2**20
 _KEEP_ALIVE = 75
@@ -124,6 +129,7 @@ class Server:
         size = self.engine.limits.max_body_bytes + _MESSAGE_OVERHEAD
         grpc_server = grpc.aio.server(
             interceptors=[interceptor()],
+            maximum_concurrent_rpcs=min(self.engine.limits.max_concurrent + _MORE_CALLS, _MOST_CALLS),
             options=[
                 ("grpc.max_receive_message_length", size),
                 ("grpc.max_send_message_length", size),
@@ -245,6 +251,10 @@ def _log(facts, status, response_bytes):
     if access.isEnabledFor(logging.INFO):
         started = facts.pop("started", None)
         taken = {} if started is None else {"milliseconds": round(1000 * (time.perf_counter() - started), 2)}
+        facts = {
+            name: value[:_LONGEST] if isinstance(value, str) and name != "traceback" else value
+            for name, value in facts.items()
+        }
         access.info(
             json.dumps({"time": events.now(), **facts, "status": status, "response_bytes": response_bytes, **taken})
         )
