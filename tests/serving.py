@@ -74,7 +74,7 @@ def resident_bytes(process=None):
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def write_version(base, version, work=1):
+def write_version(base, version, work=1, dtype="float32"):
     """A model `y = version * x`, in one step; with more work it takes longer."""
     import tensorflow as tf
 
@@ -83,10 +83,10 @@ def write_version(base, version, work=1):
         waste = tf.eye(500)
         for _ in tf.range(work):
             waste = tf.linalg.matmul(waste, kernel)
-        return {"y": x * version + tf.reduce_sum(waste) * 0}
+        return {"y": tf.cast(x, "float32") * version + tf.reduce_sum(waste) * 0}
 
     module = tf.Module()
-    module.serve = tf.function(double, input_signature=[tf.TensorSpec([None], "float32", "x")])
+    module.serve = tf.function(double, input_signature=[tf.TensorSpec([None], dtype, "x")])
     tf.saved_model.save(module, str(base / f".{version}"), {"serving_default": module.serve})
     (base / f".{version}").rename(base / str(version))
 

@@ -4,11 +4,12 @@ import http.server
 import json
 import re
 import threading
+import time
 
 import numpy as np
 import pytest
 from helpers import pixels
-from serving import serve
+from serving import serve, write_version
 
 import keras_hypernet as kh
 from keras_hypernet.serving import (
@@ -156,6 +157,29 @@ def test_errors_are_typed(connect):
 
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_a_version_that_takes_another_dtype_is_asked_as_it_wants(protocol, tmp_path):
+    """By a client that knows the signatures of the version before."""
+    (tmp_path / "times").mkdir()
+    dtypes = {1: "float32", 2: "uint8", 3: "float32"}
+    write_version(tmp_path / "times", 1, dtype=dtypes[1])
+    with serve(tmp_path, "times") as server:
+        port = server.rest_port if protocol == "rest" else server.grpc_port
+        client = Client(f"127.0.0.1:{port}", "times", protocol=protocol)
+        integers = np.array([1, 2])
+        for version, dtype in dtypes.items():
+            if version > 1:
+                write_version(tmp_path / "times", version, dtype=dtype)
+            end = time.monotonic() + 60
+            while client.status().get(version) != "AVAILABLE":
+                assert time.monotonic() < end
+            if dtype == "float32":  # which the client cannot make of uint8
+                assert client.predict(np.float32([0.5])).tolist() == [version / 2]
+            assert client.predict(integers).tolist() == [version, 2 * version]
+        with pytest.raises(ValueError, match="`x` must be of dtype float32, or convert to it safely"):
+            client.predict(np.array(["a"]))
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
 def test_a_server_that_is_not_there(protocol):
     client = Client("127.0.0.1:9", NAME, protocol=protocol, retries=2, backoff=0.01, timeout=5)
     with pytest.raises(UnavailableError):
@@ -232,17 +256,18 @@ def test_only_unavailable_is_tried_again(misbehaving):
     for status, kind in {
         400: InvalidRequestError,
         404: NotFoundError,
+        408: DeadlineError,
         429: OverloadedError,
         413: OverloadedError,
     }.items():
         answers[:] = [(status, b'{"error": "no"}', 0)]
         with pytest.raises(kind, match="no"):
             client.status()
-    assert len(asked) == 10
+    assert len(asked) == 11
     answers[:] = [(500, b"<html>broken</html>", 0)]
     with pytest.raises(ServingError, match="The answer is not JSON: '<html>broken"):
         client.status()
-    assert len(asked) == 11
+    assert len(asked) == 12
 
 
 def test_the_wait_doubles_up_to_five_seconds(misbehaving, monkeypatch):

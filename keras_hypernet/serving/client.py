@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from keras_hypernet.serving.errors import UnavailableError
+from keras_hypernet.serving.errors import InvalidRequestError, UnavailableError
 from keras_hypernet.serving.signatures import FIRST_HALVES
 from keras_hypernet.serving.transports import GrpcTransport, RestTransport
 
@@ -25,7 +25,8 @@ class Client:
         protocol: `"rest"` or `"grpc"`.
         timeout: Seconds that an answer may take.
         retries: How often a request is sent again if the server is not available, after a wait that doubles each time,
-            up to five seconds, and has a random part. Nothing else is tried again.
+            up to five seconds, and has a random part. Nothing else is tried again, but for inputs that do not fit the
+            signatures that are known: once, if those of the server are others by now.
         backoff: Seconds of the first wait.
         max_rows: Rows of a request; larger batches are sent in parts.
 
@@ -100,7 +101,8 @@ class Client:
     def metadata(self, model=None):
         """Dict from the name of each signature to `(inputs, outputs)`, dicts from name to `(dtype, shape)`.
 
-        The dtype is TensorFlow's name of it, and -1 stands for any size.
+        The dtype is TensorFlow's name of it, and -1 stands for any size. The server is asked for them once, and again
+        when inputs do not fit.
         """
         model = self._named(model)
         if model not in self._signatures:
@@ -128,14 +130,21 @@ class Client:
 
     def _run(self, model, signature, inputs):
         model = self._named(model)
-        inputs = self._converted(self.metadata(model).get(signature), inputs)
+        inputs = _arrays(inputs)
+        known = self._signatures.get(model)
+        try:
+            return self._in_parts(model, signature, inputs)
+        except (ValueError, InvalidRequestError):
+            self._signatures.pop(model, None)
+            if known is None or self.metadata(model) == known:
+                raise
+        # What was known is of a version that came before.
+        return self._in_parts(model, signature, inputs)
+
+    def _in_parts(self, model, signature, inputs):
+        described = self.metadata(model).get(signature)
+        inputs = _converted(described[0] if described else {}, inputs)
         rows = max(len(value) for value in inputs.values())
-        if any(len(value) not in (1, rows) for value in inputs.values()):
-            # Of parts the last ones may fit where the whole did not. And JSON has no arrays of no rows.
-            received = {name: value.shape for name, value in inputs.items()}
-            raise ValueError(f"All inputs must have the same number of rows, or one row. Received: shapes {received}")
-        if rows == 0:
-            raise ValueError(f"The inputs must have a row or more. Received: {', '.join(inputs)} without any")
         parts = []
         # What has one row for all others is sent with every part.
         for start in range(0, rows, self._max_rows):
@@ -150,22 +159,6 @@ class Client:
             return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return np.concatenate(parts)
 
-    @staticmethod
-    def _converted(described, inputs):
-        """The inputs as arrays of the dtypes that a signature wants, if nothing of them is lost."""
-        described = described[0] if described else {}
-        converted = {}
-        for name, value in inputs.items():
-            array = np.asarray(value)
-            if array.ndim == 0:
-                raise ValueError(f"`{name}` must be an array with the batch first. Received: {value!r}")
-            dtype = described[name][0].removeprefix("DT_").lower() if name in described else None
-            dtype = {"float": "float32", "double": "float64"}.get(dtype, dtype)
-            if dtype is not None and array.dtype != dtype:
-                array = _cast(name, array, np.dtype(dtype))
-            converted[name] = array
-        return converted
-
     def _retried(self, method, model, *arguments):
         for attempt in range(self._retries + 1):
             try:
@@ -174,6 +167,32 @@ class Client:
                 if attempt == self._retries:
                     raise
                 time.sleep(min(self._backoff * 2**attempt, _LONGEST_WAIT) * random.uniform(0.5, 1.5))
+
+
+def _arrays(inputs):
+    """The inputs as arrays that go together."""
+    arrays = {name: np.asarray(value) for name, value in inputs.items()}
+    for name, array in arrays.items():
+        if array.ndim == 0:
+            raise ValueError(f"`{name}` must be an array with the batch first. Received: {inputs[name]!r}")
+    rows = max(len(array) for array in arrays.values())
+    if any(len(array) not in (1, rows) for array in arrays.values()):
+        # Of parts the last ones may fit where the whole did not. And JSON has no arrays of no rows.
+        received = {name: array.shape for name, array in arrays.items()}
+        raise ValueError(f"All inputs must have the same number of rows, or one row. Received: shapes {received}")
+    if rows == 0:
+        raise ValueError(f"The inputs must have a row or more. Received: {', '.join(inputs)} without any")
+    return arrays
+
+
+def _converted(described, arrays):
+    """Arrays of the dtypes that a signature wants, if nothing of them is lost."""
+    converted = {}
+    for name, array in arrays.items():
+        dtype = described[name][0].removeprefix("DT_").lower() if name in described else None
+        dtype = {"float": "float32", "double": "float64"}.get(dtype, dtype)
+        converted[name] = array if dtype in (None, array.dtype) else _cast(name, array, np.dtype(dtype))
+    return converted
 
 
 def _cast(name, array, dtype):

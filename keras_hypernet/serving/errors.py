@@ -95,4 +95,4 @@ def from_code(code, message):
 def from_http(status, message):
     """The typed error of an HTTP status, as a client raises it."""
     codes = {status: code for code, status in HTTP_STATUS.items() if code != "FAILED_PRECONDITION"}
-    return from_code({**codes, 413: "RESOURCE_EXHAUSTED"}.get(status, "INTERNAL"), message)
+    return from_code({**codes, 408: "DEADLINE_EXCEEDED", 413: "RESOURCE_EXHAUSTED"}.get(status, "INTERNAL"), message)
