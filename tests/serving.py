@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 
+import keras
 import numpy as np
 from helpers import normal, pixels
 
+import keras_hypernet as kh
 from keras_hypernet.serving.server import Server
 
 
@@ -89,6 +91,16 @@ def write_version(base, version, work=1, dtype="float32"):
     module.serve = tf.function(double, input_signature=[tf.TensorSpec([None], dtype, "x")])
     tf.saved_model.save(module, str(base / f".{version}"), {"serving_default": module.serve})
     (base / f".{version}").rename(base / str(version))
+
+
+def numbered_model():
+    """A hypernetwork whose conditions are numbers of 0 to 9, and inputs of it."""
+    numbers = keras.Input((1,), dtype="int32")
+    generator = keras.Sequential([numbers, keras.layers.Embedding(10, 3), keras.layers.Flatten()])
+    model = kh.Hypernetwork(generator, [kh.layers.HyperDense(4)])
+    inputs = {"x": normal((5, 7)), "condition": np.int32([[3], [9], [0], [3], [7]])}
+    model(inputs)
+    return model, inputs
 
 
 @contextlib.contextmanager

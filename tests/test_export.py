@@ -15,6 +15,7 @@ import keras_hypernet as kh
 from keras_hypernet.architectures import build_model
 from keras_hypernet.files import replacing_folder
 from keras_hypernet.serving import run_saved_model_script
+from keras_hypernet.serving.signatures import signatures
 from keras_hypernet.serving.warmup import read_warmup
 
 COMMITTED = pathlib.Path(__file__).parent.parent / "saved_models"
@@ -110,6 +111,15 @@ def test_the_number_of_points_is_free(tmp_path):
     served = tf.saved_model.load(str(kh.export(model, tmp_path))).signatures["serving_default"]
     outputs = served(**{name: tf.constant(value) for name, value in inputs.items()})
     np.testing.assert_allclose(outputs["logits"].numpy(), array(model(inputs)), atol=1e-5)
+
+
+@pytest.mark.parametrize("flat", [keras.layers.Flatten, lambda: keras.layers.Reshape((35,))])
+def test_rows_that_a_layer_flattens_are_no_points(flat, tmp_path):
+    model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [flat(), kh.layers.HyperDense(4)])
+    inputs = {"x": normal((2, 5, 7)), "condition": normal((2, 6), seed=1)}
+    expected = array(model(inputs))
+    assert signatures(model)[0].inputs[0].shape == (None, 5, 7)
+    np.testing.assert_allclose(_run(kh.export(model, tmp_path), inputs, tmp_path)["logits"], expected, atol=1e-5)
 
 
 def test_mixed_precision_is_served_as_float32(tmp_path):

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 from helpers import pixels
-from serving import serve, write_version
+from serving import assert_close, numbered_model, serve, write_version
 
 import keras_hypernet as kh
 from keras_hypernet.serving import (
@@ -122,6 +122,22 @@ def test_arrays_are_converted_only_if_nothing_is_lost(connect):
         client.apply(image, large)
     with pytest.raises(ValueError, match="`x` must be an array with the batch first. Received: 3"):
         client.predict(3, image)
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_conditions_may_be_integers(protocol, tmp_path):
+    model, inputs = numbered_model()
+    kh.export(model, tmp_path, name="numbered")
+    with serve(tmp_path, "numbered") as server:
+        port = server.rest_port if protocol == "rest" else server.grpc_port
+        with Client(f"127.0.0.1:{port}", "numbered", protocol=protocol) as client:
+            assert client.metadata()["serving_default"][0]["condition"] == ("DT_INT32", (-1, 1))
+            expected = model.predict(inputs, verbose=0)
+            assert_close(client.predict(inputs["x"], inputs["condition"].astype("int64")), expected)
+            weights = client.generate_weights(inputs["condition"])
+            assert_close(client.apply(inputs["x"], weights), expected)
+            with pytest.raises(ValueError, match="`condition` must be of dtype int32, .* Received: float64"):
+                client.predict(inputs["x"], inputs["condition"] / 2)
 
 
 def test_versions_may_be_any_integer(connect):

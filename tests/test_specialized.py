@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cases import MODELS
 from helpers import normal, pixels
+from serving import numbered_model
 
 import keras_hypernet as kh
 from keras_hypernet.serving.specialized import export_formats, read_condition
@@ -47,6 +48,23 @@ def test_whole_models_and_g_alone_give_keras_outputs(case, tmp_path):
     for exported in files:
         np.testing.assert_allclose(_run(exported, {"x": inputs["x"]}), expected, atol=1e-5)
         assert exported.difference < 1e-5
+
+
+def test_conditions_may_be_integers(tmp_path):
+    model, inputs = numbered_model()
+    expected = model.predict(inputs, verbose=0)
+    for exported in export_formats(model, tmp_path, "whole"):
+        np.testing.assert_allclose(_run(exported, inputs), expected, atol=1e-5)
+    np.save(tmp_path / "nine.npy", [9])
+    nine = read_condition(tmp_path / "nine.npy", model)
+    assert nine.dtype == "int32"
+    expected = model.predict({**inputs, "condition": np.full((5, 1), 9)}, verbose=0)
+    for exported in export_formats(model, tmp_path, "g", condition=nine):
+        np.testing.assert_allclose(_run(exported, {"x": inputs["x"]}), expected, atol=1e-5)
+    for wrong in ([8.5], [2**40]):
+        np.save(tmp_path / "wrong.npy", wrong)
+        with pytest.raises(ValueError, match="wrong.npy must hold values of int32. Received: others, of (float|int)64"):
+            read_condition(tmp_path / "wrong.npy", model)
 
 
 def test_g_alone_is_small(tmp_path):

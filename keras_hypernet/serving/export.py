@@ -19,7 +19,7 @@ from keras_hypernet.zoo import find_entry, load
 def export(model_or_name, to="saved_models", name=None, keep=None):
     """Writes `<to>/<name>/<version>/`, a SavedModel, with the next free integer as its version.
 
-    Its signatures, all of any batch size and number of points, with float32 outputs:
+    Its signatures, all of any batch size, and number of points unless a layer needs its own, with float32 outputs:
 
     - `serving_default` takes `x` and `condition` (raw uint8 pixels for the image models; sets of any number of
       members, all of which count, for a `ConditionalNeuralProcess`), and returns `logits`, or `value` or `rgb` if

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import keras
 
-from keras_hypernet.layers import StandardizeImage
+from keras_hypernet.layers import ConditionedLayer, StandardizeImage
 from keras_hypernet.models import ConditionalModel, EmbeddingMethod
 from keras_hypernet.models.apply import apply_encoded
+from keras_hypernet.models.shapes import output_shape
 
 # What a last layer may be called, for its output to be served under its name; others are served as the first.
 OUTPUTS = ("logits", "value", "rgb")
@@ -51,7 +52,8 @@ def signatures(model):
     Returns:
         A list of `Signature`s: `serving_default(x, condition)`, and either `generate_weights(condition)` and
         `apply(x, *weights)`, or, for the embedding method, `embed(condition)` and `apply(x, embedding)`. `apply`
-        takes the weights of one condition for all of x, or those of one condition for each.
+        takes the weights of one condition for all of x, or those of one condition for each. The condition is of the
+        dtype that the encoder declares, of float32 if that is a float or none.
 
     Raises:
         ValueError: If two weights would have the same name.
@@ -66,14 +68,9 @@ def signatures(model):
     """
     if not isinstance(model, ConditionalModel):
         return [_of_x_alone(model)]
-    declared = getattr(model.encoder, "inputs", None)
-    x_shape = model.x_shape[1:]
-    if len(x_shape) == 2:
-        x_shape = (None, x_shape[-1])  # points for each condition, as many as one likes
     reads_pixels = isinstance(model.primary[0], StandardizeImage)
-    x = Input("x", "uint8" if reads_pixels else "float32", (None, *x_shape))
-    condition_dtype = "uint8" if declared and declared[0].dtype == "uint8" else "float32"
-    condition = Input("condition", condition_dtype, (None, *model.condition_shape[1:]))
+    x = Input("x", "uint8" if reads_pixels else "float32", (None, *_x_shape(model)))
+    condition = Input("condition", _condition_dtype(model.encoder), (None, *model.condition_shape[1:]))
     output = output_name(model.primary[-1])
 
     def serve(x, condition):
@@ -82,6 +79,39 @@ def signatures(model):
     default = Signature("serving_default", serve, (x, condition))
     halves = _embedding_halves if isinstance(model, EmbeddingMethod) else _weight_halves
     return [default, *halves(model, x, condition, output)]
+
+
+def _x_shape(model):
+    """The shape of x without its batch. Of points `[P, features]` P is free, unless a layer needs the one it was built
+    on, as Flatten before a Dense layer does."""
+    shape = tuple(model.x_shape[1:])
+    if len(shape) != 2 or shape[0] is None:
+        return shape
+    try:
+        free = _features(model, shape[0]) == _features(model, shape[0] + 1)
+    except ValueError:  # a layer refuses another number
+        free = False
+    return (None, shape[1]) if free else shape
+
+
+def _features(model, points):
+    """How many features each primary layer returns, for a number of points."""
+    encoded, features = _encoded_shape(model), []
+    shape = (model.x_shape[0], points, model.x_shape[-1])
+    for layer in model.primary:
+        shape = output_shape(layer, *((shape, encoded) if isinstance(layer, ConditionedLayer) else (shape,)))
+        features.append(shape[-1])
+    return features
+
+
+def _encoded_shape(model):
+    return output_shape(model.encoder, model.encoder_shape(tuple(model.condition_shape)))
+
+
+def _condition_dtype(encoder):
+    declared = getattr(encoder, "inputs", None)
+    dtype = keras.backend.standardize_dtype(declared[0].dtype) if declared else "float32"
+    return "float32" if "float" in dtype else dtype
 
 
 def output_name(layer):
@@ -107,15 +137,13 @@ def _weight_halves(model, x, condition, output):
 
 
 def _embedding_halves(model, x, condition, output):
-    shape = model.encoder.compute_output_shape(model.encoder_shape(tuple(model.condition_shape)))
-
     def embed(condition):
         return {"embedding": _float(model.encode(condition))}
 
     def apply(x, embedding):
         return {output: _float(apply_encoded(model, x, embedding))}
 
-    embedding = Input("embedding", "float32", (None, shape[-1]))
+    embedding = Input("embedding", "float32", (None, _encoded_shape(model)[-1]))
     return [Signature("embed", embed, (condition,)), Signature("apply", apply, (x, embedding))]
 
 

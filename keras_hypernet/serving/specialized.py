@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_hypernet.files import replacing
 from keras_hypernet.models import ConditionalModel, specialize
+from keras_hypernet.models.shapes import fits
 from keras_hypernet.serving.export import resolve, write_version
 from keras_hypernet.serving.runtimes import RUNNERS, WRITERS, import_runtimes
 from keras_hypernet.serving.signatures import signatures
@@ -126,6 +127,8 @@ def read_condition(path, model):
     dtype = {tensor.name: tensor.dtype for tensor in signatures(model)[0].inputs}["condition"]
     if dtype == "uint8" and array.dtype != "uint8":
         raise ValueError(f"{path} must hold pixels of 0 to 255, uint8. Received: {array.dtype}")
+    if "float" not in dtype and (array.dtype.kind not in "biu" or not np.array_equal(array, array.astype(dtype))):
+        raise ValueError(f"{path} must hold values of {dtype}. Received: others, of {array.dtype}")
     return array.astype(dtype)
 
 
@@ -133,8 +136,7 @@ def _specialized(model, condition):
     if not isinstance(model, ConditionalModel):
         raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
     expected, received = tuple(model.condition_shape[1:]), np.shape(condition)
-    fits = len(received) == len(expected) and all(e in (None, r) for e, r in zip(expected, received, strict=True))
-    if not fits:
+    if not fits(received, expected):
         raise ValueError(f"The condition must be of shape {expected}, without a batch. Received: shape {received}")
     return specialize(model, np.asarray(condition)[None])
 
@@ -145,8 +147,11 @@ def _difference(model, run):
     rng, inputs = np.random.default_rng(0), {}
     for tensor in signature.inputs:
         shape = (_EXAMPLES, *(size or _FREE for size in tensor.shape[1:]))
-        pixels = tensor.dtype == "uint8"
-        inputs[tensor.name] = (rng.integers(0, 256, shape) if pixels else rng.normal(size=shape)).astype(tensor.dtype)
+        if "float" in tensor.dtype:
+            values = rng.normal(size=shape)
+        else:  # pixels, or numbers that the smallest vocabulary has
+            values = rng.integers(0, 256 if tensor.dtype == "uint8" else 2, shape)
+        inputs[tensor.name] = values.astype(tensor.dtype)
     ((output, expected),) = signature.function(**inputs).items()
     expected, received = np.asarray(expected), run(inputs)[output]
     difference = float(np.abs(received - expected).max() / max(np.abs(expected).max(), 1e-6))
