@@ -2,6 +2,7 @@
 
 import sys
 
+import keras
 import numpy as np
 import pytest
 from cases import MODELS
@@ -65,6 +66,16 @@ def test_conditions_may_be_integers(tmp_path):
         np.save(tmp_path / "wrong.npy", wrong)
         with pytest.raises(ValueError, match="wrong.npy must hold values of int32. Received: others, of (float|int)64"):
             read_condition(tmp_path / "wrong.npy", model)
+
+
+def test_conditions_may_be_true_or_false(tmp_path):
+    flags = keras.Input((3,), dtype="bool")
+    generator = keras.Model(flags, keras.layers.Dense(2)(keras.ops.cast(flags, "float32")))
+    model = kh.Hypernetwork(generator, [kh.layers.HyperDense(4)])
+    inputs = {"x": normal((5, 7)), "condition": normal((5, 3), seed=1) > 0}
+    expected = model.predict(inputs, verbose=0)
+    for exported in export_formats(model, tmp_path, "whole"):
+        np.testing.assert_allclose(_run(exported, inputs), expected, atol=1e-5)
 
 
 def test_g_alone_is_small(tmp_path):

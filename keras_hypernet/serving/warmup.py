@@ -2,6 +2,8 @@
 
 import pathlib
 
+import numpy as np
+
 PATH = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
 _POINTS = 1  # of every dimension that a request may choose
 
@@ -27,7 +29,7 @@ def write_warmup(signatures, folder, name):
             for tensor in signature.inputs:
                 shape = [size or _POINTS for size in tensor.shape]
                 # One value stands for all: generated weights would make the file as large as they are.
-                zeros = tf.make_tensor_proto(0, dtype=tensor.dtype, shape=shape)
+                zeros = tf.make_tensor_proto(np.zeros((), tensor.dtype), shape=shape)
                 request.inputs[tensor.name].CopyFrom(zeros)
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             records.write(log.SerializeToString())
