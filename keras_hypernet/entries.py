@@ -1,5 +1,6 @@
 """How the entries of the zoo are made: which run of which experiment a name stands for, and its training."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -10,6 +11,7 @@ from keras_hypernet.checkpoints import TrainingDivergedError
 from keras_hypernet.descriptions import describe
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.assumption_1 import approximators
+from keras_hypernet.experiments.machine import set_threads
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.files import write_json
 from keras_hypernet.recipe import Recipe
@@ -120,7 +122,8 @@ def train_entry(
         command: The command line that does this, for the card.
         resume: Whether to go on where an earlier call was interrupted.
         results: Folder of the results of the blueprint's experiment, or None. If it is given, its runs are not
-            repeated, but for the one that becomes the entry; then `seeds` is not used.
+            repeated, but for the one that becomes the entry, with as many threads as its row says if TensorFlow has
+            not computed anything yet; then `seeds` is not used.
         compare: Directory of an earlier call with another recipe, whose runs the card is to list too.
         data_note: What the card is to say of the copy of the data set, if that is not the usual one.
         **options: Passed on to `fit`: `progress`, `csv_log`, `tensorboard`, `callbacks`.
@@ -148,6 +151,8 @@ def train_entry(
     if chosen["diverged"]:
         failed = sum(run["diverged"] is not None for run in runs)
         raise TrainingDivergedError(f"{failed} of {len(runs)} runs diverged, the median one too: {chosen['diverged']}")
+    if results is not None:
+        _use_threads_of(chosen, blueprint, results)
     model, state = _train(blueprint, directory, chosen["seed"], True if results is None else resume, options)
     task, recipe = blueprint.setup(chosen["seed"])
     selection = f"the median validation {task.metric} of {len(runs)}" if len(runs) > 1 else "the only seed trained"
@@ -173,12 +178,21 @@ def train_entry(
     return save_entry(model, facts, directory / "entry")
 
 
+def _use_threads_of(run, blueprint, results):
+    """Sums are rounded otherwise with another number of threads, which trainings amplify."""
+    (row,) = [row for row in _rows_of(blueprint, results) if row["seed"] == run["seed"]]
+    if row["machine"] and row["machine"]["threads"]:
+        with contextlib.suppress(RuntimeError):  # TensorFlow has begun already
+            set_threads(row["machine"]["threads"])
+
+
 def _check_same(run, test, blueprint, results):
     """Raises ValueError unless the training from which an entry is made has the result of its row."""
     if not math.isclose(run["test"], test, rel_tol=1e-4):
         raise ValueError(
             f"Trained again, seed {run['seed']} of {blueprint.name} gives {test:.6g}, and not the {run['test']:.6g} of "
-            f"its row in {results}: on another machine or with other versions. Train all seeds here: --seeds."
+            f"its row in {results}: on another machine, with other versions or other threads. Train all seeds here: "
+            "--seeds."
         )
 
 
@@ -223,29 +237,32 @@ def _run(blueprint, directory, seed, resume, options):
 
 def _runs_of(blueprint, results):
     """The runs that a blueprint stands for, from the rows of its experiment."""
+    runs = []
+    for row in _rows_of(blueprint, results):
+        recipe = Recipe(**row["config"]["recipe"])
+        task, expected = dataclasses.replace(blueprint, second=False).setup(row["seed"])
+        if (get_task(**row["config"]["task"]), recipe) != (task, expected):
+            raise ValueError(
+                f"The row of seed {row['seed']} in {results} is of another recipe than the entry's. Leave --from out."
+            )
+        rates = {"learning_rate": recipe.learning_rate, "gradient_clipnorm": recipe.gradient_clipnorm}
+        test = row.get("test_f2_y") if blueprint.second else row["test"]
+        measured = {"validation": row["validation"], "test": test, "seconds": row["seconds"]}
+        runs.append({"seed": row["seed"], **rates, **measured, "diverged": row.get("message")})
+    return runs
+
+
+def _rows_of(blueprint, results):
+    """The rows of these runs by seed, without those that failed: they are as if they had not been run."""
     path = pathlib.Path(results) / f"{blueprint.experiment}.jsonl"
     varies = get_experiment(blueprint.experiment).varies
     # The target of an approximation is chosen with the networks that approximate it.
-    method = "network" if blueprint.method == "target" else blueprint.method
-    runs = []
-    for row in ResultsFile(path).read()[0]:
-        if row["status"] == "failed":
-            continue  # as if it had not been run
-        if (row["panel"], row["method"], row[varies]) == (blueprint.panel, method, blueprint.value):
-            recipe = Recipe(**row["config"]["recipe"])
-            rates = {"learning_rate": recipe.learning_rate, "gradient_clipnorm": recipe.gradient_clipnorm}
-            test = row.get("test_f2_y") if blueprint.second else row["test"]
-            run = {"seed": row["seed"], **rates, "validation": row["validation"], "test": test}
-            run |= {"seconds": row["seconds"]}
-            runs.append({**run, "diverged": row.get("message")})
-            task, expected = dataclasses.replace(blueprint, second=False).setup(row["seed"])
-            if (get_task(**row["config"]["task"]), recipe) != (task, expected):
-                raise ValueError(
-                    f"The row of seed {row['seed']} in {path} is of another recipe than the entry's. Leave --from out."
-                )
-    if not runs:
+    expected = blueprint.panel, "network" if blueprint.method == "target" else blueprint.method, blueprint.value
+    rows = [row for row in ResultsFile(path).read()[0] if (row["panel"], row["method"], row[varies]) == expected]
+    rows = [row for row in rows if row["status"] != "failed"]
+    if not rows:
         raise ValueError(
             f"There are no results for {blueprint.name} in {path}: run `keras-hypernet experiment "
             f"{blueprint.experiment}`, or leave --from out."
         )
-    return sorted(runs, key=lambda run: run["seed"])
+    return sorted(rows, key=lambda row: row["seed"])

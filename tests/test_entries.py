@@ -4,6 +4,8 @@ import dataclasses
 import json
 import pathlib
 import statistics
+import subprocess
+import sys
 
 import pytest
 
@@ -40,6 +42,36 @@ def test_an_entry_is_the_median_run_of_its_experiment(tmp_path):
     assert kh.verify_entry(tmp_path / "run" / "entry") == card
     # Only the chosen seed was trained.
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["entry", f"seed-{median['seed']}"]
+
+
+@pytest.mark.parametrize("option", ["--from", "--threads"])
+def test_training_computes_with_the_threads_of_the_row_or_those_asked_for(tmp_path, option):
+    """With another number sums are rounded otherwise, so that a row would not be found again."""
+    value = "3"
+    if option == "--from":
+        (row,) = _results(tmp_path, "assumption_2", "digits", 29, 1)
+        (tmp_path / "assumption_2.jsonl").write_text(json.dumps({**row, "machine": {**row["machine"], "threads": 3}}))
+        value = tmp_path
+    code = (
+        "import tensorflow as tf\n"
+        "from keras_hypernet.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
+        "print('threads:', tf.config.threading.get_intra_op_parallelism_threads())\n"
+    )
+    words = ["train", "assumption2_digits", option, value, "--out", tmp_path / "run"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "threads: 3"
+
+
+def test_runs_that_failed_are_not_those_of_an_entry(tmp_path):
+    """They did not diverge, and so do not count as the worst."""
+    rows = _results(tmp_path, "assumption_2", "digits", 29, 2)
+    (tmp_path / "assumption_2.jsonl").unlink()
+    for row in ({**rows[0], "status": "failed", "message": "killed", "test": None, "validation": None}, rows[1]):
+        ResultsFile(tmp_path / "assumption_2.jsonl").append(row)
+    (run,) = _runs_of(get_blueprint("assumption2_digits"), tmp_path)
+    assert (run["seed"], run["test"], run["diverged"]) == (1, rows[1]["test"], None)
 
 
 def test_a_row_that_is_not_what_training_gives_is_named(tmp_path):
@@ -149,6 +181,23 @@ def test_runs_on_cards_are_those_of_the_committed_rows(card):
     if blueprint.second:
         rows = {seed: {**run, "validation": None} for seed, run in rows.items()}
     assert {run["seed"]: run for run in card.seeds} == rows, "train it again: there are other runs to choose from"
+
+
+TRAINED = [card for card in kh.list_entries() if "--seeds" in card.command]
+
+
+@pytest.mark.parametrize("card", TRAINED, ids=lambda card: card.name)
+def test_runs_trained_for_a_card_have_the_results_of_the_committed_rows(card):
+    """An experiment trains the paper's recipe, which a card with another one lists for comparison."""
+    blueprint = get_blueprint(card.name)
+    _committed(blueprint.experiment)
+    runs = {run["seed"]: run for run in (card.other_runs["runs"] if card.other_runs else card.seeds)}
+    rows = {run["seed"]: run for run in _runs_of(blueprint, RESULTS)}
+    assert len(runs.keys() & rows.keys()) >= 3
+    for seed in runs.keys() & rows.keys():
+        for field in ("learning_rate", "gradient_clipnorm", "validation", "test"):
+            assert runs[seed][field] == rows[seed][field], (seed, field)
+        assert (runs[seed]["diverged"] is None) == (rows[seed]["diverged"] is None), seed
 
 
 def _committed(experiment):

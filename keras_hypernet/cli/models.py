@@ -14,6 +14,7 @@ from keras_hypernet.card import Card
 from keras_hypernet.cli.common import AsJson, app, command_line, console, print_json, readable, resumable
 from keras_hypernet.data import SOURCES
 from keras_hypernet.entries import get_blueprint, train_entry
+from keras_hypernet.experiments.machine import set_threads
 from keras_hypernet.figures import check_figure, save_predictions
 from keras_hypernet.recipe import INITIALIZATIONS
 from keras_hypernet.tasks import get_task
@@ -157,6 +158,10 @@ def train(
         pathlib.Path | None, typer.Option(help="List the runs of this earlier --out on the card too.")
     ] = None,
     data_note: Annotated[str | None, typer.Option(help="What the card is to say about your copy of the data.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Threads to compute with; by default one a processor. Another number rounds sums otherwise."),
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Write history.csv for each run.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard logs for each run.")] = False,
     as_json: AsJson = False,
@@ -165,8 +170,13 @@ def train(
 
     Example: keras-hypernet train rotation_digits_hyper --depth 3 --seeds 5 --out runs/depth3
     """
-    if results is not None and (seed, seeds) != (0, 1):
-        raise ValueError("--from chooses among the seeds of the rows: leave out --seed and --seeds, or --from.")
+    if results is not None and (seed, seeds, threads) != (0, 1, None):
+        raise ValueError(
+            "--from chooses among the seeds of the rows, and takes the threads of the chosen one: leave out --seed, "
+            "--seeds and --threads, or --from."
+        )
+    if threads is not None:
+        set_threads(threads)
     options = {
         "depth": depth,
         "epochs": epochs,

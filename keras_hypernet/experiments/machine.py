@@ -34,11 +34,20 @@ def processors():
 
 
 def set_threads(threads):
-    """Lets TensorFlow use this many threads; only before it has computed anything."""
+    """Lets TensorFlow use this many threads, and NumPy, whose matrix products make the synthetic targets.
+
+    Raises:
+        ValueError: If that is not a positive integer.
+        RuntimeError: If TensorFlow has computed something already, with another number.
+    """
+    if threads < 1:
+        raise ValueError(f"`threads` must be a positive integer. Received: {threads}")
     import tensorflow as tf
+    import threadpoolctl
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
+    threadpoolctl.threadpool_limits(threads)
 
 
 def reset_peak_memory():
