@@ -146,7 +146,10 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
         (["evaluate", "rotation_mnist_hyper", "--data", "patches"], "takes images of shape (28, 28, 1)"),
         (["evaluate", "rotation_mnist_hyper", "--data", "digits", "--split", "all"], "split must be one of"),
         (["train", "rotation_digits_hyper", "--seeds", "0"], "There must be at least one seed"),
-        (["train", "rotation_digits_hyper", "--from", "results", "--seeds", "5"], "leave out --seed, --seeds and --threads"),
+        (
+            ["train", "rotation_digits_hyper", "--from", "results", "--seeds", "5"],
+            "leave out --seed, --seeds and --threads",
+        ),
         (["train", "rotation_digits_hyper", "--threads", "0"], "--threads must be a positive integer. Received: 0"),
         (["train", "assumption2_digits", "--depth", "7"], "is one network, without f or e. Leave out depth."),
         (
