@@ -102,8 +102,9 @@ CLAIMS = (
         _EVERYWHERE,
         {
             ("inner", "not", 5): (
-                "The medians of the hypernetwork grow with the width of f, from 0.031 to 0.08 and more; the embedding "
-                "method's are 0.014 to 0.023. Least squares on x alone reach 0.012, so that neither shows anything of I."
+                "The medians of the hypernetwork grow with the width of f, from 0.031 to 0.08 and more; those of the "
+                "embedding method are 0.014 to 0.023. Least squares on x alone reach 0.012, so that neither shows "
+                "anything of I."
             ),
         },
     ),
