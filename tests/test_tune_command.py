@@ -214,6 +214,10 @@ def test_the_default_wait_for_a_chief_leaves_time_to_start_in_half_a_minute():
             ["rotation_digits", "--resume", "--overwrite"],
             "--resume goes on with a search, and --overwrite deletes it: g",
         ),
+        (
+            ["rotation_digits", "--plot-with", "nowhere"],
+            "--plot-with draws another search in the figures of --plot: ad",
+        ),
         (["rotation_digits", "--plot-with", "nowhere", "--plot"], "nowhere is not the folder of a search"),
     ],
 )
@@ -259,6 +263,16 @@ def test_a_single_device_for_a_mirrored_search_is_a_warning(run):
     assert done.returncode == 0, done.stderr
     (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
     assert warning == "Warning: --strategy mirrored has found one device only, CPU:0, so nothing is mirrored."
+
+
+def test_searches_of_different_tasks_or_objectives_are_not_begun_to_be_drawn(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    tiny_search(depth=[2], trials=1, directory=tmp_path / "other")
+    arguments = ["rotation_digits", "--plot", "--plot-with", "other", "--directory", "here"]
+    done = run(*arguments, tiny=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "The searches of a figure must be of one task and one objective. Received: [" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
 def test_the_model_of_a_search_that_is_deleted_stays_with_a_warning(run, tmp_path):

@@ -66,5 +66,51 @@ def test_a_search_is_compared_with_the_grid_of_the_experiments(tmp_path):
     assert sentences.startswith("Of 1 searches, 1 find the best depth of the grid of the same seed, 1 that of the mean")
     assert "In 1 the best trial has a lower validation result than all of that grid. They took 0.3 to 0.3" in sentences
     assert compare(config, trials, tmp_path / "nowhere")["grid_depth"] is None
-    with pytest.raises(ValueError, match="There are no searches in"):
+    with pytest.raises(ValueError, match="There are no searches to compare in"):
         write_agreement(tmp_path / "nowhere", tmp_path)
+
+
+@pytest.fixture
+def searches(tmp_path):
+    """Returns a function that writes the table of a search, and the folder of them."""
+
+    def write(
+        name, task="synthetic_inner", table="status,method,depth,validation_mse,seconds\nfinished,hyper,3,0.4,4\n"
+    ):
+        folder = tmp_path / "tuning" / name
+        folder.mkdir(parents=True)
+        config = {
+            "task": get_search_task(task).config(),
+            "method": ["hyper"],
+            "space": {"depth": {"low": 2, "high": 9}},
+            "objective": "validation_mse",
+            "oracle": "grid",
+            "recipe": {"seed": 1},
+        }
+        (folder / "search.json").write_text(json.dumps(config))
+        if table is not None:
+            (folder / "trials.csv").write_text(table)
+        return folder
+
+    return write
+
+
+def test_searches_that_cannot_be_compared_are_named(searches, tmp_path):
+    searches("lost", table="status,method,depth,validation_mse,seconds\ndiverged,hyper,3,,4\n")
+    for write in (
+        lambda: searches("none", table=None),
+        lambda: searches("set", task="rotation_set_digits"),
+        lambda: (searches("broken") / "search.json").write_text("[]"),
+    ):
+        write()
+    with pytest.raises(
+        ValueError, match="no searches to compare .* Not compared: `lost`. It has no finished trial. Not"
+    ):
+        write_agreement(tmp_path / "tuning", tmp_path)
+    searches("one")
+    text = write_agreement(tmp_path / "tuning", tmp_path).read_text()
+    assert [line[:12] for line in text.splitlines() if line.startswith("| [")] == ["| [`one`](on"]
+    left = [line for line in text.splitlines() if line.startswith("Not compared: ")]
+    assert [line.split("`")[1] for line in left] == ["broken", "lost", "none", "set"]
+    for line, reason in zip(left, ("a list", "no finished trial", "no trials.csv", "No experiment has a"), strict=True):
+        assert reason in line

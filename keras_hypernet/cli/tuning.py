@@ -12,7 +12,7 @@ from keras_hypernet.files import write_json
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tuning.agreement import check_grid, write_agreement
 from keras_hypernet.tuning.command import parse_range
-from keras_hypernet.tuning.drawing import figure_class
+from keras_hypernet.tuning.drawing import check_alike, figure_class
 from keras_hypernet.tuning.strategy import get_strategy
 
 _RANGE = "a range, 25:400, choices, 25,50,100, or search, for the usual ones"
@@ -91,6 +91,8 @@ def tune(
         if out is None:
             raise ValueError(f"--compare writes a README.md beside the folder of --out: give one. Received: {compare}")
         check_grid(task)
+    if plot_with and not plot:
+        raise ValueError("--plot-with draws another search in the figures of --plot: add --plot.")
     if plot:
         figure_class()  # rather now than when the search has ended
     directory = directory or pathlib.Path("runs/tuning") / f"{name}_{method}_{oracle}{'_quick' if quick else ''}"
@@ -101,6 +103,11 @@ def tune(
             f"{directory / 'entry'}, a model of the search that --overwrite deletes, stays until --retrain replaces it."
         )
     others = [tuning.SearchResult.read(other) for other in plot_with or []]
+    if others:
+        from keras_hypernet.tuning.metrics import metrics_of  # of an extra
+
+        asked = (task.config(), objective or metrics_of(task)[0])
+        check_alike(asked, *((other.config["task"], other.objective) for other in others))
     devices = get_strategy(strategy).extended.worker_devices if strategy is not None else ()
     if len(devices) == 1:
         device = devices[0].rpartition("device:")[2]

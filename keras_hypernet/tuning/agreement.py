@@ -1,7 +1,6 @@
 """write_agreement: does a search find what the full grid of the experiments says is best, and at which cost?"""
 
 import csv
-import json
 import pathlib
 import statistics
 
@@ -11,6 +10,7 @@ from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.files import replacing
 from keras_hypernet.tasks import get_task
+from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.names import depth_experiment, panel, search_name
 
 
@@ -83,6 +83,8 @@ def check_grid(task):
 def write_agreement(folder, results):
     """Writes `README.md` into a folder of searches' tables: a table of how each compares with the full grid.
 
+    Those that cannot be compared are left out of it, and named below it, with the reason.
+
     Args:
         folder: Folder with a folder for each search, in which there are `search.json` and `trials.csv`.
         results: Folder of the experiments' results.
@@ -91,22 +93,41 @@ def write_agreement(folder, results):
         The path.
 
     Raises:
-        ValueError: If there are no searches.
+        ValueError: If there are no searches, or none that can be compared.
     """
     folder = pathlib.Path(folder)
-    lines, compared = [], []
+    lines, compared, left = [], [], []
     for path in sorted(folder.glob("*/search.json")):
-        config = json.loads(path.read_text(encoding="utf-8"))
-        with (path.parent / "trials.csv").open(newline="", encoding="utf-8") as file:
-            trials = list(csv.DictReader(file))
+        try:
+            config, trials = _read(path.parent)
+        except ValueError as error:
+            left.append(f"Not compared: `{path.parent.name}`. {error}")
+            continue
         compared.append(compare(config, trials, results))
         lines.append(_line(path.parent.name, config, trials, compared[-1]))
     if not lines:
-        raise ValueError(f"There are no searches in {folder}: run `keras-hypernet tune NAME --out {folder}/NAME`.")
-    content = [*_HEAD, *lines, "", *_summary(compared)]
+        reasons = "".join(f" {sentence}" for sentence in left)
+        raise ValueError(
+            f"There are no searches to compare in {folder}: run `keras-hypernet tune NAME --out {folder}/NAME`."
+            f"{reasons}"
+        )
+    content = [*_HEAD, *lines, "", *_summary(compared), *(line for sentence in left for line in ("", sentence))]
     with replacing(folder / "README.md") as temporary:
         temporary.write_text("\n".join(content) + "\n", encoding="utf-8")
     return folder / "README.md"
+
+
+def _read(folder):
+    """The configuration and the trials of a search; raises ValueError if it cannot be compared."""
+    config = SearchDirectory(folder).config()
+    check_grid(get_task(**config["task"]))
+    if not (folder / "trials.csv").exists():
+        raise ValueError("It has no trials.csv.")
+    with (folder / "trials.csv").open(newline="", encoding="utf-8") as file:
+        trials = list(csv.DictReader(file))
+    if all(row["status"] != "finished" for row in trials):
+        raise ValueError("It has no finished trial.")
+    return config, trials
 
 
 _COLUMNS = (

@@ -24,6 +24,21 @@ def figure_class():
     return Figure
 
 
+def check_alike(*searches):
+    """Raises ValueError unless searches can be drawn in one figure.
+
+    Args:
+        searches: For each a pair, the configuration of its task and its objective.
+
+    Example:
+
+    >>> check_alike(({"name": "rotation", "data": "digits"}, "validation_error"))
+    """
+    kinds = {(str(task), objective) for task, objective in searches}
+    if len(kinds) != 1:
+        raise ValueError(f"The searches of a figure must be of one task and one objective. Received: {sorted(kinds)}")
+
+
 def draw_searches(results, folder):
     """Draws the trials of searches for one task.
 
@@ -40,9 +55,7 @@ def draw_searches(results, folder):
         ValueError: If no trial is finished, or the searches are of different tasks or objectives.
     """
     Figure = figure_class()
-    kinds = {(str(result.config["task"]), result.objective) for result in results}
-    if len(kinds) != 1:
-        raise ValueError(f"The searches of a figure must be of one task and one objective. Received: {sorted(kinds)}")
+    check_alike(*((result.config["task"], result.objective) for result in results))
     rows = [row for result in results for row in result.trials]
     objective = results[0].objective
     finished = [row for row in rows if row["status"] == "finished"]
