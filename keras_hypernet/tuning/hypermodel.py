@@ -199,13 +199,15 @@ class DepthSearch(keras_tuner.HyperModel):
         needed = "mse" if self.task.metric == "mse" else "accuracy"
         try:
             measured = evaluate(model, self.task, "validation")
-            if needed == "mse" and not reports_mse(model):
-                raise KeyError(needed)
-        except KeyError as error:  # of a user's own model
+        except (KeyError, ValueError):
+            if needed in model.get_metrics_result():
+                raise
+            measured = None
+        if measured is None or (needed == "mse" and not reports_mse(model)):  # a user's own model
             raise keras_tuner.errors.FatalValueError(
-                f"The models of {qualified_name(self.function)} do not report {error}, by which the task "
+                f"The models of {qualified_name(self.function)} do not report {needed!r}, by which the task "
                 f"{self.task.name!r} is judged: compile them with metrics=[{needed!r}]."
-            ) from error
+            )
         return {name: float(measured[name.removeprefix("validation_")]) for name in metrics_of(self.task)}
 
 
