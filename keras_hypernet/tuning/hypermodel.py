@@ -14,7 +14,7 @@ from keras_hypernet.architectures import build_model, embedding_dim_of
 from keras_hypernet.checkpoints import TrainingDivergedError
 from keras_hypernet.recipe import Recipe, paper_recipe
 from keras_hypernet.training import evaluate, fit
-from keras_hypernet.tuning.metrics import metrics_of, reports_mse, unreported
+from keras_hypernet.tuning.metrics import check_names, metrics_of, reports_mse, unreported
 from keras_hypernet.tuning.space import OWN, USUAL, Space
 
 METHODS = ("hyper", "embed", "process")
@@ -30,7 +30,8 @@ class DepthSearch(keras_tuner.HyperModel):
         task: A `Task` with a condition; None for models that are trained on data that you give to the tuner.
         method: `"hyper"`, `"embed"` or, for conditions that are sets, `"process"`; or several, as a tuple.
         build: Instead of a method, your own function: it takes the depth, an integer, and a
-            `keras_tuner.HyperParameters`, of which it may ask for more, and returns a compiled Keras model.
+            `keras_tuner.HyperParameters`, of which it may ask for more, and returns a compiled Keras model. With a
+            task, their names must be none of those of the columns of `SearchResult.trials`.
         depth, width, initialization, learning_rate, embedding_dim: What is searched: a range `(low, high)`, a list of
             choices, True for usual ones, or None for what the recipe says. See `Space`. The embedding dimension of the
             recipe is among the usual ones.
@@ -112,7 +113,10 @@ class DepthSearch(keras_tuner.HyperModel):
             if self.function is None:
                 return build_model(self.task, method, recipe)
             keras.utils.set_random_seed(recipe.seed)
-            return self.function(recipe.depth, hp)
+            model = self.function(recipe.depth, hp)
+            if self.task is not None:
+                check_names(hp.space, self.task)
+            return model
 
     def fit(self, hp, model, *args, callbacks=(), **kwargs):
         """Trains a model for a tuner of keras-tuner's own: see `keras_tuner.HyperModel.fit`.

@@ -2,7 +2,7 @@
 
 import math
 
-from keras_hypernet.tuning.metrics import metrics_of
+from keras_hypernet.tuning.metrics import is_of_the_tuner, metrics_of
 
 
 class HParamsLogs:
@@ -28,10 +28,10 @@ class HParamsLogs:
         """
         import tensorflow as tf
 
-        # Of keras-tuner's own, such as tuner/epochs, there is a slash in the names.
-        values = {name: value for name, value in hp.values.items() if "/" not in name}
+        values = {name: value for name, value in hp.values.items() if not is_of_the_tuner(name)}
         # What a user's own function asked for is known only once it was called.
-        names = dict.fromkeys([*self.hypermodel.space.names(), *(one.name for one in hp.space if "/" not in one.name)])
+        asked = [one.name for one in hp.space if not is_of_the_tuner(one.name)]
+        names = dict.fromkeys([*self.hypermodel.space.names(), *asked])
         if not (self.folder / "hparams").exists():
             with tf.summary.create_file_writer(str(self.folder / "hparams")).as_default():
                 metrics = [self.api.Metric(name) for name in metrics_of(self.hypermodel.task)]

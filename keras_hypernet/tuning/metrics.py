@@ -1,6 +1,10 @@
-"""What is measured of a trial, and can be the objective of a search."""
+"""What is measured of a trial, and can be the objective of a search; and the columns of its table."""
 
 import keras
+import keras_tuner
+
+# Of every table, besides what was searched and what was measured.
+COLUMNS = ("trial", "status", "method", "total_epochs", "epochs", "steps", "seconds", "worker", "message")
 
 
 def metrics_of(task):
@@ -12,6 +16,27 @@ def metrics_of(task):
     ('validation_error', 'validation_loss')
     """
     return ("validation_mse",) if task.metric == "mse" else ("validation_error", "validation_loss")
+
+
+def is_of_the_tuner(name):
+    """Whether a hyperparameter is one of keras-tuner's own, such as `tuner/epochs` of Hyperband."""
+    return name.startswith("tuner/")
+
+
+def check_names(hyperparameters, task):
+    """Raises an error, a ValueError, if a hyperparameter of a user's own has the name of a column, or of keras-tuner's.
+
+    Args:
+        hyperparameters: List of what a user's own function asked for.
+        task: The task, whose metrics are columns too.
+    """
+    reserved = {*COLUMNS, *metrics_of(task)}
+    taken = [one.name for one in hyperparameters if one.name in reserved or is_of_the_tuner(one.name)]
+    if taken:
+        raise keras_tuner.errors.FatalValueError(
+            f"The names of what `build` asks `hp` for must be none of {tuple(sorted(reserved))}, the columns of the "
+            f"table, and not begin with 'tuner/'. Received: {', '.join(map(repr, dict.fromkeys(taken)))}"
+        )
 
 
 def unreported(objective, reported, task):

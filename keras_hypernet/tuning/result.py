@@ -14,9 +14,6 @@ from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.metrics import metrics_of
 from keras_hypernet.tuning.tuner import read_outcome
 
-# Of every table, besides what was searched and what was measured.
-_COLUMNS = ("trial", "status", "method", "total_epochs", "epochs", "steps", "seconds", "worker", "message")
-
 
 @dataclasses.dataclass(frozen=True)
 class SearchResult:
@@ -63,7 +60,7 @@ class SearchResult:
         """Names of what was searched, and of what else a user's own function asked for, but for the method."""
         metrics = metrics_of(self.task)
         names = dict.fromkeys([*self.space, *(name for row in self.trials for name in row)])
-        return [name for name in names if name not in (*_COLUMNS, *metrics)]
+        return [name for name in names if name not in (*COLUMNS, *metrics)]
 
     @property
     def objective(self):
@@ -159,7 +156,7 @@ def make_row(trial, config, folder):
     hp = trial.hyperparameters.values
     searched = {name: hp.get(name) for name in _searched(config) if name != "method"}
     # What a user's own function asked for.
-    searched |= {name: value for name, value in hp.items() if "/" not in name and name != "method"}
+    searched |= {name: value for name, value in hp.items() if not is_of_the_tuner(name) and name != "method"}
     # keras-tuner keeps the mean over the seeds; of what they took, the sum is wanted.
     seeds = config["executions_per_trial"]
     measured = {name: float(trial.metrics.get_last_value(name)) for name in trial.metrics.metrics}
