@@ -3,6 +3,7 @@
 import math
 import pathlib
 import shutil
+import threading
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from keras_hypernet.tuning.oracles import ORACLES, make_oracle
 
 def _oracle(name, folder, trials=6, seed=0):
     """An oracle of the depths 2 to 9 whose files are in a folder."""
-    oracle = make_oracle(name, "error", trials, seed, epochs=9, factor=3, configurations=8)
+    oracle = make_oracle(name, "error", trials, seed, epochs=9, factor=3)
     oracle.hyperparameters.Int("depth", 2, 9)
     oracle._set_project_dir(str(folder), "trials")
     oracle.verbose = 0
@@ -97,6 +98,32 @@ def test_a_trial_that_was_written_before_the_state_is_begun_anew(name, tmp_path)
     shutil.copy(tmp_path / "before.json", state)
     again = _reloaded(name, tmp_path).create_trial("tuner0")
     assert (again.trial_id, again.hyperparameters.values) == (trial.trial_id, trial.hyperparameters.values)
+
+
+@pytest.mark.parametrize("method", ["create_trial", "get_trial", "update_trial", "end_trial"])
+def test_a_question_that_fails_does_not_block_the_next_one(method, tmp_path):
+    oracle = _oracle("random", tmp_path)
+    oracle.worker_timeout = 60.0
+    trial = oracle.create_trial("tuner0")
+    oracle.update_trial(trial.trial_id, {"error": 0.5})
+    trial.status = TrialStatus.COMPLETED
+    state = tmp_path / "trials" / "oracle.json"
+    state.unlink()
+    state.mkdir()  # where nothing can be written
+    arguments = {
+        "create_trial": ["tuner1"],
+        "get_trial": ["unknown"],
+        "update_trial": ["unknown", {}],
+        "end_trial": [trial],
+    }
+    with pytest.raises((OSError, KeyError)):
+        getattr(oracle, method)(*arguments[method])
+    state.rmdir()
+    created = []
+    thread = threading.Thread(target=lambda: created.append(oracle.create_trial("tuner2")), daemon=True)
+    thread.start()
+    thread.join(timeout=10)
+    assert [one.status for one in created] == [TrialStatus.RUNNING]
 
 
 @pytest.mark.parametrize("name", ORACLES)
@@ -204,8 +231,38 @@ def test_bayesian_optimization_takes_what_diverged_for_the_worst(tmp_path, monke
 @pytest.mark.parametrize(("epochs", "factor"), [(10, 3), (10, 5), (9, 3), (4, 2)])
 @pytest.mark.parametrize("configurations", [3, 8])
 def test_hyperband_knows_how_many_trials_it_will_have(epochs, factor, configurations, tmp_path):
-    oracle = make_oracle("hyperband", "error", None, 0, epochs, factor, configurations)
+    oracle = make_oracle("hyperband", "error", None, 0, epochs, factor)
     oracle.hyperparameters.Int("depth", 2, configurations + 1)
     oracle._set_project_dir(str(tmp_path), "trials")
     oracle.verbose = 0
     assert oracle.num_trials() == len(_values(oracle, 100))
+
+
+def test_hyperband_counts_what_is_asked_for_later(tmp_path):
+    """A user's own function may ask for more when it is called with other values."""
+    oracle = _oracle("hyperband", tmp_path, trials=None)
+    few = oracle.num_trials()
+    oracle.hyperparameters.Choice("units", [4, 8])
+    assert few < oracle.num_trials() == len(_values(oracle, 100))
+    assert _epochs(oracle) == {1, 3, 9}
+
+
+def _epochs(oracle):
+    return {trial.hyperparameters.values["tuner/epochs"] for trial in oracle.trials.values()}
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short", "of something else"])
+@pytest.mark.parametrize("file", ["trial_0/trial.json", "oracle.json"])
+def test_a_damaged_file_is_named(damage, file, tmp_path):
+    oracle = _oracle("grid", tmp_path)
+    for _ in range(2):
+        _end(oracle, oracle.create_trial("tuner0"))
+    path = tmp_path / "trials" / file
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_text("" if damage == "cut short" else "[]")
+    with pytest.raises(
+        ValueError, match=f"{path} must be what the search has written there. Received: .* Put the file"
+    ):
+        _reloaded("grid", tmp_path)

@@ -50,6 +50,35 @@ def test_what_an_own_function_asks_for_is_logged_and_drawn(tmp_path, monkeypatch
     assert set(logged["session_start_info"].hparams) == {"depth", "units"}
 
 
+def _asking(*names):
+    """A function whose models never learn, and which asks for a choice of each name."""
+
+    def build(depth, hp):
+        for name in names:
+            hp.Choice(name, [1, 2])
+        return _compiled("mse")(depth, hp)
+
+    return build
+
+
+@pytest.mark.parametrize("name", ["method", "status", "trial", "seconds", "validation_mse", "tuner/epochs"])
+def test_names_of_columns_are_not_to_be_asked_for(tmp_path, name):
+    expected = f"none of .*'epochs', .* and not begin with 'tuner/'. Received: {name!r}"
+    with pytest.raises(ValueError, match=expected):
+        tiny_search(build=_asking("units", name), depth=[2], directory=tmp_path)
+
+
+def test_what_is_asked_for_may_have_a_slash_in_its_name(tmp_path):
+    found = tiny_search(build=_asking("layer/units"), depth=[2], epochs=1, directory=tmp_path)
+    assert [row["layer/units"] for row in found.trials] == [1, 2]
+    assert found.hyperparameters == ["depth", "layer/units"]
+
+
+def test_hyperband_continues_few_configurations_of_own_models(tmp_path):
+    found = tiny_search(None, "hyperband", build=_asking(), depth=[2, 3, 4], epochs=9, factor=3, directory=tmp_path)
+    assert sorted(row["total_epochs"] for row in found.trials) == [1, 1, 1, 3, 9]
+
+
 class _Callable:
     def __call__(self, depth, hp):
         return own_model(depth, hp)

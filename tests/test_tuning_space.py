@@ -11,7 +11,7 @@ import keras_hypernet as kh
 from keras_hypernet.tasks import ClassificationTask, RotationSetTask
 from keras_hypernet.tuning.hypermodel import DepthSearch
 from keras_hypernet.tuning.names import SEARCH_TASKS, get_search_task, search_name
-from keras_hypernet.tuning.space import Space
+from keras_hypernet.tuning.space import Space, count_configurations
 
 
 def test_everything_can_be_searched_at_once():

@@ -5,13 +5,12 @@ import dataclasses
 import math
 import pathlib
 
-from keras_tuner.engine.trial import Trial
-
 from keras_hypernet.files import replacing
 from keras_hypernet.recipe import Recipe
 from keras_hypernet.tasks import get_task
 from keras_hypernet.tuning.directory import SearchDirectory
-from keras_hypernet.tuning.metrics import metrics_of
+from keras_hypernet.tuning.metrics import COLUMNS, is_of_the_tuner, metrics_of
+from keras_hypernet.tuning.resumable import read_trial
 from keras_hypernet.tuning.tuner import read_outcome
 
 
@@ -37,7 +36,7 @@ class SearchResult:
         """Reads the result of a search from its folder, as far as it has come.
 
         Raises:
-            ValueError: If there is none.
+            ValueError: If there is none, or a file of it is damaged.
         """
         directory = pathlib.Path(directory)
         config = SearchDirectory(directory).config()
@@ -45,7 +44,7 @@ class SearchResult:
             raise ValueError(f"{directory} is not the folder of a search: it has no search.json.")
         rows = []
         for path in (directory / "trials").glob("trial_*/trial.json"):
-            trial = Trial.load(str(path))
+            trial = read_trial(path)
             if trial.status not in ("RUNNING", "IDLE", "STOPPED"):
                 rows.append(make_row(trial, config, path.parent))
         return cls(config, directory, sorted(rows, key=lambda row: row["trial"]))

@@ -39,7 +39,6 @@ class SearchRun:
             recipe.seed,
             recipe.epochs,
             config["factor"],
-            hypermodel.space.num_configurations(),
         )
         with contextlib.redirect_stdout(io.StringIO()):  # keras-tuner says there that it reloads
             self.tuner = DepthTuner(

@@ -80,7 +80,7 @@ class Space:
         return {name: value[0] for name, value in values.items() if isinstance(value, list) and len(value) == 1}
 
     def num_configurations(self):
-        """The number of configurations, which may be infinite; of a user's own models, it is not known."""
+        """The number of configurations, which may be infinite; of a user's own models, it is not known beforehand."""
         if self.methods == (OWN,):
             return math.inf
         shared = math.prod(_size(getattr(self, name)) for name in USUAL if name != "embedding_dim")
@@ -126,6 +126,47 @@ class Space:
 def has_embedding(method):
     """Whether the models of a method, or of a user's function, embed their condition."""
     return method != "hyper"
+
+
+def count_configurations(hyperparameters):
+    """The number of configurations of keras-tuner's hyperparameters, which may be infinite.
+
+    Args:
+        hyperparameters: List of them, in the order in which they were asked for.
+
+    Example:
+
+    >>> import keras_tuner
+    >>> hp = keras_tuner.HyperParameters()
+    >>> if hp.Choice("loss", ["mse", "huber"]) and hp.Int("depth", 2, 9):
+    ...     with hp.conditional_scope("loss", ["huber"]):
+    ...         delta = hp.Choice("delta", [0.1, 1.0, 10.0])
+    >>> count_configurations(hp.space)
+    32
+    """
+    return _count(list(hyperparameters), {})
+
+
+def _count(hyperparameters, values):
+    """The number of configurations, given the values of those that others depend on."""
+    number = 1
+    for place, one in enumerate(hyperparameters, start=1):
+        if not all(condition.is_active(values) for condition in one.conditions):
+            continue
+        later = hyperparameters[place:]
+        if any(condition.name == one.name for other in later for condition in other.conditions):
+            return number * sum(_count(later, {**values, one.name: value}) for value in one.values)
+        number *= _number_of_values(one)
+    return number
+
+
+def _number_of_values(hyperparameter):
+    config = hyperparameter.get_config()
+    if "min_value" not in config or (config["step"] is not None and config["sampling"] != "linear"):
+        return len(list(hyperparameter.values))
+    length, step = config["max_value"] - config["min_value"], config["step"]
+    # Of a range without steps, keras-tuner's own `values` are ten, for a grid.
+    return math.inf if step is None and isinstance(length, float) else int(length // (step or 1)) + 1
 
 
 def _choose(hp, name, value, default):
