@@ -31,6 +31,35 @@ def test_everything_can_be_searched_at_once():
     assert (method, recipe.embedding_dim in (16, 40, 64, 256, 1024, 4096)) == ("embed", True)
     finite = Space(("hyper", "embed"), depth=[2, 3], embedding_dim=[4, 8])
     assert (finite.num_configurations(), search.space.num_configurations()) == (2 + 4, math.inf)
+    finite.choose(hp := keras_tuner.HyperParameters(), RECIPE)
+    assert count_configurations(hp.space) == 2 + 4
+
+
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [
+        ({"min_value": 2, "max_value": 9}, 8),
+        ({"min_value": 2, "max_value": 9, "step": 3}, 3),
+        ({"min_value": 1, "max_value": 100, "sampling": "log"}, 100),
+        ({"min_value": 1, "max_value": 100, "sampling": "log", "step": 10}, 3),
+    ],
+)
+def test_configurations_of_integers_are_counted(options, number):
+    hp = keras_tuner.HyperParameters()
+    hp.Int("units", **options)
+    hp.Boolean("bias")
+    hp.Fixed("rank", 3)
+    assert count_configurations(hp.space) == 2 * number
+    hp.Float("rate", 0.1, 0.3)
+    assert count_configurations(hp.space) == math.inf
+
+
+def test_the_seed_of_a_search_is_the_recipes_unless_it_is_said(tmp_path):
+    recipe = dataclasses.replace(RECIPE, seed=3)
+    for seed, expected in ((None, 3), (0, 0), (1, 1)):
+        found = tiny_search(depth=[2], epochs=1, recipe=recipe, seed=seed, directory=tmp_path / str(seed))
+        assert found.best.seed == expected
+    assert tiny_search(depth=[2], epochs=1, recipe=recipe, directory=tmp_path / "None").best.seed == 3
 
 
 @pytest.mark.parametrize(("name", "usual"), [("synthetic_inner", 10_000), ("rotation_mnist", 7850)])

@@ -25,7 +25,7 @@ def search(
     epochs=None,
     executions_per_trial=1,
     directory=None,
-    seed=0,
+    seed=None,
     overwrite=False,
     *,
     resume=True,
@@ -60,9 +60,11 @@ def search(
         trials: Largest number of trials; by default all of a grid, which takes ten values of a range of learning rates;
             one iteration of Hyperband; otherwise 20.
         epochs: Passes over the training split; by default the recipe's. Those of Hyperband's longest trainings.
-        executions_per_trial: Number of seeds of each trial: `seed`, `seed + 1` and so on. The objective is their mean.
+        executions_per_trial: Number of seeds of each trial: the first, the one after it and so on. The objective is
+            their mean.
         directory: Folder of the search; by default `runs/tuning/<task>`.
-        seed: The first seed of the trainings, and that of the oracle.
+        seed: The first seed of the trainings, and that of the oracle; by default the recipe's, which is 0 if it has
+            not been said.
         overwrite: Whether to delete a search that the directory holds; its `entry`, a model that was made of it, stays.
         resume: Whether to go on if the directory holds the same search.
         build, depth, width, initialization, learning_rate, embedding_dim, recipe: See `DepthSearch`.
