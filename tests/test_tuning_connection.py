@@ -153,3 +153,15 @@ def test_the_environment_is_set_and_left_as_it_was(monkeypatch):
 def test_addresses_are_checked(address):
     with pytest.raises(ValueError, match="The address of the chief must be HOST:PORT, such as 10.0.0.5:8000. Received"):
         parse_address(address)
+@pytest.mark.parametrize("host", ["chief-1", "my chief", "täglich/1"])
+def test_the_default_name_of_a_worker_is_one(host, monkeypatch):
+    monkeypatch.setattr("platform.node", lambda: host)
+    check_role("worker", "h:8000", distributed.worker_name())
+
+
+@pytest.mark.parametrize("name", ["", "chief-1", "the_chief", "oracle", "Oracle", "a/b", "a b", "a\n"])
+def test_names_of_workers_are_checked(name):
+    with pytest.raises(ValueError, match="`worker_id` must be letters, digits, .*, and not 'oracle'. Received: "):
+        check_role("worker", "h:8000", name)
+
+

@@ -127,7 +127,10 @@ def test_tasks_without_a_depth_are_refused():
         ({"distributed": "chief"}, "The address of the chief must be HOST:PORT.* Received: None"),
         ({"distributed": "chief", "address": "here"}, "must be HOST:PORT.* Received: 'here'"),
         ({"distributed": "chief", "address": "a:1", "worker_id": "w"}, "The chief has no `worker_id`"),
-        ({"distributed": "worker", "address": "a:1", "worker_id": "subchief"}, "a name without 'chief' in it"),
+        (
+            {"distributed": "worker", "address": "a:1", "worker_id": "subchief"},
+            "without 'chief' in it, and not 'oracle'. Rec",
+        ),
         ({"address": "a:1"}, "`address` and `worker_id` are for searches with `distributed`"),
     ],
 )

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import os
 import platform
+import re
 import socket
 import threading
 import time
@@ -29,8 +30,9 @@ _GRACE = 2.0
 
 
 def worker_name():
-    """A name for this process that no other worker has."""
-    return f"{platform.node()}-{os.getpid()}"
+    """A name for this process that no other worker has, and `check_role` takes."""
+    host = re.sub(r"[^\w.-]", "-", platform.node())
+    return f"{host.replace(CHIEF, 'host')}-{os.getpid()}"
 
 
 def check_role(role, address, worker_id):
@@ -50,8 +52,14 @@ def check_role(role, address, worker_id):
     parse_address(address)
     if role == CHIEF and worker_id is not None:
         raise ValueError(f"The chief has no `worker_id`. Received: {worker_id!r}")
-    if worker_id is not None and (not worker_id or CHIEF in worker_id):  # by which keras-tuner knows the chief
-        raise ValueError(f"`worker_id` must be a name without 'chief' in it. Received: {worker_id!r}")
+    # It is the name of a file beside oracle.json, and keras-tuner takes who has 'chief' in it for the chief.
+    if worker_id is not None and not (
+        re.fullmatch(r"[\w.-]+", worker_id) and CHIEF not in worker_id and worker_id.lower() != "oracle"
+    ):
+        raise ValueError(
+            "`worker_id` must be letters, digits, '_', '.' and '-', without 'chief' in it, and not 'oracle'. "
+            f"Received: {worker_id!r}"
+        )
 
 
 @contextlib.contextmanager
