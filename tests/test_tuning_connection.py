@@ -15,8 +15,16 @@ from tiny_grid import wait_until
 from tiny_search import RECIPE, TASK, free_port, tiny_search
 
 from keras_hypernet.tuning import distributed
-from keras_hypernet.tuning.connection import ChiefGoneError, PersistentStub, parse_address, wait_for_chief
-from keras_hypernet.tuning.distributed import check_space, environment
+from keras_hypernet.tuning.connection import (
+    ChiefFailedError,
+    ChiefGoneError,
+    OtherSearchError,
+    PersistentStub,
+    parse_address,
+    same_search,
+    wait_for_chief,
+)
+from keras_hypernet.tuning.distributed import check_role, check_space, environment, heartbeat
 from keras_hypernet.tuning.hypermodel import DepthSearch
 
 # A chief that says when it is asked, and answers or not.
@@ -55,7 +63,7 @@ def persistent():
     address, warnings = f"127.0.0.1:{free_port()}", []
     with grpc.insecure_channel(address) as channel:
         yield lambda patience: (
-            PersistentStub(Stub(channel), address, warnings.append, patience),
+            PersistentStub(Stub(channel), address, warnings.append, patience, "this search"),
             address,
             warnings,
         )
@@ -83,6 +91,60 @@ def test_a_chief_that_does_not_come_back_is_given_up(persistent):
         with pytest.raises(ChiefGoneError, match=f"The chief at {address} is gone .* again within 1 seconds. Start it"):
             stub.Ask(b"question", wait_for_ready=True, timeout=3600)
     assert len(warnings) == 1
+
+
+def test_no_proxy_is_between_a_worker_and_its_chief(persistent, monkeypatch):
+    for name in ("grpc_proxy", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_grpc_proxy", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    stub, address, _ = persistent(60)
+    with _chief(address, "yes") as process:
+        try:
+            assert stub.Ask(b"question") == b"answer"
+        finally:
+            process.kill()
+
+
+def test_a_worker_of_another_search_is_refused_by_its_chief():
+    """Whatever it asks; what fails in the chief is told to the worker."""
+
+    def answer(request, context):
+        return {b"question": b"answer"}[request]
+
+    handler = grpc.unary_unary_rpc_method_handler(answer)
+    address, warnings = f"127.0.0.1:{free_port()}", []
+    server = grpc.server(futures.ThreadPoolExecutor(1), interceptors=[same_search("new")])
+    for service, method in (("Oracle", "Ask"), ("keras_tuner.Oracle", "GetSpace")):
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])
+    server.add_insecure_port(address)
+    server.start()
+    with grpc.insecure_channel(address) as channel:
+        new, old = (PersistentStub(Stub(channel), address, warnings.append, 60, search) for search in ("new", "old"))
+        assert new.Ask(b"question") == b"answer"
+        with pytest.raises(
+            OtherSearchError, match=f"The chief at {address} makes another search than .* start this wor"
+        ):
+            old.Ask(b"question")
+        with pytest.raises(
+            ChiefFailedError, match=f"The chief at {address} could not answer .* Mend what is wrong the"
+        ):
+            new.Ask(b"unknown")
+    server.stop(None)
+    assert warnings == []
+
+
+def test_a_worker_that_is_interrupted_does_not_wait_for_a_chief_that_is_gone(persistent):
+    stub, _, warnings = persistent(600)
+
+    class Oracle:
+        def get_trial(self, trial_id):
+            stub.Ask(trial_id)
+
+    with heartbeat(0.01)(Oracle(), b"0"):
+        wait_until(lambda: warnings)
+        started = time.monotonic()
+    assert time.monotonic() - started < 60
 
 
 def test_a_space_that_was_sent_is_the_same_space():
@@ -149,10 +211,6 @@ def test_the_environment_is_set_and_left_as_it_was(monkeypatch):
     assert "chief" not in name
 
 
-@pytest.mark.parametrize("address", [None, "", "here", "here:", ":80", "here:none", "here:0", "here:65536"])
-def test_addresses_are_checked(address):
-    with pytest.raises(ValueError, match="The address of the chief must be HOST:PORT, such as 10.0.0.5:8000. Received"):
-        parse_address(address)
 @pytest.mark.parametrize("host", ["chief-1", "my chief", "täglich/1"])
 def test_the_default_name_of_a_worker_is_one(host, monkeypatch):
     monkeypatch.setattr("platform.node", lambda: host)
@@ -165,3 +223,7 @@ def test_names_of_workers_are_checked(name):
         check_role("worker", "h:8000", name)
 
 
+@pytest.mark.parametrize("address", [None, "", "here", "here:", ":80", "here:none", "here:0", "here:65536"])
+def test_addresses_are_checked(address):
+    with pytest.raises(ValueError, match="The address of the chief must be HOST:PORT, such as 10.0.0.5:8000. Received"):
+        parse_address(address)

@@ -24,13 +24,14 @@ from tiny_search import tiny_search
 from keras_hypernet.tuning import connection, distributed
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:
-    role, address, name, directory, epochs, patience, file = line.split()
+    role, address, name, directory, overwrite, epochs, patience, file = line.split()
     process = os.fork()
     if process == 0:
         sys.stderr = open(file + ".stderr", "w", buffering=1)
         connection.PATIENCE = float(patience)
         options = {"distributed": role, "address": address, "directory": directory, "epochs": int(epochs)}
         options |= {"worker_id": None if name == "-" else name, "worker_timeout": 20.0, "wait": 200.0}
+        options |= {"overwrite": overwrite == "True"}
         try:
             written = json.dumps(tiny_search("both", "random", **options).trials)
         except BaseException:
@@ -86,9 +87,9 @@ def start(starter, tmp_path):
     """Returns a function that starts a process that takes part in a search in a folder."""
     address, parts = f"127.0.0.1:{free_port()}", []
 
-    def start(role, name="-", epochs=EPOCHS, patience=600):
+    def start(role, name="-", epochs=EPOCHS, patience=600, folder="search", overwrite=False):
         file = tmp_path / f"{role}{name}{len(parts)}.json"
-        starter.stdin.write(f"{role} {address} {name} {tmp_path / 'search'} {epochs} {patience} {file}\n")
+        starter.stdin.write(f"{role} {address} {name} {tmp_path / folder} {overwrite} {epochs} {patience} {file}\n")
         starter.stdin.flush()
         parts.append(Part(int(starter.stdout.readline()), file))
         return parts[-1]
@@ -185,6 +186,30 @@ def test_a_worker_whose_chief_is_gone_for_good_says_so_and_gives_up(start, tmp_p
     assert "has not been started again within 3 seconds" in error
     (warning,) = worker.said().splitlines()
     assert warning.startswith(f"Warning: The chief at {start.address} does not answer (")
+
+
+def test_a_worker_of_a_search_that_has_been_deleted_leaves_in_the_middle_of_its_trial(start, tmp_path):
+    """A trial of the new search has the same number: nothing of the old one may be filed under it."""
+    chief, worker = start("chief", epochs=10**6), start("worker", "old", epochs=10**6)
+    wait_until((tmp_path / "search" / "trials" / "trial_00" / "seed-0" / "state.json").exists, 600)
+    chief.kill()
+    start("chief", overwrite=True)
+    assert f"OtherSearchError: The chief at {start.address} makes another search than the one" in worker.ended()
+    assert list(_states(tmp_path / "search")) == []
+
+
+def test_a_worker_with_a_folder_of_its_own_begins_anew_with_its_chief(start, tmp_path):
+    parts = start("chief", epochs=10**6), start("worker", "own", epochs=10**6, folder="own")
+    checkpoint = tmp_path / "own" / "trials" / "trial_00" / "seed-0" / "state.json"
+    wait_until(checkpoint.exists, 600)
+    for part in parts:
+        part.kill()
+    assert checkpoint.exists()
+    start("chief", overwrite=True)
+    start("worker", "own", folder="own", overwrite=True)
+    outcome = checkpoint.parents[1] / "outcome.json"
+    wait_until(outcome.exists, 600)
+    assert json.loads(outcome.read_text()) == {"worker": "own", "message": None}
 
 
 def test_a_worker_needs_the_arguments_of_its_chief(start, tmp_path):

@@ -5,13 +5,17 @@ import json
 import os
 import pathlib
 import shutil
+import time
+import uuid
 
-from keras_hypernet.files import write_json
+from keras_hypernet.files import replacing, write_json
 
 # What every configuration of a search has.
 _KEYS = {"task", "method", "space", "recipe", "oracle", "objective"}
 # What is written there of its trials. An entry stays: its card says what made it.
 _MADE_OF_TRIALS = ("trials.csv", "depth.png", "parallel.png")
+# For how many seconds a worker waits for others of its machine, which make the folder theirs at the same moment.
+_PATIENCE = 10.0
 
 
 class SearchDirectory:
@@ -28,6 +32,11 @@ class SearchDirectory:
     def trials(self):
         """Folder of keras-tuner's files."""
         return self.path / "trials"
+
+    def identifier(self):
+        """What tells this search from all others, equal ones included; None if the folder holds none."""
+        path = self.trials / "identifier"
+        return path.read_text(encoding="utf-8") if path.exists() else None
 
     def config(self):
         """Returns the configuration of the search that the folder holds, or None.
@@ -58,13 +67,14 @@ class SearchDirectory:
                 f"{nearest} is a file. Choose another directory (--directory)."
             )
 
-    def claim(self, config, resume, overwrite):
+    def claim(self, config, resume, overwrite, identifier=None):
         """Makes it the folder of a search. More trials than before are no other search.
 
         Args:
             config: Its configuration: a dict that JSON can hold.
             resume: Whether to go on with the same search if the folder holds it.
             overwrite: Whether to delete a search that the folder holds, the same or another one.
+            identifier: That of the search, if another process has begun it.
 
         Raises:
             ValueError: If the folder holds a search that is neither to be resumed nor to be deleted, or something that
@@ -80,11 +90,11 @@ class SearchDirectory:
                 )
         elif overwrite:
             # The configuration goes last: whenever this is interrupted, the folder is still one of a search.
-            for folder in (self.trials, self.path / "tensorboard"):
-                if folder.exists():
-                    shutil.rmtree(folder)
+            self._clear()
             for name in _MADE_OF_TRIALS:
                 (self.path / name).unlink(missing_ok=True)
+        elif self._is_of_a_worker():
+            self._clear()
         else:
             self.check(config)
             if not resume:
@@ -93,6 +103,46 @@ class SearchDirectory:
                     "choose another directory (--directory)."
                 )
         write_json(self.path / "search.json", config)
+        if self.identifier() is None:
+            with replacing(self.trials / "identifier") as temporary:
+                temporary.write_text(identifier or uuid.uuid4().hex, encoding="utf-8")
+
+    def join(self, config, overwrite, identifier):
+        """Makes it the folder of a worker, unless it is that of its chief, too, or its own from an earlier start.
+
+        What a worker has left of another search, an equal one included, is deleted: its trials have the same numbers.
+
+        Args:
+            config: The configuration of the search, for the worker.
+            overwrite: Whether to delete a search that the folder holds, if it is not the chief's.
+            identifier: That of the chief's search.
+
+        Raises:
+            ValueError: If the folder holds another search, which was made there, or something that is not a search.
+        """
+
+        def joined():
+            if self.identifier() != identifier:
+                return False
+            return not self._is_of_a_worker() or self.config() == config
+
+        if not joined():
+            with self.locked(_PATIENCE):
+                if not joined():
+                    self.claim(config, False, overwrite, identifier)
+        self.check(config)
+
+    def _is_of_a_worker(self):
+        """Whether it holds what a worker left whose chief was elsewhere: checkpoints, and no result."""
+        results = (self.trials / "oracle.json").exists() or any(self.trials.glob("trial_*/trial.json"))
+        return self.identifier() is not None and not results
+
+    def _clear(self):
+        for folder in (self.trials, self.path / "tensorboard"):
+            if folder.exists():
+                # A worker of the search that was there may still be writing.
+                gone = folder.rename(folder.with_name(f".{folder.name}.{uuid.uuid4().hex}"))
+                shutil.rmtree(gone)
 
     def check(self, config):
         """Raises ValueError if the folder holds another search than this."""
@@ -106,8 +156,11 @@ class SearchDirectory:
             )
 
     @contextlib.contextmanager
-    def locked(self):
+    def locked(self, seconds=0.0):
         """Keeps other processes from running a search in the folder meanwhile, which is created if there is none.
+
+        Args:
+            seconds: For how long to wait for another process that does so.
 
         Raises:
             ValueError: If another process does so, or the path is that of a file.
@@ -117,7 +170,7 @@ class SearchDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            _lock(descriptor, self.path)
+            _lock(descriptor, self.path, time.monotonic() + seconds)
             yield
         finally:
             os.close(descriptor)
@@ -140,14 +193,19 @@ def _foreign(path, received):
     )
 
 
-def _lock(descriptor, path):
+def _lock(descriptor, path, end):
     try:
         import fcntl
     except ImportError:  # not a Unix system
         return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel ends it with the process
-    except BlockingIOError as error:
-        raise ValueError(
-            f"Another process is searching in {path}. Wait until it is done, or choose another directory (--directory)."
-        ) from error
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel ends it with the process
+            return
+        except BlockingIOError as error:
+            if time.monotonic() >= end:
+                raise ValueError(
+                    f"Another process is searching in {path}. Wait until it is done, or choose another directory "
+                    "(--directory)."
+                ) from error
+        time.sleep(0.05)

@@ -6,7 +6,7 @@ these numbers (github.com/keras-team/keras-tuner/issues) is handled here and in 
 
 - #915: a chief waits forever for a worker that has died. Workers let it hear of them while they train; one that is
   silent is replaced: see `oracles.Resumable`.
-- #645, #983: a chief looks every 20 seconds whether all workers have left. It is left to itself when they have.
+- #645, #983: a chief looks every 20 seconds whether all workers have left. It ends here when they have.
 """
 
 import contextlib
@@ -17,10 +17,12 @@ import re
 import socket
 import threading
 import time
+from concurrent import futures
 
+import keras
 import keras_tuner
 
-from keras_hypernet.tuning.connection import parse_address
+from keras_hypernet.tuning.connection import OtherSearchError, parse_address, same_search
 
 CHIEF = "chief"
 ROLES = (CHIEF, "worker")
@@ -106,26 +108,43 @@ def _ranges(hp):
 
 
 def heartbeat(interval):
-    """Returns a function of an oracle and a trial: a context in which a worker lets its chief hear of it."""
+    """Returns a function of an oracle and a trial: a context in which a worker lets its chief hear of it.
+
+    The context has a list of Keras callbacks, which end a training of which the chief wants to know nothing any more.
+    """
     return functools.partial(_heartbeat, interval)
 
 
 @contextlib.contextmanager
 def _heartbeat(interval, oracle, trial_id):
-    ended = threading.Event()
+    ended, leaving = threading.Event(), _Leaving()
 
     def beat():
-        while not ended.wait(interval):
-            with contextlib.suppress(Exception):  # the worker itself finds out if the chief is gone
+        while leaving.error is None and not ended.wait(interval):
+            try:
                 oracle.get_trial(trial_id)
+            except OtherSearchError as error:
+                leaving.error = error
+            except Exception:
+                continue  # the worker itself finds out if the chief is gone
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
-        yield
+        yield [leaving]
     finally:
         ended.set()
-        thread.join()
+        thread.join(timeout=1.0)  # it may be asking a chief that is gone, for minutes
+
+
+class _Leaving(keras.callbacks.Callback):
+    """Ends a training before it writes into a folder that belongs to another search by now."""
+
+    error = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.error is not None:
+            raise self.error
 
 
 def check_free(address):
@@ -136,37 +155,39 @@ def check_free(address):
         raise _not_free(address, error.strerror) from error
 
 
-def run_chief(tuner, address, watch):
+def run_chief(tuner, address, watch, identifier):
     """Serves a search to workers until it has ended.
 
     Args:
         tuner: A `DepthTuner`, created in `environment`.
         address: The chief's address.
         watch: Function that is called about every half second.
+        identifier: That of the search, by which workers of an earlier one are told from its own.
 
     Raises:
         ConnectionError: If the address cannot be listened at.
     """
-    failures = []
+    import grpc
+    from keras_tuner.src import protos
+    from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
-    def serve():
-        try:
-            tuner.search(verbose=0)
-        except BaseException as error:
-            failures.append(error)
-
-    # It may sleep for 20 seconds when there is nothing left to wait for.
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    while not tuner.oracle.finished():
-        if failures:
-            raise _not_free(address, failures[0]) from failures[0]
-        if not thread.is_alive():
-            break
+    tuner.oracle.verbose = 0
+    tuner.save()
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=1), interceptors=[same_search(identifier)])
+    protos.get_service_grpc().add_OracleServicer_to_server(OracleServicer(tuner.oracle), server)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise _not_free(address, error) from error
+    server.start()
+    try:
+        while not tuner.oracle.finished():
+            watch()
+            time.sleep(0.5)
         watch()
-        time.sleep(0.5)
-    watch()
-    time.sleep(_GRACE)
+        time.sleep(_GRACE)
+    finally:
+        server.stop(None)
 
 
 def _not_free(address, reason):

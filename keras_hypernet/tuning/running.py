@@ -56,7 +56,9 @@ class SearchRun:
         self.progress = SearchProgress(name, self.oracle.limit, self.rows.values(), config["objective"], progress)
         if chief:
             client = self.tuner.oracle
-            client.stub = connection.PersistentStub(client.stub, chief, self.progress.warn, connection.PATIENCE)
+            client.stub = connection.PersistentStub(
+                client.stub, chief, self.progress.warn, connection.PATIENCE, place.identifier()
+            )
             mine, theirs = keras_tuner.HyperParameters(), client.get_space()
             hypermodel.configure(mine)
             if hypermodel.function is not None:  # it may ask for more, once it is called
@@ -69,15 +71,11 @@ class SearchRun:
             try:
                 if distributed == "chief":
                     self.oracle.worker_timeout = self.worker_timeout
-                    roles.run_chief(self.tuner, address, self._read)
+                    roles.run_chief(self.tuner, address, self._read, self.place.identifier())
                 else:
                     self.tuner.search(verbose=0)
             except keras_tuner.errors.FatalError as error:
                 raise (error.__cause__ if isinstance(error, keras_tuner.errors.FatalRuntimeError) else error) from error
-            except Exception as error:
-                if distributed == "worker" and type(error).__module__.startswith("grpc"):
-                    raise ConnectionError(f"The chief at {address} is gone ({error.code().name}).") from error
-                raise
         rows = [self.rows[name] for name in sorted(self.rows)]
         return SearchResult(self.config, self.place.path, rows)
 

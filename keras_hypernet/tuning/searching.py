@@ -66,6 +66,7 @@ def search(
         seed: The first seed of the trainings, and that of the oracle; by default the recipe's, which is 0 if it has
             not been said.
         overwrite: Whether to delete a search that the directory holds; its `entry`, a model that was made of it, stays.
+            A worker deletes none that is its chief's.
         resume: Whether to go on if the directory holds the same search.
         build, depth, width, initialization, learning_rate, embedding_dim, recipe: See `DepthSearch`.
         objective: What is minimized, one of `metrics_of(task)`: by default `"validation_error"` for classes,
@@ -87,7 +88,8 @@ def search(
 
     Raises:
         ValueError: If an argument is not valid, or the directory holds another search; nothing is deleted then.
-        ConnectionError: If there is no chief at the address, or it is gone, or it cannot be one.
+        ConnectionError: If there is no chief at the address, or it is gone, has failed, or has begun another search;
+            or if it cannot be one.
         ImportError: If keras-tuner is not installed.
         DataUnavailableError: If the task's data are not to be had.
 
@@ -130,8 +132,7 @@ def search(
     place = SearchDirectory(directory or pathlib.Path("runs") / "tuning" / task.name)
     worker = distributed == "worker"
     if worker:
-        wait_for_chief(address, wait)
-        place.check(config)
+        place.join(config, overwrite, wait_for_chief(address, wait))
     elif distributed is None and (overwrite or place.config() is None):
         for split in ("train", "validation"):
             task.load(split)  # if they are not to be had, no folder is claimed, and nothing deleted

@@ -28,7 +28,7 @@ class DepthTuner(keras_tuner.Tuner):
         logs: Whether to write logs for TensorBoard.
         on_end: Function that is called with each trial that has ended here.
         heartbeat: Function of the oracle and a trial's number that returns a context manager, which is entered while
-            the trial runs; or None.
+            the trial runs, and has a list of further Keras callbacks; or None.
     """
 
     def __init__(self, oracle, hypermodel, directory, executions_per_trial, logs=True, on_end=None, heartbeat=None):
@@ -68,9 +68,9 @@ class DepthTuner(keras_tuner.Tuner):
         self._asked = 0.0
         folder = pathlib.Path(self.get_trial_dir(trial.trial_id))
         measured, messages = [], []
-        with self.heartbeat(self.oracle, trial.trial_id) if self.heartbeat else contextlib.nullcontext():
+        with self.heartbeat(self.oracle, trial.trial_id) if self.heartbeat else contextlib.nullcontext([]) as callbacks:
             for seed in self._seeds():
-                values, message = self._run(trial, folder, seed)
+                values, message = self._run(trial, folder, seed, callbacks)
                 measured.append(values)
                 messages += [message] if message else []
         outcome = {"worker": self.tuner_id, "message": " ".join(dict.fromkeys(messages)) or None}
@@ -86,14 +86,14 @@ class DepthTuner(keras_tuner.Tuner):
         first = self.hypermodel.recipe.seed
         return range(first, first + self.executions_per_trial)
 
-    def _run(self, trial, folder, seed):
+    def _run(self, trial, folder, seed, callbacks):
         hp = trial.hyperparameters
         training = folder / f"seed-{seed}"
         epochs = hp.values.get("tuner/epochs", self.hypermodel.recipe.epochs)
         started = time.perf_counter()
         try:
             self._continue(hp.values.get("tuner/trial_id"), training)
-            measured, message = self.hypermodel.train(hp, seed, epochs, training)
+            measured, message = self.hypermodel.train(hp, seed, epochs, training, callbacks)
             return {**measured, "failed": 0.0}, message
         except keras_tuner.errors.FatalError:
             raise
