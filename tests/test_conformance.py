@@ -166,7 +166,7 @@ class Probe(keras.layers.Layer):
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.told = set()
+        self.told = set()  # JAX's first step traces the model for its shapes, too, as if it were not trained
 
     def call(self, inputs, training=None):
         self.told.add(training)
@@ -188,11 +188,11 @@ def test_layers_of_both_parts_are_told_that_they_are_trained(case):
     for probe in probes:
         probe.told.clear()
     model.train_on_batch(inputs, targets)
-    assert [probe.told for probe in probes] == [{True}, {True}]
+    assert all(True in probe.told for probe in probes)
     for probe in probes:
         probe.told.clear()
     model.predict(inputs, verbose=0)
-    assert [probe.told for probe in probes] == [{False}, {False}]
+    assert not any(True in probe.told for probe in probes)
 
 
 @models
