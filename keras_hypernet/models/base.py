@@ -48,13 +48,14 @@ class ConditionalModel(keras.Model):
             shapes = (x_shape, encoded_shape) if isinstance(layer, ConditionedLayer) else (x_shape,)
             x_shape = build_on(layer, *shapes)
 
-    # Layers inside, such as Dropout, learn from Keras whether it is training, which it says to what takes `training`.
     def call(self, inputs, training=None):
+        # Handed on by name, as Keras asks of models with a `call` of their own: with JAX no context tells the layers.
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         check_shape("x", x.shape, self.x_shape)
-        encoded = self.encode(condition, **options)
+        encoded = self.encode(condition, **options, training=training)
         for layer in self.primary:
-            x = layer(x, encoded) if isinstance(layer, ConditionedLayer) else layer(x)
+            inputs = (x, encoded) if isinstance(layer, ConditionedLayer) else (x,)
+            x = layer(*inputs, training=training)
         return x
 
     def compute_output_shape(self, input_shape):
@@ -74,26 +75,26 @@ class ConditionalModel(keras.Model):
         """The shape that the encoder is applied to, for conditions of a shape."""
         return condition_shape
 
-    def encode(self, condition):
+    def encode(self, condition, training=None):
         """What the primary layers receive: the last hidden layer of f, or the embedding e(I), `[B, R]`."""
         self.check_condition(condition)
-        return self.apply_encoder(condition)
+        return self.apply_encoder(condition, training=training)
 
     def check_condition(self, condition):
         """Raises ValueError unless the model was built for conditions of this shape."""
         self.check_built("encode")
         check_shape("condition", condition.shape, self.condition_shape)
 
-    def apply_encoder(self, condition, layers=None):
+    def apply_encoder(self, condition, layers=None, training=None):
         """The encoder's output, or that of the first of its layers; where it reads images, only on uint8 pixels."""
         declared = getattr(self.encoder, "inputs", None)
         if declared and keras.backend.standardize_dtype(declared[0].dtype) == "uint8":
             # A functional model casts what it is given to the dtype of its input, without a word.
             check_pixels(ops.convert_to_tensor(condition), self.encoder.name)
         if layers is None:
-            return self.encoder(condition)
+            return self.encoder(condition, training=training)
         for layer in layers:
-            condition = layer(condition)
+            condition = layer(condition, training=training)
         return condition
 
     def generate(self, condition, **options):

@@ -62,14 +62,15 @@ class EmbeddingMethod(ConditionalModel):
         place = conditioned[0]
         following = self.primary[place + 1] if place + 1 < len(self.primary) else None
         if len(conditioned) > 1 or not (joins(self.primary[place]) and _is_dense(following)):
-            return super().call(inputs)
+            return super().call(inputs, training)
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         check_shape("x", x.shape, self.x_shape)
         for layer in self.primary[:place]:
-            x = layer(x)
+            x = layer(x, training=training)
+        options["training"] = training
         x = KeepMask()(x, function=lambda x: self._joined(following, x, condition, options))
         for layer in self.primary[place + 2 :]:
-            x = layer(x)
+            x = layer(x, training=training)
         return x
 
     def _joined(self, dense, x, condition, options):
@@ -89,7 +90,7 @@ class EmbeddingMethod(ConditionalModel):
         if last is None or not _multiplies_first(condition.shape[0], last.kernel.shape[0], kernel.shape[1]):
             return ops.matmul(ops.cast(self.encode(condition, **options), kernel.dtype), kernel)
         self.check_condition(condition)
-        hidden = self.apply_encoder(condition, self.embedding.layers[:-1])
+        hidden = self.apply_encoder(condition, self.embedding.layers[:-1], options["training"])
         projection = ops.matmul(ops.cast(last.kernel, kernel.dtype), kernel)
         projected = ops.matmul(ops.cast(hidden, kernel.dtype), projection)
         if last.use_bias:

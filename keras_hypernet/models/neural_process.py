@@ -73,7 +73,7 @@ class ConditionalNeuralProcess(EmbeddingMethod):
             )
         return (None, *condition_shape[2:])
 
-    def encode(self, condition, mask=None, lengths=None):
+    def encode(self, condition, mask=None, lengths=None, training=None):
         """The mean of the embeddings of the members that count, `[B, embedding_dim]`; arguments as in the inputs."""
         condition = ops.convert_to_tensor(condition)
         self.check_condition(condition)
@@ -83,7 +83,7 @@ class ConditionalNeuralProcess(EmbeddingMethod):
             aligned = ops.expand_dims(counted, axis=tuple(range(2, len(condition.shape))))
             condition = ops.where(aligned, condition, ops.zeros_like(condition))
         shape = ops.shape(condition)
-        embedded = self.apply_encoder(ops.reshape(condition, (-1, *shape[2:])))
+        embedded = self.apply_encoder(ops.reshape(condition, (-1, *shape[2:])), training=training)
         return _mean(ops.reshape(embedded, (*shape[:2], embedded.shape[-1])), counted)
 
 

@@ -168,6 +168,8 @@ def run_chief(tuner, address, watch, identifier):
         ConnectionError: If the address cannot be listened at.
     """
     import grpc
+
+    # Of keras-tuner's inside, since the server that it starts itself takes no interceptor.
     from keras_tuner.src import protos
     from keras_tuner.src.distribute.oracle_chief import OracleServicer
 
