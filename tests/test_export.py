@@ -1,5 +1,7 @@
 """Exported SavedModels: the folder layout, the signature, and outputs in a process without Keras."""
 
+import dataclasses
+import json
 import pathlib
 import resource
 import subprocess
@@ -264,6 +266,8 @@ def test_committed_exports_are_those_of_the_zoo(name, tmp_path):
     if not COMMITTED.is_dir():
         pytest.skip("this is not a checkout: saved_models/ is not installed")
     (version,) = [path for path in (COMMITTED / name).iterdir() if path.name.isdecimal()]
+    (card,) = [card for card in kh.list_entries() if card.name == name]
+    assert json.loads((version / "assets.extra" / "card.json").read_text()) == dataclasses.asdict(card)
     model = kh.load(name)
     shape = model.x_shape[1:]
     inputs = {"x": pixels((4, *shape)), "condition": pixels((4, *shape), seed=1)}
