@@ -3,6 +3,8 @@
 import functools
 import os
 import shutil
+import sys
+from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -63,3 +65,26 @@ def source():
         return found
 
     return get
+
+
+@pytest.fixture
+def run_tune(monkeypatch, capfd, tmp_path):
+    """Returns a function that runs `keras-hypernet tune` in this process, in a folder of its own, on a tiny task."""
+    from tiny_search import TASK
+
+    from keras_hypernet.cli import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, tiny=True, command="tune"):
+        if tiny:
+            monkeypatch.setattr(keras_hypernet.tuning, "get_search_task", lambda name, seed, quick: TASK, raising=False)
+        monkeypatch.setattr(sys, "argv", ["keras-hypernet", command, *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        monkeypatch.undo() if not tiny else None
+        captured = capfd.readouterr()
+        return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)
+
+    return run

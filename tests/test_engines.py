@@ -13,7 +13,7 @@ from tiny_grid import GRID, children
 
 from keras_hypernet.data import DataUnavailableError
 from keras_hypernet.experiments import get_experiment
-from keras_hypernet.experiments.engines import run_locally
+from keras_hypernet.experiments.engines import LocalWorkers
 from keras_hypernet.experiments.experiment import FIELDS, execute
 from keras_hypernet.experiments.machine import processors
 
@@ -88,7 +88,8 @@ def workers():
 
 def test_a_process_that_is_killed_fails_the_run_it_has_begun_and_is_replaced(workers):
     long = _changed(CONFIGS[1], epochs=5000)
-    with contextlib.closing(run_locally([CONFIGS[0], CONFIGS[2], long, CONFIGS[3]], workers=1)) as rows:
+    with LocalWorkers(1) as local:
+        rows = local.run([CONFIGS[0], CONFIGS[2], long, CONFIGS[3]])
         first = next(rows)
         os.kill(*workers(), signal.SIGKILL)  # between two runs
         second = next(rows)
@@ -112,8 +113,8 @@ def test_processes_that_cannot_start_are_an_error_and_no_rows(monkeypatch, tmp_p
     (tmp_path / "keras.py").write_text("raise ImportError('no backend')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     message = "No run can be executed: 3 times, a process ended with the exit code 1: ImportError: no backend."
-    with pytest.raises(ChildProcessError, match=message):
-        list(run_locally(CONFIGS[:2], workers=1))
+    with LocalWorkers(1) as local, pytest.raises(ChildProcessError, match=message):
+        list(local.run(CONFIGS[:2]))
     assert workers() == []
 
 
@@ -121,6 +122,25 @@ def test_a_package_that_a_run_lacks_is_an_error_and_ends_all_processes(monkeypat
     (tmp_path / "sklearn.py").write_text("raise ImportError('no digits')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     configs = get_experiment("assumption_2").runs(quick=True)[:1]
-    with pytest.raises(ChildProcessError, match="A process cannot execute runs: no digits"):
-        list(run_locally([*configs, _changed(CONFIGS[0], epochs=5000)], workers=2))
+    with LocalWorkers(2) as local:
+        with pytest.raises(ChildProcessError, match="A process cannot execute runs: no digits"):
+            list(local.run([*configs, _changed(CONFIGS[0], epochs=5000)]))
+        assert workers() == []
+
+
+def test_processes_stay_for_more_runs_and_what_is_given_up_does_not_come_back(workers):
+    with LocalWorkers(2) as local:
+        assert workers() == []
+        (first,) = local.run(CONFIGS[:1])
+        (stays,) = workers()
+        with contextlib.closing(local.run([_changed(CONFIGS[1], epochs=5000), *CONFIGS[2:4]])) as rows:
+            assert next(rows)["config"] == CONFIGS[2]
+            assert len(workers()) == 2
+        assert stays not in workers()  # it was in a run that has been given up
+        (other,) = workers()
+        os.kill(other, signal.SIGKILL)  # and this one dies of something else, without a run
+        again, more = sorted(local.run(CONFIGS[:2]), key=lambda row: CONFIGS.index(row["config"]))
+        assert again["test"] == first["test"]
+        assert more["config"] == CONFIGS[1]
+        assert len(workers()) == 2
     assert workers() == []

@@ -1,5 +1,6 @@
 """Commands about the paper's experiments: experiment, plot."""
 
+import contextlib
 import pathlib
 import shlex
 from typing import Annotated
@@ -11,6 +12,7 @@ from rich.table import Table
 from keras_hypernet import experiments
 from keras_hypernet.cli.common import AsJson, app, console, print_json, resumable, warn
 from keras_hypernet.experiments.drawing import NoResultsError, draw
+from keras_hypernet.experiments.engines import LocalWorkers
 from keras_hypernet.experiments.report import write_report
 from keras_hypernet.experiments.rows import group_rows
 from keras_hypernet.experiments.runner import run as run_experiment
@@ -49,7 +51,9 @@ def experiment(
         _check_all(chosen, out, values, panels, resume)
     options = {"values": parse_values(values), "panels": panels and panels.split(","), "seeds": seeds, "quick": quick}
     rows = []
-    with resumable(out):
+    with resumable(out), contextlib.ExitStack() as stack:
+        if engine == "local":
+            workers = stack.enter_context(LocalWorkers(workers))  # whose processes stay for the next experiment
         for one in chosen:
             rows += run_experiment(one, out, **options, workers=workers, engine=engine, address=address, resume=resume)
     if as_json:

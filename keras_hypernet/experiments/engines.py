@@ -19,40 +19,63 @@ from keras_hypernet.experiments.worker import BEGUN, ERROR
 _MAX_DEATHS = 3
 
 
-def run_locally(configs, workers, threads=None):
-    """Executes runs in processes of their own, each with its share of the processor's threads.
+class LocalWorkers:
+    """Processes of this machine that execute runs, each with its share of the processor's threads.
+
+    A process is started for its first run and stays for the next, also of another call, until the context ends.
 
     Args:
-        configs: Configurations, as of `Experiment.runs`.
         workers: Number of processes.
         threads: Threads of each; by default the number of processors divided by `workers`, however few runs there
             are: a run that is repeated alone has the threads, and so the numbers, that it had among others.
 
-    Yields:
-        The row of each run, in the order in which they end. A process that dies in a run leaves a row with the
-        status `"failed"`, and is replaced. When the generator is closed, runs that have not ended are given up.
-
     Raises:
-        ChildProcessError: If processes die before they have begun with a run, so that none can be executed, or one
-            says that it cannot be: its data or a package is not there. Runs that have not ended are given up.
+        ValueError: If there is no worker.
     """
-    threads = threads or max(1, processors() // workers)
-    waiting = collections.deque(configs)
-    pool = [_Worker(threads) for _ in range(min(workers, len(configs)))]
-    try:
-        for worker in pool:
-            worker.start(waiting.popleft())
-        while busy := {worker.connection: worker for worker in pool if worker.config is not None}:
-            for connection in multiprocessing.connection.wait(busy):
-                worker = busy[connection]
-                row = worker.receive()
-                if row is not None:
-                    yield row
-                    if waiting:
-                        worker.start(waiting.popleft())
-    finally:
-        for worker in pool:
+
+    def __init__(self, workers, threads=None):
+        if workers < 1:
+            raise ValueError(f"There must be at least one worker. Received: {workers}")
+        threads = threads or max(1, processors() // workers)
+        self._pool = [_Worker(threads) for _ in range(workers)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for worker in self._pool:
             worker.stop()
+
+    def run(self, configs):
+        """Executes runs.
+
+        Args:
+            configs: Configurations, as of `Experiment.runs`.
+
+        Yields:
+            The row of each run, in the order in which they end. A process that dies in a run leaves a row with the
+            status `"failed"`, and is replaced. When the generator is closed, runs that have not ended are given up.
+
+        Raises:
+            ChildProcessError: If processes die before they have begun with a run, so that none can be executed, or
+                one says that it cannot be: its data or a package is not there. Runs that have not ended are given up.
+        """
+        waiting = collections.deque(configs)
+        try:
+            for worker in self._pool[: len(waiting)]:
+                worker.start(waiting.popleft())
+            while busy := {worker.connection: worker for worker in self._pool if worker.config is not None}:
+                for connection in multiprocessing.connection.wait(busy):
+                    worker = busy[connection]
+                    row = worker.receive()
+                    if row is not None:
+                        yield row
+                        if waiting:
+                            worker.start(waiting.popleft())
+        finally:
+            for worker in self._pool:
+                if worker.config is not None:
+                    worker.give_up()
 
 
 class _Worker:
@@ -112,6 +135,11 @@ class _Worker:
             raise ChildProcessError(f"No run can be executed: {_MAX_DEATHS} times, a process {ended}")
         self.start(self.config)
         return None
+
+    def give_up(self):
+        """Ends the process, and forgets its run."""
+        self.stop()
+        self.config, self.deaths = None, 0
 
     def stop(self):
         """Ends the process, whatever it does."""

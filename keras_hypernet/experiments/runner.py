@@ -4,7 +4,7 @@ import contextlib
 import pathlib
 
 from keras_hypernet.experiments.cluster import run_on_ray
-from keras_hypernet.experiments.engines import run_locally
+from keras_hypernet.experiments.engines import LocalWorkers
 from keras_hypernet.experiments.experiment import run_key
 from keras_hypernet.experiments.progress import ExperimentProgress
 from keras_hypernet.experiments.rows import ResultsFile
@@ -37,7 +37,8 @@ def run(
         values: Values of what the experiment varies; by default its own.
         seeds: Number of seeds; by default the experiment's own.
         quick: Whether to run the small grid that ends in under a minute.
-        workers: Number of processes on this machine; on a Ray cluster, its processors decide how many there are.
+        workers: Number of processes on this machine, or `LocalWorkers`, whose processes stay for another experiment;
+            on a Ray cluster, its processors decide how many there are.
         engine: `"local"` or `"ray"`.
         address: Address of the Ray cluster; by default one is started on this machine.
         resume: Whether to go on with results that are there already. Runs with a row are not repeated.
@@ -51,7 +52,7 @@ def run(
         ValueError: If there are results already and `resume` is False, another process is adding to them, or an
             argument is not valid.
         OSError: If a row cannot be written; runs that have not ended are given up, and repeated with `resume`. Or if
-            runs cannot be executed at all: see `run_locally` and `run_on_ray`.
+            runs cannot be executed at all: see `LocalWorkers.run` and `run_on_ray`.
         ImportError: If the engine is not installed.
     """
     if engine not in ENGINES:
@@ -63,8 +64,7 @@ def run(
             "`workers` must be left out with the engine 'ray': the cluster's processors decide how many there are. "
             f"Received: {workers}"
         )
-    if workers < 1:
-        raise ValueError(f"There must be at least one worker. Received: {workers}")
+    local = workers if isinstance(workers, LocalWorkers) else LocalWorkers(workers)
     configs = {run_key(config): config for config in experiment.runs(values, seeds, quick, panels)}
     results = ResultsFile(pathlib.Path(out) / f"{experiment.name}.jsonl")
     with results.locked():
@@ -77,13 +77,15 @@ def run(
         done = {run_key(row["config"]): row for row in rows}
         done = {key: done[key] for key in configs if key in done}
         missing = [config for key, config in configs.items() if key not in done]
-        with ExperimentProgress(experiment.name, len(configs), done.values(), progress) as shown:
+        with contextlib.ExitStack() as stack:
+            shown = stack.enter_context(ExperimentProgress(experiment.name, len(configs), done.values(), progress))
             for sentence in [*warnings, *more]:
                 shown.warn(sentence)
-            ended = run_on_ray(missing, address) if engine == "ray" else run_locally(missing, workers)
-            with contextlib.closing(ended):
-                for row in ended:
-                    results.append(row)
-                    done[run_key(row["config"])] = row
-                    shown.add(row)
+            if local is not workers:
+                stack.enter_context(local)
+            ended = run_on_ray(missing, address) if engine == "ray" else local.run(missing)
+            for row in stack.enter_context(contextlib.closing(ended)):
+                results.append(row)
+                done[run_key(row["config"])] = row
+                shown.add(row)
     return [done[key] for key in configs]

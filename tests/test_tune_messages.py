@@ -1,0 +1,188 @@
+"""`keras-hypernet tune`: errors of one line, warnings, and what an interrupt says."""
+
+import inspect
+import json
+import sys
+import time
+
+import pytest
+from tiny_search import tiny_search
+
+import keras_hypernet as kh
+from keras_hypernet.cli import tuning as command_module
+
+
+def test_a_worker_without_a_chief_says_so(run_tune):
+    started = time.monotonic()
+    arguments = ["--distributed", "worker", "--address", "127.0.0.1:9", "--wait", "2"]
+    done = run_tune("synthetic_inner", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: There is no chief at 127.0.0.1:9 (")
+    assert "refused" in line
+    assert "), after 2 seconds. Start it first, with --distributed chief" in line
+    assert time.monotonic() - started < 30
+
+
+def test_the_default_wait_for_a_chief_leaves_time_to_start_in_half_a_minute():
+    for function in (command_module.tune, kh.tuning.search):
+        assert inspect.signature(function).parameters["wait"].default == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rotation_minst"], "There is no task 'rotation_minst' to search the depth for; did you mean rotation_mnist"),
+        (["rotation_digits", "--oracle", "genetic"], "--oracle must be one of ('grid', 'random', 'bayesian', 'hyperb"),
+        (
+            ["rotation_digits", "--depths", "9:2"],
+            "--depths must be a range (low, high) of integers with 2 <= low <= hi",
+        ),
+        (["rotation_digits", "--depths", "1:4"], "2 <= low <= high. Received: (1, 4)"),
+        (
+            ["rotation_digits", "--depths", "two"],
+            "--depths is given as a range, 2:9 (both ends), as choices, 2,4,8, or",
+        ),
+        (["rotation_digits", "--trials", "0"], "--trials must be an integer of at least 1. Received: 0"),
+        (["rotation_digits", "--method", "linear"], "--method must be one of ('hyper', 'embed'), or several"),
+        (["rotation_digits", "--objective", "val_f1"], "what the models of the task 'rotation' report. Received: 'va"),
+        (["rotation_digits", "--wait", "-1"], "--wait must be a finite number of seconds, at least 0. Received: -1.0"),
+        (["rotation_digits", "--wait", "inf"], "--wait must be a finite number of seconds, at least 0. Received: inf"),
+        (
+            ["rotation_digits", "--worker-timeout", "0"],
+            "--worker-timeout must be a finite number of seconds, more than 0",
+        ),
+        (["rotation_digits", "--worker-timeout", "nan"], "more than 0. Received: nan"),
+        (["rotation_digits", "--strategy", "horovod"], "--strategy must be 'mirrored'"),
+        (["rotation_digits", "--distributed", "worker"], "The address of the chief must be HOST:PORT"),
+        (["rotation_digits", "--embedding-dim", "8:16"], "hypernetworks have none: search it with the method 'embed'"),
+        (["rotation_digits", "--epochs", "0"], "--epochs must be an integer of at least 1. Received: 0"),
+        (["rotation_digits", "--compare", "results"], "--compare writes a README.md beside the folder of --out"),
+        (
+            ["rotation_set_digits", "--compare", "results", "--out", "here"],
+            "No experiment has a grid of depths for the",
+        ),
+        (
+            ["rotation_digits", "--resume", "--overwrite"],
+            "--resume goes on with a search, and --overwrite deletes it: g",
+        ),
+        (
+            ["rotation_digits", "--plot-with", "nowhere"],
+            "--plot-with draws another search in the figures of --plot: ad",
+        ),
+        (["rotation_digits", "--plot-with", "nowhere", "--plot"], "nowhere is not the folder of a search"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_2(run_tune, tmp_path, arguments, message):
+    done = run_tune(*arguments, tiny=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert message in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_is_not_asked_for_the_results_of_its_chief(run_tune, tmp_path):
+    worker = ["synthetic_inner", "--distributed", "worker", "--address", "127.0.0.1:9"]
+    done = run_tune(*worker, "--plot", "--plot-with", "a", "--out", "b", "--compare", "c", "--retrain")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "Error: The results of a search are its chief's: leave out --plot, --plot-with, --out, --compare, "
+        "--retrain for a worker.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_single_device_for_a_mirrored_search_is_a_warning(run_tune):
+    done = run_tune("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--strategy", "mirrored")
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+    assert warning == "Warning: --strategy mirrored has found one device only, CPU:0, so nothing is mirrored."
+
+
+def test_searches_of_different_tasks_or_objectives_are_not_begun_to_be_drawn(run_tune, tmp_path):
+    pytest.importorskip("matplotlib")
+    tiny_search(depth=[2], trials=1, directory=tmp_path / "other")
+    arguments = ["rotation_digits", "--plot", "--plot-with", "other", "--directory", "here"]
+    done = run_tune(*arguments, tiny=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "The searches of a figure must be of one task and one objective. Received: [" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_the_model_of_a_search_that_is_deleted_stays_with_a_warning(run_tune, tmp_path):
+    arguments = ("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--directory", "here")
+    assert "Warning" not in run_tune(*arguments).stderr
+    assert "Warning" not in run_tune(*arguments, "--overwrite").stderr
+    precious = tmp_path / "here" / "entry" / "card.json"
+    precious.parent.mkdir()
+    precious.write_text("of a model")
+    done = run_tune(*arguments, "--overwrite")
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+    assert warning.startswith("Warning: here/entry, a model of the search that --overwrite deletes, stays until")
+    assert precious.read_text() == "of a model"
+
+
+def test_nothing_to_resume_is_a_warning(run_tune, tmp_path):
+    arguments = ("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--directory", "new", "--resume")
+    done = run_tune(*arguments)
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+    assert warning == "Warning: new holds no search to go on with, so it begins."
+    assert "Warning" not in run_tune(*arguments).stderr
+
+
+def test_fewer_trials_than_asked_for_are_a_warning(run_tune):
+    done = run_tune("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--trials", "5")
+    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+    assert warning == "Warning: grid has no more than 1 trials here. Asked for: --trials 5"
+
+
+@pytest.mark.parametrize(
+    ("command", "function"),
+    [
+        (["tune", "synthetic_inner", "--directory", "here"], "tuning.search"),
+        (["train", "rotation_digits_hyper", "--out", "here"], "cli.models.train_entry"),
+        (["experiment", "synthetic_depth", "--out", "here"], "cli.experiments.run_experiment"),
+    ],
+)
+def test_an_interrupt_says_how_to_go_on(run_tune, monkeypatch, command, function):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"keras_hypernet.{function}", interrupted)
+    done = run_tune(*command[1:], command=command[0])
+    assert done.returncode == 130
+    assert "Interrupted. What has finished is kept in here; --resume goes on with it." in done.stderr
+
+
+def test_missing_matplotlib_is_named_before_the_search(run_tune, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    done = run_tune("synthetic_inner", "--plot")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pip install 'keras_hypernet[plot]'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_search_is_refused_and_nothing_deleted(run_tune, tmp_path):
+    arguments = ["synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--directory", "here"]
+    assert run_tune(*arguments).returncode == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for more, message in (
+        ([], "holds this search already: go on with it (--resume), start anew (--overwrite)"),
+        (["--seed", "1", "--resume"], "holds another search"),
+    ):
+        done = run_tune(*arguments, *more)
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        assert message in line
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    done = run_tune(*arguments, "--seed", "1", "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "here" / "search.json").read_text())["recipe"]["seed"] == 1
+
+
+def test_the_help_shows_an_example(run_tune):
+    text = " ".join(run_tune("--help").stdout.replace("│", " ").split())
+    assert "keras-hypernet tune rotation_mnist --method hyper --oracle hyperband --trials 20" in text
