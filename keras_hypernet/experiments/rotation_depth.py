@@ -3,8 +3,8 @@
     keras-hypernet experiment rotation_depth --workers 2
 
 The paper: the hypernetwork is better by a wide margin, and improves with the depth of f; the embedding method does not
-improve with the depth of e. Takes about half a minute a run on MNIST and two minutes on CIFAR-10, two hours in all on
-two cores.
+improve with the depth of e. Takes about forty seconds a run on MNIST and three minutes on CIFAR-10, two and a half
+hours in all on two cores.
 """
 
 from keras_hypernet.experiments.experiment import Experiment
