@@ -7,6 +7,7 @@ all that was said is shown.
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 
@@ -20,8 +21,6 @@ def _quiet():
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except KeyboardInterrupt:
-            raise
         except BaseException:
             held.seek(0)
             os.write(standard_error, held.read())
@@ -31,15 +30,27 @@ def _quiet():
             os.close(standard_error)
 
 
+@contextlib.contextmanager
+def _ended_by_an_interrupt():
+    """An interrupt ends the process at once. As an exception it could be caught by what is imported, and be lost."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:  # it is ignored in a background job, and stays so
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
 def main():
     """Runs the command line."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its errors are raised, too
     try:
-        with _quiet():
+        with _ended_by_an_interrupt(), _quiet():
             from keras_hypernet.cli import main as run
         run()
-    except KeyboardInterrupt:  # while all that is imported, or before a command has got so far as to say more
+    except KeyboardInterrupt:  # before a command has got so far as to say more
         raise SystemExit(130) from None
 
 

@@ -213,7 +213,8 @@ def test_an_interrupt_is_no_traceback(seconds):
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
-    assert (process.returncode, error) == (130, "")
+    assert process.returncode in (130, -signal.SIGINT)  # which a shell calls 130, too
+    assert error == ""
 
 
 def test_a_missing_extra_is_named(run, monkeypatch, tmp_path):

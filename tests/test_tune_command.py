@@ -20,6 +20,7 @@ SCRIPT = """
 import sys
 from tiny_search import TASK
 from keras_hypernet import tuning
+from keras_hypernet.cli import main
 tuning.get_search_task = lambda *arguments: TASK
 sys.argv[:1] = ["keras-hypernet", "tune"]
 main()
@@ -107,7 +108,8 @@ def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(r
         stderr=subprocess.DEVNULL,
         cwd=pathlib.Path(__file__).parent,
     ) as process:
-        wait_until((directory / "trials" / "trial_0001" / "seed-0" / "state.json").exists)
+        begun = directory / "trials" / "trial_0001" / "seed-0" / "state.json"
+        wait_until(lambda: begun.exists() or process.poll() is not None)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     (kept,) = kh.tuning.SearchResult.read(directory).trials
