@@ -1,6 +1,7 @@
 """Fixtures for all tests, those of the package's doctests included."""
 
 import functools
+import gc
 import os
 import shutil
 import sys
@@ -8,10 +9,16 @@ from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import hypothesis  # noqa: F401  (once imported, it does not look for its objects among those frozen below)
 import keras
 import pytest
 
 import keras_hypernet
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # what is imported is not looked through again after each model, which takes longer than many a test
 
 
 def pytest_addoption(parser):

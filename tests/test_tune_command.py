@@ -128,7 +128,7 @@ def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(r
 
 @pytest.mark.parametrize("oracle", ["grid", "random", "bayesian", "hyperband"])
 def test_every_oracle_goes_on_where_it_was_interrupted(oracle, tmp_path):
-    search = functools.partial(tiny_search, "both", oracle, epochs=2, factor=2)
+    search = functools.partial(tiny_search, "both", oracle, depth=(2, 3), epochs=2, factor=2)
     whole = search(directory=tmp_path / "whole")
     search(directory=tmp_path / "part", trials=2)
     part = search(directory=tmp_path / "part")

@@ -1,7 +1,6 @@
 """Experiment: a figure of the paper as data, and the execution of one of its runs."""
 
 import dataclasses
-import gc
 import json
 import time
 from collections.abc import Callable
@@ -156,7 +155,6 @@ def execute(config, experiment):
         ImportError: If a package that it needs is not there.
     """
     keras.backend.clear_session()
-    gc.collect()
     reset_peak_memory()
     started = time.perf_counter()
     task, recipe = get_task(**config["task"]), Recipe(**config["recipe"])

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import gc
 import math
 import time
 
@@ -179,7 +178,6 @@ class DepthSearch(keras_tuner.HyperModel):
             training diverged, the metrics are infinite.
         """
         keras.backend.clear_session()
-        gc.collect()
         started = time.perf_counter()
         _, recipe = self.configure(hp)
         recipe = dataclasses.replace(recipe, seed=seed, epochs=epochs)
