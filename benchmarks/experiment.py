@@ -10,8 +10,8 @@ builds and compiles all that is used. They start from the same weights, with whi
 embedding method is measured in the same way, PyTorch's with torch.cat.
 
 Goal: for the hypernetwork, at least 3 times as many images a second, in the median round. Three rounds of 12,800 images
-take two minutes; of the whole training split (--full), six. With fewer images, for a trial, the results go to
-experiment_quick.json. On Linux.
+take two minutes; of the whole training split (--full), six, or twelve where the processor is slow. With fewer images,
+for a trial, the results go to experiment_quick.json. On Linux.
 """
 
 import argparse
