@@ -1,6 +1,7 @@
 """Recipe: everything that determines how a model of the zoo is built and trained."""
 
 import dataclasses
+import math
 
 INITIALIZATIONS = ("fan_in_uniform", "hyperfan_in", "unit_norm_normal", "unit_norm_uniform")
 METHODS = ("hyper", "embed", "network", "process")
@@ -68,8 +69,8 @@ class Recipe:
                 continue
             if not isinstance(value, int) or value < bound:
                 raise ValueError(f"`{name}` must be an integer of at least {bound}. Received: {value!r}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"`learning_rate` must be positive. Received: {self.learning_rate!r}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"`learning_rate` must be positive and finite. Received: {self.learning_rate!r}")
         if not 0 <= self.momentum < 1 or (self.momentum and self.optimizer != "sgd"):
             raise ValueError(f"`momentum` must be in [0, 1), and 0 but for sgd. Received: {self.momentum!r}")
         if self.optimizer != "adadelta" and (self.rho, self.epsilon) != (None, None):

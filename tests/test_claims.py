@@ -164,6 +164,8 @@ def test_better_from_some_value_on_and_at_every_value():
         ([[0.4, 0.5, 0.6, 0.7, 0.8]] * 3, True, "not"),
         ([[0.4, 0.5, 0.6, 0.7, 0.8]] * 3, False, "reproduced"),
         ([[0.5, 0.9, 0.9, 0.8, 0.4]] * 3, True, "partly"),
+        ([[0.5, 0.9, 0.9, 0.8, 0.49]] * 3, True, "not"),  # 2% lower, which is no trend
+        ([[0.5, 0.49, 0.48, 0.47, 0.46]] * 3, True, "reproduced"),
         ([[0.5, 0.49, 0.48, 0.47, 0.46]] * 3, False, "partly"),
         ([[0.5, 0.9, 0.9, 0.8, 0.4]] * 3, False, "partly"),
         ([[None, 0.9, 0.8, 0.7, 0.6]] * 3, True, "reproduced"),

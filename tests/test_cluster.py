@@ -74,7 +74,11 @@ def test_an_address_without_a_cluster_is_an_error_at_once(kind):
         assert time.monotonic() - started < 10
 
 
-def test_no_run_is_lost_with_a_node_and_none_counts_twice(nodes, tmp_path, capfd):
+def test_no_run_is_lost_with_a_node_and_none_counts_twice(nodes, tmp_path, capfd, monkeypatch):
+    begun = tmp_path / "begun"
+    count = f"open({str(begun)!r}, 'a').write('.'); from keras_hypernet.experiments import cluster; "
+    monkeypatch.setattr(cluster, "_execute", _function(f"{count} return cluster._execute(config, threads)"))
+
     def lose():
         import ray
 
@@ -87,6 +91,7 @@ def test_no_run_is_lost_with_a_node_and_none_counts_twice(nodes, tmp_path, capfd
     thread.start()
     rows = run(GRID, tmp_path, engine="ray", address=nodes.address)
     thread.join()
+    assert len(begun.read_text()) > len(GRID.runs())  # one was under way on the node, and has been repeated
     assert [row["config"] for row in rows] == GRID.runs()
     assert plain(rows_in(tmp_path)) == plain(rows)
     assert {(row["status"], row["machine"]["threads"]) for row in rows} == {("finished", 1)}

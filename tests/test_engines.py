@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import signal
@@ -109,6 +110,20 @@ def test_a_process_that_is_killed_fails_the_run_it_has_begun_and_is_replaced(wor
     assert 0.5 < killed["seconds"] < 30
 
 
+def test_a_process_that_dies_is_not_described_by_what_it_said_in_another_run():
+    long = _changed(CONFIGS[1], epochs=5000)
+    with LocalWorkers(1) as local:
+        (worker,) = local._pool
+        rows = local.run([CONFIGS[0], long])
+        next(rows)
+        worker.output.write(b"a warning of the first run\n")
+        worker.output.flush()
+        end = functools.partial(os.kill, worker.process.pid, signal.SIGKILL)
+        threading.Timer(2, lambda: (os.write(worker.output.fileno(), b"of the second\n"), end())).start()
+        killed = next(rows)
+        assert killed["message"].endswith(" memory runs out: of the second.")
+
+
 def test_processes_that_cannot_start_are_an_error_and_no_rows(monkeypatch, tmp_path, workers):
     (tmp_path / "keras.py").write_text("raise ImportError('no backend')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -136,6 +151,8 @@ def test_processes_stay_for_more_runs_and_what_is_given_up_does_not_come_back(wo
         with contextlib.closing(local.run([_changed(CONFIGS[1], epochs=5000), *CONFIGS[2:4]])) as rows:
             assert next(rows)["config"] == CONFIGS[2]
             assert len(workers()) == 2
+            with pytest.raises(RuntimeError, match="execute runs of another call: close its generator first"):
+                next(local.run(CONFIGS[:1]))
         assert stays not in workers()  # it was in a run that has been given up
         (other,) = workers()
         os.kill(other, signal.SIGKILL)  # and this one dies of something else, without a run

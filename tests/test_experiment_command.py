@@ -10,6 +10,7 @@ import pytest
 
 from keras_hypernet.cli import main
 from keras_hypernet.experiments import NAMES, get_experiment
+from keras_hypernet.experiments.engines import LocalWorkers
 from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.rows import ResultsFile
 
@@ -49,10 +50,24 @@ def test_rows_are_printed_as_json_and_as_a_table(run, tmp_path):
     assert [json.loads(line) for line in (tmp_path / "assumption_2.jsonl").read_text().splitlines()] == [row]
     done = run(*arguments)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    assert done.stderr == "assumption_2: 1/1 runs are there already; none is repeated.\n"
     assert f"{row['test']:.4f}" in done.stdout
     advice = done.stdout.splitlines()[-1]
     assert advice.endswith(f"draw them with keras-hypernet plot assumption_2 --results {tmp_path}")
+
+
+def test_short_experiments_share_their_processes(run, tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        "keras_hypernet.cli.experiments.run_experiment", lambda *_, workers, **__: given.append(workers) or []
+    )
+    assert run("all", "--quick", "--workers", "2", "--out", tmp_path).returncode == 0
+    assert len(given) == len(NAMES)
+    assert isinstance(given[0], LocalWorkers)
+    assert {*map(id, given)} == {id(given[0])}
+    given.clear()
+    assert run("all", "--workers", "2", "--out", tmp_path).returncode == 0
+    assert given == [2] * len(NAMES)  # the memory of a run is not to count what those of another experiment have left
 
 
 def test_failed_runs_are_counted_and_make_the_exit_code_1(run, tmp_path):
@@ -68,11 +83,11 @@ def test_failed_runs_are_counted_and_make_the_exit_code_1(run, tmp_path):
         "Warning: 2 of 4 runs failed. To repeat them, remove their lines, those with the status failed, from "
         f"{file.path}, and go on with --resume. The first says: Lost."
     )
-    assert done.stderr.splitlines() == [warning]
+    assert done.stderr.splitlines() == ["rotation_depth: 4/4 runs are there already; none is repeated.", warning]
     done = run(*arguments, "--json")
     assert done.returncode == 1
     assert [row["status"] for row in json.loads(done.stdout)] == 2 * ["finished"] + 2 * ["failed"]
-    assert done.stderr.splitlines() == [warning]
+    assert done.stderr.splitlines() == ["rotation_depth: 4/4 runs are there already; none is repeated.", warning]
     assert run(*arguments[:-5], "--seeds", "1", "--out", tmp_path).returncode == 0  # none of this call
 
 
@@ -81,7 +96,7 @@ def test_diverged_runs_are_results(run, tmp_path):
     for config in get_experiment("rotation_depth").runs(values=(2,), quick=True):
         file.append(make_row(config, {"status": "diverged", "message": "The loss became nan."}))
     done = run("rotation_depth", "--quick", "--depths", "2", "--out", tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "rotation_depth: 2/2 runs are there already; none is repeated.\n")
 
 
 def test_data_that_are_not_there_are_an_error_and_no_rows(run, monkeypatch, tmp_path):
@@ -146,7 +161,8 @@ def test_all_figures_are_drawn_but_those_without_results(command, tmp_path):
         (["rotation_depth", "--depths", "2.5"], "--depths must be an integer of at least 2. Received: 2.5"),
         (["all", "--depths", "2:9"], "each has others: name the experiment. Received: all, with 2:9"),
         (["all", "--panels", "mnist"], "each has others: name the experiment. Received: all, with mnist"),
-        (["rotation_depth", "--panels", "mnist,uniform"], "are mnist, cifar10. Received: uniform"),
+        (["rotation_depth", "--panels", "mnist,uniform"], "are mnist, cifar10. Received: 'uniform'"),
+        (["rotation_depth", "--panels", ""], "The panels of rotation_depth are mnist, cifar10. Received: ''"),
         (["rotation_depth", "--seeds", "0"], "There must be at least one seed. Received: 0"),
         (["rotation_depth", "--workers", "0"], "There must be at least one worker. Received: 0"),
         (["rotation_depth", "--engine", "slurm"], "--engine must be one of ('local', 'ray'). Received: 'slurm'"),

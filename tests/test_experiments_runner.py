@@ -19,8 +19,8 @@ from keras_hypernet.experiments.experiment import FIELDS, make_row, run_key
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.experiments.runner import run
 
-# Starts a runner for each line it reads, `folder limit`, the latter of the size of files; says its process and, when it
-# has ended, by which exception and exit code. The runners share one import of the libraries.
+# Starts a runner for each line it reads, `folder limit workers`, the second of the size of files; says its process and,
+# when it has ended, by which exception and exit code. The runners share one import of the libraries.
 SCRIPT = """
 import os, resource, signal, sys
 from tiny_grid import GRID
@@ -28,14 +28,14 @@ from keras_hypernet.experiments.runner import run
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
 for line in sys.stdin:
-    folder, limit = line.split()
+    folder, limit, workers = line.split()
     runner = os.fork()
     if runner == 0:
         os.setpgid(0, 0)
         if int(limit):
             resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
         try:
-            run(GRID, folder, resume=True)
+            run(GRID, folder, resume=True, workers=int(workers))
         except BaseException as error:
             print(f"{type(error).__name__}: {error}", flush=True)
             os._exit(1)
@@ -66,8 +66,8 @@ def start():
         cwd=pathlib.Path(__file__).parent,
     ) as process:
 
-        def start(folder, limit=0):
-            process.stdin.write(f"{folder} {limit}\n")
+        def start(folder, limit=0, workers=1):
+            process.stdin.write(f"{folder} {limit} {workers}\n")
             process.stdin.flush()
             return int(process.stdout.readline()), end
 
@@ -122,7 +122,7 @@ def test_a_runner_that_is_killed_ten_times_loses_nothing(whole, start, tmp_path)
     workers = set()
     for cycle in range(10):
         rows = _lines(tmp_path)
-        runner, end = start(tmp_path)
+        runner, end = start(tmp_path, workers=2 if cycle == 4 else 1)
         # Sometimes when a row more is there and up to a run's time later, otherwise while processes start.
         if cycle in (1, 4, 7):
             wait_until(lambda rows=rows: _lines(tmp_path) > rows)

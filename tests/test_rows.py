@@ -53,6 +53,8 @@ def test_rows_are_read_as_they_were_appended(file):
             json.dumps({**ROWS[0], "config": {"task": {"name": "sorting"}, "recipe": {}}}).encode(),
             "There is no task 'sorting'",
         ),
+        (json.dumps({**ROWS[0], "test": "0.1"}).encode(), "its 'test' is '0.1', and not a number or null"),
+        (json.dumps({**ROWS[0], "curve": None}).encode(), "its 'curve' is None, and not an object"),
     ],
 )
 def test_a_broken_line_is_named_and_the_others_are_used(file, line, reason):

@@ -282,8 +282,9 @@ def test_recipe_refuses(field, value):
 
 
 def test_recipe_refuses_rates_and_unknown_choices():
-    with pytest.raises(ValueError, match="`learning_rate` must be positive. Received: 0"):
-        dataclasses.replace(RECIPE, learning_rate=0)
+    for rate in (0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=f"`learning_rate` must be positive and finite. Received: {rate}"):
+            dataclasses.replace(RECIPE, learning_rate=rate)
     with pytest.raises(ValueError, match="`initialization` must be one of .* Received: 'zeros'"):
         dataclasses.replace(RECIPE, initialization="zeros")
     for changes in ({"momentum": 1.0}, {"momentum": -0.5}, {"momentum": 0.5, "optimizer": "adam"}):

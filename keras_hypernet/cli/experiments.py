@@ -49,10 +49,15 @@ def experiment(
     resume = resume or quick
     if name == "all":
         _check_all(chosen, out, values, panels, resume)
-    options = {"values": parse_values(values), "panels": panels and panels.split(","), "seeds": seeds, "quick": quick}
+    options = {
+        "values": parse_values(values),
+        "panels": None if panels is None else panels.split(","),
+        "seeds": seeds,
+        "quick": quick,
+    }
     rows = []
     with resumable(out), contextlib.ExitStack() as stack:
-        if engine == "local":
+        if engine == "local" and quick:  # where the start of a process takes longer than its runs
             workers = stack.enter_context(LocalWorkers(workers))  # whose processes stay for the next experiment
         for one in chosen:
             rows += run_experiment(one, out, **options, workers=workers, engine=engine, address=address, resume=resume)

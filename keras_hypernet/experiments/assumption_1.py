@@ -1,6 +1,6 @@
 """Fig. 2, Assumption 1: two networks that approximate the same target become the same function.
 
-    keras-hypernet experiment assumption_1 --workers 2
+    keras-hypernet experiment assumption_1 --workers 2 --out runs
 
 The target y is a random convolutional network. f1 and f2, each of one hidden layer of 100 ReLU units, start from
 different distributions and are trained independently to match it, on CIFAR-10, MNIST or uniform noise. The row of a run

@@ -1,6 +1,6 @@
 """Appendix, Assumption 2: one more neuron is strictly better. The error of a shallow network against its width.
 
-    keras-hypernet experiment assumption_2 --workers 2
+    keras-hypernet experiment assumption_2 --workers 2 --out runs
 
 A network of one hidden layer of 1..29 units (ELU) tells the class of an image, trained for 5 epochs on the squared
 error to one-hot labels with Adadelta at the rate 1, batch 64. The paper: the error falls with every neuron that is

@@ -110,7 +110,7 @@ def improves(method, holds=True):
         if np.isinf(medians).all():
             verdict = "open"
         elif holds:
-            verdict = "reproduced" if max(both) < SIGNIFICANT and fall > 0 else "partly" if fall > 0 else "not"
+            verdict = "reproduced" if max(both) < SIGNIFICANT and fall > 0 else "partly" if fall > 0.1 else "not"
         else:
             stays = min(both) >= SIGNIFICANT, fall <= 0.1
             verdict = "reproduced" if all(stays) else "partly" if any(stays) else "not"

@@ -1,6 +1,6 @@
 """Appendix: the error of predicting colours against the depth of f and of e, on CIFAR-10.
 
-    keras-hypernet experiment colorization_depth --workers 2
+    keras-hypernet experiment colorization_depth --workers 2 --out runs
 
 The condition is the image in grey, x the places of 64 of its pixels, the target their colours on a scale of [-1, 1].
 The paper: as for rotations, the hypernetwork is better by a wide margin. What its main text leaves open is this

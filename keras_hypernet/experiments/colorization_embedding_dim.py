@@ -1,9 +1,9 @@
 """Appendix: the error of predicting colours against the embedding dimension, on CIFAR-10, at depth 3.
 
-    keras-hypernet experiment colorization_embedding_dim --workers 2
+    keras-hypernet experiment colorization_embedding_dim --workers 2 --out runs
 
 The embedding dimension is 1,000 i, and for the hypernetwork the width of f's last hidden layer 100 i, i = 1..8, as in
-Fig. 1(b). The paper: the embedding method does not improve with the embedding dimension. Takes about half a minute a
+Fig. 1(b). The paper: the embedding method does not improve with the embedding dimension. Takes about forty seconds a
 run, a quarter of an hour in all on two cores.
 """
 

@@ -1,6 +1,6 @@
 """Ours: whether the colorization experiment depends on what the paper leaves open.
 
-    keras-hypernet experiment colorization_sensitivity --workers 2
+    keras-hypernet experiment colorization_sensitivity --workers 2 --out runs
 
 Panels change one choice of `colorization_depth` each: the pixels of an image and epoch (256 for 64), the dimension of
 the embedding (1,000 for 63, of the embedding method alone), the epochs (30 for 10), the learning rate (0.03162 for

@@ -57,9 +57,12 @@ class LocalWorkers:
             status `"failed"`, and is replaced. When the generator is closed, runs that have not ended are given up.
 
         Raises:
+            RuntimeError: If the runs of another call have not ended.
             ChildProcessError: If processes die before they have begun with a run, so that none can be executed, or
                 one says that it cannot be: its data or a package is not there. Runs that have not ended are given up.
         """
+        if any(worker.config is not None for worker in self._pool):
+            raise RuntimeError("These processes execute runs of another call: close its generator first.")
         waiting = collections.deque(configs)
         try:
             for worker in self._pool[: len(waiting)]:
@@ -91,6 +94,7 @@ class _Worker:
         if self.process is None:
             self._start_process()
         self.config, self.begun = config, None
+        self.said_before = self.output.seek(0, os.SEEK_END)
         with contextlib.suppress(OSError):  # it has died, which `receive` is about to find
             self.connection.send_bytes(json.dumps(config).encode())
 
@@ -124,7 +128,7 @@ class _Worker:
 
     def _bury(self):
         """The process has died: in the run, which has failed, or before it had begun, so that another one tries it."""
-        ended = _describe(self.process.wait(), self.output)
+        ended = _describe(self.process.wait(), self.output, self.said_before)
         self.stop()
         if self.begun is not None:
             config, self.config = self.config, None
@@ -151,9 +155,9 @@ class _Worker:
             self.process = None
 
 
-def _describe(code, output):
-    """How a process ended, and the last that it said."""
-    output.seek(max(0, output.seek(0, os.SEEK_END) - 4096))
+def _describe(code, output, beginning):
+    """How a process ended, and the last that it said in its run, of which the output begins there."""
+    output.seek(max(beginning, output.seek(0, os.SEEK_END) - 4096))
     said = output.read().decode(errors="replace").strip().splitlines()[-1:]
     how = f"ended with the exit code {code}"
     if code < 0:

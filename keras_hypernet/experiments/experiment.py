@@ -88,16 +88,19 @@ class Experiment:
             panels: Only these of the panels; by default all of the grid.
 
         Raises:
-            ValueError: If there are no values or no seeds, or there is no such panel.
+            ValueError: If there are no values, panels or seeds, or there is no such panel.
         """
         if values is not None and not values:
             raise ValueError(f"There are no values of {self.varies} to run. Received: an empty range")
+        if panels is not None and not panels:
+            raise ValueError(f"There are no panels of {self.name} to run. Received: an empty list")
         if seeds is not None and seeds < 1:
             raise ValueError(f"There must be at least one seed. Received: {seeds}")
         possible, default = (self.quick_panels, self.quick_values) if quick else (self.panels, self.values)
         if unknown := [panel for panel in panels or () if panel not in possible]:
-            raise ValueError(f"The panels of {self.name} are {', '.join(possible)}. Received: {', '.join(unknown)}")
-        panels = tuple(dict.fromkeys(panels or possible))
+            received = ", ".join(map(repr, unknown))
+            raise ValueError(f"The panels of {self.name} are {', '.join(possible)}. Received: {received}")
+        panels = tuple(dict.fromkeys(possible if panels is None else panels))
         extra = {} if quick or values else self.extra_values
         seeds = seeds or (1 if quick else self.seeds)
         points = [(value, panel) for value in dict.fromkeys(values or default) for panel in panels]
@@ -183,7 +186,8 @@ def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None):
         config: The run's configuration, one of `Experiment.runs()`.
         result: Dict of what came of it. Its `status` is `"finished"`, which it is by default, `"diverged"` or
             `"failed"`, and the latter two are explained by a `message`.
-        seconds, peak_memory_mib, machine: What it took, as far as that is known.
+        seconds, peak_memory_mib, machine: What it took, as far as that is known. The memory is that of the process,
+            with what earlier runs have left in it.
     """
     labels = {name: value for name, value in config.items() if name not in ("task", "recipe")}
     return {

@@ -1,12 +1,12 @@
 """Ours: Fig. 3 under a principled initialization, at a learning rate that suits it.
 
-    keras-hypernet experiment initialization --workers 2
+    keras-hypernet experiment initialization --workers 2 --out runs
 
 He initialization in f and e, and hyperfan-in for the generated kernels (Chang et al., 2020). The learning rates are
 those of the lowest mean validation error in the `_hyperfan` panels of the experiment `learning_rate`, at depth 4.
 The runs under the authors' initialization that these are compared with are those of `rotation_depth`. Expected: the
 hypernetwork is better by a wide margin at every depth; on MNIST it is, on CIFAR-10 neither method is. Takes about half
-a minute a run on MNIST and three minutes on CIFAR-10, two and a half hours in all on two cores.
+a minute a run on MNIST and two and a half minutes on CIFAR-10, two hours in all on two cores.
 """
 
 import math

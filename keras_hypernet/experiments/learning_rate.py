@@ -1,6 +1,6 @@
 """Appendix: the error of predicting rotations at depth 4 against the learning rate, 10^(-4 + j/4), j = 2..9.
 
-    keras-hypernet experiment learning_rate --workers 2
+    keras-hypernet experiment learning_rate --workers 2 --out runs
 
 Panels whose name ends in `_hyperfan` start from the principled initialization; their validation errors choose the
 learning rates of the experiment `initialization`. There, rates are added until the lowest error of neither method is at

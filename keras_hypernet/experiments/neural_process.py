@@ -1,6 +1,6 @@
 """A worked example of Sec. 2: a conditional neural process, whose condition is a set of images, predicts rotations.
 
-    keras-hypernet experiment neural_process --workers 2
+    keras-hypernet experiment neural_process --workers 2 --out runs
 
 The condition is a set of `members` upright digits of the class of x, embedded one by one and averaged. Networks and
 recipe are those of the embedding method of Fig. 3, at depth 2; the panel `mnist_hyperfan` starts from the principled

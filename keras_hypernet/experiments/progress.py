@@ -45,6 +45,9 @@ class ExperimentProgress:
         self.bar.start()
         if self.before < self.total:  # the first row may be minutes away
             self._print_line()
+        elif self.visible:
+            sentence = f"{self.name}: {self.total}/{self.total} {self.noun} are there already; none is repeated."
+            self.console.print(Text(sentence), soft_wrap=True)
         return self
 
     def __exit__(self, *exception):

@@ -8,7 +8,7 @@ from keras_hypernet.experiments.claims import LEAST_SEEDS
 from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.experiment import run_key
 from keras_hypernet.experiments.paper_claims import CLAIMS
-from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.experiments.rows import ResultsFile, group_rows
 from keras_hypernet.files import replacing
 
 # What there is to say of a copy of a data set, by the sha256 of its test split's pixels.
@@ -150,7 +150,8 @@ def _runs(rows):
         grid = {run_key(config) for config in experiment.runs()}
         missing = len(grid - {run_key(row["config"]) for row in found})
         short = f" ({missing} of {len(grid)} are missing)" if missing else ""
-        hours = sum(row.get("seconds") or 0 for row in found) / 3600
+        points = [[row.get("seconds") or 0 for row in rows] for rows in group_rows(found, experiment.varies).values()]
+        hours = sum(len(seconds) * statistics.median(seconds) for seconds in points) / 3600
         cells = [
             f"`{name}`",
             f"{len(found)}{short}",
@@ -163,4 +164,5 @@ def _runs(rows):
     every = [row for found in rows.values() for row in found]
     machines = sorted({row["machine"]["processor"] for row in every if row["machine"]})
     notes = sorted({_COPIES[row["data_sha256"]] for row in every if row["data_sha256"] in _COPIES})
+    lines += ["", "Hours are of one worker; for each point, the median of its seeds counts for all of them."]
     return [*lines, "", *([f"Trained on {', '.join(machines)}."] if machines else []), *notes]

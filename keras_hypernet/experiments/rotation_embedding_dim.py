@@ -1,6 +1,6 @@
 """Appendix: the error of predicting rotations against the embedding dimension, on MNIST and CIFAR-10, depth 3.
 
-    keras-hypernet experiment rotation_embedding_dim --workers 2
+    keras-hypernet experiment rotation_embedding_dim --workers 2 --out runs
 
 The embedding dimension is 10,000 i, i = 1..8. For the hypernetwork, whose f has no such dimension, the width of its
 last hidden layer is 100 i, a choice of this project in analogy to Fig. 1(b). The paper: the embedding method does not

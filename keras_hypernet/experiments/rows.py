@@ -9,6 +9,10 @@ import tempfile
 
 from keras_hypernet.experiments.experiment import FIELDS, run_key
 
+# What figures and reports read of each row.
+_TEXT, _NUMBER, _OBJECT = (str, "text"), ((int, float, type(None)), "a number or null"), (dict, "an object")
+_KINDS = {"panel": _TEXT, "method": _TEXT, "status": _TEXT, "test": _NUMBER, "seconds": _NUMBER, "curve": _OBJECT}
+
 
 class ResultsFile:
     """`<experiment>.jsonl`: a JSON object a line.
@@ -143,6 +147,9 @@ def _parse(line):
     missing = [name for name in FIELDS if name not in row]
     if missing:
         raise ValueError(f"it has no {', no '.join(map(repr, missing))}")
+    for name, (kinds, said) in _KINDS.items():
+        if not isinstance(row[name], kinds):
+            raise ValueError(f"its {name!r} is {row[name]!r}, and not {said}")
     try:
         return row, run_key(row["config"])
     except (KeyError, TypeError) as error:

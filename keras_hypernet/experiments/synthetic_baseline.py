@@ -1,6 +1,6 @@
 """Ours: what a linear model makes of the synthetic targets, from x alone and from x and I.
 
-    keras-hypernet experiment synthetic_baseline --workers 2
+    keras-hypernet experiment synthetic_baseline --workers 2 --out runs
 
 The targets and samples are those of Fig. 1: `inner`, `hadamard` and `concat`, and `inner` with the gain of 10 of
 `synthetic_sensitivity`; of 100 and of 1,000 dimensions. Each row holds the variance of y, too. A model of x alone
