@@ -6,6 +6,7 @@ cannot be executed here, as without its data. The process ends when the other en
 of a run too: then whoever asked for it is gone.
 """
 
+import gc
 import json
 import multiprocessing.connection
 import os
@@ -41,6 +42,8 @@ def main(threads, descriptor):
     from keras_hypernet.experiments.machine import set_threads
 
     set_threads(threads)
+    gc.collect()
+    gc.freeze()  # what is imported is not looked through after each run, which takes as long as a short one
     while True:
         config = json.loads(received.get())
         connection.send_bytes(BEGUN)
