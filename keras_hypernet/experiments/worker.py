@@ -43,7 +43,7 @@ def main(threads, descriptor):
 
     set_threads(threads)
     gc.collect()
-    gc.freeze()  # what is imported is not looked through after each run, which takes as long as a short one
+    gc.freeze()  # what is imported is not looked through after each run, which takes a third of a second
     while True:
         config = json.loads(received.get())
         connection.send_bytes(BEGUN)
