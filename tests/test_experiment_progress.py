@@ -46,8 +46,13 @@ def test_what_is_best_is_said_of_each_panel():
     assert progress.summary() == "best mnist hyper 0.125, mnist embed 0.5, cifar10 hyper 0.0625; 1 diverged, 1 failed"
 
 
-def test_nothing_is_said_of_an_experiment_that_has_ended(capfd):
+def test_an_experiment_that_has_ended_says_so(capfd):
     with ExperimentProgress("rotation_depth", len(ROWS), ROWS):
+        pass
+    number = len(ROWS)
+    said = f"rotation_depth: {number}/{number} runs are there already; none is repeated.\n"
+    assert capfd.readouterr() == ("", said)
+    with ExperimentProgress("rotation_depth", number, ROWS, visible=False):
         pass
     assert capfd.readouterr() == ("", "")
 

@@ -1,5 +1,6 @@
 """Versions that come and go while requests run; labels, policies, and files that are not models."""
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -12,7 +13,7 @@ import requests
 from serving import serve, write_version
 
 import keras_hypernet as kh
-from keras_hypernet.serving import Client, NotFoundError
+from keras_hypernet.serving import Client, InvalidRequestError, NotFoundError
 from keras_hypernet.serving.engine import Engine
 from keras_hypernet.serving.repository import Repository
 
@@ -109,7 +110,12 @@ def test_labels_and_policies_are_followed(base):
         config.write_text(entry.format("model_version_policy { all {} } version_labels { key: 'stable' value: 1 }"))
         _wait_for(lambda: len(client.status()) == 3)
         stable = Client(address, "times", version="stable")
-        _wait_for(lambda: stable.status() == {1: "AVAILABLE"})
+
+        def labelled():
+            with contextlib.suppress(InvalidRequestError):  # the label comes after the versions
+                return stable.status() == {1: "AVAILABLE"}
+
+        _wait_for(labelled)
         assert stable.predict(np.float32([1])).tolist() == [1.0]
         config.write_text("this is not a configuration")
         time.sleep(0.5)
