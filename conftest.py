@@ -22,9 +22,14 @@ def pytest_collection_finish():
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--full", action="store_true", help="load and faults on the server in full, about a quarter of an hour"
-    )
+    parser.addoption("--full", action="store_true", help="also run the tests marked `full`: load, attacks, repetitions")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--full"):
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(pytest.mark.skip(reason="takes long: `pytest --full` runs it"))
 
 
 @pytest.fixture(autouse=True)
