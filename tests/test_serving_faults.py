@@ -146,11 +146,11 @@ def test_what_is_not_http_at_all(server):
             if number % 4 == 0:
                 connection.sendall(b"\r\n\r\n")
     for head in (
-        b"POST /v1/models/other:predict HTTP/1.1\r\nHost: h\r\nContent-Length: -1\r\n\r\n",
-        b"POST /v1/models/other:predict HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"POST /v1/models/other:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/models/other:predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 100_000 + b"\r\n",
-        b"GET / HTTX/1.1\r\nHost: h\r\n\r\n",
+        b"GET / HTTX/1.1\r\nHost: localhost\r\n\r\n",
     ):
         answer = None
         # Of what is too long the server does not read the end: its answer may be lost with the connection.
@@ -217,7 +217,8 @@ def test_under_load_nothing_is_wrong_and_nothing_dropped(exported, tmp_path, ful
                     socket.create_connection(("127.0.0.1", port), timeout=5) as connection,
                 ):
                     body = generator.randbytes(generator.randrange(1, 5000))
-                    head = f"POST /v1/models/times:predict HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n"
+                    head = "POST /v1/models/times:predict HTTP/1.1\r\nHost: localhost\r\n"
+                    head += f"Content-Length: {len(body)}\r\n\r\n"
                     connection.sendall((head.encode() if generator.randrange(2) else b"") + body)
 
     with started(tmp_path, "times", NAME) as (process, ports, lines):

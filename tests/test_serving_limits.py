@@ -56,7 +56,7 @@ def _wait_for(condition, seconds=60):
 def _stalled(server, sent, length=None):
     """A connection that has sent the beginning of a body, and does not go on."""
     with socket.create_connection(("127.0.0.1", server.rest_port), timeout=60) as connection:
-        head = f"POST {PATH} HTTP/1.1\r\nHost: here\r\nContent-Length: {length or sent + 10}\r\n\r\n"
+        head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length or sent + 10}\r\n\r\n"
         connection.sendall(head.encode() + b" " * sent)
         yield connection
 

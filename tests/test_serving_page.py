@@ -1,13 +1,15 @@
 """The page at `/`, in a real Chromium."""
 
+import http.server
 import re
 import shutil
+import threading
 import time
 
 import numpy as np
 import pytest
 import requests
-from serving import serve
+from serving import serve, write_version
 
 import keras_hypernet as kh
 
@@ -233,3 +235,26 @@ def test_an_error_instead_of_the_models_is_shown(server, browser, monkeypatch):
     _wait_for(browser, lambda: _text(browser, "#error"))
     assert _text(browser, "#error") == "Nothing to show: The server failed: OSError."
     browser.get_log("browser")  # which says so too
+
+
+@pytest.mark.regression
+def test_a_page_from_elsewhere_reads_answers_only_if_it_is_allowed(browser, tmp_path):
+    (tmp_path / "times").mkdir()
+    write_version(tmp_path / "times", 2)
+    ask = """
+        const [port, done] = arguments, url = `http://127.0.0.1:${port}/v1/models/times:predict`;
+        const headers = {"Content-Type": "application/json"}, body = '{"instances": [3]}';
+        fetch(url, {method: "POST", headers, body})
+            .then(answer => answer.json(), () => "refused").then(done);
+    """
+    elsewhere = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{elsewhere.server_port}"
+    try:
+        browser.get(address)
+        for origins, expected in (([], "refused"), ([address], {"predictions": [6.0]})):
+            with serve(tmp_path, "times", allow_origins=origins) as server:
+                assert browser.execute_async_script(ask, server.rest_port) == expected
+    finally:
+        elsewhere.shutdown()
+        elsewhere.server_close()

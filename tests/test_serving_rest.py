@@ -171,7 +171,7 @@ def test_what_is_not_there(ask, path, status, message):
 )
 def test_what_cannot_be_had(ask, server, path, status, message):
     with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:  # requests would mend the path
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
     assert answer.startswith(f"HTTP/1.1 {status} ")
     assert message in json.loads(answer.split("\r\n\r\n", 1)[1])["error"]
@@ -315,7 +315,7 @@ def test_large_answers_are_encoded_in_pieces(monkeypatch):
 def test_a_body_of_a_gigabyte_is_not_kept(server, half):
     before, sent = resident_bytes(), 0
     with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
-        head = f"POST /v1/models/other:predict HTTP/1.1\r\nHost: here\r\nContent-Length: {2**30}\r\n\r\n"
+        head = f"POST /v1/models/other:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2**30}\r\n\r\n"
         connection.sendall(head.encode())
         part = b" " * 2**20
         # After sixteen times what it accepts the server answers and closes the connection: what comes after that, and

@@ -201,7 +201,9 @@ def test_a_client_that_goes_away_is_forgotten_when_its_work_is_done(slow):
         for _ in range(2):
             with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
                 body = b'{"instances": [1.0]}'
-                head = f"POST /v1/models/times:predict HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n\r\n"
+                head = (
+                    f"POST /v1/models/times:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+                )
                 connection.sendall(head.encode() + body)
                 while not server.engine.running:
                     time.sleep(0.001)

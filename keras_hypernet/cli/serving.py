@@ -79,6 +79,16 @@ def serve(
     grace_seconds: Annotated[int, typer.Option(help="How long requests may still take at the end.")] = 20,
     access_log: Annotated[bool, typer.Option(help="Write a line of JSON for every request.")] = True,
     page: Annotated[bool, typer.Option(help="Serve a page at / that shows what the models do.")] = True,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host name by which REST is asked, beside localhost and IP addresses; several times, or '*'."
+        ),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Origin of other web pages that may ask (CORS), as http://localhost:3000; several, or '*'."),
+    ] = None,
 ):
     """Serve models by TensorFlow Serving's REST and gRPC interfaces, for laptops, tests and demonstrations.
 
@@ -115,6 +125,8 @@ def serve(
             poll_seconds,
             grace_seconds,
             page,
+            allow_host or (),
+            allow_origin or (),
         ).run()
 
 

@@ -23,14 +23,16 @@ _JSON = "application/json"
 _SMALL_BODY = 2**14
 
 
-def application(engine, page, log):
+def application(engine, page, log, callers):
     """Returns the ASGI application.
 
     Args:
         engine: The `Engine`.
         page: Function from a path to the response of a file of the demonstration's page, or None.
         log: Function that is called with the facts of every request.
+        callers: The `Callers` that may ask.
     """
+    from starlette.middleware.cors import CORSMiddleware
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -46,6 +48,7 @@ def application(engine, page, log):
         path = request.scope.get("raw_path", request.url.path.encode()).split(b"?")[0].decode("ascii", "replace")
         facts = {"started": time.perf_counter(), "protocol": "REST", "method": request.method, "path": path}
         try:
+            callers.check(request.headers)
             response = await _dispatch(engine, page, request, path, facts)
         except ServingError as error:
             response = failed(error, facts)
@@ -61,7 +64,9 @@ def application(engine, page, log):
         response = await answer(Request(scope, receive))
         await response(scope, receive, send)
 
-    return answered
+    if not callers.origins:
+        return answered
+    return CORSMiddleware(answered, callers.origins, allow_methods=("GET", "POST"), allow_headers=("*",))
 
 
 async def _dispatch(engine, page, request, path, facts):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ import time
 import traceback
 
 from keras_hypernet.serving import events
+from keras_hypernet.serving.callers import Callers
 from keras_hypernet.serving.engine import Engine
 from keras_hypernet.serving.memory import keep_memory
 
@@ -43,6 +45,9 @@ class Server:
         poll_seconds: How often the folder is looked at for new versions.
         grace_seconds: How long requests may still take after the server was told to stop.
         page: Whether the page of the demonstration is served at `/`.
+        allow_hosts: Host names by which REST is asked, beside `host`, `localhost` and IP addresses; `["*"]` for all.
+            They are checked if they are given or `host` is a loopback address.
+        allow_origins: Origins of other web pages that may ask by REST, by CORS; `["*"]` for all.
 
     Raises:
         ImportError: If the extra `serving` is not installed.
@@ -62,8 +67,11 @@ class Server:
         poll_seconds=1.0,
         grace_seconds=20.0,
         page=True,
+        allow_hosts=(),
+        allow_origins=(),
     ):
         _check_installed()
+        self._callers = Callers(host, allow_hosts, allow_origins)
         for name, port in (("rest_port", rest_port), ("grpc_port", grpc_port)):
             if not 0 <= port <= 65535:
                 raise ValueError(f"`{name}` must be a port of 0 to 65535, 0 for a free one. Received: {port}")
@@ -120,7 +128,9 @@ class Server:
         # A port that is taken is said before models are loaded.
         self._bind(self.grpc_port).close()
         rest_socket = self._bind(self.rest_port)
-        self.rest_port = rest_socket.getsockname()[1]
+        address, self.rest_port = rest_socket.getsockname()[:2]
+        if ipaddress.ip_address(address).is_loopback:
+            self._callers.checked = True
         with contextlib.ExitStack() as unless_served:
             unless_served.callback(rest_socket.close)
             await asyncio.to_thread(self.engine.repository.poll)
@@ -212,7 +222,7 @@ class Server:
 
         page = find(self.engine) if self._page else lambda path: None
         config = uvicorn.Config(
-            application(self.engine, page, _log),
+            application(self.engine, page, _log, self._callers),
             log_config=None,
             access_log=False,
             lifespan="off",
