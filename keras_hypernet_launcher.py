@@ -2,7 +2,7 @@
 
 TensorFlow reports missing GPUs and the like on standard error before it reads its own log level
 (tensorflow/tensorflow#100442). The package imports it, so this module stands outside. If an import fails,
-all that was said is shown.
+all that was said is shown. Keras chooses its backend when it is imported, so the backend is checked here, too.
 """
 
 import contextlib
@@ -10,6 +10,25 @@ import os
 import signal
 import sys
 import tempfile
+
+
+def _open_standard_streams():
+    """Opens to nowhere what the caller has closed, as by `2>&-`; else the next file that is opened has its number."""
+    for name, mode in {"stdin": "r", "stdout": "w", "stderr": "w"}.items():
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, os.fdopen(descriptor, mode))
+    sys.stdout.reconfigure(errors="backslashreplace")  # as of standard error: what its encoding lacks is no error
+
+
+def _choose_backend():
+    """Chooses TensorFlow, whatever the configuration file of Keras says; another one that is asked for is an error."""
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend != "tensorflow":
+        print(f"Error: The command line needs KERAS_BACKEND=tensorflow. Received: {backend!r}", file=sys.stderr)
+        raise SystemExit(2)
+    os.environ["KERAS_BACKEND"] = backend
 
 
 @contextlib.contextmanager
@@ -44,6 +63,8 @@ def _ended_by_an_interrupt():
 
 def main():
     """Runs the command line."""
+    _open_standard_streams()
+    _choose_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its errors are raised, too
     try:

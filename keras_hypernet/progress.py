@@ -1,8 +1,9 @@
 """A progress bar over a whole training, with the time that is left."""
 
 import keras
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from keras_hypernet.terminal import LiteralConsole
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -18,7 +19,7 @@ class ProgressBar(keras.callbacks.Callback):
             MofNCompleteColumn(),
             TextColumn("steps"),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=LiteralConsole(stderr=True),
         )
         self.task = self.bar.add_task("training", total=epochs * num_steps, completed=self.done)
         self.validation = ""

@@ -19,7 +19,7 @@ LEVELS = [
     ["training", "checkpoints", "retracing", "replicas", "card", "progress", "architectures"],
     ["models", "recipe", "tasks"],
     ["layers", "data"],
-    ["theory", "initializers", "files", "suggestions", "versions", "_version"],
+    ["theory", "initializers", "files", "suggestions", "terminal", "versions", "_version"],
 ]
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 PLACE = {room: rooms.index(room) for rooms in LEVELS for room in rooms}
@@ -81,6 +81,15 @@ def test_heavy_libraries_are_imported_where_they_are_used(path):
 def test_no_private_keras_imports():
     for path in FILES:
         assert not [module for module, _ in _imports(path) if module.startswith("keras.src")]
+
+
+@pytest.mark.regression
+def test_only_the_terminal_prints_what_it_is_given():
+    """Rich's own console takes text of others for markup."""
+    for path in FILES:
+        names = {f"{module}.{alias.name}" for module, node in _imports(path) for alias in node.names}
+        if path.name != "terminal.py":
+            assert not names & {"rich.print", "rich.console.Console", "rich.markup.render"}, path
 
 
 def test_import_loads_nothing_heavy_that_keras_does_not():

@@ -2,6 +2,8 @@
 
 import json
 import operator
+import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +14,10 @@ import pytest
 
 from keras_hypernet.cli import main
 from keras_hypernet.zoo import find_entry
+
+# Markup that is wrong, markup that vanishes; and what clears a screen.
+_OTHERS = "[/3, /5] [mirror] \x1b[2J\n"
+_SHOWN = r"[/3, /5] [mirror] \x1b[2J\n"
 
 
 @pytest.fixture
@@ -41,10 +47,11 @@ def run_json(run):
     return run_json
 
 
-def _script(*arguments):
+def _script(*arguments, **environment):
     """Runs the console script, as installed."""
     command = [sys.executable, "-m", "keras_hypernet_launcher", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **environment}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_list_and_info(run, run_json):
@@ -188,6 +195,26 @@ def test_the_script_says_nothing_but_the_error():
     assert line.startswith("Error: There is no entry 'nothing'")
 
 
+@pytest.mark.regression
+def test_closed_streams_are_no_error(tmp_path):
+    command = f"{shlex.quote(sys.executable)} -m keras_hypernet_launcher list --json <&- 2>&-"
+    # And what the configuration file of Keras says is not what the command line needs.
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    done = subprocess.run(
+        command, shell=True, env={**environment, "KERAS_HOME": str(tmp_path)}, stdout=subprocess.PIPE, check=True
+    )
+    assert "rotation_mnist_hyper" in [card["name"] for card in json.loads(done.stdout)]
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("backend", ["jax", "torch", "openvino", "nothing"])
+def test_another_backend_is_one_line(backend):
+    done = _script("list", KERAS_BACKEND=backend)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"Error: The command line needs KERAS_BACKEND=tensorflow. Received: {backend!r}\n"
+
+
 def test_debug_shows_the_traceback():
     done = _script("info", "nothing", "--debug")
     assert done.returncode != 0
@@ -234,3 +261,25 @@ def test_every_command_has_help_with_an_example(run):
     for command in ("list", "info", "demo", "evaluate", "train", "export", "serve"):
         assert command in top
         assert "keras-hypernet " + command in run(command, "--help").stdout
+
+
+@pytest.mark.regression
+def test_a_card_is_shown_as_it_is(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    card = json.loads((find_entry("rotation_mnist_hyper") / "card.json").read_text())
+    fields = {"description": _OTHERS, "limits": [_OTHERS, "Second."], "versions": {_OTHERS: _OTHERS}}
+    (tmp_path / "card.json").write_text(json.dumps({**card, **fields}))
+    done = run("info", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count(_SHOWN) == 4
+    assert all(one.isprintable() for line in done.stdout.splitlines() for one in line)
+    assert json.loads(run("info", tmp_path, "--json").stdout)["description"] == _OTHERS
+
+
+@pytest.mark.regression
+def test_an_error_is_shown_as_it_is(run, tmp_path):
+    (tmp_path / "[/b] \x1b[2J\x9b").mkdir(parents=True)
+    done = run("info", tmp_path / "[/b] \x1b[2J\x9b")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(rf"Error: {tmp_path}/[/b] \x1b[2J\x9b is not a zoo entry: it has no card.json.")

@@ -4,15 +4,15 @@ import re
 import sys
 
 import typer
-from rich.console import Console
 
 from keras_hypernet.cli import models  # noqa: F401  # isort: skip  (the commands in the order of the help)
 from keras_hypernet.cli import serving  # noqa: F401  # isort: skip
 from keras_hypernet.cli import experiments  # noqa: F401  # isort: skip
 from keras_hypernet.cli import tuning  # noqa: F401  # isort: skip
 from keras_hypernet.checkpoints import TrainingDivergedError
-from keras_hypernet.cli.common import app, one_line
+from keras_hypernet.cli.common import app
 from keras_hypernet.data import DataUnavailableError
+from keras_hypernet.terminal import LiteralConsole
 
 # What a user can cause and mend. Anything else is a fault of this package, and shows its traceback.
 _USER_ERRORS = (ValueError, TypeError, ImportError, OSError, DataUnavailableError, TrainingDivergedError)
@@ -28,8 +28,7 @@ def main():
     except _USER_ERRORS as error:
         if debug:
             raise
-        message = one_line(_with_options(str(error), arguments))
-        Console(stderr=True).print(f"[bold red]Error:[/bold red] {message}", soft_wrap=True, highlight=False)
+        LiteralConsole(stderr=True).say("Error", "bold red", _with_options(str(error), arguments))
         raise SystemExit(2) from None
 
 

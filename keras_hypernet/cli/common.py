@@ -7,11 +7,11 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
+
+from keras_hypernet.terminal import LiteralConsole, printable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
-console = Console()
+console = LiteralConsole()
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -28,7 +28,7 @@ def keras_hypernet(
 
 def warn(sentence):
     """Prints a warning of one line on standard error."""
-    Console(stderr=True).print(f"[yellow]Warning:[/yellow] {one_line(sentence)}", soft_wrap=True, highlight=False)
+    LiteralConsole(stderr=True).warn(sentence)
 
 
 @contextlib.contextmanager
@@ -57,24 +57,20 @@ def command_line(of_this_call, with_a_value=()):
     return shlex.join(kept)
 
 
-def one_line(error):
-    """Returns a text as one line, which Rich takes as it is."""
-    return escape(" ".join(str(error).split()))
-
-
 def print_json(content):
     """Prints JSON, for programs."""
     print(json.dumps(content, indent=2))
 
 
 def readable(value):
-    """Returns a value as tables show it."""
+    """Returns a value as tables show it: printable, and on several lines if there are lists in it."""
     if isinstance(value, dict):
         lists = any(isinstance(part, list) for part in value.values())
-        parts = [f"{name}{':' * lists} {readable(part)}" for name, part in value.items() if part is not None]
+        named = {printable(name): readable(part) for name, part in value.items() if part is not None}
+        parts = [f"{name}{':' * lists} {text}" for name, text in named.items()]
         return ("\n" if lists else ", ").join(parts)
     if isinstance(value, list):
         return "\n".join(readable(part) for part in value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
+        return printable(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -67,11 +67,7 @@ def experiment(
         for one in chosen:
             console.print(_results_table(one, [row for row in rows if row["experiment"] == one.name]))
         elsewhere = "" if out == pathlib.Path("results") else f" --results {shlex.quote(str(out))}"
-        console.print(
-            f"The rows are in {out}; draw them with keras-hypernet plot {name}{elsewhere}",
-            soft_wrap=True,
-            highlight=False,
-        )
+        console.print(f"The rows are in {out}; draw them with keras-hypernet plot {name}{elsewhere}", soft_wrap=True)
     failed = [row for row in rows if row["status"] == "failed"]
     if failed:
         files = ", ".join(str(out / f"{name}.jsonl") for name in dict.fromkeys(row["experiment"] for row in failed))

@@ -6,8 +6,8 @@ import tempfile
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from keras_hypernet import demo as demonstration
 from keras_hypernet.card import Card
@@ -18,6 +18,7 @@ from keras_hypernet.experiments.machine import set_threads
 from keras_hypernet.figures import check_figure, save_predictions
 from keras_hypernet.recipe import INITIALIZATIONS
 from keras_hypernet.tasks import get_task
+from keras_hypernet.terminal import LiteralConsole
 from keras_hypernet.training import evaluate as evaluate_model
 from keras_hypernet.zoo import find_entry, list_entries, load
 
@@ -61,7 +62,7 @@ def info(name: Name, as_json: AsJson = False):
     table.add_column(overflow="fold")
     for field, value in card.items():
         if value is not None:
-            table.add_row(field, readable(value))
+            table.add_row(field, Text(readable(value)))
     console.print(table)
 
 
@@ -79,11 +80,11 @@ def demo(
         for number, (title, facts) in enumerate(demonstration.run(to or temporary), start=1):
             steps[title] = facts
             if not as_json:
-                console.print(f"\n[bold]{number}. {title}[/bold]")
+                console.print(Text(f"\n{number}. {title}", "bold"))
                 for name, value in facts.items():
                     gone = " (deleted at the end; --to keeps it)" if name == "folder" and to is None else ""
                     text = ", ".join(map(readable, value)) if isinstance(value, list) else readable(value)
-                    console.print(f"   {name}: {text}{gone}", highlight=False)
+                    console.print(f"   {name}: {text}{gone}")
         if as_json:
             print_json(steps)
 
@@ -121,7 +122,7 @@ def evaluate(
     if save is not None:
         check_figure(save)  # rather now than when all is evaluated
     on = data or card.data["name"]
-    with Console(stderr=True).status(f"Evaluating {card.name} on {on}"):
+    with LiteralConsole(stderr=True).status(f"Evaluating {card.name} on {on}"):
         model = load(name)
         metrics = {"name": card.name, "data": on, "split": split, **evaluate_model(model, task, split)}
         if save is not None:

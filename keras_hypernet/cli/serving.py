@@ -8,14 +8,13 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from keras_hypernet.cli.common import AsJson, app, console, print_json
 from keras_hypernet.serving.export import versions
 from keras_hypernet.serving.specialized import FORMATS, export_formats, read_condition
 from keras_hypernet.suggestions import suggestion
+from keras_hypernet.terminal import LiteralConsole
 from keras_hypernet.zoo import list_entries, load
 
 
@@ -45,7 +44,7 @@ def export(
     names = [card.name for card in list_entries()] if name == "all" else [name]
     formats = format or (["saved_model"] if condition is None else FORMATS)
     given = None if condition is None else read_condition(condition, load(name))
-    with Console(stderr=True).status("Exporting"):
+    with LiteralConsole(stderr=True).status("Exporting"):
         written = [exported for name in names for exported in export_formats(name, to, served_as, formats, given, keep)]
     if as_json:
         return print_json(
@@ -59,7 +58,7 @@ def export(
         table.add_row(str(one.path.relative_to(to)), one.format, f"{one.num_bytes:,}", f"{one.difference:.1g}")
     console.print(table)
     for one in written:
-        console.print(escape(str(one.path)), soft_wrap=True, highlight=False)
+        console.print(str(one.path), soft_wrap=True)
 
 
 @app.command()
@@ -106,7 +105,7 @@ def serve(
     served = sorted(entries | {folder.name for folder in models.glob("*/")})
     for name in names:
         if name in entries and not versions(models / name):  # an export that was killed leaves a folder without any
-            progress = Console(stderr=True)
+            progress = LiteralConsole(stderr=True)
             with progress.status(f"Exporting {name}"):
                 (exported,) = export_formats(name, models, formats=["saved_model"])
             progress.print(f"{name} had not been exported yet: {exported.path} is written.", soft_wrap=True)

@@ -3,9 +3,10 @@
 import datetime
 import time
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 from rich.text import Text
+
+from keras_hypernet.terminal import LiteralConsole, printable
 
 
 class ExperimentProgress:
@@ -37,9 +38,9 @@ class ExperimentProgress:
         self.rows = list(rows)
         self.before = len(self.rows)
         self.started = self.last = time.monotonic()
-        self.console = Console(stderr=True)
+        self.console = LiteralConsole(stderr=True)
         self.bar = _Bar(self, disable=not (visible and self.console.is_terminal))
-        self.task = self.bar.add_task(name, total=total, completed=self.before)
+        self.task = self.bar.add_task(printable(name), total=total, completed=self.before)
 
     def __enter__(self):
         self.bar.start()
@@ -47,7 +48,7 @@ class ExperimentProgress:
             self._print_line()
         elif self.visible:
             sentence = f"{self.name}: {self.total}/{self.total} {self.noun} are there already; none is repeated."
-            self.console.print(Text(sentence), soft_wrap=True)
+            self.console.print(sentence, soft_wrap=True)
         return self
 
     def __exit__(self, *exception):
@@ -55,7 +56,7 @@ class ExperimentProgress:
 
     def warn(self, sentence):
         """Shows a warning, whether the progress is visible or not."""
-        self.console.print(Text.assemble(("Warning:", "yellow"), " ", sentence), soft_wrap=True)
+        self.console.warn(sentence)
 
     def add(self, row):
         """Takes note of a row that has been added to the results."""
@@ -68,7 +69,7 @@ class ExperimentProgress:
         """Where there is no terminal, how far it is."""
         if self.visible and self.bar.disable:
             parts = [f"{self.name}: {len(self.rows)}/{self.total} {self.noun}", self.left(), self.summary()]
-            self.console.print(Text(", ".join(filter(None, parts))), soft_wrap=True)
+            self.console.print(", ".join(filter(None, parts)), soft_wrap=True)
 
     def summary(self):
         """The lowest test result of each method, by panel if there are several, and how many runs have none."""
@@ -99,12 +100,14 @@ class _Bar(Progress):
     def __init__(self, progress, disable):
         self.of = progress
         columns = (BarColumn(20), MofNCompleteColumn(), TextColumn(progress.noun), _Left(progress))
-        super().__init__(TextColumn("{task.description}"), *columns, console=progress.console, disable=disable)
+        super().__init__(
+            TextColumn("{task.description}", markup=False), *columns, console=progress.console, disable=disable
+        )
 
     def get_renderables(self):
         """What is drawn each time."""
         yield from super().get_renderables()
-        yield Text(self.of.summary())
+        yield Text(printable(self.of.summary()))
 
 
 class _Left(ProgressColumn):
