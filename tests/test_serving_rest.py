@@ -12,6 +12,9 @@ from serving import assert_close, resident_bytes, serve, write_other_models
 
 import keras_hypernet as kh
 from keras_hypernet.serving.engine import Limits
+from keras_hypernet.serving.errors import ServingError
+from keras_hypernet.serving.json_tensors import decode_tensor
+from keras_hypernet.serving.servable import TensorInfo
 
 NAME = "rotation_mnist_hyper"
 ROW = {"x": np.zeros((28, 28, 1), int).tolist(), "condition": np.zeros((28, 28, 1), int).tolist()}
@@ -67,6 +70,66 @@ def test_numbers_that_json_has_not(half):
         status, answer = half(b'{"instances": [NaN, Infinity, -Infinity, 1e3]%s}' % also)
         assert status == 200
         np.testing.assert_array_equal(answer["predictions"], [np.nan, np.inf, -np.inf, 503.0])
+
+
+@pytest.mark.regression
+def test_integers_that_a_float_has_not_are_refused_among_floats_too(half):
+    for values in ([16777217], [16777217, 0.5], [0.5, 16777217], [0.5, 2, -16777217], [0.5, 2**63], [0.5, 2**70]):
+        status, answer = half({"instances": values})
+        large = max(values, key=abs)
+        assert (status, answer) == (
+            400,
+            {"error": f"Cannot convert JSON value: {large} to float32 without loss of precision."},
+        )
+    # Digits of floats are rounded, as TensorFlow Serving does.
+    assert half({"instances": [16777217.0, 0.5, 2**22]}) == (200, {"predictions": [8388611.0, 3.25, 2097155.0]})
+
+
+NUMBERS = [0, -1, 255, 256, 300, -129, 2047, 2048, -2049, 65505, 2**24 - 1, -(2**24), 2**24 + 1, 2**31, 2**53 + 1]
+NUMBERS += [2**63, -(2**63) - 1, 2**64, 10**400, 0.5, -2.0, 2049.0, 65504.0, 65505.0, 1e38, 3.5e38, -1e39, 1e308]
+NUMBERS += [float("inf"), float("-inf"), float("nan")]
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "uint64"])
+def test_what_is_said_of_a_value_does_not_depend_on_its_neighbours(dtype):
+    info = TensorInfo(np.dtype(dtype), 0, (None,))
+
+    def verdict(values, plain=True):
+        try:
+            return decode_tensor(values, info, "x", plain)[0]
+        except ServingError as error:
+            return error.message
+
+    alone = [verdict([number]) for number in NUMBERS]
+    accepted = [number for number, said in zip(NUMBERS, alone, strict=True) if not isinstance(said, str)]
+    for number, said in zip(NUMBERS, alone, strict=True):
+        if info.dtype.kind != "f":
+            right = isinstance(number, int) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+        elif isinstance(number, int):
+            right = abs(number) < 2 ** (np.finfo(dtype).nmant + 1)
+        else:
+            right = not np.isfinite(number) or abs(number) <= float(np.finfo(dtype).max)
+        assert isinstance(said, str) != right, (number, said)
+        assert not right or said.dtype == dtype
+        for neighbour in accepted:
+            for plain in (True, False):
+                np.testing.assert_array_equal(verdict([number, neighbour], plain), said)
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_a_body_that_is_not_utf_8_is_refused(half, encoding):
+    for content in ('{"instances": [1]}', '{"instances": [true]}'):
+        status, answer = half(content.encode(encoding))
+        assert (status, answer) == (
+            400,
+            {"error": "JSON Parse error: The document must be UTF-8. Received: a byte of zero, as UTF-16 has it"},
+        )
+    assert half(content.replace("true", "1").encode("utf-8-sig")) == (200, {"predictions": [3.5]})
+    status, answer = half('{"a": "é", "instances": [1]}'.encode("latin-1"))
+    assert status == 400
+    assert "'utf-8' codec can't decode byte 0xe9" in answer["error"]
 
 
 def test_rows_and_columns_of_several_inputs(ask):
@@ -240,8 +303,8 @@ def test_what_cannot_be_answered_is_a_400(half, content, message):
     [
         ({"x": np.zeros((28, 28)).astype(int).tolist()}, "'x' must have the shape [?,28,28,1]. Received: [1,28,28]"),
         ({"x": np.zeros((28, 28, 1)).tolist()}, "Type: Number is not of expected type: uint8"),
-        ({"x": np.full((28, 28, 1), 256).tolist()}, "'x' must hold numbers of 0 to 255. Received: 256 to 256"),
-        ({"x": np.full((28, 28, 1), -1).tolist()}, "'x' must hold numbers of 0 to 255. Received: -1 to -1"),
+        ({"x": np.full((28, 28, 1), 256).tolist()}, "'x' must hold numbers of 0 to 255. Received: 256"),
+        ({"x": np.full((28, 28, 1), -1).tolist()}, "'x' must hold numbers of 0 to 255. Received: -1"),
         ({"extra": 1}, "keys must be equal to: condition,x"),
     ],
 )

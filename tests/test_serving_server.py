@@ -276,9 +276,11 @@ def test_a_model_that_cannot_be_served_is_one_error(tmp_path):
         ({"rest_port": 70_000}, "`rest_port` must be a port of 0 to 65535, 0 for a free one. Received: 70000"),
         ({"grpc_port": -1}, "`grpc_port` must be a port of 0 to 65535, 0 for a free one. Received: -1"),
         ({"rest_port": 8500}, "`rest_port` and `grpc_port` must be two ports. Received: 8500 for both"),
-        ({"poll_seconds": 0}, "`poll_seconds` must be at least 0.001. Received: 0"),
-        ({"poll_seconds": float("nan")}, "`poll_seconds` must be at least 0.001. Received: nan"),
-        ({"grace_seconds": -3}, "`grace_seconds` must be at least 0. Received: -3"),
+        ({"poll_seconds": 0}, "`poll_seconds` must be a number of at least 0.001. Received: 0"),
+        ({"poll_seconds": float("nan")}, "`poll_seconds` must be a number of at least 0.001. Received: nan"),
+        ({"grace_seconds": -3}, "`grace_seconds` must be a number of at least 0. Received: -3"),
+        ({"grace_seconds": None}, "`grace_seconds` must be a number of at least 0. Received: None"),
+        ({"rest_port": "8501"}, "`rest_port` must be a port of 0 to 65535, 0 for a free one. Received: '8501'"),
     ],
 )
 def test_arguments_that_make_no_sense(slow, arguments, message):

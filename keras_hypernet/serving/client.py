@@ -1,5 +1,6 @@
 """Client: NumPy in and out, for TensorFlow Serving and the local server, by REST or gRPC."""
 
+import numbers
 import operator
 import random
 import re
@@ -7,7 +8,7 @@ import time
 
 import numpy as np
 
-from keras_hypernet.serving.errors import InvalidRequestError, UnavailableError
+from keras_hypernet.serving.errors import InvalidRequestError, UnavailableError, check_number
 from keras_hypernet.serving.signatures import FIRST_HALVES
 from keras_hypernet.serving.transports import GrpcTransport, RestTransport
 
@@ -23,7 +24,7 @@ class Client:
         model: Name of the model; without it the methods are to be told.
         version: One of its versions, by number or by label; by default the latest.
         protocol: `"rest"` or `"grpc"`.
-        timeout: Seconds that an answer may take.
+        timeout: Seconds that an answer may take; None, for a wait without end, is refused.
         retries: How often a request is sent again if the server is not available, after a wait that doubles each time,
             up to five seconds, and has a random part. Nothing else is tried again, but for inputs that do not fit the
             signatures that are known: once, if those of the server are others by now.
@@ -32,7 +33,7 @@ class Client:
 
     Raises:
         TypeError: If the version is neither an integer nor a string.
-        ValueError: If there is no such protocol, the address is not host:port, or an argument is not positive.
+        ValueError: If there is no such protocol, the address is not host:port, or a number is none or too small.
 
     Every method takes the name of another `model` of this server as its last argument. They raise a ValueError if no
     model is named here or there, or the inputs have not all the same number of rows, or one; and an
@@ -53,15 +54,11 @@ class Client:
     ):
         if protocol not in _TRANSPORTS:
             raise ValueError(f"`protocol` must be one of {tuple(_TRANSPORTS)}. Received: {protocol!r}")
-        for name, value, least in (
-            ("timeout", timeout, 1e-3),
-            ("retries", retries, 0),
-            ("backoff", backoff, 0),
-            ("max_rows", max_rows, 1),
-        ):
-            if not value >= least:
-                raise ValueError(f"`{name}` must be at least {least}. Received: {value}")
-        if not re.fullmatch(r"[^/]+:[0-9]+", address):
+        check_number("timeout", timeout, 1e-3)
+        check_number("retries", retries, 0, numbers.Integral)
+        check_number("backoff", backoff, 0)
+        check_number("max_rows", max_rows, 1, numbers.Integral)
+        if not isinstance(address, str) or not re.fullmatch(r"[^/]+:[0-9]+", address):
             raise ValueError(f"`address` must be host:port, without http://. Received: {address!r}")
         self.model, self.version = model, version if version is None or isinstance(version, str) else _integer(version)
         self._transport = _TRANSPORTS[protocol](address, timeout)
@@ -196,20 +193,24 @@ def _converted(described, arrays):
 
 
 def _cast(name, array, dtype):
-    """An array of another dtype, unless values of it would be others then."""
-    received = str(array.dtype)
-    if array.dtype.kind in "iu" and dtype.kind in "iu" and array.size:
-        limits, low, high = np.iinfo(dtype), array.min(), array.max()
-        lost, received = low < limits.min or high > limits.max, f"{received}, from {low} to {high}"
-    else:
-        lost = not np.can_cast(array.dtype, dtype, "same_kind")
-    if not lost:
+    """An array of another dtype, unless values of it would be others then, but for the digits of floats."""
+    received, lost = str(array.dtype), np.zeros(array.shape, bool)
+    if array.dtype.kind in "iu" and dtype.kind in "iuf":
+        # Up to the largest of a float, and not beyond, it has every integer.
+        most = 2 ** (np.finfo(dtype).nmant + 1) if dtype.kind == "f" else np.iinfo(dtype).max
+        lost = (array > most) | (array < (-most if dtype.kind == "f" else np.iinfo(dtype).min))
+    elif not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise _unsafe(name, dtype, received)
+    elif dtype.kind == "f":
         with np.errstate(over="ignore"):
-            cast = array.astype(dtype)
-        if cast.dtype.kind != "f" or (np.isfinite(cast) >= np.isfinite(array)).all():
-            return cast
-        received = f"{received}, with values that are infinite then"
-    raise ValueError(f"`{name}` must be of dtype {dtype}, or convert to it safely. Received: {received}")
+            lost = np.isfinite(array) > np.isfinite(array.astype(dtype))
+    if lost.any():
+        raise _unsafe(name, dtype, f"{received}, with {array[lost].flat[0]}")
+    return array.astype(dtype)
+
+
+def _unsafe(name, dtype, received):
+    return ValueError(f"`{name}` must be of dtype {dtype}, or convert to it safely. Received: {received}")
 
 
 def _integer(version):

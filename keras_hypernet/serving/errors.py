@@ -1,5 +1,7 @@
 """ServingError: what a request can fail with, in the codes that gRPC and TensorFlow Serving's REST interface share."""
 
+import math
+import numbers
 import traceback
 
 # The codes of gRPC that are used, and what TensorFlow Serving's REST interface makes of them.
@@ -49,6 +51,13 @@ def internal(error, facts):
     """What should not have happened: the traceback goes into the facts of the request, for the log, and not outside."""
     facts["traceback"] = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return ServingError("INTERNAL", f"The server failed: {type(error).__name__}.")
+
+
+def check_number(name, value, least, kind=numbers.Real):
+    """Raises ValueError unless an argument is a finite number, or an integer, of at least `least`."""
+    if not isinstance(value, kind) or isinstance(value, bool) or not least <= value < math.inf:
+        what = "an integer" if kind is numbers.Integral else "a number"
+        raise ValueError(f"`{name}` must be {what} of at least {least}. Received: {value!r}")
 
 
 class InvalidRequestError(ServingError):

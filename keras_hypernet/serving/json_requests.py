@@ -13,10 +13,12 @@ def parse(body, max_values):
     """Parses the body of a request: a JSON object, in which NaN, Infinity and -Infinity are numbers too.
 
     Raises:
-        ServingError: If it is not one, or has more than `max_values` values, lists and objects.
+        ServingError: If it is not one, is not UTF-8, or has more than `max_values` values, lists and objects.
     """
     if not body:
         raise invalid("JSON Parse error: The document is empty")
+    if b"\0" in body:  # what else is counted and looked for in the bytes would not be found
+        raise invalid("JSON Parse error: The document must be UTF-8. Received: a byte of zero, as UTF-16 has it")
     values = sum(body.count(sign) for sign in (b",", b"[", b"{"))
     if values > max_values:
         raise too_large(
@@ -24,7 +26,7 @@ def parse(body, max_values):
             "Send it in parts."
         )
     try:
-        content = json.loads(body)
+        content = json.loads(body.decode("utf-8-sig"))  # of bytes, json takes other encodings too
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of too many digits; nested too deeply
         raise invalid(f"JSON Parse error: {error}") from error
     if not isinstance(content, dict):

@@ -2,7 +2,10 @@
 
 import base64
 import binascii
+import functools
 import json
+import math
+import operator
 import reprlib
 
 import numpy as np
@@ -20,13 +23,13 @@ def shown(value):
 
 
 def decode_tensor(value, info, name, plain):
-    """Nested lists as an array; the fast way if all is well, the long one to say what is not.
+    """Nested lists as an array. What is said of a value does not depend on the values beside it.
 
     Args:
         value: What the JSON has for an input.
         info: The `TensorInfo` of the input.
         name: Its name, for errors.
-        plain: Whether there are only numbers in it, as far as is known.
+        plain: Whether there are only numbers in it, as far as is known: NumPy reads these faster than Python.
 
     Returns:
         An array of the input's dtype.
@@ -39,35 +42,32 @@ def decode_tensor(value, info, name, plain):
         try:
             array = np.asarray(value)
         except (ValueError, OverflowError, RecursionError):
-            array = None  # ragged, or nested deeper than an array can be
-        if array is not None and (array.dtype.kind in "iu" or (array.dtype.kind == "f" and kind == "f")):
-            return _checked_numbers(array, info, name)
-        if array is not None and array.size == 0:
+            array = np.asarray(None)  # ragged, or nested deeper than an array can be
+        if array.size == 0:
             return np.zeros(array.shape, info.dtype)
+        if array.dtype.kind in "iu":
+            return _from_integers(array, value, info, name)
+        if array.dtype.kind == kind == "f":
+            return _from_floats(array, value, info, name)
     leaves, shape = [], _shape(value)
     _flatten(value, shape, 0, info, name, leaves)
-    if kind == "f":
-        return _checked_numbers(np.array(leaves, dtype="float64").reshape(shape), info, name)
     return np.array(leaves, dtype=info.dtype).reshape(shape)
 
 
-def _checked_numbers(array, info, name):
-    """An array of numbers as the dtype of an input, if nothing of them is lost."""
-    if info.dtype.kind in "iu":
-        limits = np.iinfo(info.dtype)
-        if array.size and (array.min() < limits.min or array.max() > limits.max):
-            raise invalid(
-                f"Input {name!r} must hold numbers of {limits.min} to {limits.max}. "
-                f"Received: {array.min()} to {array.max()}"
-            )
-    elif array.dtype.kind == "f":
-        finite = array[np.isfinite(array)]
-        if finite.size and np.abs(finite).max() > np.finfo(info.dtype).max:
-            raise invalid(
-                f"Cannot convert JSON value: {np.abs(finite).max()} to {info.dtype} without loss of precision."
-            )
-    elif array.size and int(np.abs(array.astype("float64")).max()) >= 2 ** (np.finfo(info.dtype).nmant + 1):
-        raise _lossy(array.max(), info)
+def _from_integers(array, value, info, name):
+    if info.dtype.kind == "f":
+        return _from_floats(array.astype("float64"), value, info, name)
+    limits = np.iinfo(info.dtype)
+    outside = array[(array < limits.min) | (array > limits.max)]
+    if outside.size:
+        raise _outside(outside.flat[0], info, name)
+    return array.astype(info.dtype)
+
+
+def _from_floats(array, value, info, name):
+    """NumPy has made floats of integers, too: whether a large number was one only `value` tells."""
+    for place in np.argwhere(np.abs(array) >= _first_inexact(info)):
+        _leaf(functools.reduce(operator.getitem, place, value), info, name)
     return array.astype(info.dtype)
 
 
@@ -100,10 +100,11 @@ def _flatten(value, shape, level, info, name, leaves):
             f"Expected at level: {len(shape)}"
         )
     else:
-        leaves.append(_leaf(value, info))
+        leaves.append(_leaf(value, info, name))
 
 
-def _leaf(value, info):
+def _leaf(value, info, name):
+    """One value, as it is, if it can be one of the input's dtype."""
     kind = info.dtype.kind
     if info.dtype == object:
         if isinstance(value, str):
@@ -120,11 +121,16 @@ def _leaf(value, info):
             raise invalid(f"JSON Value: {shown(value)} not formatted correctly for base64 data")
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     integer = isinstance(value, int) and not isinstance(value, bool)
-    if (kind == "b" and isinstance(value, bool)) or (kind in "iu" and integer and _fits(value, info)):
+    if kind == "b" and isinstance(value, bool):
+        return value
+    if kind in "iu" and integer:
+        if not np.iinfo(info.dtype).min <= value <= np.iinfo(info.dtype).max:
+            raise _outside(shown(value), info, name)
         return value
     if kind == "f" and number:
-        if integer and abs(value) >= 2 ** (np.finfo(info.dtype).nmant + 1):
-            raise _lossy(shown(value), info)
+        lossy = abs(value) >= _first_inexact(info) if integer else abs(value) > float(np.finfo(info.dtype).max)
+        if lossy and (integer or math.isfinite(value)):
+            raise invalid(f"Cannot convert JSON value: {shown(value)} to {info.dtype} without loss of precision.")
         return value
     if kind not in "biufO":
         raise ServingError("UNIMPLEMENTED", f"Conversion of JSON Value: {shown(value)} to type: {info.dtype}")
@@ -135,13 +141,14 @@ def _leaf(value, info):
     )
 
 
-def _lossy(value, info):
-    return invalid(f"Cannot convert JSON value: {value} to {info.dtype} without loss of precision.")
+def _first_inexact(info):
+    """The least integer that TensorFlow Serving refuses for a float: the next one could not be told from it."""
+    return 2 ** (np.finfo(info.dtype).nmant + 1)
 
 
-def _fits(value, info):
+def _outside(value, info, name):
     limits = np.iinfo(info.dtype)
-    return limits.min <= value <= limits.max
+    return invalid(f"Input {name!r} must hold numbers of {limits.min} to {limits.max}. Received: {value}")
 
 
 def is_base64(value):

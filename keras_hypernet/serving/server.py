@@ -15,6 +15,7 @@ import traceback
 from keras_hypernet.serving import events
 from keras_hypernet.serving.callers import Callers
 from keras_hypernet.serving.engine import Engine
+from keras_hypernet.serving.errors import check_number
 from keras_hypernet.serving.memory import keep_memory
 
 access = logging.getLogger("keras_hypernet.serving.access")
@@ -73,13 +74,13 @@ class Server:
         _check_installed()
         self._callers = Callers(host, allow_hosts, allow_origins)
         for name, port in (("rest_port", rest_port), ("grpc_port", grpc_port)):
-            if not 0 <= port <= 65535:
-                raise ValueError(f"`{name}` must be a port of 0 to 65535, 0 for a free one. Received: {port}")
+            if not isinstance(port, int) or not 0 <= port <= 65535:
+                raise ValueError(f"`{name}` must be a port of 0 to 65535, 0 for a free one. Received: {port!r}")
         if rest_port == grpc_port != 0:
             raise ValueError(f"`rest_port` and `grpc_port` must be two ports. Received: {rest_port} for both")
-        for name, seconds, least in (("poll_seconds", poll_seconds, 0.001), ("grace_seconds", grace_seconds, 0)):
-            if not seconds >= least:
-                raise ValueError(f"`{name}` must be at least {least}. Received: {seconds}")
+        check_number("cache_bytes", cache_bytes, 0)
+        check_number("poll_seconds", poll_seconds, 0.001)
+        check_number("grace_seconds", grace_seconds, 0)
         self.host, self.rest_port, self.grpc_port = host, rest_port, grpc_port
         self.engine = Engine(folder, names, limits, cache_bytes)
         self._poll_seconds, self._grace_seconds, self._page = poll_seconds, grace_seconds, page
