@@ -1,6 +1,7 @@
 """What clients do that are slow, many, or gone: what is held of them, what they are told, and what the log says."""
 
 import contextlib
+import gzip
 import json
 import logging
 import socket
@@ -91,6 +92,18 @@ def test_all_bodies_together_have_a_limit(folder):
         _wait_for(lambda: server.engine.admission.buffered == 0)
         assert _ask(server) == (200, {"predictions": [1.0]})
         _wait_for(lambda: server.engine.running == 0 and server.engine.admission.buffered == 0)
+
+
+@pytest.mark.regression
+def test_all_bodies_together_are_counted_decompressed(folder):
+    limits = Limits(max_body_bytes=2**20, max_buffered_bytes=2**20)
+    with serve(folder, "times", limits=limits) as server:
+        url, headers = f"http://127.0.0.1:{server.rest_port}{PATH}", {"Content-Encoding": "gzip"}
+        for size, status in ((2**20, 429), (2**19, 200)):
+            body = gzip.compress(b'{"instances": [1]}'.ljust(size))
+            assert len(body) < 2**11
+            assert requests.post(url, data=body, headers=headers, timeout=60).status_code == status
+        assert server.engine.admission.buffered == 0
 
 
 def test_a_body_that_stalls_is_a_408(folder, lines):

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import gzip
 import json
 import socket
 
@@ -395,6 +396,43 @@ def test_a_body_of_a_gigabyte_is_not_kept(server, half):
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert resident_bytes() - before < 64 * 2**20
+    assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
+
+
+def _ask_compressed(server, body, coding="gzip"):
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/other:predict"
+    answer = requests.post(url, data=body, headers={"Content-Encoding": coding}, timeout=60)
+    return answer.status_code, answer.json()
+
+
+@pytest.mark.regression
+def test_bodies_may_be_compressed(server):
+    plain = b'{"instances": [1.0, 2.0, 5.0]}'
+    packed, expected = gzip.compress(plain), (200, {"predictions": [3.5, 4.0, 5.5]})
+    assert _ask_compressed(server, packed) == expected
+    assert _ask_compressed(server, gzip.compress(plain[:9]) + gzip.compress(plain[9:]), "GZIP") == expected
+    assert _ask_compressed(server, gzip.compress(b" " * (2**20 - 100) + plain)) == expected
+    assert _ask_compressed(server, plain, "identity") == expected
+    broken = bytearray(packed)
+    broken[-8] ^= 1  # of the checksum
+    for body in (plain, packed[:-1], packed[:12], bytes(broken), packed + b"more", packed[:15] + b"\xff" * 20):
+        status, answer = _ask_compressed(server, body)
+        assert status == 400, body
+        assert "Content-Encoding: gzip must be a gzip file" in answer["error"]
+    assert _ask_compressed(server, gzip.compress(b"{"))[1]["error"].startswith("JSON Parse error")
+    for coding in ("br", "deflate", "gzip, gzip"):
+        expected = f"The Content-Encoding of a request must be gzip, or none. Received: {coding}"
+        assert _ask_compressed(server, packed, coding) == (415, {"error": expected})
+    assert server.engine.admission.buffered == 0
+
+
+@pytest.mark.regression
+def test_what_is_small_when_it_is_compressed_only_is_too_large(server, half):
+    before, bomb = resident_bytes(), gzip.compress(b" " * 2**28)
+    assert len(bomb) < 2**20
+    error = {"error": "The body of a request may have 1,048,576 bytes. Received: more, when it is decompressed"}
+    assert _ask_compressed(server, bomb) == (413, error)
+    assert resident_bytes() - before < 2**26
     assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
 
 

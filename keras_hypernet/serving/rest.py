@@ -111,6 +111,7 @@ async def _predict(engine, spec, method, body, facts):
     def work(servable, received):
         received, content = received
         if content is None:
+            received = body.decompressed(received)
             content = json_requests.parse(received, engine.limits.max_json_values)
         signature = json_requests.signature_name(content)
         facts.update(model=spec.name, version=servable.version, signature=signature)
@@ -127,7 +128,7 @@ async def _predict(engine, spec, method, body, facts):
     async def read(place):
         received = await body.read(place)
         facts["bytes"] = len(received)
-        if len(received) > _SMALL_BODY:
+        if body.is_compressed or len(received) > _SMALL_BODY:
             return received, None
         # At once, and only if there is such a model: nonsense is not to wait for a thread that others need.
         with engine.repository.use(spec.name, spec.version, spec.label):
