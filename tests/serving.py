@@ -93,6 +93,21 @@ def write_version(base, version, work=1, dtype="float32"):
     (base / f".{version}").rename(base / str(version))
 
 
+def write_text_model(base, length):
+    """A model that answers with a text of some length, a power of two."""
+    import tensorflow as tf
+
+    def long(x):
+        text = tf.strings.as_string(tf.cast(x[:1], "int32") * 0)
+        for _ in range(length.bit_length() - 1):
+            text = tf.strings.join([text, text])
+        return {"text": text}
+
+    module = tf.Module()
+    module.serve = tf.function(long, input_signature=[tf.TensorSpec([None], "float32", "x")])
+    tf.saved_model.save(module, str(base / "1"), {"serving_default": module.serve})
+
+
 def numbered_model():
     """A hypernetwork whose conditions are numbers of 0 to 9, and inputs of it."""
     numbers = keras.Input((1,), dtype="int32")

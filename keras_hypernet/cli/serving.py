@@ -74,6 +74,8 @@ def serve(
     max_body: Annotated[int, typer.Option(help="MiB of a request, or of its answer; at most 2046.")] = 64,
     max_rows: Annotated[int, typer.Option(help="Rows of a request.")] = 4096,
     max_concurrent: Annotated[int, typer.Option(help="Requests that are worked on; a further one is told so.")] = 256,
+    max_connections: Annotated[int, typer.Option(help="Connections by REST, and as many by gRPC.")] = 1024,
+    body_seconds: Annotated[int, typer.Option(help="How long a client may take to send a request.")] = 30,
     poll_seconds: Annotated[float, typer.Option(help="How often to look for new versions.")] = 1.0,
     grace_seconds: Annotated[int, typer.Option(help="How long requests may still take at the end.")] = 20,
     access_log: Annotated[bool, typer.Option(help="Write a line of JSON for every request.")] = True,
@@ -100,7 +102,9 @@ def serve(
 
     if weight_cache < 0:
         raise ValueError(f"--weight-cache must be at least 0, for none. Received: {weight_cache}")
-    limits = Limits(max_body * 2**20, max_rows, max_concurrent)
+    limits = Limits(
+        max_body * 2**20, max_rows, max_concurrent, max_connections=max_connections, body_seconds=body_seconds
+    )
     entries = {card.name for card in list_entries()}
     served = sorted(entries | {folder.name for folder in models.glob("*/")})
     for name in names:

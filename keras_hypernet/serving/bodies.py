@@ -6,12 +6,10 @@ import io
 import time
 import zlib
 
-from keras_hypernet.serving.errors import ServingError, invalid, too_large
+from keras_hypernet.serving.errors import ServingError, invalid, too_large, too_slow
 
 # Of a body that is not wanted so many times the limit is read and thrown away, so that the client gets to read why.
 _DISCARDED = 16
-# Bytes a second that a body must come by, once it had the time that every body has.
-_LEAST_RATE = 64 * 2**10
 # Bytes that are decompressed at a time.
 _PIECE = 2**18
 
@@ -28,7 +26,7 @@ class Body:
         self._stream, self._limits = request.stream(), limits
         length = request.headers.get("content-length", "")
         self._declared = int(length) if length.isdecimal() and len(length) < 20 else 0
-        self._received, self._ended, self._begun = 0, False, time.monotonic()
+        self._received, self._ended, self._end = 0, False, time.monotonic() + limits.body_seconds
         coding = request.headers.get("content-encoding", "identity")
         self._coding, self._place = coding.strip().lower(), None
         self.is_compressed = self._coding != "identity"
@@ -97,9 +95,8 @@ class Body:
 
         if self._ended:
             return None
-        allowed = self._limits.body_seconds + self._received / _LEAST_RATE
         try:
-            part = await asyncio.wait_for(anext(self._stream), max(self._begun + allowed - time.monotonic(), 1e-3))
+            part = await asyncio.wait_for(anext(self._stream), max(self._end - time.monotonic(), 1e-3))
         except StopAsyncIteration:
             self._ended = True
             return None
@@ -108,11 +105,6 @@ class Body:
             raise ServingError("CANCELLED", "The client has gone before its request was read.") from error
         except asyncio.TimeoutError as error:
             self._ended = True
-            raise ServingError(
-                "DEADLINE_EXCEEDED",
-                f"The body of a request must come within {self._limits.body_seconds} seconds, or by "
-                f"{_LEAST_RATE:,} bytes a second. Received: {self._received:,} bytes",
-                http_status=408,
-            ) from error
+            raise too_slow(self._limits, f"{self._received:,} bytes") from error
         self._received += len(part)
         return part

@@ -47,6 +47,12 @@ def too_large(message):
     return ServingError("RESOURCE_EXHAUSTED", message, http_status=413)
 
 
+def too_slow(limits, received):
+    """A request whose body has not come in time: 408, and gRPC's DEADLINE_EXCEEDED."""
+    message = f"The body of a request must come within {limits.body_seconds} seconds. Received: {received}"
+    return ServingError("DEADLINE_EXCEEDED", message, http_status=408)
+
+
 def internal(error, facts):
     """What should not have happened: the traceback goes into the facts of the request, for the log, and not outside."""
     facts["traceback"] = "".join(traceback.format_exception(type(error), error, error.__traceback__))

@@ -3,8 +3,11 @@
 import datetime
 import json
 import logging
+import threading
+import time
 
 logger = logging.getLogger(__name__)
+_lock, _rare = threading.Lock(), {}
 
 
 def log(event, failed=False, **facts):
@@ -14,6 +17,19 @@ def log(event, failed=False, **facts):
         logger.error(line)
     else:
         logger.info(line)
+
+
+def log_rarely(event, **facts):
+    """Writes the line of a failure that a client may cause as often as it likes: once a second, for each event.
+
+    The line says in `times` how often the event has happened since the last line.
+    """
+    with _lock:
+        written, times = _rare.get(event, (float("-inf"), 0))
+        due = time.monotonic() - written >= 1
+        _rare[event] = (time.monotonic(), 0) if due else (written, times + 1)
+    if due:
+        log(event, failed=True, times=times + 1, **facts)
 
 
 def now():

@@ -6,27 +6,59 @@ import time
 import numpy as np
 
 from keras_hypernet.serving.engine import ModelSpec, check_signature
-from keras_hypernet.serving.errors import ServingError, internal, invalid
+from keras_hypernet.serving.errors import ServingError, internal, invalid, too_slow
 from keras_hypernet.serving.proto_tensors import decode_tensor, encode_tensor
 
+# Beyond the tensors, names and other small things.
+_MESSAGE_OVERHEAD = 2**20
+# Calls beyond the requests that are worked on, for those that ask for a status or are still being read.
+_MORE_CALLS = 16
+_MOST_CALLS = 2**31 - 1
+# How much of a message may be on its way before the server asks for more; gRPC begins with 64 KiB.
+_LOOKAHEAD = 4 * 2**20
+# After so long a connection is closed, in a way that loses no call: a client opens another one. What a client that does
+# not take its answers keeps of the server ends with the connection.
+_AGE_SECONDS, _GRACE_SECONDS = 600, 120
 
-def add_services(server, engine, log):
-    """Adds the services to a `grpc.aio` server.
+
+def make_server(engine, log):
+    """Returns a `grpc.aio` server of the services, which listens nowhere yet.
 
     Args:
-        server: The server.
         engine: The `Engine`.
         log: Function that is called with the facts of every request.
     """
+    import grpc
     from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-    services = _Services(engine, log)
+    limits, services = engine.limits, _Services(engine, log)
+    size = limits.max_body_bytes + _MESSAGE_OVERHEAD
+    server = grpc.aio.server(
+        interceptors=[_interceptor(limits)],
+        maximum_concurrent_rpcs=min(limits.max_concurrent + _MORE_CALLS, _MOST_CALLS),
+        options=[
+            ("grpc.max_receive_message_length", size),
+            ("grpc.max_send_message_length", size),
+            ("grpc.http2.lookahead_bytes", _LOOKAHEAD),
+            ("grpc.so_reuseport", 0),  # a port that is taken is an error, and not shared
+            ("grpc.max_allowed_incoming_connections", limits.max_connections),
+            ("grpc.server_handshake_timeout_ms", 1000 * limits.header_seconds),
+            ("grpc.max_connection_idle_ms", 1000 * limits.idle_seconds),
+            ("grpc.max_connection_age_ms", 1000 * _AGE_SECONDS),
+            ("grpc.max_connection_age_grace_ms", 1000 * _GRACE_SECONDS),
+        ],
+    )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(services, server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(services, server)
+    return server
 
 
-def interceptor():
-    """An interceptor, without which a message that cannot be read would be an UNKNOWN error with a traceback."""
+def _interceptor(limits):
+    """An interceptor that hands a method the error of a message that cannot be read, or that does not come in time.
+
+    Without it, a message that cannot be read would be an UNKNOWN error with a traceback. For the server a call is a
+    stream of one message, which is the same to the client: so the server sees a call before its message.
+    """
     import grpc
     from google.protobuf.message import DecodeError
 
@@ -35,17 +67,29 @@ def interceptor():
             try:
                 return read(data)
             except DecodeError as error:
-                return error
+                return invalid(f"The message cannot be read: {error}")
 
         return read_or_keep
+
+    def in_time(answer):
+        async def answer_first(messages, context):
+            try:
+                request = await asyncio.wait_for(anext(messages), limits.body_seconds)
+            except asyncio.TimeoutError:
+                request = too_slow(limits, "no complete message")
+            except StopAsyncIteration:  # the client has gone, or gRPC tells it that the message is too large
+                request = invalid("The call ended before its message was read.")
+            return await answer(request, context)
+
+        return answer_first
 
     class Careful(grpc.aio.ServerInterceptor):
         async def intercept_service(self, continuation, details):
             handler = await continuation(details)
             if handler is None:  # there is no such method, which gRPC says itself
                 return None
-            return grpc.unary_unary_rpc_method_handler(
-                handler.unary_unary, careful(handler.request_deserializer), handler.response_serializer
+            return grpc.stream_unary_rpc_method_handler(
+                in_time(handler.unary_unary), careful(handler.request_deserializer), handler.response_serializer
             )
 
     return Careful()
@@ -79,8 +123,8 @@ class _Services:
 
         facts = {"started": time.perf_counter(), "protocol": "gRPC", "method": method, "bytes": 0}
         try:
-            if isinstance(request, Exception):
-                raise invalid(f"The message cannot be read: {request}")
+            if isinstance(request, ServingError):
+                raise request
             facts["bytes"] = request.ByteSize()
             response = await handle(request, facts)
         except asyncio.CancelledError:  # the client has gone, its time is over, or the server stops

@@ -9,6 +9,10 @@ from keras_hypernet.serving.errors import ServingError
 # not tell how large it will be. Images of a channel, [[[0], [255], ...]], have 3 to 6 characters for a value or a list.
 _BYTES_OF_A_VALUE = 16
 _BODIES = 4
+# A body of so many bytes is read though the server holds `max_buffered_bytes`: uvicorn reads as many in any case.
+_SMALL_BODY = 64 * 2**10
+# Open files beside the connections: those of TensorFlow, of the models, and what waits to be accepted or closed.
+_OTHER_FILES = 256
 # gRPC counts the bytes of a message in 31 bits; the server leaves room for names and other small things.
 _LARGEST_BODY = 2046 * 2**20
 
@@ -22,9 +26,13 @@ class Limits:
         max_batch_rows: Size of the 0th dimension of an input.
         max_concurrent: Requests that are worked on, those that wait for a processor included. By gRPC a few more may be
             under way, those that are still read included.
-        max_buffered_bytes: Of all bodies by REST together; by default of four of the largest.
+        max_buffered_bytes: Of all bodies by REST together; by default of four of the largest. Beyond, the server still
+            reads bodies of at most 64 KiB.
         max_json_values: Values, lists and objects in a request by REST; by default one for 16 bytes of the largest.
-        body_seconds: Within which the body of a request by REST must come; after it, by 64 KiB a second.
+        max_connections: Connections by REST, and as many by gRPC.
+        header_seconds: Within which a client must send the headers of a request, by gRPC the settings of a connection.
+        body_seconds: Within which a client must send the body of a request, and by REST take the answer.
+        idle_seconds: After which a connection without a request is closed.
     """
 
     max_body_bytes: int = 64 * 2**20
@@ -32,7 +40,11 @@ class Limits:
     max_concurrent: int = 256
     max_buffered_bytes: int | None = None
     max_json_values: int | None = None
-    body_seconds: int = 20
+    max_connections: int = 1024
+    header_seconds: int = 10
+    body_seconds: int = 30
+    # Long: if the server closes a connection just when its client sends again, that request is lost.
+    idle_seconds: int = 75
 
     def __post_init__(self):
         defaults = {
@@ -52,10 +64,31 @@ class Limits:
             )
 
 
+def allow_open_files(limits):
+    """Raises the number of files that this process may open to what the connections need, as far as that is allowed.
+
+    Raises:
+        ValueError: If the process may not have so many.
+    """
+    try:
+        import resource
+    except ImportError:  # a system without such limits
+        return
+    needed = 2 * limits.max_connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise ValueError(
+            f"`max_connections` {limits.max_connections} needs {needed} open files, and this process may have {hard}. "
+            f"Pass at most {max(1, (hard - _OTHER_FILES) // 2)}, or raise the limit (ulimit -Hn)."
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 class Admission:
     """Which requests are worked on, until the last thread is done with them, and the bytes of those that are read.
 
-    One that is still read is not among those that are counted: a client that stalls would keep others away.
+    Requests that are still being read are not counted: a client that stalls would keep others away.
 
     Args:
         limits: The `Limits`.
@@ -77,10 +110,10 @@ class Place:
         self._admission, self._bytes, self._entered = admission, 0, False
 
     def hold(self, number):
-        """Counts bytes of the body; raises ServingError if all bodies together are too large."""
+        """Counts bytes of the body; raises ServingError if this is not small, and all bodies together are too large."""
         one, most = self._admission, self._admission.limits.max_buffered_bytes
         with one.lock:
-            if one.buffered + number > most:
+            if one.buffered + number > most and self._bytes + number > _SMALL_BODY:
                 raise ServingError(
                     "RESOURCE_EXHAUSTED",
                     f"The server holds {one.buffered:,} bytes of requests, and may hold {most:,}. Try again later.",

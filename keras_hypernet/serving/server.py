@@ -16,19 +16,12 @@ from keras_hypernet.serving import events
 from keras_hypernet.serving.callers import Callers
 from keras_hypernet.serving.engine import Engine
 from keras_hypernet.serving.errors import check_number
+from keras_hypernet.serving.limits import allow_open_files
 from keras_hypernet.serving.memory import keep_memory
 
 access = logging.getLogger("keras_hypernet.serving.access")
-# Beyond the tensors, names and other small things.
-_MESSAGE_OVERHEAD = 2**20
 # Characters of a name, a path or an error in the log: a client may send as many as a message holds.
 _LONGEST = 200
-# Calls by gRPC beyond the requests that are worked on, for those that ask for a status or are still being read.
-_MORE_CALLS = 16
-_MOST_CALLS = 2**31 - 1
-# How much of a message may be on its way before the server asks for more; gRPC begins with 64 KiB.
-_LOOKAHEAD = 4 * 2**20
-_KEEP_ALIVE = 75
 # Connections that wait to be accepted, and are at once: more would have all other requests wait meanwhile.
 _BACKLOG = 64
 
@@ -118,14 +111,14 @@ class Server:
             self._started.set()
 
     async def _serve(self, signals):
-        import grpc
-
-        from keras_hypernet.serving.grpc_service import add_services, interceptor
+        from keras_hypernet.serving.grpc_service import make_server
 
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(_log_of_loop)
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._loop.add_signal_handler(number, self._stop)
+        allow_open_files(self.engine.limits)
         # A port that is taken is said before models are loaded.
         self._bind(self.grpc_port).close()
         rest_socket = self._bind(self.rest_port)
@@ -137,18 +130,7 @@ class Server:
             await asyncio.to_thread(self.engine.repository.poll)
             self._check_loaded()
             unless_served.pop_all()
-        size = self.engine.limits.max_body_bytes + _MESSAGE_OVERHEAD
-        grpc_server = grpc.aio.server(
-            interceptors=[interceptor()],
-            maximum_concurrent_rpcs=min(self.engine.limits.max_concurrent + _MORE_CALLS, _MOST_CALLS),
-            options=[
-                ("grpc.max_receive_message_length", size),
-                ("grpc.max_send_message_length", size),
-                ("grpc.http2.lookahead_bytes", _LOOKAHEAD),
-                ("grpc.so_reuseport", 0),  # a port that is taken is an error, and not shared
-            ],
-        )
-        add_services(grpc_server, self.engine, _log)
+        grpc_server = make_server(self.engine, _log)
         try:
             address = f"[{self.host}]" if ":" in self.host else self.host
             self.grpc_port = grpc_server.add_insecure_port(f"{address}:{self.grpc_port}")
@@ -211,6 +193,7 @@ class Server:
     def _rest_server(self):
         import uvicorn
 
+        from keras_hypernet.serving.connections import bounded
         from keras_hypernet.serving.page import find
         from keras_hypernet.serving.rest import application
 
@@ -229,9 +212,8 @@ class Server:
             lifespan="off",
             backlog=_BACKLOG,
             ws="none",
-            http="h11",
-            # A connection that is closed just when its client sends again is a request dropped.
-            timeout_keep_alive=_KEEP_ALIVE,
+            http=bounded(self.engine.limits),
+            timeout_keep_alive=self.engine.limits.idle_seconds,
             timeout_graceful_shutdown=self._grace_seconds,
         )
         return QuietServer(config)
@@ -243,7 +225,7 @@ class Server:
                 await asyncio.to_thread(self.engine.repository.poll)
             except Exception:  # a disk that is away for a moment must not end the watching of it
                 trace = traceback.format_exc()
-                events.log("the folder of models could not be read", failed=True, traceback=trace)
+                events.log_rarely("the folder of models could not be read", traceback=trace)
 
     def _check_loaded(self):
         for name in self.engine.repository.names():
@@ -269,6 +251,13 @@ def _log(facts, status, response_bytes):
         access.info(
             json.dumps({"time": events.now(), **facts, "status": status, "response_bytes": response_bytes, **taken})
         )
+
+
+def _log_of_loop(_, context):
+    """Writes the line of what goes wrong beside the requests: a connection for which no file is free, for example."""
+    error = context.get("exception")
+    trace = {} if error is None else {"traceback": "".join(traceback.format_exception(error))}
+    events.log_rarely("error in the event loop", error=context["message"], **trace)
 
 
 def _check_installed():
