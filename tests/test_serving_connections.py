@@ -79,7 +79,7 @@ def test_headers_that_come_byte_by_byte_have_the_same_deadline(folder):
     with (
         serve(folder, "times", limits=Limits(header_seconds=1)) as server,
         _connected(server.rest_port, HALF) as connection,
-        pytest.raises((BrokenPipeError, ConnectionResetError)),
+        contextlib.suppress(BrokenPipeError, ConnectionResetError),
     ):
         while True:
             connection.sendall(b"a")
