@@ -21,7 +21,7 @@ from keras_hypernet.serving.limits import allow_open_files
 pytestmark = pytest.mark.regression
 PATH = "/v1/models/times:predict"
 BODY = b'{"instances": [1.0]}'
-REQUEST = f"POST {PATH} HTTP/1.1\r\nHost: here\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+REQUEST = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
 HALF = REQUEST[:30]
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = PREFACE + b"\0\0\0\4\0\0\0\0\0"
@@ -105,7 +105,7 @@ def test_requests_one_behind_another_are_all_answered(folder):
 
 def test_an_answer_that_is_not_taken_is_dropped(folder, caplog):
     body = b'{"instances": [1]}'
-    head = f"POST /v1/models/long:predict HTTP/1.1\r\nHost: here\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/models/long:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     with serve(folder, "long", limits=Limits(body_seconds=1)) as server:
         url = f"http://127.0.0.1:{server.rest_port}/v1/models/long:predict"
         assert len(requests.post(url, data=body, timeout=60).content) > 2**24

@@ -78,7 +78,8 @@ class Body:
                     self._place.hold(len(part))
                     body += part
         except (EOFError, OSError, zlib.error) as error:
-            raise invalid(f"The body of a request with Content-Encoding: gzip must be a gzip file. Received: {error}") from error
+            expected = "The body of a request with Content-Encoding: gzip must be a gzip file."
+            raise invalid(f"{expected} Received: {error}") from error
         return body
 
     async def discard(self):
