@@ -96,6 +96,9 @@ def paper_recipe(task, **changes):
             images as MNIST, images in colour as CIFAR-10.
         **changes: Fields of the recipe to set otherwise.
 
+    Raises:
+        ValueError: If the paper has no experiment with the task, or a value is out of its range.
+
     Example:
 
     >>> paper_recipe(keras_hypernet.RotationTask("cifar10"), seed=3).width
@@ -104,7 +107,13 @@ def paper_recipe(task, **changes):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5. What its main text leaves open
     (for the synthetic tasks: the epochs; for colorization: all but the depths) is this project's choice.
     """
-    return Recipe(**{**_PAPER[task.name](task), **changes})
+    name = getattr(task, "name", None)
+    if name not in _PAPER:
+        raise ValueError(
+            f"The paper has recipes for the tasks {', '.join(_PAPER)}. Received: {task!r}. For a task of your own, say "
+            "how to train: keras_hypernet.Recipe(width=100, depth=3)."
+        )
+    return Recipe(**{**_PAPER[name](task), **changes})
 
 
 def _rotation(task):

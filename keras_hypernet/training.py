@@ -6,6 +6,7 @@ import time
 
 import keras
 
+from keras_hypernet.backends import require_tensorflow
 from keras_hypernet.checkpoints import Run
 from keras_hypernet.progress import ProgressBar
 from keras_hypernet.replicas import evaluation_dataset, prepare_replicas
@@ -57,6 +58,7 @@ def fit(
         ValueError: If the directory holds a training and `resume` is False, or one by another recipe, or a log is
             asked for without a directory, or a batch cannot be divided among the replicas, or the validation split has
             fewer examples than there are replicas.
+        RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
 
@@ -67,6 +69,7 @@ def fit(
     >>> sorted(epoch)
     ['accuracy', 'epoch', 'loss', 'seconds', 'val_accuracy', 'val_loss']
     """
+    require_tensorflow("`fit`")
     if directory is None and (resume or csv_log or tensorboard):
         raise ValueError("`resume`, `csv_log` and `tensorboard` need a `directory` to keep their files in.")
     import tensorflow as tf
@@ -120,6 +123,7 @@ def evaluate(model, task, split="test"):
     Raises:
         DataUnavailableError: If the task's images are not to be had.
         ValueError: If there is no such split, or a model for a task of classes does not measure its accuracy.
+        RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
 
@@ -127,6 +131,7 @@ def evaluate(model, task, split="test"):
     >>> sorted(evaluate(model, keras_hypernet.RotationTask("digits")))
     ['error', 'loss', 'num_examples']
     """
+    require_tensorflow("`evaluate`")
     dataset = evaluation_dataset(model, task, split)
     measured = model.evaluate(dataset, return_dict=True, verbose=0)
     num_examples = task.num_examples(split)

@@ -13,6 +13,7 @@ import zipfile
 
 import keras
 
+from keras_hypernet.backends import require_tensorflow
 from keras_hypernet.card import Card, EntryError
 from keras_hypernet.files import replacing_folder
 from keras_hypernet.models import ConditionalModel
@@ -94,6 +95,7 @@ def save_entry(model, facts, folder):
         EntryError: If the facts do not make a valid card, or what stands at `folder` is not an entry; nothing is
             written then.
         TypeError: If a field of the card is missing, or one is given that it does not have; likewise.
+        RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
 
@@ -105,6 +107,7 @@ def save_entry(model, facts, folder):
     >>> verify_entry(folder).name
     'mine'
     """
+    require_tensorflow("`save_entry`")
     folder = pathlib.Path(folder)
     if folder.exists() and not (folder / "card.json").is_file() and not (folder.is_dir() and not any(folder.iterdir())):
         raise EntryError(f"{folder} is not an entry, and is not replaced by one. Choose another folder.")

@@ -225,3 +225,13 @@ def test_networks_scale_pixels_themselves_and_vectors_are_left_as_they_are():
     x = NETWORKS[0].load("test")
     expected = np.maximum(x.reshape(8, 784) @ kernel + bias, 0) @ last_kernel + last_bias
     np.testing.assert_allclose(array(uniform(x)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.regression
+def test_a_task_of_ones_own_has_no_recipe_of_the_paper():
+    class Mine(kh.tasks.Task):
+        name = "mine"
+
+    for task in (Mine(), kh.tasks.Task(), "mnist"):
+        with pytest.raises(ValueError, match="The paper has recipes for .* own, say how to train: keras_hyp"):
+            kh.paper_recipe(task)

@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 
+from keras_hypernet.backends import require_tensorflow
 from keras_hypernet.experiments.cluster import run_on_ray
 from keras_hypernet.experiments.engines import LocalWorkers
 from keras_hypernet.experiments.experiment import run_key
@@ -54,7 +55,9 @@ def run(
         OSError: If a row cannot be written; runs that have not ended are given up, and repeated with `resume`. Or if
             runs cannot be executed at all: see `LocalWorkers.run` and `run_on_ray`.
         ImportError: If the engine is not installed.
+        RuntimeError: If Keras's backend is not TensorFlow.
     """
+    require_tensorflow("An experiment")
     if engine not in ENGINES:
         raise ValueError(f"`engine` must be one of {ENGINES}. Received: {engine!r}")
     if address is not None and engine != "ray":

@@ -7,6 +7,7 @@ import tempfile
 
 import keras
 
+from keras_hypernet.backends import require_tensorflow
 from keras_hypernet.card import Card
 from keras_hypernet.files import replacing_folder
 from keras_hypernet.models import ConditionalModel
@@ -46,6 +47,7 @@ def export(model_or_name, to="saved_models", name=None, keep=None):
         ValueError: If the model has not been built, the name is not one plain folder name, `keep` is negative, or there
             is a `models.config` that cannot be read. Nothing is written then.
         FileExistsError: If another export took this version while this one was written.
+        RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
 
@@ -90,6 +92,7 @@ def resolve(model_or_name, name=None):
 
     Arguments and errors are those of `export`.
     """
+    require_tensorflow("An export")
     if isinstance(model_or_name, (str, os.PathLike)):
         model, card = load(model_or_name), Card.read(find_entry(model_or_name))
     else:

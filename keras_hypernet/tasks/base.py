@@ -7,6 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from keras_hypernet.backends import require_tensorflow
+
 # Training draws from (seed, epoch) streams; a fixed one of its own makes every evaluation the same.
 EVALUATION_SEED = 20200610
 
@@ -131,7 +133,11 @@ def planned_batches(num_examples, plan, make, batch_size):
             computed there once; for each batch anew it would take as long as to make the batch.
         make: Function of a batch's rows that returns what the dataset yields.
         batch_size: The last batch may be smaller.
+
+    Raises:
+        RuntimeError: If Keras's backend is not TensorFlow.
     """
+    require_tensorflow("The data of a task")
     import tensorflow as tf
 
     def rows(_):

@@ -4,6 +4,7 @@ import contextlib
 import math
 import pathlib
 
+from keras_hypernet.backends import require_tensorflow
 from keras_hypernet.tasks import Task
 from keras_hypernet.tuning import distributed as roles
 from keras_hypernet.tuning.connection import wait_for_chief
@@ -92,6 +93,7 @@ def search(
             or if it cannot be one.
         ImportError: If keras-tuner is not installed.
         DataUnavailableError: If the task's data are not to be had.
+        RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
 
@@ -102,6 +104,7 @@ def search(
     >>> [(row["depth"], row["status"]) for row in found.trials], found.best.depth in (2, 3)
     ([(3, 'finished'), (2, 'finished')], True)
     """
+    require_tensorflow("A search")
     roles.check_role(distributed, address, worker_id)
     _check_seconds("wait", wait, zero=True)
     _check_seconds("worker_timeout", worker_timeout)
