@@ -3,9 +3,12 @@
 Every source is split into train, validation and test; no image, nor part of one, is in two of them.
 """
 
+import contextlib
 import dataclasses
 import functools
 import os
+import pathlib
+import textwrap
 from collections.abc import Callable
 
 import numpy as np
@@ -47,7 +50,7 @@ class Source:
 
         Raises:
             ValueError: If there is no such split.
-            DataUnavailableError: If the images are neither on this machine nor to be downloaded.
+            DataUnavailableError: If the images are neither on this machine nor to be downloaded, or are damaged.
         """
         check_split(split)
         return _load_once(self._load, split)
@@ -79,7 +82,7 @@ def _load_once(load, split):
 
 
 class DataUnavailableError(RuntimeError):
-    """A data set is not on this machine, and cannot be downloaded."""
+    """A data set is not on this machine, and cannot be downloaded; or its files are damaged."""
 
 
 def get_source(name):
@@ -102,15 +105,34 @@ def _load_tfds(name, feature, dtype):
     def load(split):
         import tensorflow_datasets as tfds
 
-        builder = tfds.builder(name, try_gcs=False)
+        folder = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser() / name
+        with _readable(name, folder):
+            builder = tfds.builder(name, try_gcs=False)
         if not builder.is_prepared():
             _download(builder)
-        # Not PartialDecoding, under which TensorFlow Datasets warns of itself.
-        decoders = {other: tfds.decode.SkipDecoding() for other in builder.info.features if other != feature}
-        examples = builder.as_dataset(split=_TFDS_SPLITS[split], batch_size=-1, decoders=decoders)
-        return examples[feature].numpy().astype(dtype, copy=False)
+        with _readable(name, builder.data_dir):
+            # Not PartialDecoding, under which TensorFlow Datasets warns of itself.
+            decoders = {other: tfds.decode.SkipDecoding() for other in builder.info.features if other != feature}
+            examples = builder.as_dataset(split=_TFDS_SPLITS[split], batch_size=-1, decoders=decoders)
+            return examples[feature].numpy().astype(dtype, copy=False)
 
     return load
+
+
+@contextlib.contextmanager
+def _readable(name, folder):
+    """Whatever TensorFlow Datasets and TensorFlow raise of damaged files names the data set and its folder."""
+    try:
+        yield
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).rpartition("}} ")[2].partition(" [Op:")[0]  # of TensorFlow's, without its operations
+        raise DataUnavailableError(
+            f"The data set {name!r} in {os.fspath(folder)} cannot be read ({type(error).__name__}: "
+            f"{textwrap.shorten(reason, 200)}). If its files are damaged, delete this folder, and the data set is "
+            "downloaded again; or set TFDS_DATA_DIR to a folder where TensorFlow Datasets has prepared it."
+        ) from error
 
 
 def _download(builder):

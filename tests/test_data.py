@@ -1,5 +1,6 @@
 """Image sources: shapes, labels, splits without overlap, and what happens without a network."""
 
+import json
 import os
 import subprocess
 import sys
@@ -161,6 +162,108 @@ def test_without_data_and_network_the_error_names_the_ways_out(tmp_path):
     assert "DataUnavailableError: The data set 'mnist' is not in" in last
     assert "Set TFDS_DATA_DIR" in last
     assert "digits, patches" in last
+
+
+# Three images as TensorFlow Datasets keeps MNIST; then, one by one, what can become of the files.
+_DAMAGES = """
+import json, pathlib, shutil, sys
+import numpy as np
+import tensorflow as tf
+from keras_hypernet.data import DataUnavailableError, get_source
+
+folder = pathlib.Path(sys.argv[1]) / "mnist" / "3.0.1"
+feature = "tensorflow_datasets.core.features."
+image = {"dtype": "uint8", "shape": {"dimensions": ["28", "28", "1"]}}
+features = {
+    "image": {"pythonClassName": feature + "image_feature.Image", "image": image},
+    "label": {"pythonClassName": feature + "class_label_feature.ClassLabel", "classLabel": {"numClasses": "10"}},
+}
+info = {
+    "name": "mnist",
+    "version": "3.0.1",
+    "fileFormat": "tfrecord",
+    "moduleName": "tensorflow_datasets.image_classification.mnist",
+    "splits": [
+        {
+            "name": name,
+            "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+            "numBytes": "1",
+            "shardLengths": ["3"],
+        }
+        for name in ("train", "test")
+    ],
+}
+images = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1)).astype("uint8")
+
+
+def write(first=None):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    everything = {"featuresDict": {"features": features}, "pythonClassName": feature + "features_dict.FeaturesDict"}
+    (folder / "features.json").write_text(json.dumps(everything))
+    with tf.io.TFRecordWriter(str(records)) as writer:
+        for number, pixels in enumerate(images):
+            encoded = first if first and number == 0 else tf.io.encode_png(pixels).numpy()
+            values = {
+                "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded])),
+                "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[number])),
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString())
+
+
+records = folder / "mnist-test.tfrecord-00000-of-00001"
+described = folder / "dataset_info.json"
+write()
+whole, text = records.read_bytes(), described.read_text()
+flipped = bytearray(whole)
+flipped[len(whole) // 2] ^= 1
+damages = {
+    "truncated": lambda: records.write_bytes(whole[:-50]),
+    "flipped": lambda: records.write_bytes(flipped),
+    "empty": lambda: records.write_bytes(b""),
+    "gone": lambda: records.unlink(),
+    "no image": lambda: write(b"nothing"),
+    "fewer records": lambda: described.write_text(text.replace('["3"]', '["4"]')),
+    "description truncated": lambda: described.write_text(text[:100]),
+    "description of something else": lambda: described.write_text("{}"),
+    "description without the split": lambda: described.write_text(text.replace('"test"', '"rest"')),
+    "description in bytes": lambda: described.write_bytes(bytes([255, 254])),
+}
+messages = {}
+for name, damage in damages.items():
+    write()
+    damage()
+    try:
+        get_source("mnist").load("test")
+    except DataUnavailableError as error:
+        messages[name] = str(error)
+write()
+np.testing.assert_array_equal(get_source("mnist").load("test"), images)
+np.testing.assert_array_equal(get_source("mnist").load_labels("test"), [0, 1, 2])
+print(json.dumps([list(damages), messages]))
+"""
+
+
+@pytest.mark.regression
+def test_damaged_files_are_named(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", _DAMAGES, tmp_path],
+        env={**os.environ, "TFDS_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    damages, messages = json.loads(done.stdout.splitlines()[-1])
+    assert list(messages) == damages
+    for message in messages.values():
+        assert message.startswith(f"The data set 'mnist' in {tmp_path / 'mnist'}")
+        assert "If its files are damaged, delete this folder, and the data set is downloaded again" in message
+        assert "\n" not in message
+        assert len(message) < 600
+    assert "3.0.1 cannot be read (DataLossError: corrupted record at " in messages["flipped"]
+    assert "3.0.1 cannot be read (NotFoundError: " in messages["gone"]
 
 
 def _environment():
