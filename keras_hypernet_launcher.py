@@ -6,6 +6,7 @@ all that was said is shown. Keras chooses its backend when it is imported, so th
 """
 
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -73,6 +74,8 @@ def main():
         run()
     except KeyboardInterrupt:  # before a command has got so far as to say more
         raise SystemExit(130) from None
+    finally:
+        gc.freeze()  # what ends with the process is not looked through once more, which takes seconds
 
 
 if __name__ == "__main__":

@@ -283,3 +283,16 @@ def test_an_error_is_shown_as_it_is(run, tmp_path):
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(rf"Error: {tmp_path}/[/b] \x1b[2J\x9b is not a zoo entry: it has no card.json.")
+
+
+@pytest.mark.regression
+def test_a_command_that_is_done_ends_without_looking_through_all_that_was_imported():
+    code = (
+        "import atexit, gc, sys\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 100_000, len(gc.get_objects())))\n"
+        "import keras_hypernet_launcher as script; sys.argv[1:] = ['list', '--json']; script.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    frozen, looked_through = done.stdout.split()[-2:]
+    assert frozen == "True"
+    assert int(looked_through) < 10_000

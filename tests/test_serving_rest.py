@@ -226,7 +226,7 @@ def test_what_is_not_there(ask, path, status, message):
         ("/v1/models/nothing", 404, "Could not find any versions of model nothing"),
         ("/v1/models/other/versions/7", 404, "Could not find version 7 of model other"),
         ("/v1/models/nothing/metadata", 404, "Servable not found for request: Latest(nothing)"),
-        ("/v1/models", 400, "Missing model name in request."),
+        ("/v1/models/versions/1", 400, "Missing model name in request."),
         ("/v1/models/other:predict", 400, "Malformed request: GET /v1/models/other:predict"),
         ("/saved_model.pb", 404, "There is nothing at"),
         ("/..%2f..%2f/etc/passwd", 404, "There is nothing at"),
@@ -239,6 +239,31 @@ def test_what_cannot_be_had(ask, server, path, status, message):
         answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
     assert answer.startswith(f"HTTP/1.1 {status} ")
     assert message in json.loads(answer.split("\r\n\r\n", 1)[1])["error"]
+
+
+@pytest.mark.regression
+def test_the_models_are_listed(ask):
+    ok = {"error_code": "OK", "error_message": ""}
+    assert ask("/v1/models") == (
+        200,
+        {
+            "models": [
+                {"name": name, "model_version_status": [{"version": version, "state": "AVAILABLE", "status": ok}]}
+                for name, version in ((NAME, "1"), ("other", "3"))
+            ]
+        },
+    )
+
+
+@pytest.mark.regression
+def test_the_health_path_and_what_there_is(ask):
+    assert ask("/healthz") == (200, {"status": "ok"})
+    for path in ("/health", "/v2/health/ready", "/favicon.ico"):
+        status, answer = ask(path)
+        assert status == 404
+        assert answer["error"].startswith(f"There is nothing at {path}. There are: GET /v1/models, ")
+        for known in ("POST /v1/models/NAME:predict", "GET /healthz", "GET /monitoring/prometheus/metrics"):
+            assert known in answer["error"]
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])

@@ -15,6 +15,7 @@ from serving import serve, write_version
 import keras_hypernet as kh
 from keras_hypernet.serving import Client, InvalidRequestError, NotFoundError
 from keras_hypernet.serving.engine import Engine
+from keras_hypernet.serving.export import next_version, remove_versions
 from keras_hypernet.serving.repository import Repository
 
 
@@ -125,22 +126,116 @@ def test_labels_and_policies_are_followed(base):
         assert client.status() == {3: "AVAILABLE", 2: "AVAILABLE", 1: "END"}
 
 
-def test_what_is_not_a_version_is_left_alone(base, tmp_path_factory):
-    outside = tmp_path_factory.mktemp("outside")
-    write_version(outside, 9)
-    (base / "9").symlink_to(outside / "9")  # leads out of the folder
+def test_what_is_not_a_version_is_left_alone(base):
     (base / "8").mkdir()  # not there yet
-    (base / "07").mkdir()
-    (base / "07" / "saved_model.pb").touch()
-    (base / "latest").mkdir()
+    for name in ("latest", "-3", "1_0", "9" * 30, "\u0669"):
+        shutil.copytree(base / "1", base / name)
     repository = Repository(base.parent, ["times"])
     repository.poll()
     assert repository.status("times") == [(1, "AVAILABLE", "")]
-    for name in ("../outside", "", ".", "times/1", "nothing"):
+    for name in ("../outside", "..", "", ".", "times/1", "times/", "nothing", str(base)):
         with pytest.raises(ValueError, match="There is no folder"):
             Repository(base.parent, [name])
     with pytest.raises(ValueError, match="name one or more"):
         Repository(base.parent, [])
+
+
+@pytest.mark.regression
+def test_a_version_may_have_zeros_before_it_and_be_text(base):
+    from google.protobuf import text_format
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    write_version(base, 120)
+    (base / "120").rename(base / "00000120")
+    write_version(base, 7)
+    (base / "7").rename(base / "007")
+    graph = base / "007" / "saved_model.pb"
+    text = text_format.MessageToString(saved_model_pb2.SavedModel.FromString(graph.read_bytes()))
+    graph.with_suffix(".pbtxt").write_text(text, encoding="utf-8")
+    graph.unlink()
+    config = "model_config_list { config { name: 'times' model_version_policy { all {} } } }"
+    (base.parent / "models.config").write_text(config)
+    with serve(base.parent, "times") as server:
+        address = f"127.0.0.1:{server.rest_port}"
+        with Client(address, "times") as client:
+            assert client.status() == {120: "AVAILABLE", 7: "AVAILABLE", 1: "AVAILABLE"}
+            assert client.predict(np.float32([2])).tolist() == [240.0]
+        with Client(address, "times", version=7) as client:
+            assert client.predict(np.float32([2])).tolist() == [14.0]
+    assert next_version(base) == 121
+    remove_versions(base, 2)
+    assert sorted(path.name for path in base.iterdir()) == ["00000120", "007"]
+
+
+@pytest.mark.regression
+def test_the_folder_of_a_model_may_be_a_link(base, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    write_version(base, 2)
+    (folder / "linked").symlink_to(base)
+    write_version(base, 3)
+    repository = Repository(folder, ["linked"])
+    repository.poll()
+    with repository.use("linked") as servable:
+        assert servable.run("serving_default", {"x": np.float32([2])})["y"].numpy().tolist() == [6.0]
+    # A link is moved to the next release in one step.
+    release = tmp_path_factory.mktemp("release")
+    write_version(release, 4)
+    (folder / "next").symlink_to(release)
+    (folder / "next").rename(folder / "linked")
+    repository.poll()
+    assert repository.status("linked") == [(4, "AVAILABLE", ""), (3, "END", "")]
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("kind", ["version", "graph", "weights", "asset", "folder of files", "loop"])
+def test_a_version_with_links_that_lead_outside_is_not_served(base, kind, tmp_path_factory, caplog):
+    outside = tmp_path_factory.mktemp("outside")
+    write_version(outside, 9)
+    repository = Repository(base.parent, ["times"])
+    repository.poll()
+    if kind == "version":
+        (base / "9").symlink_to(outside / "9")
+    elif kind == "graph":
+        (base / "9").mkdir()
+        for path in (outside / "9").iterdir():
+            (base / "9" / path.name).symlink_to(path)
+    else:
+        shutil.copytree(outside / "9", base / "9")
+        variables = base / "9" / "variables"
+        if kind == "weights":
+            (variables / "variables.index").unlink()
+            (variables / "variables.index").symlink_to(outside / "9" / "variables" / "variables.index")
+        elif kind == "asset":
+            (base / "9" / "assets" / "secret").symlink_to("../../../../outside")
+        elif kind == "folder of files":
+            shutil.rmtree(variables)
+            variables.symlink_to(outside / "9" / "variables")
+        else:
+            (base / "9" / "assets" / "loop").symlink_to(".")
+            (base / "9" / "assets" / "self").symlink_to("self")
+    repository.poll()
+    repository.poll()
+    (_, state, error), good = repository.status("times")
+    assert (state, good) == ("END", (1, "AVAILABLE", ""))
+    if kind != "loop":
+        assert "copy" in error
+        assert "Received: a link to " in error
+    events = [json.loads(record.message) for record in caplog.records]
+    assert [event["event"] for event in events if event.get("version") == 9] == ["not loaded"]  # once
+
+
+@pytest.mark.regression
+def test_links_within_a_version_and_between_versions_are_followed(base):
+    write_version(base, 9)
+    data = base / "9" / "..2024"
+    data.mkdir()  # as Kubernetes mounts a ConfigMap
+    (base / "9" / "saved_model.pb").rename(data / "saved_model.pb")
+    (base / "9" / "..data").symlink_to("..2024")
+    (base / "9" / "saved_model.pb").symlink_to("..data/saved_model.pb")
+    (base / "10").symlink_to("9")
+    repository = Repository(base.parent, ["times"])
+    repository.poll()
+    assert repository.status("times") == [(10, "AVAILABLE", "")]
 
 
 @pytest.mark.parametrize("damage", ["graph", "weights", "warmup", "signature", "memory"])
@@ -237,5 +332,11 @@ def test_a_folder_that_was_emptied_serves_nothing(base):
         _wait_for(lambda: client.status() == {1: "END"})
         with pytest.raises(NotFoundError, match=r"Servable not found for request: Latest\(times\)"):
             client.predict(np.float32([1]))
-        answer = requests.get(f"http://127.0.0.1:{server.rest_port}/v1/models/times", timeout=60).json()
+        url = f"http://127.0.0.1:{server.rest_port}"
+        answer = requests.get(f"{url}/v1/models/times", timeout=60).json()
         assert answer["model_version_status"][0]["state"] == "END"
+        health = requests.get(f"{url}/healthz", timeout=60)
+        assert (health.status_code, health.json()) == (
+            503,
+            {"error": "Every model must have a version that is available. Without: ['times']"},
+        )

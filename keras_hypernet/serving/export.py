@@ -12,6 +12,7 @@ from keras_hypernet.card import Card
 from keras_hypernet.files import replacing_folder
 from keras_hypernet.models import ConditionalModel
 from keras_hypernet.serving.config import MODELS, read_models_config, write_configs
+from keras_hypernet.serving.layout import version_folders
 from keras_hypernet.serving.signatures import signatures
 from keras_hypernet.serving.warmup import write_warmup
 from keras_hypernet.zoo import find_entry, load
@@ -137,12 +138,12 @@ def next_version(base):
 
 
 def versions(base):
-    """The versions in the folder of a model, ascending."""
-    return sorted(int(path.name) for path in base.glob("*") if path.name.isdecimal())
+    """The versions of a model and their folders, ascending; none if there is no folder of the model."""
+    return version_folders(base) if base.is_dir() else {}
 
 
 def remove_versions(base, keep):
     """Removes all but the newest versions; each is renamed first, so that no server finds half of one."""
-    for version in versions(base)[:-keep]:
+    for folder in list(versions(base).values())[:-keep]:
         with tempfile.TemporaryDirectory(prefix=".removed.", dir=base) as trash:
-            shutil.move(base / str(version), trash)
+            shutil.move(folder, trash)

@@ -4,12 +4,12 @@ import contextlib
 import dataclasses
 import gc
 import pathlib
-import re
 import threading
 
 from keras_hypernet.serving import events
 from keras_hypernet.serving.config import MODELS, read_models_config
 from keras_hypernet.serving.errors import ServingError, invalid
+from keras_hypernet.serving.layout import check_contained, find_graph, version_folders
 from keras_hypernet.serving.servable import Servable
 
 # How many versions that are no longer served are still reported as such.
@@ -50,8 +50,9 @@ class Repository:
         if not self._models:
             raise ValueError("There is no model to serve: name one or more.")
         for name in self._models:
-            inside = (self.folder / name).resolve()
-            if inside.parent != self.folder or not inside.is_dir():
+            # A link may be the folder of a model: whoever starts the server names it. No name leads out by itself.
+            plain = name not in ("", "..") and pathlib.PurePath(name).name == name
+            if not plain or not (self.folder / name).is_dir():
                 raise ValueError(f"There is no folder {name!r} in {self.folder}: export the model first.")
 
     def names(self):
@@ -71,7 +72,7 @@ class Repository:
             self._read_config()
             for name in self._models:
                 try:
-                    self._poll_model(name, self._wanted(name) if name in there else [])
+                    self._poll_model(name, self._wanted(name) if name in there else {})
                 except OSError as error:
                     failures.append(error)
         if failures:
@@ -152,31 +153,27 @@ class Repository:
 
     def _poll_model(self, name, wanted):
         versions = self._models[name]
-        for version in wanted:
-            self._load(name, version)
+        for version, folder in wanted.items():
+            self._load(name, version, folder)
         available = [version for version in wanted if versions[version].state == "AVAILABLE"]
         if available or not wanted:
             self._unload(name, [version for version in versions if version not in wanted])
         self._forget(versions)
 
     def _wanted(self, name):
-        """The versions on the disk that are to be served, the newest first."""
-        base, found = self.folder / name, []
-        for path in base.iterdir():  # unlike glob, which finds nothing in a folder that is away
-            # A link that leads out of the folder is not followed; a folder without a graph is not there yet.
-            inside = path.resolve().parent == base and (path / "saved_model.pb").is_file()
-            if re.fullmatch(r"0|[1-9][0-9]{0,17}", path.name) and inside:
-                found.append(int(path.name))
-        found.sort(reverse=True)
+        """The versions on the disk that are to be served and their folders, the newest first."""
+        base = (self.folder / name).resolve()  # each time: where a link leads may change
+        # A folder without a graph is not there yet.
+        found = {number: path for number, path in version_folders(base).items() if find_graph(path) is not None}
+        newest = sorted(found, reverse=True)
         policy = self._config[name].model_version_policy if name in self._config else None
-        if policy is not None and policy.HasField("all"):
-            return found
         if policy is not None and policy.HasField("specific"):
-            return [version for version in found if version in policy.specific.versions]
-        return found[: max(1, policy.latest.num_versions if policy is not None else 1)]
+            newest = [version for version in newest if version in policy.specific.versions]
+        elif policy is None or not policy.HasField("all"):
+            newest = newest[: max(1, policy.latest.num_versions if policy is not None else 1)]
+        return {version: found[version] for version in newest}
 
-    def _load(self, name, number):
-        folder = self.folder / name / str(number)
+    def _load(self, name, number, folder):
         versions = self._models[name]
         known = versions.get(number)
         if known is not None and known.state != "END":
@@ -188,6 +185,7 @@ class Repository:
         with self._lock:
             versions[number] = version
         try:
+            check_contained(folder, folder.parent)
             servable = Servable(name, number, folder)
         except Exception as error:  # whatever it is: the other versions are served
             message = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
@@ -235,6 +233,6 @@ def _files(folder):
     files = {}
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):
-            facts = path.stat()
+            facts = path.lstat()  # a link may lead to itself
             files[path] = (facts.st_size, facts.st_mtime_ns)
     return files

@@ -19,6 +19,11 @@ _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE)
 _GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<part>metadata))?", re.IGNORECASE)
 _JSON = "application/json"
+HEALTH_PATH = "/healthz"
+_PATHS = (
+    f"GET /v1/models, GET /v1/models/NAME, GET /v1/models/NAME/metadata, POST /v1/models/NAME:predict, each with "
+    f"/versions/NUMBER or /labels/LABEL after the name if wanted; GET {HEALTH_PATH}, GET {METRICS_PATH}, GET /"
+)
 # Bytes that are parsed in less time than it takes to hand them to a thread.
 _SMALL_BODY = 2**14
 
@@ -75,11 +80,15 @@ async def _dispatch(engine, page, request, path, facts):
     if request.method == "GET" and path == METRICS_PATH:
         content, media_type = engine.metrics.page()
         return Response(content, media_type=media_type)
+    if request.method in ("GET", "HEAD") and path == HEALTH_PATH:
+        return Response(json.dumps(_health(engine)), media_type=_JSON)
+    if request.method == "GET" and path == "/v1/models":
+        return Response(json.dumps(_models(engine), indent=1), media_type=_JSON)
     if not re.match("/v1(/|$)", path, re.IGNORECASE):
         # In a thread: the first who looks at the page waits for its images, and nobody else does.
         found = await asyncio.to_thread(page, path) if request.method in ("GET", "HEAD") else None
         if found is None:
-            raise ServingError("NOT_FOUND", f"There is nothing at {path}.")
+            raise ServingError("NOT_FOUND", f"There is nothing at {path[:80]}. There are: {_PATHS}.")
         return found
     post = _POST.fullmatch(path) if request.method == "POST" else None
     get = _GET.fullmatch(path) if request.method == "GET" else None
@@ -137,8 +146,27 @@ async def _predict(engine, spec, method, body, facts):
     return await engine.predict("REST", spec, work, read)
 
 
+def _health(engine):
+    available = {name for name, _, state, _ in engine.repository.states() if state == "AVAILABLE"}
+    missing = [name for name in engine.repository.names() if name not in available]
+    if missing:
+        raise ServingError("UNAVAILABLE", f"Every model must have a version that is available. Without: {missing}")
+    return {"status": "ok"}
+
+
+def _models(engine):
+    versions = {name: [] for name in engine.repository.names()}
+    for name, *version in sorted(engine.repository.states(), reverse=True):
+        versions[name].append(version)
+    return {"models": [{"name": name, **_statuses(known)} for name, known in versions.items()]}
+
+
 def _status(engine, spec):
-    versions = engine.repository.status(spec.name, spec.version, spec.label)
+    return _statuses(engine.repository.status(spec.name, spec.version, spec.label))
+
+
+def _statuses(versions):
+    """Versions with their states and errors, as TensorFlow Serving describes those of a model."""
     return {
         "model_version_status": [
             {

@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 
 from keras_hypernet.serving.errors import ServingError, invalid
+from keras_hypernet.serving.layout import find_graph
 from keras_hypernet.serving.warmup import read_warmup
 
 
@@ -40,12 +41,11 @@ class Servable:
 
     def __init__(self, name, version, folder):
         import tensorflow as tf
-        from tensorflow.core.protobuf import saved_model_pb2
 
         self.name, self.version = name, version
         folder = pathlib.Path(folder)
         try:
-            saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+            saved = _read_graph(folder)
             self._loaded = tf.saved_model.load(str(folder))
         except Exception as error:  # whatever TensorFlow says of a damaged file; the server goes on without it
             raise ValueError(f"{folder} must hold a SavedModel. Received: {type(error).__name__}: {error}") from error
@@ -98,6 +98,16 @@ class Servable:
             raise ServingError("RESOURCE_EXHAUSTED", _reason(error)) from error
         except (tf.errors.OpError, TypeError, ValueError) as error:
             raise ServingError("INTERNAL", f"{type(error).__name__}: {_reason(error)}") from error
+
+
+def _read_graph(folder):
+    from google.protobuf import text_format
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    path = find_graph(folder)
+    if path.suffix == ".pb":
+        return saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    return text_format.Parse(path.read_text(encoding="utf-8"), saved_model_pb2.SavedModel())
 
 
 def _infos(tensors):
