@@ -175,10 +175,90 @@ def test_inputs_other_than_a_dict_or_pair_are_refused(inputs, message):
         model(inputs)
 
 
+@pytest.mark.regression
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a function that does not know the sizes")
+@pytest.mark.parametrize("compiled_by_xla", [False, True])
+def test_the_batch_rule_holds_where_sizes_are_seen_at_run_time_only(compiled_by_xla):
+    """One condition for all x, or one for each; TensorFlow and XLA would broadcast others too."""
+    import tensorflow as tf
+
+    def call(model):
+        return lambda x, condition: model({"x": x, "condition": condition})
+
+    def halves(model):
+        return lambda x, condition: model.apply(x, model.generate(condition))
+
+    def embedded(model):
+        return lambda x, condition: apply_encoded(model, x, model.encode(condition))
+
+    points = (4,)
+    for layers, shape, ways in (
+        ([HyperDense(5), HyperDense(2)], (), [call, halves]),
+        ([HyperDense(2, contraction="factorised")], points, [call]),
+        ([HyperDense(2, kernel="trained")], (), [call]),
+        ([ConcatenateCondition(), keras.layers.Dense(2)], points, [call, halves, embedded]),
+        ([ConcatenateCondition(), keras.layers.LayerNormalization()], (), [call]),
+        ([Own()], (), [call]),
+    ):
+        hyper = isinstance(layers[0], HyperDense)
+        encoder = keras.Sequential([keras.layers.Dense(3)])
+        model = kh.Hypernetwork(encoder, layers) if hyper else kh.EmbeddingMethod(encoder, layers)
+        model.build({"x": (None, *shape, 7), "condition": (None, 4)})
+        specs = [tf.TensorSpec((None, *shape, 7)), tf.TensorSpec((None, 4))]
+        for way in ways:
+            function = tf.function(way(model), input_signature=specs, jit_compile=compiled_by_xla)
+            x, conditions = normal((5, *shape, 7)), normal((5, 4), seed=1)
+            for condition in (conditions, conditions[:1]):
+                each = np.broadcast_to(condition, (5, 4))
+                expected = array(model({"x": x, "condition": each}))
+                np.testing.assert_allclose(array(function(x, condition)), expected, rtol=1e-5, atol=1e-5)
+            for rows, others in ((1, 5), (4, 2), (2, 4), (2, 0), (0, 2)):
+                with pytest.raises(tf.errors.InvalidArgumentError, match="check_that_there_is_one_condition_for_all_x"):
+                    function(x[:rows], conditions[:others])
+
+
 def test_batches_that_do_not_match_are_refused():
     model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [HyperDense(2)])
-    with pytest.raises(ValueError, match="x and condition must have the same batch size"):
-        model({"x": normal((6, 7)), "condition": normal((4, 4))})
+    for _ in range(2):  # the first call builds the model
+        with pytest.raises(
+            ValueError, match="x and condition must have the same batch size, or condition a batch size"
+        ):
+            model({"x": normal((6, 7)), "condition": normal((4, 4))})
+        model(_inputs())
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("method", ["hyper", "embed"])
+def test_weights_of_another_shape_or_number_are_refused(method):
+    layers = [HyperDense(5, name="a")] if method == "hyper" else [keras.layers.Dense(5, name="a")]
+    make = kh.Hypernetwork if method == "hyper" else kh.EmbeddingMethod
+    model, inputs = make(keras.Sequential([keras.layers.Dense(3)]), layers), _inputs(2)
+    model(inputs)
+    weights, x = model.generate(inputs["condition"]), normal((5, 7))
+    message = r"Weight 'a/bias' must have the shape \(1, 5\), for all x, or \({}, 5\), for each x. Received: shape "
+    for rows, bias, received in (
+        (5, weights["a/bias"], r"\(2, 5\)"),
+        (1, weights["a/bias"], r"\(2, 5\)"),
+        (2, weights["a/bias"][:, :1], r"\(2, 1\)"),
+        (2, weights["a/bias"][0], r"\(5,\)"),
+    ):
+        one = {name: weight[:1] for name, weight in weights.items()}
+        with pytest.raises(ValueError, match=message.format(rows) + received):
+            model.apply(x[:rows], {**one, "a/bias": bias})
+
+
+@pytest.mark.regression
+def test_generate_says_the_shape_of_the_condition():
+    model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [HyperDense(2, name="a")])
+    model(_inputs())
+    for wrong in (normal((4,)), normal((2, 6, 4)), normal((2, 5))):
+        with pytest.raises(ValueError, match=r"was built for `condition` of shape \(None, 4\). Received: \("):
+            model.generate(wrong)
+    for wrong in (normal((3,)), normal((2, 2, 3)), normal((2, 4))):
+        with pytest.raises(ValueError, match=r"'a' was built for conditions of shape \[batch, 3\]. Received: shape \("):
+            model.primary[0].generate(wrong)
+    with pytest.raises(ValueError, match="x and a/kernel must have the same batch size, or a/kernel a batch"):
+        model.primary[0].apply(normal((5, 7)), model.primary[0].generate(normal((2, 3))))
 
 
 def test_models_that_make_no_sense_are_refused():

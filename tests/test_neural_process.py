@@ -247,6 +247,32 @@ def test_a_set_without_members_is_embedded_as_zero_where_it_is_not_seen(which):
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
+@pytest.mark.regression
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint32", "int64", "uint64"])
+def test_long_lengths_do_not_wrap_around(dtype):
+    model, inputs = _built(), _inputs()
+    lengths = np.array(LENGTHS, dtype)
+    expected = array(model({**inputs, "lengths": LENGTHS}))
+    np.testing.assert_allclose(model.predict({**inputs, "lengths": lengths}, verbose=0), expected, atol=1e-5)
+    if keras.backend.backend() == "tensorflow" and dtype.endswith("64"):
+        wide = model.predict({**inputs, "lengths": lengths + np.array(2**32, dtype)}, verbose=0)
+        np.testing.assert_allclose(wide, array(model(inputs)), atol=1e-5)  # at most all members count
+
+
+@pytest.mark.regression
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a function that does not know the sizes")
+@pytest.mark.parametrize("compiled_by_xla", [False, True])
+def test_an_empty_set_is_refused_at_run_time(compiled_by_xla):
+    import tensorflow as tf
+
+    model, inputs = _built(), _inputs()
+    specs = [tf.TensorSpec((None, FEATURES)), tf.TensorSpec((None, None, SIZE))]
+    function = tf.function(lambda *inputs: model(inputs), input_signature=specs, jit_compile=compiled_by_xla)
+    np.testing.assert_allclose(array(function(*inputs.values())), array(model(inputs)), atol=1e-5)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="check_that_a_set_has_a_member"):
+        function(inputs["x"], inputs["condition"][:, :0])
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a function that TensorFlow compiles")
 def test_a_mask_is_broadcast_where_shapes_are_not_seen():
     model = _built()

@@ -3,12 +3,14 @@
 import grpc
 import numpy as np
 import pytest
+from cases import MODELS
 from serving import assert_close, grpc_stubs, predict_request, serve, write_other_models
 
 import keras_hypernet as kh
 from keras_hypernet.serving.engine import Limits
 
 NAME = "rotation_mnist_hyper"
+(ProcessCase,) = [case for case in MODELS if case.name == "neural_process"]
 IMAGES = np.zeros((2, 28, 28, 1), "uint8")
 
 
@@ -223,30 +225,38 @@ def test_methods_that_no_model_has(stubs):
         assert error.value.code().name == code
 
 
-def test_unequal_batches_are_tensorflows_error(refused):
-    code, message = refused(predict_request(NAME, {"x": np.zeros((3, 28, 28, 1), "uint8"), "condition": IMAGES}))
-    assert code == "INVALID_ARGUMENT"
-    assert "3" in message
-    assert "2" in message
-
-
+@pytest.mark.regression
 @pytest.mark.parametrize("signature", ["", "apply"])
-def test_no_rows_beside_some_x_are_refused(refused, stubs, signature):
-    """TensorFlow would take them for one row for all of x, and answer x of one row with no rows."""
-    others = {"condition": IMAGES}
+@pytest.mark.parametrize(("rows", "others"), [(1, 0), (1, 2), (3, 2), (0, 2)])
+def test_unequal_batches_are_refused(refused, stubs, signature, rows, others):
+    """Where one of them has one row or none, TensorFlow would answer."""
+    x, one = np.zeros((rows, 28, 28, 1), "uint8"), {"condition": IMAGES[:1]}
     if signature:
-        others = _arrays(stubs[0].Predict(predict_request(NAME, {"condition": IMAGES}, "generate_weights")))
-    for name in others:
-        inputs = {"x": IMAGES[:1], **{one: value[: one != name] for one, value in others.items()}}
+        one = _arrays(stubs[0].Predict(predict_request(NAME, one, "generate_weights")))
+    for name in one:
+        inputs = {"x": x, **one, name: np.repeat(one[name], others, axis=0)}
         assert refused(predict_request(NAME, inputs, signature)) == (
             "INVALID_ARGUMENT",
-            f"Input {name!r} must have one row, or as many as x, 1. Received: 0",
+            f"Input {name!r} must have one row, or as many as x, {rows}. Received: {others}",
         )
-    # No x under one condition is answered with nothing, and x of one row under many with as many.
-    for rows, conditions in ((0, 1), (1, 2)):
-        inputs = {"x": IMAGES[:rows], **{name: value[:conditions] for name, value in others.items()}}
-        outputs = _arrays(stubs[0].Predict(predict_request(NAME, inputs, signature)))
-        assert outputs["logits"].shape == (rows * conditions, 12)
+    outputs = _arrays(stubs[0].Predict(predict_request(NAME, {"x": x[:0], **one}, signature)))
+    assert outputs["logits"].shape == (0, 12)
+
+
+@pytest.mark.regression
+def test_an_empty_set_is_refused(stubs, tmp_path):
+    model = ProcessCase.make()
+    x, sets = np.ones((2, *ProcessCase.x_shape), "float32"), np.ones((2, *ProcessCase.condition_shape), "float32")
+    model({"x": x, "condition": sets})
+    kh.export(model, tmp_path, "sets")
+    with serve(tmp_path, "sets") as server, grpc_stubs(server) as (prediction, _):
+        for signature, inputs in (("", {"x": x, "condition": sets}), ("embed", {"condition": sets})):
+            assert prediction.Predict(predict_request("sets", inputs, signature)).outputs
+            inputs["condition"] = sets[:, :0]
+            with pytest.raises(grpc.RpcError) as error:
+                prediction.Predict(predict_request("sets", inputs, signature))
+            assert error.value.code().name == "INVALID_ARGUMENT"
+            assert error.value.details() == "Not so: a set has a member."
 
 
 def test_one_condition_for_all_x(stubs):

@@ -347,11 +347,13 @@ def test_several_inputs_need_names(ask):
         assert "as multiple input tensors required: condition, x" in answer["error"]
 
 
-def test_batches_of_unequal_size_are_tensorflows_error(ask):
-    x, condition = np.zeros((3, 28, 28, 1), int).tolist(), np.zeros((2, 28, 28, 1), int).tolist()
-    status, answer = ask(f"/v1/models/{NAME}:predict", {"inputs": {"x": x, "condition": condition}})
-    assert status == 400
-    assert answer["error"] == "In[0] and In[1] must have compatible batch dimensions: [2,1,51] vs. [3,51,10]"
+@pytest.mark.regression
+def test_batches_of_unequal_size_are_refused(ask):
+    for rows, conditions in ((3, 2), (1, 2)):
+        x, condition = (np.zeros((size, 28, 28, 1), int).tolist() for size in (rows, conditions))
+        status, answer = ask(f"/v1/models/{NAME}:predict", {"inputs": {"x": x, "condition": condition}})
+        assert status == 400
+        assert answer["error"] == f"Input 'condition' must have one row, or as many as x, {rows}. Received: 2"
 
 
 def test_a_batch_of_none_has_no_shape_in_json(ask):

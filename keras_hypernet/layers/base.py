@@ -13,7 +13,7 @@ import math
 import keras
 from keras import ops
 
-from keras_hypernet.layers.contraction import check_shapes
+from keras_hypernet.layers.contraction import check_batch, check_shapes
 
 
 class ConditionedLayer(keras.Layer):
@@ -24,6 +24,36 @@ class ConditionedLayer(keras.Layer):
 
     def build(self, x_shape, condition_shape):
         check_shapes(x_shape, condition_shape)
+
+
+def match_batch(x, value, name="condition"):
+    """Holds a value to the batch rule of `contraction.may_match`, at run time where a size is not known before.
+
+    Args:
+        x: Tensor `[B, ...]`.
+        value: Tensor `[1, ...]`, one row for all x, or `[B, ...]`, one row for each x.
+        name: What an error calls the value.
+
+    Returns:
+        The value. In a traced function that does not know both sizes, the value is reshaped to one row or to B rows,
+        whichever it should have. A reshape moves nothing, and fails for any other number of rows.
+
+    Raises:
+        ValueError: If the sizes are known and do not match.
+
+    Example:
+
+    >>> x, condition = keras.ops.ones((5, 2)), keras.ops.ones((1, 3))
+    >>> match_batch(x, condition).shape
+    TensorShape([1, 3])
+    """
+    check_batch(x.shape, value.shape, name)
+    if value.shape[0] == 1 or None not in (x.shape[0], value.shape[0]):
+        return value
+    (batch, *_), (rows, *shape) = ops.shape(x), ops.shape(value)
+    with keras.name_scope("check_that_there_is_one_condition_for_all_x_or_one_for_each"):
+        # By way of another rank: TensorFlow leaves out a reshape that would seem to change nothing.
+        return ops.squeeze(ops.reshape(value, (1, ops.where(ops.equal(rows, 1), 1, batch), *shape)), axis=0)
 
 
 class KeepMask(keras.Layer):
@@ -83,14 +113,14 @@ class HyperLayer(ConditionedLayer):
         return basis
 
     @property
-    def generated_names(self):
-        """Names of the weights that this layer generates."""
-        return tuple(self._bases)
+    def generated_shapes(self):
+        """The shape of each weight that this layer generates, without the batch, by name."""
+        return {name: (*basis.shape[:-2], basis.shape[-1]) for name, basis in self._bases.items()}
 
     @property
     def num_generated(self):
         """Number of weights that this layer generates for one condition."""
-        return sum(math.prod(basis.shape) // basis.shape[-2] for basis in self._bases.values())
+        return sum(math.prod(shape) for shape in self.generated_shapes.values())
 
     @property
     def num_basis_parameters(self):
@@ -107,10 +137,16 @@ class HyperLayer(ConditionedLayer):
             A dict from the name of each generated weight to a tensor `[B, *shape]` of the compute dtype.
 
         Raises:
-            ValueError: If the layer has not been built.
+            ValueError: If the layer has not been built, or was built for conditions of another shape.
         """
         if not self.built:
             raise ValueError(f"Layer {self.name!r} has no weights yet: call it on x and a condition before `generate`.")
+        ranks = {basis.shape[-2] - 1 for basis in self._bases.values()}
+        if len(condition.shape) != 2 or ranks != {condition.shape[1]}:
+            raise ValueError(
+                f"Layer {self.name!r} was built for conditions of shape [batch, {ranks.pop()}]. "
+                f"Received: shape {tuple(condition.shape)}"
+            )
         extended = self._extend(condition)
         return {name: self._contract(extended, basis) for name, basis in self._bases.items()}
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_hypernet.layers.base import ConditionedLayer
+from keras_hypernet.layers.base import ConditionedLayer, match_batch
 from keras_hypernet.layers.contraction import check_shapes
 
 
@@ -36,6 +36,7 @@ class ConcatenateCondition(ConditionedLayer):
 
     def call(self, x, condition):
         check_shapes(x.shape, condition.shape)
+        condition = match_batch(x, condition)  # XLA's broadcast_to also repeats two conditions for four x
         if len(x.shape) == 3:
             condition = ops.expand_dims(condition, axis=1)
         condition = ops.broadcast_to(condition, (*ops.shape(x)[:-1], condition.shape[-1]))

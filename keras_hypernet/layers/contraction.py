@@ -108,9 +108,28 @@ def check_shapes(x_shape, condition_shape):
         raise ValueError(f"The last dimensions of x and condition must be known. {received}")
     if condition_shape[-1] == 0:
         raise ValueError(f"A condition must have an entry. {received}")
-    sizes = x_shape[0], condition_shape[0]
-    if None not in sizes and sizes[0] != sizes[1] and sizes[1] != 1:
+    check_batch(x_shape, condition_shape)
+
+
+def check_batch(x_shape, shape, name="condition"):
+    """Raises ValueError unless a shape may be that of a value which belongs to x, by `may_match`."""
+    if not may_match(x_shape[0], shape[0]):
         raise ValueError(
-            f"x and condition must have the same batch size, or condition a batch size of 1. {received}. "
+            f"x and {name} must have the same batch size, or {name} a batch size of 1. "
+            f"Received: x of shape {tuple(x_shape)}, {name} of shape {tuple(shape)}. "
             "For many x under each condition, give x the shape [batch, points, features]."
         )
+
+
+def may_match(batch, rows):
+    """The batch rule: a condition, and what is computed from it, has one row for all x, or one row for each x.
+
+    Args:
+        batch, rows: The two sizes; None if a size is not known, which may then be a size that fits.
+
+    Example:
+
+    >>> may_match(5, 1), may_match(5, 5), may_match(5, 2), may_match(1, 5), may_match(None, 5)
+    (True, True, False, False, True)
+    """
+    return rows == 1 or None in (batch, rows) or batch == rows

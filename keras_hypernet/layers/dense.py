@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_hypernet.initializers import HyperfanIn
-from keras_hypernet.layers.base import HyperLayer
+from keras_hypernet.layers.base import HyperLayer, match_batch
 from keras_hypernet.layers.contraction import check_contraction, check_shapes, plan
 
 SOURCES = ("generated", "trained")
@@ -120,7 +120,7 @@ class HyperDense(HyperLayer):
         self._check_features(x.shape, condition.shape)
         contraction = plan(x.shape, condition.shape, self.units, self.contraction)
         x = ops.cast(x, self.compute_dtype)
-        extended = self._extend(condition)
+        extended = self._extend(match_batch(x, condition))
         if self.kernel == "trained":
             y = ops.matmul(x, ops.cast(self._kernel, self.compute_dtype))
         elif contraction.route == "factorised":
@@ -162,6 +162,7 @@ class HyperDense(HyperLayer):
             A tensor as of the call.
         """
         x = ops.cast(x, self.compute_dtype)
+        weights = {name: match_batch(x, weight, f"{self.name}/{name}") for name, weight in weights.items()}
         if self.kernel == "trained":
             y = ops.matmul(x, ops.cast(self._kernel, self.compute_dtype))
         else:

@@ -5,30 +5,30 @@ import functools
 from keras import ops
 
 from keras_hypernet.layers import ConditionedLayer, HyperLayer
-from keras_hypernet.layers.base import KeepMask
+from keras_hypernet.layers.base import KeepMask, match_batch
 from keras_hypernet.layers.concatenate import check_foldable, is_foldable, joins
+from keras_hypernet.layers.contraction import may_match
+from keras_hypernet.models.shapes import fits, static_shape
 
 
 def apply_weights(model, x, weights):
     """`g(x; theta)`; see `ConditionalModel.apply`."""
-    parts = {}
-    for name, weight in weights.items():
-        layer, _, part = name.partition("/")
-        parts.setdefault(layer, {})[part] = weight
     expected = _expected(model)
-    received = {layer: set(names) for layer, names in parts.items()}
-    if received != expected:
-        names = sorted(f"{layer}/{part}" for layer, found in expected.items() for part in found)
-        raise ValueError(f"`weights` must be those that `generate` returns: {names}. Received: {sorted(weights)}")
+    if set(weights) != set(expected):
+        raise ValueError(
+            f"`weights` must be those that `generate` returns: {sorted(expected)}. Received: {sorted(weights)}"
+        )
+    weights = {name: _checked(x, name, weights[name], shape) for name, shape in expected.items()}
     folded = False
     for layer in model.primary:
         if joins(layer):
             folded = True
             continue
         if folded:
-            x = _dense(layer, x, parts[layer.name]["bias"])
+            x = _dense(layer, x, weights[f"{layer.name}/bias"])
         elif isinstance(layer, HyperLayer):
-            x = KeepMask()(x, function=functools.partial(layer.apply, weights=parts[layer.name]))
+            own = {name: weights[f"{layer.name}/{name}"] for name in layer.generated_shapes}
+            x = KeepMask()(x, function=functools.partial(layer.apply, weights=own))
         else:
             x = layer(x)
         folded = False
@@ -46,6 +46,7 @@ def apply_encoded(model, x, encoded):
     Returns:
         What the model returns for x and the condition of that embedding, but for rounding.
     """
+    encoded = match_batch(x, encoded, "encoded")
     layers, skip = model.primary, False
     for layer, following in zip(layers, [*layers[1:], None], strict=True):
         if skip:
@@ -62,14 +63,14 @@ def apply_encoded(model, x, encoded):
 
 
 def _expected(model):
-    """The names of the weights that `generate` returns, by layer."""
+    """The shapes of the weights that `generate` returns, without the batch, by name."""
     expected = {}
     for layer, following in zip(model.primary, [*model.primary[1:], None], strict=True):
         if isinstance(layer, HyperLayer):
-            expected[layer.name] = set(layer.generated_names)
+            expected.update({f"{layer.name}/{name}": shape for name, shape in layer.generated_shapes.items()})
         elif joins(layer):
             check_foldable(following)
-            expected[following.name] = {"bias"}
+            expected[f"{following.name}/bias"] = (following.units,)
         elif isinstance(layer, ConditionedLayer):
             raise ValueError(
                 f"Layer {layer.name!r} of class {type(layer).__name__} needs the condition itself, and not only "
@@ -78,10 +79,22 @@ def _expected(model):
     return expected
 
 
+def _checked(x, name, weight, shape):
+    """A weight as a tensor, of a shape that `generate` returns."""
+    weight = ops.convert_to_tensor(weight)
+    received = static_shape(weight.shape)
+    if not (fits(received[1:], shape) and may_match(x.shape[0], received[0])):
+        one, each = (1, *shape), (x.shape[0], *shape)
+        raise ValueError(
+            f"Weight {name!r} must have the shape {one}, for all x, or {each}, for each x. Received: shape {received}"
+        )
+    return weight
+
+
 def _dense(layer, x, bias):
     """A Dense layer on `[x, e]`, given what comes of e and of its own bias: `[B, units]` or `[1, units]`."""
     kernel = ops.cast(layer.kernel, layer.compute_dtype)[: x.shape[-1]]
-    bias = ops.cast(bias, kernel.dtype)
+    bias = match_batch(x, ops.cast(bias, kernel.dtype), "bias")
 
     def dense(x):
         y = ops.matmul(ops.cast(x, kernel.dtype), kernel)

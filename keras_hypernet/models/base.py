@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_hypernet.layers import ConditionedLayer, HyperLayer
+from keras_hypernet.layers.base import match_batch
 from keras_hypernet.layers.concatenate import joins
 from keras_hypernet.layers.image import check_pixels
 from keras_hypernet.models.apply import apply_weights
@@ -21,6 +22,10 @@ class ConditionalModel(keras.Model):
     A subclass names its encoder in `encoder`, and says in `num_parameters` what its parts are called. If
     its conditions are made of several things that the encoder reads, it says so in `encoder_shape` and
     `encode`; what else it takes in a dict, it lists in `optional_inputs`, and `encode` takes it by name.
+
+    The batch rule: to x of B rows belongs one condition, `[1, ...]`, for all of them, or one for each, `[B, ...]`. It
+    also holds for weights and embeddings in the place of a condition. Any other number is an error: a ValueError where
+    the sizes are known; in a function that is compiled without them, an error of the backend when the function runs.
     """
 
     optional_inputs = ()
@@ -52,7 +57,7 @@ class ConditionalModel(keras.Model):
         # Handed on by name, as Keras asks of models with a `call` of their own: with JAX no context tells the layers.
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         check_shape("x", x.shape, self.x_shape)
-        encoded = self.encode(condition, **options, training=training)
+        encoded = match_batch(x, self.encode(condition, **options, training=training))
         for layer in self.primary:
             inputs = (x, encoded) if isinstance(layer, ConditionedLayer) else (x,)
             x = layer(*inputs, training=training)
@@ -128,7 +133,7 @@ class ConditionalModel(keras.Model):
 
         Args:
             x: Tensor `[B, ...]`, as in the model's input.
-            weights: The dict of `generate`, of tensors `[B, *shape]`, or `[1, *shape]` for all of x.
+            weights: The dict of `generate`, of tensors `[1, *shape]` for all of x, or `[B, *shape]` for each x.
 
         Returns:
             What the model returns for x and the condition of those weights, but for rounding.

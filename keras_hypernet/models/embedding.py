@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer
-from keras_hypernet.layers.base import KeepMask
+from keras_hypernet.layers.base import KeepMask, match_batch
 from keras_hypernet.layers.concatenate import is_foldable, joins
 from keras_hypernet.layers.contraction import ASSUMED_BATCH, check_shapes
 from keras_hypernet.models.base import ConditionalModel
@@ -80,7 +80,7 @@ class EmbeddingMethod(ConditionalModel):
         num_features = x.shape[-1]
         check_shapes(x.shape, (condition.shape[0], kernel.shape[0] - num_features))
         y = ops.matmul(ops.cast(x, dtype), kernel[:num_features])
-        from_condition = self._projected(condition, options, kernel[num_features:])
+        from_condition = match_batch(x, self._projected(condition, options, kernel[num_features:]))
         y = y + (ops.expand_dims(from_condition, axis=1) if len(x.shape) == 3 else from_condition)
         return dense.activation(y + ops.cast(dense.bias, dtype) if dense.use_bias else y)
 

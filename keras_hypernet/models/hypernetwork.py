@@ -19,7 +19,7 @@ class Hypernetwork(ConditionalModel):
         **kwargs: `name`, `dtype`, `trainable`.
 
     Inputs: a dict with `x` and `condition`, or the pair of them. x `[B, ...]`, or `[B, P, ...]` for P
-    points under each condition.
+    points under each condition; the condition `[B, ...]`, one for each x, or `[1, ...]` for all of x.
 
     Raises:
         ValueError: If the inputs are not such a dict or pair, or shapes do not fit.

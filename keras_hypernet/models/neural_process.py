@@ -82,9 +82,13 @@ class ConditionalNeuralProcess(EmbeddingMethod):
             # What is in the padding, infinity and NaN too, must not come back as 0 * NaN in a gradient.
             aligned = ops.expand_dims(counted, axis=tuple(range(2, len(condition.shape))))
             condition = ops.where(aligned, condition, ops.zeros_like(condition))
-        shape = ops.shape(condition)
-        embedded = self.apply_encoder(ops.reshape(condition, (-1, *shape[2:])), training=training)
-        return _mean(ops.reshape(embedded, (*shape[:2], embedded.shape[-1])), counted)
+        sets, members, *member = ops.shape(condition)
+        # A traced function may not know the number of members. This reshape fails if there are none.
+        least = ops.maximum(members, 1) if condition.shape[1] is None else members
+        with keras.name_scope("check_that_a_set_has_a_member"):
+            flat = ops.reshape(condition, (sets * least, *member))
+        embedded = self.apply_encoder(flat, training=training)
+        return _mean(ops.reshape(embedded, (sets, members, embedded.shape[-1])), counted)
 
 
 def counted_members(condition, mask=None, lengths=None):
@@ -119,7 +123,8 @@ def counted_members(condition, mask=None, lengths=None):
         lengths = _checked("lengths", lengths, ("int", "uint"), condition, 1)
         members = ops.shape(condition)[1]
         _check_lengths(_values(lengths), members)
-        mask = ops.arange(members, dtype="int32") < ops.expand_dims(ops.cast(lengths, "int32"), axis=1)
+        # Not cast to a narrower type, in which a length of 2**32 + 1 would be 1.
+        mask = ops.less(ops.arange(members, dtype="int32"), ops.expand_dims(lengths, axis=1))
     else:
         return None
     # Where a traced function does not know the shapes, they have not been checked. Broadcast, a mask of one

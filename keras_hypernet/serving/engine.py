@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 
+from keras_hypernet.layers.contraction import may_match
 from keras_hypernet.serving.cache import WeightCache
 from keras_hypernet.serving.errors import ServingError, invalid, too_large
 from keras_hypernet.serving.limits import Admission, Limits, Place
@@ -145,10 +146,9 @@ class Engine:
                 )
             if shape and sizes and sizes[0] is None:
                 rows[name] = shape[0]
-        # All else that does not fit together TensorFlow refuses itself. This it takes for one of none, for all of x.
-        if rows.get("x") and 0 in rows.values():
-            empty = min(rows, key=rows.get)
-            raise invalid(f"Input {empty!r} must have one row, or as many as x, {rows['x']}. Received: 0")
+        for name, number in rows.items():
+            if not may_match(rows.get("x"), number):
+                raise invalid(f"Input {name!r} must have one row, or as many as x, {rows['x']}. Received: {number}")
         most = max(rows.values(), default=1)
         if most > self.limits.max_batch_rows:
             raise too_large(

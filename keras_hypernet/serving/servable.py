@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+import re
 
 import numpy as np
 
@@ -123,7 +124,11 @@ def _infos(tensors):
 
 
 def _reason(error):
-    """The line of a TensorFlow error that says what was wrong: the one before the place in the graph."""
+    """The line of a TensorFlow error that says what was wrong: the one before the place in the graph, unless the place
+    is a check of this package, which says it better."""
+    check = re.search(r"\{\{node \S*?check_that_([a-z_]+?)(_\d+)?/", str(error))
+    if check:
+        return f"Not so: {check[1].replace('_', ' ')}."
     lines = [line.strip() for line in str(getattr(error, "message", None) or error).splitlines() if line.strip()]
     places = [number for number, line in enumerate(lines) if line.startswith("[[{{node")]
     if places and places[0] > 0:
