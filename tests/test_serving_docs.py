@@ -10,6 +10,7 @@ import time
 
 import jsonschema
 import pytest
+import requests
 from serving import serve
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -24,6 +25,8 @@ FLAGS = {
     "enable_batching",
     "batching_parameters_file",
 }
+
+TENSORFLOW_SERVINGS = {"--rest_api_enable_cors_support", "--allow_version_labels_for_unavailable_models"}
 
 # What compose-spec says of the fields that are used; anything else in the file is an error here.
 COMPOSE = {
@@ -136,7 +139,9 @@ def test_every_command_exists():
         options = {option for parameter in commands[name].params for option in parameter.opts}
         assert set(re.findall(r"--[\w-]+", arguments)) <= options
     served = {option for parameter in commands["serve"].params for option in parameter.opts}
-    assert set(re.findall(r"`(--(?:max|weight|host|rest|grpc)[\w-]*)`", README)) <= served
+    assert (
+        set(re.findall(r"`(--(?:max|weight|host|rest|grpc|allow)-?[\w-]*)[ `]", README)) <= served | TENSORFLOW_SERVINGS
+    )
 
 
 def test_grpcurl_examples_name_what_the_protocol_has(server):
@@ -235,3 +240,31 @@ def test_links_lead_somewhere():
     text = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)]+)\)", text):
         assert target.startswith("https://") or (DOCS / target).exists(), target
+
+
+@pytest.mark.regression
+def test_what_to_trust_is_said_wherever_models_are_loaded():
+    for path in ("README.md", "docs/serving/README.md", "docs/tuning/README.md"):
+        text = " ".join((ROOT / path).read_text(encoding="utf-8").split())
+        assert "is a program" in text, path
+        assert re.search(r"erve and load only", text), path
+        assert path == "docs/serving/README.md" or "serving/README.md#what-to-trust)" in text
+    assert "\n## What to trust\n" in README
+
+
+@pytest.mark.regression
+def test_a_saved_model_is_a_program(tmp_path):
+    """As the documentation says, with a file that the graph names and nobody has given to the server."""
+    import tensorflow as tf
+
+    secret = tmp_path / "secret"
+    secret.write_text("mine")
+    module = tf.Module()
+    module.serve = tf.function(
+        lambda x: {"text": tf.repeat(tf.io.read_file(str(secret)), tf.size(x))},
+        input_signature=[tf.TensorSpec([None], "float32", "x")],
+    )
+    tf.saved_model.save(module, str(tmp_path / "harmless" / "1"), {"serving_default": module.serve})
+    with serve(tmp_path, "harmless") as server:
+        url = f"http://127.0.0.1:{server.rest_port}/v1/models/harmless:predict"
+        assert requests.post(url, json={"instances": [1.0]}, timeout=60).json() == {"predictions": ["mine"]}
