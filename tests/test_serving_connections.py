@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import pathlib
 import resource
 import socket
 import threading
@@ -12,7 +13,7 @@ import grpc
 import numpy as np
 import pytest
 import requests
-from serving import predict_request, serve, write_text_model, write_version
+from serving import predict_request, serve, started, write_text_model, write_version
 
 from keras_hypernet.serving import Client, events
 from keras_hypernet.serving.engine import Limits
@@ -215,6 +216,25 @@ def test_a_failure_is_a_line_a_second(caplog):
         assert 1 <= len(lines) <= 1 + seconds
         assert lines[0]["times"] == 1
         assert sum(line["times"] for line in lines) == lines[-1]["number"] + 1
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the limits of another process are Linux's alone")
+def test_a_server_without_a_free_file_says_so_once_a_second_and_recovers(folder):
+    with started(folder, "times") as (process, ports, lines), contextlib.ExitStack() as stack:
+        soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        files = len(list(pathlib.Path(f"/proc/{process.pid}/fd").iterdir()))
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (files, hard))
+        for port in ports.values():
+            stack.enter_context(_connected(port))
+        _wait_for(lambda: sum(line.get("times", 0) for line in list(lines)) > 500)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        for protocol, port in (("rest", ports["rest"]), ("grpc", ports["grpc"])):
+            with Client(f"127.0.0.1:{port}", "times", protocol=protocol) as client:
+                assert client.predict(np.float32([1])).tolist() == [1.0]
+    lines = [line for line in lines if line.get("event") == "error in the event loop"]
+    assert {line["error"] for line in lines} == {"socket.accept() out of system resource"}
+    assert len(lines) < sum(line["times"] for line in lines)
 
 
 def test_as_many_files_may_be_opened_as_connections_need():
