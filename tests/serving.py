@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+import time
 
 import keras
 import numpy as np
@@ -76,21 +77,46 @@ def resident_bytes(process=None):
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def write_version(base, version, work=1, dtype="float32"):
-    """A model `y = version * x`, in one step; with more work it takes longer."""
+def write_version(base, version, dtype="float32", gate=None):
+    """A model `y = version * x`, in one step. With a gate, which is a named pipe, it answers when the gate is open."""
     import tensorflow as tf
 
-    def double(x):
-        kernel = tf.random.stateless_uniform((500, 500), (1, 2)) * 1e-9
-        waste = tf.eye(500)
-        for _ in tf.range(work):
-            waste = tf.linalg.matmul(waste, kernel)
-        return {"y": tf.cast(x, "float32") * version + tf.reduce_sum(waste) * 0}
+    def multiply(x):
+        if gate is not None:
+            tf.io.write_file(str(gate), "-")  # waits until somebody reads
+        return {"y": tf.cast(x, "float32") * version}
 
     module = tf.Module()
-    module.serve = tf.function(double, input_signature=[tf.TensorSpec([None], dtype, "x")])
+    module.serve = tf.function(multiply, input_signature=[tf.TensorSpec([None], dtype, "x")])
     tf.saved_model.save(module, str(base / f".{version}"), {"serving_default": module.serve})
     (base / f".{version}").rename(base / str(version))
+
+
+def write_gated_model(base):
+    """A model that answers when its gate is open; returns the gate."""
+    base.mkdir()
+    gate = base.parent / f"{base.name}.gate"
+    os.mkfifo(gate)
+    write_version(base, 1, gate=gate)
+    return gate
+
+
+@contextlib.contextmanager
+def opened(gate):
+    """Opens a gate, until the end of the context: to be left when all that waited has been answered."""
+    reader = os.open(gate, os.O_RDWR)
+    try:
+        yield
+    finally:
+        os.close(reader)
+
+
+def wait_for(condition):
+    """Waits until something holds, for two minutes at most: the machine may be busy."""
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def write_text_model(base, length):

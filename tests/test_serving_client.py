@@ -4,12 +4,11 @@ import http.server
 import json
 import re
 import threading
-import time
 
 import numpy as np
 import pytest
 from helpers import pixels
-from serving import assert_close, numbered_model, serve, write_version
+from serving import assert_close, numbered_model, serve, wait_for, write_version
 
 import keras_hypernet as kh
 from keras_hypernet.serving import (
@@ -201,9 +200,7 @@ def test_a_version_that_takes_another_dtype_is_asked_as_it_wants(protocol, tmp_p
         for version, dtype in dtypes.items():
             if version > 1:
                 write_version(tmp_path / "times", version, dtype=dtype)
-            end = time.monotonic() + 60
-            while client.status().get(version) != "AVAILABLE":
-                assert time.monotonic() < end
+            wait_for(lambda version=version: client.status().get(version) == "AVAILABLE")
             if dtype == "float32":  # which the client cannot make of uint8
                 assert client.predict(np.float32([0.5])).tolist() == [version / 2]
             assert client.predict(integers).tolist() == [version, 2 * version]

@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 import pytest
 import requests
-from serving import predict_request, serve, started, write_text_model, write_version
+from serving import predict_request, serve, started, wait_for, write_text_model, write_version
 
 from keras_hypernet.serving import Client, events
 from keras_hypernet.serving.engine import Limits
@@ -111,7 +111,7 @@ def test_an_answer_that_is_not_taken_is_dropped(folder, caplog):
         url = f"http://127.0.0.1:{server.rest_port}/v1/models/long:predict"
         assert len(requests.post(url, data=body, timeout=60).content) > 2**24
         with _connected(server.rest_port, head.encode() + body) as connection:
-            _wait_for(lambda: _events(caplog, "connection closed: answer not taken"))
+            wait_for(lambda: _events(caplog, "connection closed: answer not taken"))
             assert len(_until_closed(connection)) < 2**24
 
 
@@ -119,7 +119,7 @@ def test_connections_that_wait_make_way_for_others(folder):
     limits = Limits(max_connections=3, header_seconds=LONG, body_seconds=LONG, idle_seconds=LONG)
     with serve(folder, "times", limits=limits) as server, contextlib.ExitStack() as stack:
         under_way = stack.enter_context(_connected(server.rest_port, REQUEST[:-5]))
-        _wait_for(lambda: server.engine.admission.buffered)
+        wait_for(lambda: server.engine.admission.buffered)
         first, half = (stack.enter_context(_connected(server.rest_port)) for _ in range(2))
         _answered(half)
         half.sendall(HALF)
@@ -136,7 +136,7 @@ def test_requests_under_way_are_not_given_up_for_a_connection_too_many(folder, c
     limits = Limits(max_connections=2, body_seconds=LONG)
     with serve(folder, "times", limits=limits) as server, contextlib.ExitStack() as stack:
         under_way = [stack.enter_context(_connected(server.rest_port, REQUEST[:-5])) for _ in range(2)]
-        _wait_for(lambda: server.engine.admission.buffered == 2 * (len(BODY) - 5))
+        wait_for(lambda: server.engine.admission.buffered == 2 * (len(BODY) - 5))
         while not _events(caplog, "connection closed: too many connections"):  # once a second at most
             with _connected(server.rest_port) as refused:
                 assert _until_closed(refused) == b""
@@ -227,7 +227,7 @@ def test_a_server_without_a_free_file_says_so_once_a_second_and_recovers(folder)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (files, hard))
         for port in ports.values():
             stack.enter_context(_connected(port))
-        _wait_for(lambda: sum(line.get("times", 0) for line in list(lines)) > 500)
+        wait_for(lambda: sum(line.get("times", 0) for line in list(lines)) > 500)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (soft, hard))
         for protocol, port in (("rest", ports["rest"]), ("grpc", ports["grpc"])):
             with Client(f"127.0.0.1:{port}", "times", protocol=protocol) as client:
@@ -256,10 +256,3 @@ def test_as_many_files_may_be_opened_as_connections_need():
 def _events(caplog, name):
     found = [json.loads(one.message) for one in caplog.records if one.name == "keras_hypernet.serving.events"]
     return [line for line in found if line["event"] == name]
-
-
-def _wait_for(condition):
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)

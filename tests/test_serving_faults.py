@@ -20,7 +20,7 @@ from attacks import attack
 from fuzzing import bodies, mutated, targets
 from helpers import pixels
 from hypothesis import HealthCheck, Phase, given, settings
-from serving import assert_close, predict_request, resident_bytes, started, write_other_models, write_version
+from serving import assert_close, predict_request, resident_bytes, started, wait_for, write_other_models, write_version
 
 import keras_hypernet as kh
 from keras_hypernet.serving import Client
@@ -207,23 +207,18 @@ def test_under_load_nothing_is_wrong_and_nothing_dropped(exported, tmp_path, ful
                     failures.append(repr(error))
                     return
 
-    def wait_for(version):
-        end = time.monotonic() + 60  # on a machine that is busy
-        while version not in versions and time.monotonic() < end and not failures:
-            time.sleep(0.1)
-
     with started(tmp_path, "times", NAME) as (process, ports, lines):
         threads = [threading.Thread(target=ask, args=(number, ports)) for number in range(clients)]
         for thread in threads:
             thread.start()
         threads += attack(ports, full, done)
         try:
-            wait_for(1.0)
+            wait_for(lambda: failures or 1 in versions)
             for version in range(2, last + 1):
                 time.sleep(seconds / last)
                 (tmp_path / f"later{version}").rename(tmp_path / "times" / str(version))
             time.sleep(seconds / last)
-            wait_for(last)
+            wait_for(lambda: failures or last in versions)
         finally:
             done.set()
             for thread in threads:

@@ -6,18 +6,18 @@ import gc
 import ipaddress
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
 import requests
 from helpers import pixels
-from serving import serve, started, write_version
+from serving import opened, serve, started, wait_for, write_gated_model, write_version
 
 import keras_hypernet as kh
 from keras_hypernet.serving import Client, OverloadedError, UnavailableError, memory
@@ -28,12 +28,17 @@ NAME = "rotation_mnist_hyper"
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory):
-    """A folder with a model whose answers take a while."""
-    folder = tmp_path_factory.mktemp("slow")
+def folder(tmp_path_factory):
+    """A folder with two models: `times`, and `gated`, which answers when its gate is open."""
+    folder = tmp_path_factory.mktemp("models")
     (folder / "times").mkdir()
-    write_version(folder / "times", 1, work=50)
+    write_version(folder / "times", 1)
     return folder
+
+
+@pytest.fixture(scope="module")
+def gate(folder):
+    return write_gated_model(folder / "gated")
 
 
 def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
@@ -84,10 +89,10 @@ def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_what_is_under_way_is_answered_before_the_end(slow, number):
-    with started(slow, "times") as (process, ports, _):
+def test_what_is_under_way_is_answered_before_the_end(folder, gate, number):
+    with started(folder, "gated") as (process, ports, lines):
         clients = [
-            Client(f"127.0.0.1:{ports[protocol]}", "times", protocol=protocol, retries=0)
+            Client(f"127.0.0.1:{ports[protocol]}", "gated", protocol=protocol, retries=0)
             for protocol in ("rest", "grpc")
         ]
         answers, threads = [], []
@@ -96,48 +101,45 @@ def test_what_is_under_way_is_answered_before_the_end(slow, number):
             ask = lambda client=client: answers.append(client.predict(np.float32([5])).tolist())  # noqa: E731
             threads.append(threading.Thread(target=ask))
             threads[-1].start()
-        url = f"http://127.0.0.1:{ports['rest']}/monitoring/prometheus/metrics"
-        while "keras_hypernet_requests_running 2.0" not in requests.get(url, timeout=60).text:
-            assert all(thread.is_alive() for thread in threads)
+        wait_for(lambda: _running(ports) == 2)
         process.send_signal(number)
-        for thread in threads:
-            thread.join(60)
-        assert answers == [[5.0]] * 2
-        assert process.wait(60) == 0
+        wait_for(lambda: lines[-1].get("event") == "stopping")
+        with opened(gate):
+            for thread in threads:
+                thread.join(60)
+            assert answers == [[5.0]] * 2
+            assert process.wait(60) == 0
         for client in clients:
             with pytest.raises(UnavailableError):
                 client.predict(np.float32([5]))
 
 
-def _asking(port):
-    """A thread that waits for the answer of a request by gRPC, which takes long, and the errors it gets."""
-    client, errors = Client(f"127.0.0.1:{port}", "times", protocol="grpc", retries=0), []
-    client.metadata()
-
-    def ask():
-        try:
-            client.predict(np.float32([1]))
-        except kh.serving.ServingError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    return thread, errors
+def _running(ports):
+    metrics = requests.get(f"http://127.0.0.1:{ports['rest']}/monitoring/prometheus/metrics", timeout=60).text
+    (running,) = re.findall("^keras_hypernet_requests_running (.*)$", metrics, re.MULTILINE)
+    return float(running)
 
 
 @pytest.mark.parametrize("signals", [1, 2])
-def test_a_request_without_end_does_not_keep_the_server_from_ending(tmp_path, signals):
-    (tmp_path / "times").mkdir()
-    write_version(tmp_path / "times", 1, work=1_000_000)
-    grace = 1 if signals == 1 else 600
-    with started(tmp_path, "times", grace_seconds=grace) as (process, ports, lines):
-        thread, errors = _asking(ports["grpc"])
-        url = f"http://127.0.0.1:{ports['rest']}/monitoring/prometheus/metrics"
-        while "keras_hypernet_requests_running 1.0" not in requests.get(url, timeout=60).text:
-            assert thread.is_alive()
-        for _ in range(signals):
+def test_a_request_without_end_does_not_keep_the_server_from_ending(folder, gate, signals):
+    grace, errors = 1 if signals == 1 else 600, []
+    with started(folder, "gated", grace_seconds=grace) as (process, ports, lines):
+        client = Client(f"127.0.0.1:{ports['grpc']}", "gated", protocol="grpc", retries=0)
+        client.metadata()
+
+        def ask():
+            try:
+                client.predict(np.float32([1]))
+            except kh.serving.ServingError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        wait_for(lambda: _running(ports) == 1)
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: any(line.get("event") == "stopping" for line in lines))
+        if signals == 2:
             process.send_signal(signal.SIGINT)
-            time.sleep(0.5)
         assert process.wait(60) == 1
         thread.join(60)
         assert [type(error) for error in errors] == [UnavailableError]
@@ -148,12 +150,13 @@ def test_a_request_without_end_does_not_keep_the_server_from_ending(tmp_path, si
 def test_a_request_that_comes_while_the_server_ends_is_unavailable(tmp_path):
     (tmp_path / "times").mkdir()
     write_version(tmp_path / "times", 1)
-    errors = []
+    errors, answered = [], set()
 
     def ask(client):
         try:
             while True:
                 client.predict(np.float32([1]))
+                answered.add(client)
         except kh.serving.ServingError as error:
             errors.append(error)
 
@@ -162,67 +165,59 @@ def test_a_request_that_comes_while_the_server_ends_is_unavailable(tmp_path):
         threads = [threading.Thread(target=ask, args=(client,)) for client in clients]
         for thread in threads:
             thread.start()
-        time.sleep(1)
+        wait_for(lambda: len(answered) == 8)
     for thread in threads:
         thread.join(60)
     assert [type(error) for error in errors] == [UnavailableError] * 8, errors
 
 
-def test_a_request_too_many_is_told_so(slow):
-    with serve(slow, "times", limits=Limits(max_concurrent=2)) as server:
-        codes, messages = [], set()
-
-        def ask(protocol, port):
-            client = Client(f"127.0.0.1:{port}", "times", protocol=protocol)
-            try:
-                client.predict(np.float32([1]))
-                codes.append("OK")
-            except OverloadedError as error:
-                codes.append(error.code)
-                messages.add(error.message)
-
-        ways = [("rest", server.rest_port), ("grpc", server.grpc_port)] * 6
-        threads = [threading.Thread(target=ask, args=way) for way in ways]
+def test_a_request_too_many_is_told_so(folder, gate):
+    with serve(folder, "gated", limits=Limits(max_concurrent=2)) as server:
+        clients = [
+            Client(f"127.0.0.1:{port}", "gated", protocol=protocol)
+            for protocol, port in (("rest", server.rest_port), ("grpc", server.grpc_port))
+        ]
+        answers = []
+        ask = lambda client: answers.append(client.predict(np.float32([7])).tolist())  # noqa: E731
+        threads = [threading.Thread(target=ask, args=(client,)) for client in clients]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
-        assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
-        assert len(codes) == 12
-        assert messages == {"The server is working on 2 requests, as many as it accepts. Try again later."}
-        assert codes.count("OK") >= 2
-        url = f"http://127.0.0.1:{server.rest_port}/v1/models/times:predict"
-        assert requests.post(url, json={"instances": [1.0]}, timeout=60).status_code == 200
-        assert server.engine.running == 0
+        wait_for(lambda: server.engine.running == 2)
+        message = "The server is working on 2 requests, as many as it accepts. Try again later."
+        for protocol, port in (("rest", server.rest_port), ("grpc", server.grpc_port)):
+            with pytest.raises(OverloadedError, match=message) as error:
+                Client(f"127.0.0.1:{port}", "gated", protocol=protocol).predict(np.float32([1]))
+            assert error.value.code == "RESOURCE_EXHAUSTED"
+        with opened(gate):
+            for thread in threads:
+                thread.join()
+            assert answers == [[7.0]] * 2
+            wait_for(lambda: server.engine.running == 0)
+            assert clients[0].predict(np.float32([1])).tolist() == [1.0]
 
 
-def test_a_client_that_goes_away_is_forgotten_when_its_work_is_done(slow):
-    with serve(slow, "times", limits=Limits(max_concurrent=2)) as server:
-        for _ in range(2):
+def test_a_client_that_goes_away_is_forgotten_when_its_work_is_done(folder, gate):
+    with serve(folder, "gated", limits=Limits(max_concurrent=2)) as server:
+        body = b'{"instances": [1.0]}'
+        head = f"POST /v1/models/gated:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+        for number in (1, 2):
             with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
-                body = b'{"instances": [1.0]}'
-                head = (
-                    f"POST /v1/models/times:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
-                )
                 connection.sendall(head.encode() + body)
-                while not server.engine.running:
-                    time.sleep(0.001)
-        end = time.monotonic() + 60
-        while server.engine.running:
-            assert time.monotonic() < end
-            time.sleep(0.01)
+                wait_for(lambda number=number: server.engine.running == number)
+        with opened(gate):
+            wait_for(lambda: server.engine.running == 0)
 
 
-def test_it_listens_on_this_machine_alone(slow):
-    with serve(slow, "times") as server:
+def test_it_listens_on_this_machine_alone(folder):
+    with serve(folder, "times") as server:
         for port in (server.rest_port, server.grpc_port):
             (address,) = _listening_addresses(port)
             assert (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
-def test_parts_of_an_answer_are_sent_without_delay(slow):
+def test_parts_of_an_answer_are_sent_without_delay(folder):
     """Otherwise the body of an answer may wait 40 ms, until the client has acknowledged its head."""
-    with serve(slow, "times") as server, requests.Session() as session:
+    with serve(folder, "times") as server, requests.Session() as session:
         url = f"http://127.0.0.1:{server.rest_port}/v1/models/times"
         assert session.get(url, timeout=60).ok
         ours = [one for one in gc.get_objects() if isinstance(one, asyncio.Transport)]
@@ -245,7 +240,7 @@ def _listening_addresses(port):
     return found
 
 
-def test_a_port_that_is_taken_is_one_error(slow):
+def test_a_port_that_is_taken_is_one_error(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for ports in ({"rest_port": port, "grpc_port": 0}, {"rest_port": 0, "grpc_port": port}):
@@ -253,7 +248,7 @@ def test_a_port_that_is_taken_is_one_error(slow):
                 pytest.raises(
                     OSError, match=rf"Port {port} of 127.0.0.1 cannot be listened on .Address already in use."
                 ),
-                serve(slow, "times", **ports),
+                serve(folder, "times", **ports),
             ):
                 pass
 
@@ -283,26 +278,26 @@ def test_a_model_that_cannot_be_served_is_one_error(tmp_path):
         ({"rest_port": "8501"}, "`rest_port` must be a port of 0 to 65535, 0 for a free one. Received: '8501'"),
     ],
 )
-def test_arguments_that_make_no_sense(slow, arguments, message):
+def test_arguments_that_make_no_sense(folder, arguments, message):
     with pytest.raises(ValueError, match=message):
-        Server(slow, ["times"], **arguments)
+        Server(folder, ["times"], **arguments)
 
 
-def test_addresses_of_either_kind(slow):
-    with serve(slow, "times", host="::1") as server:
+def test_addresses_of_either_kind(folder):
+    with serve(folder, "times", host="::1") as server:
         for protocol, port in (("rest", server.rest_port), ("grpc", server.grpc_port)):
             with Client(f"[::1]:{port}", "times", protocol=protocol) as client:
                 assert client.predict(np.float32([5])).tolist() == [5.0]
     with (
         pytest.raises(OSError, match="of 192.0.2.1 cannot be listened on .Cannot assign requested address."),
-        serve(slow, "times", host="192.0.2.1"),
+        serve(folder, "times", host="192.0.2.1"),
     ):
         pass
     with (
         pytest.raises(
             OSError, match="The host must be a name or an address of this machine. Received: 'nowhere.invalid'"
         ),
-        serve(slow, "times", host="nowhere.invalid"),
+        serve(folder, "times", host="nowhere.invalid"),
     ):
         pass
 
@@ -329,7 +324,7 @@ def test_what_a_request_took_is_kept_for_the_next_one():
     assert int(faults["kept"]) < 100 < int(faults["not"])
 
 
-def test_the_missing_extra_is_named(monkeypatch, slow):
+def test_the_missing_extra_is_named(monkeypatch, folder):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(ImportError, match=r"pip install 'keras_hypernet\[serving\]'"):
-        Server(slow, ["times"])
+        Server(folder, ["times"])
