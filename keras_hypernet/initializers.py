@@ -70,8 +70,9 @@ class HyperfanIn(_Hyperfan):
 
     def generated_variance(self, shape):
         """Variance that a generated weight of this shape, `[..., units]`, is to have."""
-        # A bias has no input axis: its fan-in is the empty product, one.
-        return self.gain / (math.prod(shape[:-1]) * (2 if self.generates_bias else 1))
+        # A bias has no input axis: its fan-in is the empty product, one. A kernel of no inputs has no weights.
+        fan_in = max(math.prod(shape[:-1]), 1)
+        return self.gain / (fan_in * (2 if self.generates_bias else 1))
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")

@@ -29,6 +29,14 @@ def _model_inputs(case, batch=6):
     return {"x": draw((batch, *case.x_shape)), "condition": draw((batch, *case.condition_shape), seed=1)}
 
 
+def _model_calls(case):
+    """Inputs of a model; of a neural process those with a mask as well."""
+    inputs = _model_inputs(case)
+    yield inputs
+    if "mask" in case.make().optional_inputs:
+        yield {**inputs, "mask": np.arange(case.condition_shape[0]) < np.array([[1], [2], [3], [4], [2], [1]])}
+
+
 def _functional(case):
     """A model of one layer, of free batch, between layers through which gradients of its inputs show."""
     x, condition = keras.Input(case.x_shape[1:]), keras.Input(case.condition_shape[1:])
@@ -159,6 +167,93 @@ def test_model_fits_and_predicts_any_batch(case):
     losses = model.fit(inputs, targets, batch_size=4, epochs=5, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     assert model.predict(inputs, batch_size=5, verbose=0).shape == targets.shape
+
+
+@pytest.mark.regression
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a format of TensorFlow's")
+@models
+def test_tensorflow_checkpoint_holds_every_weight(case, tmp_path):
+    import tensorflow as tf
+
+    model, inputs = case.make(), _model_inputs(case)
+    y = array(model(inputs))
+    path = tf.train.Checkpoint(model=model).save(tmp_path / "checkpoint")
+    saved = [name for name, _ in tf.train.list_variables(path) if name.startswith("model/")]
+    assert len(saved) == len(model.weights)
+    built, unbuilt = case.make(), case.make()
+    built(inputs)
+    for copy in (built, unbuilt):
+        status = tf.train.Checkpoint(model=copy).restore(path)
+        np.testing.assert_array_equal(array(copy(inputs)), y)
+        status.assert_consumed()
+
+
+class Unkept(HyperLayer):
+    """A layer that leaves it to HyperLayer to keep its basis."""
+
+    def build(self, x_shape, condition_shape):
+        self.add_basis("scale", x_shape[-1:], condition_shape[-1], "random_normal")
+
+    def call(self, x, condition):
+        return x * self.generate(condition)["scale"]
+
+
+@pytest.mark.regression
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a format of TensorFlow's")
+def test_tensorflow_checkpoint_holds_every_basis(tmp_path):
+    import tensorflow as tf
+
+    layer, x, condition = Unkept(), normal((6, 7)), normal((6, 3), seed=1)
+    y = array(layer(x, condition))
+    path = tf.train.Checkpoint(layer=layer).save(tmp_path / "checkpoint")
+    copy = Unkept()
+    copy(x, condition)
+    tf.train.Checkpoint(layer=copy).restore(path).assert_consumed()
+    np.testing.assert_array_equal(array(copy(x, condition)), y)
+    assert copy.generated_shapes == {"scale": (7,)}
+
+
+def _jax_exported(function, arrays, free):
+    """What `jax.export` makes of a function of arrays; `free` names the first dimensions of each that stay free."""
+    import jax
+
+    scope, specs = jax.export.SymbolicScope(), []
+    for value, names in zip(arrays, free, strict=True):
+        shape = jax.export.symbolic_shape(", ".join([*names, *map(str, value.shape[len(names) :])]), scope=scope)
+        specs.append(jax.ShapeDtypeStruct(shape, value.dtype))
+    return jax.export.export(jax.jit(function))(*specs).call
+
+
+@pytest.mark.regression
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="a format of JAX's")
+@layers
+def test_a_layer_is_exported_by_jax_with_free_batch_and_points(case):
+    layer, (x, condition) = case.make(), _layer_inputs(case)
+    y = array(layer(x, condition))
+    free = ("b", "p")[: x.ndim - 1], ("1",) if len(condition) == 1 else ("b",)
+    exported = _jax_exported(lambda x, condition: layer(x, condition), (x, condition), free)
+    for batch in (6, 2):
+        np.testing.assert_allclose(array(exported(x[:batch], condition[:batch])), y[:batch], atol=1e-5)
+
+
+@pytest.mark.regression
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="a format of JAX's")
+@models
+def test_a_model_is_exported_by_jax_with_free_batch_points_and_members(case):
+    model = case.make()
+    for inputs in _model_calls(case):
+        y = array(model(inputs))
+        free = {"x": ("b", "p") if inputs["x"].ndim == 3 else ("b",), "condition": ("b",), "mask": ("b", "d")}
+        if model.optional_inputs:
+            free["condition"] = ("b", "d")
+        exported = _jax_exported(
+            lambda *arrays, names=tuple(inputs): model(dict(zip(names, arrays, strict=True))),
+            tuple(inputs.values()),
+            [free[name] for name in inputs],
+        )
+        for batch in (6, 2):
+            part = array(exported(*(value[:batch] for value in inputs.values())))
+            np.testing.assert_allclose(part, y[:batch], atol=1e-5)
 
 
 class Probe(keras.layers.Layer):

@@ -49,6 +49,27 @@ def test_shapes_that_do_not_fit(x_shape, condition_shape, message):
         plan(x_shape, condition_shape, units=4)
 
 
+class Symbolic:
+    """A size that cannot be compared, as those are that `jax.export` traces with."""
+
+    def __eq__(self, other):
+        raise AssertionError("compared")
+
+    __lt__ = __gt__ = __bool__ = __mul__ = __rmul__ = __eq__
+    __hash__ = None
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("points", [(), (None,)])
+def test_a_symbolic_size_counts_as_the_assumed_one(points):
+    symbolic = tuple(Symbolic() for _ in points)
+    chosen = plan((Symbolic(), *symbolic, 3072), (Symbolic(), 100), 10)
+    assert chosen == plan((None, *points, 3072), (None, 100), 10)
+    assert chosen == plan((64, *(64 for _ in points), 3072), (64, 100), 10)
+    with pytest.raises(ValueError, match="last dimensions of x and condition must be known"):
+        plan((64, Symbolic()), (64, 100), 10)
+
+
 def test_unknown_route():
     with pytest.raises(ValueError, match=r"`contraction` must be one of .*Received: 'fastest'"):
         plan((3, 2), (3, 2), 4, "fastest")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from helpers import array, gradients, normal
 
-from keras_hypernet.layers import HyperDense
+from keras_hypernet.layers import ConcatenateCondition, HyperDense
 
 SHAPES = [((6, 7), (6, 3)), ((6, 5, 7), (6, 3)), ((6, 7), (1, 3)), ((6, 5, 7), (1, 3))]
 
@@ -135,6 +135,31 @@ def test_bad_inputs_after_the_first_call(x_shape, condition_shape, message):
     layer(normal((6, 7)), normal((6, 3)))
     with pytest.raises(ValueError, match=message):
         layer(normal(x_shape), normal(condition_shape))
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("contraction", ["factorised", "materialised", "auto"])
+@pytest.mark.parametrize("points", [(), (5,)])
+def test_x_of_no_features_leaves_the_bias(points, contraction):
+    layer, x, condition = _layer(contraction), np.zeros((6, *points, 0), "float32"), normal((6, 3), seed=1)
+    y = array(layer(x, condition))
+    np.testing.assert_allclose(y, _numpy(layer, x, condition) + np.zeros((*points, 1)), atol=1e-6)
+    np.testing.assert_allclose(array(layer.apply(x, layer.generate(condition))), y, atol=1e-6)
+    assert array(HyperDense(4)(x, condition)).shape == y.shape  # with the default initializer
+
+
+@pytest.mark.regression
+def test_a_call_without_a_condition_says_what_is_expected():
+    x, condition = normal((6, 7)), normal((6, 3))
+    for layer in (HyperDense(3, name="mine"), ConcatenateCondition(name="mine")):
+        for _ in range(2):  # before and after it is built
+            with pytest.raises(TypeError, match=r"Layer 'mine' is called .* as `layer\(x, condition\)`.*: one list"):
+                layer([x, condition])
+            with pytest.raises(TypeError, match=r"Layer 'mine' is called .* `layer\(x, condition\)`.* x alone"):
+                layer(x)
+            layer(x, condition)
+        with pytest.raises(TypeError, match=r"need no TimeDistributed: give x the shape \[batch, points, features\]"):
+            keras.layers.TimeDistributed(type(layer).from_config({**layer.get_config()}))(normal((2, 5, 7)))
 
 
 def test_generate_needs_a_built_layer():

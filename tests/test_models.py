@@ -271,6 +271,73 @@ def test_models_that_make_no_sense_are_refused():
         kh.Hypernetwork(keras.layers.Dense(3), [HyperDense(2, name="a"), HyperDense(2, name="a")])
 
 
+@pytest.mark.regression
+def test_primary_is_a_flat_list_and_the_encoder_a_layer():
+    for method, layer in ((kh.Hypernetwork, HyperDense(2)), (kh.EmbeddingMethod, keras.layers.Dense(2))):
+        with pytest.raises(TypeError, match="`primary` must be a flat list of layers. Received among them: list"):
+            method(keras.layers.Dense(3), [layer, [keras.layers.Dense(2)]])
+        with pytest.raises(TypeError, match="`(generator|embedding)` must be a `keras.Model` or layer. Received: list"):
+            method([keras.layers.Dense(3)], [layer])
+
+
+@pytest.mark.regression
+def test_the_format_that_cannot_be_loaded_is_refused(tmp_path):
+    model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [HyperDense(2)])
+    y = array(model(_inputs()))
+    for name in ("model.h5", "model.hdf5", "model.weights.h5"):
+        with pytest.raises(ValueError, match=r"saved in the format `.keras`, as in `model.save\('model.keras'\)`"):
+            model.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    model.save_weights(tmp_path / "model.weights.h5")
+    model.generator.layers[0].kernel.assign(keras.ops.zeros((4, 3)))
+    model.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(array(model(_inputs())), y)
+
+
+@pytest.mark.regression
+def test_x_of_no_features_leaves_what_the_condition_decides():
+    inputs = {**_inputs(), "x": np.zeros((6, 0), "float32")}
+    dense = keras.layers.Dense(5, "tanh", bias_initializer="random_normal")
+    for model in (
+        kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [HyperDense(5, "tanh"), HyperDense(2)]),
+        kh.EmbeddingMethod(keras.Sequential([keras.layers.Dense(3)]), [dense, keras.layers.Dense(2)]),
+    ):
+        y, condition = array(model(inputs)), inputs["condition"]
+        np.testing.assert_allclose(array(model.apply(inputs["x"], model.generate(condition))), y, atol=1e-6)
+        network = kh.specialize(model, condition[:1])
+        np.testing.assert_allclose(array(network(inputs["x"])), np.repeat(y[:1], 6, axis=0), atol=1e-6)
+    kernel, bias = (array(weight) for weight in dense.weights)
+    embedded = array(model.encode(condition))
+    output = model.primary[-1]
+    expected = np.tanh(embedded @ kernel + bias) @ array(output.kernel) + array(output.bias)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+def _ids_network(*first):
+    return keras.Sequential([*first, keras.layers.Embedding(1000, 4), keras.layers.Flatten()])
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float32"])
+def test_ids_are_not_rounded(policy):
+    keras.config.set_dtype_policy(policy)
+    ids = np.array([[1, 999], [259, 777]])
+    model = kh.Hypernetwork(_ids_network(keras.Input((2,), dtype="int32")), [HyperDense(2)])
+    model({"x": normal((2, 7)), "condition": ids})
+    (table,) = model.generator.layers[0].get_weights()
+    expected = array(keras.ops.cast(table, model.compute_dtype))[ids].reshape(2, 8)
+    np.testing.assert_array_equal(array(model.encode(ids)), expected)
+    for undeclared, inputs in (
+        (kh.Hypernetwork(_ids_network(), [HyperDense(2)]), {"x": normal((2, 7)), "condition": ids}),
+        (kh.Hypernetwork(keras.layers.Dense(3), [_ids_network(), HyperDense(2)]), {"x": ids, "condition": ids}),
+    ):
+        if policy == "mixed_bfloat16":
+            with pytest.raises(ValueError, match=r"rounds ids beyond 256. .* of 1000. Put `keras.Input\(.*'int32'\)`"):
+                undeclared(inputs)
+        else:
+            assert tuple(undeclared(inputs).shape) == (2, 2)
+
+
 class Untold(keras.Model):
     """A generator whose author has not said the shape of its output."""
 

@@ -22,7 +22,15 @@ class ConditionedLayer(keras.Layer):
     The models of this package pass the condition to layers of this class, and to no others.
     """
 
-    def build(self, x_shape, condition_shape):
+    def __call__(self, x, condition=None, **kwargs):
+        if condition is None:
+            received = f"one {type(x).__name__}" if isinstance(x, (list, tuple, dict)) else "x alone"
+            raise TypeError(
+                f"Layer {self.name!r} is called with two arguments, as `layer(x, condition)`. Received: {received}"
+            )
+        return super().__call__(x, condition, **kwargs)
+
+    def build(self, x_shape, condition_shape=None):
         check_shapes(x_shape, condition_shape)
 
 
@@ -57,15 +65,6 @@ def match_batch(x, value, name="condition"):
 
 
 class KeepMask(keras.Layer):
-    """Calls a function of x as if it were a layer, so that Keras hands the mask of x on to what it returns.
-
-    Example:
-
-    >>> x = keras.layers.Masking()(keras.ops.ones((2, 3, 4)))
-    >>> KeepMask()(x, function=lambda x: 2 * x).shape
-    TensorShape([2, 3, 4])
-    """
-
     def __init__(self):
         super().__init__(autocast=False)
         self.supports_masking = True
@@ -73,6 +72,21 @@ class KeepMask(keras.Layer):
 
     def call(self, x, function):
         return function(x)
+
+
+_KEEP_MASK = KeepMask()  # one for all calls: PyTorch cannot compile a function that makes a layer
+
+
+def keep_mask(x, function):
+    """Returns `function(x)` with the mask of x, as if the function were a layer that supports masking.
+
+    Example:
+
+    >>> x = keras.layers.Masking()(keras.ops.ones((2, 3, 4)))
+    >>> keep_mask(x, lambda x: 2 * x).shape
+    TensorShape([2, 3, 4])
+    """
+    return _KEEP_MASK(x, function=function)
 
 
 class HyperLayer(ConditionedLayer):
@@ -88,7 +102,7 @@ class HyperLayer(ConditionedLayer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
-        self._bases = {}
+        self._generated_names = ()
 
     def add_basis(self, name, shape, rank, initializer, regularizer=None, constraint=None):
         """Adds the variable from which the weight `name` is generated.
@@ -100,7 +114,7 @@ class HyperLayer(ConditionedLayer):
             initializer, regularizer, constraint: Applied to the basis, not to the generated weight.
 
         Returns:
-            The basis, a variable of shape `[*shape[:-1], rank + 1, shape[-1]]`.
+            The basis, a variable of shape `[*shape[:-1], rank + 1, shape[-1]]`; also the attribute `<name>_basis`.
         """
         basis = self.add_weight(
             name=f"{name}_basis",
@@ -109,8 +123,13 @@ class HyperLayer(ConditionedLayer):
             regularizer=regularizer,
             constraint=constraint,
         )
-        self._bases[name] = basis
+        setattr(self, f"{name}_basis", basis)  # `tf.train.Checkpoint` saves attributes, and not what a dict holds
+        self._generated_names = (*self._generated_names, name)
         return basis
+
+    @property
+    def _bases(self):
+        return {name: getattr(self, f"{name}_basis") for name in self._generated_names}
 
     @property
     def generated_shapes(self):

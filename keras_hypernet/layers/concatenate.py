@@ -74,4 +74,7 @@ def check_foldable(layer):
     """Raises ValueError unless the layer after a `ConcatenateCondition`, or None, is such a Dense layer."""
     if not is_foldable(layer):
         received = type(layer).__name__ if layer is not None else "no layer"
+        mode = getattr(layer, "quantization_mode", None)
+        if mode is not None:
+            received = f"a {received} quantized to {mode}; quantize what `specialize` returns instead"
         raise ValueError(f"ConcatenateCondition must be followed by a Dense layer here. Received: {received}")

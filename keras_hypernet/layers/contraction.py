@@ -19,7 +19,7 @@ CHOICES = ("auto", *ROUTES)
 # A route's cost is its floating-point operations plus the entries it moves through memory, each entry
 # weighed as this many operations. A core does tens of operations in the time memory delivers one float32.
 OPERATIONS_PER_ENTRY = 20.0
-# The batch assumed where a symbolic shape leaves it open.
+# The batch, or number of points, assumed where a shape leaves it open.
 ASSUMED_BATCH = 64
 
 
@@ -42,7 +42,8 @@ def plan(x_shape, condition_shape, units, contraction="auto"):
     """Chooses the cheaper route for `x . K(condition)` from static shapes alone.
 
     Args:
-        x_shape: `(batch, input_dim)` or `(batch, points, input_dim)`. Batch and points may be None.
+        x_shape: `(batch, input_dim)` or `(batch, points, input_dim)`. Batch and points may be open: None, or a
+            symbolic size of another library.
         condition_shape: `(batch, rank)`, or `(1, rank)` for one condition shared by the batch.
         units: Output dimension of the generated kernel.
         contraction: `"auto"`, or the route to take whatever it costs.
@@ -63,10 +64,10 @@ def plan(x_shape, condition_shape, units, contraction="auto"):
     """
     check_contraction(contraction)
     check_shapes(x_shape, condition_shape)
-    batch = ASSUMED_BATCH if x_shape[0] is None else x_shape[0]
-    points = 1 if len(x_shape) == 2 else (x_shape[1] or ASSUMED_BATCH)
+    batch = assumed(x_shape[0])
+    points = 1 if len(x_shape) == 2 else assumed(x_shape[1])
     input_dim, rank = x_shape[-1], condition_shape[-1]
-    shared = condition_shape[0] == 1
+    shared = is_known(condition_shape[0]) and condition_shape[0] == 1
     conditions = 1 if shared else batch
     rows = batch * points
 
@@ -84,6 +85,22 @@ def plan(x_shape, condition_shape, units, contraction="auto"):
     return Contraction(route, shared, costs)
 
 
+def is_known(size):
+    """Whether a size is a number: neither None nor symbolic, as those that `jax.export` traces with.
+
+    Example:
+
+    >>> is_known(3), is_known(None)
+    (True, False)
+    """
+    return isinstance(size, int)
+
+
+def assumed(size):
+    """The size, or what is assumed for it if it is not known."""
+    return size if is_known(size) else ASSUMED_BATCH
+
+
 def check_contraction(contraction):
     """Raises ValueError if `contraction` is not one of `CHOICES`."""
     if contraction not in CHOICES:
@@ -91,12 +108,17 @@ def check_contraction(contraction):
 
 
 def check_shapes(x_shape, condition_shape):
-    """Raises ValueError unless the shapes are those of an x and of the condition that belongs to it.
+    """Raises ValueError unless the shapes are those of an x and of its condition; TypeError if there is no condition.
 
     Args:
         x_shape: Expected `(batch, ..., features)` with a known last dimension and rank 2 or 3.
         condition_shape: Expected `(batch, rank)` or `(1, rank)` with a known last dimension.
     """
+    if condition_shape is None:
+        raise TypeError(
+            f"Expected x and a condition, as in `layer(x, condition)`. Received: x alone, of shape {tuple(x_shape)}. "
+            "Many x under each condition need no TimeDistributed: give x the shape [batch, points, features]."
+        )
     received = f"Received: x of shape {tuple(x_shape)}, condition of shape {tuple(condition_shape)}"
     if len(x_shape) not in (2, 3):
         raise ValueError(f"x must have shape [batch, features] or [batch, points, features]. {received}")
@@ -104,7 +126,7 @@ def check_shapes(x_shape, condition_shape):
         raise ValueError(
             f"condition must have shape [batch, rank], or [1, rank] for one condition shared by the batch. {received}"
         )
-    if x_shape[-1] is None or condition_shape[-1] is None:
+    if not (is_known(x_shape[-1]) and is_known(condition_shape[-1])):
         raise ValueError(f"The last dimensions of x and condition must be known. {received}")
     if condition_shape[-1] == 0:
         raise ValueError(f"A condition must have an entry. {received}")
@@ -125,11 +147,11 @@ def may_match(batch, rows):
     """The batch rule: a condition, and what is computed from it, has one row for all x, or one row for each x.
 
     Args:
-        batch, rows: The two sizes; None if a size is not known, which may then be a size that fits.
+        batch, rows: The two sizes. One that is not known, such as None, may be a size that fits.
 
     Example:
 
     >>> may_match(5, 1), may_match(5, 5), may_match(5, 2), may_match(1, 5), may_match(None, 5)
     (True, True, False, False, True)
     """
-    return rows == 1 or None in (batch, rows) or batch == rows
+    return not (is_known(batch) and is_known(rows)) or rows in (1, batch)

@@ -17,6 +17,7 @@ class HyperDense(HyperLayer):
     `K(z) = K_0 + sum_r z_r T_r`, and `b(z)` likewise. Every example of a batch has weights of its own,
     and by the factorised route they are never built: see `layers/contraction.py`. With
     `kernel="trained"` and `bias="generated"` as its first layer, a network is the embedding method.
+    `Model.quantize` leaves the layer as it is; `specialize` returns a Dense layer, which it quantizes.
 
     Call arguments:
         x: Tensor `[B, i]`, or `[B, P, i]` for P points under each condition.
@@ -101,7 +102,7 @@ class HyperDense(HyperLayer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
 
-    def build(self, x_shape, condition_shape):
+    def build(self, x_shape, condition_shape=None):
         check_shapes(x_shape, condition_shape)
         self.input_dim, self.rank = x_shape[-1], condition_shape[-1]
         kernel = (self.input_dim, self.units), self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
@@ -123,7 +124,7 @@ class HyperDense(HyperLayer):
         extended = self._extend(match_batch(x, condition))
         if self.kernel == "trained":
             y = ops.matmul(x, ops.cast(self._kernel, self.compute_dtype))
-        elif contraction.route == "factorised":
+        elif contraction.route == "factorised" and self.input_dim > 0:  # no reshape knows the rows of nothing
             y = self._factorised(x, extended)
         else:
             y = self._materialised(x, extended, contraction.shared)
@@ -240,4 +241,6 @@ def _matmul(x, kernels):
 
 def _align(tensor, ndim):
     """Inserts axes after the batch until the tensor has `ndim` of them: `[B, c]` -> `[B, 1, ..., c]`."""
-    return ops.expand_dims(tensor, axis=tuple(range(1, 1 + ndim - len(tensor.shape))))
+    for _ in range(ndim - len(tensor.shape)):
+        tensor = ops.expand_dims(tensor, axis=1)
+    return tensor

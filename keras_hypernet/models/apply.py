@@ -5,7 +5,7 @@ import functools
 from keras import ops
 
 from keras_hypernet.layers import ConditionedLayer, HyperLayer
-from keras_hypernet.layers.base import KeepMask, match_batch
+from keras_hypernet.layers.base import keep_mask, match_batch
 from keras_hypernet.layers.concatenate import check_foldable, is_foldable, joins
 from keras_hypernet.layers.contraction import may_match
 from keras_hypernet.models.shapes import fits, static_shape
@@ -28,9 +28,9 @@ def apply_weights(model, x, weights):
             x = _dense(layer, x, weights[f"{layer.name}/bias"])
         elif isinstance(layer, HyperLayer):
             own = {name: weights[f"{layer.name}/{name}"] for name in layer.generated_shapes}
-            x = KeepMask()(x, function=functools.partial(layer.apply, weights=own))
+            x = keep_mask(x, functools.partial(layer.apply, weights=own))
         else:
-            x = layer(x)
+            x = layer(x, training=False)
         folded = False
     return x
 
@@ -58,7 +58,8 @@ def apply_encoded(model, x, encoded):
                 projected = projected + ops.cast(following.bias, kernel.dtype)
             x, skip = _dense(following, x, projected), True
         else:
-            x = layer(x, encoded) if isinstance(layer, ConditionedLayer) else layer(x)
+            inputs = (x, encoded) if isinstance(layer, ConditionedLayer) else (x,)
+            x = layer(*inputs, training=False)
     return x
 
 
@@ -100,4 +101,4 @@ def _dense(layer, x, bias):
         y = ops.matmul(ops.cast(x, kernel.dtype), kernel)
         return layer.activation(y + (ops.expand_dims(bias, axis=1) if len(x.shape) == 3 else bias))
 
-    return KeepMask()(x, function=dense)
+    return keep_mask(x, dense)

@@ -16,6 +16,13 @@ from keras_hypernet.models.shapes import build_on, check_shape, output_shape, sp
 from keras_hypernet.models.specialize import folded_bias
 
 
+def checked_encoder(name, encoder):
+    """Returns the encoder that a model was given as its argument `name`; raises TypeError if it is no layer."""
+    if not isinstance(encoder, keras.Layer):
+        raise TypeError(f"`{name}` must be a `keras.Model` or layer. Received: {type(encoder).__name__}")
+    return encoder
+
+
 class ConditionalModel(keras.Model):
     """Abstract: a model of the inputs `x` and `condition`, given as a dict or as a pair.
 
@@ -34,6 +41,9 @@ class ConditionalModel(keras.Model):
         super().__init__(**kwargs)
         if not isinstance(primary, (list, tuple)):
             raise TypeError(f"`primary` must be a list of layers; of a Sequential, its `.layers`. Received: {primary}")
+        others = [type(layer).__name__ for layer in primary if not isinstance(layer, keras.Layer)]
+        if others:
+            raise TypeError(f"`primary` must be a flat list of layers. Received among them: {', '.join(others)}")
         names = [layer.name for layer in primary]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"`primary` must be a list of layers with distinct names. Received the names {names}")
@@ -45,6 +55,8 @@ class ConditionalModel(keras.Model):
         raise NotImplementedError
 
     def build(self, input_shape):
+        # A tuple from now on: `tf.train.Checkpoint` saves the layers of a tuple, and not those of Keras's own list.
+        self.primary = tuple(self.primary)
         x_shape, condition_shape, _ = split_inputs(input_shape, self.optional_inputs)
         self.x_shape, self.condition_shape = tuple(x_shape), tuple(condition_shape)
         encoder_shape = self.encoder_shape(self.condition_shape)
@@ -53,8 +65,10 @@ class ConditionalModel(keras.Model):
             shapes = (x_shape, encoded_shape) if isinstance(layer, ConditionedLayer) else (x_shape,)
             x_shape = build_on(layer, *shapes)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=False):
         # Handed on by name, as Keras asks of models with a `call` of their own: with JAX no context tells the layers.
+        # Never as None, with which some layers, such as RandomFlip, do what they do in training.
+        training = bool(training)
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         check_shape("x", x.shape, self.x_shape)
         encoded = match_batch(x, self.encode(condition, **options, training=training))
@@ -80,7 +94,7 @@ class ConditionalModel(keras.Model):
         """The shape that the encoder is applied to, for conditions of a shape."""
         return condition_shape
 
-    def encode(self, condition, training=None):
+    def encode(self, condition, training=False):
         """What the primary layers receive: the last hidden layer of f, or the embedding e(I), `[B, R]`."""
         self.check_condition(condition)
         return self.apply_encoder(condition, training=training)
@@ -90,7 +104,7 @@ class ConditionalModel(keras.Model):
         self.check_built("encode")
         check_shape("condition", condition.shape, self.condition_shape)
 
-    def apply_encoder(self, condition, layers=None, training=None):
+    def apply_encoder(self, condition, layers=None, training=False):
         """The encoder's output, or that of the first of its layers; where it reads images, only on uint8 pixels."""
         declared = getattr(self.encoder, "inputs", None)
         if declared and keras.backend.standardize_dtype(declared[0].dtype) == "uint8":
@@ -109,7 +123,7 @@ class ConditionalModel(keras.Model):
 
         Args:
             condition: Tensor `[B, ...]`, as in the model's input.
-            **options: The model's optional inputs, by name.
+            **options: The model's optional inputs, by name; `training=True` for random layers in the encoder to act.
 
         Returns:
             A dict from `"<layer>/<weight>"` to a tensor `[B, *weight_shape]`.
@@ -150,6 +164,19 @@ class ConditionalModel(keras.Model):
         """Raises ValueError unless the model has weights, which `method` needs."""
         if not self.built:
             raise ValueError(f"Model {self.name!r} has no weights yet: call it on x and a condition before `{method}`.")
+
+    def save(self, filepath, *args, **kwargs):
+        """As in every Keras model, in the format `.keras`.
+
+        Raises:
+            ValueError: If the file name ends in `.h5` or `.hdf5`, the older format, from which Keras cannot load it.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                "This model is saved in the format `.keras`, as in `model.save('model.keras')`; its weights alone by "
+                f"`model.save_weights('model.weights.h5')`. Received: {str(filepath)!r}"
+            )
+        super().save(filepath, *args, **kwargs)
 
     def get_config(self):
         return {

@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer
-from keras_hypernet.layers.base import KeepMask, match_batch
+from keras_hypernet.layers.base import keep_mask, match_batch
 from keras_hypernet.layers.concatenate import is_foldable, joins
-from keras_hypernet.layers.contraction import ASSUMED_BATCH, check_shapes
-from keras_hypernet.models.base import ConditionalModel
+from keras_hypernet.layers.contraction import assumed, check_shapes
+from keras_hypernet.models.base import ConditionalModel, checked_encoder
 from keras_hypernet.models.shapes import check_shape, split_inputs
 
 
@@ -45,7 +45,7 @@ class EmbeddingMethod(ConditionalModel):
         if takes and not any(isinstance(layer, ConditionedLayer) for layer in primary):
             primary = [ConcatenateCondition(), *primary]
         super().__init__(primary, **kwargs)
-        self.embedding = embedding
+        self.embedding = checked_encoder("embedding", embedding)
 
     @property
     def encoder(self):
@@ -57,7 +57,7 @@ class EmbeddingMethod(ConditionalModel):
         last = self.embedding.layers[-1] if type(self.embedding) is keras.Sequential else None
         return last if _is_dense(last) and last.activation is keras.activations.linear else None
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=False):
         conditioned = [number for number, layer in enumerate(self.primary) if isinstance(layer, ConditionedLayer)]
         place = conditioned[0]
         following = self.primary[place + 1] if place + 1 < len(self.primary) else None
@@ -65,10 +65,10 @@ class EmbeddingMethod(ConditionalModel):
             return super().call(inputs, training)
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         check_shape("x", x.shape, self.x_shape)
+        options["training"] = training = bool(training)
         for layer in self.primary[:place]:
             x = layer(x, training=training)
-        options["training"] = training
-        x = KeepMask()(x, function=lambda x: self._joined(following, x, condition, options))
+        x = keep_mask(x, lambda x: self._joined(following, x, condition, options))
         for layer in self.primary[place + 2 :]:
             x = layer(x, training=training)
         return x
@@ -111,7 +111,7 @@ class EmbeddingMethod(ConditionalModel):
 
 def _multiplies_first(batch, rank, units):
     """Whether `h (A B)` takes fewer operations than `(h A) B`, for h `[batch, rank]`, A `[rank, E]`, B `[E, units]`."""
-    return rank * units < (batch or ASSUMED_BATCH) * (rank + units)
+    return rank * units < assumed(batch) * (rank + units)
 
 
 def _is_dense(layer):

@@ -3,7 +3,7 @@
 import keras
 
 from keras_hypernet.layers import HyperLayer
-from keras_hypernet.models.base import ConditionalModel
+from keras_hypernet.models.base import ConditionalModel, checked_encoder
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -23,7 +23,12 @@ class Hypernetwork(ConditionalModel):
 
     Raises:
         ValueError: If the inputs are not such a dict or pair, or shapes do not fit.
-        TypeError: If the generator or primary reads uint8 images and receives another dtype.
+        TypeError: If the generator is no layer or `primary` no flat list of layers, or if one of them reads uint8
+            images and receives another dtype.
+
+    `quantize` converts the layers that Keras can quantize, those of the generator among them, and leaves every hyper
+    layer in its float dtype, with a warning: generated weights are not known beforehand. To have a network of integers,
+    quantize what `specialize` returns.
 
     Example:
 
@@ -41,7 +46,7 @@ class Hypernetwork(ConditionalModel):
         super().__init__(primary, **kwargs)
         if not any(isinstance(layer, HyperLayer) for layer in primary):
             raise ValueError(f"`primary` has no hyper layer, so nothing is generated. Received: {primary}")
-        self.generator = generator
+        self.generator = checked_encoder("generator", generator)
 
     @property
     def encoder(self):

@@ -73,7 +73,7 @@ class ConditionalNeuralProcess(EmbeddingMethod):
             )
         return (None, *condition_shape[2:])
 
-    def encode(self, condition, mask=None, lengths=None, training=None):
+    def encode(self, condition, mask=None, lengths=None, training=False):
         """The mean of the embeddings of the members that count, `[B, embedding_dim]`; arguments as in the inputs."""
         condition = ops.convert_to_tensor(condition)
         self.check_condition(condition)

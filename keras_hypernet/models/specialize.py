@@ -36,7 +36,9 @@ def specialize(model, condition):
     Returns:
         A `keras.Sequential` of built-in layers (and `StandardizeImage`), with constant weights. It takes x of the
         shape, points included, that the model was built with. Its output is the model's on x and this condition, but
-        for rounding: 1e-5 of the largest output, in mixed precision that of its dtype. Save it with `.save("g.keras")`.
+        for rounding: 1e-5 of the largest output, in mixed precision that of its dtype. Save it with `.save("g.keras")`,
+        quantize it with `.quantize("int8")`. Layers that act in training only are in it as well, and as in every
+        Sequential some of them, such as RandomFlip, act in a bare call, but not in `predict` or with `training=False`.
 
     Raises:
         TypeError: If the model is not one of this package.
@@ -113,5 +115,7 @@ def folded_bias(dense, encoded):
 def _fold(dense, encoded):
     bias = folded_bias(dense, encoded)[0]
     kernel = dense.kernel[: -encoded.shape[-1]]
-    special = keras.layers.Dense.from_config({**dense.get_config(), "use_bias": True})
+    # `kernel` is the sum of the kernel and what LoRA adds to it.
+    config = {**dense.get_config(), "use_bias": True, "lora_rank": None, "lora_alpha": None}
+    special = keras.layers.Dense.from_config(config)
     return special, [ops.convert_to_numpy(kernel), ops.convert_to_numpy(bias)]

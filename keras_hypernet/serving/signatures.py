@@ -74,7 +74,7 @@ def signatures(model):
     output = output_name(model.primary[-1])
 
     def serve(x, condition):
-        return {output: _float(model({"x": x, "condition": condition}))}
+        return {output: _float(model({"x": x, "condition": condition}, training=False))}
 
     default = Signature("serving_default", serve, (x, condition))
     halves = _embedding_halves if isinstance(model, EmbeddingMethod) else _weight_halves
@@ -151,7 +151,7 @@ def _of_x_alone(model):
     (declared,), output = model.inputs, output_name(model.layers[-1])
 
     def serve(x):
-        return {output: _float(model(x))}
+        return {output: _float(model(x, training=False))}
 
     return Signature("serving_default", serve, (Input("x", str(declared.dtype), (None, *declared.shape[1:])),))
 
