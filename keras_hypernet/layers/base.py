@@ -61,7 +61,9 @@ def match_batch(x, value, name="condition"):
     (batch, *_), (rows, *shape) = ops.shape(x), ops.shape(value)
     with keras.name_scope("check_that_there_is_one_condition_for_all_x_or_one_for_each"):
         # By way of another rank: TensorFlow leaves out a reshape that would seem to change nothing.
-        return ops.squeeze(ops.reshape(value, (1, ops.where(ops.equal(rows, 1), 1, batch), *shape)), axis=0)
+        matched = ops.squeeze(ops.reshape(value, (1, ops.where(ops.equal(rows, 1), 1, batch), *shape)), axis=0)
+        # OpenVINO knows no size of a tensor any more after a reshape by computed sizes.
+        return matched if matched.shape[1:] == value.shape[1:] else ops.reshape(matched, (-1, *value.shape[1:]))
 
 
 class KeepMask(keras.Layer):
