@@ -254,7 +254,8 @@ def _is_answered(client):
 
 
 def test_any_number_of_requests_may_be_allowed(folder):
-    with serve(folder, "times", limits=Limits(max_concurrent=2**40)) as server:
+    limits = Limits(max_concurrent=2**40, header_seconds=2**30, body_seconds=2**30, idle_seconds=2**30)
+    with serve(folder, "times", limits=limits) as server:
         assert _ask(server)[0] == 200
 
 

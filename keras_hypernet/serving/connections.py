@@ -8,7 +8,7 @@ def bounded(limits):
 
     A connection waits while it has no request under way: before the headers of a request are complete, and after an
     answer. Where there is one connection too many, the server closes the one that has waited longest. So clients that
-    never finish their headers close each other's connections, and nobody else's.
+    never finish their headers do not keep others out: these send at once, and wait last.
 
     Args:
         limits: The `Limits`. uvicorn itself closes connections after `idle_seconds`.

@@ -13,7 +13,8 @@ from keras_hypernet.serving.proto_tensors import decode_tensor, encode_tensor
 _MESSAGE_OVERHEAD = 2**20
 # Calls beyond the requests that are worked on, for those that ask for a status or are still being read.
 _MORE_CALLS = 16
-_MOST_CALLS = 2**31 - 1
+# What gRPC's options can be.
+_LARGEST = 2**31 - 1
 # How much of a message may be on its way before the server asks for more; gRPC begins with 64 KiB.
 _LOOKAHEAD = 4 * 2**20
 # After so long a connection is closed, in a way that loses no call: a client opens another one. What a client that does
@@ -35,15 +36,15 @@ def make_server(engine, log):
     size = limits.max_body_bytes + _MESSAGE_OVERHEAD
     server = grpc.aio.server(
         interceptors=[_interceptor(limits)],
-        maximum_concurrent_rpcs=min(limits.max_concurrent + _MORE_CALLS, _MOST_CALLS),
+        maximum_concurrent_rpcs=min(limits.max_concurrent + _MORE_CALLS, _LARGEST),
         options=[
             ("grpc.max_receive_message_length", size),
             ("grpc.max_send_message_length", size),
             ("grpc.http2.lookahead_bytes", _LOOKAHEAD),
             ("grpc.so_reuseport", 0),  # a port that is taken is an error, and not shared
             ("grpc.max_allowed_incoming_connections", limits.max_connections),
-            ("grpc.server_handshake_timeout_ms", 1000 * limits.header_seconds),
-            ("grpc.max_connection_idle_ms", 1000 * limits.idle_seconds),
+            ("grpc.server_handshake_timeout_ms", min(1000 * limits.header_seconds, _LARGEST)),
+            ("grpc.max_connection_idle_ms", min(1000 * limits.idle_seconds, _LARGEST)),
             ("grpc.max_connection_age_ms", 1000 * _AGE_SECONDS),
             ("grpc.max_connection_age_grace_ms", 1000 * _GRACE_SECONDS),
         ],
