@@ -144,6 +144,26 @@ def numbered_model():
     return model, inputs
 
 
+def worded_model(kind="string", vocabulary=("red", "green", "blue")):
+    """A hypernetwork whose conditions are words, or numbers, of a vocabulary, and inputs of it."""
+    from keras.layers import Dense, Embedding, Flatten, IntegerLookup, StringLookup, TextVectorization
+
+    words = np.array([["red"], ["blue"], ["red"], ["pink"], ["green"]], object)
+    if kind == "integer":
+        words, lookup = np.array([[30], [10], [7], [20], [30]]), IntegerLookup(vocabulary=[10, 20, 30])
+    elif kind == "text":
+        words[0], lookup = ["red blue"], TextVectorization(vocabulary=list(vocabulary), output_sequence_length=2)
+    elif kind == "strict":
+        words[3], lookup = ["red"], StringLookup(vocabulary=list(vocabulary), num_oov_indices=0)
+    else:
+        lookup = StringLookup(vocabulary=vocabulary if isinstance(vocabulary, str) else list(vocabulary))
+    declared = keras.Input((1,), dtype="int64" if kind == "integer" else "string")
+    generator = keras.Sequential([declared, lookup, Embedding(5, 3), Flatten(), Dense(3)])
+    model, inputs = kh.Hypernetwork(generator, [kh.layers.HyperDense(4)]), {"x": normal((5, 7)), "condition": words}
+    model({name: keras.ops.convert_to_tensor(value) for name, value in inputs.items()})
+    return model, inputs
+
+
 @contextlib.contextmanager
 def started(folder, *names, rest_port=0, **options):
     """A server process; yields it, its ports, and the lines of its log, which grow."""

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from cases import MODELS
 from helpers import array, normal, pixels
+from serving import worded_model
 
 import keras_hypernet as kh
 from keras_hypernet.architectures import build_model
 from keras_hypernet.files import replacing_folder
 from keras_hypernet.serving import run_saved_model_script
+from keras_hypernet.serving.servable import Servable
 from keras_hypernet.serving.signatures import signatures
+from keras_hypernet.serving.specialized import export_formats
 from keras_hypernet.serving.warmup import read_warmup
 
 COMMITTED = pathlib.Path(__file__).parent.parent / "saved_models"
@@ -122,6 +125,40 @@ def test_rows_that_a_layer_flattens_are_no_points(flat, tmp_path):
     expected = array(model(inputs))
     assert signatures(model)[0].inputs[0].shape == (None, 5, 7)
     np.testing.assert_allclose(_run(kh.export(model, tmp_path), inputs, tmp_path)["logits"], expected, atol=1e-5)
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("kind", ["string", "file", "strict", "integer", "text"])
+def test_lookups_are_exported_with_their_vocabulary(kind, tmp_path):
+    import tensorflow as tf
+
+    path = tmp_path / "words.txt"
+    path.write_text("red\ngreen\nblue\n")
+    model, inputs = worded_model(kind, str(path)) if kind == "file" else worded_model(kind)
+    tensors = {name: tf.constant(value) for name, value in inputs.items()}
+    expected = array(model(tensors))
+    whole, alone = (
+        export_formats(model, tmp_path / "exported", formats=["saved_model"], condition=condition)[0]
+        for condition in (None, inputs["condition"][1])
+    )
+    path.unlink()
+    assert (whole.path / "assets" / "words.txt").is_file() == (kind == "file")
+    served = tf.saved_model.load(str(whole.path)).signatures
+    np.testing.assert_allclose(served["serving_default"](**tensors)["logits"].numpy(), expected, atol=1e-5)
+    weights = served["generate_weights"](condition=tensors["condition"])
+    np.testing.assert_allclose(served["apply"](x=tensors["x"], **weights)["logits"].numpy(), expected, atol=1e-5)
+    assert len(read_warmup(whole.path)) == 3
+    Servable("model", 1, whole.path)  # which runs the warm-up requests
+    served = tf.saved_model.load(str(alone.path)).signatures["serving_default"]
+    np.testing.assert_allclose(served(x=tensors["x"])["logits"].numpy()[1], expected[1], atol=1e-5)
+
+
+@pytest.mark.regression
+def test_what_another_format_cannot_hold_leaves_nothing(tmp_path):
+    model, _ = worded_model("text")
+    with pytest.raises(Exception, match="No Op registered for StaticRegexReplace"):
+        export_formats(model, tmp_path / "exported", "whole", ["onnx"])
+    assert not list(tmp_path.glob("exported/*"))
 
 
 def test_mixed_precision_is_served_as_float32(tmp_path):

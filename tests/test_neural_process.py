@@ -248,14 +248,14 @@ def test_a_set_without_members_is_embedded_as_zero_where_it_is_not_seen(which):
 
 
 @pytest.mark.regression
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint32", "int64", "uint64"])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint32", "int64"])
 def test_long_lengths_do_not_wrap_around(dtype):
     model, inputs = _built(), _inputs()
     lengths = np.array(LENGTHS, dtype)
     expected = array(model({**inputs, "lengths": LENGTHS}))
     np.testing.assert_allclose(model.predict({**inputs, "lengths": lengths}, verbose=0), expected, atol=1e-5)
-    if keras.backend.backend() == "tensorflow" and dtype.endswith("64"):
-        wide = model.predict({**inputs, "lengths": lengths + np.array(2**32, dtype)}, verbose=0)
+    if keras.backend.backend() == "tensorflow" and dtype == "int64":
+        wide = model.predict({**inputs, "lengths": lengths + 2**32}, verbose=0)
         np.testing.assert_allclose(wide, array(model(inputs)), atol=1e-5)  # at most all members count
 
 

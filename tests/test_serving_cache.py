@@ -164,7 +164,7 @@ def test_networks_of_x_alone_have_no_use_for_it(folder):
 
 def test_the_least_recently_used_go_first():
     cache = WeightCache(100)
-    keys = [cache.key("model", 1, np.array([number])) for number in range(4)]
+    keys = [cache.key("model", 1, {"condition": np.array([number])}) for number in range(4)]
     for key in keys[:2]:
         cache.put(key, {}, 40)
     assert cache.get(keys[0]) == {}
@@ -181,15 +181,18 @@ def test_the_least_recently_used_go_first():
     assert (cache.num_bytes, len(cache)) == (0, 0)
 
 
-def test_keys_tell_models_versions_shapes_and_values_apart():
-    key = WeightCache.key
-    zeros = np.zeros((2, 3), "float32")
+@pytest.mark.regression
+def test_keys_tell_models_versions_parts_shapes_and_values_apart():
+    def key(model="a", version=1, **condition):
+        return WeightCache.key(model, version, {name: np.array(part) for name, part in condition.items()})
+
+    def word(text):  # another object in every call
+        return np.array([[bytes(text, "utf-8")]], dtype=object)
+
     keys = [
-        key("a", 1, zeros),
-        key("b", 1, zeros),
-        key("a", 2, zeros),
-        key("a", 1, zeros.reshape(3, 2)),
-        key("a", 1, zeros + 1),
+        *(key(*which, a=[[0, 1]]) for which in (("a", 1), ("b", 1), ("a", 2))),
+        *(key(a=part) for part in ([[0], [1]], [[0, 2]], [[0.0, 1.0]], word("one"), word("two"))),
+        *(key(**parts) for parts in ({"b": [[0, 1]]}, {"a": [0], "b": [1]}, {"a": [1], "b": [0]})),
     ]
-    assert len(set(keys)) == 5
-    assert key("a", 1, zeros) == key("a", 1, zeros.copy())
+    assert len(set(keys)) == len(keys)
+    assert key(a=word("one"), b=[1]) == key(b=[1], a=word("one"))

@@ -5,10 +5,11 @@ import json
 import re
 import threading
 
+import keras
 import numpy as np
 import pytest
 from helpers import pixels
-from serving import assert_close, numbered_model, serve, wait_for, write_version
+from serving import assert_close, numbered_model, serve, wait_for, worded_model, write_version
 
 import keras_hypernet as kh
 from keras_hypernet.serving import (
@@ -319,3 +320,17 @@ def test_an_answer_that_takes_too_long(misbehaving):
     with pytest.raises(DeadlineError, match="No answer within 0.2 seconds"):
         Client(address, NAME, timeout=0.2).status()
     assert len(asked) == 1
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_conditions_may_be_words(protocol, tmp_path):
+    model, inputs = worded_model()
+    expected = np.asarray(model({name: keras.ops.convert_to_tensor(value) for name, value in inputs.items()}))
+    kh.export(model, tmp_path, "words")
+    with serve(tmp_path, "words") as server:
+        port = server.rest_port if protocol == "rest" else server.grpc_port
+        with Client(f"127.0.0.1:{port}", "words", protocol=protocol) as client:
+            assert_close(client.predict(inputs["x"], inputs["condition"]), expected)
+            for word in range(3):  # by the halves, of which the first is kept
+                assert_close(client.predict(inputs["x"], inputs["condition"][word : word + 1])[word], expected[word])

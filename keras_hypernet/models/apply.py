@@ -13,7 +13,7 @@ from keras_hypernet.models.shapes import fits, static_shape
 
 def apply_weights(model, x, weights):
     """`g(x; theta)`; see `ConditionalModel.apply`."""
-    expected = _expected(model)
+    expected = weight_shapes(model)
     if set(weights) != set(expected):
         raise ValueError(
             f"`weights` must be those that `generate` returns: {sorted(expected)}. Received: {sorted(weights)}"
@@ -63,7 +63,7 @@ def apply_encoded(model, x, encoded):
     return x
 
 
-def _expected(model):
+def weight_shapes(model):
     """The shapes of the weights that `generate` returns, without the batch, by name."""
     expected = {}
     for layer, following in zip(model.primary, [*model.primary[1:], None], strict=True):

@@ -15,7 +15,7 @@ class WeightCache:
 
     >>> import numpy as np
     >>> cache = WeightCache(max_bytes=100)
-    >>> key = cache.key("model", 1, np.zeros(3))
+    >>> key = cache.key("model", 1, {"condition": np.zeros(3)})
     >>> cache.get(key) is None, cache.put(key, {"kernel": np.ones(5)}, num_bytes=40)
     (True, None)
     >>> cache.get(key)["kernel"].shape, cache.num_bytes, cache.hits, cache.misses
@@ -33,8 +33,13 @@ class WeightCache:
 
     @staticmethod
     def key(name, version, condition):
-        """The key of one condition, an array, for a version of a model."""
-        digest = hashlib.blake2b(condition.tobytes(), digest_size=16, key=str(condition.shape).encode())
+        """The key of one condition, a dict of arrays, for a version of a model."""
+        digest = hashlib.blake2b(digest_size=16)
+        for part in sorted(condition):
+            array = condition[part]
+            digest.update(repr((part, array.dtype.str, array.shape)).encode())
+            # An array of strings holds where they are, and not what they are.
+            digest.update(repr(array.tolist()).encode() if array.dtype == object else array.tobytes())
         return name, version, digest.digest()
 
     def get(self, key):

@@ -188,7 +188,7 @@ def _converted(described, arrays):
     for name, array in arrays.items():
         dtype = described[name][0].removeprefix("DT_").lower() if name in described else None
         dtype = {"float": "float32", "double": "float64"}.get(dtype, dtype)
-        converted[name] = array if dtype in (None, array.dtype) else _cast(name, array, np.dtype(dtype))
+        converted[name] = array if dtype in (None, "string", array.dtype) else _cast(name, array, np.dtype(dtype))
     return converted
 
 

@@ -113,10 +113,21 @@ def write_saved_model(model, folder, name):
     """Writes a SavedModel with its warm-up requests into an empty folder."""
     exported = signatures(model)
     archive = keras.export.ExportArchive()
+    for resource in _resources(model):
+        archive.track(resource)
     for signature in exported:
         archive.add_endpoint(signature.name, *traceable(signature))
     archive.write_out(folder, verbose=False)
     write_warmup(exported, folder, name)
+
+
+def _resources(model):
+    """What a SavedModel needs beside variables, such as the tables of lookup layers; a path that leads to it from the
+    model's attributes is how TensorFlow finds it. (To track the model itself would store its variables twice.)"""
+    import tensorflow as tf
+
+    found = tf.train.TrackableView(model).descendants()
+    return [part for part in found if isinstance(part, tf.saved_model.experimental.TrackableResource)]
 
 
 def traceable(signature):

@@ -10,7 +10,7 @@ import keras
 
 from keras_hypernet.layers import ConditionedLayer, StandardizeImage
 from keras_hypernet.models import ConditionalModel, EmbeddingMethod
-from keras_hypernet.models.apply import apply_encoded
+from keras_hypernet.models.apply import apply_encoded, weight_shapes
 from keras_hypernet.models.shapes import output_shape
 
 # What a last layer may be called, for its output to be served under its name; others are served as the first.
@@ -21,11 +21,18 @@ FIRST_HALVES = ("generate_weights", "embed")
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """Name, dtype and shape of an input; None is a dimension that every request chooses."""
+    """An input of a signature.
+
+    Attributes:
+        name, dtype: Its name, and its dtype.
+        shape: Its shape; None is a dimension that every request chooses.
+        values: The vocabulary that its values are looked up in, if that is known.
+    """
 
     name: str
     dtype: str
     shape: tuple
+    values: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +60,7 @@ def signatures(model):
         A list of `Signature`s: `serving_default(x, condition)`, and either `generate_weights(condition)` and
         `apply(x, *weights)`, or, for the embedding method, `embed(condition)` and `apply(x, embedding)`. `apply`
         takes the weights of one condition for all of x, or those of one condition for each. The condition is of the
-        dtype that the encoder declares, of float32 if that is a float or none.
+        dtype that the encoder declares, of float32 if that is a float or none. Strings have the dtype `"string"`.
 
     Raises:
         ValueError: If two weights would have the same name.
@@ -70,7 +77,8 @@ def signatures(model):
         return [_of_x_alone(model)]
     reads_pixels = isinstance(model.primary[0], StandardizeImage)
     x = Input("x", "uint8" if reads_pixels else "float32", (None, *_x_shape(model)))
-    condition = Input("condition", _condition_dtype(model.encoder), (None, *model.condition_shape[1:]))
+    dtype, values = _condition_dtype(model.encoder), _vocabulary(model.encoder)
+    condition = Input("condition", dtype, (None, *model.condition_shape[1:]), values)
     output = output_name(model.primary[-1])
 
     def serve(x, condition):
@@ -114,18 +122,25 @@ def _condition_dtype(encoder):
     return "float32" if "float" in dtype else dtype
 
 
+def _vocabulary(encoder):
+    """The vocabulary of the lookup layer that reads the encoder's input, if there is one."""
+    for layer in getattr(encoder, "layers", ()):
+        if hasattr(layer, "get_vocabulary") and layer.input is encoder.inputs[0]:
+            return tuple(layer.get_vocabulary(include_special_tokens=False))
+    return ()
+
+
 def output_name(layer):
     """The name under which what a last layer returns is served."""
     return layer.name if layer.name in OUTPUTS else OUTPUTS[0]
 
 
 def _weight_halves(model, x, condition, output):
-    example = keras.ops.zeros((1, *(size or 1 for size in condition.shape[1:])), condition.dtype)
-    generated = model.generate(example)
-    names = {name: name.replace("/", "_") for name in generated}
+    shapes = weight_shapes(model)
+    names = {name: name.replace("/", "_") for name in shapes}
     if len(set(names.values())) < len(names) or "x" in names.values():
         raise ValueError(f"The weights have no distinct names when / is replaced by _. Received: {sorted(names)}")
-    weights = [Input(names[name], "float32", (None, *generated[name].shape[1:])) for name in names]
+    weights = [Input(names[name], "float32", (None, *shape)) for name, shape in shapes.items()]
 
     def generate_weights(condition):
         return {names[name]: _float(weight) for name, weight in model.generate(condition).items()}

@@ -147,11 +147,13 @@ def _difference(model, run):
     rng, inputs = np.random.default_rng(0), {}
     for tensor in signature.inputs:
         shape = (_EXAMPLES, *(size or _FREE for size in tensor.shape[1:]))
-        if "float" in tensor.dtype:
+        if tensor.values or tensor.dtype == "string":
+            values = rng.choice(np.array(tensor.values or [""]), shape)
+        elif "float" in tensor.dtype:
             values = rng.normal(size=shape)
         else:  # pixels, or numbers that the smallest vocabulary has
             values = rng.integers(0, 256 if tensor.dtype == "uint8" else 2, shape)
-        inputs[tensor.name] = values.astype(tensor.dtype)
+        inputs[tensor.name] = values.astype(object if tensor.dtype == "string" else tensor.dtype)
     ((output, expected),) = signature.function(**inputs).items()
     expected, received = np.asarray(expected), run(inputs)[output]
     difference = float(np.abs(received - expected).max() / max(np.abs(expected).max(), 1e-6))

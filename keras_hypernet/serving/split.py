@@ -23,18 +23,18 @@ def run_default(servable, inputs, cache):
         ServingError: As `Servable.run`.
     """
     first = next((name for name in FIRST_HALVES if name in servable.inputs), None)
-    if first is None or not _one_condition(inputs):
+    x, condition = inputs["x"], {name: array for name, array in inputs.items() if name != "x"}
+    if first is None or not all(_is_one(part, len(x)) for part in condition.values()):
         return servable.run("serving_default", inputs)
-    condition = inputs["condition"][:1]
+    condition = {name: part[:1] for name, part in condition.items()}
     key = cache.key(servable.name, servable.version, condition)
     weights = cache.get(key)
     if weights is None:
-        weights = servable.run(first, {"condition": condition})
+        weights = servable.run(first, condition)
         cache.put(key, weights, sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in weights.values()))
-    return servable.run("apply", {"x": inputs["x"], **weights})
+    return servable.run("apply", {"x": x, **weights})
 
 
-def _one_condition(inputs):
-    """Whether there is one condition for all of x, given once or with each row."""
-    rows, condition = len(inputs["x"]), inputs["condition"]
+def _is_one(condition, rows):
+    """Whether there is one condition for all rows of x, given once or with each row."""
     return rows > 0 and (len(condition) == 1 or (len(condition) == rows and bool((condition == condition[0]).all())))

@@ -2,14 +2,14 @@
 
 import pathlib
 
-import numpy as np
-
 PATH = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
 _POINTS = 1  # of every dimension that a request may choose
 
 
 def write_warmup(signatures, folder, name):
-    """Writes `assets.extra/tf_serving_warmup_requests` into a SavedModel: a request of zeros for every signature.
+    """Writes `assets.extra/tf_serving_warmup_requests` into a SavedModel: a request for every signature.
+
+    All its values are zeros, or words that a lookup knows.
 
     Args:
         signatures: The `Signature`s of the model.
@@ -28,9 +28,10 @@ def write_warmup(signatures, folder, name):
             request.model_spec.signature_name = signature.name
             for tensor in signature.inputs:
                 shape = [size or _POINTS for size in tensor.shape]
+                value = tensor.values[0] if tensor.values else "" if tensor.dtype == "string" else 0
                 # One value stands for all: generated weights would make the file as large as they are.
-                zeros = tf.make_tensor_proto(np.zeros((), tensor.dtype), shape=shape)
-                request.inputs[tensor.name].CopyFrom(zeros)
+                proto = tf.make_tensor_proto(value, tensor.dtype, shape)
+                request.inputs[tensor.name].CopyFrom(proto)
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             records.write(log.SerializeToString())
 
