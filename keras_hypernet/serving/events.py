@@ -1,4 +1,4 @@
-"""Events of the server, each a line of JSON with its time, as the requests are."""
+"""The log of the server: its events and the requests, each a line of JSON with its time."""
 
 import datetime
 import json
@@ -7,6 +7,9 @@ import threading
 import time
 
 logger = logging.getLogger(__name__)
+access = logging.getLogger("keras_hypernet.serving.access")
+# Characters of a name, a path or an error of a request: a client may send as many as a message holds.
+_LONGEST = 200
 _lock, _rare = threading.Lock(), {}
 
 
@@ -30,6 +33,18 @@ def log_rarely(event, **facts):
         _rare[event] = (time.monotonic(), 0) if due else (written, times + 1)
     if due:
         log(event, failed=True, times=times + 1, **facts)
+
+
+def log_request(facts, status, response_bytes):
+    """Writes the line of a request, from the facts that are known of it, `started` among them, in seconds."""
+    if access.isEnabledFor(logging.INFO):
+        started = facts.pop("started", None)
+        taken = {} if started is None else {"milliseconds": round(1000 * (time.perf_counter() - started), 2)}
+        facts = {
+            name: value[:_LONGEST] if isinstance(value, str) and name != "traceback" else value
+            for name, value in facts.items()
+        }
+        access.info(json.dumps({"time": now(), **facts, "status": status, "response_bytes": response_bytes, **taken}))
 
 
 def now():

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 
+from keras_hypernet.serving import events
 from keras_hypernet.serving.engine import ModelSpec, check_signature
 from keras_hypernet.serving.errors import ServingError, internal, invalid, too_slow
 from keras_hypernet.serving.proto_tensors import decode_tensor, encode_tensor
@@ -22,17 +23,16 @@ _LOOKAHEAD = 4 * 2**20
 _AGE_SECONDS, _GRACE_SECONDS = 600, 120
 
 
-def make_server(engine, log):
+def make_server(engine):
     """Returns a `grpc.aio` server of the services, which listens nowhere yet.
 
     Args:
         engine: The `Engine`.
-        log: Function that is called with the facts of every request.
     """
     import grpc
     from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-    limits, services = engine.limits, _Services(engine, log)
+    limits, services = engine.limits, _Services(engine)
     size = limits.max_body_bytes + _MESSAGE_OVERHEAD
     server = grpc.aio.server(
         interceptors=[_interceptor(limits)],
@@ -99,8 +99,8 @@ def _interceptor(limits):
 class _Services:
     """The methods of both services, under the names of the protocol."""
 
-    def __init__(self, engine, log):
-        self._engine, self._log = engine, log
+    def __init__(self, engine):
+        self._engine = engine
 
     async def Predict(self, request, context):  # noqa: N802
         return await self._answer("Predict", self._predict, request, context)
@@ -129,14 +129,14 @@ class _Services:
             facts["bytes"] = request.ByteSize()
             response = await handle(request, facts)
         except asyncio.CancelledError:  # the client has gone, its time is over, or the server stops
-            self._log(facts, "CANCELLED", 0)
+            events.log_request(facts, "CANCELLED", 0)
             raise
         except Exception as error:
             failure = error if isinstance(error, ServingError) else internal(error, facts)
             facts["error"] = failure.message
-            self._log(facts, failure.code, 0)
+            events.log_request(facts, failure.code, 0)
             await context.abort(grpc.StatusCode[failure.code], failure.message)
-        self._log(facts, "OK", response.ByteSize())
+        events.log_request(facts, "OK", response.ByteSize())
         return response
 
     async def _predict(self, request, facts):

@@ -122,6 +122,11 @@ class Repository:
             known = [(name, number, one) for name, versions in self._models.items() for number, one in versions.items()]
             return [(name, number, one.state, one.error) for name, number, one in known]
 
+    def unavailable(self):
+        """The names of the models without a version that is available."""
+        available = {name for name, _, state, _ in self.states() if state == "AVAILABLE"}
+        return [name for name in self._models if name not in available]
+
     def _find(self, name, version, label):
         if label is not None:
             version = self._labelled(name, label)

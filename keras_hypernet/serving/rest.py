@@ -8,7 +8,7 @@ import urllib.parse
 
 import numpy as np
 
-from keras_hypernet.serving import json_requests
+from keras_hypernet.serving import events, json_requests
 from keras_hypernet.serving.bodies import Body
 from keras_hypernet.serving.config import METRICS_PATH
 from keras_hypernet.serving.engine import ModelSpec, check_signature
@@ -28,13 +28,12 @@ _PATHS = (
 _SMALL_BODY = 2**14
 
 
-def application(engine, page, log, callers):
+def application(engine, page, callers):
     """Returns the ASGI application.
 
     Args:
         engine: The `Engine`.
         page: Function from a path to the response of a file of the demonstration's page, or None.
-        log: Function that is called with the facts of every request.
         callers: The `Callers` that may ask.
     """
     from starlette.middleware.cors import CORSMiddleware
@@ -61,7 +60,7 @@ def application(engine, page, log, callers):
             response = failed(ServingError("UNAVAILABLE", "The server stops before this is answered."), facts)
         except Exception as error:
             response = failed(internal(error, facts), facts)
-        log(facts, response.status_code, len(response.body))
+        events.log_request(facts, response.status_code, len(response.body))
         return response
 
     # Without Starlette's routes, which answer methods that they do not know by themselves.
@@ -147,8 +146,7 @@ async def _predict(engine, spec, method, body, facts):
 
 
 def _health(engine):
-    available = {name for name, _, state, _ in engine.repository.states() if state == "AVAILABLE"}
-    missing = [name for name in engine.repository.names() if name not in available]
+    missing = engine.repository.unavailable()
     if missing:
         raise ServingError("UNAVAILABLE", f"Every model must have a version that is available. Without: {missing}")
     return {"status": "ok"}

@@ -3,13 +3,11 @@
 import asyncio
 import contextlib
 import ipaddress
-import json
 import logging
 import os
 import signal
 import socket
 import threading
-import time
 import traceback
 
 from keras_hypernet.serving import events
@@ -19,9 +17,6 @@ from keras_hypernet.serving.errors import check_number
 from keras_hypernet.serving.limits import allow_open_files
 from keras_hypernet.serving.memory import keep_memory
 
-access = logging.getLogger("keras_hypernet.serving.access")
-# Characters of a name, a path or an error in the log: a client may send as many as a message holds.
-_LONGEST = 200
 # Connections that wait to be accepted, and are at once: more would have all other requests wait meanwhile.
 _BACKLOG = 64
 
@@ -130,7 +125,7 @@ class Server:
             await asyncio.to_thread(self.engine.repository.poll)
             self._check_loaded()
             unless_served.pop_all()
-        grpc_server = make_server(self.engine, _log)
+        grpc_server = make_server(self.engine)
         try:
             address = f"[{self.host}]" if ":" in self.host else self.host
             self.grpc_port = grpc_server.add_insecure_port(f"{address}:{self.grpc_port}")
@@ -206,7 +201,7 @@ class Server:
 
         page = find(self.engine) if self._page else lambda path: None
         config = uvicorn.Config(
-            application(self.engine, page, _log, self._callers),
+            application(self.engine, page, self._callers),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -228,29 +223,13 @@ class Server:
                 events.log_rarely("the folder of models could not be read", traceback=trace)
 
     def _check_loaded(self):
-        for name in self.engine.repository.names():
-            known = [(state, error) for model, _, state, error in self.engine.repository.states() if model == name]
-            if not any(state == "AVAILABLE" for state, _ in known):
-                errors = " ".join(error for _, error in known)
-                raise ValueError(f"Model {name!r} has no version that can be served. {errors}".strip())
+        for name in self.engine.repository.unavailable():
+            errors = " ".join(error for model, _, _, error in self.engine.repository.states() if model == name)
+            raise ValueError(f"Model {name!r} has no version that can be served. {errors}".strip())
 
 
 def _unusable(host, port, reason):
     return OSError(f"Port {port} of {host} cannot be listened on ({reason}): try --rest-port, --grpc-port.")
-
-
-def _log(facts, status, response_bytes):
-    """Writes a request's line of the access log, a JSON object."""
-    if access.isEnabledFor(logging.INFO):
-        started = facts.pop("started", None)
-        taken = {} if started is None else {"milliseconds": round(1000 * (time.perf_counter() - started), 2)}
-        facts = {
-            name: value[:_LONGEST] if isinstance(value, str) and name != "traceback" else value
-            for name, value in facts.items()
-        }
-        access.info(
-            json.dumps({"time": events.now(), **facts, "status": status, "response_bytes": response_bytes, **taken})
-        )
 
 
 def _log_of_loop(_, context):
