@@ -5,6 +5,7 @@ import json
 import pathlib
 
 from keras_hypernet.files import write_json
+from keras_hypernet.parsing import parse_json
 
 
 class EntryError(ValueError):
@@ -81,7 +82,7 @@ class Card:
         """
         path = pathlib.Path(folder) / "card.json"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = parse_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise EntryError(
                 f"{folder} is not a zoo entry: it has no card.json. Give the folder that `train` calls the entry."

@@ -7,6 +7,8 @@ people goes through `LiteralConsole`.
 from rich.console import Console
 from rich.text import Text
 
+_LONGEST = 2000
+
 
 def printable(text):
     r"""Returns a text in which each character that cannot be shown, a line break included, is written as Python does.
@@ -46,8 +48,11 @@ class LiteralConsole(Console):
         return super().status(Text(printable(status)), **options)
 
     def say(self, word, style, sentence):
-        """Prints a sentence of one line after a word in a style: Error, Warning."""
-        self.print(Text.assemble((f"{word}:", style), " ", one_line(sentence)), soft_wrap=True)
+        """Prints a sentence of one line after a word in a style: Error, Warning. Of a very long one, the ends."""
+        said = one_line(sentence)
+        if len(said) > _LONGEST:
+            said = f"{said[: _LONGEST // 2]} ... {said[-_LONGEST // 2 :]}"
+        self.print(Text.assemble((f"{word}:", style), " ", said), soft_wrap=True)
 
     def warn(self, sentence):
         """Prints a warning of one line."""

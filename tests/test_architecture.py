@@ -19,7 +19,7 @@ LEVELS = [
     ["training", "checkpoints", "retracing", "replicas", "card", "progress", "architectures"],
     ["models", "recipe", "tasks"],
     ["layers", "data"],
-    ["theory", "initializers", "files", "suggestions", "terminal", "backends", "versions", "_version"],
+    ["theory", "initializers", "files", "parsing", "suggestions", "terminal", "backends", "versions", "_version"],
 ]
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 PLACE = {room: rooms.index(room) for rooms in LEVELS for room in rooms}

@@ -87,7 +87,7 @@ def test_a_logarithmic_axis(tmp_path):
 def test_curves(tmp_path):
     def result(config):
         curve = {name: [1 / epoch for epoch in range(1, 51)] for name in ("f1_f2", "f1_y", "f2_y")}
-        return {"test": 0.02, "curve": curve}
+        return {"test": 0.02, "curve": curve, "test_f1_f2": 0.02, "test_f2_y": 0.02, "variance_of_y": 0.1}
 
     _write(tmp_path, "assumption_1", result, seeds=2)
     table, texts, _ = _drawn(tmp_path, "assumption_1")

@@ -9,7 +9,12 @@ import tempfile
 import pytest
 from tiny_grid import GRID
 
+from keras_hypernet.experiments import get_experiment
+from keras_hypernet.experiments.drawing import read_rows
 from keras_hypernet.experiments.experiment import FIELDS, make_row
+from keras_hypernet.experiments.paper_claims import CLAIMS
+from keras_hypernet.experiments.points import points
+from keras_hypernet.experiments.report import findings, write_report
 from keras_hypernet.experiments.rows import ResultsFile, group_rows
 
 ROWS = [make_row(config, {"test": 0.5}) for config in GRID.runs(seeds=1)]
@@ -53,7 +58,23 @@ def test_rows_are_read_as_they_were_appended(file):
             json.dumps({**ROWS[0], "config": {"task": {"name": "sorting"}, "recipe": {}}}).encode(),
             "There is no task 'sorting'",
         ),
-        (json.dumps({**ROWS[0], "test": "0.1"}).encode(), "its 'test' is '0.1', and not a number or null"),
+        (
+            json.dumps({**ROWS[0], "test": "0.1"}).encode(),
+            "its 'test' is '0.1', and not a number of at least 0, or null",
+        ),
+        (json.dumps({**ROWS[0], "test": float("nan")}).encode(), "it holds NaN, which is not a number in JSON"),
+        (json.dumps({**ROWS[0], "seconds": -1}).encode(), "its 'seconds' is -1, and not a number of at least 0"),
+        (
+            json.dumps({**ROWS[0], "status": "done"}).encode(),
+            "its 'status' is 'done', and not one of finished, diverged",
+        ),
+        (json.dumps({**ROWS[0], "panel": "outer"}).encode(), "its 'panel' is 'outer', and not that of its 'config'"),
+        (json.dumps({**ROWS[0], "curve": {"loss": ["a"]}}).encode(), "its 'curve' 'loss' is ['a'], and not a list of"),
+        (json.dumps({**ROWS[0], "machine": {}, "seed": "0"}).encode(), "its 'seed' is '0', and not an integer"),
+        (json.dumps({**ROWS[0], "machine": {"threads": 1}}).encode(), "without a processor or its threads"),
+        (json.dumps({**ROWS[0], "config": {"task": [], "recipe": {}}}).encode(), "its 'config' is not that of a run"),
+        (b'{"a": ' * 40_000, "it is nested in more than 50 levels"),
+        (b"[" * 60 + b"]" * 60, "it is nested in more than 50 levels"),
         (json.dumps({**ROWS[0], "curve": None}).encode(), "its 'curve' is None, and not an object"),
     ],
 )
@@ -65,6 +86,48 @@ def test_a_broken_line_is_named_and_the_others_are_used(file, line, reason):
     assert sentence.startswith(f"Line 2 of {file.path} is not a row (")
     assert reason in sentence
     assert sentence.endswith("; the others are used.")
+
+
+def _damaged(row):
+    """Rows of which one field, or one of its configuration, is missing or holds something else."""
+    values = (None, [], {}, "", "x", -1, 10**400, 0.5, [["x"]], {"loss": None}, {"name": {}})
+    for outer in (None, "config", "machine", "curve"):
+        for name in row if outer is None else row[outer]:
+            for value in (..., *values):
+                inner = dict(row if outer is None else row[outer])
+                inner[name] = value
+                if value is ...:
+                    del inner[name]
+                yield inner if outer is None else {**row, outer: inner}
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("name", ["synthetic_depth", "assumption_1", "synthetic_baseline"])
+def test_no_row_whatever_it_holds_blocks_an_experiment(tmp_path, name):
+    experiment = get_experiment(name)
+    names = [*experiment.curves, "loss"]
+    result = {"test": 0.5, "curve": {curve: [0.5] * 50 for curve in names}}
+    result |= dict.fromkeys(experiment.also_measured, 0.25)
+    config, *others = experiment.runs(seeds=1, panels=experiment.panels[:2])
+    machine = {"processor": "one", "threads": 1}
+    file = ResultsFile(tmp_path / f"{name}.jsonl")
+    for other in others:
+        file.append(make_row(other, result, 1.0, machine=machine))
+    whole = file.path.read_bytes()
+    shown = points(experiment, read_rows(experiment, tmp_path)[0])
+    panel = experiment.panels[0]
+    claims = [claim for claim in CLAIMS if claim.experiment == name]
+    for row in _damaged(make_row(config, result, 1.0, machine=machine)):
+        file.path.write_bytes(whole + json.dumps(row).encode() + b"\n")
+        rows, sentences = read_rows(experiment, tmp_path)
+        drawn = points(experiment, rows)
+        assert len(drawn) >= len(shown), row
+        assert len(rows) in (len(others), len(others) + 1)
+        assert len(sentences) == len(others) + 1 - len(rows), row
+        for claim in claims:
+            findings(claim, rows)
+    file.path.write_bytes(whole + json.dumps(row).encode() + b"\n")
+    assert f"{panel} |" in write_report(tmp_path).read_text()
 
 
 def test_a_run_that_is_there_twice_counts_once(file):
@@ -100,6 +163,15 @@ def test_a_last_line_that_is_whole_is_not_removed(file):
     assert file.path.read_bytes() == content + b"\n"
     _, (sentence,) = file.read()
     assert sentence.startswith("Line 4 of ")
+
+
+@pytest.mark.regression
+def test_a_last_line_that_is_nested_deeply_is_not_removed(file):
+    content = file.path.read_bytes() + b"[" * 40_000 + b"]" * 40_000
+    file.path.write_bytes(content)
+    assert file.mend() == []
+    assert file.path.read_bytes() == content + b"\n"
+    assert file.read()[0] == ROWS[:3]
 
 
 def test_a_row_is_not_glued_to_what_another_program_left(file):

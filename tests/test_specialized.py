@@ -1,6 +1,9 @@
 """g alone under one condition, and whole models, as LiteRT and ONNX: run by their own runtimes, beside Keras."""
 
+import re
+import struct
 import sys
+import zlib
 
 import keras
 import numpy as np
@@ -10,7 +13,8 @@ from helpers import normal, pixels
 from serving import numbered_model
 
 import keras_hypernet as kh
-from keras_hypernet.serving.specialized import export_formats, read_condition
+from keras_hypernet.serving.conditions import read_condition
+from keras_hypernet.serving.specialized import export_formats
 
 NAME = "rotation_mnist_hyper"
 # tf.lite's own interpreter, which is not the one that is used, is announced as deprecated when it is imported.
@@ -135,7 +139,9 @@ def test_conditions_are_read_from_images_and_arrays(tmp_path):
     np.save(tmp_path / "image.npy", image)
     for name in ("image.png", "image.npy"):
         np.testing.assert_array_equal(read_condition(tmp_path / name, model), image)
-    colour = read_condition(tmp_path / "image.png", kh.load("rotation_cifar_hyper"))
+    image = pixels((32, 32, 1))
+    Image.fromarray(image[..., 0]).save(tmp_path / "grey.png")
+    colour = read_condition(tmp_path / "grey.png", kh.load("rotation_cifar_hyper"))
     np.testing.assert_array_equal(colour, np.repeat(image, 3, axis=-1))
 
 
@@ -157,6 +163,52 @@ def test_bad_conditions_are_refused(tmp_path):
         export_formats(model, tmp_path, condition=pixels((1, 28, 28, 1)))
     with pytest.raises(ValueError, match="`formats` must be some of .* Received: .'pickle'"):
         export_formats(model, tmp_path, formats=["pickle"])
+
+
+@pytest.fixture(scope="module")
+def mnist_model():
+    return kh.load("rotation_mnist_hyper")
+
+
+def _png(width, height, pixels=b""):
+    """A PNG file of one bit a pixel that says to be of this size, whatever is in it."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+
+
+def _npy(shape, content=b"", dtype="|u1"):
+    header = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + content
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("bomb.png", _png(60_000, 60_000), "must be an image. Received: Image size (3600000000 pixels) exceeds limit"),
+        ("large.png", _png(12_000, 12_000), "must be an image. Received: Image size (144000000 pixels) exceeds limit"),
+        ("wide.png", _png(5_000, 28), "must hold a condition of shape (28, 28, 1). Received: shape (28, 5000, 1)"),
+        ("short.png", _png(28, 28)[:-30], "must be an image. Received: "),
+        ("empty.png", b"", "must be an image. Received: cannot identify"),
+        ("vector.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 28 28\n", "must be an image. Received: cannot "),
+        ("bomb.npy", _npy((10**6, 10**6)), "must be a .npy file of an array. Received: mmap length is greater than"),
+        ("huge.npy", _npy((10**12, 10**12, 10**12)), "must be a .npy file of an array. Received: "),
+        ("flat.npy", _npy((784,), bytes(784)), "must hold a condition of shape (28, 28, 1). Received: shape (784,)"),
+        ("short.npy", _npy((28, 28, 1), bytes(700)), "must be a .npy file of an array. Received: "),
+        ("pickle.npy", _npy((28, 28, 1), bytes(784 * 8), "|O"), "must be a .npy file of an array. Received: "),
+        ("text.npy", _npy((28, 28, 1), bytes(784 * 4), "<U1"), "must hold pixels of 0 to 255, uint8. Received: <U1"),
+        ("broken.npy", b"\x93NUMPY\x01\x00\x10\x00{{{{{{{{{{{{{{{{", "must be a .npy file of an array. Received: "),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "." in value[-5:] else "",
+)
+def test_files_of_anybody_are_no_conditions(tmp_path, mnist_model, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(f"{name} {message}")):
+        read_condition(tmp_path / name, mnist_model)
 
 
 def test_missing_runtimes_are_named_together(monkeypatch, tmp_path):

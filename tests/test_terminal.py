@@ -47,6 +47,15 @@ def test_a_console_shows_text_as_it_is(capfd, monkeypatch, terminal):
 
 
 @pytest.mark.regression
+def test_of_a_long_error_the_ends_are_shown(capfd):
+    LiteralConsole(stderr=True).say("Error", "red", "begin " + "x" * 100_000 + " end.")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("Error: begin xxx")
+    assert line.endswith("xxx end.")
+    assert len(line) < 2100
+
+
+@pytest.mark.regression
 @pytest.mark.parametrize("terminal", [False, True])
 def test_the_progress_of_an_experiment_shows_names_as_they_are(capfd, monkeypatch, terminal):
     if terminal:

@@ -16,6 +16,7 @@ from keras_hypernet.terminal import LiteralConsole
 
 # What a user can cause and mend. Anything else is a fault of this package, and shows its traceback.
 _USER_ERRORS = (ValueError, TypeError, ImportError, OSError, DataUnavailableError, TrainingDivergedError)
+_MEMORY = "There is not enough memory for what this asks for. "
 
 
 def main():
@@ -25,11 +26,21 @@ def main():
     try:
         # An option of every command: accepted wherever it stands.
         app([argument for argument in arguments if argument != "--debug"], prog_name="keras-hypernet")
-    except _USER_ERRORS as error:
-        if debug:
+    except Exception as error:
+        message = _said_of(error)
+        if debug or message is None:
             raise
-        LiteralConsole(stderr=True).say("Error", "bold red", _with_options(str(error), arguments))
+        LiteralConsole(stderr=True).say("Error", "bold red", _with_options(message, arguments))
         raise SystemExit(2) from None
+
+
+def _said_of(error):
+    """What an error says to the user, or None if it is not for the user."""
+    if isinstance(error, _USER_ERRORS):
+        return str(error)
+    import tensorflow as tf
+
+    return f"{_MEMORY}{error}" if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)) else None
 
 
 def _with_options(message, arguments):

@@ -17,6 +17,8 @@ from keras_hypernet.experiments.report import write_report
 from keras_hypernet.experiments.rows import group_rows
 from keras_hypernet.experiments.runner import run as run_experiment
 
+_MOST_VALUES = 10_000
+
 
 @app.command()
 def experiment(
@@ -115,18 +117,25 @@ def plot(
 def parse_values(text):
     """The values that `2:9` (both ends) or `2,4,8` stand for; None for None.
 
+    Raises:
+        ValueError: If it is neither, or there are more than 10,000 of them.
+
+    Example:
+
     >>> parse_values("2:5"), parse_values("0.01,0.1")
     ([2, 3, 4, 5], [0.01, 0.1])
     """
     if text is None:
         return None
     try:
-        if ":" in text:
-            first, last = (int(number) for number in text.split(":"))
-            return list(range(first, last + 1))
-        return [int(number) if number.strip().isdecimal() else float(number) for number in text.split(",")]
+        if ":" not in text:
+            return [int(number) if number.strip().isdecimal() else float(number) for number in text.split(",")]
+        first, last = (int(number) for number in text.split(":"))
     except ValueError as error:
         raise ValueError(f"Values are given as 2:9 (both ends) or 2,4,8. Received: {text!r}") from error
+    if last - first >= _MOST_VALUES:
+        raise ValueError(f"An experiment takes at most {_MOST_VALUES:,} values. Received: {text!r}")
+    return list(range(first, last + 1))
 
 
 def _check_all(chosen, out, values, panels, resume):

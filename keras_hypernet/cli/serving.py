@@ -11,8 +11,9 @@ import typer
 from rich.table import Table
 
 from keras_hypernet.cli.common import AsJson, app, console, print_json
+from keras_hypernet.serving.conditions import read_condition
 from keras_hypernet.serving.export import versions
-from keras_hypernet.serving.specialized import FORMATS, export_formats, read_condition
+from keras_hypernet.serving.specialized import FORMATS, export_formats
 from keras_hypernet.suggestions import suggestion
 from keras_hypernet.terminal import LiteralConsole
 from keras_hypernet.zoo import list_entries, load

@@ -83,4 +83,5 @@ EXPERIMENT = Experiment(
     quick_panels=("digits", "uniform"),
     quick_values=(3,),
     measure=measure,
+    also_measured=("test_f1_f2", "test_f2_y", "variance_of_y"),
 )

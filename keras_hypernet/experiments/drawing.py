@@ -104,8 +104,8 @@ def own_rows(experiment, rows, sentences):
     mine = mine or [row for row in rows if experiment.owns(row, quick=True)]
     if len(mine) < len(rows):
         sentences.append(
-            f"{len(rows) - len(mine)} of the rows of {experiment.name} are of its quick grid or of another recipe, and "
-            "are left out."
+            f"{len(rows) - len(mine)} of the rows of {experiment.name} are of its quick grid, of another recipe or "
+            "without what was measured, and are left out."
         )
     return mine
 

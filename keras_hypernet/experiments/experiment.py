@@ -57,6 +57,7 @@ class Experiment:
         log_x: Whether the horizontal axis is logarithmic.
         measure: Function of `(task, method, recipe)` that trains and returns what a row has to say of it: at least
             `test`, `validation` and `curve`.
+        also_measured: Names of the further numbers that it returns.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Experiment:
     curves: dict = dataclasses.field(default_factory=dict)
     log_x: bool = False
     measure: Callable | None = None
+    also_measured: tuple = ()
 
     def runs(self, values=None, seeds=None, quick=False, panels=None):
         """Returns the configurations of the grid's runs, as dicts that JSON can hold.
@@ -114,12 +116,21 @@ class Experiment:
         ]
 
     def owns(self, row, quick=False):
-        """Whether a row is of a run as this experiment, or its quick grid, sets it up; not by another recipe."""
+        """Whether a row is of a run as this experiment, or its quick grid, sets it up; not by another recipe.
+
+        A finished run whose row lacks what is measured is not.
+        """
         try:
             config = self._run(row["panel"], row["method"], row[self.varies], row["seed"], quick)
-        except (KeyError, ValueError):  # no such panel, or a value that is out of range
+        except (KeyError, ValueError, TypeError):  # no such panel, or a value that is out of range
             return False
-        return run_key(config) == run_key(row["config"])
+        measured = [row["test"], *(row.get(name) for name in self.also_measured)]
+        complete = all(map(is_measured, measured)) and all(map(row["curve"].get, self.curves))
+        return (
+            row["method"] in self.methods
+            and run_key(config) == run_key(row["config"])
+            and (complete or row["status"] != "finished")
+        )
 
     def _run(self, panel, method, value, seed, quick):
         task, recipe = self.setup(panel, method, value, seed, quick)
@@ -132,6 +143,11 @@ class Experiment:
             "task": task.config(),
             "recipe": recipe.to_dict(),
         }
+
+
+def is_measured(value):
+    """Whether a value is that of an error or a time: a number of at least 0, which a float can hold."""
+    return isinstance(value, (int, float)) and 0 <= value < 1e300
 
 
 def run_key(config):

@@ -4,14 +4,22 @@ import contextlib
 import json
 import os
 import pathlib
+import reprlib
 import shlex
 import tempfile
 
-from keras_hypernet.experiments.experiment import FIELDS, run_key
+from keras_hypernet.experiments.experiment import FIELDS, is_measured, run_key
+from keras_hypernet.parsing import parse_json
 
-# What figures and reports read of each row.
-_TEXT, _NUMBER, _OBJECT = (str, "text"), ((int, float, type(None)), "a number or null"), (dict, "an object")
-_KINDS = {"panel": _TEXT, "method": _TEXT, "status": _TEXT, "test": _NUMBER, "seconds": _NUMBER, "curve": _OBJECT}
+# What figures, reports and entries read of each row; of what may be missing, null stands for that.
+_KINDS = {
+    **dict.fromkeys(("experiment", "task", "panel", "method", "metric"), (str, "text")),
+    **dict.fromkeys(("data_sha256", "message"), ((str, type(None)), "text or null")),
+    **dict.fromkeys(("curve", "config", "versions"), (dict, "an object")),
+    "machine": ((dict, type(None)), "an object or null"),
+    "seed": (int, "an integer"),
+}
+_STATUSES = ("finished", "diverged", "failed")
 
 
 class ResultsFile:
@@ -58,7 +66,8 @@ class ResultsFile:
         if not last:
             return []
         try:
-            json.loads(last)  # whole, whether or not it is a row that this version can read
+            with contextlib.suppress(RecursionError):  # nested too deeply
+                json.loads(last)  # whole, whether or not it is a row that this version can read
         except ValueError as error:
             os.truncate(self.path, len(content) - len(last))
             number = content.count(b"\n") + 1
@@ -141,19 +150,40 @@ class ResultsFile:
 
 def _parse(line):
     """The row that a line holds, and its key. Raises ValueError if it holds none."""
-    row = json.loads(line)
+    row = parse_json(line)
     if not isinstance(row, dict):
         raise ValueError(f"it is a {type(row).__name__}, and not an object")
     missing = [name for name in FIELDS if name not in row]
     if missing:
         raise ValueError(f"it has no {', no '.join(map(repr, missing))}")
     for name, (kinds, said) in _KINDS.items():
-        if not isinstance(row[name], kinds):
-            raise ValueError(f"its {name!r} is {row[name]!r}, and not {said}")
+        if not isinstance(row.get(name), kinds):
+            raise ValueError(f"its {name!r} is {reprlib.repr(row.get(name))}, and not {said}")
+    for name in ("test", "validation", "seconds"):
+        if row[name] is not None and not is_measured(row[name]):
+            raise ValueError(f"its {name!r} is {reprlib.repr(row[name])}, and not a number of at least 0, or null")
+    if row["status"] not in _STATUSES:
+        raise ValueError(f"its 'status' is {reprlib.repr(row['status'])}, and not one of {', '.join(_STATUSES)}")
+    for name, values in row["curve"].items():
+        if not (isinstance(values, list) and all(map(is_measured, values))):
+            raise ValueError(f"its 'curve' {name!r} is {reprlib.repr(values)}, and not a list of numbers of at least 0")
+    machine = row["machine"]
+    if machine and not (isinstance(machine.get("processor"), str) and "threads" in machine):
+        raise ValueError(f"its 'machine' is {reprlib.repr(machine)}, without a processor or its threads")
+    return row, _key(row)
+
+
+def _key(row):
+    """The key of a row's run. Raises ValueError unless its configuration is that of a run, and of this one."""
     try:
-        return row, run_key(row["config"])
-    except (KeyError, TypeError) as error:
+        key = run_key(row["config"])
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"its 'config' is not that of a run: {error!r}") from error
+    labels = {name: value for name, value in row["config"].items() if name not in ("task", "recipe")}
+    for name, value in {**labels, "task": row["config"]["task"]["name"]}.items():
+        if name not in row or row[name] != value:
+            raise ValueError(f"its {name!r} is {reprlib.repr(row.get(name))}, and not that of its 'config'")
+    return key
 
 
 def _write(descriptor, content):

@@ -64,4 +64,5 @@ EXPERIMENT = Experiment(
     quick_panels=("inner", "concat"),
     quick_values=(20, 50),
     measure=measure,
+    also_measured=("variance_of_y",),
 )

@@ -93,45 +93,6 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
     return written
 
 
-def read_condition(path, model):
-    """Reads one condition for a model from an image file, or from `.npy`.
-
-    Args:
-        path: Path of a `.npy` file, or of an image in a format that Pillow reads.
-        model: The model whose condition it is to be.
-
-    Returns:
-        An array of the shape and dtype that the model takes, without a batch.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not such an image or array, or of another shape.
-    """
-    if not isinstance(model, ConditionalModel):
-        raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
-    path, shape = pathlib.Path(path), tuple(model.condition_shape[1:])
-    if not path.is_file():
-        raise FileNotFoundError(f"The condition must be an image or a .npy file, and there is no file {path}.")
-    if path.suffix == ".npy":
-        array = np.load(path, allow_pickle=False)
-    else:
-        from PIL import Image, UnidentifiedImageError
-
-        if len(shape) != 3 or shape[-1] not in (1, 3):
-            raise ValueError(f"The conditions of {model.name!r} are of shape {shape}: give a .npy. Received: {path}")
-        try:
-            with Image.open(path) as image:
-                array = np.asarray(image.convert("L" if shape[-1] == 1 else "RGB")).reshape(*image.size[::-1], -1)
-        except UnidentifiedImageError as error:
-            raise ValueError(f"{path} must be an image. Received: {error}") from error
-    dtype = {tensor.name: tensor.dtype for tensor in signatures(model)[0].inputs}["condition"]
-    if dtype == "uint8" and array.dtype != "uint8":
-        raise ValueError(f"{path} must hold pixels of 0 to 255, uint8. Received: {array.dtype}")
-    if "float" not in dtype and (array.dtype.kind not in "biu" or not np.array_equal(array, array.astype(dtype))):
-        raise ValueError(f"{path} must hold values of {dtype}. Received: others, of {array.dtype}")
-    return array.astype(dtype)
-
-
 def _specialized(model, condition):
     if not isinstance(model, ConditionalModel):
         raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")

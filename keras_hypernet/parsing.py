@@ -1,0 +1,51 @@
+"""parse_json: JSON that others have written; whatever is wrong with it is a ValueError."""
+
+import json
+import math
+
+_LEVELS = 50
+
+
+def parse_json(text):
+    """Returns what a text of JSON holds.
+
+    Args:
+        text: `str` or `bytes`.
+
+    Raises:
+        ValueError: If it is not JSON, which has no NaN and no infinite numbers, or is nested in more than 50 levels:
+            with more, functions that walk through it could reach Python's limit of recursion.
+
+    Example:
+
+    >>> parse_json(b'{"depth": 2}')
+    {'depth': 2}
+    >>> parse_json("[NaN]")
+    Traceback (most recent call last):
+    ...
+    ValueError: it holds NaN, which is not a number in JSON
+    """
+    try:
+        content = json.loads(text, parse_constant=_number, parse_float=_number)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    level = [content]
+    for _ in range(_LEVELS + 1):
+        level = [inner for outer in level for inner in _inside(outer)]
+    if level:
+        raise ValueError(_TOO_DEEP)
+    return content
+
+
+_TOO_DEEP = f"it is nested in more than {_LEVELS} levels"
+
+
+def _inside(value):
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+def _number(text):
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"it holds {text[:40]}, which is not a number in JSON")
+    return number
