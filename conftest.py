@@ -4,6 +4,7 @@ import functools
 import gc
 import os
 import shutil
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -60,6 +61,18 @@ def exported(tmp_path_factory):
         return folder
 
     return put
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 200 kB, where this process may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture(scope="session")

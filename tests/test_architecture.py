@@ -19,7 +19,8 @@ LEVELS = [
     ["training", "checkpoints", "retracing", "replicas", "card", "progress", "architectures"],
     ["models", "recipe", "tasks"],
     ["layers", "data"],
-    ["theory", "initializers", "files", "parsing", "suggestions", "terminal", "backends", "versions", "_version"],
+    ["theory", "initializers", "files"],
+    ["locks", "parsing", "suggestions", "terminal", "backends", "versions", "_version"],
 ]
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 PLACE = {room: rooms.index(room) for rooms in LEVELS for room in rooms}

@@ -9,6 +9,8 @@ import shlex
 import tempfile
 
 from keras_hypernet.experiments.experiment import FIELDS, is_measured, run_key
+from keras_hypernet.files import check_writable
+from keras_hypernet.locks import locked
 from keras_hypernet.parsing import parse_json
 
 # What figures, reports and entries read of each row; of what may be missing, null stands for that.
@@ -128,23 +130,13 @@ class ResultsFile:
         """Keeps other processes from adding to the file meanwhile, which is created if there is none.
 
         Raises:
-            ValueError: If another process does so.
+            BusyError: If another process does so.
+            NotWritableError: If the folder takes no files.
         """
+        check_writable(self.path.parent)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            try:
-                import fcntl
-            except ImportError:  # not a Unix system
-                yield
-                return
-            try:
-                fcntl.flock(
-                    file, fcntl.LOCK_EX | fcntl.LOCK_NB
-                )  # the kernel ends it with the process, however that ends
-            except BlockingIOError as error:
-                raise ValueError(
-                    f"Another process is adding to {self.path}. Wait until it is done, or choose another --out."
-                ) from error
+        self.path.open("ab").close()
+        with locked(self.path, "adding to", "another --out"):
             yield
 
 

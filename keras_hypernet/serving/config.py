@@ -1,11 +1,11 @@
 """The files that TensorFlow Serving is started with: which models, which of their versions, batching, monitoring."""
 
-import contextlib
-import os
+import math
 import pathlib
 import textwrap
 
 from keras_hypernet.files import replacing
+from keras_hypernet.locks import locked
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 METRICS_PATH = "/monitoring/prometheus/metrics"
@@ -90,32 +90,12 @@ def write_configs(folder, name, base="/models"):
     ['mine']
     """
     folder = pathlib.Path(folder)
-    with _locked(folder):
+    with locked(folder, seconds=math.inf):  # the files are replaced, and a lock of one would be of what it was before
         _add_model(folder, name, base)
         for file, content in {BATCHING: _BATCHING, MONITORING: _MONITORING}.items():
             if not (folder / file).exists():
                 with replacing(folder / file) as temporary:
                     temporary.write_text(content, encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _locked(folder):
-    """Keeps other processes from changing the files of a folder meanwhile.
-
-    The folder is what is locked: the files are replaced, and a lock of one would be of what it was before.
-    """
-    try:
-        import fcntl
-    except ImportError:  # not a Unix system
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _add_model(folder, name, base):

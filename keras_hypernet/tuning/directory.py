@@ -2,13 +2,10 @@
 
 import contextlib
 import json
-import os
 import pathlib
-import shutil
-import time
 import uuid
 
-from keras_hypernet.files import replacing, write_json
+from keras_hypernet.files import locked_folder, remove_folder, replacing, write_json
 
 # What every configuration of a search has.
 _KEYS = {"task", "method", "space", "recipe", "oracle", "objective"}
@@ -140,9 +137,7 @@ class SearchDirectory:
     def _clear(self):
         for folder in (self.trials, self.path / "tensorboard"):
             if folder.exists():
-                # A worker of the search that was there may still be writing.
-                gone = folder.rename(folder.with_name(f".{folder.name}.{uuid.uuid4().hex}"))
-                shutil.rmtree(gone)
+                remove_folder(folder)  # in one step: a worker of the search that was there may still be writing
 
     def check(self, config):
         """Raises ValueError if the folder holds another search than this."""
@@ -163,20 +158,13 @@ class SearchDirectory:
             seconds: For how long to wait for another process that does so.
 
         Raises:
-            ValueError: If another process does so, or the path is that of a file.
+            BusyError: If another process does so.
+            ValueError: If the path is that of a file.
+            NotWritableError: If the folder takes no files.
         """
         self._check_folder()
-        created = not self.path.exists()
-        self.path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDONLY)
-        try:
-            _lock(descriptor, self.path, time.monotonic() + seconds)
+        with locked_folder(self.path, "searching in", "another directory (--directory)", seconds):
             yield
-        finally:
-            os.close(descriptor)
-            if created:
-                with contextlib.suppress(OSError):  # a search that is refused leaves nothing behind
-                    self.path.rmdir()
 
 
 def _flat(config):
@@ -191,21 +179,3 @@ def _foreign(path, received):
         f"{path} must be the configuration of a search, as a search writes it. Received: {received}. Nothing was "
         "changed: choose another directory (--directory), or move that file away."
     )
-
-
-def _lock(descriptor, path, end):
-    try:
-        import fcntl
-    except ImportError:  # not a Unix system
-        return
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel ends it with the process
-            return
-        except BlockingIOError as error:
-            if time.monotonic() >= end:
-                raise ValueError(
-                    f"Another process is searching in {path}. Wait until it is done, or choose another directory "
-                    "(--directory)."
-                ) from error
-        time.sleep(0.05)
