@@ -1,5 +1,6 @@
 """What holds of every task: its description as data, its declared shapes, its epochs and its evaluations."""
 
+import dataclasses
 import json
 import math
 
@@ -7,7 +8,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import normal
 
+import keras_hypernet as kh
 from keras_hypernet.tasks import (
     TASKS,
     ApproximationTask,
@@ -19,6 +22,8 @@ from keras_hypernet.tasks import (
     Task,
     get_task,
 )
+from keras_hypernet.tasks.base import planned_batches
+from keras_hypernet.training import evaluate, fit
 
 SYNTHETIC = {"dim": 3, "seed": 4, "hidden_units": 5, "gain": 2.5, "num_train": 45, "num_validation": 7, "num_test": 50}
 EXAMPLES = [
@@ -146,3 +151,95 @@ def test_an_evaluation_is_the_same_at_every_call_and_for_every_batch_size(task):
 
 def _joined(batches):
     return [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnTask(Task):
+    """A user's own: 7 rows of x and of a condition. `form` makes of these and of the target what `load` returns."""
+
+    form: str = "tuple"
+    name = "own"
+    metric = "mse"
+    x_shape = (3,)
+    condition_shape = (2,)
+    num_outputs = 1
+
+    def load(self, split):
+        x, condition, y = normal((7, 3)), normal((7, 2), seed=1), normal((7, 1), seed=2)
+        forms = {
+            "tuple": (x, condition, y),
+            "dict": {"x": x, "condition": condition, "y": y},
+            "nested": {"inputs": {"x": x, "condition": condition}, "y": y},
+            "array": np.concatenate([x, condition, y], axis=1),
+            "tensors": tuple(map(tf.constant, (x, condition, y))),
+            "unequal": (x, condition[:5], y),
+            "numbers": [1.0, 2.0],
+        }
+        return forms[self.form]
+
+    def training_dataset(self, examples, batch_size, seed, epoch):
+        x, condition, y = examples
+        batches = planned_batches(
+            len(x), lambda: tf.range(len(x)), lambda n: [tf.gather(v, n) for v in (x, condition, y)], 4
+        )
+        return batches.map(
+            lambda x, condition, y: ({"x": x, "condition": condition} if len(self.inputs) == 2 else x, y)
+        )
+
+    def evaluation_dataset(self, split, batch_size=500):
+        return self.training_dataset(self.load(split), batch_size, 0, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class FloatTask(OwnTask):
+    x_dtype = condition_dtype = "float32"
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("form", ["tuple", "dict", "nested", "array", "tensors"])
+def test_examples_are_counted_by_rows(form):
+    task = OwnTask(form)
+    assert task.num_examples("test") == 7
+    together = keras.tree.flatten(task.load_together(["train", "test"]))
+    for array, one in zip(together, keras.tree.flatten(task.load("train")), strict=True):
+        np.testing.assert_array_equal(array, np.concatenate([one, one]))
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("form", "shapes"), [("unequal", r"\[\(7, 3\), \(5, 2\), \(7, 1\)\]"), ("numbers", r"\[\(\), \(\)\]")]
+)
+def test_examples_that_have_no_number_are_named(form, shapes):
+    message = (
+        f"`load` of the task 'own' must return arrays with a row for each .* Received: arrays of the shapes {shapes}"
+    )
+    with pytest.raises(ValueError, match=message):
+        OwnTask(form).num_examples("test")
+
+
+RECIPE = dataclasses.replace(kh.paper_recipe(SyntheticTask()), epochs=1, width=4, depth=2, seed=0)
+
+
+@pytest.mark.regression
+def test_evaluate_reports_rows_of_an_own_task():
+    task = FloatTask()
+    model = kh.build_model(task, "hyper", RECIPE)
+    x, condition, y = task.load("test")
+    predicted = model.predict({"x": x, "condition": condition}, verbose=0)
+    assert evaluate(model, task) == {"mse": pytest.approx(np.mean((predicted - y) ** 2), rel=1e-5), "num_examples": 7}
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("method", ["hyper", "embed", "network"])
+def test_a_type_that_a_task_does_not_declare_is_named(method):
+    """A network would cast to uint8 what are floats, and train on that."""
+    task = OwnTask()
+    if method == "network":
+        task = dataclasses.make_dataclass("Network", [], bases=(OwnTask,), namespace={"inputs": ("x",)}, frozen=True)()
+    model = kh.build_model(task, method, RECIPE)
+    message = (
+        "`x_dtype` of the task 'own' must be 'float32', the type of x in its batches. Received: 'uint8'. Say `x_dt"
+    )
+    for call in (lambda: fit(model, task, RECIPE, progress=False), lambda: evaluate(model, task)):
+        with pytest.raises(ValueError, match=message):
+            call()

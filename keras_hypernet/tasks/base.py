@@ -5,6 +5,7 @@ import hashlib
 import math
 from typing import ClassVar
 
+import keras
 import numpy as np
 
 from keras_hypernet.backends import require_tensorflow
@@ -27,7 +28,8 @@ class Task:
         loss: What they are trained on: `"cross_entropy"`, of logits and integer labels, or `"mse"`.
         inputs: Which inputs its models take: `("x", "condition")`, or `("x",)`.
         x_shape, condition_shape: Shapes of the inputs, without the batch. None where any size will do.
-        x_dtype, condition_dtype: `"uint8"` for images, which the models scale themselves, otherwise `"float32"`.
+        x_dtype, condition_dtype: `"uint8"` for images, which the models scale themselves, otherwise `"float32"`, which
+            a task must say. `fit` and `evaluate` compare them with the batches.
         num_outputs: Dimension of a model's output.
         generates_biases: Whether g has biases. A network without them is homogeneous in x.
     """
@@ -45,16 +47,31 @@ class Task:
         return {"name": self.name, **dataclasses.asdict(self)}
 
     def load(self, split):
-        """Returns the examples of `"train"`, `"validation"` or `"test"`: what `training_dataset` is given."""
+        """Returns the examples of `"train"`, `"validation"` or `"test"`: what `training_dataset` is given.
+
+        They are an array with a row for each example, or a tuple or a dict of such arrays.
+        """
         raise NotImplementedError
 
     def load_together(self, splits):
         """Returns the examples of several splits, one after the other, in the form of `load`."""
-        return _concatenated([self.load(split) for split in splits])
+        parts = [self.load(split) for split in splits]
+        return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts) if len(parts) > 1 else parts[0]
 
     def num_examples(self, split):
-        """Number of examples of a split."""
-        return len(self.load(split))
+        """Number of examples of a split: the rows of what `load` returns, an array, or a tuple or a dict of arrays.
+
+        Raises:
+            ValueError: If these arrays are not of the same number of rows.
+        """
+        shapes = [tuple(np.shape(array)) for array in keras.tree.flatten(self.load(split))]
+        rows = {shape[:1] for shape in shapes}
+        if len(rows) != 1 or () in rows:
+            raise ValueError(
+                f"`load` of the task {self.name!r} must return arrays with a row for each example of the {split} "
+                f"split. Received: arrays of the shapes {shapes[:5]}"
+            )
+        return shapes[0][0]
 
     def fingerprint(self):
         """Returns the sha256 of x of the test split as it is loaded, which tells copies of a data set apart."""
@@ -89,15 +106,19 @@ class Task:
         raise NotImplementedError
 
 
-def _concatenated(parts):
-    """Examples that are arrays, or tuples or dicts of arrays, along their first axis."""
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0], dict):
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    if isinstance(parts[0], tuple):
-        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return np.concatenate(parts)
+def check_dtypes(task, dataset):
+    """Raises ValueError if the inputs in a task's batches are not of the types that the task declares."""
+    inputs = dataset.element_spec[0]
+    for name in task.inputs:
+        spec = inputs[name] if isinstance(inputs, dict) else inputs
+        if not hasattr(spec, "dtype"):  # an input of several parts
+            continue
+        declared, received = getattr(task, f"{name}_dtype"), spec.dtype.name
+        if declared != received:
+            raise ValueError(
+                f"`{name}_dtype` of the task {task.name!r} must be {received!r}, the type of {name} in its batches. "
+                f"Received: {declared!r}. Say `{name}_dtype = {received!r}` in the class of the task."
+            )
 
 
 def check_integers(task, *names, least=1):

@@ -48,10 +48,6 @@ class ClassificationTask(Task):
         source = get_source(self.data)
         return source.load(split), source.load_labels(split)
 
-    def num_examples(self, split):
-        """Number of images of a split."""
-        return len(self.load(split)[0])
-
     def training_dataset(self, examples, batch_size, seed, epoch):
         """One epoch of `(images: uint8, classes: float32 [B, 10])`; see `Task`."""
         return _batches(examples, lambda: shuffled(len(examples[1]), seed, epoch), batch_size)

@@ -60,10 +60,6 @@ class RotationSetTask(Task):
         source = get_source(self.data)
         return source.load(split), source.load_labels(split)
 
-    def num_examples(self, split):
-        """Number of images of a split."""
-        return len(self.load(split)[0])
-
     def training_dataset(self, examples, batch_size, seed, epoch):
         """One epoch of `({"x": uint8, "condition": uint8 [B, members, ...]}, labels: int32)`; see `Task`."""
         import tensorflow as tf
