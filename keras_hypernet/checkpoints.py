@@ -1,11 +1,15 @@
 """Run: the state of a training, kept in a folder so that it can be killed at any time; and what says it diverged."""
 
+import contextlib
 import csv
 import json
+import math
 import pathlib
 import re
 
-from keras_hypernet.files import replacing, write_json
+import numpy as np
+
+from keras_hypernet.files import check_writable, locked_folder, replacing, sha256, write_json
 from keras_hypernet.versions import today, versions
 
 
@@ -23,7 +27,24 @@ class Run:
     def __init__(self, directory, identity, csv_log):
         self.directory = None if directory is None else pathlib.Path(directory)
         self.identity, self.csv_log = identity, csv_log
-        self.history = []
+        self.history, self._checksum = [], None
+
+    def locked(self):
+        """Keeps other processes from training in the folder meanwhile, which is created if there is none.
+
+        Raises:
+            BusyError: If another process does so.
+            NotWritableError: If the folder takes no files.
+        """
+        if self.directory is None:
+            return contextlib.nullcontext()
+        return locked_folder(self.directory, "training in", "another directory (--out)")
+
+    def check_room(self, model):
+        """Raises NotWritableError unless there is room for two checkpoints: one replaces the other."""
+        if self.directory is not None:
+            _build_optimizer(model)
+            check_writable(self.directory, 2 * _size(model))
 
     def restore(self, model, resume):
         """Loads the weights of the last checkpoint and the history up to it, if there is one."""
@@ -48,17 +69,35 @@ class Run:
         if "diverged" in state:
             raise TrainingDivergedError(state["diverged"], state["history"])
         self.history = state["history"]
+        self._checksum = state.get("sha256")  # an earlier release wrote none
+        self._check_checkpoint()
         self._write_csv()
         self._remove_other_checkpoints()
-        model.optimizer.build(model.trainable_variables)
+        _build_optimizer(model)
         model.load_weights(self._last_checkpoint)
+
+    def _check_checkpoint(self):
+        path = self._last_checkpoint
+        if not path.is_file():
+            what = "is missing"
+        elif self._checksum not in (None, sha256(path)):
+            what = f"is damaged: its sha256 is not that in {self._state_file.name}"
+        else:
+            return
+        raise ValueError(
+            f"{path} {what}. Put the file back from a copy, or delete the folder {self.directory} to train from the "
+            "beginning."
+        )
 
     def save(self, model):
         """Saves weights, optimizer and history; a kill at any point leaves the last state or this one."""
         if self.directory is None:
             return
+        # On a full disk the HDF5 library does not close its file, and ends the process with a segmentation fault.
+        check_writable(self.directory, _size(model))
         with replacing(self._last_checkpoint) as temporary:
             model.save_weights(temporary)  # the optimizer's state included
+            self._checksum = sha256(temporary)
         # The checkpoint is complete before the state names it, and the one before it goes after that.
         self._write_state()
         self._remove_other_checkpoints()
@@ -76,9 +115,9 @@ class Run:
         raise TrainingDivergedError(message, self.history)
 
     def _remove_other_checkpoints(self):
-        """Removes the one before the last, and what a kill has left of one that was being written."""
+        """Removes the one before the last."""
         for path in self.directory.iterdir():
-            if re.fullmatch(r"(\.\d+\.)?epoch-\d+\.weights\.h5", path.name) and path != self._last_checkpoint:
+            if re.fullmatch(r"epoch-\d+\.weights\.h5", path.name) and path != self._last_checkpoint:
                 path.unlink()
 
     def _write_csv(self):
@@ -89,8 +128,8 @@ class Run:
                 writer.writerows(self.history)
 
     def _write_state(self, **more):
-        state = {**self.identity, "versions": versions(), "date": today(), "history": self.history, **more}
-        write_json(self._state_file, state)
+        state = {**self.identity, "versions": versions(), "date": today(), "history": self.history}
+        write_json(self._state_file, {**state, "sha256": self._checksum, **more})
 
     @property
     def _state_file(self):
@@ -99,3 +138,17 @@ class Run:
     @property
     def _last_checkpoint(self):
         return self.directory / f"epoch-{len(self.history)}.weights.h5"
+
+
+def _build_optimizer(model):
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
+
+
+def _size(model):
+    return num_bytes([*model.weights, *model.optimizer.variables])
+
+
+def num_bytes(variables):
+    """Returns how many bytes the values of Keras's variables take."""
+    return sum(math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in variables)

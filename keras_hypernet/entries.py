@@ -13,7 +13,7 @@ from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.assumption_1 import approximators
 from keras_hypernet.experiments.machine import set_threads
 from keras_hypernet.experiments.rows import ResultsFile
-from keras_hypernet.files import write_json
+from keras_hypernet.files import locked_folder, write_json
 from keras_hypernet.recipe import Recipe
 from keras_hypernet.retracing import expected_retracing
 from keras_hypernet.suggestions import suggestion
@@ -133,11 +133,18 @@ def train_entry(
 
     Raises:
         TrainingDivergedError: If so many runs diverge that the median one did.
-        ValueError: If there are no seeds, or no results to choose from.
+        ValueError: If there are no seeds, or no results to choose from, or another process trains in the directory, or
+            it holds another training.
+        NotWritableError: If the directory takes no files, or there is no room for the checkpoints.
         DataUnavailableError: If the images are not to be had.
     """
     directory = pathlib.Path(directory)
     other_runs = None if compare is None else _read_runs(compare)
+    with locked_folder(directory, "training in", "another directory (--out)"):
+        return _train_entry(blueprint, directory, seeds, command, resume, results, other_runs, data_note, options)
+
+
+def _train_entry(blueprint, directory, seeds, command, resume, results, other_runs, data_note, options):
     if results is not None:
         runs = _runs_of(blueprint, results)
     elif seeds:

@@ -1,7 +1,6 @@
 """fit and evaluate: deterministic training that can be killed at any time and resumed."""
 
 import math
-import pathlib
 import time
 
 import keras
@@ -10,6 +9,7 @@ from keras_hypernet.backends import require_tensorflow
 from keras_hypernet.checkpoints import Run
 from keras_hypernet.progress import ProgressBar
 from keras_hypernet.replicas import evaluation_dataset, prepare_replicas
+from keras_hypernet.tasks.base import check_dtypes
 
 # Steps run inside one call of the compiled function; more hardly lowers Python's share of the time.
 _MAX_STEPS_PER_EXECUTION = 64
@@ -55,9 +55,11 @@ def fit(
 
     Raises:
         TrainingDivergedError: If the loss becomes NaN or infinite; the message names epoch and learning rate.
-        ValueError: If the directory holds a training and `resume` is False, or one by another recipe, or a log is
-            asked for without a directory, or a batch cannot be divided among the replicas, or the validation split has
-            fewer examples than there are replicas.
+        ValueError: If the directory holds a training and `resume` is False, or one by another recipe, or its checkpoint
+            is missing or damaged, or another process trains there, or a log is asked for without a directory, or the
+            batches are not of the types that the task declares, or a batch cannot be divided among the replicas, or
+            the validation split has fewer examples than there are replicas.
+        NotWritableError: If the directory takes no files, or there is no room for the checkpoints.
         RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
@@ -72,16 +74,24 @@ def fit(
     require_tensorflow("`fit`")
     if directory is None and (resume or csv_log or tensorboard):
         raise ValueError("`resume`, `csv_log` and `tensorboard` need a `directory` to keep their files in.")
-    import tensorflow as tf
-
     splits = list(splits)
     identity = {"task": task.config(), "model": model.name, "recipe": recipe.to_dict(), "splits": splits}
     run = Run(directory, identity, csv_log)
-    run.restore(model, resume)
-    if len(run.history) == recipe.epochs:
-        return run.history
+    with run.locked():
+        run.restore(model, resume)
+        if len(run.history) < recipe.epochs:
+            run.check_room(model)
+            _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks)
+    return run.history
+
+
+def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks):
+    """Trains on from where a run is."""
+    import tensorflow as tf
+
     epoch = tf.Variable(len(run.history), dtype=tf.int64, trainable=False)
     train = task.training_dataset(task.load_together(splits), recipe.batch_size, recipe.seed, epoch)
+    check_dtypes(task, train)
     replicas = model.distribute_strategy.num_replicas_in_sync
     # Keras cannot run several steps in one execution on several replicas.
     _set_steps_per_execution(model, 1 if replicas > 1 else steps_per_execution(len(train)))
@@ -89,7 +99,7 @@ def fit(
         prepare_replicas(model, task, recipe, replicas, sum(map(task.num_examples, splits)))
     callbacks = [_Epochs(run, epoch), *callbacks]
     if tensorboard:
-        callbacks.append(_tensorboard(directory))
+        callbacks.append(_tensorboard(run.directory))
     bar = ProgressBar(len(run.history), recipe.epochs, len(train)) if progress else None
     try:
         model.fit(
@@ -104,7 +114,6 @@ def fit(
     finally:
         if bar:
             bar.stop()
-    return run.history
 
 
 def evaluate(model, task, split="test"):
@@ -122,7 +131,8 @@ def evaluate(model, task, split="test"):
 
     Raises:
         DataUnavailableError: If the task's images are not to be had.
-        ValueError: If there is no such split, or a model for a task of classes does not measure its accuracy.
+        ValueError: If there is no such split, or the batches are not of the types that the task declares, or a model
+            for a task of classes does not measure its accuracy.
         RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
@@ -133,6 +143,7 @@ def evaluate(model, task, split="test"):
     """
     require_tensorflow("`evaluate`")
     dataset = evaluation_dataset(model, task, split)
+    check_dtypes(task, dataset)
     measured = model.evaluate(dataset, return_dict=True, verbose=0)
     num_examples = task.num_examples(split)
     if task.metric == "mse":
@@ -189,4 +200,4 @@ def _tensorboard(directory):
         raise ImportError(
             "TensorBoard logs need an optional dependency: pip install 'keras_hypernet[tensorboard]'"
         ) from error
-    return keras.callbacks.TensorBoard(pathlib.Path(directory) / "tensorboard")
+    return keras.callbacks.TensorBoard(directory / "tensorboard")

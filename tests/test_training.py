@@ -2,8 +2,10 @@
 
 import csv
 import dataclasses
+import hashlib
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,6 +44,12 @@ def _trained(directory=None, **options):
     model = build_model(TASK, "hyper", RECIPE)
     history = fit(model, TASK, RECIPE, directory, progress=False, **options)
     return model, history
+
+
+def _trained_for(recipe, directory, **options):
+    model = build_model(TASK, "hyper", recipe)
+    fit(model, TASK, recipe, directory, progress=False, **options)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +107,7 @@ def test_a_directory_keeps_one_checkpoint_the_state_and_the_logs(reference, tmp_
 def test_what_a_kill_has_left_of_checkpoints_is_removed(reference, tmp_path):
     _trained(tmp_path)
     mine = tmp_path / "my-epoch-3.weights.h5"
-    for name in ("epoch-3.weights.h5", ".4711.epoch-4.weights.h5", ".4711.epoch-5.weights.h5", mine.name):
+    for name in ("epoch-3.weights.h5", mine.name):
         (tmp_path / name).write_bytes(b"half")
     fit(build_model(TASK, "hyper", RECIPE), TASK, RECIPE, tmp_path, resume=True, progress=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-4.weights.h5", mine.name, "state.json"]
@@ -333,3 +341,92 @@ def test_the_csv_of_a_finished_run_is_written_on_request(tmp_path):
     fit(build_model(TASK, "hyper", recipe), TASK, recipe, tmp_path, progress=False)
     fit(build_model(TASK, "hyper", recipe), TASK, recipe, tmp_path, resume=True, progress=False, csv_log=True)
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 2
+
+
+ONE_EPOCH = dataclasses.replace(RECIPE, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def one_epoch(tmp_path_factory):
+    """A model that was trained for one epoch, and the folder of its training, which tests copy."""
+    folder = tmp_path_factory.mktemp("one_epoch")
+    return _trained_for(ONE_EPOCH, folder), folder
+
+
+@pytest.mark.regression
+def test_a_damaged_checkpoint_is_not_resumed(one_epoch, tmp_path):
+    path = shutil.copytree(one_epoch[1], tmp_path / "run") / "epoch-1.weights.h5"
+    content = path.read_bytes()
+    message = f"^{path} is damaged: its sha256 is not that in state.json. .* delete the folder {path.parent} to train"
+    for place in (100, len(content) // 2, len(content) - 100):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(ValueError, match=message):
+            _trained_for(ONE_EPOCH, path.parent, resume=True)
+    path.write_bytes(content[:-1])
+    with pytest.raises(ValueError, match=message):
+        _trained_for(RECIPE, path.parent, resume=True)  # of more epochs
+    path.unlink()
+    with pytest.raises(ValueError, match=f"^{path} is missing. Put the file back from a copy, or delete the folder"):
+        _trained_for(ONE_EPOCH, path.parent, resume=True)
+    path.write_bytes(content)
+    _trained_for(ONE_EPOCH, path.parent, resume=True)
+
+
+def test_a_checkpoint_of_an_earlier_release_is_resumed(one_epoch, tmp_path):
+    model, folder = one_epoch
+    state_file = shutil.copytree(folder, tmp_path / "run") / "state.json"
+    state = json.loads(state_file.read_text())
+    assert state.pop("sha256") == hashlib.sha256((folder / "epoch-1.weights.h5").read_bytes()).hexdigest()
+    state_file.write_text(json.dumps(state))
+    resumed = _trained_for(ONE_EPOCH, state_file.parent, resume=True)
+    for weight, expected in zip(resumed.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+class _Call(keras.callbacks.Callback):
+    """Calls a function when an epoch begins."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.function(epoch)
+
+
+@pytest.mark.regression
+def test_a_folder_has_one_training_at_a_time(tmp_path):
+    def again(epoch):
+        message = f"^Another process is training in {tmp_path}. Wait until it is done, or choose another directory"
+        for resume in (False, True):
+            with pytest.raises(ValueError, match=message):
+                _trained_for(ONE_EPOCH, tmp_path, resume=resume)
+
+    _trained_for(ONE_EPOCH, tmp_path, callbacks=[_Call(again)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-1.weights.h5", "state.json"]
+
+
+@pytest.mark.regression
+def test_room_for_the_checkpoints_is_looked_for_before_training(small_disk):
+    begun = []
+    with pytest.raises(OSError, match=f"^There must be .* MB free for {small_disk}/run. Received: 0.2 MB. Make room"):
+        _trained_for(RECIPE, small_disk / "run", callbacks=[_Call(begun.append)])
+    assert begun == []
+    assert list(small_disk.iterdir()) == []
+
+
+@pytest.mark.regression
+def test_a_disk_that_fills_up_while_training_leaves_the_last_checkpoint(small_disk):
+    """HDF5 ends the process if it cannot close a file."""
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+
+    def fill(epoch):
+        if epoch == 1:
+            (small_disk / "other").write_bytes(bytes(shutil.disk_usage(small_disk).free - 100_000))
+
+    recipe = dataclasses.replace(RECIPE, epochs=2)
+    with pytest.raises(OSError, match="^There must be .* MB free for .* Make room, or choose another folder.$"):
+        _trained_for(recipe, small_disk / "run", callbacks=[_Call(fill)])
+    assert sorted(path.name for path in (small_disk / "run").iterdir()) == ["epoch-1.weights.h5", "state.json"]
+    (small_disk / "other").unlink()
+    _trained_for(recipe, small_disk / "run", resume=True)

@@ -1,11 +1,13 @@
 """The folder of a search: resumed, refused, never shared, and nothing of others deleted."""
 
 import json
+import subprocess
 
 import pytest
 from tiny_search import TASK, column, plain, tiny_search
 
 from keras_hypernet.data import DataUnavailableError
+from keras_hypernet.files import NotWritableError, locked_folder
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.result import SearchResult
 
@@ -151,3 +153,26 @@ def test_a_damaged_trial_is_named(tmp_path):
     for read in (SearchResult.read, lambda directory: tiny_search(depth=[2, 3], directory=directory)):
         with pytest.raises(ValueError, match=f"{path} must be what the search has written there. Received: JSON"):
             read(tmp_path)
+
+
+@pytest.mark.regression
+def test_a_trial_that_a_slow_worker_still_trains_is_trained_elsewhere(tmp_path):
+    expected = tiny_search(depth=[2], directory=tmp_path / "alone")
+    folder = tmp_path / "search" / "trials" / "trial_0000" / "seed-0"
+    place = SearchDirectory(tmp_path / "search")
+    place.claim(expected.config, False, False)
+    with locked_folder(folder, "training in", "another"):
+        found = tiny_search(depth=[2], directory=tmp_path / "search")
+    assert plain(found.trials) == plain(expected.trials)
+    assert column(found, "status") == ["finished"]
+
+
+@pytest.mark.regression
+def test_a_full_disk_ends_a_search_which_goes_on_when_there_is_room(small_disk):
+    command = ["mount", "-o", "remount,size={}", str(small_disk)]
+    with pytest.raises(
+        NotWritableError, match="^There must be .* MB free for .*trial_0000/seed-0. Received: 0.[12] MB"
+    ):
+        tiny_search(depth=[2], directory=small_disk / "search")
+    subprocess.run([word.format("8m") for word in command], check=True)
+    assert column(tiny_search(depth=[2], directory=small_disk / "search"), "status") == ["finished"]

@@ -9,7 +9,8 @@ import time
 import keras_tuner
 
 from keras_hypernet.data import DataUnavailableError
-from keras_hypernet.files import replacing_folder, write_json
+from keras_hypernet.files import NotWritableError, replacing_folder, write_json
+from keras_hypernet.locks import BusyError
 from keras_hypernet.tuning.logs import HParamsLogs
 from keras_hypernet.tuning.metrics import metrics_of
 
@@ -93,11 +94,14 @@ class DepthTuner(keras_tuner.Tuner):
         started = time.perf_counter()
         try:
             self._continue(hp.values.get("tuner/trial_id"), training)
-            measured, message = self.hypermodel.train(hp, seed, epochs, training, callbacks)
+            try:
+                measured, message = self.hypermodel.train(hp, seed, epochs, training, callbacks)
+            except BusyError:  # a worker that is not lost, only slow, still trains there; here it comes to the same
+                measured, message = self.hypermodel.train(hp, seed, epochs, None, callbacks)
             return {**measured, "failed": 0.0}, message
         except keras_tuner.errors.FatalError:
             raise
-        except (DataUnavailableError, ImportError) as error:
+        except (DataUnavailableError, ImportError, NotWritableError) as error:
             # It says nothing of the trial, and ends the search.
             raise keras_tuner.errors.FatalRuntimeError(str(error)) from error
         except Exception as error:
