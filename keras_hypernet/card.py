@@ -89,14 +89,23 @@ class Card:
             ) from error
         except ValueError as error:
             raise EntryError(f"{path} is not a card: {error}.") from error
-        fields = {field.name for field in dataclasses.fields(cls)}
-        required = fields - {"other_runs"}
-        received = set(content) if isinstance(content, dict) else set()
-        if not required <= received <= fields:
-            raise EntryError(
-                f"{path} is not a card: missing {sorted(required - received)}, unknown {sorted(received - fields)}."
-            )
+        missing, unknown = cls.compare_fields(content if isinstance(content, dict) else ())
+        if missing or unknown:
+            raise EntryError(f"{path} is not a card: missing {missing}, unknown {unknown}.")
         return cls(**content)
+
+    @classmethod
+    def compare_fields(cls, names):
+        """Returns the names of the fields of a card that are missing among these, and of those that it does not have.
+
+        Example:
+
+        >>> missing, unknown = Card.compare_fields(["name", "stars"])
+        >>> "name" in missing, "seed" in missing, unknown
+        (False, True, ['stars'])
+        """
+        fields = {field.name for field in dataclasses.fields(cls)}
+        return sorted(fields - {"other_runs"} - set(names)), sorted(set(names) - fields)
 
     def write(self, folder):
         """Writes the card to an entry's folder."""

@@ -8,6 +8,8 @@ import time
 
 import numpy as np
 
+from keras_hypernet.checkpoints import num_bytes
+from keras_hypernet.files import check_writable
 from keras_hypernet.models import specialize
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.serving import export, run_saved_model_script
@@ -30,9 +32,11 @@ def run(to):
 
     Raises:
         RuntimeError: If the SavedModel's outputs are not the model's.
+        NotWritableError: If the folder takes no files, or there is no room for the export; before the first step.
     """
     task = RotationTask("digits")
     hyper, embed = load("rotation_mnist_hyper"), load("rotation_mnist_embed")
+    check_writable(to, num_bytes(hyper.weights))
     yield (
         "Load two models trained on MNIST",
         {

@@ -4,12 +4,12 @@ import pathlib
 
 import numpy as np
 
-from keras_hypernet.files import replacing
+from keras_hypernet.files import check_writable, replacing
 from keras_hypernet.tasks import evaluation_angles
 
 
 def check_figure(path):
-    """Returns Matplotlib's `Figure`, if it is installed and can write files of this suffix; errors as below."""
+    """Returns Matplotlib's `Figure`, if it is installed and can write files of this suffix there; errors as below."""
     try:
         from matplotlib.backend_bases import FigureCanvasBase
         from matplotlib.figure import Figure
@@ -19,6 +19,7 @@ def check_figure(path):
     formats = sorted(FigureCanvasBase.get_supported_filetypes())
     if suffix not in formats:
         raise ValueError(f"A figure is a file with one of the suffixes {', '.join(formats)}. Received: {str(path)!r}")
+    check_writable(pathlib.Path(path).parent)
     return Figure
 
 
@@ -35,6 +36,7 @@ def save_predictions(model, task, path, split="test", num_images=8):
     Raises:
         ImportError: If Matplotlib is not installed.
         ValueError: If Matplotlib cannot write files of this suffix.
+        NotWritableError: If the folder takes no files.
     """
     figure_class = check_figure(path)
     inputs, labels = next(iter(task.evaluation_dataset(split, num_images)))

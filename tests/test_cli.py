@@ -17,6 +17,7 @@ from keras_hypernet.zoo import find_entry
 
 # Markup that is wrong, markup that vanishes; and what clears a screen.
 _OTHERS = "[/3, /5] [mirror] \x1b[2J\n"
+_REGRESSION = pytest.mark.regression
 _SHOWN = r"[/3, /5] [mirror] \x1b[2J\n"
 
 
@@ -177,6 +178,24 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
         (["serve", "../tests"], "There is no folder '../tests' in"),
         (["serve", "nothing", "--max-rows", "0"], "`max_batch_rows` must be a positive integer. Received: 0"),
         (["serve", "nothing", "--weight-cache", "-1"], "--weight-cache must be at least 0"),
+        *(
+            pytest.param(command.split(), f"Nothing can be written to {command.split()[-1]}: ", marks=_REGRESSION)
+            for command in (
+                "train rotation_digits_hyper --out /dev/full",
+                "train rotation_digits_hyper --out /proc/x",
+                "demo --to /proc/foo",
+                "export rotation_mnist_hyper --to /proc/x",
+                "export rotation_mnist_hyper --format onnx --to /dev/full",
+                "tune synthetic_inner --quick --directory /proc/x",
+                "tune synthetic_inner --quick --directory runs/x --out /proc/x",
+                "experiment synthetic_depth --quick --out /proc/x",
+            )
+        ),
+        pytest.param(
+            ["evaluate", "rotation_mnist_hyper", "--data", "digits", "--save", "/proc/x.png"],
+            "Nothing can be written to /proc: ",
+            marks=_REGRESSION,
+        ),
     ],
 )
 def test_errors_are_one_line_and_exit_code_2(run, arguments, message):

@@ -20,7 +20,7 @@ from keras_hypernet.files import replacing_folder
 from keras_hypernet.serving import run_saved_model_script
 from keras_hypernet.serving.servable import Servable
 from keras_hypernet.serving.signatures import signatures
-from keras_hypernet.serving.specialized import export_formats
+from keras_hypernet.serving.specialized import FORMATS, export_formats
 from keras_hypernet.serving.warmup import read_warmup
 
 COMMITTED = pathlib.Path(__file__).parent.parent / "saved_models"
@@ -265,18 +265,28 @@ def test_versions_count_up_and_nothing_else_is_left(tmp_path):
     assert sorted(path.name for path in (tmp_path / "rotation_mnist_hyper").iterdir()) == ["1", "2", "7", "8", "notes"]
 
 
+@pytest.mark.regression
 def test_a_failed_export_leaves_nothing(tmp_path):
-    import tensorflow as tf
-
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     model = kh.load("rotation_mnist_hyper")
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, unlimited[1]))  # as if the disk were full
     try:
-        with pytest.raises(tf.errors.OpError):
+        with pytest.raises(OSError, match="^The SavedModel cannot be written: .*File too large"):
             kh.export(model, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
-    assert list(tmp_path.rglob("*")) == [tmp_path / model.name]
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.regression
+def test_a_disk_that_is_too_small_is_named_before_an_export(small_disk):
+    message = (
+        f"^There must be 2.8 MB free for {small_disk}/new. Received: 0.2 MB. Make room, or choose another folder.$"
+    )
+    for format in FORMATS:
+        with pytest.raises(OSError, match=message):
+            export_formats("rotation_mnist_hyper", small_disk / "new", formats=[format])
+    assert list(small_disk.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", ["nonsense", "model_config_list {config {name: 'a'} config {name: 'a'}}"])
@@ -293,9 +303,14 @@ def test_what_cannot_be_exported_is_refused(tmp_path):
     model = MODELS[0].make()
     with pytest.raises(ValueError, match="call it on its inputs before `export`"):
         kh.export(model, tmp_path)
-    for name in ("../elsewhere", "..", "a/b", "a:b"):
+
+
+@pytest.mark.regression
+def test_a_name_is_that_of_one_folder(tmp_path):
+    for name in ("../elsewhere", "..", "a/b", "a:b", "a\n", "a\x1b[2J"):
         with pytest.raises(ValueError, match="must be that of one folder"):
             kh.export("rotation_mnist_hyper", tmp_path, name=name)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["rotation_mnist_hyper", "rotation_cifar_hyper"])

@@ -2,9 +2,12 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import shutil
+import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from helpers import pixels
 from PIL import Image
 
 import keras_hypernet as kh
+from keras_hypernet import zoo
 from keras_hypernet.architectures import build_model
 from keras_hypernet.data import SOURCES
 from keras_hypernet.descriptions import describe
@@ -221,6 +225,8 @@ def test_a_truncated_model_is_refused(entry):
         ({"seed": "three"}, "not valid at seed: 'three' is not of type 'integer'"),
         ({"sha256": "123"}, "not valid at sha256"),
         ({"metrics": {"test": {"error": 2}}}, "not valid at metrics"),
+        pytest.param({"name": "mine\n"}, "not valid at name", marks=pytest.mark.regression),
+        pytest.param({"date": "2026-01-01\n"}, "not valid at date", marks=pytest.mark.regression),
         ({"stars": 5}, r"unknown \['stars'\]"),
     ],
 )
@@ -255,12 +261,118 @@ def test_weights_with_code_inside_are_not_run(entry, tmp_path):
     model = keras.Sequential([keras.Input((2,)), layer])
     model.save(entry / "model.keras")
     (tmp_path / "run").unlink()  # it was run when the model was built
-    card = json.loads((entry / "card.json").read_text())
-    card["sha256"] = hashlib.sha256((entry / "model.keras").read_bytes()).hexdigest()
-    (entry / "card.json").write_text(json.dumps(card))
+    _with_checksum(entry)
     with pytest.raises(ValueError, match="unsafe|safe_mode|Lambda"):
         kh.load(entry)
     assert not (tmp_path / "run").exists()
+
+
+def _with_checksum(entry):
+    """Makes the card of an entry that of its model."""
+    card = json.loads((entry / "card.json").read_text())
+    card["sha256"] = hashlib.sha256((entry / "model.keras").read_bytes()).hexdigest()
+    (entry / "card.json").write_text(json.dumps(card))
+
+
+@pytest.mark.regression
+def test_what_is_checked_is_what_is_loaded(entry, monkeypatch):
+    """The file is replaced at once when its checksum is known, as by another process."""
+    expected = kh.load(entry).get_weights()
+    other = build_model(kh.RotationTask("mnist"), "hyper", paper_recipe(kh.RotationTask("mnist"), width=4))
+
+    def replaced(path):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        other.save(entry / "model.keras")
+        return digest
+
+    monkeypatch.setattr(zoo, "sha256", replaced)
+    for loaded, weight in zip(kh.load(entry).get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(loaded, weight)
+    monkeypatch.undo()
+    with pytest.raises(kh.EntryError, match="is damaged or not the model of its card"):
+        kh.load(entry)
+
+
+def _rewritten(path, name, change):
+    """Writes a `.keras` file again, with other content of one of its members."""
+    with zipfile.ZipFile(path) as archive:
+        contents = {one: archive.read(one) for one in archive.namelist()}
+    contents[name] = change(contents.get(name, b""))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for one, content in contents.items():
+            archive.writestr(one, content)
+
+
+def _zeros_without_bytes(_):
+    """Weights of 8 GB that were never written, and are in no file."""
+    file = io.BytesIO()
+    with h5py.File(file, "w") as stored:
+        stored.create_dataset("layers/dense/vars/0", (2**31,), "float32", chunks=(2**20,))
+    return file.getvalue()
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("name", "change", "received"),
+    [
+        ("assets/zeros", lambda _: bytes(10**8), "contents of 1[0-9]{2},[0-9,]{7} bytes"),
+        ("model.weights.h5", _zeros_without_bytes, "weights of 8,589,934,592 bytes"),
+        # 3 weights and a bias for each unit, of 4 bytes each.
+        ("config.json", lambda text: text.replace(b"1234", b"3000000000"), "a model of 48,000,000,000 bytes"),
+    ],
+)
+def test_an_entry_that_unpacks_to_more_than_its_size_allows_is_refused(name, change, received, entry):
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(1234)]).save(entry / "model.keras")
+    _rewritten(entry / "model.keras", name, change)
+    _with_checksum(entry)
+    message = (
+        f"mine/model.keras cannot be loaded: it must not unpack to more than 16,777,216 bytes. Received: {received}"
+    )
+    with pytest.raises(kh.EntryError, match=message):
+        kh.load(entry)
+
+
+@pytest.mark.regression
+def test_a_model_that_keras_did_not_save_is_refused(entry):
+    for content in (b"", b"PK", (entry / "model.keras").read_bytes()[:-100]):
+        (entry / "model.keras").write_bytes(content)
+        _with_checksum(entry)
+        with pytest.raises(kh.EntryError, match="mine/model.keras cannot be loaded: File is not a zip file"):
+            kh.load(entry)
+    with zipfile.ZipFile(entry / "model.keras", "w") as archive:
+        archive.writestr("metadata.json", "{}")
+    _with_checksum(entry)
+    with pytest.raises(kh.EntryError, match="cannot be loaded: .*There is no item named 'config.json' in the archive"):
+        kh.load(entry)
+
+
+@pytest.mark.regression
+def test_an_entry_whose_replacement_was_killed_is_loaded(entry):
+    """A kill between the two renames leaves both the old entry and the new one in a temporary folder."""
+    temporary = entry.parent / ".mine.keras_hypernet-12345678"
+    shutil.copytree(entry, temporary / "old")
+    shutil.move(entry, temporary / "new")
+    (temporary / "old" / "model.keras").write_bytes(b"of the old one")
+    assert kh.verify_entry(entry).name == "rotation_mnist_hyper"
+    assert [path.name for path in entry.parent.iterdir()] == ["mine"]
+
+
+@pytest.mark.regression
+def test_a_folder_that_is_no_entry_is_told_from_one(entry, tmp_path):
+    (tmp_path / "run").mkdir()
+    with pytest.raises(
+        kh.EntryError, match="run is not a zoo entry: it has no card.json. Give the folder that `train`"
+    ):
+        kh.load(tmp_path / "run")
+    (tmp_path / "run" / "state.json").write_text("{}")
+    message = (
+        "run is not a zoo entry: it has no card.json, but the checkpoint of a training. `keras_hypernet.fit` with r"
+    )
+    with pytest.raises(kh.EntryError, match=message):
+        kh.load(tmp_path / "run")
+    shutil.move(entry, tmp_path / "run" / "entry")
+    with pytest.raises(kh.EntryError, match="no card.json. Give the folder of the entry: .*run/entry$"):
+        kh.load(tmp_path / "run")
 
 
 def _facts():
@@ -279,8 +391,25 @@ def test_save_entry_writes_an_entry_that_verifies_and_replaces_an_older_one(entr
 
 def test_save_entry_leaves_nothing_half_written(tmp_path):
     model = build_model(kh.RotationTask("mnist"), "hyper", paper_recipe(kh.RotationTask("mnist"), width=4))
-    with pytest.raises(kh.EntryError, match="not valid at date"):
-        kh.save_entry(model, {**_facts(), "date": "yesterday"}, tmp_path / "mine")
+    for field, value in {"date": "yesterday", "name": "mine\n"}.items():
+        with pytest.raises(kh.EntryError, match=f"not valid at {field}"):
+            kh.save_entry(model, {**_facts(), field: value}, tmp_path / "mine")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("facts", "received"),
+    [
+        (dict, r"a dict without \['architecture', .*'versions'\], and with \[\]"),
+        (lambda: {**_facts(), "stars": 5}, r"a dict without \[\], and with \['stars'\]"),
+        (lambda: {**_facts(), "sha256": "0" * 64}, r"a dict without \[\], and with \['sha256'\]"),
+    ],
+)
+def test_save_entry_says_which_facts_it_needs(facts, received, tmp_path):
+    message = f"^`facts` must hold the fields of a `keras_hypernet.Card`, .* Received: {received}. For an example, see"
+    with pytest.raises(TypeError, match=message):
+        kh.save_entry(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), facts(), tmp_path / "mine")
     assert list(tmp_path.iterdir()) == []
 
 

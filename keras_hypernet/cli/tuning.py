@@ -8,7 +8,7 @@ from rich.table import Table
 
 from keras_hypernet import tuning
 from keras_hypernet.cli.common import AsJson, app, command_line, console, print_json, readable, resumable, warn
-from keras_hypernet.files import write_json
+from keras_hypernet.files import check_writable, write_json
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tuning.agreement import check_grid, write_agreement
 from keras_hypernet.tuning.command import parse_range
@@ -95,6 +95,8 @@ def tune(
         raise ValueError("--plot-with draws another search in the figures of --plot: add --plot.")
     if plot:
         figure_class()  # rather now than when the search has ended
+    if out is not None:
+        check_writable(out)
     directory = directory or pathlib.Path("runs/tuning") / f"{name}_{method}_{oracle}{'_quick' if quick else ''}"
     if resume and distributed is None and not (directory / "search.json").exists():
         warn(f"{directory} holds no search to go on with, so it begins.")

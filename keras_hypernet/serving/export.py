@@ -2,20 +2,18 @@
 
 import os
 import pathlib
-import shutil
-import tempfile
 
 import keras
 
 from keras_hypernet.backends import require_tensorflow
-from keras_hypernet.card import Card
-from keras_hypernet.files import replacing_folder
+from keras_hypernet.checkpoints import num_bytes
+from keras_hypernet.files import NotWritableError, check_writable, remove_folder, replacing_folder
 from keras_hypernet.models import ConditionalModel
 from keras_hypernet.serving.config import MODELS, read_models_config, write_configs
 from keras_hypernet.serving.layout import version_folders
 from keras_hypernet.serving.signatures import signatures
 from keras_hypernet.serving.warmup import write_warmup
-from keras_hypernet.zoo import find_entry, load
+from keras_hypernet.zoo import read_entry
 
 
 def export(model_or_name, to="saved_models", name=None, keep=None):
@@ -48,6 +46,7 @@ def export(model_or_name, to="saved_models", name=None, keep=None):
         ValueError: If the model has not been built, the name is not one plain folder name, `keep` is negative, or there
             is a `models.config` that cannot be read. Nothing is written then.
         FileExistsError: If another export took this version while this one was written.
+        NotWritableError: If the folder takes no files, or there is no room for the model.
         RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
@@ -74,6 +73,7 @@ def write_version(model, name, card, to, keep=None, check=lambda folder: None):
     """
     if keep is not None and (not isinstance(keep, int) or keep < 0):
         raise ValueError(f"`keep` must be the number of older versions to keep, 0 or more. Received: {keep!r}")
+    check_writable(to, num_bytes(model.weights))
     read_models_config(pathlib.Path(to) / MODELS)  # what cannot be added to is said before a version is live
     base = pathlib.Path(to) / name
     version = base / str(next_version(base))
@@ -95,7 +95,7 @@ def resolve(model_or_name, name=None):
     """
     require_tensorflow("An export")
     if isinstance(model_or_name, (str, os.PathLike)):
-        model, card = load(model_or_name), Card.read(find_entry(model_or_name))
+        model, card = read_entry(model_or_name)
     else:
         model, card = model_or_name, None
     if not isinstance(model, (ConditionalModel, keras.Sequential)):
@@ -104,21 +104,26 @@ def resolve(model_or_name, name=None):
         raise ValueError(f"Model {model.name!r} has no weights yet: call it on its inputs before `export`.")
     name = name or (card.name if card else model.name)
     # A colon and a slash mean something in the server's URLs.
-    if name in (".", "..") or pathlib.PurePath(name).name != name or ":" in name:
-        raise ValueError(f"The name must be that of one folder. Received: {name!r}")
+    if name in (".", "..") or pathlib.PurePath(name).name != name or ":" in name or not name.isprintable():
+        raise ValueError(f"The name must be that of one folder, without control characters. Received: {name!r}")
     return model, name, card
 
 
 def write_saved_model(model, folder, name):
     """Writes a SavedModel with its warm-up requests into an empty folder."""
+    import tensorflow as tf
+
     exported = signatures(model)
     archive = keras.export.ExportArchive()
     for resource in _resources(model):
         archive.track(resource)
     for signature in exported:
         archive.add_endpoint(signature.name, *traceable(signature))
-    archive.write_out(folder, verbose=False)
-    write_warmup(exported, folder, name)
+    try:
+        archive.write_out(folder, verbose=False)
+        write_warmup(exported, folder, name)
+    except tf.errors.OpError as error:
+        raise NotWritableError(f"The SavedModel cannot be written: {error.message}") from error
 
 
 def _resources(model):
@@ -154,7 +159,6 @@ def versions(base):
 
 
 def remove_versions(base, keep):
-    """Removes all but the newest versions; each is renamed first, so that no server finds half of one."""
+    """Removes all but the newest versions; each in one step, so that no server finds half of one."""
     for folder in list(versions(base).values())[:-keep]:
-        with tempfile.TemporaryDirectory(prefix=".removed.", dir=base) as trash:
-            shutil.move(folder, trash)
+        remove_folder(folder)

@@ -8,7 +8,8 @@ import pathlib
 
 import numpy as np
 
-from keras_hypernet.files import replacing
+from keras_hypernet.checkpoints import num_bytes
+from keras_hypernet.files import check_writable, replacing
 from keras_hypernet.models import ConditionalModel, specialize
 from keras_hypernet.models.shapes import fits
 from keras_hypernet.serving.export import resolve, write_version
@@ -57,8 +58,8 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
         ImportError: If the runtime of a format is not installed.
         RuntimeError: If what was written does not give Keras's outputs; nothing is left of it then, and what was there
             before is as it was.
-        EntryError, TypeError, ValueError: As `export`; ValueError too if the model has no condition, or of
-            another shape.
+        EntryError, TypeError, ValueError, NotWritableError: As `export`; ValueError too if the model has no condition,
+            or of another shape.
 
     Example:
 
@@ -84,6 +85,7 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
                 model, served_as, card, to, keep, lambda folder: _difference(model, RUNNERS["saved_model"](folder))
             )
         else:
+            check_writable(to, num_bytes(model.weights))
             path = pathlib.Path(to) / f"{served_as}.{format}"
             with replacing(path) as temporary:
                 temporary.write_bytes(WRITERS[format](model, served_as))
