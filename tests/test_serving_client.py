@@ -106,6 +106,7 @@ def test_metadata_and_status(connect):
     assert set(client.metadata()) == {"serving_default", "generate_weights", "apply"}
 
 
+@pytest.mark.regression
 def test_arrays_are_converted_only_if_nothing_is_lost(connect):
     image = pixels((1, 28, 28, 1))
     client = connect()
@@ -216,6 +217,7 @@ def test_a_server_that_is_not_there(protocol):
         client.status()
 
 
+@pytest.mark.regression
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
