@@ -10,6 +10,7 @@ from helpers import array, gradients, normal, pixels
 
 import keras_hypernet as kh
 from keras_hypernet.layers import HyperLayer
+from keras_hypernet.layers.base import keep_mask
 
 layers = pytest.mark.parametrize("case", LAYERS, ids=str)
 # A condition for the whole batch is a constant, not an input of a model of free batch.
@@ -254,6 +255,32 @@ def test_a_model_is_exported_by_jax_with_free_batch_points_and_members(case):
         for batch in (6, 2):
             part = array(exported(*(value[:batch] for value in inputs.values())))
             np.testing.assert_allclose(part, y[:batch], atol=1e-5)
+
+
+@pytest.mark.regression
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own, of what it finds in Keras
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="a compiler of PyTorch's")
+def test_pytorch_compiles_what_hands_a_mask_on():
+    import torch
+
+    x = keras.ops.convert_to_tensor(normal((6, 7)))
+    doubled = torch.compile(lambda x: keep_mask(x, lambda x: 2 * x), backend="eager")
+    np.testing.assert_array_equal(array(doubled(x)), 2 * array(x))
+
+
+@pytest.mark.regression
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="a compiler of PyTorch's")
+@pytest.mark.parametrize("name", ["embedding", "neural_process"])
+def test_pytorch_compiles_a_model(name):
+    (case,) = (case for case in MODELS if case.name == name)
+    *_, inputs = _model_calls(case)
+    model = case.make()
+    y = array(model(inputs))
+    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=True)
+    model.fit(inputs, np.zeros_like(y), verbose=0)
+    np.testing.assert_allclose(model.predict(inputs, verbose=0), y, atol=1e-6)
 
 
 class Probe(keras.layers.Layer):

@@ -150,10 +150,10 @@ def _checked(name, value, dtypes, condition, ndim):
 
 
 def _values(tensor):
-    """The tensor as an array, or None in a function that is being traced, where tensors have no values yet."""
+    """The tensor as an array, or None in a function that is traced or vectorized, where tensors have no values."""
     try:
         return ops.convert_to_numpy(tensor)
-    except (NotImplementedError, TypeError):  # TensorFlow's and PyTorch's error, JAX's error
+    except (NotImplementedError, TypeError, RuntimeError):  # TensorFlow's, JAX's and, under `torch.vmap`, PyTorch's
         return None
 
 
