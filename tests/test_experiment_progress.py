@@ -1,6 +1,9 @@
 """The progress of an experiment: on a terminal and elsewhere, never on standard output."""
 
 import re
+from types import SimpleNamespace
+
+import pytest
 
 from keras_hypernet.experiments.progress import ExperimentProgress
 
@@ -11,6 +14,11 @@ ROWS = [
     {"panel": "mnist", "method": "hyper", "status": "failed", "test": None},
     {"panel": "mnist", "method": "hyper", "status": "finished", "test": 0.125},
 ]
+
+
+@pytest.fixture(autouse=True)
+def _stopped_clock(monkeypatch):
+    monkeypatch.setattr("keras_hypernet.experiments.progress.time", SimpleNamespace(monotonic=lambda: 1000.0))
 
 
 def _show(visible=True):

@@ -15,13 +15,14 @@ import keras_hypernet as kh
 from keras_hypernet.cli import tuning as command_module
 from keras_hypernet.cli.common import command_line
 
-# The command with the tiny task.
+# The command with the tiny task, which waits in the middle of the second trial.
 SCRIPT = """
 import sys
-from tiny_search import TASK
+from tiny_search import TASK, hold_trials
 from keras_hypernet import tuning
 from keras_hypernet.cli import main
 tuning.get_search_task = lambda *arguments: TASK
+hold_trials(["trial_0001"], sys.argv[-1])
 sys.argv[:1] = ["keras-hypernet", "tune"]
 main()
 """
@@ -108,8 +109,7 @@ def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(r
         stderr=subprocess.DEVNULL,
         cwd=pathlib.Path(__file__).parent,
     ) as process:
-        begun = directory / "trials" / "trial_0001" / "seed-0" / "state.json"
-        wait_until(lambda: begun.exists() or process.poll() is not None)
+        wait_until(lambda: (tmp_path / "killed.held.trial_0001").exists() or process.poll() is not None)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     (kept,) = kh.tuning.SearchResult.read(directory).trials
@@ -121,7 +121,7 @@ def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(r
     assert found.trials[0] == kept
     assert (first.stat().st_mtime_ns, first.read_text()) == written
     assert [row["depth"] for row in found.trials] == [3, 2, 4]
-    assert 0 < found.trials[1]["epochs"] <= 12  # those that were not done
+    assert found.trials[1]["epochs"] == 12 - 1  # those of which there was no whole checkpoint
     assert run_tune(*arguments, tmp_path / "whole").returncode == 0
     assert plain(found.trials) == plain(kh.tuning.SearchResult.read(tmp_path / "whole").trials)
 

@@ -5,7 +5,7 @@ import os
 import socket
 import subprocess
 import sys
-import time
+import threading
 from concurrent import futures
 
 import grpc
@@ -141,10 +141,10 @@ def test_a_worker_that_is_interrupted_does_not_wait_for_a_chief_that_is_gone(per
         def get_trial(self, trial_id):
             stub.Ask(trial_id)
 
+    before = threading.enumerate()
     with heartbeat(0.01)(Oracle(), b"0"):
         wait_until(lambda: warnings)
-        started = time.monotonic()
-    assert time.monotonic() - started < 60
+    assert set(threading.enumerate()) - set(before)  # it goes on asking, and was not waited for
 
 
 def test_a_space_that_was_sent_is_the_same_space():
@@ -164,10 +164,8 @@ def test_a_space_that_was_sent_is_the_same_space():
 
 def test_a_chief_that_is_not_there_is_named():
     address = f"127.0.0.1:{free_port()}"
-    started = time.monotonic()
-    with pytest.raises(ConnectionError, match=f"There is no chief at {address} .*refused.*, after 1 seconds. Start it"):
+    with pytest.raises(ConnectionError, match=f"There is no chief at {address} .*, after 1 seconds. Start it"):
         wait_for_chief(address, 1)
-    assert time.monotonic() - started < 10
     with pytest.raises(ConnectionError, match="There is no chief at chief.invalid:8000"):
         wait_for_chief("chief.invalid:8000", 0)
 

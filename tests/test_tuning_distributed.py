@@ -7,7 +7,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from tiny_grid import running, wait_until
@@ -15,22 +14,24 @@ from tiny_search import free_port, plain, tiny_search
 
 import keras_hypernet as kh
 
-# Starts a process for each line it reads, which takes part in a random search of six trials, and says its number; they
-# share one import of the libraries. Such a process writes down the trials that it ran, or as the chief knows, or its
-# error, and what it says on standard error.
+# Starts a process for each line it reads, which takes part in a random search of six trials, and prints its number. The
+# processes share one import of the libraries. Each writes the trials that it ran, those that the chief knows, or its
+# error into a file, and its standard error into another. A worker waits in the middle of the trials that `holds` names,
+# and goes on sending heartbeats to its chief meanwhile.
 SCRIPT = """
 import json, os, signal, sys, traceback
-from tiny_search import tiny_search
+from tiny_search import hold_trials, tiny_search
 from keras_hypernet.tuning import connection, distributed
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:
-    role, address, name, directory, overwrite, epochs, patience, file = line.split()
+    role, address, name, directory, overwrite, epochs, patience, timeout, holds, file = line.split()
     process = os.fork()
     if process == 0:
         sys.stderr = open(file + ".stderr", "w", buffering=1)
         connection.PATIENCE = float(patience)
+        hold_trials(holds.split(","), file)
         options = {"distributed": role, "address": address, "directory": directory, "epochs": int(epochs)}
-        options |= {"worker_id": None if name == "-" else name, "worker_timeout": 20.0, "wait": 200.0}
+        options |= {"worker_id": None if name == "-" else name, "worker_timeout": float(timeout), "wait": 200.0}
         options |= {"overwrite": overwrite == "True"}
         try:
             written = json.dumps(tiny_search("both", "random", **options).trials)
@@ -76,9 +77,21 @@ class Part:
         """What it has said on standard error."""
         return pathlib.Path(f"{self.file}.stderr").read_text()
 
+    def held(self, trial):
+        """Waits until it waits in the middle of a trial."""
+        wait_until(lambda: self._sign("held", trial).exists() or not running(self.number))
+        assert running(self.number), self.ended()
+
+    def go(self, trial):
+        """Lets it go on with that trial."""
+        self._sign("go", trial).touch()
+
+    def _sign(self, name, trial):
+        return pathlib.Path(f"{self.file}.{name}.{trial}")
+
     def ended(self):
         """What it has written when it has ended."""
-        wait_until(lambda: not running(self.number), 600)
+        wait_until(lambda: not running(self.number))
         return json.loads(self.file.read_text())
 
 
@@ -87,9 +100,10 @@ def start(starter, tmp_path):
     """Returns a function that starts a process that takes part in a search in a folder."""
     address, parts = f"127.0.0.1:{free_port()}", []
 
-    def start(role, name="-", epochs=EPOCHS, patience=600, folder="search", overwrite=False):
+    def start(role, name="-", epochs=EPOCHS, patience=600, folder="search", overwrite=False, timeout=20, holds="-"):
         file = tmp_path / f"{role}{name}{len(parts)}.json"
-        starter.stdin.write(f"{role} {address} {name} {tmp_path / folder} {overwrite} {epochs} {patience} {file}\n")
+        words = (role, address, name, tmp_path / folder, overwrite, epochs, patience, timeout, holds, file)
+        starter.stdin.write(" ".join(map(str, words)) + "\n")
         starter.stdin.flush()
         parts.append(Part(int(starter.stdout.readline()), file))
         return parts[-1]
@@ -118,8 +132,14 @@ def _sorted(rows):
 
 
 def test_every_trial_is_run_once_and_by_both_workers(start, tmp_path, alone):
-    chief = start("chief")
-    workers = {name: start("worker", name) for name in ("one", "two")}
+    chief = start("chief", timeout=10**4)
+    # Each waits in a trial until the other has one.
+    workers = {}
+    for name, trial in (("one", "trial_00"), ("two", "trial_01")):
+        workers[name] = start("worker", name, timeout=10**4, holds=trial)
+        workers[name].held(trial)
+    workers["one"].go("trial_00")
+    workers["two"].go("trial_01")
     rows, ran = chief.ended(), {name: part.ended() for name, part in workers.items()}
     assert _sorted(rows) == _sorted(alone.trials)
     assert {row["worker"] for row in rows} == {"one", "two"}
@@ -134,56 +154,37 @@ def test_a_chief_and_one_of_two_workers_that_are_killed_lose_no_finished_trial(s
     """A chief that is started again goes on with the worker there is. Of two that train, one is lost in its trial: the
     other goes on with its own, and runs that one too."""
     folder = tmp_path / "search"
-
-    def training(trial):
-        return (folder / "trials" / trial / "seed-0" / "state.json").exists
-
-    chief, killed = start("chief"), start("worker", "killed")
-    wait_until(training("trial_01"), 600)
+    chief, killed = start("chief"), start("worker", "killed", holds="trial_01,trial_02")
+    killed.held("trial_01")
     chief.kill()
     assert dict(_states(folder)) == {"trial_00": "COMPLETED", "trial_01": "RUNNING"}
     chief = start("chief")
-    wait_until(training("trial_02"), 600)
-    states = dict(_states(folder))
-    assert states == {"trial_00": "COMPLETED", "trial_01": "COMPLETED", "trial_02": "RUNNING"}
+    killed.go("trial_01")
+    killed.held("trial_02")
+    assert dict(_states(folder)) == {"trial_00": "COMPLETED", "trial_01": "COMPLETED", "trial_02": "RUNNING"}
     before = {path: path.read_text() for path in folder.glob("trials/trial_0[01]/trial.json")}
 
-    other = start("worker", "other")
-
-    def working():
-        ongoing = json.loads((folder / "trials" / "oracle.json").read_text())["ongoing_trials"]
-        return ongoing if set(ongoing) == {"killed", "other"} and training(f"trial_{ongoing['killed']}")() else None
-
-    def held():
-        """What the two work on, if both are in the middle of a trial and one of them is held there."""
-        if working():
-            os.kill(killed.number, signal.SIGSTOP)
-            time.sleep(0.2)  # an answer of the chief's may be under way
-            if ongoing := working():
-                return ongoing
-            os.kill(killed.number, signal.SIGCONT)
-        return None
-
-    ongoing = wait_until(held, 600)
+    other = start("worker", "other", holds="trial_03")
+    other.held("trial_03")
     killed.kill()
+    other.go("trial_03")
     rows, mine = chief.ended(), other.ended()
-    lost, kept = (int(ongoing[name]) for name in ("killed", "other"))
-    assert [rows[number]["worker"] for number in (0, 1, lost, kept)] == ["killed", "killed", "other", "other"]
-    assert {rows[number]["worker"] for number in range(max(lost, kept), len(rows))} == {"other"}
-    assert [row["trial"] for row in mine] == [row["trial"] for row in rows if row["worker"] == "other"]
+    assert [row["worker"] for row in rows] == ["killed", "killed", "other", "other", "other", "other"]
+    assert [row["trial"] for row in mine] == [2, 3, 4, 5]
     assert {path: path.read_text() for path in before} == before
     assert _sorted(rows) == _sorted(alone.trials)
-    assert rows[lost]["epochs"] < EPOCHS  # it went on where the other was killed
-    assert rows[kept]["epochs"] == EPOCHS
+    assert rows[2]["epochs"] == EPOCHS - 1  # it went on after the last epoch of which a checkpoint is whole
+    assert rows[3]["epochs"] == EPOCHS
 
 
-def test_a_worker_whose_chief_is_gone_for_good_says_so_and_gives_up(start, tmp_path):
-    chief, worker = start("chief"), start("worker", "left", patience=3)
-    wait_until((tmp_path / "search" / "trials" / "trial_01" / "seed-0" / "state.json").exists, 600)
+def test_a_worker_whose_chief_is_gone_for_good_says_so_and_gives_up(start):
+    chief, worker = start("chief"), start("worker", "left", patience=10, holds="trial_01")
+    worker.held("trial_01")
     chief.kill()
+    worker.go("trial_01")
     error = worker.ended()
     assert f"ChiefGoneError: The chief at {start.address} is gone (" in error
-    assert "has not been started again within 3 seconds" in error
+    assert "has not been started again within 10 seconds" in error
     (warning,) = worker.said().splitlines()
     assert warning.startswith(f"Warning: The chief at {start.address} does not answer (")
 
@@ -191,7 +192,7 @@ def test_a_worker_whose_chief_is_gone_for_good_says_so_and_gives_up(start, tmp_p
 def test_a_worker_of_a_search_that_has_been_deleted_leaves_in_the_middle_of_its_trial(start, tmp_path):
     """A trial of the new search has the same number: nothing of the old one may be filed under it."""
     chief, worker = start("chief", epochs=10**6), start("worker", "old", epochs=10**6)
-    wait_until((tmp_path / "search" / "trials" / "trial_00" / "seed-0" / "state.json").exists, 600)
+    wait_until((tmp_path / "search" / "trials" / "trial_00" / "seed-0" / "state.json").exists)
     chief.kill()
     start("chief", overwrite=True)
     assert f"OtherSearchError: The chief at {start.address} makes another search than the one" in worker.ended()
@@ -201,14 +202,14 @@ def test_a_worker_of_a_search_that_has_been_deleted_leaves_in_the_middle_of_its_
 def test_a_worker_with_a_folder_of_its_own_begins_anew_with_its_chief(start, tmp_path):
     parts = start("chief", epochs=10**6), start("worker", "own", epochs=10**6, folder="own")
     checkpoint = tmp_path / "own" / "trials" / "trial_00" / "seed-0" / "state.json"
-    wait_until(checkpoint.exists, 600)
+    wait_until(checkpoint.exists)
     for part in parts:
         part.kill()
     assert checkpoint.exists()
     start("chief", overwrite=True)
     start("worker", "own", folder="own", overwrite=True)
     outcome = checkpoint.parents[1] / "outcome.json"
-    wait_until(outcome.exists, 600)
+    wait_until(outcome.exists)
     assert json.loads(outcome.read_text()) == {"worker": "own", "message": None}
 
 

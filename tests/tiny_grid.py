@@ -44,7 +44,7 @@ def children(process):
     return [number for number, parent, state in _processes() if parent == process and state != "Z"]
 
 
-def wait_until(condition, seconds=120):
+def wait_until(condition, seconds=600):
     """Waits until a function returns something that is true, and returns that."""
     end = time.monotonic() + seconds
     while not (found := condition()):

@@ -2,7 +2,10 @@
 
 import contextlib
 import functools
+import pathlib
 import socket
+import sys
+import time
 
 import keras
 
@@ -32,6 +35,27 @@ def free_port():
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def hold_trials(names, file):
+    """Makes this process wait in the middle of trials, each after its first checkpoint, as long as it runs.
+
+    Args:
+        names: Names of the trials' folders.
+        file: Path; while the process waits in the trial NAME, `FILE.held.NAME` exists. `FILE.go.NAME` lets it go on.
+    """
+
+    def hold(event, arguments):
+        if event != "os.rename" or pathlib.Path(arguments[1]).name != "state.json":
+            return
+        state = pathlib.Path(arguments[1])
+        trial = state.parents[1].name
+        if trial in names and state.exists():
+            pathlib.Path(f"{file}.held.{trial}").touch()
+            while not pathlib.Path(f"{file}.go.{trial}").exists():
+                time.sleep(0.02)
+
+    sys.addaudithook(hold)
 
 
 def own_model(depth, hp):
