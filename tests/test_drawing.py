@@ -1,6 +1,7 @@
 """Figures of synthetic rows: lost runs, broken lines, what is not there; the same rows make the same files."""
 
 import csv
+import dataclasses
 import re
 import sys
 
@@ -103,6 +104,41 @@ def test_rows_of_another_experiment_are_drawn_for_comparison(tmp_path):
     assert sentences == []
     assert {row["mean"] for row in table if row["panel"] == "mnist"} == {"0.25", "0.5"}
     assert {row["series"] for row in table} <= set(texts)
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("varies", "values", "ticks"),
+    [
+        ("learning_rate", (0.125, 0.25, 0.375), {"0.2", "0.3"}),
+        ("rank_of_f", (2, 4, 6), {"2", "4", "6"}),
+        ("activation", ("relu", "elu"), {"relu", "elu"}),
+    ],
+)
+def test_an_experiment_of_ones_own(tmp_path, varies, values, ticks):
+    """It varies what it likes, has methods of its own, and is in no figure of the paper."""
+    methods = ("hyper", "mine", "yours", "his", "hers")
+    changes = {"name": "own", "figure": None, "title": "What I found", "methods": methods}
+    base = get_experiment("synthetic_depth")
+    own = dataclasses.replace(
+        base,
+        **changes,
+        varies=varies,
+        values=values,
+        panels=("inner",),
+        seeds=1,
+        setup=lambda panel, method, value, seed, quick: base.setup(panel, method, 3, seed, quick),
+    )
+    file = ResultsFile(tmp_path / "own.jsonl")
+    for config in own.runs():
+        file.append(make_row(config, {"test": 0.5}))
+    paths, sentences = draw(own, tmp_path)
+    assert sentences == []
+    texts = re.findall("<!-- (.*?) -->", paths[1].read_text())
+    # There are fewer styles than methods.
+    assert {"What I found", varies.replace("_", " "), "hypernetwork", *methods[1:], *ticks} <= set(texts)
+    table = list(csv.DictReader(paths[2].read_text().splitlines()))
+    assert {row["x"] for row in table} == set(map(str, values))
 
 
 @pytest.mark.parametrize(

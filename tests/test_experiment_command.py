@@ -162,6 +162,12 @@ def test_all_figures_are_drawn_but_those_without_results(command, tmp_path):
         (["all", "--depths", "2:9"], "each has others: name the experiment. Received: all, with 2:9"),
         (["all", "--panels", "mnist"], "each has others: name the experiment. Received: all, with mnist"),
         (["rotation_depth", "--panels", "mnist,uniform"], "are mnist, cifar10. Received: 'uniform'"),
+        pytest.param(
+            ["rotation_depth", "--quick", "--panels", "mnist"],
+            "The panels of rotation_depth, with --quick, are digits. Received: 'mnist'. Without --quick they are "
+            "mnist, cifar10",
+            marks=pytest.mark.regression,
+        ),
         (["rotation_depth", "--panels", ""], "The panels of rotation_depth are mnist, cifar10. Received: ''"),
         (["rotation_depth", "--seeds", "0"], "There must be at least one seed. Received: 0"),
         (["rotation_depth", "--workers", "0"], "There must be at least one worker. Received: 0"),

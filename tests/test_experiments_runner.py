@@ -19,6 +19,8 @@ from keras_hypernet.experiments.engines import LocalWorkers
 from keras_hypernet.experiments.experiment import FIELDS, make_row, run_key
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.experiments.runner import run
+from keras_hypernet.recipe import paper_recipe
+from keras_hypernet.tasks import SyntheticTask
 
 # Starts a runner for each line it reads, `folder limit workers seeds`, where `limit` is the largest size of a file.
 # Prints the number of the runner's process and, at its end, its exception and exit code. They share one import of the
@@ -194,6 +196,51 @@ def test_wrong_arguments_are_refused(whole, tmp_path):
         run(GRID, tmp_path, engine="slurm")
     with pytest.raises(ValueError, match="`address` is that of a Ray cluster, for the engine 'ray'. Received: 'auto'"):
         run(GRID, tmp_path, address="auto")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.regression
+def test_an_experiment_of_ones_own_is_run(whole, tmp_path):
+    mine = dataclasses.replace(GRID, name="mine", figure=None)
+    with LocalWorkers(1, threads=1) as worker:
+        rows = run(mine, tmp_path, values=[2], seeds=1, workers=worker, progress=False)
+    assert [row["experiment"] for row in rows] == ["mine", "mine"]
+    expected = {row["method"]: row["test"] for row in rows_in(whole) if (row["depth"], row["seed"]) == (2, 0)}
+    assert {row["method"]: row["test"] for row in rows} == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
+
+
+class _Taken(SyntheticTask):
+    """A task of a user's own, which has the name of another."""
+
+
+class _Mine(SyntheticTask):
+    name = "mine"
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"setup": _Mine},
+            "'mine' is a task of your own. Received: the experiment 'own'. Train each run by `keras_hyp",
+        ),
+        ({"setup": _Taken}, "needs a name of its own: 'synthetic' is that of SyntheticTask. Received: _Taken"),
+        (
+            {"measure": print},
+            "`measure` must be left out of an experiment of your own: .* Execute the runs in this pro",
+        ),
+    ],
+)
+def test_what_processes_cannot_find_by_its_name_is_refused(tmp_path, changes, message):
+    def setup(panel, method, value, seed, quick):
+        task = changes["setup"](panel, dim=4, num_train=64, num_validation=16, num_test=16)
+        return task, paper_recipe(SyntheticTask(panel, dim=4), depth=value)
+
+    own = dataclasses.replace(GRID, name="own", **{**changes, **({"setup": setup} if "setup" in changes else {})})
+    with pytest.raises(ValueError, match=message):
+        run(own, tmp_path / "results")
     assert list(tmp_path.iterdir()) == []
 
 

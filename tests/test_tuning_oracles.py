@@ -10,12 +10,13 @@ import pytest
 from keras_tuner.engine.trial import TrialStatus
 
 from keras_hypernet.tuning.oracles import ORACLES, make_oracle
+from keras_hypernet.tuning.space import count_configurations
 
 
-def _oracle(name, folder, trials=6, seed=0):
+def _oracle(name, folder, trials=6, seed=0, depths=(2, 9)):
     """An oracle of the depths 2 to 9 whose files are in a folder."""
     oracle = make_oracle(name, "error", trials, seed, epochs=9, factor=3)
-    oracle.hyperparameters.Int("depth", 2, 9)
+    oracle.hyperparameters.Int("depth", *depths)
     oracle._set_project_dir(str(folder), "trials")
     oracle.verbose = 0
     return oracle
@@ -181,6 +182,62 @@ def wait(monkeypatch):
         now[0] += seconds
 
     return wait
+
+
+def _points(oracle):
+    """The values of all trials of an oracle, as tuples in the order of their names."""
+    points = []
+    while (trial := oracle.create_trial("tuner0")).status == TrialStatus.RUNNING:
+        values = trial.hyperparameters.values
+        points.append(tuple(values[name] for name in sorted(values)))
+        _end(oracle, trial)
+    return points
+
+
+def _conditional(hp):
+    if hp.Choice("kind", ["a", "b"]):
+        with hp.conditional_scope("kind", ["b"]):
+            hp.Choice("u", [4, 8])
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("ask", "expected"),
+    [
+        (lambda hp: hp.Choice("u", [4, 8]), {(depth, u) for depth in (2, 3) for u in (4, 8)}),
+        (lambda hp: hp.Int("u", 4, 6), {(depth, u) for depth in (2, 3) for u in (4, 5, 6)}),
+        (lambda hp: hp.Int("u", 2, 8, step=2, sampling="log"), {(depth, u) for depth in (2, 3) for u in (2, 4, 8)}),
+        (lambda hp: hp.Float("u", 0.0, 0.5, step=0.25), {(depth, u) for depth in (2, 3) for u in (0.0, 0.25, 0.5)}),
+        (lambda hp: hp.Boolean("u") or hp.Fixed("v", 7), {(depth, u, 7) for depth in (2, 3) for u in (False, True)}),
+        (_conditional, {point for depth in (2, 3) for point in ((depth, "a"), (depth, "b", 4), (depth, "b", 8))}),
+    ],
+)
+def test_a_grid_has_all_combinations_once_and_its_size_is_known(tmp_path, ask, expected):
+    oracle = _oracle("grid", tmp_path, trials=None, depths=(2, 3))
+    ask(oracle.hyperparameters)
+    points = _points(oracle)
+    assert set(points) == expected
+    assert len(points) == len(expected) == count_configurations(oracle.hyperparameters.space, grid=True)
+    assert all(type(value) is type(kind) for point in points for value, kind in zip(point, points[0], strict=False))
+
+
+@pytest.mark.regression
+def test_a_range_of_real_numbers_has_ten_values_and_its_default_in_a_grid(tmp_path):
+    oracle = _oracle("grid", tmp_path, trials=None, depths=(2, 3))
+    oracle.hyperparameters.Float("rate", 1e-3, 1e-1, sampling="log", default=0.01)
+    points = _points(oracle)
+    assert len(set(points)) == len(points) == 2 * 11 == count_configurations(oracle.hyperparameters.space, grid=True)
+    assert (2, 0.01) in points
+
+
+@pytest.mark.regression
+def test_a_name_with_two_ranges_is_refused_by_a_grid(tmp_path):
+    oracle = _oracle("grid", tmp_path)
+    for depth in (2, 3):
+        with oracle.hyperparameters.conditional_scope("depth", [depth]):
+            oracle.hyperparameters.Choice("u", [depth, 8])
+    with pytest.raises(ValueError, match=r"A grid needs a name for each range .* 'u' for .2, 8. and for .3, 8.. Give"):
+        oracle.create_trial("tuner0")
 
 
 def test_the_trial_of_a_silent_worker_is_given_to_another_one(tmp_path, wait):

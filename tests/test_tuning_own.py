@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 import keras
 import keras_tuner
@@ -11,6 +12,7 @@ from tiny_search import RECIPE, TASK, own_model, tiny_search
 
 import keras_hypernet as kh
 from keras_hypernet.experiments.experiment import train_and_measure
+from keras_hypernet.tasks import SyntheticTask
 from keras_hypernet.tuning.hypermodel import DepthSearch
 
 
@@ -25,6 +27,97 @@ def test_own_models_are_searched_and_what_fails_is_a_row(tmp_path):
     assert found.best_method == "own"
     with pytest.raises(ValueError, match="An entry is a model of this package.*tiny_search.own_model"):
         found.retrain()
+
+
+def _choice(depth, hp):
+    return _compiled("mse")(depth, hp) if hp.Choice("u", [4, 8]) else None
+
+
+def _conditional(depth, hp):
+    with hp.conditional_scope("depth", [3]):
+        hp.Choice("u", [4, 8])
+    return _compiled("mse")(depth, hp)
+
+
+def _late(depth, hp):
+    """What keras-tuner does not find beforehand, since there is no scope."""
+    if depth == 2:
+        hp.Choice("u", [4, 8])
+    return _compiled("mse")(depth, hp)
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (_choice, [(2, 4), (2, 8), (3, 4), (3, 8)]),
+        (_conditional, [(2, None), (3, 4), (3, 8)]),
+        (_late, [(2, 4), (2, 8), (3, 8), (3, None)]),
+    ],
+)
+def test_a_grid_of_own_models(tmp_path, capfd, build, expected):
+    """The first trial has the depth 3, that of the recipe."""
+    options = {"build": build, "depth": (2, 3), "epochs": 1, "directory": tmp_path, "progress": True}
+    found = tiny_search(**options)
+    assert sorted(((row["depth"], row.get("u")) for row in found.trials), key=str) == expected
+    assert {row["status"] for row in found.trials} == {"finished"}
+    assert f"synthetic: {len(expected)}/{len(expected)} trials, " in capfd.readouterr().err.splitlines()[-1]
+    assert tiny_search(**options).trials == found.trials
+
+
+@pytest.mark.regression
+def test_a_grid_over_a_range_of_learning_rates(tmp_path, capfd):
+    options = {"depth": (2, 3), "learning_rate": (1e-3, 1e-1), "epochs": 1, "directory": tmp_path, "progress": True}
+    found = tiny_search(**options, trials=3)
+    assert [(row["depth"], row["status"]) for row in found.trials] == 3 * [(3, "finished")]
+    assert found.trials[0]["learning_rate"] == RECIPE.learning_rate
+    assert "synthetic: 3/3 trials, " in capfd.readouterr().err.splitlines()[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnTask(SyntheticTask):
+    """A task that this package does not know."""
+
+    name: ClassVar[str] = "mine"
+    scales: tuple = (1, 2)
+
+
+@pytest.mark.regression
+def test_a_task_of_ones_own_is_searched(tmp_path):
+    mine = OwnTask(**{name: value for name, value in TASK.config().items() if name != "name"})
+    search = functools.partial(kh.tuning.search, depth=[2, 3], recipe=RECIPE, progress=False)
+    found = search(mine, directory=tmp_path / "mine")
+    expected = search(TASK, directory=tmp_path / "known").trials
+    assert [row["validation_mse"] for row in found.trials] == [row["validation_mse"] for row in expected]
+    assert search(mine, directory=tmp_path / "mine").trials == found.trials  # nothing is left to do
+    read = kh.tuning.SearchResult.read
+    assert read(tmp_path / "mine", mine) == found
+    assert read(tmp_path / "mine", mine).task is mine
+    with pytest.raises(ValueError, match=r"mine is for a task of your own, 'mine': give that task too"):
+        read(tmp_path / "mine")
+    with pytest.raises(ValueError, match="mine is for the task .*'mine'.* Received: .*'synthetic'"):
+        read(tmp_path / "mine", TASK)
+    with pytest.raises(ValueError, match="An entry is for a task of this package, .* Received: the task 'mine'; train"):
+        found.retrain()
+    with pytest.raises(ValueError, match="The paper has recipes for the tasks"):
+        kh.tuning.search(mine, directory=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+class Taken(SyntheticTask):
+    """A task of a user's own, which has the name of another."""
+
+
+@pytest.mark.regression
+def test_a_task_that_cannot_be_written_down_is_refused_before_anything_is_done(tmp_path):
+    search = functools.partial(kh.tuning.search, recipe=RECIPE, directory=tmp_path / "search", progress=False)
+    with pytest.raises(
+        ValueError, match="needs a name of its own: 'synthetic' is that of SyntheticTask. Received: Tak"
+    ):
+        search(Taken("inner", dim=4))
+    with pytest.raises(TypeError, match="The fields of a task must be plain values, .* Received for 'mine': .*ndarray"):
+        search(OwnTask("inner", dim=4, scales=np.zeros(2)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_an_own_function_asks_for_is_logged_and_drawn(tmp_path, monkeypatch):

@@ -155,7 +155,7 @@ def _check_all(chosen, out, values, panels, resume):
 
 def _results_table(one, rows):
     metric = next((row["metric"] for row in rows if "metric" in row), "")
-    table = Table("panel", "method", one.varies, "runs", f"test {metric}", title=f"{one.title} ({one.figure})")
+    table = Table("panel", "method", one.varies, "runs", f"test {metric}", title=one.caption)
     for group, found in group_rows(rows, one.varies).items():
         tests = [row["test"] for row in found if row["test"] is not None]
         spread = f" ± {np.std(tests, ddof=1):.4f}" if len(tests) > 1 else ""

@@ -33,6 +33,12 @@ def get_experiment(name):
     >>> get_experiment("rotation_depth").figure
     'Fig. 3'
     """
-    if name not in NAMES:
+    found = find_experiment(name)
+    if found is None:
         raise ValueError(f"There is no experiment {name!r}; {suggestion(name, NAMES)}")
-    return importlib.import_module(f"keras_hypernet.experiments.{name}").EXPERIMENT
+    return found
+
+
+def find_experiment(name):
+    """Returns the `Experiment` of this name; None if this package has none, as for one of a user's own."""
+    return importlib.import_module(f"keras_hypernet.experiments.{name}").EXPERIMENT if name in NAMES else None

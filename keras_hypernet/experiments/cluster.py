@@ -96,10 +96,10 @@ def _connect(ray, address, threads, stack):
 
 def _execute(config, threads):
     """Executes a run in a process of the cluster, which may have executed others."""
-    from keras_hypernet.experiments import get_experiment
+    from keras_hypernet.experiments import find_experiment
     from keras_hypernet.experiments.experiment import execute
     from keras_hypernet.experiments.machine import machine, set_threads
 
     if machine()["threads"] != threads:
         set_threads(threads)
-    return execute(config, get_experiment(config["experiment"]))
+    return execute(config, find_experiment(config["experiment"]))

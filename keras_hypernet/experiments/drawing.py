@@ -2,7 +2,7 @@
 
 import pathlib
 import textwrap
-from itertools import zip_longest
+from itertools import cycle, zip_longest
 
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.points import points, write_csv
@@ -64,10 +64,9 @@ def draw(experiment, folder):
         (subplots,) = figure.subplots(1, len(panels), squeeze=False)
         for axes, panel in zip(subplots, panels, strict=True):
             _draw_panel(axes, experiment, panel, [point for point in shown if point["panel"] == panel], styles)
-        subplots[0].set_ylabel({"error": "test error", "mse": "test MSE"}[metric])
+        subplots[0].set_ylabel({"mse": "test MSE"}.get(metric, f"test {metric}"))
         subplots[0].legend(frameon=False, fontsize=8)
-        title = f"{experiment.title} ({experiment.figure})"
-        figure.suptitle(textwrap.fill(title, round(11 * figure.get_figwidth())), fontsize=10)
+        figure.suptitle(textwrap.fill(experiment.caption, round(11 * figure.get_figwidth())), fontsize=10)
         for suffix, metadata in {"png": {"Software": None}, "svg": {"Date": None}}.items():
             with replacing(folder / f"{experiment.name}.{suffix}") as temporary:
                 figure.savefig(temporary, dpi=150, metadata=metadata)
@@ -82,10 +81,10 @@ def read_rows(experiment, folder):
         NoResultsError: If there are none.
     """
     rows, broken = [], []
-    for name in filter(None, (experiment.name, experiment.also)):
-        more, sentences = ResultsFile(pathlib.Path(folder) / f"{name}.jsonl").read()
-        more = own_rows(get_experiment(name), more, sentences)
-        if name != experiment.name:
+    for one in (experiment, *([get_experiment(experiment.also)] if experiment.also else [])):
+        more, sentences = ResultsFile(pathlib.Path(folder) / f"{one.name}.jsonl").read()
+        more = own_rows(one, more, sentences)
+        if one is not experiment:
             more = [row for row in more if row["panel"] in {own["panel"] for own in rows}]
         rows, broken = rows + more, broken + sentences
     if not any(row["status"] == "finished" for row in rows):
@@ -116,7 +115,7 @@ def _styles(labels):
     for label in labels:
         lines.setdefault(label.partition(",")[0], []).append(label)
     order = [label for rank in zip_longest(*lines.values()) for label in rank if label is not None]
-    return dict(zip(order, _STYLES, strict=False))
+    return dict(zip(order, cycle(_STYLES)))
 
 
 def _draw_panel(axes, experiment, panel, shown, styles):
@@ -139,10 +138,10 @@ def _draw_panel(axes, experiment, panel, shown, styles):
                 _note_lost(axes, point, style["color"], place, upright=experiment.log_x)
     # Points without a mean have their place, too.
     axes.plot([point["x"] for point in shown], [0.0] * len(shown), alpha=0)
-    axes.set(title=panel, xlabel=_AXES[experiment.varies])
+    axes.set(title=panel, xlabel=_AXES.get(experiment.varies, experiment.varies.replace("_", " ")))
     if experiment.log_x:
         axes.set_xscale("log")
-    else:
+    elif all(isinstance(point["x"], int) for point in shown):
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
     axes.spines[["top", "right"]].set_visible(False)

@@ -12,7 +12,7 @@ from keras_hypernet.checkpoints import TrainingDivergedError
 from keras_hypernet.data import DataUnavailableError
 from keras_hypernet.experiments.machine import machine, peak_memory, reset_peak_memory
 from keras_hypernet.recipe import Recipe
-from keras_hypernet.tasks import get_task
+from keras_hypernet.tasks import get_task, is_registered
 from keras_hypernet.training import evaluate, fit
 from keras_hypernet.versions import today, versions
 
@@ -32,7 +32,7 @@ METHOD_LABELS = {
 
 
 def _method(row):
-    return METHOD_LABELS[row["method"]]
+    return METHOD_LABELS.get(row["method"], row["method"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Experiment:
 
     Attributes:
         name: Name of the experiment, of its module and of its files.
-        figure: Where in the paper it is from.
+        figure: Where in the paper it is from; None for an experiment of your own.
         title: What it shows, in a sentence.
         varies: What the figure's horizontal axis varies.
         values: The values of that.
@@ -61,7 +61,7 @@ class Experiment:
     """
 
     name: str
-    figure: str
+    figure: str | None
     title: str
     varies: str
     values: tuple
@@ -79,6 +79,11 @@ class Experiment:
     measure: Callable | None = None
     also_measured: tuple = ()
 
+    @property
+    def caption(self):
+        """The title, with the figure of the paper."""
+        return f"{self.title} ({self.figure})" if self.figure else self.title
+
     def runs(self, values=None, seeds=None, quick=False, panels=None):
         """Returns the configurations of the grid's runs, as dicts that JSON can hold.
 
@@ -90,7 +95,7 @@ class Experiment:
             panels: Only these of the panels; by default all of the grid.
 
         Raises:
-            ValueError: If there are no values, panels or seeds, or there is no such panel.
+            ValueError: If there are no values, panels or seeds, there is no such panel, or a task is a user's own.
         """
         if values is not None and not values:
             raise ValueError(f"There are no values of {self.varies} to run. Received: an empty range")
@@ -100,8 +105,9 @@ class Experiment:
             raise ValueError(f"There must be at least one seed. Received: {seeds}")
         possible, default = (self.quick_panels, self.quick_values) if quick else (self.panels, self.values)
         if unknown := [panel for panel in panels or () if panel not in possible]:
-            received = ", ".join(map(repr, unknown))
-            raise ValueError(f"The panels of {self.name} are {', '.join(possible)}. Received: {received}")
+            received, which = ", ".join(map(repr, unknown)), f"{self.name}{', with `quick`,' * quick}"
+            more = f". Without `quick` they are {', '.join(self.panels)}" * quick
+            raise ValueError(f"The panels of {which} are {', '.join(possible)}. Received: {received}{more}")
         panels = tuple(dict.fromkeys(possible if panels is None else panels))
         extra = {} if quick or values else self.extra_values
         seeds = seeds or (1 if quick else self.seeds)
@@ -134,6 +140,12 @@ class Experiment:
 
     def _run(self, panel, method, value, seed, quick):
         task, recipe = self.setup(panel, method, value, seed, quick)
+        if not is_registered(task):
+            raise ValueError(
+                f"The runs of an experiment find their task by its name, and {task.name!r} is a task of your own. "
+                f"Received: the experiment {self.name!r}. Train each run by `keras_hypernet.fit`, or choose the depth "
+                "by `keras_hypernet.tuning.search`, which take it."
+            )
         return {
             "experiment": self.name,
             "panel": panel,
@@ -159,12 +171,12 @@ def run_key(config):
     return json.dumps({**config, **complete}, sort_keys=True)
 
 
-def execute(config, experiment):
+def execute(config, experiment=None):
     """Executes one run, whatever comes of it, as long as this machine has what it needs.
 
     Args:
         config: One of `Experiment.runs()`.
-        experiment: The `Experiment`.
+        experiment: The `Experiment`, if it has a function `measure`.
 
     Returns:
         The row of the results, of `make_row`.
@@ -178,7 +190,8 @@ def execute(config, experiment):
     started = time.perf_counter()
     task, recipe = get_task(**config["task"]), Recipe(**config["recipe"])
     try:
-        measured = (experiment.measure or train_and_measure)(task, config["method"], recipe)
+        measure = (experiment and experiment.measure) or train_and_measure
+        measured = measure(task, config["method"], recipe)
         measured["data_sha256"] = task.fingerprint()
         not_finite = []  # takes the place of each such number, and leaves None
         result = json.loads(json.dumps(measured), parse_constant=not_finite.append)

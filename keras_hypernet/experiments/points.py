@@ -28,7 +28,8 @@ def points(experiment, rows):
     panels = list(dict.fromkeys(row["panel"] for row in rows))
     order = [panel for panel in experiment.panels if panel in panels]
     order += [panel for panel in panels if panel not in order]
-    by_method = sorted(rows, key=lambda row: list(METHOD_LABELS).index(row["method"]))
+    methods = list(dict.fromkeys([*METHOD_LABELS, *(row["method"] for row in rows)]))
+    by_method = sorted(rows, key=lambda row: methods.index(row["method"]))
     series = list(dict.fromkeys(name for row in by_method for name, *_ in _measured(experiment, row)))
     return [
         _point(panel, label, x, groups[panel, label, x])

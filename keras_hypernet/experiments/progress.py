@@ -58,11 +58,12 @@ class ExperimentProgress:
         """Shows a warning, whether the progress is visible or not."""
         self.console.warn(sentence)
 
-    def add(self, row):
-        """Takes note of a row that has been added to the results."""
+    def add(self, row, total=None):
+        """Takes note of a row that has been added to the results, and of the number of all, if that has changed."""
         self.rows.append(row)
         self.last = time.monotonic()
-        self.bar.update(self.task, completed=len(self.rows))
+        self.total = total or self.total
+        self.bar.update(self.task, completed=len(self.rows), total=self.total)
         self._print_line()
 
     def _print_line(self):

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 
 from keras_hypernet.backends import require_tensorflow
+from keras_hypernet.experiments import find_experiment
 from keras_hypernet.experiments.cluster import run_on_ray
 from keras_hypernet.experiments.engines import LocalWorkers
 from keras_hypernet.experiments.experiment import run_key
@@ -33,7 +34,7 @@ def run(
     its line is removed from the file.
 
     Args:
-        experiment: An `Experiment`.
+        experiment: An `Experiment`, which may be your own, with tasks of this package and without `measure`.
         out: Folder of the results, `<experiment>.jsonl`.
         values: Values of what the experiment varies; by default its own.
         seeds: Number of seeds; by default the experiment's own.
@@ -67,6 +68,7 @@ def run(
             "`workers` must be left out with the engine 'ray': the cluster's processors decide how many there are. "
             f"Received: {workers}"
         )
+    _check_measure(experiment)
     local = workers if isinstance(workers, LocalWorkers) else LocalWorkers(workers)
     configs = {run_key(config): config for config in experiment.runs(values, seeds, quick, panels)}
     results = ResultsFile(pathlib.Path(out) / f"{experiment.name}.jsonl")
@@ -92,3 +94,14 @@ def run(
                 done[run_key(row["config"])] = row
                 shown.add(row)
     return [done[key] for key in configs]
+
+
+def _check_measure(experiment):
+    """Raises ValueError if the processes that execute runs do not find an experiment's function `measure`."""
+    known = find_experiment(experiment.name)
+    if experiment.measure is not (known and known.measure):
+        raise ValueError(
+            "`measure` must be left out of an experiment of your own: the processes that execute its runs look for "
+            f"this function by the experiment's name. Received: {experiment.measure} for {experiment.name!r}. Execute "
+            "the runs in this process instead: `[execute(config, experiment) for config in experiment.runs()]`."
+        )

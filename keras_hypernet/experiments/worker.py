@@ -37,7 +37,7 @@ def main(threads, descriptor):
     threading.Thread(target=listen, daemon=True).start()
 
     from keras_hypernet.data import DataUnavailableError
-    from keras_hypernet.experiments import get_experiment
+    from keras_hypernet.experiments import find_experiment
     from keras_hypernet.experiments.experiment import execute
     from keras_hypernet.experiments.machine import set_threads
 
@@ -48,7 +48,7 @@ def main(threads, descriptor):
         config = json.loads(received.get())
         connection.send_bytes(BEGUN)
         try:
-            answer = json.dumps(execute(config, get_experiment(config["experiment"]))).encode()
+            answer = json.dumps(execute(config, find_experiment(config["experiment"]))).encode()
         except (DataUnavailableError, ImportError) as error:
             answer = ERROR + str(error).encode()
         connection.send_bytes(answer)

@@ -19,6 +19,7 @@ __all__ = [
     "angle_labels",
     "evaluation_angles",
     "get_task",
+    "is_registered",
     "rotate_images",
 ]
 
@@ -52,3 +53,24 @@ def get_task(name, **arguments):
         return TASKS[name](**arguments)
     except TypeError as error:
         raise ValueError(f"The task {name!r} does not take these arguments: {error}.") from error
+
+
+def is_registered(task):
+    """Whether `get_task` returns this task from its configuration, which it does not for a task of a user's own.
+
+    Raises:
+        ValueError: If `get_task` returns another task of the same name.
+
+    Example:
+
+    >>> is_registered(RotationTask("digits"))
+    True
+    """
+    if task.name not in TASKS:
+        return False
+    if type(task) is not TASKS[task.name]:
+        raise ValueError(
+            f"A task of your own needs a name of its own: {task.name!r} is that of {TASKS[task.name].__name__}. "
+            f"Received: {task!r}. Set `name` in the body of {type(task).__name__}."
+        )
+    return True

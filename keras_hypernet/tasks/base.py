@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import math
 from typing import ClassVar
 
@@ -43,8 +44,19 @@ class Task:
     generates_biases: ClassVar[bool] = False
 
     def config(self):
-        """Returns the task as a dict that JSON can hold; `get_task(**config)` is its inverse."""
-        return {"name": self.name, **dataclasses.asdict(self)}
+        """Returns the task as a dict, as JSON holds it; `get_task(**config)` is its inverse.
+
+        Raises:
+            TypeError: If JSON cannot hold a field of the task.
+        """
+        fields = {"name": self.name, **dataclasses.asdict(self)}
+        try:
+            return json.loads(json.dumps(fields))  # in which a tuple is a list
+        except TypeError as error:
+            raise TypeError(
+                f"The fields of a task must be plain values, which a file can hold. Received for {self.name!r}: "
+                f"{error}. Give the task the name of a file of arrays, say, which its `load` reads."
+            ) from error
 
     def load(self, split):
         """Returns the examples of `"train"`, `"validation"` or `"test"`: what `training_dataset` is given.

@@ -30,7 +30,8 @@ class DepthSearch(keras_tuner.HyperModel):
         method: `"hyper"`, `"embed"` or, for conditions that are sets, `"process"`; or several, as a tuple.
         build: Instead of a method, your own function: it takes the depth, an integer, and a
             `keras_tuner.HyperParameters`, of which it may ask for more, and returns a compiled Keras model. With a
-            task, their names must be none of those of the columns of `SearchResult.trials`.
+            task, their names must be none of those of the columns of `SearchResult.trials`. A grid tries all
+            combinations of the values; ask for what only some models need within `hp.conditional_scope`.
         depth, width, initialization, learning_rate, embedding_dim: What is searched: a range `(low, high)`, a list of
             choices, True for usual ones, or None for what the recipe says. See `Space`. The embedding dimension of the
             recipe is among the usual ones.

@@ -3,7 +3,7 @@
 import dataclasses
 
 from keras_hypernet.suggestions import suggestion
-from keras_hypernet.tasks import get_task
+from keras_hypernet.tasks import SyntheticTask, get_task
 
 _DATA = {"mnist": "mnist", "cifar": "cifar10", "digits": "digits", "patches": "patches"}
 # Images that come with a package, and resemble the others.
@@ -68,7 +68,7 @@ def search_name(task):
     >>> search_name(get_search_task("rotation_cifar"))
     'rotation_cifar'
     """
-    if task.name == "synthetic":
+    if isinstance(task, SyntheticTask):
         task = dataclasses.replace(task, seed=0)
     for name in SEARCH_TASKS:
         if get_search_task(name) == task:

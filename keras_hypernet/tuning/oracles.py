@@ -3,6 +3,7 @@
 What is mended is known to keras-tuner by these numbers (github.com/keras-team/keras-tuner/issues):
 
 - #1055: the grid forgets which of its trials come next when it is reloaded, and fails.
+- #614: the grid fails (KeyError) when a model asks for a hyperparameter that the models before it did not ask for.
 - #676, #901: Hyperband ends before any trial is continued if there are fewer configurations than its first round has
   places; and random draws give up after 20 collisions.
 - #227, #608: Bayesian optimization tries the same configuration again and again. An infinite objective, of a training
@@ -56,13 +57,41 @@ class _Random(Resumable, keras_tuner.oracles.RandomSearchOracle):
 class _Grid(Resumable, keras_tuner.oracles.GridSearchOracle):
     def populate_space(self, trial_id):
         """Values of the next point. As keras-tuner has it, but for the first, a point follows one that has ended."""
+        self._check_ranges()
+        self._complete_trials()
         answer = super().populate_space(trial_id)
-        if answer["status"] == TrialStatus.RUNNING and trial_id not in self._populate_next:
-            self._populate_next.append(trial_id)  # so that no worker waits for another one
+        if answer["status"] == TrialStatus.RUNNING:
+            for one in self.hyperparameters.space:
+                if one.name in answer["values"] and isinstance(one, keras_tuner.engine.hyperparameters.Int):
+                    # keras-tuner makes floats of the steps of a logarithmic range.
+                    answer["values"][one.name] = round(answer["values"][one.name])
+            if trial_id not in self._populate_next:
+                self._populate_next.append(trial_id)  # so that no worker waits for another one
         return answer
+
+    def _check_ranges(self):
+        """Raises an error, a ValueError, if a name has several ranges, which keras-tuner's grid takes for one."""
+        ranges = {}
+        for one in self.hyperparameters.space:
+            values = list(one.values)
+            if ranges.setdefault(one.name, values) != values:
+                raise keras_tuner.errors.FatalValueError(
+                    f"A grid needs a name for each range of values. Received: {one.name!r} for {ranges[one.name]} and "
+                    f"for {values}. Give them different names in `build`, or choose another oracle."
+                )
+
+    def _complete_trials(self):
+        """Gives trials the defaults of what models asked for after them, so that points between them can follow."""
+        for trial_id, trial in self.trials.items():
+            hp = trial.hyperparameters
+            missing = [one for one in self.hyperparameters.space if hp.is_active(one) and one.name not in hp.values]
+            if missing:
+                hp.values.update({one.name: one.default for one in missing})
+                self._populate_next.append(trial_id)
 
     def reload(self):
         super().reload()
+        self._complete_trials()
 
         def compare(one, other):
             return self._compare(*(self.trials[name].hyperparameters.values for name in (one, other)))

@@ -7,7 +7,7 @@ import pathlib
 
 from keras_hypernet.files import replacing
 from keras_hypernet.recipe import Recipe
-from keras_hypernet.tasks import get_task
+from keras_hypernet.tasks import TASKS, Task, get_task
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.metrics import COLUMNS, is_of_the_tuner, metrics_of
 from keras_hypernet.tuning.resumable import read_trial
@@ -25,29 +25,36 @@ class SearchResult:
             `"finished"`, `"diverged"` or `"failed"`; `method`, `depth` and what else was searched; `total_epochs`, the
             epochs after which it was measured; `epochs`, `steps` and `seconds`, what it took, all seeds together; what
             was measured, None if it is not finite; `worker`, which process ran it; and a `message` if it has no result.
+        task: The `Task` of the search.
     """
 
     config: dict
     directory: pathlib.Path
     trials: list
+    task: Task
 
     @classmethod
-    def read(cls, directory):
+    def read(cls, directory, task=None):
         """Reads the result of a search from its folder, as far as it has come.
 
+        Args:
+            directory: The folder.
+            task: The task of the search, which only one of your own needs.
+
         Raises:
-            ValueError: If there is none, or a file of it is damaged.
+            ValueError: If the folder holds no search, a file of it is damaged, or the search is for another task.
         """
         directory = pathlib.Path(directory)
         config = SearchDirectory(directory).config()
         if config is None:
             raise ValueError(f"{directory} is not the folder of a search: it has no search.json.")
+        task = _task_of(config, task, directory)
         rows = []
         for path in (directory / "trials").glob("trial_*/trial.json"):
             trial = read_trial(path)
             if trial.status not in ("RUNNING", "IDLE", "STOPPED"):
-                rows.append(make_row(trial, config, path.parent))
-        return cls(config, directory, sorted(rows, key=lambda row: row["trial"]))
+                rows.append(make_row(trial, config, path.parent, task))
+        return cls(config, directory, sorted(rows, key=lambda row: row["trial"]), task)
 
     @property
     def space(self):
@@ -95,11 +102,6 @@ class SearchResult:
         recipe = Recipe(**self.config["recipe"])
         return dataclasses.replace(recipe, **changes, epochs=row["total_epochs"])
 
-    @property
-    def task(self):
-        """The task of the search."""
-        return get_task(**self.config["task"])
-
     def to_csv(self, path):
         """Writes the table of all trials, in one step, and returns the path."""
         names = dict.fromkeys(name for row in self.trials for name in row)
@@ -136,7 +138,7 @@ class SearchResult:
             The `Card` of the entry, which `keras_hypernet.load(folder)` opens.
 
         Raises:
-            ValueError: If no trial is finished, or the models are a user's own, which no card can describe.
+            ValueError: If no trial is finished, or the task or the models are your own, which no card can describe.
             TrainingDivergedError: If this training diverges.
         """
         from keras_hypernet.tuning.retrain import retrain
@@ -144,13 +146,28 @@ class SearchResult:
         return retrain(self, folder, name, command, data_note, progress)
 
 
-def make_row(trial, config, folder):
+def _task_of(config, task, directory):
+    """The task of a search, which is given if it is a user's own."""
+    if task is None:
+        if config["task"]["name"] not in TASKS:
+            raise ValueError(
+                f"The search in {directory} is for a task of your own, {config['task']['name']!r}: give that task too, "
+                "`SearchResult.read(directory, task)`."
+            )
+        return get_task(**config["task"])
+    if task.config() != config["task"]:
+        raise ValueError(f"The search in {directory} is for the task {config['task']}. Received: {task.config()}")
+    return task
+
+
+def make_row(trial, config, folder, task):
     """The row of a trial that has ended.
 
     Args:
         trial: A `keras_tuner.engine.trial.Trial`.
         config: The configuration of its search.
         folder: The trial's folder.
+        task: The task of its search.
     """
     hp = trial.hyperparameters.values
     searched = {name: hp.get(name) for name in _searched(config) if name != "method"}
@@ -168,7 +185,7 @@ def make_row(trial, config, folder):
         "total_epochs": int(hp.get("tuner/epochs", config["recipe"]["epochs"])),
         **{name: round(seeds * measured.get(name, 0)) for name in ("epochs", "steps")},
         "seconds": round(seeds * measured.get("seconds", 0), 2),
-        **{name: _finite(measured.get(name)) for name in metrics_of(get_task(**config["task"]))},
+        **{name: _finite(measured.get(name)) for name in metrics_of(task)},
         **read_outcome(folder),
     }
 

@@ -8,6 +8,7 @@ from keras_hypernet.architectures import build_model
 from keras_hypernet.descriptions import describe
 from keras_hypernet.entries import Blueprint
 from keras_hypernet.recipe import paper_recipe
+from keras_hypernet.tasks import is_registered
 from keras_hypernet.training import evaluate, fit
 from keras_hypernet.tuning.command import command_of
 from keras_hypernet.tuning.names import depth_experiment, panel, search_name
@@ -20,6 +21,11 @@ _SPLITS = ("train", "validation")
 def retrain(result, folder=None, name=None, command=None, data_note=None, progress=True):
     """See `SearchResult.retrain`."""
     task, method, recipe, trial = result.task, result.best_method, result.best, result.best_trial
+    if not is_registered(task):
+        raise ValueError(
+            "An entry is for a task of this package, which its card can describe. Received: the task "
+            f"{task.name!r}; train your own by `keras_hypernet.fit(..., splits=('train', 'validation'))`."
+        )
     if result.config["build"] is not None:
         raise ValueError(
             "An entry is a model of this package, which its card can describe. Received: the models of "

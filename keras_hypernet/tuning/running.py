@@ -13,6 +13,7 @@ from keras_hypernet.tuning.names import search_name
 from keras_hypernet.tuning.oracles import make_oracle
 from keras_hypernet.tuning.progress import SearchProgress
 from keras_hypernet.tuning.result import SearchResult, make_row
+from keras_hypernet.tuning.space import count_configurations
 from keras_hypernet.tuning.tuner import DepthTuner
 
 
@@ -77,15 +78,16 @@ class SearchRun:
             except keras_tuner.errors.FatalError as error:
                 raise (error.__cause__ if isinstance(error, keras_tuner.errors.FatalRuntimeError) else error) from error
         rows = [self.rows[name] for name in sorted(self.rows)]
-        return SearchResult(self.config, self.place.path, rows)
+        return SearchResult(self.config, self.place.path, rows, self.hypermodel.task)
 
     def add(self, trial):
         """Takes note of a trial that has ended."""
         folder = self.place.trials / f"trial_{trial.trial_id}"
-        row = make_row(trial, self.config, folder)
+        row = make_row(trial, self.config, folder, self.hypermodel.task)
         self.rows[row["trial"]] = row
         if self.progress is not None:
-            self.progress.add(row)
+            self.oracle.limit = self._total()  # a user's own function may have asked for more
+            self.progress.add(row, self.oracle.limit)
 
     def _read(self):
         """Takes note of the trials that have ended elsewhere."""
@@ -100,5 +102,5 @@ class SearchRun:
         else:
             possible = self.hypermodel.space.num_configurations()
         if math.isinf(possible) and self.config["oracle"] == "grid":
-            possible = math.prod(len(hp.values) for hp in self.oracle.get_space().space)
+            possible = count_configurations(self.oracle.get_space().space, grid=True)
         return int(min(self.config["trials"] or possible, possible))

@@ -5,7 +5,7 @@ import math
 import pathlib
 
 from keras_hypernet.backends import require_tensorflow
-from keras_hypernet.tasks import Task
+from keras_hypernet.tasks import Task, is_registered
 from keras_hypernet.tuning import distributed as roles
 from keras_hypernet.tuning.connection import wait_for_chief
 from keras_hypernet.tuning.directory import SearchDirectory
@@ -54,12 +54,12 @@ def search(
     that have ended are kept, and the one that was running goes on after its last whole epoch.
 
     Args:
-        task: A `Task` with a condition.
+        task: A `Task` with a condition, which may be your own.
         method: `"hyper"`, `"embed"`, `"process"` for conditions that are sets, or several, as a tuple; by default
             `"hyper"`.
         oracle: `"grid"`, `"random"`, `"bayesian"` or `"hyperband"`.
-        trials: Largest number of trials; by default all of a grid, which takes ten values of a range of learning rates;
-            one iteration of Hyperband; otherwise 20.
+        trials: Largest number of trials; by default all of a grid, which takes ten values of a range of real numbers
+            and the default, that of the recipe for the learning rate; one iteration of Hyperband; otherwise 20.
         epochs: Passes over the training split; by default the recipe's. Those of Hyperband's longest trainings.
         executions_per_trial: Number of seeds of each trial: the first, the one after it and so on. The objective is
             their mean.
@@ -110,6 +110,7 @@ def search(
     _check_seconds("worker_timeout", worker_timeout)
     if not isinstance(task, Task):
         raise TypeError(f"`task` must be a keras_hypernet Task. Received: {task!r}")
+    is_registered(task)  # or has a name of its own
     strategy = get_strategy(strategy)
     hypermodel = DepthSearch(
         task, method, build, depth, width, initialization, learning_rate, embedding_dim, recipe, strategy

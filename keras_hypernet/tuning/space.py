@@ -128,11 +128,13 @@ def has_embedding(method):
     return method != "hyper"
 
 
-def count_configurations(hyperparameters):
+def count_configurations(hyperparameters, grid=False):
     """The number of configurations of keras-tuner's hyperparameters, which may be infinite.
 
     Args:
-        hyperparameters: List of them, in the order in which they were asked for.
+        hyperparameters: List of the hyperparameters, in the order in which they were asked for.
+        grid: Whether to count the points of keras-tuner's grid instead, which are finite: of a range without steps it
+            has ten values, and the default of each hyperparameter is one of its values.
 
     Example:
 
@@ -144,10 +146,10 @@ def count_configurations(hyperparameters):
     >>> count_configurations(hp.space)
     32
     """
-    return _count(list(hyperparameters), {})
+    return _count(list(hyperparameters), {}, grid)
 
 
-def _count(hyperparameters, values):
+def _count(hyperparameters, values, grid):
     """The number of configurations, given the values of those that others depend on."""
     number = 1
     for place, one in enumerate(hyperparameters, start=1):
@@ -155,9 +157,14 @@ def _count(hyperparameters, values):
             continue
         later = hyperparameters[place:]
         if any(condition.name == one.name for other in later for condition in other.conditions):
-            return number * sum(_count(later, {**values, one.name: value}) for value in one.values)
-        number *= _number_of_values(one)
+            return number * sum(_count(later, {**values, one.name: value}, grid) for value in _grid_values(one))
+        number *= len(_grid_values(one)) if grid else _number_of_values(one)
     return number
+
+
+def _grid_values(hyperparameter):
+    # `values` is a generator for some kinds of keras-tuner's hyperparameters.
+    return {hyperparameter.default, *hyperparameter.values}
 
 
 def _number_of_values(hyperparameter):
