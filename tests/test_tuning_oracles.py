@@ -230,16 +230,6 @@ def test_a_range_of_real_numbers_has_ten_values_and_its_default_in_a_grid(tmp_pa
     assert (2, 0.01) in points
 
 
-@pytest.mark.regression
-def test_a_name_with_two_ranges_is_refused_by_a_grid(tmp_path):
-    oracle = _oracle("grid", tmp_path)
-    for depth in (2, 3):
-        with oracle.hyperparameters.conditional_scope("depth", [depth]):
-            oracle.hyperparameters.Choice("u", [depth, 8])
-    with pytest.raises(ValueError, match=r"A grid needs a name for each range .* 'u' for .2, 8. and for .3, 8.. Give"):
-        oracle.create_trial("tuner0")
-
-
 def test_the_trial_of_a_silent_worker_is_given_to_another_one(tmp_path, wait):
     oracle = _oracle("grid", tmp_path, trials=2)
     oracle.worker_timeout = 60.0

@@ -161,6 +161,18 @@ def test_names_of_columns_are_not_to_be_asked_for(tmp_path, name):
         tiny_search(build=_asking("units", name), depth=[2], directory=tmp_path)
 
 
+@pytest.mark.regression
+def test_a_name_is_not_to_be_asked_for_under_several_conditions(tmp_path):
+    def build(depth, hp):
+        for value in (2, 3):
+            with hp.conditional_scope("depth", [value]):
+                hp.Choice("u", [4, 8])
+        return _compiled("mse")(depth, hp)
+
+    with pytest.raises(ValueError, match="for each name under one condition: .* Received under several: 'u'"):
+        tiny_search(build=build, depth=(2, 3), directory=tmp_path)
+
+
 def test_what_is_asked_for_may_have_a_slash_in_its_name(tmp_path):
     found = tiny_search(build=_asking("layer/units"), depth=[2], epochs=1, directory=tmp_path)
     assert [row["layer/units"] for row in found.trials] == [1, 2]

@@ -24,7 +24,7 @@ def is_of_the_tuner(name):
 
 
 def check_names(hyperparameters, task):
-    """Raises an error, a ValueError, if a hyperparameter of a user's own has the name of a column, or of keras-tuner's.
+    """Raises an error, a ValueError, if a hyperparameter of a user's own has a name that is taken.
 
     Args:
         hyperparameters: List of what a user's own function asked for.
@@ -36,6 +36,13 @@ def check_names(hyperparameters, task):
         raise keras_tuner.errors.FatalValueError(
             f"The names of what `build` asks `hp` for must be none of {tuple(sorted(reserved))}, the columns of the "
             f"table, and not begin with 'tuner/'. Received: {', '.join(map(repr, dict.fromkeys(taken)))}"
+        )
+    names = [one.name for one in hyperparameters]
+    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        # keras-tuner drops the value of a name where any of its conditions is not met.
+        raise keras_tuner.errors.FatalValueError(
+            "`build` must ask `hp` for each name under one condition: name all values of the parent in one "
+            f"`conditional_scope`, or give a name to each. Received under several: {', '.join(map(repr, repeated))}"
         )
 
 

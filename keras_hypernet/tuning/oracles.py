@@ -57,9 +57,8 @@ class _Random(Resumable, keras_tuner.oracles.RandomSearchOracle):
 class _Grid(Resumable, keras_tuner.oracles.GridSearchOracle):
     def populate_space(self, trial_id):
         """Values of the next point. As keras-tuner has it, but for the first, a point follows one that has ended."""
-        self._check_ranges()
-        self._complete_trials()
-        answer = super().populate_space(trial_id)
+        with self._completed():
+            answer = super().populate_space(trial_id)
         if answer["status"] == TrialStatus.RUNNING:
             for one in self.hyperparameters.space:
                 if one.name in answer["values"] and isinstance(one, keras_tuner.engine.hyperparameters.Int):
@@ -69,34 +68,32 @@ class _Grid(Resumable, keras_tuner.oracles.GridSearchOracle):
                 self._populate_next.append(trial_id)  # so that no worker waits for another one
         return answer
 
-    def _check_ranges(self):
-        """Raises an error, a ValueError, if a name has several ranges, which keras-tuner's grid takes for one."""
-        ranges = {}
-        for one in self.hyperparameters.space:
-            values = list(one.values)
-            if ranges.setdefault(one.name, values) != values:
-                raise keras_tuner.errors.FatalValueError(
-                    f"A grid needs a name for each range of values. Received: {one.name!r} for {ranges[one.name]} and "
-                    f"for {values}. Give them different names in `build`, or choose another oracle."
-                )
-
-    def _complete_trials(self):
-        """Gives trials the defaults of what models asked for after them, so that points between them can follow."""
+    @contextlib.contextmanager
+    def _completed(self):
+        """Gives trials meanwhile the defaults of what models asked for after them, so that other values can follow."""
+        added = []
         for trial_id, trial in self.trials.items():
-            hp = trial.hyperparameters
-            missing = [one for one in self.hyperparameters.space if hp.is_active(one) and one.name not in hp.values]
-            if missing:
-                hp.values.update({one.name: one.default for one in missing})
+            hp, before = trial.hyperparameters, len(added)
+            for one in self.hyperparameters.space:
+                if hp.is_active(one) and one.name not in hp.values:
+                    hp.values[one.name] = one.default
+                    added.append((hp.values, one.name))
+            if len(added) > before:
                 self._populate_next.append(trial_id)
+        try:
+            yield
+        finally:
+            for values, name in added:
+                del values[name]
 
     def reload(self):
         super().reload()
-        self._complete_trials()
 
         def compare(one, other):
             return self._compare(*(self.trials[name].hyperparameters.values for name in (one, other)))
 
-        ordered = sorted(self.trials, key=functools.cmp_to_key(compare))
+        with self._completed():
+            ordered = sorted(self.trials, key=functools.cmp_to_key(compare))
         for before, name in zip([None, *ordered], ordered, strict=False):
             self._ordered_ids.insert(name, before)
         self._populate_next = list(ordered)
