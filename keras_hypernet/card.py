@@ -64,14 +64,7 @@ class Card:
     other_runs: dict | None = None
 
     def __post_init__(self):
-        import jsonschema
-
-        schema = json.loads((pathlib.Path(__file__).parent / "card.schema.json").read_text(encoding="utf-8"))
-        try:
-            jsonschema.validate(dataclasses.asdict(self), schema)
-        except jsonschema.ValidationError as error:
-            where = "/".join(str(part) for part in error.absolute_path) or "the card"
-            raise EntryError(f"The card of {self.name!r} is not valid at {where}: {error.message}") from error
+        _validate(dataclasses.asdict(self), _schema(), f"The card of {self.name!r}")
 
     @classmethod
     def read(cls, folder):
@@ -110,3 +103,32 @@ class Card:
     def write(self, folder):
         """Writes the card to an entry's folder."""
         write_json(pathlib.Path(folder) / "card.json", dataclasses.asdict(self))
+
+
+def read_other_runs(path):
+    """Reads the runs of an earlier training that a card is to list: what `Card.other_runs` says.
+
+    Raises:
+        EntryError: If the file is not JSON, or holds something else.
+    """
+    try:
+        content = parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EntryError(f"{path} does not hold the runs of a training: {error}.") from error
+    schema = _schema()
+    _validate(content, {**schema["properties"]["other_runs"], "type": "object", "$defs": schema["$defs"]}, str(path))
+    return content
+
+
+def _schema():
+    return json.loads((pathlib.Path(__file__).parent / "card.schema.json").read_text(encoding="utf-8"))
+
+
+def _validate(content, schema, name):
+    import jsonschema
+
+    try:
+        jsonschema.validate(content, schema)
+    except jsonschema.ValidationError as error:
+        where = "/".join(str(part) for part in error.absolute_path) or "the top"
+        raise EntryError(f"{name} is not valid at {where}: {error.message}") from error

@@ -7,6 +7,7 @@ import math
 import pathlib
 
 from keras_hypernet.architectures import build_model
+from keras_hypernet.card import read_other_runs
 from keras_hypernet.checkpoints import TrainingDivergedError
 from keras_hypernet.descriptions import describe
 from keras_hypernet.experiments import get_experiment
@@ -209,7 +210,7 @@ def _read_runs(directory):
         raise ValueError(
             f"There are no runs to compare with in {str(directory)!r}: give the --out of an earlier training."
         )
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_other_runs(path)
 
 
 def _train(blueprint, directory, seed, resume, options):

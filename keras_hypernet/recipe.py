@@ -63,12 +63,15 @@ class Recipe:
 
     def __post_init__(self):
         least = {"width": 1, "depth": 2, "rank": 1, "embedding_dim": 1, "batch_size": 1, "epochs": 1, "seed": 0}
+        most = {"depth": 1000, "seed": 2**32 - 1}
         for name, bound in least.items():
-            value = getattr(self, name)
+            value, high = getattr(self, name), most.get(name, 2**31 - 1)
             if value is None and name in ("rank", "embedding_dim"):
                 continue
             if not isinstance(value, int) or value < bound:
                 raise ValueError(f"`{name}` must be an integer of at least {bound}. Received: {value!r}")
+            if value > high:
+                raise ValueError(f"`{name}` must be an integer of at most {high}. Received: {value!r}")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"`learning_rate` must be positive and finite. Received: {self.learning_rate!r}")
         if not 0 <= self.momentum < 1 or (self.momentum and self.optimizer != "sgd"):
@@ -78,8 +81,10 @@ class Recipe:
                 f"`rho` and `epsilon` are settings of adadelta. Received: {self.rho!r}, {self.epsilon!r} for "
                 f"{self.optimizer!r}"
             )
-        if self.gradient_clipnorm is not None and not self.gradient_clipnorm > 0:
-            raise ValueError(f"`gradient_clipnorm` must be positive or None. Received: {self.gradient_clipnorm!r}")
+        if self.gradient_clipnorm is not None and not 0 < self.gradient_clipnorm < math.inf:
+            raise ValueError(
+                f"`gradient_clipnorm` must be positive and finite, or None. Received: {self.gradient_clipnorm!r}"
+            )
         if self.initialization not in INITIALIZATIONS:
             raise ValueError(f"`initialization` must be one of {INITIALIZATIONS}. Received: {self.initialization!r}")
 

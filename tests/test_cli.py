@@ -158,6 +158,23 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
             ["train", "rotation_digits_hyper", "--from", "results", "--seeds", "5"],
             "leave out --seed, --seeds and --threads",
         ),
+        (
+            ["train", "rotation_digits_hyper", "--seed", "4294967296"],
+            "--seed must be an integer of at most 42949672",
+        ),
+        (
+            ["train", "rotation_digits_hyper", "--depth", "9" * 30],
+            "--depth must be an integer of at most 1000. ",
+        ),
+        (
+            ["train", "rotation_digits_hyper", "--gradient-clipnorm", "inf"],
+            "--gradient-clipnorm must be positive",
+        ),
+        (
+            ["experiment", "rotation_depth", "--depths", "1:1000000000000"],
+            "takes at most 10,000 values. Received: ",
+        ),
+        (["experiment", "rotation_depth", "--seeds", "1000000000"], "A call takes at most 100,000 runs: ask for fewer"),
         (["train", "rotation_digits_hyper", "--threads", "0"], "--threads must be a positive integer. Received: 0"),
         (["train", "assumption2_digits", "--depth", "7"], "is one network, without f or e. Leave out depth."),
         (
@@ -293,6 +310,43 @@ def test_a_card_is_shown_as_it_is(run, tmp_path, monkeypatch):
     assert done.stdout.count(_SHOWN) == 4
     assert all(one.isprintable() for line in done.stdout.splitlines() for one in line)
     assert json.loads(run("info", tmp_path, "--json").stdout)["description"] == _OTHERS
+
+
+@pytest.mark.regression
+def test_a_card_that_asks_for_terabytes_is_one_line(run, tmp_path):
+    card = json.loads((find_entry("rotation_mnist_hyper") / "card.json").read_text())
+    (tmp_path / "model.keras").symlink_to(find_entry("rotation_mnist_hyper") / "model.keras")
+    for size in [{"num_test": 10**9, "dim": 10**6}, {"dim": 10**12}]:
+        task = {"name": "synthetic", "family": "inner", **size}
+        (tmp_path / "card.json").write_text(json.dumps({**card, "task": task}))
+        done = run("evaluate", tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        expected = "`dim` must be less than 2147483648" if size["dim"] == 10**12 else "There is not enough memory for"
+        assert line.startswith(f"Error: {expected}")
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "runs.json does not hold the runs of a training: Expecting property name"),
+        ("[" * 100_000, "runs.json does not hold the runs of a training: it is nested in more than 50 levels"),
+        ("null", "runs.json is not valid at the top: None is not of type 'object'"),
+        ('{"runs": []}', "runs.json is not valid at the top: 'command' is a required property"),
+        (
+            '{"command": "keras-hypernet train x", "runs": [{}]}',
+            "runs.json is not valid at runs/0: 'seed' is a requir",
+        ),
+    ],
+)
+def test_runs_to_compare_with_are_checked_before_a_training(run, tmp_path, content, message):
+    (tmp_path / "runs.json").write_text(content)
+    done = run("train", "rotation_digits_hyper", "--compare", tmp_path, "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert message in line
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.regression

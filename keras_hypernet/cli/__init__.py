@@ -37,7 +37,7 @@ def main():
 def _said_of(error):
     """What an error says to the user, or None if it is not for the user."""
     if isinstance(error, _USER_ERRORS):
-        return str(error)
+        return str(error).replace("\x1b[1m", "").replace("\x1b[0m", "")  # Keras writes in bold
     import tensorflow as tf
 
     return f"{_MEMORY}{error}" if isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError)) else None

@@ -21,6 +21,7 @@ FIELDS = (
     *("experiment", "task", "panel", "method", "seed", "status", "test", "validation", "metric", "curve"),
     *("data_sha256", "seconds", "peak_memory_mib", "config", "versions", "machine", "date"),
 )
+_MOST_RUNS = 100_000
 METHOD_LABELS = {
     "hyper": "hypernetwork",
     "embed": "embedding method",
@@ -95,7 +96,8 @@ class Experiment:
             panels: Only these of the panels; by default all of the grid.
 
         Raises:
-            ValueError: If there are no values, panels or seeds, there is no such panel, or a task is a user's own.
+            ValueError: If there are no values, panels or seeds, there is no such panel, there are too many runs, or a task
+                is a user's own.
         """
         if values is not None and not values:
             raise ValueError(f"There are no values of {self.varies} to run. Received: an empty range")
@@ -113,6 +115,11 @@ class Experiment:
         seeds = seeds or (1 if quick else self.seeds)
         points = [(value, panel) for value in dict.fromkeys(values or default) for panel in panels]
         points += [(value, panel) for panel in extra if panel in panels for value in extra[panel]]
+        number = seeds * len(points) * len(self.methods)
+        if number > _MOST_RUNS:
+            raise ValueError(
+                f"A call takes at most {_MOST_RUNS:,} runs: ask for fewer values or seeds. Received: {number:,} runs"
+            )
         # Seed by seed: if not all can be run, there are fewer repetitions, but no holes.
         return [
             self._run(panel, method, value, seed, quick)

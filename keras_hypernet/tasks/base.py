@@ -134,12 +134,14 @@ def check_dtypes(task, dataset):
 
 
 def check_integers(task, *names, least=1):
-    """Raises ValueError if one of these fields of a task is not an integer, or is less than `least`, 0 or 1."""
+    """Raises ValueError if one of these fields of a task is not an integer from `least`, 0 or 1, to 2^31 - 1."""
     for name in names:
         value = getattr(task, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             kind = "a positive" if least else "a non-negative"
             raise ValueError(f"`{name}` must be {kind} integer. Received: {value!r}")
+        if value >= 2**31:
+            raise ValueError(f"`{name}` must be less than {2**31}. Received: {value!r}")
 
 
 def stream(seed, epoch, number=0):
