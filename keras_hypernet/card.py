@@ -5,7 +5,7 @@ import json
 import pathlib
 
 from keras_hypernet.files import write_json
-from keras_hypernet.parsing import parse_json
+from keras_hypernet.parsing import check_schema, parse_json
 
 
 class EntryError(ValueError):
@@ -64,7 +64,10 @@ class Card:
     other_runs: dict | None = None
 
     def __post_init__(self):
-        _validate(dataclasses.asdict(self), _schema(), f"The card of {self.name!r}")
+        try:
+            check_schema(dataclasses.asdict(self), _schema())
+        except ValueError as error:
+            raise EntryError(f"The card of {self.name!r} is not valid {error}") from error
 
     @classmethod
     def read(cls, folder):
@@ -111,24 +114,14 @@ def read_other_runs(path):
     Raises:
         EntryError: If the file is not JSON, or holds something else.
     """
+    schema = _schema()
     try:
         content = parse_json(path.read_text(encoding="utf-8"))
+        check_schema(content, {**schema["properties"]["other_runs"], "type": "object", "$defs": schema["$defs"]})
     except ValueError as error:
-        raise EntryError(f"{path} does not hold the runs of a training: {error}.") from error
-    schema = _schema()
-    _validate(content, {**schema["properties"]["other_runs"], "type": "object", "$defs": schema["$defs"]}, str(path))
+        raise EntryError(f"{path} does not hold the runs of a training: {error}") from error
     return content
 
 
 def _schema():
     return json.loads((pathlib.Path(__file__).parent / "card.schema.json").read_text(encoding="utf-8"))
-
-
-def _validate(content, schema, name):
-    import jsonschema
-
-    try:
-        jsonschema.validate(content, schema)
-    except jsonschema.ValidationError as error:
-        where = "/".join(str(part) for part in error.absolute_path) or "the top"
-        raise EntryError(f"{name} is not valid at {where}: {error.message}") from error

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import json
 import math
 import pathlib
 import re
@@ -10,7 +9,28 @@ import re
 import numpy as np
 
 from keras_hypernet.files import check_writable, locked_folder, replacing, sha256, write_json
+from keras_hypernet.parsing import check_schema, parse_json
 from keras_hypernet.versions import today, versions
+
+# What is read of a state, here and where an entry is made.
+_STATE = {
+    "type": "object",
+    "required": ["recipe", "history", "versions", "date"],
+    "properties": {
+        "recipe": {"type": "object", "required": ["epochs"], "properties": {"epochs": {"type": "integer"}}},
+        "history": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["epoch", "loss", "seconds"],
+                "additionalProperties": {"type": "number"},
+            },
+        },
+        "versions": {"type": "object"},
+        "date": {"type": "string"},
+        "diverged": {"type": "string"},
+    },
+}
 
 
 class TrainingDivergedError(RuntimeError):
@@ -54,7 +74,7 @@ class Run:
             raise ValueError(
                 f"{self.directory} holds a training already: resume it (--resume), or choose another directory (--out)."
             )
-        state = json.loads(self._state_file.read_text(encoding="utf-8"))
+        state = self._read_state()
         held, asked = (
             {"splits": ["train"], **what, **what["recipe"], "recipe": None} for what in (state, self.identity)
         )
@@ -75,6 +95,17 @@ class Run:
         self._remove_other_checkpoints()
         _build_optimizer(model)
         model.load_weights(self._last_checkpoint)
+
+    def _read_state(self):
+        try:
+            state = parse_json(self._state_file.read_text(encoding="utf-8"))
+            check_schema(state, _STATE)
+        except ValueError as error:
+            raise ValueError(
+                f"{self._state_file} must be the state of a training, as `fit` writes it. Received: {error}. Put the "
+                f"file back from a copy, or delete the folder {self.directory} to train from the beginning."
+            ) from error
+        return state
 
     def _check_checkpoint(self):
         path = self._last_checkpoint

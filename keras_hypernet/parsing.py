@@ -1,4 +1,4 @@
-"""parse_json: JSON that others have written; whatever is wrong with it is a ValueError."""
+"""JSON that others have written: parsed, and checked by a schema; whatever is wrong with it is a ValueError."""
 
 import json
 import math
@@ -35,6 +35,25 @@ def parse_json(text):
     if level:
         raise ValueError(_TOO_DEEP)
     return content
+
+
+def check_schema(content, schema):
+    """Raises ValueError if what JSON holds is not as a JSON schema says; the message tells where.
+
+    Example:
+
+    >>> check_schema({"seeds": ["0"]}, {"properties": {"seeds": {"items": {"type": "integer"}}}})
+    Traceback (most recent call last):
+    ...
+    ValueError: at seeds/0: '0' is not of type 'integer'
+    """
+    import jsonschema
+
+    try:
+        jsonschema.validate(content, schema)
+    except jsonschema.ValidationError as error:
+        where = "/".join(str(part) for part in error.absolute_path)
+        raise ValueError(f"at {where or 'the top'}: {error.message}") from error
 
 
 _TOO_DEEP = f"it is nested in more than {_LEVELS} levels"

@@ -332,11 +332,11 @@ def test_a_card_that_asks_for_terabytes_is_one_line(run, tmp_path):
     [
         ("{", "runs.json does not hold the runs of a training: Expecting property name"),
         ("[" * 100_000, "runs.json does not hold the runs of a training: it is nested in more than 50 levels"),
-        ("null", "runs.json is not valid at the top: None is not of type 'object'"),
-        ('{"runs": []}', "runs.json is not valid at the top: 'command' is a required property"),
+        ("null", "runs.json does not hold the runs of a training: at the top: None is not of type 'object'"),
+        ('{"runs": []}', "the runs of a training: at the top: 'command' is a required property"),
         (
             '{"command": "keras-hypernet train x", "runs": [{}]}',
-            "runs.json is not valid at runs/0: 'seed' is a requir",
+            "the runs of a training: at runs/0: 'seed' is a requi",
         ),
     ],
 )

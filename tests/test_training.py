@@ -372,6 +372,29 @@ def test_a_damaged_checkpoint_is_not_resumed(one_epoch, tmp_path):
     _trained_for(ONE_EPOCH, path.parent, resume=True)
 
 
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: "{", "Expecting property name"),
+        (lambda state: "[" * 100_000, "it is nested in more than 50 levels"),
+        (lambda state: [], r"at the top: \[\] is not of type 'object'"),
+        (lambda state: state.pop("history") and state, "at the top: 'history' is a required property"),
+        (lambda state: state | {"history": [{"epoch": 1}]}, "at history/0: 'loss' is a required property"),
+        (lambda state: state | {"recipe": {"epochs": "1"}}, "at recipe/epochs: '1' is not of type 'integer'"),
+        (lambda state: state | {"diverged": 3}, "at diverged: 3 is not of type 'string'"),
+        (lambda state: json.dumps(state).replace('"loss": ', '"loss": 1e999, "x": '), "it holds 1e999, which is not a"),
+    ],
+)
+def test_a_damaged_state_is_not_resumed(one_epoch, tmp_path, change, message):
+    state_file = shutil.copytree(one_epoch[1], tmp_path / "run") / "state.json"
+    changed = change(json.loads(state_file.read_text()))
+    state_file.write_text(changed if isinstance(changed, str) else json.dumps(changed))
+    expected = f"^{state_file} must be the state of a training, .* Received: {message}.* or delete the folder"
+    with pytest.raises(ValueError, match=expected):
+        _trained_for(ONE_EPOCH, state_file.parent, resume=True)
+
+
 def test_a_checkpoint_of_an_earlier_release_is_resumed(one_epoch, tmp_path):
     model, folder = one_epoch
     state_file = shutil.copytree(folder, tmp_path / "run") / "state.json"

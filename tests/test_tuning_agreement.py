@@ -112,5 +112,6 @@ def test_searches_that_cannot_be_compared_are_named(searches, tmp_path):
     assert [line[:12] for line in text.splitlines() if line.startswith("| [")] == ["| [`one`](on"]
     left = [line for line in text.splitlines() if line.startswith("Not compared: ")]
     assert [line.split("`")[1] for line in left] == ["broken", "lost", "none", "set"]
-    for line, reason in zip(left, ("a list", "no finished trial", "no trials.csv", "No experiment has a"), strict=True):
+    reasons = ("is not of type 'object'", "no finished trial", "no trials.csv", "No experiment has a")
+    for line, reason in zip(left, reasons, strict=True):
         assert reason in line

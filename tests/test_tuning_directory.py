@@ -48,10 +48,11 @@ def test_a_folder_of_something_else_is_never_deleted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "received"),
     [
-        ('{"name": "my other project"}', "an object without method, objective, oracle, recipe, space, task"),
-        ("[1, 2]", "a list"),
-        ('{"task": "rota\n', "no JSON .Invalid control character"),
-        ("", "no JSON .Expecting value"),
+        ('{"name": "my other project"}', "at the top: 'task' is a required property"),
+        ("[1, 2]", r"at the top: \[1, 2\] is not of type 'object'"),
+        pytest.param("[" * 100_000, "it is nested in more than 50 levels", marks=pytest.mark.regression),
+        ('{"task": "rota\n', "Invalid control character"),
+        ("", "Expecting value"),
     ],
 )
 def test_a_file_of_the_same_name_is_no_search(tmp_path, text, received):

@@ -1,14 +1,19 @@
 """SearchDirectory: the folder of a search, and what keeps two searches from sharing one."""
 
 import contextlib
-import json
 import pathlib
 import uuid
 
 from keras_hypernet.files import locked_folder, remove_folder, replacing, write_json
+from keras_hypernet.parsing import check_schema, parse_json
 
 # What every configuration of a search has.
-_KEYS = {"task", "method", "space", "recipe", "oracle", "objective"}
+_TYPES = {
+    **{name: {"type": "object"} for name in ("task", "space", "recipe")},
+    **{name: {"type": "string"} for name in ("oracle", "objective")},
+    "method": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+}
+_CONFIG = {"type": "object", "required": list(_TYPES), "properties": _TYPES}
 # What is written there of its trials. An entry stays: its card says what made it.
 _MADE_OF_TRIALS = ("trials.csv", "depth.png", "parallel.png")
 # For how many seconds a worker waits for others of its machine, which make the folder theirs at the same moment.
@@ -46,13 +51,10 @@ class SearchDirectory:
         if not path.exists():
             return None
         try:
-            held = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:  # neither JSON nor text
-            raise ValueError(_foreign(path, f"no JSON ({error})")) from error
-        if not isinstance(held, dict):
-            raise ValueError(_foreign(path, f"a {type(held).__name__}"))
-        if missing := sorted(_KEYS - held.keys()):
-            raise ValueError(_foreign(path, f"an object without {', '.join(missing)}"))
+            held = parse_json(path.read_text(encoding="utf-8"))
+            check_schema(held, _CONFIG)
+        except ValueError as error:  # neither JSON nor text, or not a configuration
+            raise ValueError(_foreign(path, error)) from error
         return held
 
     def _check_folder(self):

@@ -80,7 +80,7 @@ class Resumable:
             ValueError: If a file is damaged, or that of a trial is missing.
         """
         folder = pathlib.Path(self._project_dir)
-        for name in _read(folder / "oracle.json", lambda state: state["start_order"]):
+        for name in read_written(folder / "oracle.json", lambda state: state["start_order"]):
             read_trial(folder / f"trial_{name}" / "trial.json")
         super().reload()
         for tuner_id, trial_id in self._interrupted.items():
@@ -145,13 +145,18 @@ def read_trial(path):
     Raises:
         ValueError: If the file is missing or damaged.
     """
-    return _read(path, Trial.from_state)
+    return read_written(path, Trial.from_state)
 
 
-def _read(path, convert):
+def read_written(path, convert):
+    """Reads a file of a search: what `convert` makes of the JSON in it, whose numbers may be infinite.
+
+    Raises:
+        ValueError: If the file is missing or damaged.
+    """
     try:
         return convert(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # whatever keras-tuner raises of what is in a file that may be anybody's
         found = "no such file" if isinstance(error, FileNotFoundError) else f"{type(error).__name__}: {error}"
         raise ValueError(
             f"{path} must be what the search has written there. Received: {found}. Put the file back from a copy, or "

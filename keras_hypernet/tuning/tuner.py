@@ -1,7 +1,6 @@
 """DepthTuner: runs the trials of a search, one after the other."""
 
 import contextlib
-import json
 import pathlib
 import shutil
 import time
@@ -13,6 +12,7 @@ from keras_hypernet.files import NotWritableError, replacing_folder, write_json
 from keras_hypernet.locks import BusyError
 from keras_hypernet.tuning.logs import HParamsLogs
 from keras_hypernet.tuning.metrics import metrics_of
+from keras_hypernet.tuning.resumable import read_written
 
 # A worker without a trial asks for one so often.
 _SECONDS_BETWEEN_QUESTIONS = 0.5
@@ -129,7 +129,7 @@ class DepthTuner(keras_tuner.Tuner):
 
 def read_outcome(folder):
     """What the process that ran a trial left in its folder: its name, and what went wrong."""
-    try:
-        return json.loads((pathlib.Path(folder) / "outcome.json").read_text(encoding="utf-8"))
-    except OSError:  # a folder of another machine
+    path = pathlib.Path(folder) / "outcome.json"
+    if not path.exists():  # a folder of another machine
         return {"worker": None, "message": None}
+    return read_written(path, lambda content: {name: content[name] for name in ("worker", "message")})
