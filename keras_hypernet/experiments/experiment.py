@@ -96,8 +96,8 @@ class Experiment:
             panels: Only these of the panels; by default all of the grid.
 
         Raises:
-            ValueError: If there are no values, panels or seeds, there is no such panel, there are too many runs, or a task
-                is a user's own.
+            ValueError: If there are no values, panels or seeds, there is no such panel, there are too many runs, or a
+                task is a user's own.
         """
         if values is not None and not values:
             raise ValueError(f"There are no values of {self.varies} to run. Received: an empty range")
