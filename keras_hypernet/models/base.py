@@ -10,8 +10,9 @@ from keras import ops
 from keras_hypernet.layers import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.base import match_batch
 from keras_hypernet.layers.concatenate import joins
-from keras_hypernet.layers.image import check_pixels
 from keras_hypernet.models.apply import apply_weights
+from keras_hypernet.models.conditions import as_declared, check_condition, declared_inputs, free_sizes, symbolic
+from keras_hypernet.models.inputs import ModelOfTwoInputs
 from keras_hypernet.models.shapes import build_on, check_shape, output_shape, split_inputs
 from keras_hypernet.models.specialize import folded_bias
 
@@ -23,7 +24,7 @@ def checked_encoder(name, encoder):
     return encoder
 
 
-class ConditionalModel(keras.Model):
+class ConditionalModel(ModelOfTwoInputs):
     """Abstract: a model of the inputs `x` and `condition`, given as a dict or as a pair.
 
     A subclass names its encoder in `encoder`, and says in `num_parameters` what its parts are called. If
@@ -34,8 +35,6 @@ class ConditionalModel(keras.Model):
     also holds for weights and embeddings in the place of a condition. Any other number is an error: a ValueError where
     the sizes are known; in a function that is compiled without them, an error of the backend when the function runs.
     """
-
-    optional_inputs = ()
 
     def __init__(self, primary, **kwargs):
         super().__init__(**kwargs)
@@ -58,12 +57,18 @@ class ConditionalModel(keras.Model):
         # A tuple from now on: `tf.train.Checkpoint` saves the layers of a tuple, and not those of Keras's own list.
         self.primary = tuple(self.primary)
         x_shape, condition_shape, _ = split_inputs(input_shape, self.optional_inputs)
-        self.x_shape, self.condition_shape = tuple(x_shape), tuple(condition_shape)
-        encoder_shape = self.encoder_shape(self.condition_shape)
+        self.x_shape = tuple(x_shape)
+        encoder_shape = self.encoder_shape(condition_shape)
+        declared = declared_inputs(self.encoder, symbolic(encoder_shape))
         encoded_shape = build_on(self.encoder, encoder_shape)
+        self.condition_shape = self.condition_shape_of(free_sizes(self.encoder, encoder_shape, declared, encoded_shape))
         for layer in self.primary:
             shapes = (x_shape, encoded_shape) if isinstance(layer, ConditionedLayer) else (x_shape,)
             x_shape = build_on(layer, *shapes)
+
+    def get_build_config(self):
+        # With None for the sizes that are free, which an encoder that declares no inputs does not say again.
+        return {"input_shape": {"x": self.x_shape, "condition": self.condition_shape}} if self.built else None
 
     def call(self, inputs, training=False):
         # Handed on by name, as Keras asks of models with a `call` of their own: with JAX no context tells the layers.
@@ -79,7 +84,7 @@ class ConditionalModel(keras.Model):
 
     def compute_output_shape(self, input_shape):
         x_shape, condition_shape, _ = split_inputs(input_shape, self.optional_inputs)
-        encoded_shape = output_shape(self.encoder, self.encoder_shape(tuple(condition_shape)))
+        encoded_shape = output_shape(self.encoder, self.encoder_shape(condition_shape))
         for layer in self.primary:
             shapes = (x_shape, encoded_shape) if isinstance(layer, ConditionedLayer) else (x_shape,)
             x_shape = output_shape(layer, *shapes)
@@ -91,8 +96,12 @@ class ConditionalModel(keras.Model):
         return keras.KerasTensor(shape, dtype=self.primary[-1].compute_dtype)
 
     def encoder_shape(self, condition_shape):
-        """The shape that the encoder is applied to, for conditions of a shape."""
+        """The shape that the encoder is applied to, for conditions of a shape; of a structure, a structure."""
         return condition_shape
+
+    def condition_shape_of(self, encoder_shape):
+        """The opposite: the shape of the conditions of which the encoder is applied to such a shape."""
+        return encoder_shape
 
     def encode(self, condition, training=False):
         """What the primary layers receive: the last hidden layer of f, or the embedding e(I), `[B, R]`."""
@@ -100,16 +109,14 @@ class ConditionalModel(keras.Model):
         return self.apply_encoder(condition, training=training)
 
     def check_condition(self, condition):
-        """Raises ValueError unless the model was built for conditions of this shape."""
+        """Raises an error unless the model was built for conditions of this structure and these shapes."""
         self.check_built("encode")
-        check_shape("condition", condition.shape, self.condition_shape)
+        check_condition(condition, self.condition_shape)
 
     def apply_encoder(self, condition, layers=None, training=False):
         """The encoder's output, or that of the first of its layers; where it reads images, only on uint8 pixels."""
-        declared = getattr(self.encoder, "inputs", None)
-        if declared and keras.backend.standardize_dtype(declared[0].dtype) == "uint8":
-            # A functional model casts what it is given to the dtype of its input, without a word.
-            check_pixels(ops.convert_to_tensor(condition), self.encoder.name)
+        # A functional model casts what it is given to the dtype of its input, without a word.
+        condition = as_declared(condition, declared_inputs(self.encoder, condition), self.encoder.name)
         if layers is None:
             return self.encoder(condition, training=training)
         for layer in layers:

@@ -78,7 +78,8 @@ class EmbeddingMethod(ConditionalModel):
         dtype = dense.compute_dtype
         kernel = ops.cast(dense.kernel, dtype)
         num_features = x.shape[-1]
-        check_shapes(x.shape, (condition.shape[0], kernel.shape[0] - num_features))
+        rows = keras.tree.flatten(condition)[0].shape[0]
+        check_shapes(x.shape, (rows, kernel.shape[0] - num_features))
         y = ops.matmul(ops.cast(x, dtype), kernel[:num_features])
         from_condition = match_batch(x, self._projected(condition, options, kernel[num_features:]))
         y = y + (ops.expand_dims(from_condition, axis=1) if len(x.shape) == 3 else from_condition)

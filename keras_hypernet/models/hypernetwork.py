@@ -19,7 +19,9 @@ class Hypernetwork(ConditionalModel):
         **kwargs: `name`, `dtype`, `trainable`.
 
     Inputs: a dict with `x` and `condition`, or the pair of them. x `[B, ...]`, or `[B, P, ...]` for P
-    points under each condition; the condition `[B, ...]`, one for each x, or `[1, ...]` for all of x.
+    points under each condition; the condition `[B, ...]`, one for each x, or `[1, ...]` for all of x. The condition is
+    one tensor, or a structure of tensors (dicts, tuples and lists, nested in any way) as the generator takes it. Sizes
+    that the generator leaves free, such as those that are None in its `keras.Input`, are free.
 
     Raises:
         ValueError: If the inputs are not such a dict or pair, or shapes do not fit.

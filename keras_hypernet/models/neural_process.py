@@ -3,8 +3,9 @@
 import keras
 from keras import ops
 
+from keras_hypernet.models.conditions import parts, symbolic
 from keras_hypernet.models.embedding import EmbeddingMethod
-from keras_hypernet.models.shapes import fits, in_words, static_shape
+from keras_hypernet.models.shapes import fits, in_words, static_shape, values_of
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -54,16 +55,15 @@ class ConditionalNeuralProcess(EmbeddingMethod):
 
     optional_inputs = ("mask", "lengths")
 
-    def build(self, input_shape):
-        super().build(input_shape)
-        self.condition_shape = (self.condition_shape[0], None, *self.condition_shape[2:])
-
     @property
     def linear_output(self):
         return None  # the mean comes after the last layer of e
 
     def encoder_shape(self, condition_shape):
-        declared = getattr(self.embedding, "inputs", None)
+        declared, condition_shape = getattr(self.embedding, "inputs", None), symbolic(condition_shape)
+        if not isinstance(condition_shape, keras.KerasTensor):
+            raise ValueError(f"`condition` must be one tensor of sets. Received: {', '.join(parts(condition_shape))}")
+        condition_shape = condition_shape.shape
         if len(condition_shape) < 3 or (declared and len(declared[0].shape) != len(condition_shape) - 1):
             member = tuple(declared[0].shape[1:]) if declared else "[...]"
             raise ValueError(
@@ -73,10 +73,13 @@ class ConditionalNeuralProcess(EmbeddingMethod):
             )
         return (None, *condition_shape[2:])
 
+    def condition_shape_of(self, encoder_shape):
+        return (None, None, *encoder_shape[1:])
+
     def encode(self, condition, mask=None, lengths=None, training=False):
         """The mean of the embeddings of the members that count, `[B, embedding_dim]`; arguments as in the inputs."""
-        condition = ops.convert_to_tensor(condition)
         self.check_condition(condition)
+        condition = ops.convert_to_tensor(condition)
         counted = counted_members(condition, mask, lengths)
         if counted is not None:
             # What is in the padding, infinity and NaN too, must not come back as 0 * NaN in a gradient.
@@ -118,11 +121,11 @@ def counted_members(condition, mask=None, lengths=None):
         raise ValueError("Members are counted by `mask` or by `lengths`. Received: both; leave one of them out.")
     if mask is not None:
         mask = _checked("mask", mask, ("bool",), condition, 2)
-        _check_mask(_values(mask))
+        _check_mask(values_of(mask))
     elif lengths is not None:
         lengths = _checked("lengths", lengths, ("int", "uint"), condition, 1)
         members = ops.shape(condition)[1]
-        _check_lengths(_values(lengths), members)
+        _check_lengths(values_of(lengths), members)
         # Not cast to a narrower type, in which a length of 2**32 + 1 would be 1.
         mask = ops.less(ops.arange(members, dtype="int32"), ops.expand_dims(lengths, axis=1))
     else:
@@ -147,14 +150,6 @@ def _checked(name, value, dtypes, condition, ndim):
             f"Received: {in_words(received)}"
         )
     return value
-
-
-def _values(tensor):
-    """The tensor as an array, or None in a function that is traced or vectorized, where tensors have no values."""
-    try:
-        return ops.convert_to_numpy(tensor)
-    except (NotImplementedError, TypeError, RuntimeError):  # TensorFlow's, JAX's and, under `torch.vmap`, PyTorch's
-        return None
 
 
 def _check_mask(mask):

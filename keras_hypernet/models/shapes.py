@@ -41,7 +41,7 @@ def output_shape(layer, *shapes):
     """The shape of a layer's output; where its author has not said it, Keras traces `call`, and builds the layer."""
     if _says_output_shape(layer):
         return tuple(layer.compute_output_shape(*shapes))
-    return tuple(layer(*(keras.KerasTensor(shape) for shape in shapes)).shape)
+    return tuple(layer(*(keras.tree.map_shape_structure(keras.KerasTensor, shape) for shape in shapes)).shape)
 
 
 def _says_output_shape(layer):
@@ -72,7 +72,14 @@ def check_shape(name, shape, built):
     vectors = name == "x" and {len(shape), len(built)} <= {2, 3}
     received, expected = (shape[-1:], built[-1:]) if vectors else (shape[1:], built[1:])
     if not fits(received, expected):
-        raise ValueError(f"The model was built for `{name}` of shape {(None, *built[1:])}. Received: {in_words(shape)}")
+        hint = ""
+        if len(shape) == len(built) - 1:
+            hint = f" A batch of one is `{name}[None]`."
+        elif len(shape) == len(built) and name != "x":
+            hint = " A size that the encoder leaves free is None in its `keras.Input`."
+        raise ValueError(
+            f"The model was built for `{name}` of shape {(None, *built[1:])}. Received: {in_words(shape)}.{hint}"
+        )
 
 
 def fits(shape, expected):
@@ -84,6 +91,14 @@ def in_words(shape):
     """What an error says was received, when it was a shape that `static_shape` returned."""
     note = " (None: another dimension than in an earlier call)" if None in shape[1:] else ""
     return f"{shape or 'another number of dimensions than in an earlier call'}{note}"
+
+
+def values_of(tensor):
+    """The tensor as an array, or None in a function that is traced or vectorized, where tensors have no values."""
+    try:
+        return keras.ops.convert_to_numpy(tensor)
+    except (NotImplementedError, TypeError, RuntimeError):  # TensorFlow's, JAX's and, under `torch.vmap`, PyTorch's
+        return None
 
 
 def static_shape(shape):

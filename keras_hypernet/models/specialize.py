@@ -60,11 +60,12 @@ def specialize(model, condition):
     if not hasattr(model, "check_built"):  # of ConditionalModel, which imports this module
         raise TypeError(f"Only models of x and a condition are specialized, such as a Hypernetwork. Received: {model}")
     model.check_built("specialize")
-    condition = ops.convert_to_tensor(condition)
-    if condition.shape[0] != 1:
-        raise ValueError(
-            f"A model is specialized to one condition, of shape [1, ...]. Received: shape {tuple(condition.shape)}"
-        )
+    model.check_condition(condition)
+    for part in keras.tree.flatten(condition):
+        if part.shape[0] != 1:
+            raise ValueError(
+                f"A model is specialized to one condition, of shape [1, ...]. Received: shape {tuple(part.shape)}"
+            )
     encoded = model.encode(condition)
     reads_pixels = isinstance(model.primary[0], StandardizeImage)
     layers, weights = [keras.Input(model.x_shape[1:], dtype="uint8" if reads_pixels else None)], []

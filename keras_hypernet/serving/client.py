@@ -1,5 +1,6 @@
 """Client: NumPy in and out, for TensorFlow Serving and the local server, by REST or gRPC."""
 
+import collections.abc
 import numbers
 import operator
 import random
@@ -70,12 +71,13 @@ class Client:
 
         Args:
             x: Array `[B, ...]`.
-            condition: Array `[B, ...]`, or `[1, ...]` for all of x; None for a network of x alone.
+            condition: Array `[B, ...]`, or `[1, ...]` for all of x; None for a network of x alone. A condition of
+                several parts is a dict of arrays, or nested dicts, by the names or the numbers that the generator has.
 
         Returns:
             An array of float32.
         """
-        inputs = {"x": x} if condition is None else {"x": x, "condition": condition}
+        inputs = {"x": x} if condition is None else {"x": x, **_parts("condition", condition)}
         return self._run(model, "serving_default", inputs)
 
     def generate_weights(self, condition, model=None):
@@ -85,7 +87,7 @@ class Client:
         """
         signatures = self.metadata(model)
         name = next((name for name in FIRST_HALVES if name in signatures), FIRST_HALVES[0])
-        outputs = self._run(model, name, {"condition": condition})
+        outputs = self._run(model, name, _parts("condition", condition))
         if isinstance(outputs, dict):
             return outputs
         (output,) = signatures[name][1]
@@ -164,6 +166,14 @@ class Client:
                 if attempt == self._retries:
                     raise
                 time.sleep(min(self._backoff * 2**attempt, _LONGEST_WAIT) * random.uniform(0.5, 1.5))
+
+
+def _parts(name, condition):
+    """The inputs that a condition is: one, or those of its parts."""
+    if not isinstance(condition, collections.abc.Mapping):
+        return {name: condition}
+    parts = [_parts(f"{name}_{key}", part) for key, part in condition.items()]
+    return {name: array for part in parts for name, array in part.items()}
 
 
 def _arrays(inputs):

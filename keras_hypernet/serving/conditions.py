@@ -27,11 +27,17 @@ def read_condition(path, model):
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not such an image or array, or of another shape.
+        ValueError: If it is not such an image or array, or of another shape, or the model's condition has several parts.
     """
     if not isinstance(model, ConditionalModel):
         raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
-    path, shape = pathlib.Path(path), tuple(model.condition_shape[1:])
+    inputs = {tensor.name: tensor for tensor in signatures(model)[0].inputs}
+    if "condition" not in inputs:
+        raise ValueError(
+            f"A condition of {model.name!r} has several parts, {', '.join(sorted(set(inputs) - {'x'}))}: give it to "
+            "`export_formats` in Python."
+        )
+    path, shape, dtype = pathlib.Path(path), inputs["condition"].shape[1:], inputs["condition"].dtype
     if not path.is_file():
         raise FileNotFoundError(f"The condition must be an image or a .npy file, and there is no file {path}.")
     if path.suffix == ".npy":
@@ -40,7 +46,6 @@ def read_condition(path, model):
         array = _read_image(path, shape)
     else:
         raise ValueError(f"The conditions of {model.name!r} are of shape {shape}: give a .npy. Received: {path}")
-    dtype = {tensor.name: tensor.dtype for tensor in signatures(model)[0].inputs}["condition"]
     if dtype == "uint8" and array.dtype != "uint8":
         raise ValueError(f"{path} must hold pixels of 0 to 255, uint8. Received: {array.dtype}")
     kinds = "biuf" if "float" in dtype else "biu"

@@ -7,10 +7,12 @@ import dataclasses
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
 from keras_hypernet.layers import ConditionedLayer, StandardizeImage
 from keras_hypernet.models import ConditionalModel, EmbeddingMethod
 from keras_hypernet.models.apply import apply_encoded, weight_shapes
+from keras_hypernet.models.conditions import declared_inputs, pack, parts, symbolic
 from keras_hypernet.models.shapes import output_shape
 
 # What a last layer may be called, for its output to be served under its name; others are served as the first.
@@ -60,7 +62,8 @@ def signatures(model):
         A list of `Signature`s: `serving_default(x, condition)`, and either `generate_weights(condition)` and
         `apply(x, *weights)`, or, for the embedding method, `embed(condition)` and `apply(x, embedding)`. `apply`
         takes the weights of one condition for all of x, or those of one condition for each. The condition is of the
-        dtype that the encoder declares, of float32 if that is a float or none. Strings have the dtype `"string"`.
+        dtype that the encoder declares, of float32 if that is a float or none. Strings have the dtype `"string"`. A
+        condition of several parts is an input for each of them, such as `condition_image`.
 
     Raises:
         ValueError: If two weights would have the same name.
@@ -77,16 +80,25 @@ def signatures(model):
         return [_of_x_alone(model)]
     reads_pixels = isinstance(model.primary[0], StandardizeImage)
     x = Input("x", "uint8" if reads_pixels else "float32", (None, *_x_shape(model)))
-    dtype, values = _condition_dtype(model.encoder), _vocabulary(model.encoder)
-    condition = Input("condition", dtype, (None, *model.condition_shape[1:]), values)
-    output = output_name(model.primary[-1])
+    conditions, output = _condition_inputs(model), output_name(model.primary[-1])
 
-    def serve(x, condition):
-        return {output: _float(model({"x": x, "condition": condition}, training=False))}
+    def serve(x, **condition):
+        inputs = {"x": x, "condition": pack(condition, model.condition_shape)}
+        return {output: _float(model(inputs, training=False))}
 
-    default = Signature("serving_default", serve, (x, condition))
+    default = Signature("serving_default", serve, (x, *conditions))
     halves = _embedding_halves if isinstance(model, EmbeddingMethod) else _weight_halves
-    return [default, *halves(model, x, condition, output)]
+    return [default, *halves(model, x, conditions, output)]
+
+
+def _condition_inputs(model):
+    """The `Input`s that a condition is made of."""
+    structure = symbolic(model.condition_shape)
+    declared = declared_inputs(model.encoder, structure)
+    return tuple(
+        Input(name, _dtype(declared.get(name)), (None, *part.shape[1:]), _vocabulary(model.encoder, declared.get(name)))
+        for name, part in parts(structure).items()
+    )
 
 
 def _x_shape(model):
@@ -113,19 +125,18 @@ def _features(model, points):
 
 
 def _encoded_shape(model):
-    return output_shape(model.encoder, model.encoder_shape(tuple(model.condition_shape)))
+    return output_shape(model.encoder, model.encoder_shape(model.condition_shape))
 
 
-def _condition_dtype(encoder):
-    declared = getattr(encoder, "inputs", None)
-    dtype = keras.backend.standardize_dtype(declared[0].dtype) if declared else "float32"
+def _dtype(declared):
+    dtype = keras.backend.standardize_dtype(declared.dtype) if declared is not None else "float32"
     return "float32" if "float" in dtype else dtype
 
 
-def _vocabulary(encoder):
-    """The vocabulary of the lookup layer that reads the encoder's input, if there is one."""
+def _vocabulary(encoder, declared):
+    """The vocabulary of the lookup layer that reads an input of the encoder, if there is one."""
     for layer in getattr(encoder, "layers", ()):
-        if hasattr(layer, "get_vocabulary") and layer.input is encoder.inputs[0]:
+        if hasattr(layer, "get_vocabulary") and layer.input is declared:
             return tuple(layer.get_vocabulary(include_special_tokens=False))
     return ()
 
@@ -135,31 +146,32 @@ def output_name(layer):
     return layer.name if layer.name in OUTPUTS else OUTPUTS[0]
 
 
-def _weight_halves(model, x, condition, output):
+def _weight_halves(model, x, conditions, output):
     shapes = weight_shapes(model)
     names = {name: name.replace("/", "_") for name in shapes}
     if len(set(names.values())) < len(names) or "x" in names.values():
         raise ValueError(f"The weights have no distinct names when / is replaced by _. Received: {sorted(names)}")
     weights = [Input(names[name], "float32", (None, *shape)) for name, shape in shapes.items()]
 
-    def generate_weights(condition):
-        return {names[name]: _float(weight) for name, weight in model.generate(condition).items()}
+    def generate_weights(**condition):
+        generated = model.generate(pack(condition, model.condition_shape))
+        return {names[name]: _float(weight) for name, weight in generated.items()}
 
     def apply(x, **weights):
         return {output: _float(model.apply(x, {name: weights[names[name]] for name in names}))}
 
-    return [Signature("generate_weights", generate_weights, (condition,)), Signature("apply", apply, (x, *weights))]
+    return [Signature("generate_weights", generate_weights, conditions), Signature("apply", apply, (x, *weights))]
 
 
-def _embedding_halves(model, x, condition, output):
-    def embed(condition):
-        return {"embedding": _float(model.encode(condition))}
+def _embedding_halves(model, x, conditions, output):
+    def embed(**condition):
+        return {"embedding": _float(model.encode(pack(condition, model.condition_shape)))}
 
     def apply(x, embedding):
         return {output: _float(apply_encoded(model, x, embedding))}
 
     embedding = Input("embedding", "float32", (None, _encoded_shape(model)[-1]))
-    return [Signature("embed", embed, (condition,)), Signature("apply", apply, (x, embedding))]
+    return [Signature("embed", embed, conditions), Signature("apply", apply, (x, embedding))]
 
 
 def _of_x_alone(model):
@@ -169,6 +181,29 @@ def _of_x_alone(model):
         return {output: _float(model(x, training=False))}
 
     return Signature("serving_default", serve, (Input("x", str(declared.dtype), (None, *declared.shape[1:])),))
+
+
+def example(signature):
+    """One row of inputs that a signature takes, a dict of arrays; None if it does not take what is tried.
+
+    All values are zeros, or a word of the vocabulary. Where a request chooses a size, that is the smallest power of two
+    that the model takes.
+    """
+    import tensorflow as tf
+
+    free = any(None in tensor.shape[1:] for tensor in signature.inputs)
+    for size in [2**number for number in range(9 if free else 1)]:
+        inputs = {}
+        for tensor in signature.inputs:
+            value = tensor.values[0] if tensor.values else "" if tensor.dtype == "string" else 0
+            dtype = object if tensor.dtype == "string" else tensor.dtype
+            inputs[tensor.name] = np.full([1, *(part or size for part in tensor.shape[1:])], value, dtype)
+        try:
+            signature.function(**{name: tf.constant(array) for name, array in inputs.items()})
+            return inputs
+        except (ValueError, tf.errors.InvalidArgumentError):  # too small for a convolution, a word that is not known
+            continue
+    return None
 
 
 def _float(tensor):

@@ -6,15 +6,17 @@ Every file is run by the runtime it is for, on random inputs, before it appears,
 import dataclasses
 import pathlib
 
+import keras
 import numpy as np
 
 from keras_hypernet.checkpoints import num_bytes
 from keras_hypernet.files import check_writable, replacing
 from keras_hypernet.models import ConditionalModel, specialize
+from keras_hypernet.models.conditions import parts, symbolic
 from keras_hypernet.models.shapes import fits
 from keras_hypernet.serving.export import resolve, write_version
 from keras_hypernet.serving.runtimes import RUNNERS, WRITERS, import_runtimes
-from keras_hypernet.serving.signatures import signatures
+from keras_hypernet.serving.signatures import example, signatures
 
 FORMATS = tuple(RUNNERS)
 # Of the largest output: what float32 leaves of it after the sums of another library.
@@ -48,7 +50,8 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
             `<name>.onnx` in this folder, with the signature `serving_default` alone.
         name: As for `export`; by default with `_specialized` at its end if there is a condition.
         formats: Some of `"saved_model"`, `"tflite"` and `"onnx"`.
-        condition: One condition `[...]`, without a batch: it is baked in, and what is exported is g, of x alone.
+        condition: One condition `[...]`, or a structure of its parts, without a batch: it is baked in, and what is
+            exported is g, of x alone.
         keep: As for `export`.
 
     Returns:
@@ -98,18 +101,28 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
 def _specialized(model, condition):
     if not isinstance(model, ConditionalModel):
         raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
-    expected, received = tuple(model.condition_shape[1:]), np.shape(condition)
-    if not fits(received, expected):
-        raise ValueError(f"The condition must be of shape {expected}, without a batch. Received: shape {received}")
-    return specialize(model, np.asarray(condition)[None])
+    structure = symbolic(model.condition_shape)
+    if isinstance(structure, keras.KerasTensor):
+        condition = np.asarray(condition)
+    condition = keras.tree.map_structure(lambda part: np.asarray(part)[None], condition)
+    received, expected = parts(condition), parts(structure)
+    if set(received) == set(expected):
+        for name, part in expected.items():
+            if not fits(received[name].shape[1:], part.shape[1:]):
+                raise ValueError(
+                    f"The {name} must be of shape {part.shape[1:]}, without a batch. "
+                    f"Received: shape {received[name].shape[1:]}"
+                )
+    return specialize(model, condition)
 
 
 def _difference(model, run):
     """Compares outputs of `run` on random inputs with Keras's; returns the difference, relative to the largest."""
     signature = signatures(model)[0]
-    rng, inputs = np.random.default_rng(0), {}
+    rng, inputs, taken = np.random.default_rng(0), {}, example(signature)
     for tensor in signature.inputs:
-        shape = (_EXAMPLES, *(size or _FREE for size in tensor.shape[1:]))
+        sizes = zip(tensor.shape[1:], taken[tensor.name].shape[1:] if taken else tensor.shape[1:], strict=True)
+        shape = (_EXAMPLES, *(size or max(least or 0, _FREE) for size, least in sizes))
         if tensor.values or tensor.dtype == "string":
             values = rng.choice(np.array(tensor.values or [""]), shape)
         elif "float" in tensor.dtype:

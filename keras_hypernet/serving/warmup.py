@@ -2,14 +2,13 @@
 
 import pathlib
 
+from keras_hypernet.serving.signatures import example
+
 PATH = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
-_POINTS = 1  # of every dimension that a request may choose
 
 
 def write_warmup(signatures, folder, name):
-    """Writes `assets.extra/tf_serving_warmup_requests` into a SavedModel: a request for every signature.
-
-    All its values are zeros, or words that a lookup knows.
+    """Writes `assets.extra/tf_serving_warmup_requests` into a SavedModel: the example of every signature that has one.
 
     Args:
         signatures: The `Signature`s of the model.
@@ -23,14 +22,16 @@ def write_warmup(signatures, folder, name):
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as records:
         for signature in signatures:
+            inputs = example(signature)
+            if inputs is None:
+                continue
             request = predict_pb2.PredictRequest()
             request.model_spec.name = name
             request.model_spec.signature_name = signature.name
             for tensor in signature.inputs:
-                shape = [size or _POINTS for size in tensor.shape]
-                value = tensor.values[0] if tensor.values else "" if tensor.dtype == "string" else 0
+                array = inputs[tensor.name]
                 # One value stands for all: generated weights would make the file as large as they are.
-                proto = tf.make_tensor_proto(value, tensor.dtype, shape)
+                proto = tf.make_tensor_proto(array.flat[0], tensor.dtype, array.shape)
                 request.inputs[tensor.name].CopyFrom(proto)
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             records.write(log.SerializeToString())

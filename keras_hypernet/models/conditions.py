@@ -1,0 +1,186 @@
+"""A condition, which is one tensor or a structure of tensors: its parts by name, checked against what a model takes."""
+
+import collections.abc
+
+import keras
+from keras import ops
+
+from keras_hypernet.layers.image import check_pixels
+from keras_hypernet.models.shapes import check_shape, in_words, static_shape, values_of
+
+
+def parts(condition):
+    """The parts of a condition by name, in the order in which Keras takes a structure apart.
+
+    Args:
+        condition: A tensor, or dicts, tuples and lists of tensors, nested in any way.
+
+    Raises:
+        ValueError: If two parts would have the same name.
+
+    Example:
+
+    >>> parts({"image": 1, "places": (2, 3)})
+    {'condition_image': 1, 'condition_places_0': 2, 'condition_places_1': 3}
+    >>> parts(4)
+    {'condition': 4}
+    """
+    named = [("_".join(["condition", *map(str, path)]), part) for path, part in keras.tree.flatten_with_path(condition)]
+    names = [name for name, _ in named]
+    if len(set(names)) < len(names):
+        raise ValueError(f"The parts of a condition must have distinct names when joined by _. Received: {names}")
+    return dict(named)
+
+
+def symbolic(shapes):
+    """A structure of shapes as one of `keras.KerasTensor`s, in plain dicts, lists and tuples.
+
+    Keras keeps the attributes of a model in containers of its own, which a functional model takes for other structures.
+    """
+    if isinstance(shapes, collections.abc.Mapping):
+        return {name: symbolic(part) for name, part in shapes.items()}
+    if all(size is None or isinstance(size, int) for size in shapes):
+        return keras.KerasTensor(shapes)
+    return (tuple if isinstance(shapes, tuple) else list)(map(symbolic, shapes))
+
+
+def pack(named, shapes):
+    """The opposite of `parts`: a dict of parts as a structure like that of the shapes."""
+    structure = symbolic(shapes)
+    return keras.tree.pack_sequence_as(structure, [named[name] for name in parts(structure)])
+
+
+def declared_inputs(encoder, condition):
+    """The inputs that an encoder declares, symbolic tensors, by the names of the parts of the condition they take.
+
+    Returns:
+        A dict; empty for an encoder that declares none, such as a layer or a subclass of `keras.Model`.
+
+    Raises:
+        ValueError: If the encoder takes another number of inputs.
+    """
+    inputs, names = getattr(encoder, "inputs", None) or [], list(parts(condition))
+    if isinstance(encoder, keras.Sequential) and not inputs:
+        inputs = [None]
+    if inputs and len(inputs) != len(names):
+        expected = "one tensor" if len(inputs) == 1 else f"{len(inputs)}, {', '.join(part.name for part in inputs)}"
+        raise ValueError(_structure_error(expected, condition))
+    by_name = {f"condition_{part.name}": part for part in inputs if part is not None}
+    if set(by_name) != set(names):
+        by_name = dict(zip(names, inputs, strict=False))
+    return {name: part for name, part in by_name.items() if part is not None}
+
+
+def check_arrays(name, structure):
+    """Raises unless an input consists of arrays or dense tensors.
+
+    Raises:
+        TypeError: If there is something else in it, such as a number of nested lists, or a RaggedTensor.
+    """
+    for part in keras.tree.flatten(structure):
+        if hasattr(part, "row_lengths"):
+            raise TypeError(
+                f"`{name}` must be dense. Received: a {type(part).__name__}. Pad it by `ragged.to_tensor()`; for a "
+                "ConditionalNeuralProcess, `lengths=ragged.row_lengths()` beside it says which members count."
+            )
+        if not hasattr(part, "shape"):
+            raise TypeError(
+                f"`{name}` must be an array, batch first, or a structure of arrays if the model takes one. Received: "
+                f"{type(structure).__name__} with {part!r} in it. `numpy.asarray` makes an array of nested lists."
+            )
+
+
+def check_condition(condition, shapes):
+    """Raises an error unless a condition has the structure and the shapes that a model was built for."""
+    check_arrays("condition", condition)
+    received, expected = parts(condition), parts(symbolic(shapes))
+    if set(received) != set(expected):
+        if len(expected) == 1:
+            raise ValueError(_structure_error(f"one tensor of shape {_free_batch(*expected.values())}", condition))
+        wanted = ", ".join(f"{name} {_free_batch(part)}" for name, part in expected.items())
+        raise ValueError(_structure_error(wanted, condition))
+    for name, part in received.items():
+        check_shape(name, part.shape, expected[name].shape)
+
+
+def free_sizes(encoder, shapes, declared, encoded_shape):
+    """The shapes of a condition, with None for each size that the encoder leaves free.
+
+    An encoder that declares its inputs says so itself. Another one is asked, on zeros: a size is free if the encoder
+    takes one more and returns as many features.
+
+    Args:
+        encoder: A layer that has been built for the shapes.
+        shapes: A shape, or a structure of them.
+        declared: What `declared_inputs` returned of the encoder before it was built.
+        encoded_shape: The shape of its output.
+    """
+    named = {name: part.shape for name, part in parts(symbolic(shapes)).items()}
+
+    def is_free(name, axis):
+        if named[name][axis] is None or name not in declared:
+            return named[name][axis] is None or takes_one_more(name, axis)
+        return len(declared[name].shape) == len(named[name]) and declared[name].shape[axis] is None
+
+    def takes_one_more(name, axis):
+        sizes = {part: [1, *(size or 1 for size in shape[1:])] for part, shape in named.items()}
+        sizes[name][axis] += 1
+        try:
+            encoded = encoder(pack({part: ops.zeros(size) for part, size in sizes.items()}, shapes), training=False)
+        except Exception:  # whatever a layer, or the backend, says of a shape
+            return False
+        return tuple(encoded.shape[1:]) == tuple(encoded_shape[1:])
+
+    free = {
+        name: (shape[0], *(None if is_free(name, axis) else shape[axis] for axis in range(1, len(shape))))
+        for name, shape in named.items()
+    }
+    return pack(free, shapes)
+
+
+def as_declared(condition, declared, name):
+    """A condition as tensors, of the dtypes that an encoder declares where Keras's own cast would give other values.
+
+    Args:
+        condition: A condition.
+        declared: What `declared_inputs` returns.
+        name: The name of the encoder, for errors.
+
+    Raises:
+        TypeError: If the encoder reads pixels, which are uint8, and receives another dtype.
+        ValueError: If an integer does not fit into a narrower dtype. In a traced function, where values are not seen,
+            the nearest integer of that dtype takes its place, which is as far outside of any vocabulary.
+    """
+
+    def cast(part, tensor):
+        part = ops.convert_to_tensor(part)
+        if tensor is None or not _is_integer(tensor.dtype):
+            return part
+        if keras.backend.standardize_dtype(tensor.dtype) == "uint8":
+            check_pixels(part, name)
+        elif _is_integer(part.dtype) and keras.backend.standardize_dtype(part.dtype) != tensor.dtype:
+            nearest, values = ops.saturate_cast(part, tensor.dtype), values_of(part)
+            if values is not None and (values != ops.convert_to_numpy(nearest)).any():
+                raise ValueError(
+                    f"{name!r} takes integers of {tensor.dtype}. Received: {values.min()} to {values.max()}"
+                )
+            part = nearest
+        return part
+
+    named = parts(condition)
+    cast_parts = [cast(part, declared.get(part_name)) for part_name, part in named.items()]
+    return keras.tree.pack_sequence_as(condition, cast_parts)
+
+
+def _is_integer(dtype):
+    return keras.backend.standardize_dtype(dtype).startswith(("int", "uint"))
+
+
+def _free_batch(part):
+    return None, *part.shape[1:]
+
+
+def _structure_error(expected, condition):
+    received = ", ".join(f"{name} {in_words(static_shape(part.shape))}" for name, part in parts(condition).items())
+    hint = " A list of conditions becomes one array by `numpy.stack`." if isinstance(condition, list) else ""
+    return f"`condition` must be {expected}, as the encoder takes it. Received: {received}.{hint}"
