@@ -27,7 +27,7 @@ def read_condition(path, model):
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not such an image or array, or of another shape, or the model's condition has several parts.
+        ValueError: If it is not such an image or array, or of another shape, or the model takes several parts.
     """
     if not isinstance(model, ConditionalModel):
         raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
