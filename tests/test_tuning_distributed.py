@@ -219,13 +219,16 @@ def test_a_worker_needs_the_arguments_of_its_chief(start, tmp_path):
     assert "holds another search" in error
 
 
-def test_a_worker_with_a_folder_of_its_own_needs_the_space_of_its_chief(start, tmp_path):
+def test_a_worker_with_a_folder_of_its_own_needs_the_space_of_its_chief(start, tmp_path, capfd):
     start("chief")
     options = {"distributed": "worker", "address": start.address, "wait": 200.0, "directory": tmp_path / "own"}
     with pytest.raises(ValueError, match=f"The chief at {start.address} makes another search, of .*'depth'.* Asked fo"):
         tiny_search("both", depth=(2, 3), **options)
     with pytest.raises(ValueError, match=r"another search, of .'method': .*Asked for: .'method': None"):
         tiny_search("embed", **options)
+    with pytest.raises(ValueError, match="another search, of .'embedding_dim': None.* Asked for: "):
+        tiny_search("both", embedding_dim=[4, 8], **options)  # on the condition that the method is "embed"
+    assert capfd.readouterr().out == ""
 
 
 def test_a_chief_whose_search_is_complete_ends_at_once(tmp_path):

@@ -143,6 +143,18 @@ def test_what_an_own_function_asks_for_is_logged_and_drawn(tmp_path, monkeypatch
     assert set(logged["session_start_info"].hparams) == {"depth", "units"}
 
 
+@pytest.mark.regression
+def test_zero_has_a_place_on_any_scale(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = [
+        {"trial": place, "method": "own", "status": "finished", "depth": 2, "width": width, "validation_mse": 0.5}
+        for place, width in enumerate((0, 4, 400))
+    ]
+    config = {"task": TASK.config(), "objective": "validation_mse", "method": ["own"], "space": {"depth": [2]}}
+    paths = kh.tuning.draw_searches([kh.tuning.SearchResult(config, tmp_path, rows, TASK)], tmp_path)
+    assert [path.read_bytes()[:4] for path in paths] == [b"\x89PNG"] * 2
+
+
 def _asking(*names):
     """A function whose models never learn, and which asks for a choice of each name."""
 

@@ -15,6 +15,7 @@ import os
 import platform
 import re
 import socket
+import sys
 import threading
 import time
 from concurrent import futures
@@ -66,7 +67,10 @@ def check_role(role, address, worker_id):
 
 @contextlib.contextmanager
 def environment(role, address, worker_id=None):
-    """Sets keras-tuner's environment variables meanwhile; nothing if there is one process only."""
+    """Sets keras-tuner's environment variables meanwhile; nothing if there is one process only.
+
+    What is printed to standard output goes to standard error: keras-tuner prints each condition that it sends.
+    """
     if role is None:
         yield
         return
@@ -75,7 +79,8 @@ def environment(role, address, worker_id=None):
     before = {variable: os.environ.get(variable) for variable in _VARIABLES}
     os.environ.update(zip(_VARIABLES, (name, host, str(port)), strict=True))
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     finally:
         for variable, value in before.items():
             os.environ.pop(variable)

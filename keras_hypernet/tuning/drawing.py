@@ -137,7 +137,8 @@ class _Scale:
             self.low, self.high, self.change = 0, len(self.texts) - 1, self.texts.index
             self.ticks = [(self(text), text) for text in self.texts]
             return
-        self.change = math.log if name in _LOGARITHMIC or _wide(values) else float
+        logarithmic = _wide(values) or (name in _LOGARITHMIC and min(values) > 0)
+        self.change = math.log if logarithmic else float
         self.low, self.high = self.change(min(values)), self.change(max(values))
         distinct = sorted(set(values))
         shown = distinct if len(distinct) <= 8 else [distinct[0], distinct[len(distinct) // 2], distinct[-1]]
