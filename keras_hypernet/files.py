@@ -123,10 +123,11 @@ def locked_folder(path, doing, instead, seconds=0.0):
         NotWritableError: If the folder cannot be created.
     """
     path = pathlib.Path(path)
-    created = not path.is_dir()
-    if created:
-        check_writable(path)
+    try:
+        created = not path.is_dir()
         path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(path, error) from error
     try:
         with locked(path, doing, instead, seconds):
             yield
@@ -144,8 +145,8 @@ def check_writable(path, num_bytes=0):
     >>> check_writable(tempfile.mkdtemp(), num_bytes=1000)
     """
     path = pathlib.Path(path)
-    nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     try:
+        nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
         with tempfile.TemporaryFile(dir=nearest):
             free = shutil.disk_usage(nearest).free
     except OSError as error:
@@ -172,9 +173,9 @@ def write_json(path, content):
 @contextlib.contextmanager
 def _beside(path):
     """Yields a new folder beside `path`, on the same disk, which goes at the end with what is left in it."""
-    created = [folder for folder in path.parents if not folder.exists()]
     with contextlib.ExitStack() as stack:
         try:
+            created = [folder for folder in path.parents if not folder.exists()]
             path.parent.mkdir(parents=True, exist_ok=True)
             heal(path.parent)
             temporary = _locked_temporary(path, stack)
