@@ -1,7 +1,14 @@
 """Models of a user's own, and keras-tuner's own tuners."""
 
+import contextlib
 import dataclasses
 import functools
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
 from typing import ClassVar
 
 import keras
@@ -328,3 +335,34 @@ def test_tuners_of_keras_tuner_need_an_objective_that_is_reported(tmp_path, own)
     reported = r".'loss', 'val_loss'., what your models" if own else r".'validation_mse',., what the models of the task"
     with pytest.raises(ValueError, match=f"`objective` must be one of {reported}.* report. Received: 'val_f1'"):
         tuner.search(verbose=0, **data)
+
+
+# One of keras-tuner's own tuners, whose part in a search by several processes environment variables say.
+TUNER = """
+import sys
+import keras_tuner
+from tiny_search import RECIPE, TASK
+from keras_hypernet.tuning import DepthSearch
+search = DepthSearch(TASK, "hyper", depth=(2, 4), recipe=RECIPE)
+objective = keras_tuner.Objective("validation_mse", "min")
+keras_tuner.RandomSearch(search, objective, max_trials=2, directory=sys.argv[1], project_name="search").search(verbose=0)
+"""
+
+
+@pytest.mark.full
+def test_chief_and_worker_of_keras_tuner_run_the_search_space(tmp_path):
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(probe.getsockname()[1])}
+    parts = []
+    for name in ("chief", "worker-1"):
+        variables = {**os.environ, **address, "KERASTUNER_TUNER_ID": name}
+        command = [sys.executable, "-W", "ignore", "-c", TUNER, str(tmp_path)]
+        parts.append(subprocess.Popen(command, env=variables, cwd=pathlib.Path(__file__).parent))
+    assert [part.wait() for part in parts] == [0, 0]
+    trials = [json.loads(path.read_text()) for path in tmp_path.glob("search/trial_*/trial.json")]
+    assert [trial["status"] for trial in trials] == ["COMPLETED", "COMPLETED"]
+    for trial in trials:
+        recipe = dataclasses.replace(RECIPE, depth=trial["hyperparameters"]["values"]["depth"])
+        expected = train_and_measure(TASK, "hyper", recipe)["validation"]
+        assert trial["score"] == pytest.approx(expected, abs=1e-6)

@@ -15,19 +15,14 @@ from keras_hypernet.tuning.names import depth_experiment, panel, search_name
 
 
 def compare(config, trials, results):
-    """Compares a search with the rows of the depth experiment of its task.
-
-    Args:
-        config: The configuration of the search.
-        trials: Its table, as of `SearchResult.trials`.
-        results: Folder of the experiments' results.
+    """Compares the configuration and the trials of a search with the rows of the depth experiment of its task.
 
     Returns:
         A dict: `depth`, `others` (what else was searched, by name) and `validation`, error or mean squared error, of
         the search's best trial; `seconds` of all; `seed_depth` and `seed_validation`, of the best depth of the grid of
         the same seed; `grid_depth`, the depth with the lowest mean of the validation result over the grid's seeds;
-        `grid_validation`, that mean; `seeds`, their number; and `grid_seconds`, of a grid of one seed. What the grid
-        has no rows of is None.
+        `grid_validation`, that mean; `seeds`, their number; and `grid_seconds`, of a grid of one seed. A value without
+        rows in the grid is None.
     """
     task = get_task(**config["task"])
     best = min(filter(_finished, trials), key=lambda row: float(row[config["objective"]]))
@@ -70,11 +65,7 @@ def _read_grid(task, method, results):
 
 
 def check_grid(task):
-    """Returns the name of the experiment that a search for a task can be compared with.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """Returns the name of the experiment that a search for a task can be compared with; ValueError if there is none."""
     name = depth_experiment(task)
     if name is None:
         raise ValueError(f"No experiment has a grid of depths for the task {task.name!r} to compare with (--compare).")
@@ -84,17 +75,8 @@ def check_grid(task):
 def write_agreement(folder, results):
     """Writes `README.md` into a folder of searches' tables: a table of how each compares with the full grid.
 
-    Searches that cannot be compared are named below it, with the reason.
-
-    Args:
-        folder: Folder with a folder for each search, in which there are `search.json` and `trials.csv`.
-        results: Folder of the experiments' results.
-
-    Returns:
-        The path.
-
-    Raises:
-        ValueError: If there are no searches, or none that can be compared.
+    Each search has a folder there, with `search.json` and `trials.csv`. Searches that cannot be compared are named
+    below the table, with the reason; ValueError if there are no others. Returns the path.
     """
     folder = pathlib.Path(folder)
     lines, compared, left = [], [], []

@@ -29,11 +29,7 @@ class SearchDirectory:
         self.journal = self.path / "trials" / "journal.jsonl"
 
     def config(self):
-        """Returns the configuration of the search that the folder holds, or None.
-
-        Raises:
-            ValueError: If `search.json` is not that of a search, or the path is not that of a folder.
-        """
+        """Returns the configuration of the search that the folder holds, or None; ValueError if it is not that."""
         self._check_folder()
         path = self.path / "search.json"
         if not path.exists():
@@ -55,16 +51,15 @@ class SearchDirectory:
             )
 
     def claim(self, config, resume, overwrite):
-        """Makes this the folder of a search. More trials than before are no other search.
+        """Makes this the folder of a search, of this configuration. More trials than before are no other search.
 
         Args:
-            config: Its configuration: a dict that JSON can hold.
+            config: A dict that JSON can hold.
             resume: Whether to go on with the same search if the folder holds it.
             overwrite: Whether to delete a search that the folder holds, the same or another one.
 
         Raises:
-            ValueError: If the folder holds a search that is neither to be resumed nor to be deleted, or something that
-                is not a search. Nothing is deleted then.
+            ValueError: If the folder holds something else. Nothing is deleted then.
         """
         held = self.config()
         if held is None:

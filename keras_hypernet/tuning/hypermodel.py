@@ -121,12 +121,8 @@ class DepthSearch(keras_tuner.HyperModel):
     def fit(self, hp, model, *args, callbacks=(), **kwargs):
         """Trains a model for a tuner of keras-tuner's own: see `keras_tuner.HyperModel.fit`.
 
-        Returns:
-            With a task, a dict of what `metrics_of` names; otherwise Keras's history.
-
-        Raises:
-            ValueError: If the tuner wants a training to be continued, which `keras_hypernet.tuning.search` can do, or
-                its objective is not reported.
+        Returns a dict of what `metrics_of` names, or without a task Keras's history. Raises ValueError if the tuner
+        continues trainings, as only `keras_hypernet.tuning.search` can do, or its objective is not reported.
         """
         reported = self._fit(hp, model, *args, callbacks=callbacks, **kwargs)
         if any(hasattr(callback, "trial") for callback in callbacks):  # a tuner's, which says what runs
@@ -164,17 +160,10 @@ class DepthSearch(keras_tuner.HyperModel):
                     raise keras_tuner.errors.FatalValueError(unreported(name, reported, self.task))
 
     def train(self, hp, seed, epochs, directory=None):
-        """Trains a model on the task and measures it on the validation split.
+        """Trains a model on the task, or what a directory lacks of that training, and measures it on validation data.
 
-        Args:
-            hp: A `keras_tuner.HyperParameters`.
-            seed: Seed of the recipe.
-            epochs: Passes over the training split; epochs that the directory holds are not repeated.
-            directory: Folder of the training, as of `fit`, or None.
-
-        Returns:
-            A dict: `status`, `"finished"` or `"diverged"`; each of `metrics_of(task)`, None if the training diverged;
-            `epochs` and `steps`, as far as they were trained here; `seconds`; and `message`, what went wrong, or None.
+        Returns a dict: `status`, `"finished"` or `"diverged"`; each of `metrics_of(task)`, None if the training
+        diverged; `epochs` and `steps` that were trained here; `seconds`; and `message`, what went wrong, or None.
         """
         keras.backend.clear_session()
         started = time.perf_counter()
@@ -217,14 +206,7 @@ class DepthSearch(keras_tuner.HyperModel):
 
 
 def qualified_name(function):
-    """Where a function is to be found; of a partial one, what it calls, and of another callable object, its class.
-
-    Example:
-
-    >>> import functools
-    >>> qualified_name(functools.partial(qualified_name, 2))
-    'keras_hypernet.tuning.hypermodel.qualified_name'
-    """
+    """Returns the module and name of a function: of the one that a partial calls, of the class of another callable."""
     while isinstance(function, functools.partial):
         function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)

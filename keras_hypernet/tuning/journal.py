@@ -23,8 +23,8 @@ _EVENT = {
 class Journal:
     """An oracle, and a file of all that it was asked and told: an oracle of the same seed proposes the same trials.
 
-    A line of the file is `{"asked": number, "values": values}`, where the number is None if there was no trial to
-    propose, or what `run_trial` returned.
+    A line of the file is `{"asked": number, "values": values}`, where the number is None if there is no trial to run
+    until another one has ended; or it is what `run_trial` returned.
 
     Args:
         path: Path of the file.
@@ -60,9 +60,7 @@ class Journal:
     def ask(self):
         """Asks for a trial, and takes note of it.
 
-        Returns:
-            `{"asked": number, "values": values}`, where the number is None if there is nothing to run until another
-            trial has ended; or None if there is nothing more to try.
+        Returns the line of the file, or None if there is nothing more to try.
         """
         event = self._ask()
         if event is not None:

@@ -4,12 +4,7 @@ from keras_hypernet.tuning.metrics import is_of_the_tuner, metrics_of
 
 
 class HParamsLogs:
-    """Writes the logs of trials to a folder.
-
-    Args:
-        folder: Folder of the logs.
-        hypermodel: The `DepthSearch`, which says what is searched and what is measured.
-    """
+    """Writes the logs of the trials of a `DepthSearch` to a folder."""
 
     def __init__(self, folder, hypermodel):
         from tensorboard.plugins.hparams import api  # an extra
@@ -17,12 +12,7 @@ class HParamsLogs:
         self.folder, self.hypermodel, self.api = folder, hypermodel, api
 
     def write(self, row, hyperparameters):
-        """Writes the logs of a trial.
-
-        Args:
-            row: Its row.
-            hyperparameters: Dict of its values.
-        """
+        """Writes the logs of a trial, of its row and its values."""
         import tensorflow as tf
 
         values = {name: value for name, value in hyperparameters.items() if not is_of_the_tuner(name)}

@@ -18,15 +18,7 @@ _PATIENCE = 50
 
 
 def make_oracle(name, objective, seed, epochs, factor):
-    """Returns one of keras-tuner's oracles, without a limit of trials.
-
-    Args:
-        name: `"grid"`, `"random"`, `"bayesian"` or `"hyperband"`.
-        objective: Name of what is minimized.
-        seed: A non-negative integer.
-        epochs: Epochs of a whole training, for Hyperband.
-        factor: By which Hyperband multiplies the epochs and divides the trials from round to round.
-    """
+    """Returns one of keras-tuner's oracles, without a limit of trials; see `search` for the arguments."""
     shared = {"objective": keras_tuner.Objective(objective, "min"), "seed": seed + 1}  # 0 means a random seed there
     if name == "hyperband":
         return _Hyperband(max_epochs=epochs, factor=factor, **shared)

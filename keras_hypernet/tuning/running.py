@@ -19,7 +19,7 @@ from keras_hypernet.tuning.trial import JOB, run_trial
 
 
 def run_search(config, hypermodel, place, claim, engine, progress):
-    """Runs a search, or what is missing of it.
+    """Runs a search, or what is missing of it, and returns the `SearchResult`.
 
     Args:
         config: Its configuration, as in `search.json`.
@@ -28,9 +28,6 @@ def run_search(config, hypermodel, place, claim, engine, progress):
         claim: Further arguments of `SearchDirectory.claim`.
         engine: The workers, the engine and the address, as of `search`.
         progress: Whether to show the progress.
-
-    Returns:
-        The `SearchResult`.
     """
     recipe = hypermodel.recipe
     oracle = make_oracle(config["oracle"], config["objective"], recipe.seed, recipe.epochs, config["factor"])

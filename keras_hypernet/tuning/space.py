@@ -80,14 +80,9 @@ class Space:
         return {name: value[0] for name, value in values.items() if isinstance(value, list) and len(value) == 1}
 
     def choose(self, hp, recipe):
-        """Registers what is searched with keras-tuner, and reads its values.
+        """Registers what is searched with `hp`, with the values of a recipe as defaults.
 
-        Args:
-            hp: A `keras_tuner.HyperParameters`.
-            recipe: A `Recipe`, whose values are the defaults, where they are in the range.
-
-        Returns:
-            A pair: the method, and a dict with the fields of the recipe that are to change.
+        Returns the method, and a dict of the fields of the recipe that change.
         """
         method, changes = self.methods[0], {}
         if len(self.methods) > 1:
@@ -125,7 +120,7 @@ def configurations(space, values_of=None, chosen=()):
     """Yields a dict of values for each configuration: a grid, in which the last hyperparameter changes fastest.
 
     Args:
-        space: List of keras-tuner's hyperparameters, in the order in which they were asked for.
+        space: List of keras-tuner's hyperparameters.
         values_of: Function of a hyperparameter that returns its values; by default those of a grid.
         chosen: Values of the hyperparameters before these.
 
