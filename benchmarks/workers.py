@@ -18,8 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from measure import interleaved, medians, report
 
 from keras_hypernet.experiments import get_experiment
-from keras_hypernet.experiments.machine import processors
 from keras_hypernet.experiments.runner import run
+from keras_hypernet.runs.machine import processors
 
 SEEDS = 8
 

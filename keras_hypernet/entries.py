@@ -12,11 +12,11 @@ from keras_hypernet.checkpoints import TrainingDivergedError
 from keras_hypernet.descriptions import describe
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.assumption_1 import approximators
-from keras_hypernet.experiments.machine import set_threads
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.files import locked_folder, write_json
 from keras_hypernet.recipe import Recipe
 from keras_hypernet.retracing import expected_retracing
+from keras_hypernet.runs.machine import set_threads
 from keras_hypernet.suggestions import suggestion
 from keras_hypernet.tasks import get_task
 from keras_hypernet.training import evaluate, fit

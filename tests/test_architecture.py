@@ -15,6 +15,7 @@ PACKAGE = pathlib.Path(keras_hypernet.__file__).parent
 LEVELS = [
     ["cli"],
     ["demo", "figures", "tuning", "entries", "descriptions", "experiments"],
+    ["runs"],
     ["serving", "zoo"],
     ["training", "checkpoints", "retracing", "replicas", "card", "progress", "architectures"],
     ["models", "recipe", "tasks"],
@@ -81,7 +82,17 @@ def test_heavy_libraries_are_imported_where_they_are_used(path):
 
 def test_no_private_keras_imports():
     for path in FILES:
-        assert not [module for module, _ in _imports(path) if module.startswith("keras.src")]
+        assert not [module for module, _ in _imports(path) if module.startswith(("keras.src", "keras_tuner.src"))]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if _room(path) == "tuning"], ids=lambda path: path.name)
+def test_no_private_attributes_of_keras_tuner(path):
+    """Attributes with an underscore are this package's own, on `self`; oracles, which extend others, have none."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            assert isinstance(node.value, ast.Name), ast.unparse(node)
+            assert (path.name, node.value.id) != ("oracles.py", "self"), ast.unparse(node)
+            assert node.value.id == "self", ast.unparse(node)
 
 
 @pytest.mark.regression

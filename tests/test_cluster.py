@@ -9,10 +9,10 @@ import threading
 import pytest
 from tiny_grid import GRID, plain, rows_in, wait_until
 
-from keras_hypernet.experiments import cluster
-from keras_hypernet.experiments.cluster import run_on_ray
 from keras_hypernet.experiments.experiment import FIELDS, execute
-from keras_hypernet.experiments.runner import run
+from keras_hypernet.experiments.runner import JOB, run
+from keras_hypernet.runs import cluster
+from keras_hypernet.runs.cluster import run_on_ray
 
 # Some releases of Ray leave files and processes to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -40,7 +40,7 @@ def nodes():
 def _function(body):
     """A function of a run that is sent to the cluster by value: processes there do not know the module of a test."""
     names = {"__name__": "__main__"}
-    exec(f"def execute(config, threads):\n    {body}", names)
+    exec(f"def execute(name, config, threads):\n    {body}", names)
     return names["execute"]
 
 
@@ -48,7 +48,7 @@ def test_missing_ray_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r"pip install 'keras_hypernet\[distributed\]'"):
         run(GRID, tmp_path, engine="ray")
-    assert list(run_on_ray([])) == []
+    assert list(run_on_ray(JOB, [])) == []
 
 
 def test_what_is_no_address_is_an_error_at_once():
@@ -56,7 +56,7 @@ def test_what_is_no_address_is_an_error_at_once():
     with pytest.raises(
         ConnectionError, match="There is no Ray cluster at 'nowhere' .*Start one with `ray start --head`"
     ):
-        next(run_on_ray(CONFIGS, "nowhere"))
+        next(run_on_ray(JOB, CONFIGS, "nowhere"))
 
 
 @pytest.mark.parametrize("kind", ["", "ray://"])
@@ -69,23 +69,24 @@ def test_an_address_without_a_cluster_is_an_error_at_once(kind):
         with pytest.raises(
             ConnectionError, match=f"There is no Ray cluster at '{address}' .*refused.*ray start --head"
         ):
-            next(run_on_ray(CONFIGS, address))
+            next(run_on_ray(JOB, CONFIGS, address))
 
 
 # A run says on which node it begins, and waits there while the node is held.
 HELD = """
     import pathlib, time
     import ray
-    from keras_hypernet.experiments import cluster
+    from keras_hypernet.runs import cluster
     folder, node = pathlib.Path({folder!r}), ray.get_runtime_context().get_node_id()
     with (folder / "begun").open("a") as file:
         file.write(node + "\\n")
     while (folder / node).exists():
         time.sleep(0.05)
-    return cluster._execute(config, threads)
+    return cluster._execute(name, config, threads)
 """
 
 
+@pytest.mark.full
 def test_no_run_is_lost_with_a_node_and_none_counts_twice(nodes, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(cluster, "_execute", _function(HELD.strip().format(folder=str(tmp_path))))
     names = {node.node_id for node in nodes.worker_nodes}
@@ -124,32 +125,36 @@ def test_no_run_is_lost_with_a_node_and_none_counts_twice(nodes, tmp_path, capfd
     assert "8/8 runs" in shown.err.splitlines()[-1]
 
 
+@pytest.mark.full
 def test_a_run_that_ends_its_process_fails_after_four_attempts(nodes, tmp_path, monkeypatch):
     attempts = tmp_path / "attempts"
     die = f"import os; open({str(attempts)!r}, 'a').write('.'); os._exit(1)"
     monkeypatch.setattr(cluster, "_execute", _function(die))
-    (row,) = run_on_ray(CONFIGS[:1], nodes.address)
+    (row,) = run_on_ray(JOB, CONFIGS[:1], nodes.address)
     assert set(row) == {*FIELDS, "depth", "message"}
     assert (row["status"], row["config"], row["machine"]) == ("failed", CONFIGS[0], None)
     assert row["message"].startswith("The run was lost 4 times: ")
     assert attempts.read_text() == "...."
 
 
+@pytest.mark.full
 def test_a_cluster_without_this_package_is_an_error_and_no_rows(nodes, monkeypatch):
     monkeypatch.setattr(cluster, "_execute", _function("import a_package_that_is_not_there"))
     with pytest.raises(
         ChildProcessError, match="A process of the cluster cannot execute runs: .*a_package_that_is_not"
     ):
-        list(run_on_ray(CONFIGS, nodes.address))
+        list(run_on_ray(JOB, CONFIGS, nodes.address))
 
 
+@pytest.mark.full
 def test_a_cluster_without_the_data_is_an_error_and_no_rows(nodes, monkeypatch):
     missing = "from keras_hypernet.data import DataUnavailableError; raise DataUnavailableError('mnist is not here')"
     monkeypatch.setattr(cluster, "_execute", _function(missing))
     with pytest.raises(ChildProcessError, match="A process of the cluster cannot execute runs: mnist is not here"):
-        list(run_on_ray(CONFIGS, nodes.address))
+        list(run_on_ray(JOB, CONFIGS, nodes.address))
 
 
+@pytest.mark.full
 def test_a_run_needs_processors(nodes):
     with pytest.raises(ConnectionError, match="The Ray cluster has . processors, and a run needs 64: add nodes to it."):
-        next(run_on_ray(CONFIGS, nodes.address, threads=64))
+        next(run_on_ray(JOB, CONFIGS, nodes.address, threads=64))

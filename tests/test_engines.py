@@ -15,9 +15,10 @@ from tiny_grid import GRID, children, wait_until
 
 from keras_hypernet.data import DataUnavailableError
 from keras_hypernet.experiments import get_experiment
-from keras_hypernet.experiments.engines import LocalWorkers
-from keras_hypernet.experiments.experiment import FIELDS, execute
-from keras_hypernet.experiments.machine import processors
+from keras_hypernet.experiments.experiment import FIELDS, Measurement, execute
+from keras_hypernet.experiments.runner import JOB
+from keras_hypernet.runs.engines import LocalWorkers
+from keras_hypernet.runs.machine import processors
 
 CONFIGS = GRID.runs(values=(2,))
 # A run that does not end before its process does.
@@ -30,7 +31,7 @@ def _changed(config, **recipe):
 
 def _measuring(result):
     """The experiment, if it measured this."""
-    return dataclasses.replace(GRID, measure=lambda task, method, recipe: result)
+    return dataclasses.replace(GRID, measure=Measurement(lambda task, method, recipe: result))
 
 
 def test_a_finished_run():
@@ -80,7 +81,7 @@ def test_what_is_not_on_this_machine_is_an_error_and_no_row(error):
         raise error
 
     with pytest.raises(type(error), match=str(error)):
-        execute(CONFIGS[0], dataclasses.replace(GRID, measure=measure))
+        execute(CONFIGS[0], dataclasses.replace(GRID, measure=Measurement(measure)))
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def in_the_next_run():
 
 def test_a_process_that_is_killed_fails_the_run_it_has_begun_and_is_replaced(workers, in_the_next_run):
     with LocalWorkers(1) as local:
-        rows = local.run([CONFIGS[0], CONFIGS[2], ENDLESS, CONFIGS[3]])
+        rows = local.run(JOB, [CONFIGS[0], CONFIGS[2], ENDLESS, CONFIGS[3]])
         first = next(rows)
         os.kill(*workers(), signal.SIGKILL)  # between two runs
         second = next(rows)
@@ -133,10 +134,11 @@ def test_a_process_that_is_killed_fails_the_run_it_has_begun_and_is_replaced(wor
     assert killed["seconds"] >= 0.5
 
 
+@pytest.mark.full
 def test_a_process_that_dies_is_not_described_by_what_it_said_in_another_run(in_the_next_run):
     with LocalWorkers(1) as local:
         (worker,) = local._pool
-        rows = local.run([CONFIGS[0], ENDLESS])
+        rows = local.run(JOB, [CONFIGS[0], ENDLESS])
         next(rows)
         worker.output.write(b"a warning of the first run\n")
         worker.output.flush()
@@ -155,34 +157,36 @@ def test_processes_that_cannot_start_are_an_error_and_no_rows(monkeypatch, tmp_p
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     message = "No run can be executed: 3 times, a process ended with the exit code 1: ImportError: no backend."
     with LocalWorkers(1) as local, pytest.raises(ChildProcessError, match=message):
-        list(local.run(CONFIGS[:2]))
+        list(local.run(JOB, CONFIGS[:2]))
     assert workers() == []
 
 
+@pytest.mark.full
 def test_a_package_that_a_run_lacks_is_an_error_and_ends_all_processes(monkeypatch, tmp_path, workers):
     (tmp_path / "sklearn.py").write_text("raise ImportError('no digits')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     configs = get_experiment("assumption_2").runs(quick=True)[:1]
     with LocalWorkers(2) as local:
         with pytest.raises(ChildProcessError, match="A process cannot execute runs: no digits"):
-            list(local.run([*configs, ENDLESS]))
+            list(local.run(JOB, [*configs, ENDLESS]))
         assert workers() == []
 
 
+@pytest.mark.full
 def test_processes_stay_for_more_runs_and_what_is_given_up_does_not_come_back(workers):
     with LocalWorkers(2) as local:
         assert workers() == []
-        (first,) = local.run(CONFIGS[:1])
+        (first,) = local.run(JOB, CONFIGS[:1])
         (stays,) = workers()
-        with contextlib.closing(local.run([ENDLESS, *CONFIGS[2:4]])) as rows:
+        with contextlib.closing(local.run(JOB, [ENDLESS, *CONFIGS[2:4]])) as rows:
             assert next(rows)["config"] == CONFIGS[2]
             assert len(workers()) == 2
             with pytest.raises(RuntimeError, match="execute runs of another call: close its generator first"):
-                next(local.run(CONFIGS[:1]))
+                next(local.run(JOB, CONFIGS[:1]))
         assert stays not in workers()  # it was in a run that has been given up
         (other,) = workers()
         os.kill(other, signal.SIGKILL)  # and this one dies of something else, without a run
-        again, more = sorted(local.run(CONFIGS[:2]), key=lambda row: CONFIGS.index(row["config"]))
+        again, more = sorted(local.run(JOB, CONFIGS[:2]), key=lambda row: CONFIGS.index(row["config"]))
         assert again["test"] == first["test"]
         assert more["config"] == CONFIGS[1]
         assert len(workers()) == 2

@@ -10,9 +10,9 @@ import pytest
 
 from keras_hypernet.cli import main
 from keras_hypernet.experiments import NAMES, get_experiment
-from keras_hypernet.experiments.engines import LocalWorkers
 from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.runs.engines import LocalWorkers
 
 
 @pytest.fixture

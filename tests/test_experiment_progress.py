@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_hypernet.experiments.progress import ExperimentProgress
+from keras_hypernet.experiments.runner import summarize
+from keras_hypernet.runs.progress import RunsProgress
 
 ROWS = [
     {"panel": "mnist", "method": "hyper", "status": "finished", "test": 0.25},
@@ -18,11 +19,11 @@ ROWS = [
 
 @pytest.fixture(autouse=True)
 def _stopped_clock(monkeypatch):
-    monkeypatch.setattr("keras_hypernet.experiments.progress.time", SimpleNamespace(monotonic=lambda: 1000.0))
+    monkeypatch.setattr("keras_hypernet.runs.progress.time", SimpleNamespace(monotonic=lambda: 1000.0))
 
 
 def _show(visible=True):
-    progress = ExperimentProgress("rotation_depth", 7, ROWS[:2], visible)
+    progress = RunsProgress("rotation_depth", 7, ROWS[:2], summarize, visible=visible)
     with progress:
         assert progress.left() == "-:--:-- left"
         progress.started -= 60  # as if the next run had taken a minute
@@ -50,17 +51,16 @@ def test_a_line_for_each_row_where_there_is_no_terminal(capfd):
 
 def test_what_is_best_is_said_of_each_panel():
     rows = [*ROWS, {"panel": "cifar10", "method": "hyper", "status": "finished", "test": 0.0625}]
-    progress = ExperimentProgress("rotation_depth", 7, rows, visible=False)
-    assert progress.summary() == "best mnist hyper 0.125, mnist embed 0.5, cifar10 hyper 0.0625; 1 diverged, 1 failed"
+    assert summarize(rows) == "best mnist hyper 0.125, mnist embed 0.5, cifar10 hyper 0.0625; 1 diverged, 1 failed"
 
 
 def test_an_experiment_that_has_ended_says_so(capfd):
-    with ExperimentProgress("rotation_depth", len(ROWS), ROWS):
+    with RunsProgress("rotation_depth", len(ROWS), ROWS, summarize):
         pass
     number = len(ROWS)
     said = f"rotation_depth: {number}/{number} runs are there already; none is repeated.\n"
     assert capfd.readouterr() == ("", said)
-    with ExperimentProgress("rotation_depth", number, ROWS, visible=False):
+    with RunsProgress("rotation_depth", number, ROWS, summarize, visible=False):
         pass
     assert capfd.readouterr() == ("", "")
 

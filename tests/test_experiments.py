@@ -162,7 +162,7 @@ def test_committed_rows_are_whole_distinct_and_of_the_grid(name):
 def test_committed_figures_are_those_of_the_rows(name, tmp_path):
     rows, _ = _committed(name)
     experiment = get_experiment(name)
-    for source in {experiment.name, experiment.also} - {None}:
+    for source in {experiment.name, experiment.drawing.also} - {None}:
         (tmp_path / f"{source}.jsonl").write_bytes((RESULTS / f"{source}.jsonl").read_bytes())
     found, broken = read_rows(experiment, tmp_path)
     assert (found[: len(rows)], broken) == (rows, [])

@@ -15,11 +15,11 @@ import pytest
 from tiny_grid import GRID, children, plain, rows_file, rows_in, running, wait_until
 
 from keras_hypernet.experiments import get_experiment
-from keras_hypernet.experiments.engines import LocalWorkers
 from keras_hypernet.experiments.experiment import FIELDS, make_row, run_key
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.experiments.runner import run
 from keras_hypernet.recipe import paper_recipe
+from keras_hypernet.runs.engines import LocalWorkers
 from keras_hypernet.tasks import SyntheticTask
 
 # Starts a runner for each line it reads, `folder limit workers seeds`, where `limit` is the largest size of a file.
@@ -28,7 +28,7 @@ from keras_hypernet.tasks import SyntheticTask
 SCRIPT = """
 import os, resource, signal, sys
 from tiny_grid import GRID
-from keras_hypernet.experiments.engines import LocalWorkers
+from keras_hypernet.runs.engines import LocalWorkers
 from keras_hypernet.experiments.runner import run
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
@@ -125,6 +125,7 @@ def test_one_worker_finds_the_same_and_resumes_what_is_not_there(whole, tmp_path
     assert len(path.read_text().splitlines()) == 2 + 4
 
 
+@pytest.mark.full
 def test_a_runner_that_is_killed_ten_times_loses_nothing(whole, start, tmp_path):
     moments = random.Random(20200610)
     workers = set()

@@ -105,9 +105,9 @@ def _damaged(row):
 @pytest.mark.parametrize("name", ["synthetic_depth", "assumption_1", "synthetic_baseline"])
 def test_no_row_whatever_it_holds_blocks_an_experiment(tmp_path, name):
     experiment = get_experiment(name)
-    names = [*experiment.curves, "loss"]
+    names = [*experiment.drawing.curves, "loss"]
     result = {"test": 0.5, "curve": {curve: [0.5] * 50 for curve in names}}
-    result |= dict.fromkeys(experiment.also_measured, 0.25)
+    result |= dict.fromkeys(experiment.measure.also, 0.25)
     config, *others = experiment.runs(seeds=1, panels=experiment.panels[:2])
     machine = {"processor": "one", "threads": 1}
     file = ResultsFile(tmp_path / f"{name}.jsonl")

@@ -3,7 +3,8 @@
 import pytest
 from rich.table import Table
 
-from keras_hypernet.experiments.progress import ExperimentProgress
+from keras_hypernet.experiments.runner import summarize
+from keras_hypernet.runs.progress import RunsProgress
 from keras_hypernet.terminal import LiteralConsole, one_line, printable
 
 # Markup that is wrong, markup that vanishes, a code of an emoji; and what clears a screen, in both its forms.
@@ -61,7 +62,7 @@ def test_the_progress_of_an_experiment_shows_names_as_they_are(capfd, monkeypatc
     if terminal:
         for name, value in {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "TERM": "xterm"}.items():
             monkeypatch.setenv(name, value)
-    with ExperimentProgress(OTHERS, 2, []) as progress:
+    with RunsProgress(OTHERS, 2, [], summarize) as progress:
         progress.add({"panel": "mnist", "method": OTHERS, "status": OTHERS, "test": 0.5})
         progress.warn(OTHERS)
     shown = capfd.readouterr().err

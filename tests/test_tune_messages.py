@@ -1,28 +1,10 @@
 """`keras-hypernet tune`: errors of one line, warnings, and what an interrupt says."""
 
-import inspect
 import json
 import sys
 
 import pytest
 from tiny_search import tiny_search
-
-import keras_hypernet as kh
-from keras_hypernet.cli import tuning as command_module
-
-
-def test_a_worker_without_a_chief_says_so(run_tune):
-    arguments = ["--distributed", "worker", "--address", "127.0.0.1:9", "--wait", "2"]
-    done = run_tune("synthetic_inner", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("Error: There is no chief at 127.0.0.1:9 (")
-    assert "), after 2 seconds. Start it first, with --distributed chief" in line
-
-
-def test_the_default_wait_for_a_chief_leaves_time_to_start_in_half_a_minute():
-    for function in (command_module.tune, kh.tuning.search):
-        assert inspect.signature(function).parameters["wait"].default == 8
 
 
 @pytest.mark.parametrize(
@@ -42,15 +24,10 @@ def test_the_default_wait_for_a_chief_leaves_time_to_start_in_half_a_minute():
         (["rotation_digits", "--trials", "0"], "--trials must be an integer of at least 1. Received: 0"),
         (["rotation_digits", "--method", "linear"], "--method must be one of ('hyper', 'embed'), or several"),
         (["rotation_digits", "--objective", "val_f1"], "what the models of the task 'rotation' report. Received: 'va"),
-        (["rotation_digits", "--wait", "-1"], "--wait must be a finite number of seconds, at least 0. Received: -1.0"),
-        (["rotation_digits", "--wait", "inf"], "--wait must be a finite number of seconds, at least 0. Received: inf"),
-        (
-            ["rotation_digits", "--worker-timeout", "0"],
-            "--worker-timeout must be a finite number of seconds, more than 0",
-        ),
-        (["rotation_digits", "--worker-timeout", "nan"], "more than 0. Received: nan"),
+        (["rotation_digits", "--workers", "0"], "--workers must be an integer of at least 1. Received: 0"),
+        (["rotation_digits", "--engine", "slurm"], "--engine must be one of ('local', 'ray'). Received: 'slurm'"),
+        (["rotation_digits", "--address", "a:1"], "--address is that of a Ray cluster, for the engine 'ray'. Rec"),
         (["rotation_digits", "--strategy", "horovod"], "--strategy must be 'mirrored'"),
-        (["rotation_digits", "--distributed", "worker"], "The address of the chief must be HOST:PORT"),
         (["rotation_digits", "--embedding-dim", "8:16"], "hypernetworks have none: search it with the method 'embed'"),
         (["rotation_digits", "--epochs", "0"], "--epochs must be an integer of at least 1. Received: 0"),
         (["rotation_digits", "--compare", "results"], "--compare writes a README.md beside the folder of --out"),
@@ -75,17 +52,6 @@ def test_errors_are_one_line_and_exit_code_2(run_tune, tmp_path, arguments, mess
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error: ")
     assert message in line
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_worker_is_not_asked_for_the_results_of_its_chief(run_tune, tmp_path):
-    worker = ["synthetic_inner", "--distributed", "worker", "--address", "127.0.0.1:9"]
-    done = run_tune(*worker, "--plot", "--plot-with", "a", "--out", "b", "--compare", "c", "--retrain")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "Error: The results of a search are its chief's: leave out --plot, --plot-with, --out, --compare, "
-        "--retrain for a worker.\n"
-    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -181,4 +147,4 @@ def test_another_search_is_refused_and_nothing_deleted(run_tune, tmp_path):
 
 def test_the_help_shows_an_example(run_tune):
     text = " ".join(run_tune("--help").stdout.replace("│", " ").split())
-    assert "keras-hypernet tune rotation_mnist --method hyper --oracle hyperband --trials 20" in text
+    assert "keras-hypernet tune rotation_mnist --method both --oracle hyperband --trials 20" in text

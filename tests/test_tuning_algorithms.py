@@ -29,12 +29,6 @@ def test_hyperband_continues_the_best_of_a_round(tmp_path):
     assert {(row["method"], row["depth"]) for row in third} == best(second, 1)
 
 
-def test_hyperband_continues_although_there_are_few_configurations(tmp_path):
-    found = tiny_search("hyper", "hyperband", epochs=9, factor=3, directory=tmp_path)  # three, where it wants nine
-    assert sorted(column(found, "total_epochs")) == [1, 1, 1, 3, 9]
-    assert sorted(column(found, "epochs")) == [1, 1, 1, 2, 6]
-
-
 def test_bayesian_optimization_does_not_repeat_itself(tmp_path):
     found = tiny_search("both", "bayesian", trials=20, directory=tmp_path)
     tried = [(row["method"], row["depth"]) for row in found.trials]

@@ -1,6 +1,5 @@
 """The folder of a search: resumed, refused, never shared, and nothing of others deleted."""
 
-import json
 import subprocess
 
 import pytest
@@ -100,59 +99,12 @@ def test_a_folder_has_one_search_at_a_time(tmp_path):
         tiny_search(directory=tmp_path)
 
 
-def _left_behind(directory, identifier, **changes):
-    """Makes a folder that of a worker, in which there is a checkpoint of its first trial."""
-    config = {**tiny_search(depth=[2], directory=directory.parent / "config").config, **changes}
-    SearchDirectory(directory).join(config, False, identifier)
-    checkpoint = directory / "trials" / "trial_0000" / "seed-0" / "state.json"
-    if not checkpoint.exists():
-        checkpoint.parent.mkdir(parents=True)
-        checkpoint.write_text("of another recipe")
-    return config, checkpoint
-
-
-def test_what_a_worker_has_left_of_an_earlier_search_is_deleted(tmp_path):
-    directory = tmp_path / "worker"
-    config, checkpoint = _left_behind(directory, "first")
-    assert json.loads((directory / "search.json").read_text()) == config
-    place = SearchDirectory(directory)
-    place.join(config, True, "first")  # started again
-    assert checkpoint.exists()
-    other = {**config, "objective": "validation_loss"}
-    for asked, identifier in ((config, "second"), (other, "second"), (config, "third")):
-        place.join(asked, False, identifier)
-        assert not checkpoint.exists()
-        assert (place.config(), place.identifier()) == (asked, identifier)
-        _left_behind(directory, identifier, objective=asked["objective"])
-
-
-def test_a_search_in_the_folder_of_a_worker_begins_anew(tmp_path):
-    _left_behind(tmp_path / "worker", "first")
-    found = tiny_search(depth=[2], directory=tmp_path / "worker")
-    assert column(found, "status") == ["finished"]
-
-
-def test_a_worker_deletes_nothing_of_its_chief_and_no_result(tmp_path):
-    found = tiny_search(depth=[2], directory=tmp_path)
-    place = SearchDirectory(tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with place.locked():
-        place.join(found.config, True, place.identifier())
-    with pytest.raises(ValueError, match="holds another search, {'objective': 'validation_mse'}, and nothing"):
-        place.join({**found.config, "objective": "validation_loss"}, True, place.identifier())
-    with pytest.raises(ValueError, match="holds this search already: .* start anew .--overwrite., or choose"):
-        place.join(found.config, False, "another")
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    place.join(found.config, True, "another")
-    assert [path.name for path in place.trials.iterdir()] == ["identifier"]
-
-
-def test_a_damaged_trial_is_named(tmp_path):
+def test_a_damaged_journal_is_named(tmp_path):
     tiny_search(depth=[2, 3], directory=tmp_path)
-    path = tmp_path / "trials" / "trial_0000" / "trial.json"
-    path.write_text("")
+    path = tmp_path / "trials" / "journal.jsonl"
+    path.write_text("{}\n" + path.read_text())
     for read in (SearchResult.read, lambda directory: tiny_search(depth=[2, 3], directory=directory)):
-        with pytest.raises(ValueError, match=f"{path} must be what the search has written there. Received: JSON"):
+        with pytest.raises(ValueError, match=f"{path} must be what the search has written there. Received in line 1"):
             read(tmp_path)
 
 
@@ -177,3 +129,12 @@ def test_a_full_disk_ends_a_search_which_goes_on_when_there_is_room(small_disk):
         tiny_search(depth=[2], directory=small_disk / "search")
     subprocess.run([word.format("8m") for word in command], check=True)
     assert column(tiny_search(depth=[2], directory=small_disk / "search"), "status") == ["finished"]
+
+
+def test_a_search_of_version_0_1_is_refused(tmp_path):
+    tiny_search(depth=[2], directory=tmp_path)
+    (tmp_path / "trials" / "oracle.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds a search of version 0.1, which only that version can go on with"):
+        tiny_search(depth=[2], directory=tmp_path)
+    tiny_search(depth=[2], directory=tmp_path, overwrite=True)
+    tiny_search(depth=[2], directory=tmp_path)

@@ -1,7 +1,14 @@
 """Models of a user's own, and keras-tuner's own tuners."""
 
+import contextlib
 import dataclasses
 import functools
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
 from typing import ClassVar
 
 import keras
@@ -52,7 +59,7 @@ def _late(depth, hp):
     [
         (_choice, [(2, 4), (2, 8), (3, 4), (3, 8)]),
         (_conditional, [(2, None), (3, 4), (3, 8)]),
-        (_late, [(2, 4), (2, 8), (3, 8), (3, None)]),
+        (_late, [(2, 4), (2, 8), (3, None)]),  # the depth 3 does not ask for it
     ],
 )
 def test_a_grid_of_own_models(tmp_path, capfd, build, expected):
@@ -191,9 +198,9 @@ def test_what_is_asked_for_may_have_a_slash_in_its_name(tmp_path):
     assert found.hyperparameters == ["depth", "layer/units"]
 
 
-def test_hyperband_continues_few_configurations_of_own_models(tmp_path):
-    found = tiny_search(None, "hyperband", build=_asking(), depth=[2, 3, 4], epochs=9, factor=3, directory=tmp_path)
-    assert sorted(row["total_epochs"] for row in found.trials) == [1, 1, 1, 3, 9]
+def test_hyperband_continues_the_best_of_own_models(tmp_path):
+    found = tiny_search(None, "hyperband", build=_asking(), depth=[2, 3, 4], epochs=3, factor=3, directory=tmp_path)
+    assert sorted(row["total_epochs"] for row in found.trials) == [1, 1, 1, 3]
 
 
 class _Callable:
@@ -328,3 +335,34 @@ def test_tuners_of_keras_tuner_need_an_objective_that_is_reported(tmp_path, own)
     reported = r".'loss', 'val_loss'., what your models" if own else r".'validation_mse',., what the models of the task"
     with pytest.raises(ValueError, match=f"`objective` must be one of {reported}.* report. Received: 'val_f1'"):
         tuner.search(verbose=0, **data)
+
+
+# One of keras-tuner's own tuners, whose part in a search by several processes environment variables say.
+TUNER = """
+import sys
+import keras_tuner
+from tiny_search import RECIPE, TASK
+from keras_hypernet.tuning import DepthSearch
+search = DepthSearch(TASK, "hyper", depth=(2, 4), recipe=RECIPE)
+objective = keras_tuner.Objective("validation_mse", "min")
+keras_tuner.RandomSearch(search, objective, max_trials=2, directory=sys.argv[1], project_name="search").search(verbose=0)
+"""
+
+
+@pytest.mark.full
+def test_chief_and_worker_of_keras_tuner_run_the_search_space(tmp_path):
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(probe.getsockname()[1])}
+    parts = []
+    for name in ("chief", "worker-1"):
+        variables = {**os.environ, **address, "KERASTUNER_TUNER_ID": name}
+        command = [sys.executable, "-W", "ignore", "-c", TUNER, str(tmp_path)]
+        parts.append(subprocess.Popen(command, env=variables, cwd=pathlib.Path(__file__).parent))
+    assert [part.wait() for part in parts] == [0, 0]
+    trials = [json.loads(path.read_text()) for path in tmp_path.glob("search/trial_*/trial.json")]
+    assert [trial["status"] for trial in trials] == ["COMPLETED", "COMPLETED"]
+    for trial in trials:
+        recipe = dataclasses.replace(RECIPE, depth=trial["hyperparameters"]["values"]["depth"])
+        expected = train_and_measure(TASK, "hyper", recipe)["validation"]
+        assert trial["score"] == pytest.approx(expected, abs=1e-6)

@@ -24,10 +24,6 @@ def test_the_best_is_trained_on_training_and_validation_data_as_an_entry(tmp_pat
     assert (card.seeds[0]["validation"], card.recipe) == (found.trials[0]["validation_error"], found.best.to_dict())
     assert "Trained on 1,497 examples, the validation split among them" in card.deviations[-1]
     assert card.selection == "the lowest validation error of 1 trials of a grid search over depth"
-    assert card.command == (
-        "keras-hypernet tune rotation_digits --method hyper --oracle grid --depths 3 --epochs 1 "
-        "--executions-per-trial 1 --seed 0 --objective validation_error --retrain"
-    )
     # The same as a training on examples that were joined by hand.
     other = kh.build_model(task, "hyper", found.best)
     joined = np.concatenate([task.load("train"), task.load("validation")])
@@ -36,21 +32,9 @@ def test_the_best_is_trained_on_training_and_validation_data_as_an_entry(tmp_pat
         np.testing.assert_allclose(trained, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_single_choice_is_an_option_of_the_command(tmp_path):
-    options = {"width": [8], "learning_rate": 0.02, "embedding_dim": 16, "initialization": ["hyperfan_in"]}
-    task, options = kh.RotationTask("digits"), {**options, "depth": [2], "directory": tmp_path, "progress": False}
-    found = kh.tuning.search(task, "embed", epochs=1, **options)
-    assert found.retrain(progress=False).command == (
-        "keras-hypernet tune rotation_digits --method embed --oracle grid --depths 2 --width 8 --initialization "
-        "hyperfan_in --learning-rate 0.02 --embedding-dim 16 --epochs 1 --executions-per-trial 1 --seed 0 --objective "
-        "validation_error --retrain"
-    )
-
-
-@pytest.mark.parametrize("method", ["hyper", ("hyper", "embed")])
-def test_a_search_that_no_command_makes_is_described_in_python(tmp_path, method):
-    options = {"depth": (2, 3), "learning_rate": [0.01, 0.02], "trials": 1, "progress": False}
-    found = tiny_search(method, "random", seed=3, directory=tmp_path / "search", **options)
+def test_a_card_describes_a_search_in_python(tmp_path):
+    options = {"depth": (2, 3), "learning_rate": [0.01, 0.02], "width": [8], "trials": 1, "progress": False}
+    found = tiny_search(("hyper", "embed"), "random", seed=3, directory=tmp_path / "search", **options)
     command = found.retrain(progress=False).command
     assert command.startswith("keras_hypernet.tuning.search(keras_hypernet.tasks.SyntheticTask(family='inner', dim=4, ")
     searched = []

@@ -1,9 +1,7 @@
 """A search whose trials take a second or two, and what the tests of searches need to run and compare it."""
 
-import contextlib
 import functools
 import pathlib
-import socket
 import sys
 import time
 
@@ -28,13 +26,6 @@ def plain(rows):
 def column(found, name):
     """A column of the table of a search."""
     return [row[name] for row in found.trials]
-
-
-def free_port():
-    """A port that nothing listens on."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def hold_trials(names, file):

@@ -12,10 +12,10 @@ from rich.table import Table
 from keras_hypernet import experiments
 from keras_hypernet.cli.common import AsJson, app, console, print_json, resumable, warn
 from keras_hypernet.experiments.drawing import NoResultsError, draw
-from keras_hypernet.experiments.engines import LocalWorkers
 from keras_hypernet.experiments.report import write_report
 from keras_hypernet.experiments.rows import group_rows
 from keras_hypernet.experiments.runner import run as run_experiment
+from keras_hypernet.runs.engines import LocalWorkers
 
 _MOST_VALUES = 10_000
 

@@ -14,9 +14,9 @@ from keras_hypernet.card import Card
 from keras_hypernet.cli.common import AsJson, app, command_line, console, print_json, readable, resumable
 from keras_hypernet.data import SOURCES
 from keras_hypernet.entries import get_blueprint, train_entry
-from keras_hypernet.experiments.machine import set_threads
 from keras_hypernet.figures import check_figure, save_predictions
 from keras_hypernet.recipe import INITIALIZATIONS
+from keras_hypernet.runs.machine import set_threads
 from keras_hypernet.tasks import get_task
 from keras_hypernet.terminal import LiteralConsole
 from keras_hypernet.training import evaluate as evaluate_model

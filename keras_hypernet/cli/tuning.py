@@ -11,16 +11,13 @@ from keras_hypernet.cli.common import AsJson, app, command_line, console, print_
 from keras_hypernet.files import check_writable, write_json
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tuning.agreement import check_grid, write_agreement
-from keras_hypernet.tuning.command import parse_range
 from keras_hypernet.tuning.drawing import check_alike, figure_class
 from keras_hypernet.tuning.strategy import get_strategy
 
 _RANGE = "a range, 25:400, choices, 25,50,100, or search, for the usual ones"
-# Of one call, and not of what it makes.
+# Options that do not affect the model of --retrain.
 _OF_THIS_CALL = {"--resume", "--overwrite", "--debug", "--json", "--plot"}
-_WITH_A_VALUE = {
-    *("--plot-with", "--out", "--compare", "--distributed", "--address", "--worker-id", "--wait", "--worker-timeout"),
-}
+_WITH_A_VALUE = {"--plot-with", "--out", "--compare", "--workers", "--engine", "--address"}
 
 
 @app.command()
@@ -66,54 +63,21 @@ def tune(
     ] = False,
     data_note: Annotated[str | None, typer.Option(help="What its card is to say about your copy of the data.")] = None,
     strategy: Annotated[str | None, typer.Option(help="mirrored: each trial on all GPUs of this machine.")] = None,
-    distributed: Annotated[str | None, typer.Option(help="chief or worker, of a search by several processes.")] = None,
-    address: Annotated[str | None, typer.Option(help="HOST:PORT of the chief.")] = None,
-    worker_id: Annotated[str | None, typer.Option(help="Name of the worker; by default its host and process.")] = None,
-    wait: Annotated[float, typer.Option(help="Seconds for which a worker looks for its chief when it starts.")] = 8.0,
-    worker_timeout: Annotated[
-        float, typer.Option(help="Seconds of silence after which a worker's trial is given to another one.")
-    ] = 60.0,
+    workers: Annotated[int, typer.Option(help="Trials at a time; several run in processes of their own.")] = 1,
+    engine: Annotated[str, typer.Option(help="local, or ray for a cluster.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Address of the Ray cluster.")] = None,
     as_json: AsJson = False,
 ):
     """Search for the best depth of f or of e with keras-tuner, by the error on validation data.
 
-    Example: keras-hypernet tune rotation_mnist --method hyper --oracle hyperband --trials 20
+    Example: keras-hypernet tune rotation_mnist --method both --oracle hyperband --trials 20
     """
-    if resume and overwrite:
-        raise ValueError("--resume goes on with a search, and --overwrite deletes it: give one of them.")
-    if distributed == "worker":
-        results = {"--plot": plot, "--plot-with": plot_with, "--out": out, "--compare": compare, "--retrain": retrain}
-        given = [option for option, value in results.items() if value]
-        if given:
-            raise ValueError(f"The results of a search are its chief's: leave out {', '.join(given)} for a worker.")
     task = tuning.get_search_task(name, seed, quick)
-    if compare is not None:
-        if out is None:
-            raise ValueError(f"--compare writes a README.md beside the folder of --out: give one. Received: {compare}")
-        check_grid(task)
-    if plot_with and not plot:
-        raise ValueError("--plot-with draws another search in the figures of --plot: add --plot.")
-    if plot:
-        figure_class()  # rather now than when the search has ended
-    if out is not None:
-        check_writable(out)
     directory = directory or pathlib.Path("runs/tuning") / f"{name}_{method}_{oracle}{'_quick' if quick else ''}"
-    if resume and distributed is None and not (directory / "search.json").exists():
-        warn(f"{directory} holds no search to go on with, so it begins.")
-    if overwrite and (directory / "entry").exists():
-        warn(
-            f"{directory / 'entry'}, a model of the search that --overwrite deletes, stays until --retrain replaces it."
-        )
-    others = [tuning.SearchResult.read(other) for other in plot_with or []]
-    if others:
-        from keras_hypernet.tuning.metrics import metrics_of  # of an extra
-
-        asked = (task.config(), objective or metrics_of(task)[0])
-        check_alike(asked, *((other.config["task"], other.objective) for other in others))
-    devices = get_strategy(strategy).extended.worker_devices if strategy is not None else ()
-    if len(devices) == 1:
-        device = devices[0].rpartition("device:")[2]
-        warn(f"--strategy {strategy} has found one device only, {device}, so nothing is mirrored.")
+    _check_outputs(task, out, compare, plot, plot_with)
+    _check_directory(directory, resume, overwrite)
+    others = _read_others(plot_with, task, objective)
+    _check_devices(strategy)
     with resumable(directory):
         found = tuning.search(
             task,
@@ -135,16 +99,100 @@ def tune(
             objective=objective,
             factor=factor,
             strategy=strategy,
-            distributed=distributed,
+            workers=workers,
+            engine=engine,
             address=address,
-            worker_id=worker_id,
-            wait=wait,
-            worker_timeout=worker_timeout,
         )
-    if trials is not None and distributed is None and len(found.trials) < trials:
+    if trials is not None and len(found.trials) < trials:
         warn(f"{oracle} has no more than {len(found.trials)} trials here. Asked for: --trials {trials}")
-    if distributed == "worker":
-        return _report_worker(found, as_json)
+    paths = _write(found, others, directory, out, compare, plot)
+    card = None
+    if retrain and _finished(found):
+        command = command_line(_OF_THIS_CALL, _WITH_A_VALUE)
+        card = found.retrain(directory / "entry", command=command, data_note=data_note)
+    entry = None if card is None else directory / "entry"
+    if as_json:
+        best = found.best.to_dict() if _finished(found) else None
+        files = {"files": [*map(str, paths)], "entry": entry and str(entry)}
+        return print_json({"config": found.config, "trials": found.trials, "best": best, **files})
+    console.print(_table(found))
+    if not _finished(found):
+        warn(f"None of {len(found.trials)} trials is finished. The first says: {found.trials[0]['message']}")
+        raise typer.Exit(1)
+    _report(found, card, entry, paths)
+
+
+def parse_range(name, text, kind=int):
+    """The range or the choices that `2:9` (both ends) or `2,4,8` stand for; None for None.
+
+    Raises:
+        ValueError: If it is neither.
+
+    Example:
+
+    >>> parse_range("depth", "2:9"), parse_range("learning_rate", "0.001:0.1", float), parse_range("depth", "2,4")
+    ((2, 9), (0.001, 0.1), [2, 4])
+    """
+    if text is None:
+        return None
+    if text == "search":
+        return True
+    try:
+        if ":" in text:
+            low, high = text.split(":")
+            return kind(low), kind(high)
+        return [kind(one.strip()) for one in text.split(",")]
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` is given as a range, 2:9 (both ends), as choices, 2,4,8, or as search, for the usual ones. "
+            f"Received: {text!r}"
+        ) from error
+
+
+def _check_outputs(task, out, compare, plot, plot_with):
+    """Refuses before the search what would fail after it."""
+    if compare is not None:
+        if out is None:
+            raise ValueError(f"--compare writes a README.md beside the folder of --out: give one. Received: {compare}")
+        check_grid(task)
+    if plot_with and not plot:
+        raise ValueError("--plot-with draws another search in the figures of --plot: add --plot.")
+    if plot:
+        figure_class()
+    if out is not None:
+        check_writable(out)
+
+
+def _check_directory(directory, resume, overwrite):
+    if resume and overwrite:
+        raise ValueError("--resume goes on with a search, and --overwrite deletes it: give one of them.")
+    if resume and not (directory / "search.json").exists():
+        warn(f"{directory} holds no search to go on with, so it begins.")
+    entry = directory / "entry"
+    if overwrite and entry.exists():
+        warn(f"{entry}, a model of the search that --overwrite deletes, stays until --retrain replaces it.")
+
+
+def _read_others(folders, task, objective):
+    """The searches that are drawn too."""
+    others = [tuning.SearchResult.read(folder) for folder in folders or []]
+    if others:
+        from keras_hypernet.tuning.metrics import metrics_of  # of an extra
+
+        asked = (task.config(), objective or metrics_of(task)[0])
+        check_alike(asked, *((other.config["task"], other.objective) for other in others))
+    return others
+
+
+def _check_devices(strategy):
+    devices = get_strategy(strategy).extended.worker_devices if strategy is not None else ()
+    if len(devices) == 1:
+        device = devices[0].rpartition("device:")[2]
+        warn(f"--strategy {strategy} has found one device only, {device}, so nothing is mirrored.")
+
+
+def _write(found, others, directory, out, compare, plot):
+    """Writes the table, and the figures and the comparison that are asked for; returns the paths."""
     paths = [found.to_csv((out or directory) / "trials.csv")]
     if out is not None:
         write_json(out / "search.json", found.config)
@@ -152,25 +200,18 @@ def tune(
         paths += tuning.draw_searches([found, *others], out or directory)
     if compare is not None and _finished(found):
         paths.append(write_agreement(out.parent, compare))
-    card = None
-    if retrain and _finished(found):
-        command = command_line(_OF_THIS_CALL, _WITH_A_VALUE)
-        card = found.retrain(directory / "entry", command=command, data_note=data_note)
-    if as_json:
-        best = found.best.to_dict() if _finished(found) else None
-        files = {"files": [*map(str, paths)], "entry": str(directory / "entry") if card is not None else None}
-        return print_json({"config": found.config, "trials": found.trials, "best": best, **files})
-    console.print(_table(found))
-    if not _finished(found):
-        warn(f"None of {len(found.trials)} trials is finished. The first says: {found.trials[0]['message']}")
-        raise typer.Exit(1)
+    return paths
+
+
+def _report(found, card, entry, paths):
     row, objective = found.best_trial, found.objective
     console.print(f"The best is trial {row['trial']}, {found.best_method}, depth {row['depth']}: {objective} ", end="")
     console.print(f"{row[objective]:.4f}; {sum(one['seconds'] for one in found.trials):.0f} seconds in all.")
     if card is not None:
-        result = readable(card.metrics["test"][task.metric])
-        console.print(f"Trained on training and validation data, its test {task.metric} is {result}; its entry:")
-        console.print(str((directory / "entry").resolve()), soft_wrap=True)
+        metric = found.task.metric
+        result = readable(card.metrics["test"][metric])
+        console.print(f"Trained on training and validation data, its test {metric} is {result}; its entry:")
+        console.print(str(entry.resolve()), soft_wrap=True)
     for path in paths:
         console.print(str(path), soft_wrap=True)
 
@@ -189,12 +230,6 @@ def _quick_epochs(oracle, factor):
 
 def _finished(found):
     return any(row["status"] == "finished" for row in found.trials)
-
-
-def _report_worker(found, as_json):
-    if as_json:
-        return print_json({"config": found.config, "trials": found.trials})
-    console.print(f"This worker has run {len(found.trials)} trials; the others' and the best are the chief's to tell.")
 
 
 def _table(found):

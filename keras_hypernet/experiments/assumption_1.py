@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_hypernet.architectures import build_model
-from keras_hypernet.experiments.experiment import Experiment
+from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import ApproximationTask
 from keras_hypernet.training import evaluate, fit
@@ -77,11 +77,10 @@ EXPERIMENT = Experiment(
     values=(50,),
     panels=("cifar10", "mnist", "uniform"),
     methods=("network",),
-    curves={"f1_f2": "between f1 and f2", "f1_y": "between f1 and y", "f2_y": "between f2 and y"},
+    drawing=Drawing(curves={"f1_f2": "between f1 and f2", "f1_y": "between f1 and y", "f2_y": "between f2 and y"}),
     seeds=5,
     setup=setup,
     quick_panels=("digits", "uniform"),
     quick_values=(3,),
-    measure=measure,
-    also_measured=("test_f1_f2", "test_f2_y", "variance_of_y"),
+    measure=Measurement(measure, also=("test_f1_f2", "test_f2_y", "variance_of_y")),
 )

@@ -81,7 +81,8 @@ def read_rows(experiment, folder):
         NoResultsError: If there are none.
     """
     rows, broken = [], []
-    for one in (experiment, *([get_experiment(experiment.also)] if experiment.also else [])):
+    also = experiment.drawing.also
+    for one in (experiment, *([get_experiment(also)] if also else [])):
         more, sentences = ResultsFile(pathlib.Path(folder) / f"{one.name}.jsonl").read()
         more = own_rows(one, more, sentences)
         if one is not experiment:
@@ -122,7 +123,7 @@ def _draw_panel(axes, experiment, panel, shown, styles):
     for place, (label, style) in enumerate(styles.items()):
         mine = [point for point in shown if point["series"] == label and point["mean"] is not None]
         marker = {**style, "markersize": 4, "linewidth": 1.3}
-        if experiment.curves:
+        if experiment.drawing.curves:
             marker |= {"markevery": max(1, len(mine) // 10), "errorevery": max(1, len(mine) // 10)}
         axes.errorbar(
             [point["x"] for point in mine],
@@ -135,11 +136,11 @@ def _draw_panel(axes, experiment, panel, shown, styles):
         )
         for point in shown:
             if point["series"] == label and point["lost"]:
-                _note_lost(axes, point, style["color"], place, upright=experiment.log_x)
+                _note_lost(axes, point, style["color"], place, upright=experiment.drawing.log_x)
     # Points without a mean have their place, too.
     axes.plot([point["x"] for point in shown], [0.0] * len(shown), alpha=0)
     axes.set(title=panel, xlabel=_AXES.get(experiment.varies, experiment.varies.replace("_", " ")))
-    if experiment.log_x:
+    if experiment.drawing.log_x:
         axes.set_xscale("log")
     elif all(isinstance(point["x"], int) for point in shown):
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -10,8 +10,8 @@ import keras
 from keras_hypernet.architectures import build_model
 from keras_hypernet.checkpoints import TrainingDivergedError
 from keras_hypernet.data import DataUnavailableError
-from keras_hypernet.experiments.machine import machine, peak_memory, reset_peak_memory
 from keras_hypernet.recipe import Recipe
+from keras_hypernet.runs.machine import machine, peak_memory, reset_peak_memory
 from keras_hypernet.tasks import get_task, is_registered
 from keras_hypernet.training import evaluate, fit
 from keras_hypernet.versions import today, versions
@@ -32,8 +32,61 @@ METHOD_LABELS = {
 }
 
 
+def train_and_measure(task, method, recipe):
+    """Trains a model and measures it on validation and test data."""
+    model = build_model(task, method, recipe)
+    history = fit(model, task, recipe, progress=False)
+    measured = {split: evaluate(model, task, split)[task.metric] for split in ("validation", "test")}
+    return {**measured, "curve": curve(history)}
+
+
+def curve(history):
+    """The history of a training as lists over its epochs, rounded to what matters."""
+    names = {"loss": "loss", "val_loss": "validation_loss", "val_accuracy": "validation_error"}
+    values = {
+        label: [float(f"{1 - epoch[name] if name == 'val_accuracy' else epoch[name]:.6g}") for epoch in history]
+        for name, label in names.items()
+        if history and name in history[0]
+    }
+    return values
+
+
 def _method(row):
     return METHOD_LABELS.get(row["method"], row["method"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """How rows become a figure.
+
+    Attributes:
+        also: Name of another experiment whose rows are drawn for comparison.
+        series: Function of a row that returns the name of its line; by default its method.
+        curves: If the figure shows curves over the epochs, which curves of a row: a dict to the names of the lines.
+        log_x: Whether the horizontal axis is logarithmic.
+    """
+
+    also: str | None = None
+    series: Callable = _method
+    curves: dict = dataclasses.field(default_factory=dict)
+    log_x: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """How a run becomes numbers.
+
+    Attributes:
+        function: Function of `(task, method, recipe)` that trains, and returns a dict that JSON can hold: at least
+            `test`, `validation` and `curve`.
+        also: Names of the further numbers that it returns.
+    """
+
+    function: Callable = train_and_measure
+    also: tuple = ()
+
+    def __call__(self, task, method, recipe):
+        return self.function(task, method, recipe)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +105,8 @@ class Experiment:
         setup: Function of `(panel, method, value, seed, quick)` that returns the task and the recipe of a run.
         quick_panels, quick_values: The grid that ends in under a minute, with one seed.
         extra_values: Further values in some of the panels: a dict from their names.
-        also: Name of another experiment whose rows are drawn for comparison.
-        series: Function of a row that returns the name of the line that it belongs to; by default its method.
-        curves: If the figure shows curves over the epochs, which ones of a row: a dict to the names of the lines.
-        log_x: Whether the horizontal axis is logarithmic.
-        measure: Function of `(task, method, recipe)` that trains and returns what a row has to say of it: at least
-            `test`, `validation` and `curve`.
-        also_measured: Names of the further numbers that it returns.
+        drawing: Its `Drawing`.
+        measure: Its `Measurement`.
     """
 
     name: str
@@ -73,12 +121,8 @@ class Experiment:
     quick_values: tuple
     methods: tuple = ("hyper", "embed")
     extra_values: dict = dataclasses.field(default_factory=dict)
-    also: str | None = None
-    series: Callable = _method
-    curves: dict = dataclasses.field(default_factory=dict)
-    log_x: bool = False
-    measure: Callable | None = None
-    also_measured: tuple = ()
+    drawing: Drawing = Drawing()
+    measure: Measurement = Measurement()
 
     @property
     def caption(self):
@@ -137,8 +181,8 @@ class Experiment:
             config = self._run(row["panel"], row["method"], row[self.varies], row["seed"], quick)
         except (KeyError, ValueError, TypeError):  # no such panel, or a value that is out of range
             return False
-        measured = [row["test"], *(row.get(name) for name in self.also_measured)]
-        complete = all(map(is_measured, measured)) and all(map(row["curve"].get, self.curves))
+        measured = [row["test"], *(row.get(name) for name in self.measure.also)]
+        complete = all(map(is_measured, measured)) and all(map(row["curve"].get, self.drawing.curves))
         return (
             row["method"] in self.methods
             and run_key(config) == run_key(row["config"])
@@ -197,7 +241,7 @@ def execute(config, experiment=None):
     started = time.perf_counter()
     task, recipe = get_task(**config["task"]), Recipe(**config["recipe"])
     try:
-        measure = (experiment and experiment.measure) or train_and_measure
+        measure = experiment.measure if experiment else Measurement()
         measured = measure(task, config["method"], recipe)
         measured["data_sha256"] = task.fingerprint()
         not_finite = []  # takes the place of each such number, and leaves None
@@ -243,22 +287,3 @@ def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None):
         "machine": machine,
         "date": today(),
     }
-
-
-def train_and_measure(task, method, recipe):
-    """Trains a model and measures it on validation and test data."""
-    model = build_model(task, method, recipe)
-    history = fit(model, task, recipe, progress=False)
-    measured = {split: evaluate(model, task, split)[task.metric] for split in ("validation", "test")}
-    return {**measured, "curve": curve(history)}
-
-
-def curve(history):
-    """The history of a training as lists over its epochs, rounded to what matters."""
-    names = {"loss": "loss", "val_loss": "validation_loss", "val_accuracy": "validation_error"}
-    values = {
-        label: [float(f"{1 - epoch[name] if name == 'val_accuracy' else epoch[name]:.6g}") for epoch in history]
-        for name, label in names.items()
-        if history and name in history[0]
-    }
-    return values

@@ -12,7 +12,7 @@ a minute a run on MNIST and two and a half minutes on CIFAR-10, two hours in all
 import math
 import statistics
 
-from keras_hypernet.experiments.experiment import METHOD_LABELS, Experiment
+from keras_hypernet.experiments.experiment import METHOD_LABELS, Drawing, Experiment
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import RotationTask
 
@@ -62,8 +62,7 @@ EXPERIMENT = Experiment(
     values=tuple(range(2, 10)),
     panels=("mnist", "cifar10"),
     seeds=5,
-    also="rotation_depth",
-    series=series,
+    drawing=Drawing(also="rotation_depth", series=series),
     setup=setup,
     quick_panels=("digits",),
     quick_values=(2, 4),

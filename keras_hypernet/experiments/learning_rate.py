@@ -9,7 +9,7 @@ paper: the results are consistent over learning rates. Takes about half a minute
 CIFAR-10, two hours in all on two cores.
 """
 
-from keras_hypernet.experiments.experiment import Experiment
+from keras_hypernet.experiments.experiment import Drawing, Experiment
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import RotationTask
 
@@ -32,7 +32,7 @@ EXPERIMENT = Experiment(
     panels=("mnist", "cifar10", "mnist_hyperfan", "cifar10_hyperfan"),
     extra_values={"mnist_hyperfan": (0.03162, 0.05623), "cifar10_hyperfan": (1e-05, 3.162e-05, 0.0001)},
     seeds=3,
-    log_x=True,
+    drawing=Drawing(log_x=True),
     setup=setup,
     quick_panels=("digits", "digits_hyperfan"),
     quick_values=(0.003162, 0.01),

@@ -39,9 +39,9 @@ def points(experiment, rows):
 
 def _measured(experiment, row):
     """What a row contributes to the figure: triples of series, x and value."""
-    if not experiment.curves:
-        yield experiment.series(row), row[experiment.varies], row["test"]
-    for name, label in experiment.curves.items():
+    if not experiment.drawing.curves:
+        yield experiment.drawing.series(row), row[experiment.varies], row["test"]
+    for name, label in experiment.drawing.curves.items():
         # The curve of a run that diverged ends before the others do.
         values = row["curve"].get(name, [])
         for x in range(1, row["config"]["recipe"]["epochs"] + 1):

@@ -5,13 +5,11 @@ import pathlib
 
 from keras_hypernet.backends import require_tensorflow
 from keras_hypernet.experiments import find_experiment
-from keras_hypernet.experiments.cluster import run_on_ray
-from keras_hypernet.experiments.engines import LocalWorkers
-from keras_hypernet.experiments.experiment import run_key
-from keras_hypernet.experiments.progress import ExperimentProgress
+from keras_hypernet.experiments.experiment import Measurement, execute, make_row, run_key
 from keras_hypernet.experiments.rows import ResultsFile
-
-ENGINES = ("local", "ray")
+from keras_hypernet.runs.cluster import run_on_ray
+from keras_hypernet.runs.engines import Job, LocalWorkers, check_engine
+from keras_hypernet.runs.progress import RunsProgress
 
 
 def run(
@@ -59,10 +57,7 @@ def run(
         RuntimeError: If Keras's backend is not TensorFlow.
     """
     require_tensorflow("An experiment")
-    if engine not in ENGINES:
-        raise ValueError(f"`engine` must be one of {ENGINES}. Received: {engine!r}")
-    if address is not None and engine != "ray":
-        raise ValueError(f"`address` is that of a Ray cluster, for the engine 'ray'. Received: {address!r}")
+    check_engine(engine, address)
     if engine == "ray" and workers != 1:
         raise ValueError(
             "`workers` must be left out with the engine 'ray': the cluster's processors decide how many there are. "
@@ -83,12 +78,14 @@ def run(
         done = {key: done[key] for key in configs if key in done}
         missing = [config for key, config in configs.items() if key not in done]
         with contextlib.ExitStack() as stack:
-            shown = stack.enter_context(ExperimentProgress(experiment.name, len(configs), done.values(), progress))
+            shown = stack.enter_context(
+                RunsProgress(experiment.name, len(configs), done.values(), summarize, visible=progress)
+            )
             for sentence in [*warnings, *more]:
                 shown.warn(sentence)
             if local is not workers:
                 stack.enter_context(local)
-            ended = run_on_ray(missing, address) if engine == "ray" else local.run(missing)
+            ended = run_on_ray(JOB, missing, address) if engine == "ray" else local.run(JOB, missing)
             for row in stack.enter_context(contextlib.closing(ended)):
                 results.append(row)
                 done[run_key(row["config"])] = row
@@ -97,11 +94,50 @@ def run(
 
 
 def _check_measure(experiment):
-    """Raises ValueError if the processes that execute runs do not find an experiment's function `measure`."""
+    """Raises ValueError if the processes that execute runs do not find an experiment's `measure`."""
     known = find_experiment(experiment.name)
-    if experiment.measure is not (known and known.measure):
+    if experiment.measure != (known.measure if known else Measurement()):
         raise ValueError(
             "`measure` must be left out of an experiment of your own: the processes that execute its runs look for "
-            f"this function by the experiment's name. Received: {experiment.measure} for {experiment.name!r}. Execute "
-            "the runs in this process instead: `[execute(config, experiment) for config in experiment.runs()]`."
+            f"it by the experiment's name. Received: {experiment.measure} for {experiment.name!r}. Execute the runs in "
+            "this process instead: `[execute(config, experiment) for config in experiment.runs()]`."
         )
+
+
+def execute_run(config):
+    """Executes a run of the experiment that its configuration names; see `execute`."""
+    return execute(config, find_experiment(config["experiment"]))
+
+
+def _make_failed_row(config, message, seconds, machine):
+    return make_row(config, {"status": "failed", "message": message}, seconds, machine=machine)
+
+
+# A process that dies in a run leaves a row: the run itself may be what ends it.
+JOB = Job("keras_hypernet.experiments.runner:execute_run", _make_failed_row)
+
+
+def summarize(rows):
+    """Returns the lowest test result of each method, by panel if there are several, and how many runs have none.
+
+    Example:
+
+    >>> summarize(
+    ...     [
+    ...         {"panel": "mnist", "method": "hyper", "status": "finished", "test": 0.0571},
+    ...         {"panel": "mnist", "method": "hyper", "status": "diverged", "test": None},
+    ...     ]
+    ... )
+    'best hyper 0.0571; 1 diverged'
+    """
+    best, lost = {}, {}
+    several = len({row["panel"] for row in rows}) > 1
+    for row in rows:
+        name = f"{row['panel']} {row['method']}" if several else row["method"]
+        if row["test"] is not None:
+            best[name] = min(best.get(name, row["test"]), row["test"])
+        if row["status"] != "finished":
+            lost[row["status"]] = lost.get(row["status"], 0) + 1
+    parts = ["best " + ", ".join(f"{name} {value:.4g}" for name, value in best.items())] if best else []
+    parts += [", ".join(f"{number} {status}" for status, number in lost.items())] if lost else []
+    return "; ".join(parts)

@@ -11,7 +11,7 @@ cores.
 
 import numpy as np
 
-from keras_hypernet.experiments.experiment import Experiment
+from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement
 from keras_hypernet.experiments.synthetic_depth import QUICK
 from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import SyntheticTask
@@ -59,10 +59,9 @@ EXPERIMENT = Experiment(
     panels=("inner", "hadamard", "concat", "inner_gain_10"),
     methods=("linear_x", "linear_both"),
     seeds=5,
-    log_x=True,
+    drawing=Drawing(log_x=True),
     setup=setup,
     quick_panels=("inner", "concat"),
     quick_values=(20, 50),
-    measure=measure,
-    also_measured=("variance_of_y",),
+    measure=Measurement(measure, also=("variance_of_y",)),
 )

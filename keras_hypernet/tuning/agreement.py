@@ -15,65 +15,57 @@ from keras_hypernet.tuning.names import depth_experiment, panel, search_name
 
 
 def compare(config, trials, results):
-    """Compares a search with the rows of the depth experiment of its task.
-
-    Args:
-        config: The configuration of the search.
-        trials: Its table, as of `SearchResult.trials`.
-        results: Folder of the experiments' results.
+    """Compares the configuration and the trials of a search with the rows of the depth experiment of its task.
 
     Returns:
         A dict: `depth`, `others` (what else was searched, by name) and `validation`, error or mean squared error, of
         the search's best trial; `seconds` of all; `seed_depth` and `seed_validation`, of the best depth of the grid of
         the same seed; `grid_depth`, the depth with the lowest mean of the validation result over the grid's seeds;
-        `grid_validation`, that mean; `seeds`, their number; and `grid_seconds`, of a grid of one seed. What the grid
-        has no rows of is None.
+        `grid_validation`, that mean; `seeds`, their number; and `grid_seconds`, of a grid of one seed. A value without
+        rows in the grid is None.
     """
     task = get_task(**config["task"])
-    finished = [row for row in trials if row["status"] == "finished"]
-    best = min(finished, key=lambda row: float(row[config["objective"]]))
-    found = {
+    best = min(filter(_finished, trials), key=lambda row: float(row[config["objective"]]))
+    seeds = _read_grid(task, best["method"], results)
+    same = {depth: row["validation"] for depth, row in seeds.get(config["recipe"]["seed"], {}).items()}
+    by_depth = {}
+    for rows in seeds.values():
+        for depth, row in rows.items():
+            by_depth.setdefault(depth, []).append(row["validation"])
+    # A depth at which a run diverged has no mean.
+    means = {depth: statistics.fmean(values) for depth, values in by_depth.items() if None not in values}
+    same = {depth: value for depth, value in same.items() if value is not None}
+    seed_depth, grid_depth = (min(values, key=values.get, default=None) for values in (same, means))
+    seconds = [row["seconds"] or 0 for rows in seeds.values() for row in rows.values()]
+    return {
         "depth": int(best["depth"]),
         "others": {name: best[name] for name in config["space"] if name != "depth" and best.get(name)},
         "validation": float(best[f"validation_{task.metric}"]),
         "seconds": sum(float(row["seconds"]) for row in trials),
+        **{"seed_depth": seed_depth, "seed_validation": same.get(seed_depth)},
+        **{"grid_depth": grid_depth, "grid_validation": means.get(grid_depth), "seeds": len(seeds)},
+        "grid_seconds": sum(seconds) / len(seeds) if seeds else None,
     }
+
+
+def _finished(row):
+    return row["status"] == "finished"
+
+
+def _read_grid(task, method, results):
+    """The rows of a method by seed and depth; seeds of which only some depths have been run would shift the means."""
     experiment = get_experiment(check_grid(task))
     rows = own_rows(experiment, ResultsFile(pathlib.Path(results) / f"{experiment.name}.jsonl").read()[0], [])
-    rows = [row for row in rows if (row["panel"], row["method"]) == (panel(task), best["method"])]
-    # A seed of which only some depths have been run would shift their means.
-    of_seeds, every = {}, {row["depth"] for row in rows}
+    seeds = {}
     for row in rows:
-        of_seeds.setdefault(row["seed"], {})[row["depth"]] = row["validation"]
-    of_seeds = {seed: depths for seed, depths in of_seeds.items() if set(depths) == every}
-    grid = {"seed_depth": None, "seed_validation": None, "grid_depth": None, "grid_validation": None}
-    same = _without_none(of_seeds.get(config["recipe"]["seed"], {}))
-    if same:
-        grid["seed_depth"] = min(same, key=same.get)
-        grid["seed_validation"] = same[grid["seed_depth"]]
-    # A depth at which a run diverged has no mean.
-    means = _without_none({depth: _mean([depths[depth] for depths in of_seeds.values()]) for depth in every})
-    if means:
-        grid["grid_depth"] = min(means, key=means.get)
-        grid["grid_validation"] = means[grid["grid_depth"]]
-    seconds = sum(row["seconds"] or 0 for row in rows if row["seed"] in of_seeds)
-    return {**found, **grid, "grid_seconds": seconds / len(of_seeds) if of_seeds else None, "seeds": len(of_seeds)}
-
-
-def _without_none(values):
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _mean(values):
-    return statistics.fmean(values) if values and None not in values else None
+        if (row["panel"], row["method"]) == (panel(task), method):
+            seeds.setdefault(row["seed"], {})[row["depth"]] = row
+    most = max(map(len, seeds.values()), default=0)
+    return {seed: depths for seed, depths in seeds.items() if len(depths) == most}
 
 
 def check_grid(task):
-    """Returns the name of the experiment that a search for a task can be compared with.
-
-    Raises:
-        ValueError: If there is none.
-    """
+    """Returns the name of the experiment that a search for a task can be compared with; ValueError if there is none."""
     name = depth_experiment(task)
     if name is None:
         raise ValueError(f"No experiment has a grid of depths for the task {task.name!r} to compare with (--compare).")
@@ -83,17 +75,8 @@ def check_grid(task):
 def write_agreement(folder, results):
     """Writes `README.md` into a folder of searches' tables: a table of how each compares with the full grid.
 
-    Those that cannot be compared are left out of it, and named below it, with the reason.
-
-    Args:
-        folder: Folder with a folder for each search, in which there are `search.json` and `trials.csv`.
-        results: Folder of the experiments' results.
-
-    Returns:
-        The path.
-
-    Raises:
-        ValueError: If there are no searches, or none that can be compared.
+    Each search has a folder there, with `search.json` and `trials.csv`. Searches that cannot be compared are named
+    below the table, with the reason; ValueError if there are no others. Returns the path.
     """
     folder = pathlib.Path(folder)
     lines, compared, left = [], [], []
@@ -106,10 +89,9 @@ def write_agreement(folder, results):
         compared.append(compare(config, trials, results))
         lines.append(_line(path.parent.name, config, trials, compared[-1]))
     if not lines:
-        reasons = "".join(f" {sentence}" for sentence in left)
         raise ValueError(
             f"There are no searches to compare in {folder}: run `keras-hypernet tune NAME --out {folder}/NAME`."
-            f"{reasons}"
+            f"{''.join(f' {sentence}' for sentence in left)}"
         )
     content = [*_HEAD, *lines, "", *_summary(compared), *(line for sentence in left for line in ("", sentence))]
     with replacing(folder / "README.md") as temporary:
@@ -125,7 +107,7 @@ def _read(folder):
         raise ValueError("It has no trials.csv.")
     with (folder / "trials.csv").open(newline="", encoding="utf-8") as file:
         trials = list(csv.DictReader(file))
-    if all(row["status"] != "finished" for row in trials):
+    if not any(map(_finished, trials)):
         raise ValueError("It has no finished trial.")
     return config, trials
 
@@ -139,9 +121,9 @@ _HEAD = [
     "# Searches for the depth, against the full grid",
     "",
     "Written by `keras-hypernet tune NAME --out results/tuning/... --compare results`. The grid is that of the",
-    "experiment, every depth by the paper's recipe; a search may vary more than the depth. Its validation result is to",
-    "be compared with the grid's of the same seed: a mean over seeds has no lucky run. Seconds are the clock's,",
-    "whatever else the machine did meanwhile: 20 trials are the training of two and a half grids of eight depths.",
+    "experiment: every depth, by the paper's recipe. A search may vary more than the depth. Compare its validation",
+    "result with the grid's of the same seed, since a mean over seeds has no lucky run. Seconds are of the clock,",
+    "whatever else the machine did. 20 trials are the training of two and a half grids of eight depths.",
     "",
     f"| {' | '.join(_COLUMNS)} |",
     "|" + "---|" * len(_COLUMNS),
@@ -151,28 +133,27 @@ _HEAD = [
 def _line(name, config, trials, found):
     task = search_name(get_task(**config["task"])) or config["task"]["name"]
     methods = ", ".join(METHOD_LABELS.get(method, method) for method in config["method"])
-    searched = [name for name, values in config["space"].items() if values is not None]
-    lost = sum(row["status"] != "finished" for row in trials)
+    lost = len(trials) - sum(map(_finished, trials))
     cells = [
         f"[`{name}`]({name}): {task}, {methods}, {config['oracle']}",
-        ", ".join(searched),
+        ", ".join(name for name, values in config["space"].items() if values is not None),
         f"{len(trials)}" + (f" ({lost} without result)" if lost else ""),
-        ", ".join([str(found["depth"]), *(_other(name, value, config) for name, value in found["others"].items())]),
+        ", ".join([str(found["depth"]), *(_other(*item, config) for item in found["others"].items())]),
         f"{found['validation']:.4g}",
         f"{found['seconds']:.0f}",
     ]
-    for of, more in (("seed", ""), ("grid", f" ({found['seeds']} seed{'s' if found['seeds'] > 1 else ''})")):
-        if found[f"{of}_depth"] is None:
+    for grid, more in (("seed", ""), ("grid", f" ({found['seeds']} seed{'s' if found['seeds'] > 1 else ''})")):
+        if found[f"{grid}_depth"] is None:
             cells += ["", "", "no rows of the grid"]
         else:
-            agrees = "yes" if found["depth"] == found[f"{of}_depth"] else "no"
-            cells += [str(found[f"{of}_depth"]), f"{found[f'{of}_validation']:.4g}{more}", agrees]
+            agrees = "yes" if found["depth"] == found[f"{grid}_depth"] else "no"
+            cells += [str(found[f"{grid}_depth"]), f"{found[f'{grid}_validation']:.4g}{more}", agrees]
     cells.append("" if found["grid_seconds"] is None else f"{found['grid_seconds']:.0f}")
     return f"| {' | '.join(cells)} |"
 
 
 def _other(name, value, config):
-    """What the best trial has of something else than the depth, and whether the search might have wanted more of it."""
+    """Another value of the best trial than the depth, and whether the search might have wanted more of it."""
     values = config["space"][name]
     try:
         number = float(value)
@@ -183,7 +164,7 @@ def _other(name, value, config):
 
 
 def _summary(compared):
-    """Does a search find what the grid says is best, and at which cost? In a sentence or two."""
+    """Says in two sentences how often searches agree with the grid, and at which cost."""
     known = [found for found in compared if found["seed_depth"] is not None]
     if not known:
         return ["There are no rows of the grid to compare with."]

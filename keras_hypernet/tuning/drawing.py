@@ -12,11 +12,7 @@ _WIDE = 20  # times the smallest value: what is near the best would be one line 
 
 
 def figure_class():
-    """Returns Matplotlib's class of figures.
-
-    Raises:
-        ImportError: If Matplotlib is not installed.
-    """
+    """Returns Matplotlib's class of figures; ImportError if Matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -25,15 +21,7 @@ def figure_class():
 
 
 def check_alike(*searches):
-    """Raises ValueError unless searches can be drawn in one figure.
-
-    Args:
-        searches: For each a pair, the configuration of its task and its objective.
-
-    Example:
-
-    >>> check_alike(({"name": "rotation", "data": "digits"}, "validation_error"))
-    """
+    """Raises ValueError unless searches, pairs of the configuration of a task and an objective, fit in one figure."""
     kinds = {(str(task), objective) for task, objective in searches}
     if len(kinds) != 1:
         raise ValueError(f"The searches of a figure must be of one task and one objective. Received: {sorted(kinds)}")

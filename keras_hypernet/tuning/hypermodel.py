@@ -85,7 +85,7 @@ class DepthSearch(keras_tuner.HyperModel):
         if embedding_dim is True:
             embedding_dim = sorted({*USUAL["embedding_dim"], embedding_dim_of(task, self.recipe)})
         self.space = Space(methods, depth, width, initialization, learning_rate, embedding_dim)
-        # A single choice is none: it would cost Bayesian optimization a dimension.
+        # A one-value choice is fixed, so it adds no search dimension.
         fixed = self.space.fixed()
         self.recipe = dataclasses.replace(self.recipe, **fixed)
         self.space = dataclasses.replace(self.space, **dict.fromkeys(fixed))
@@ -121,12 +121,8 @@ class DepthSearch(keras_tuner.HyperModel):
     def fit(self, hp, model, *args, callbacks=(), **kwargs):
         """Trains a model for a tuner of keras-tuner's own: see `keras_tuner.HyperModel.fit`.
 
-        Returns:
-            With a task, a dict of what `metrics_of` names; otherwise Keras's history.
-
-        Raises:
-            ValueError: If the tuner wants a training to be continued, which `keras_hypernet.tuning.search` can do, or
-                its objective is not reported.
+        Returns a dict of what `metrics_of` names, or without a task Keras's history. Raises ValueError if the tuner
+        continues trainings, as only `keras_hypernet.tuning.search` can do, or its objective is not reported.
         """
         reported = self._fit(hp, model, *args, callbacks=callbacks, **kwargs)
         if any(hasattr(callback, "trial") for callback in callbacks):  # a tuner's, which says what runs
@@ -163,40 +159,35 @@ class DepthSearch(keras_tuner.HyperModel):
                 if name not in (*reported, "default_objective"):  # keras-tuner has its own message for none
                     raise keras_tuner.errors.FatalValueError(unreported(name, reported, self.task))
 
-    def train(self, hp, seed, epochs, directory=None, callbacks=()):
-        """Trains a model on the task and measures it on the validation split.
+    def train(self, hp, seed, epochs, directory=None):
+        """Trains a model on the task, or what a directory lacks of that training, and measures it on validation data.
 
-        Args:
-            hp: A `keras_tuner.HyperParameters`.
-            seed: Seed of the recipe.
-            epochs: Passes over the training split; those that the directory holds are not repeated.
-            directory: Folder of the training, as of `fit`, or None.
-            callbacks: Further Keras callbacks.
-
-        Returns:
-            A pair: a dict with a number for each of `metrics_of(task)`, `epochs` and `steps`, both as far as they were
-            trained here, `seconds`, and `diverged`, 0 or 1; and a sentence about what went wrong, or None. If the
-            training diverged, the metrics are infinite.
+        Returns a dict: `status`, `"finished"` or `"diverged"`; each of `metrics_of(task)`, None if the training
+        diverged; `epochs` and `steps` that were trained here; `seconds`; and `message`, what went wrong, or None.
         """
         keras.backend.clear_session()
         started = time.perf_counter()
         _, recipe = self.configure(hp)
         recipe = dataclasses.replace(recipe, seed=seed, epochs=epochs)
         model = self.build(hp, seed=seed, epochs=epochs)
-        counter = _Counter()
-        message, measured = None, dict.fromkeys(metrics_of(self.task), math.inf)
+        counter, message, measured = _Counter(), None, {}
         try:
-            options = {"progress": False, "callbacks": [counter, *callbacks]}
-            fit(model, self.task, recipe, directory, resume=directory is not None, **options)
+            fit(model, self.task, recipe, directory, directory is not None, progress=False, callbacks=[counter])
             measured = self._measure(model)
+            if not all(map(math.isfinite, measured.values())):
+                message = "Training ended with finite losses, but what was measured is not finite."
         except TrainingDivergedError as error:
             message = str(error)
-        if message is None and not all(map(math.isfinite, measured.values())):
-            message = "Training ended with finite losses, but what was measured is not finite."
-            measured = dict.fromkeys(measured, math.inf)
-        steps = counter.epochs * math.ceil(self.task.num_examples("train") / recipe.batch_size)
-        cost = {"epochs": counter.epochs, "steps": steps, "seconds": time.perf_counter() - started}
-        return {**measured, **cost, "diverged": float(message is not None)}, message
+        if message is not None:
+            measured = dict.fromkeys(metrics_of(self.task))
+        return {
+            "status": "finished" if message is None else "diverged",
+            **measured,
+            "epochs": counter.epochs,
+            "steps": counter.epochs * math.ceil(self.task.num_examples("train") / recipe.batch_size),
+            "seconds": time.perf_counter() - started,
+            "message": message,
+        }
 
     def _measure(self, model):
         needed = "mse" if self.task.metric == "mse" else "accuracy"
@@ -215,14 +206,7 @@ class DepthSearch(keras_tuner.HyperModel):
 
 
 def qualified_name(function):
-    """Where a function is to be found; of a partial one, what it calls, and of another callable object, its class.
-
-    Example:
-
-    >>> import functools
-    >>> qualified_name(functools.partial(qualified_name, 2))
-    'keras_hypernet.tuning.hypermodel.qualified_name'
-    """
+    """Returns the module and name of a function: of the one that a partial calls, of the class of another callable."""
     while isinstance(function, functools.partial):
         function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)

@@ -24,12 +24,7 @@ def is_of_the_tuner(name):
 
 
 def check_names(hyperparameters, task):
-    """Raises an error, a ValueError, if a hyperparameter of a user's own has a name that is taken.
-
-    Args:
-        hyperparameters: List of what a user's own function asked for.
-        task: The task, whose metrics are columns too.
-    """
+    """Raises an error, a ValueError, if a hyperparameter of a user's own has a name that is taken."""
     reserved = {*COLUMNS, *metrics_of(task)}
     taken = [one.name for one in hyperparameters if one.name in reserved or is_of_the_tuner(one.name)]
     if taken:

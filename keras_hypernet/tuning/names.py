@@ -23,7 +23,7 @@ def get_search_task(name, seed=0, quick=False):
 
     Args:
         name: A key of `SEARCH_TASKS`: `rotation_mnist`, `synthetic_inner`, `colorization_cifar` and the like.
-        seed: Seed of a synthetic task, as in the experiments that of the run.
+        seed: Seed of a synthetic task; the experiments take that of the run.
         quick: Whether to return a task like it that needs no network, and whose epochs take a second or two.
 
     Raises:
@@ -44,33 +44,18 @@ def get_search_task(name, seed=0, quick=False):
     return get_task(**config)
 
 
+def search_name(task):
+    """Returns the name of a task, whatever its seed, or None if it has none: the inverse of `get_search_task`."""
+    if isinstance(task, SyntheticTask):
+        task = dataclasses.replace(task, seed=0)
+    return next((name for name in SEARCH_TASKS if get_search_task(name) == task), None)
+
+
 def depth_experiment(task):
-    """Returns the name of the experiment that has the grid of depths of a task, or None if none has.
-
-    Example:
-
-    >>> depth_experiment(get_search_task("rotation_cifar"))
-    'rotation_depth'
-    """
+    """Returns the name of the experiment that has the grid of depths of a task, or None if none has."""
     return None if task.name == "rotation_set" else f"{task.name}_depth"
 
 
 def panel(task):
-    """Returns the part of an experiment that a task is: the data set, or the family of a synthetic one."""
+    """Returns the panel of an experiment that a task is: the data set, or the family of a synthetic task."""
     return task.family if task.name == "synthetic" else task.data
-
-
-def search_name(task):
-    """Returns the name of a task, or None if it has none: the inverse of `get_search_task`, whatever the seed.
-
-    Example:
-
-    >>> search_name(get_search_task("rotation_cifar"))
-    'rotation_cifar'
-    """
-    if isinstance(task, SyntheticTask):
-        task = dataclasses.replace(task, seed=0)
-    for name in SEARCH_TASKS:
-        if get_search_task(name) == task:
-            return name
-    return None

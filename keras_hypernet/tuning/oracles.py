@@ -1,142 +1,129 @@
-"""keras-tuner's four oracles, each `Resumable`.
+"""keras-tuner's four oracles, through its public methods alone, and what three of them lack.
 
-What is mended is known to keras-tuner by these numbers (github.com/keras-team/keras-tuner/issues):
-
-- #1055: the grid forgets which of its trials come next when it is reloaded, and fails.
-- #614: the grid fails (KeyError) when a model asks for a hyperparameter that the models before it did not ask for.
-- #676, #901: Hyperband ends before any trial is continued if there are fewer configurations than its first round has
-  places; and random draws give up after 20 collisions.
-- #227, #608: Bayesian optimization tries the same configuration again and again. An infinite objective, of a training
-  that diverged, counts as 0 there, the best there is.
-
-A seed of 0 is one like any other; to keras-tuner it means a random one.
+Numbers are those of keras-tuner's issues (github.com/keras-team/keras-tuner/issues).
 """
 
-import contextlib
-import functools
+import itertools
 import math
 import warnings
 
 import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_hypernet.tuning.resumable import Resumable
-from keras_hypernet.tuning.space import count_configurations
+from keras_hypernet.tuning.space import configurations, count_configurations
 
 ORACLES = ("grid", "random", "bayesian", "hyperband")
+# keras-tuner gives up after 20 random draws that were tried before; draws are repeated this many times.
+_PATIENCE = 50
 
 
-def make_oracle(name, objective, trials, seed, epochs, factor):
-    """Returns one of keras-tuner's oracles.
-
-    Args:
-        name: `"grid"`, `"random"`, `"bayesian"` or `"hyperband"`.
-        objective: Name of what is minimized.
-        trials: Largest number of trials, or None for as many as the oracle itself ends with.
-        seed: A non-negative integer.
-        epochs: Epochs of a whole training, for Hyperband.
-        factor: By which Hyperband multiplies the epochs and divides the trials from round to round.
-    """
-    shared = {
-        "objective": keras_tuner.Objective(objective, "min"),
-        "seed": seed + 1,
-        # What fails is a row of the table, and not the end of the search.
-        "max_consecutive_failed_trials": 10**9,
-    }
+def make_oracle(name, objective, seed, epochs, factor):
+    """Returns one of keras-tuner's oracles, without a limit of trials; see `search` for the arguments."""
+    shared = {"objective": keras_tuner.Objective(objective, "min"), "seed": seed + 1}  # 0 means a random seed there
     if name == "hyperband":
-        oracle = _Hyperband(max_epochs=epochs, factor=factor, **shared)
-        oracle.max_trials = trials
-        return oracle
-    return {"grid": _Grid, "random": _Random, "bayesian": _Bayesian}[name](max_trials=trials, **shared)
+        return _Hyperband(max_epochs=epochs, factor=factor, **shared)
+    return {"grid": _Grid, "random": _Random, "bayesian": _Bayesian}[name](max_trials=None, **shared)
 
 
-class _Random(Resumable, keras_tuner.oracles.RandomSearchOracle):
+def _tried(oracle, values):
+    """Whether a trial has these values; a value that its model did not ask for makes no difference."""
+    return any(trial.hyperparameters.values.items() <= values.items() for trial in oracle.trials.values())
+
+
+class _Grid(keras_tuner.Oracle):
+    """Gives out points at once, which keras-tuner's grid does when the one before has ended, so that workers wait."""
+
+    def populate_space(self, trial_id):
+        """Returns the first point that is not tried; the default of each hyperparameter comes first."""
+        for values in configurations(self.get_space().space):
+            if not _tried(self, values):
+                return {"status": TrialStatus.RUNNING, "values": values}
+        # A user's own model that is still trained may have asked for more.
+        return {"status": TrialStatus.IDLE if self.ongoing_trials else TrialStatus.STOPPED}
+
+
+class _Patient:
+    """Draws again where keras-tuner takes 20 draws that were tried for the end of the space (#676, #901)."""
+
+    def populate_space(self, trial_id):
+        """Returns values that were not tried."""
+        for _ in range(_PATIENCE):
+            answer = super().populate_space(trial_id)
+            if answer["status"] == TrialStatus.RUNNING:
+                break
+        return answer
+
+
+class _Random(_Patient, keras_tuner.oracles.RandomSearchOracle):
     pass
 
 
-class _Grid(Resumable, keras_tuner.oracles.GridSearchOracle):
+class _Hyperband(_Patient, keras_tuner.oracles.HyperbandOracle):
+    pass
+
+
+class _Bayesian(keras_tuner.oracles.BayesianOptimizationOracle, _Random):
+    """Draws at random where keras-tuner's optimization proposes what was tried (#227, #608)."""
+
     def populate_space(self, trial_id):
-        """Values of the next point. As keras-tuner has it, but for the first, a point follows one that has ended."""
-        with self._completed():
-            answer = super().populate_space(trial_id)
-        if answer["status"] == TrialStatus.RUNNING:
-            for one in self.hyperparameters.space:
-                if one.name in answer["values"] and isinstance(one, keras_tuner.engine.hyperparameters.Int):
-                    # keras-tuner makes floats of the steps of a logarithmic range.
-                    answer["values"][one.name] = round(answer["values"][one.name])
-            if trial_id not in self._populate_next:
-                self._populate_next.append(trial_id)  # so that no worker waits for another one
-        return answer
-
-    @contextlib.contextmanager
-    def _completed(self):
-        """Gives trials meanwhile the defaults of what models asked for after them, so that other values can follow."""
-        added = []
-        for trial_id, trial in self.trials.items():
-            hp, before = trial.hyperparameters, len(added)
-            for one in self.hyperparameters.space:
-                if hp.is_active(one) and one.name not in hp.values:
-                    hp.values[one.name] = one.default
-                    added.append((hp.values, one.name))
-            if len(added) > before:
-                self._populate_next.append(trial_id)
-        try:
-            yield
-        finally:
-            for values, name in added:
-                del values[name]
-
-    def reload(self):
-        super().reload()
-
-        def compare(one, other):
-            return self._compare(*(self.trials[name].hyperparameters.values for name in (one, other)))
-
-        with self._completed():
-            ordered = sorted(self.trials, key=functools.cmp_to_key(compare))
-        for before, name in zip([None, *ordered], ordered, strict=False):
-            self._ordered_ids.insert(name, before)
-        self._populate_next = list(ordered)
-
-
-class _Bayesian(Resumable, keras_tuner.oracles.BayesianOptimizationOracle):
-    def populate_space(self, trial_id):
-        """Values for a trial that have not been tried."""
-        with self._finite_scores(), warnings.catch_warnings():
+        """Returns values that were not tried."""
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn's, about a fit that has not converged
-            answer = super().populate_space(trial_id)
-        if answer.get("values") and self._duplicate(answer["values"]):
-            return self._random_populate_space()
-        return answer
-
-    @contextlib.contextmanager
-    def _finite_scores(self):
-        """Lets diverged trials be as bad as the worst of the others meanwhile."""
-        scores = [trial.score for trial in self.trials.values() if trial.score is not None]
-        worst = max(filter(math.isfinite, scores), default=0.0)
-        diverged = [trial for trial in self.trials.values() if trial.score == math.inf]
-        for trial in diverged:
-            trial.score = worst
-        try:
-            yield
-        finally:
-            for trial in diverged:
-                trial.score = math.inf
+            answer = keras_tuner.oracles.BayesianOptimizationOracle.populate_space(self, trial_id)
+        if answer["values"] and not _tried(self, answer["values"]):
+            return answer
+        return _Random.populate_space(self, trial_id)
 
 
-class _Hyperband(Resumable, keras_tuner.oracles.HyperbandOracle):
-    def _get_size(self, bracket_num, round_num):
-        size = super()._get_size(bracket_num, round_num)
-        configurations = count_configurations(self.hyperparameters.space)  # a user's own models may ask for more later
-        if math.isinf(configurations):
-            return size
-        return min(size, math.ceil(configurations / self.factor**round_num))
+def count_trials(config, oracle):
+    """Returns the number of trials that a search will have, as far as its space is known.
 
-    def num_trials(self):
-        """Number of trials of all rounds of all brackets: a bracket begins with configurations that none has had."""
-        left, total = count_configurations(self.hyperparameters.space), 0
-        for bracket in reversed(range(self._get_num_brackets())):
-            sizes = [self._get_size(bracket, round_) for round_ in range(bracket + 1)]
-            total += sum(sizes) if sizes[0] <= left else left
-            left -= min(sizes[0], left)
-        return total
+    Raises:
+        ValueError: If Hyperband has fewer configurations than places in its first round.
+    """
+    trials, space = config["trials"], oracle.get_space().space
+    if config["oracle"] == "grid":
+        untried = (values for values in configurations(space) if not _tried(oracle, values))
+        begun = len(oracle.trials)
+        return begun + sum(1 for _ in itertools.islice(untried, trials and max(0, trials - begun)))
+    if config["oracle"] != "hyperband":
+        return count_configurations(space, trials)
+    epochs, factor = config["recipe"]["epochs"], config["factor"]
+    sizes = hyperband_sizes(epochs, factor)
+    left, total = count_configurations(space, sum(first for first, *_ in sizes)), 0
+    _check_places(left, epochs, factor)
+    for rounds in sizes:  # each bracket starts with configurations that were not tried
+        total += sum(rounds) if rounds[0] <= left else left
+        left -= min(rounds[0], left)
+    return min(total, trials or total)
+
+
+def _check_places(number, epochs, factor):
+    """keras-tuner has no public way to a smaller round, and stops before any training is continued (#676, #901)."""
+    places = hyperband_sizes(epochs, factor)[0][0]
+    if number < places:
+        fitting = [other for other in range(2, epochs + 1) if hyperband_sizes(epochs, other)[0][0] <= number]
+        advice = f", a `factor` of {min(fitting, key=lambda other: abs(other - factor))}" if fitting else ""
+        raise ValueError(
+            f"Hyperband needs as many configurations as its first round has places, {places} for {epochs} `epochs` "
+            f"and a `factor` of {factor}. Received: {number}. Search more, or choose fewer epochs{advice} or another "
+            "oracle."
+        )
+
+
+def hyperband_sizes(epochs, factor):
+    """Returns the numbers of trials of the rounds of Hyperband's brackets, as keras-tuner has them.
+
+    Example:
+
+    >>> hyperband_sizes(9, 3)
+    [[9, 3, 1], [5, 2], [3]]
+    """
+    brackets = 1
+    while epochs / factor**brackets >= 1:
+        brackets += 1
+    end = math.ceil(1 + math.log(epochs, factor))
+    return [
+        [math.ceil(end / (bracket + 1) * factor ** (bracket - round_)) for round_ in range(bracket + 1)]
+        for bracket in reversed(range(brackets))
+    ]

@@ -2,16 +2,15 @@
 
 import csv
 import dataclasses
-import math
 import pathlib
 
 from keras_hypernet.files import replacing
 from keras_hypernet.recipe import Recipe
 from keras_hypernet.tasks import TASKS, Task, get_task
 from keras_hypernet.tuning.directory import SearchDirectory
-from keras_hypernet.tuning.metrics import COLUMNS, is_of_the_tuner, metrics_of
-from keras_hypernet.tuning.resumable import read_trial
-from keras_hypernet.tuning.tuner import read_outcome
+from keras_hypernet.tuning.journal import read_events
+from keras_hypernet.tuning.metrics import COLUMNS, metrics_of
+from keras_hypernet.tuning.trial import searched
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,17 +48,13 @@ class SearchResult:
         if config is None:
             raise ValueError(f"{directory} is not the folder of a search: it has no search.json.")
         task = _task_of(config, task, directory)
-        rows = []
-        for path in (directory / "trials").glob("trial_*/trial.json"):
-            trial = read_trial(path)
-            if trial.status not in ("RUNNING", "IDLE", "STOPPED"):
-                rows.append(make_row(trial, config, path.parent, task))
+        rows = [event["row"] for event in read_events(SearchDirectory(directory).journal) if "row" in event]
         return cls(config, directory, sorted(rows, key=lambda row: row["trial"]), task)
 
     @property
     def space(self):
         """Names of what was searched."""
-        return _searched(self.config)
+        return searched(self.config)
 
     @property
     def hyperparameters(self):
@@ -129,8 +124,7 @@ class SearchResult:
         Args:
             folder: Folder of the entry; by default `entry` in that of the search. One that stands there is replaced.
             name: Name of the entry; by default that of task and method, and `tuned`.
-            command: The command line that makes it, for the card; by default that of an equal search, or in Python if
-                no command line makes one.
+            command: The command that makes it, for the card; by default the calls in Python.
             data_note: What the card is to say of the copy of the data set, if that is not the usual one.
             progress: Whether to show a progress bar on standard error.
 
@@ -158,42 +152,3 @@ def _task_of(config, task, directory):
     if task.config() != config["task"]:
         raise ValueError(f"The search in {directory} is for the task {config['task']}. Received: {task.config()}")
     return task
-
-
-def make_row(trial, config, folder, task):
-    """The row of a trial that has ended.
-
-    Args:
-        trial: A `keras_tuner.engine.trial.Trial`.
-        config: The configuration of its search.
-        folder: The trial's folder.
-        task: The task of its search.
-    """
-    hp = trial.hyperparameters.values
-    searched = {name: hp.get(name) for name in _searched(config) if name != "method"}
-    # What a user's own function asked for.
-    searched |= {name: value for name, value in hp.items() if not is_of_the_tuner(name) and name != "method"}
-    # keras-tuner keeps the mean over the seeds; of what they took, the sum is wanted.
-    seeds = config["executions_per_trial"]
-    measured = {name: float(trial.metrics.get_last_value(name)) for name in trial.metrics.metrics}
-    failed = trial.status != "COMPLETED" or measured["failed"] > 0
-    return {
-        "trial": int(trial.trial_id),
-        "status": "failed" if failed else "diverged" if measured["diverged"] > 0 else "finished",
-        "method": hp.get("method", config["method"][0]),
-        **searched,
-        "total_epochs": int(hp.get("tuner/epochs", config["recipe"]["epochs"])),
-        **{name: round(seeds * measured.get(name, 0)) for name in ("epochs", "steps")},
-        "seconds": round(seeds * measured.get("seconds", 0), 2),
-        **{name: _finite(measured.get(name)) for name in metrics_of(task)},
-        **read_outcome(folder),
-    }
-
-
-def _searched(config):
-    names = [name for name, values in config["space"].items() if values is not None]
-    return (["method"] if len(config["method"]) > 1 else []) + names
-
-
-def _finite(value):
-    return value if value is not None and math.isfinite(value) else None

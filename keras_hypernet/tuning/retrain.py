@@ -7,10 +7,9 @@ import time
 from keras_hypernet.architectures import build_model
 from keras_hypernet.descriptions import describe
 from keras_hypernet.entries import Blueprint
-from keras_hypernet.recipe import paper_recipe
+from keras_hypernet.recipe import Recipe, paper_recipe
 from keras_hypernet.tasks import is_registered
 from keras_hypernet.training import evaluate, fit
-from keras_hypernet.tuning.command import command_of
 from keras_hypernet.tuning.names import depth_experiment, panel, search_name
 from keras_hypernet.versions import today, versions
 from keras_hypernet.zoo import save_entry
@@ -32,7 +31,6 @@ def retrain(result, folder=None, name=None, command=None, data_note=None, progre
             f"{result.config['build']}; train your own by `keras_hypernet.fit(..., splits=('train', 'validation'))`."
         )
     name = name or f"{search_name(task) or task.name}_{method}_tuned"
-    command = command or command_of(result.config)
     started = time.perf_counter()
     model = build_model(task, method, recipe)
     fit(model, task, recipe, progress=progress, splits=_SPLITS)
@@ -52,7 +50,7 @@ def retrain(result, folder=None, name=None, command=None, data_note=None, progre
     ]
     facts = {
         **described,
-        "command": command,
+        "command": command or _call(result.config, task, recipe),
         "seed": recipe.seed,
         "metrics": metrics,
         "seeds": [
@@ -71,6 +69,24 @@ def retrain(result, folder=None, name=None, command=None, data_note=None, progre
         "date": today(),
     }
     return save_entry(model, facts, folder or pathlib.Path(result.directory) / "entry")
+
+
+def _call(config, task, recipe):
+    """The call in Python that makes the search and the entry; what has its default is left out of the recipe."""
+    usual = Recipe(width=config["recipe"]["width"])
+    changes = {name: value for name, value in config["recipe"].items() if value != getattr(usual, name)}
+    arguments = {"method": tuple(config["method"]), "oracle": config["oracle"], "seed": recipe.seed}
+    for name, values in config["space"].items():
+        arguments[name] = tuple(values.values()) if isinstance(values, dict) else values
+    names = ("trials", "factor", "executions_per_trial", "objective")
+    arguments = {**arguments, **{name: config[name] for name in names}}
+    arguments = _written({name: value for name, value in arguments.items() if value is not None})
+    recipe = f"keras_hypernet.Recipe({_written({'width': usual.width, **changes})})"
+    return f"keras_hypernet.tuning.search(keras_hypernet.tasks.{task!r}, {arguments}, recipe={recipe}).retrain()"
+
+
+def _written(values):
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
 def _changes(recipe, paper):

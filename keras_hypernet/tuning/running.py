@@ -1,106 +1,101 @@
-"""SearchRun: a search while it runs, its trials in this process or in those of workers."""
+"""run_search: an oracle is asked for trials, engines execute them, and the oracle is told what came of them."""
 
 import contextlib
-import io
+import functools
 import math
-
-import keras_tuner
+import tempfile
 
 from keras_hypernet.retracing import expected_retracing
-from keras_hypernet.tuning import connection
-from keras_hypernet.tuning import distributed as roles
+from keras_hypernet.runs.cluster import run_on_ray
+from keras_hypernet.runs.engines import Job, LocalWorkers, run_here
+from keras_hypernet.runs.progress import RunsProgress
+from keras_hypernet.runs.worker import importable_name
+from keras_hypernet.tuning.journal import Journal
+from keras_hypernet.tuning.logs import HParamsLogs
 from keras_hypernet.tuning.names import search_name
-from keras_hypernet.tuning.oracles import make_oracle
-from keras_hypernet.tuning.progress import SearchProgress
-from keras_hypernet.tuning.result import SearchResult, make_row
-from keras_hypernet.tuning.space import count_configurations
-from keras_hypernet.tuning.tuner import DepthTuner
+from keras_hypernet.tuning.oracles import count_trials, make_oracle
+from keras_hypernet.tuning.result import SearchResult
+from keras_hypernet.tuning.trial import JOB, run_trial
 
 
-class SearchRun:
-    """A search with its tuner, whose progress is shown.
+def run_search(config, hypermodel, place, claim, engine, progress):
+    """Runs a search, or what is missing of it, and returns the `SearchResult`.
 
     Args:
         config: Its configuration, as in `search.json`.
         hypermodel: The `DepthSearch`.
         place: Its `SearchDirectory`.
-        chief: Address of the chief that the trials come from; None if they are chosen in this process.
-        worker_timeout: Seconds of silence after which a worker counts as lost.
+        claim: Further arguments of `SearchDirectory.claim`.
+        engine: The workers, the engine and the address, as of `search`.
         progress: Whether to show the progress.
     """
+    recipe = hypermodel.recipe
+    oracle = make_oracle(config["oracle"], config["objective"], recipe.seed, recipe.epochs, config["factor"])
+    register = hypermodel.configure if hypermodel.function is None else hypermodel.build
+    summary = functools.partial(summarize, objective=config["objective"])
+    name = search_name(hypermodel.task) or hypermodel.task.name
+    with contextlib.ExitStack() as stack:
+        journal = Journal(place.journal, oracle, register, stack.enter_context(tempfile.TemporaryDirectory()))
+        count_trials(config, oracle)  # or refuses
+        place.claim(config, **claim)
+        journal.replay()
+        total = count_trials(config, oracle)
+        logs = HParamsLogs(place.path / "tensorboard", hypermodel)
+        shown = stack.enter_context(RunsProgress(name, total, journal.rows.values(), summary, "trials", progress))
+        stack.enter_context(expected_retracing())
+        answers = _execute(_to_run(journal, config, hypermodel, place), hypermodel, *engine)
+        for answer in stack.enter_context(contextlib.closing(answers)):
+            journal.tell(answer)
+            logs.write(answer["row"], journal.asked[answer["row"]["trial"]])
+            if hypermodel.function is not None:
+                total = count_trials(config, oracle)  # it may have asked for more
+            shown.add(answer["row"], total)
+    rows = [journal.rows[number] for number in sorted(journal.rows)]
+    return SearchResult(config, place.path, rows, hypermodel.task)
 
-    def __init__(self, config, hypermodel, place, chief, worker_timeout, progress):
-        self.config, self.hypermodel, self.place = config, hypermodel, place
-        self.rows, self.progress = {}, None
-        recipe = hypermodel.recipe
-        oracle = make_oracle(
-            config["oracle"],
-            config["objective"],
-            config["trials"],
-            recipe.seed,
-            recipe.epochs,
-            config["factor"],
-        )
-        with contextlib.redirect_stdout(io.StringIO()):  # keras-tuner says there that it reloads
-            self.tuner = DepthTuner(
-                oracle,
-                hypermodel,
-                place.path,
-                config["executions_per_trial"],
-                on_end=self.add,
-                heartbeat=roles.heartbeat(min(5.0, worker_timeout / 4)) if chief else None,
-            )
-        self.oracle, self.worker_timeout = oracle, worker_timeout
-        if not chief:
-            self._read()
-        name, self.oracle.limit = search_name(hypermodel.task) or hypermodel.task.name, self._total()
-        self.progress = SearchProgress(name, self.oracle.limit, self.rows.values(), config["objective"], progress)
-        if chief:
-            client = self.tuner.oracle
-            client.stub = connection.PersistentStub(
-                client.stub, chief, self.progress.warn, connection.PATIENCE, place.identifier()
-            )
-            mine, theirs = keras_tuner.HyperParameters(), client.get_space()
-            hypermodel.configure(mine)
-            if hypermodel.function is not None:  # it may ask for more, once it is called
-                theirs.space[:] = [one for one in theirs.space if one.name in mine.values]
-            roles.check_space(theirs, mine, chief)
 
-    def run(self, distributed, address):
-        """Runs trials, or lets workers run them, until there are no more; returns the `SearchResult`."""
-        with self.progress, expected_retracing():
-            try:
-                if distributed == "chief":
-                    self.oracle.worker_timeout = self.worker_timeout
-                    roles.run_chief(self.tuner, address, self._read, self.place.identifier())
-                else:
-                    self.tuner.search(verbose=0)
-            except keras_tuner.errors.FatalError as error:
-                raise (error.__cause__ if isinstance(error, keras_tuner.errors.FatalRuntimeError) else error) from error
-        rows = [self.rows[name] for name in sorted(self.rows)]
-        return SearchResult(self.config, self.place.path, rows, self.hypermodel.task)
+def _to_run(journal, config, hypermodel, place):
+    """Yields the trials that were interrupted, and then new ones; None if there is none until another has ended."""
+    build = hypermodel.function and importable_name(hypermodel.function)
+    shared = {"search": config, "directory": str(place.path.absolute()), "build": build}
+    interrupted = {number: values for number, values in journal.asked.items() if number not in journal.rows}
+    for number, values in interrupted.items():
+        yield {**shared, "asked": number, "values": values}
+    while len(journal.asked) < (config["trials"] or math.inf) and (question := journal.ask()) is not None:
+        yield {**shared, **question} if question["asked"] is not None else None
 
-    def add(self, trial):
-        """Takes note of a trial that has ended."""
-        folder = self.place.trials / f"trial_{trial.trial_id}"
-        row = make_row(trial, self.config, folder, self.hypermodel.task)
-        self.rows[row["trial"]] = row
-        if self.progress is not None:
-            self.oracle.limit = self._total()  # a user's own function may have asked for more
-            self.progress.add(row, self.oracle.limit)
 
-    def _read(self):
-        """Takes note of the trials that have ended elsewhere."""
-        for trial in list(self.oracle.trials.values()):
-            if trial.status not in ("RUNNING", "IDLE", "STOPPED") and int(trial.trial_id) not in self.rows:
-                self.add(trial)
+def _execute(trials, hypermodel, workers, engine, address):
+    """Yields what each trial returns."""
+    if engine == "ray":
+        yield from run_on_ray(JOB, trials, address, limit=workers)
+    elif workers == 1:
+        yield from run_here(Job(functools.partial(run_trial, hypermodel=hypermodel), None), trials)
+    else:
+        with LocalWorkers(workers) as local:
+            yield from local.run(JOB, trials)
 
-    def _total(self):
-        """The number of trials, at most."""
-        if self.config["oracle"] == "hyperband":
-            possible = self.oracle.num_trials()
-        else:
-            possible = self.hypermodel.space.num_configurations()
-        if math.isinf(possible) and self.config["oracle"] == "grid":
-            possible = count_configurations(self.oracle.get_space().space, grid=True)
-        return int(min(self.config["trials"] or possible, possible))
+
+def summarize(rows, objective):
+    """Returns the best trial, and how many have no result.
+
+    Example:
+
+    >>> summarize(
+    ...     [
+    ...         {"method": "hyper", "depth": 5, "status": "finished", "validation_error": 0.0571},
+    ...         {"method": "hyper", "depth": 9, "status": "diverged", "validation_error": None},
+    ...     ],
+    ...     "validation_error",
+    ... )
+    'best validation_error 0.0571 (hyper, depth 5); 1 diverged'
+    """
+    finished = [row for row in rows if row["status"] == "finished"]
+    parts = []
+    if finished:
+        best = min(finished, key=lambda row: row[objective])
+        parts.append(f"best {objective} {best[objective]:.4g} ({best['method']}, depth {best['depth']})")
+    for status in ("diverged", "failed"):
+        number = sum(row["status"] == status for row in rows)
+        parts += [f"{number} {status}"] if number else []
+    return "; ".join(parts)

@@ -1,18 +1,17 @@
 """search: the depth of f or of e that has the lowest validation error, found by keras-tuner."""
 
-import contextlib
-import math
+import os
 import pathlib
 
 from keras_hypernet.backends import require_tensorflow
+from keras_hypernet.runs.engines import check_engine
+from keras_hypernet.runs.worker import importable_name
 from keras_hypernet.tasks import Task, is_registered
-from keras_hypernet.tuning import distributed as roles
-from keras_hypernet.tuning.connection import wait_for_chief
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.hypermodel import DepthSearch, qualified_name
 from keras_hypernet.tuning.metrics import metrics_of, unreported
 from keras_hypernet.tuning.oracles import ORACLES
-from keras_hypernet.tuning.running import SearchRun
+from keras_hypernet.tuning.running import run_search
 from keras_hypernet.tuning.strategy import get_strategy
 
 _TRIALS = 20
@@ -40,18 +39,16 @@ def search(
     objective=None,
     factor=3,
     strategy=None,
-    distributed=None,
+    workers=1,
+    engine="local",
     address=None,
-    worker_id=None,
-    wait=8.0,
-    worker_timeout=60.0,
     progress=True,
 ):
     """Searches for the configuration of the lowest validation error. The test split is not touched.
 
-    A trial is a training as the experiments have it: `build_model`, `fit` and `evaluate` on the validation split. What
-    it comes to depends on its configuration and its seed alone. It can be killed at any time and called again: trials
-    that have ended are kept, and the one that was running goes on after its last whole epoch.
+    A trial is a training as in the experiments: `build_model`, `fit` and `evaluate` on the validation split. Its result
+    depends on its configuration and its seed alone. A search can be killed at any time and called again: trials that
+    have ended are kept, and those that were running go on after their last whole epoch.
 
     Args:
         task: A `Task` with a condition, which may be your own.
@@ -64,10 +61,8 @@ def search(
         executions_per_trial: Number of seeds of each trial: the first, the one after it and so on. The objective is
             their mean.
         directory: Folder of the search; by default `runs/tuning/<task>`.
-        seed: The first seed of the trainings, and that of the oracle; by default the recipe's, which is 0 if it has
-            not been said.
+        seed: The first seed of the trainings, and that of the oracle; by default the recipe's.
         overwrite: Whether to delete a search that the directory holds; its `entry`, a model that was made of it, stays.
-            A worker deletes none that is its chief's.
         resume: Whether to go on if the directory holds the same search.
         build, depth, width, initialization, learning_rate, embedding_dim, recipe: See `DepthSearch`.
         objective: What is minimized, one of `metrics_of(task)`: by default `"validation_error"` for classes,
@@ -75,24 +70,21 @@ def search(
         factor: By which Hyperband multiplies the epochs and divides the trials from round to round.
         strategy: A `tf.distribute.Strategy`, or `"mirrored"` for the GPUs of this machine, or without any for the
             logical CPUs that TensorFlow has been told of.
-        distributed: `"chief"` or `"worker"`, for a search by several processes; they need the same arguments, and a
-            directory that they share if workers are to continue trainings of others.
-        address: `HOST:PORT` of the chief.
-        worker_id: Name of a worker; by default its host and process.
-        wait: For how many seconds a worker looks for its chief when it starts. One that is gone later is asked for ten
-            minutes more, in which it can be started again.
-        worker_timeout: After how many seconds of silence the trial of a worker is given to another one.
+        workers: Number of trials that run at the same time. One runs in this process, unless the engine is Ray; several
+            run in processes of their own, each with its share of the processor's threads.
+        engine: `"local"` or `"ray"`, for a cluster whose nodes have this package and the data. Trainings are kept in
+            `directory`, so it is best a folder that all nodes share.
+        address: Address of the Ray cluster; by default one is started on this machine.
         progress: Whether to show the progress on standard error.
 
     Returns:
-        A `SearchResult`; that of a worker has the trials that it ran.
+        A `SearchResult`.
 
     Raises:
         ValueError: If an argument is not valid, or the directory holds another search; nothing is deleted then.
-        ConnectionError: If there is no chief at the address, or it is gone, has failed, or has begun another search;
-            or if it cannot be one.
-        ImportError: If keras-tuner is not installed.
-        DataUnavailableError: If the task's data are not to be had.
+        ConnectionError, ChildProcessError: If trials cannot be executed: see `LocalWorkers.run` and `run_on_ray`.
+        ImportError: If keras-tuner or Ray is not installed.
+        DataUnavailableError: If the task's data are not available.
         RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
@@ -105,9 +97,6 @@ def search(
     ([(3, 'finished'), (2, 'finished')], True)
     """
     require_tensorflow("A search")
-    roles.check_role(distributed, address, worker_id)
-    _check_seconds("wait", wait, zero=True)
-    _check_seconds("worker_timeout", worker_timeout)
     if not isinstance(task, Task):
         raise TypeError(f"`task` must be a keras_hypernet Task. Received: {task!r}")
     is_registered(task)  # or has a name of its own
@@ -116,10 +105,6 @@ def search(
         task, method, build, depth, width, initialization, learning_rate, embedding_dim, recipe, strategy
     )
     hypermodel.set_recipe(seed=seed, epochs=epochs)
-    objective = objective or metrics_of(task)[0]
-    _check(hypermodel, oracle, trials, executions_per_trial, objective, factor)
-    if trials is None and oracle in ("random", "bayesian"):
-        trials = _TRIALS
     config = {
         "task": task.config(),
         "method": list(hypermodel.space.methods),
@@ -127,44 +112,32 @@ def search(
         "space": hypermodel.space.to_dict(),
         "recipe": hypermodel.recipe.to_dict(),
         "oracle": oracle,
-        "trials": trials,
+        "trials": _TRIALS if trials is None and oracle in ("random", "bayesian") else trials,
         "executions_per_trial": executions_per_trial,
-        "objective": objective,
+        "objective": objective or metrics_of(task)[0],
         "factor": factor if oracle == "hyperband" else None,
         "replicas": strategy.num_replicas_in_sync if strategy else 1,
     }
+    _check(config, hypermodel, factor)
+    _check_environment()
+    _check_workers(hypermodel, workers, engine, address)
     place = SearchDirectory(directory or pathlib.Path("runs") / "tuning" / task.name)
-    worker = distributed == "worker"
-    if worker:
-        place.join(config, overwrite, wait_for_chief(address, wait))
-    elif distributed is None and (overwrite or place.config() is None):
+    if overwrite or place.config() is None:
         for split in ("train", "validation"):
-            task.load(split)  # if they are not to be had, no folder is claimed, and nothing deleted
-
-    with contextlib.ExitStack() as stack:
-        if not worker:
-            if distributed == "chief":
-                roles.check_free(address)  # before a folder is claimed
-            stack.enter_context(place.locked())
-            place.claim(config, resume, overwrite)
-        stack.enter_context(roles.environment(distributed, address, worker_id))
-        run = SearchRun(config, hypermodel, place, address if worker else None, worker_timeout, progress)
-        return run.run(distributed, address)
+            task.load(split)  # if they are not available, no folder is claimed, and nothing deleted
+    with place.locked():
+        return run_search(
+            config, hypermodel, place, {"resume": resume, "overwrite": overwrite}, (workers, engine, address), progress
+        )
 
 
-def _check_seconds(name, value, zero=False):
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not (number and (value > 0 or (zero and value == 0))):
-        least = "at least 0" if zero else "more than 0"
-        raise ValueError(f"`{name}` must be a finite number of seconds, {least}. Received: {value!r}")
-
-
-def _check(hypermodel, oracle, trials, executions_per_trial, objective, factor):
+def _check(config, hypermodel, factor):
+    oracle, task = config["oracle"], hypermodel.task
     if oracle not in ORACLES:
         raise ValueError(f"`oracle` must be one of {ORACLES}. Received: {oracle!r}")
-    numbers = {"executions_per_trial": (executions_per_trial, 1), "factor": (factor, 2)}
-    if trials is not None:
-        numbers["trials"] = (trials, 1)
+    numbers = {"executions_per_trial": (config["executions_per_trial"], 1), "factor": (factor, 2)}
+    if config["trials"] is not None:
+        numbers["trials"] = (config["trials"], 1)
     for name, (value, least) in numbers.items():
         if not (type(value) is int and value >= least):
             raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {value!r}")
@@ -174,5 +147,35 @@ def _check(hypermodel, oracle, trials, executions_per_trial, objective, factor):
             f"`epochs` must be at least `factor`, or Hyperband has one round only, and stops no training early. "
             f"Received: {epochs} epochs and the factor {factor}"
         )
-    if objective not in metrics_of(hypermodel.task):
-        raise ValueError(unreported(objective, metrics_of(hypermodel.task), hypermodel.task))
+    if config["objective"] not in metrics_of(task):
+        raise ValueError(unreported(config["objective"], metrics_of(task), task))
+
+
+def _check_environment():
+    for name in ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"):
+        if name in os.environ:
+            raise ValueError(
+                f"keras-tuner would take its orders from {name}, which is set: unset it, and let `workers` or a Ray "
+                "cluster (engine='ray') share the trials."
+            )
+
+
+def _check_workers(hypermodel, workers, engine, address):
+    """Raises ValueError unless the trials can be executed as asked for."""
+    check_engine(engine, address)
+    if not (type(workers) is int and workers >= 1):
+        raise ValueError(f"`workers` must be an integer of at least 1. Received: {workers!r}")
+    if engine == "local" and workers == 1:
+        return
+    cannot = []
+    if hypermodel.function is not None and importable_name(hypermodel.function) is None:
+        cannot.append("`build`: define it at the top of a module of its own")
+    if not is_registered(hypermodel.task):
+        cannot.append("`task`: choose one of this package's")
+    if hypermodel.strategy is not None:
+        cannot.append("`strategy`: leave it out")
+    if cannot:
+        raise ValueError(
+            f"Trials in other processes need everything to be importable there. Received: {engine!r} with {workers} "
+            f"workers, and what is not, {'; '.join(cannot)}. Or let workers=1 train in this process."
+        )

@@ -1,13 +1,13 @@
 """Space: which hyperparameters are searched, and in which ranges."""
 
 import dataclasses
-import math
+import itertools
 
 from keras_hypernet.recipe import INITIALIZATIONS
 
-# In the place of a method: models of a user's own function.
+# The method of models of a user's own function.
 OWN = "own"
-# What True stands for; of the embedding dimension, `DepthSearch` adds that of the recipe.
+# What True stands for; `DepthSearch` adds the recipe's embedding dimension.
 USUAL = {
     "depth": (2, 9),
     "width": [25, 50, 100, 200, 400],
@@ -20,9 +20,9 @@ _LEAST = {"depth": 2, "width": 1, "embedding_dim": 1}
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """What is searched. Each is a range `(low, high)`, both ends included, a list of choices, True or None.
+    """What is searched: for each field a range `(low, high)`, both ends included, a list of choices, True or None.
 
-    None means that it is not searched, and is what the recipe says; True stands for usual choices.
+    True stands for usual choices. None means that the field is not searched, and has the value of the recipe.
 
     Args:
         methods: Tuple of methods; if it has more than one, the method is searched too.
@@ -38,8 +38,8 @@ class Space:
 
     Example:
 
-    >>> Space(("hyper",), depth=(2, 9)).num_configurations()
-    8
+    >>> Space(("hyper",), depth=(2, 9), width=True).names()
+    ['depth', 'width']
     >>> Space(("hyper",), depth=(9, 2))
     Traceback (most recent call last):
     ...
@@ -75,26 +75,14 @@ class Space:
         return (["method"] if len(self.methods) > 1 else []) + searched
 
     def fixed(self):
-        """Values of what there is no choice in, but for the depth."""
+        """Values of the fields with a single choice, except for the depth."""
         values = {name: getattr(self, name) for name in USUAL if name != "depth"}
         return {name: value[0] for name, value in values.items() if isinstance(value, list) and len(value) == 1}
 
-    def num_configurations(self):
-        """The number of configurations, which may be infinite; of a user's own models, it is not known beforehand."""
-        if self.methods == (OWN,):
-            return math.inf
-        shared = math.prod(_size(getattr(self, name)) for name in USUAL if name != "embedding_dim")
-        return shared * sum(_size(self.embedding_dim) if has_embedding(method) else 1 for method in self.methods)
-
     def choose(self, hp, recipe):
-        """Registers what is searched with keras-tuner, and reads its values.
+        """Registers what is searched with `hp`, with the values of a recipe as defaults.
 
-        Args:
-            hp: A `keras_tuner.HyperParameters`.
-            recipe: A `Recipe`, whose values are the defaults, where they are in the range.
-
-        Returns:
-            A pair: the method, and a dict with the fields of the recipe that are to change.
+        Returns the method, and a dict of the fields of the recipe that change.
         """
         method, changes = self.methods[0], {}
         if len(self.methods) > 1:
@@ -128,55 +116,60 @@ def has_embedding(method):
     return method != "hyper"
 
 
-def count_configurations(hyperparameters, grid=False):
-    """The number of configurations of keras-tuner's hyperparameters, which may be infinite.
+def configurations(space, values_of=None, chosen=()):
+    """Yields a dict of values for each configuration: a grid, in which the last hyperparameter changes fastest.
 
     Args:
-        hyperparameters: List of the hyperparameters, in the order in which they were asked for.
-        grid: Whether to count the points of keras-tuner's grid instead, which are finite: of a range without steps it
-            has ten values, and the default of each hyperparameter is one of its values.
+        space: List of keras-tuner's hyperparameters.
+        values_of: Function of a hyperparameter that returns its values; by default those of a grid.
+        chosen: Values of the hyperparameters before these.
 
     Example:
 
     >>> import keras_tuner
     >>> hp = keras_tuner.HyperParameters()
-    >>> if hp.Choice("loss", ["mse", "huber"]) and hp.Int("depth", 2, 9):
+    >>> if hp.Choice("loss", ["mse", "huber"]) and hp.Int("depth", 2, 3, default=3):
     ...     with hp.conditional_scope("loss", ["huber"]):
-    ...         delta = hp.Choice("delta", [0.1, 1.0, 10.0])
-    >>> count_configurations(hp.space)
-    32
+    ...         delta = hp.Choice("delta", [0.1, 1.0])
+    >>> [tuple(values.values()) for values in configurations(hp.space)]
+    [('mse', 3), ('mse', 2), ('huber', 3, 0.1), ('huber', 3, 1.0), ('huber', 2, 0.1), ('huber', 2, 1.0)]
     """
-    return _count(list(hyperparameters), {}, grid)
+    chosen = dict(chosen)
+    if not space:
+        yield chosen
+        return
+    first, *others = space
+    if not all(condition.is_active(chosen) for condition in first.conditions):
+        yield from configurations(others, values_of, chosen)
+        return
+    for value in (values_of or _grid_values)(first):
+        yield from configurations(others, values_of, {**chosen, first.name: value})
 
 
-def _count(hyperparameters, values, grid):
-    """The number of configurations, given the values of those that others depend on."""
-    number = 1
-    for place, one in enumerate(hyperparameters, start=1):
-        if not all(condition.is_active(values) for condition in one.conditions):
-            continue
-        later = hyperparameters[place:]
-        if any(condition.name == one.name for other in later for condition in other.conditions):
-            return number * sum(_count(later, {**values, one.name: value}, grid) for value in _grid_values(one))
-        number *= len(_grid_values(one)) if grid else _number_of_values(one)
-    return number
+def count_configurations(space, most):
+    """Returns the number of configurations of keras-tuner's hyperparameters, or `most` if there are more."""
+    return sum(1 for _ in itertools.islice(configurations(space, _all_values), most))
 
 
 def _grid_values(hyperparameter):
-    # `values` is a generator for some kinds of keras-tuner's hyperparameters.
-    return {hyperparameter.default, *hyperparameter.values}
+    """The default, and keras-tuner's values for a grid, in which some integers are floats."""
+    default = hyperparameter.default
+    kind = type(default) if isinstance(default, int) else lambda value: value
+    return dict.fromkeys([default, *map(kind, hyperparameter.values)])
 
 
-def _number_of_values(hyperparameter):
+def _all_values(hyperparameter):
+    """The values that can be drawn, where a grid has ten of a range without steps."""
     config = hyperparameter.get_config()
-    if "min_value" not in config or (config["step"] is not None and config["sampling"] != "linear"):
-        return len(list(hyperparameter.values))
-    length, step = config["max_value"] - config["min_value"], config["step"]
-    # Of a range without steps, keras-tuner's own `values` are ten, for a grid.
-    return math.inf if step is None and isinstance(length, float) else int(length // (step or 1)) + 1
+    if config.get("step", 1) is not None or "min_value" not in config:
+        return hyperparameter.values
+    if isinstance(config["min_value"], int):
+        return range(config["min_value"], config["max_value"] + 1)
+    return itertools.count()  # of real numbers
 
 
 def _choose(hp, name, value, default):
+    """Registers a hyperparameter, whose default is that of the recipe if it is in the range, and returns its value."""
     if isinstance(value, list):
         return hp.Choice(name, value, default=default if default in value else value[0])
     low, high = value
@@ -187,26 +180,23 @@ def _choose(hp, name, value, default):
 
 
 def _checked(name, value):
-    """A range as a tuple, choices as a list without repetitions, or None."""
+    """Returns a range as a tuple, choices as a list without repetitions, or None; raises ValueError for all else."""
     if value is None:
         return None
     if name == "initialization":
-        if isinstance(value, tuple):
-            value = list(value)
-        unknown = [one for one in value if one not in INITIALIZATIONS]
-        if unknown or not value:
-            raise ValueError(f"`initialization` must be names of {INITIALIZATIONS}. Received: {value!r}")
-        return list(dict.fromkeys(value))
-    kind = float if name == "learning_rate" else int
-    numbers = isinstance(value, (tuple, list)) and value and all(_is(kind, one) for one in value)
-    least = _LEAST.get(name)
+        names = list(value)
+        if not names or not set(names) <= set(INITIALIZATIONS):
+            raise ValueError(f"`initialization` must be names of {INITIALIZATIONS}. Received: {names!r}")
+        return list(dict.fromkeys(names))
+    kind, least = (float, None) if name == "learning_rate" else (int, _LEAST[name])
+    numbers = isinstance(value, (tuple, list)) and len(value) > 0 and all(_is(kind, number) for number in value)
+    large_enough = numbers and (min(value) > 0 if least is None else min(value) >= least)
     if isinstance(value, tuple):
-        right = numbers and len(value) == 2 and value[0] <= value[1]
-        if not (right and (value[0] > 0 if least is None else value[0] >= least)):
+        if not (large_enough and len(value) == 2 and value[0] <= value[1]):
             bound = "numbers with 0 < low" if least is None else f"integers with {least} <= low"
             raise ValueError(f"`{name}` must be a range (low, high) of {bound} <= high. Received: {value!r}")
         return tuple(map(kind, value)) if value[0] < value[1] else [kind(value[0])]
-    if not (numbers and (min(value) > 0 if least is None else min(value) >= least)):
+    if not large_enough:
         bound = "positive numbers" if least is None else f"integers of at least {least}"
         raise ValueError(f"`{name}` must be a list of {bound}, or a range (low, high). Received: {value!r}")
     return list(dict.fromkeys(map(kind, value)))
@@ -214,12 +204,3 @@ def _checked(name, value):
 
 def _is(kind, value):
     return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
-
-
-def _size(value):
-    if value is None:
-        return 1
-    if isinstance(value, list):
-        return len(value)
-    low, high = value
-    return math.inf if isinstance(low, float) else high - low + 1

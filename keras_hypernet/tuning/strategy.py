@@ -4,14 +4,7 @@ import functools
 
 
 def get_strategy(strategy):
-    """Returns the `tf.distribute.Strategy` that an argument stands for.
-
-    Args:
-        strategy: `"mirrored"`, a strategy, which is returned, or None.
-
-    Raises:
-        ValueError: If it is another word.
-    """
+    """Returns the `tf.distribute.Strategy` that an argument stands for: `"mirrored"`, a strategy, or None."""
     if strategy is None or not isinstance(strategy, str):
         return strategy
     if strategy != "mirrored":

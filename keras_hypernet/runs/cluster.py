@@ -6,34 +6,35 @@ import pathlib
 import socket
 import warnings
 
-from keras_hypernet.experiments.experiment import make_row
-
-# So often is a run begun whose node or process is lost, before it counts as failed: it may be what ends them.
-_MAX_ATTEMPTS = 4
+# How many times a run is started whose node or process is lost: the run itself may be what ends them.
+MAX_ATTEMPTS = 4
 
 
-def run_on_ray(configs, address=None, threads=1):
+def run_on_ray(job, configs, address=None, threads=1, limit=None):
     """Executes runs on a Ray cluster, whose nodes must have this package and the data.
 
     Ray decides how many run at the same time: as many as there are processors for. While it is at work, what is
     printed to standard output is discarded, because Ray prints there too.
 
     Args:
-        configs: Configurations, as of `Experiment.runs`.
+        job: A `Job` whose function has a name.
+        configs: Iterable of configurations. None means that there is nothing to do until another run has ended.
         address: Address of the cluster's head, or None to start one on this machine.
         threads: Threads, and processors of the cluster, for each run.
+        limit: Largest number of runs that Ray is given at a time; by default all of them at once.
 
     Yields:
-        The row of each run, in the order in which they end. A run whose node or process is lost is repeated; if that
-        happens to it four times, its row has the status `"failed"`. When the generator is closed, runs that have not
-        ended are given up.
+        The row of each run, in the order in which they end. A run whose node or process is lost is repeated; a run that
+        is lost four times becomes the row of `job.failed`. When the generator is closed, runs that have not ended are
+        given up.
 
     Raises:
         ImportError: If Ray is not installed.
         ConnectionError: If there is no cluster at this address, or it has too few processors for a run.
         ChildProcessError: If a process of the cluster cannot execute runs, as without this package or the data.
     """
-    if not configs:
+    configs = iter(configs)
+    if (config := next(configs, None)) is None:
         return
     try:
         import ray
@@ -46,22 +47,28 @@ def run_on_ray(configs, address=None, threads=1):
         # A run is a function of its configuration, so one that is lost can be repeated without harm; here, and not by
         # Ray, whose own limit does not count processes that are ended for want of memory.
         remote = ray.remote(num_cpus=threads, max_retries=0)(_execute)
-        pending = {remote.remote(config, threads): (config, 1) for config in configs}
+        pending = {}
         stack.callback(lambda: [ray.cancel(reference, force=True) for reference in pending])
-        while pending:
+        while True:
+            while config is not None:
+                pending[remote.remote(job.execute, config, threads)] = config, 1
+                config = next(configs, None) if len(pending) != limit else None
+            if not pending:
+                return
             (reference,), _ = ray.wait(list(pending))
-            config, attempt = pending.pop(reference)
+            lost, attempt = pending.pop(reference)
             try:
                 row = ray.get(reference)
             except ray.exceptions.RayTaskError as error:
                 raise ChildProcessError(f"A process of the cluster cannot execute runs: {error.cause}") from error
             except ray.exceptions.RayError as error:
-                if attempt < _MAX_ATTEMPTS:
-                    pending[remote.remote(config, threads)] = config, attempt + 1
+                if attempt < MAX_ATTEMPTS:
+                    pending[remote.remote(job.execute, lost, threads)] = lost, attempt + 1
                     continue
                 message = f"The run was lost {attempt} times: {' '.join(str(error).split())}"
-                row = make_row(config, {"status": "failed", "message": message})
+                row = job.failed(lost, message, None, None)
             yield row
+            config = next(configs, None)
 
 
 def _connect(ray, address, threads, stack):
@@ -94,12 +101,11 @@ def _connect(ray, address, threads, stack):
         raise ConnectionError(f"The Ray cluster has {found:g} processors, and a run needs {threads}: add nodes to it.")
 
 
-def _execute(config, threads):
+def _execute(name, config, threads):
     """Executes a run in a process of the cluster, which may have executed others."""
-    from keras_hypernet.experiments import find_experiment
-    from keras_hypernet.experiments.experiment import execute
-    from keras_hypernet.experiments.machine import machine, set_threads
+    from keras_hypernet.runs.machine import machine, set_threads
+    from keras_hypernet.runs.worker import get_function
 
     if machine()["threads"] != threads:
         set_threads(threads)
-    return execute(config, find_experiment(config["experiment"]))
+    return get_function(name)(config)

@@ -1,4 +1,4 @@
-"""The progress of an experiment: rows that are there, time that is left, the best of each method so far."""
+"""The progress of many runs: the rows that are there, the time that is left, the best so far."""
 
 import datetime
 import time
@@ -9,31 +9,28 @@ from rich.text import Text
 from keras_hypernet.terminal import LiteralConsole, printable
 
 
-class ExperimentProgress:
-    """Shows on standard error how far an experiment is: live on a terminal, elsewhere a line for each row.
-
-    Attributes:
-        noun: What a row is about.
+class RunsProgress:
+    """Shows on standard error how many runs have ended: live on a terminal, elsewhere a line for each row.
 
     Args:
-        name: Name of the experiment.
-        total: Number of its runs.
+        name: Name of what is run.
+        total: Number of the runs.
         rows: Rows of those that are done already.
+        summarize: Function of the rows that returns what there is to say of them, such as the best so far.
+        noun: What a row is about.
         visible: Whether to show anything.
 
     Example:
 
-    >>> progress = ExperimentProgress("rotation_depth", 3, [], visible=False)
+    >>> progress = RunsProgress("rotation_depth", 3, [], lambda rows: f"{len(rows)} rows", visible=False)
     >>> with progress:
-    ...     progress.add({"panel": "mnist", "method": "hyper", "status": "finished", "test": 0.0571})
-    ...     progress.add({"panel": "mnist", "method": "hyper", "status": "diverged", "test": None})
+    ...     progress.add({"test": 0.0571})
     >>> progress.summary()
-    'best hyper 0.0571; 1 diverged'
+    '1 rows'
     """
 
-    noun = "runs"
-
-    def __init__(self, name, total, rows, visible=True):
+    def __init__(self, name, total, rows, summarize, noun="runs", visible=True):
+        self.summarize, self.noun = summarize, noun
         self.name, self.total, self.visible = name, total, visible
         self.rows = list(rows)
         self.before = len(self.rows)
@@ -73,18 +70,8 @@ class ExperimentProgress:
             self.console.print(", ".join(filter(None, parts)), soft_wrap=True)
 
     def summary(self):
-        """The lowest test result of each method, by panel if there are several, and how many runs have none."""
-        best, lost = {}, {}
-        several = len({row["panel"] for row in self.rows}) > 1
-        for row in self.rows:
-            name = f"{row['panel']} {row['method']}" if several else row["method"]
-            if row["test"] is not None:
-                best[name] = min(best.get(name, row["test"]), row["test"])
-            if row["status"] != "finished":
-                lost[row["status"]] = lost.get(row["status"], 0) + 1
-        parts = ["best " + ", ".join(f"{name} {value:.4g}" for name, value in best.items())] if best else []
-        parts += [", ".join(f"{number} {status}" for status, number in lost.items())] if lost else []
-        return "; ".join(parts)
+        """What there is to say of the rows so far."""
+        return self.summarize(self.rows)
 
     def left(self):
         """The time that is left if the runs to come take as long as those since the beginning of this call did."""
