@@ -233,7 +233,7 @@ def test_links_within_a_version_and_between_versions_are_followed(base):
 
 
 @pytest.mark.parametrize("damage", ["graph", "weights", "warmup", "signature", "memory"])
-def test_a_damaged_version_does_not_replace_a_good_one(base, damage, caplog):
+def test_a_damaged_version_does_not_replace_a_good_one(base, damage, caplog, monkeypatch):
     folder = base.parent
     kh.export("rotation_mnist_hyper", folder)
     bad = kh.export("rotation_mnist_hyper", folder)
@@ -242,12 +242,14 @@ def test_a_damaged_version_does_not_replace_a_good_one(base, damage, caplog):
     elif damage == "weights":
         (bad / "variables" / "variables.index").unlink()
     else:
+        from keras_hypernet.serving import warmup
         from keras_hypernet.serving.signatures import Input, Signature
-        from keras_hypernet.serving.warmup import write_warmup
 
         signature = "nothing" if damage == "signature" else "serving_default"
         size = 2**50 if damage == "memory" else 3
-        write_warmup([Signature(signature, None, (Input("x", "uint8", (None, size)),))], bad, "any")
+        row = {"x": np.broadcast_to(np.uint8(0), (1, size))}
+        monkeypatch.setattr(warmup, "example", lambda signature: row)
+        warmup.write_warmup([Signature(signature, None, (Input("x", "uint8", (None, size)),))], bad, "any")
     engine = Engine(folder, ["rotation_mnist_hyper"])
     bad.rename(folder / "aside")
     engine.repository.poll()
