@@ -20,7 +20,8 @@ def test_a_search_is_compared_with_the_grid_of_the_experiments(tmp_path):
         point = config["depth"], config["seed"]
         if (config["panel"], config["method"]) == ("inner", "hyper") and point in values:
             validation = values[point]
-            result = {"validation": validation} if validation else {"status": "diverged", "message": "Lost."}
+            measured = {"validation": validation, "test": validation}
+            result = measured if validation else {"status": "diverged", "message": "Lost."}
             rows.append(make_row(config, result, seconds=10.0))
     config = {
         "task": get_search_task("synthetic_inner").config(),
