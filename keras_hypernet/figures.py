@@ -4,17 +4,16 @@ import pathlib
 
 import numpy as np
 
+from keras_hypernet.extras import needs_extra
 from keras_hypernet.files import check_writable, replacing
 from keras_hypernet.tasks import evaluation_angles
 
 
 def check_figure(path):
     """Returns Matplotlib's `Figure`, if it is installed and can write files of this suffix there; errors as below."""
-    try:
+    with needs_extra("Figures need", "plot"):
         from matplotlib.backend_bases import FigureCanvasBase
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Figures need an optional dependency: pip install 'keras_hypernet[plot]'") from error
     suffix = pathlib.Path(path).suffix[1:].lower()
     formats = sorted(FigureCanvasBase.get_supported_filetypes())
     if suffix not in formats:

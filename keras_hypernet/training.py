@@ -7,6 +7,7 @@ import keras
 
 from keras_hypernet.backends import require_tensorflow
 from keras_hypernet.checkpoints import Run
+from keras_hypernet.extras import needs_extra
 from keras_hypernet.progress import ProgressBar
 from keras_hypernet.replicas import evaluation_dataset, prepare_replicas
 from keras_hypernet.tasks.base import check_dtypes
@@ -194,10 +195,6 @@ def _set_steps_per_execution(model, steps):
 
 
 def _tensorboard(directory):
-    try:
+    with needs_extra("TensorBoard logs need", "tensorboard"):
         import tensorboard  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "TensorBoard logs need an optional dependency: pip install 'keras_hypernet[tensorboard]'"
-        ) from error
     return keras.callbacks.TensorBoard(directory / "tensorboard")

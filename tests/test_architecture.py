@@ -21,7 +21,7 @@ LEVELS = [
     ["models", "recipe", "tasks"],
     ["layers", "data"],
     ["theory", "initializers", "files"],
-    ["locks", "parsing", "suggestions", "terminal", "backends", "versions", "_version"],
+    ["locks", "parsing", "suggestions", "terminal", "backends", "extras", "versions", "_version"],
 ]
 LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 PLACE = {room: rooms.index(room) for rooms in LEVELS for room in rooms}

@@ -287,7 +287,7 @@ def test_a_missing_extra_is_named(run, monkeypatch, tmp_path):
     done = run("evaluate", "rotation_mnist_hyper", "--data", "digits", "--save", tmp_path / "figure.png")
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1] == (
-        "Error: Figures need an optional dependency: pip install 'keras_hypernet[plot]'"
+        "Error: Figures need optional dependencies: pip install 'keras_hypernet[plot]'"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -117,7 +117,7 @@ def test_figures_that_cannot_be_drawn(tmp_path, monkeypatch):
         theory.plot_bounds(tmp_path / "bounds.png", 784, 784)
     theory.plot_bounds(tmp_path / "bounds.png", 784, 784, eps=[0.9, 0.8])
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"Figures need an optional dependency: pip install 'keras_hypernet\[plot\]'"):
+    with pytest.raises(ImportError, match=r"Figures need optional dependencies: pip install 'keras_hypernet\[plot\]'"):
         theory.plot_bounds(tmp_path / "bounds.png", 1, 1)
 
 

@@ -7,6 +7,7 @@ from itertools import cycle, zip_longest
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.points import points, write_csv
 from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.extras import needs_extra
 from keras_hypernet.files import replacing
 
 # Told apart without colours by dashes and markers.
@@ -46,11 +47,9 @@ def draw(experiment, folder):
         ImportError: If Matplotlib is not installed.
         NoResultsError: If there are no results.
     """
-    try:
+    with needs_extra("Figures need", "plot"):
         import matplotlib
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Figures need an optional dependency: pip install 'keras_hypernet[plot]'") from error
 
     folder = pathlib.Path(folder)
     found, broken = read_rows(experiment, folder)

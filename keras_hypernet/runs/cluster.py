@@ -6,6 +6,8 @@ import pathlib
 import socket
 import warnings
 
+from keras_hypernet.extras import needs_extra
+
 # How many times a run is started whose node or process is lost: the run itself may be what ends them.
 MAX_ATTEMPTS = 4
 
@@ -36,10 +38,8 @@ def run_on_ray(job, configs, address=None, threads=1, limit=None):
     configs = iter(configs)
     if (config := next(configs, None)) is None:
         return
-    try:
+    with needs_extra("Runs on a Ray cluster need", "distributed"):
         import ray
-    except ImportError as error:
-        raise ImportError("Ray needs an optional dependency: pip install 'keras_hypernet[distributed]'") from error
     with contextlib.ExitStack() as stack:
         nowhere = stack.enter_context(pathlib.Path(os.devnull).open("w"))
         stack.enter_context(contextlib.redirect_stdout(nowhere))

@@ -2,6 +2,7 @@
 
 import tempfile
 
+from keras_hypernet.extras import missing_extra
 from keras_hypernet.serving.export import traceable, write_saved_model
 from keras_hypernet.serving.signatures import signatures
 
@@ -22,10 +23,8 @@ def import_runtimes(formats):
             missing.append(_EXTRAS[format])
             cause = error
     if missing:
-        titles, extras = (" and ".join(title for title, _ in missing), ",".join(extra for _, extra in missing))
-        raise ImportError(
-            f"{titles} files need optional dependencies: pip install 'keras_hypernet[{extras}]'"
-        ) from cause
+        titles, extras = zip(*missing, strict=True)
+        raise missing_extra(f"{' and '.join(titles)} files need", *extras) from cause
 
 
 def to_tflite(model, name):

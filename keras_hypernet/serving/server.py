@@ -10,6 +10,7 @@ import socket
 import threading
 import traceback
 
+from keras_hypernet.extras import needs_extra
 from keras_hypernet.serving import events
 from keras_hypernet.serving.callers import Callers
 from keras_hypernet.serving.engine import Engine
@@ -240,10 +241,8 @@ def _log_of_loop(_, context):
 
 
 def _check_installed():
-    try:
+    with needs_extra("The server needs", "serving"):
         import grpc  # noqa: F401
         import prometheus_client  # noqa: F401
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise ImportError("The server needs optional dependencies: pip install 'keras_hypernet[serving]'") from error

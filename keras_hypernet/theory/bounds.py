@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 
+from keras_hypernet.extras import needs_extra
 from keras_hypernet.files import replacing
 from keras_hypernet.theory.checks import integer, positive
 
@@ -118,11 +119,9 @@ def plot_bounds(path, m1, m2, r=1, eps=None):
 
     Reference: Secs. 3 and 4.1.
     """
-    try:
+    with needs_extra("Figures need", "plot"):
         import matplotlib
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Figures need an optional dependency: pip install 'keras_hypernet[plot]'") from error
 
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in (".png", ".svg"):

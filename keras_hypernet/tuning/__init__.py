@@ -5,6 +5,8 @@ keras-tuner is an extra, and takes a second to import, so nothing of this packag
 
 import importlib
 
+from keras_hypernet.extras import missing_extra
+
 _PLACES = {
     "DepthSearch": "hypermodel",
     "SearchResult": "result",
@@ -24,9 +26,7 @@ def __getattr__(name):
     except ModuleNotFoundError as error:
         if error.name not in ("keras_tuner", "tensorboard"):
             raise
-        raise ImportError(
-            "The search for the depth needs optional dependencies: pip install 'keras_hypernet[tuning]'"
-        ) from error
+        raise missing_extra("The search for the depth needs", "tuning") from error
 
 
 def __dir__():

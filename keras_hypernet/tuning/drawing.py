@@ -4,6 +4,7 @@ import math
 import pathlib
 
 from keras_hypernet.experiments.experiment import METHOD_LABELS
+from keras_hypernet.extras import needs_extra
 from keras_hypernet.files import replacing
 
 _COLOURS = {"hyper": "#1b4f8a", "embed": "#d1641b", "process": "#3d8a4f", "own": "#555555"}
@@ -13,10 +14,8 @@ _WIDE = 20  # times the smallest value: what is near the best would be one line 
 
 def figure_class():
     """Returns Matplotlib's class of figures; ImportError if Matplotlib is not installed."""
-    try:
+    with needs_extra("Figures need", "plot"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("Figures need an optional dependency: pip install 'keras_hypernet[plot]'") from error
     return Figure
 
 

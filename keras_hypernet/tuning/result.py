@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import pathlib
 
+from keras_hypernet.extras import needs_extra
 from keras_hypernet.files import replacing
 from keras_hypernet.recipe import Recipe
 from keras_hypernet.tasks import TASKS, Task, get_task
@@ -112,10 +113,8 @@ class SearchResult:
         Raises:
             ImportError: If pandas is not installed.
         """
-        try:
+        with needs_extra("A table needs", "tuning"):
             import pandas
-        except ImportError as error:
-            raise ImportError("A table needs an optional dependency: pip install 'keras_hypernet[tuning]'") from error
         return pandas.DataFrame(self.trials)
 
     def retrain(self, folder=None, name=None, command=None, data_note=None, progress=True):
