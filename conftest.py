@@ -82,7 +82,7 @@ def source():
     def get(name):
         import tensorflow_datasets as tfds
 
-        from keras_hypernet.data import get_source
+        from keras_hypernet.data.sources import get_source
 
         found = get_source(name)
         if not found.offline and not tfds.builder(name, try_gcs=False).is_prepared():

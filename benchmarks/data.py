@@ -21,9 +21,9 @@ from measure import interleaved, medians, report
 from PIL import Image
 
 from keras_hypernet import RotationTask, paper_recipe
-from keras_hypernet.architectures import build_model
-from keras_hypernet.data import get_source
-from keras_hypernet.training import steps_per_execution
+from keras_hypernet.data.sources import get_source
+from keras_hypernet.training.loop import steps_per_execution
+from keras_hypernet.zoo.architectures import build_model
 
 BATCH_SIZE = 64
 READY = 16  # batches in memory

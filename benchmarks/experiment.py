@@ -32,7 +32,7 @@ from torch import nn
 
 from keras_hypernet import RotationTask, build_model, paper_recipe
 from keras_hypernet.layers import HyperDense
-from keras_hypernet.training import steps_per_execution
+from keras_hypernet.training.loop import steps_per_execution
 
 NUM_IMAGES, BATCH_SIZE, ROUNDS, GOAL = 12800, 64, 3, 3
 LEARNING_RATE = 1e-3  # with the paper's 0.01 both diverge from these weights, and losses could not be compared

@@ -21,8 +21,9 @@ import numpy as np
 import tensorflow as tf
 from measure import interleaved, medians, peak_memory_growth, report
 
-from keras_hypernet import RotationTask, architectures, paper_recipe
+from keras_hypernet import RotationTask, paper_recipe
 from keras_hypernet.layers import HyperDense
+from keras_hypernet.zoo import architectures
 
 ROUTES = ("factorised", "materialised")
 STEPS = 5  # in one call, so that Python's share is that of training with steps_per_execution

@@ -1,16 +1,17 @@
 """Hypernetworks for Keras: layers, models and a pretrained zoo."""
 
-from keras_hypernet import initializers, layers, theory, tuning
+from keras_hypernet import layers, theory, tuning
 from keras_hypernet._version import __version__
-from keras_hypernet.architectures import build_model
-from keras_hypernet.card import Card, EntryError
-from keras_hypernet.checkpoints import TrainingDivergedError
+from keras_hypernet.bases import initializers
 from keras_hypernet.models import ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork, specialize
-from keras_hypernet.recipe import Recipe, paper_recipe
 from keras_hypernet.serving import export
 from keras_hypernet.tasks import RotationTask
-from keras_hypernet.training import evaluate, fit
-from keras_hypernet.zoo import list_entries, load, save_entry, verify_entry
+from keras_hypernet.training.checkpoints import TrainingDivergedError
+from keras_hypernet.training.loop import evaluate, fit
+from keras_hypernet.training.recipe import Recipe, paper_recipe
+from keras_hypernet.zoo.architectures import build_model
+from keras_hypernet.zoo.card import Card, EntryError
+from keras_hypernet.zoo.store import list_entries, load, save_entry, verify_entry
 
 __all__ = [
     "Card",

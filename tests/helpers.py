@@ -1,7 +1,12 @@
 """What several tests need."""
 
+import pathlib
+
 import keras
 import numpy as np
+
+TESTS = pathlib.Path(__file__).parent
+ROOT = TESTS.parent
 
 
 def array(value):

@@ -6,8 +6,8 @@ import pathlib
 import time
 
 from keras_hypernet.experiments import get_experiment
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import SyntheticTask
+from keras_hypernet.training.recipe import paper_recipe
 
 # What depends on more than the configuration of a run.
 _VARYING = ("seconds", "peak_memory_mib", "machine", "date")

@@ -9,10 +9,10 @@ from keras_hypernet.cli import models  # noqa: F401  # isort: skip  (the command
 from keras_hypernet.cli import serving  # noqa: F401  # isort: skip
 from keras_hypernet.cli import experiments  # noqa: F401  # isort: skip
 from keras_hypernet.cli import tuning  # noqa: F401  # isort: skip
-from keras_hypernet.checkpoints import TrainingDivergedError
 from keras_hypernet.cli.common import app
-from keras_hypernet.data import DataUnavailableError
-from keras_hypernet.terminal import LiteralConsole
+from keras_hypernet.common.terminal import LiteralConsole
+from keras_hypernet.data.sources import DataUnavailableError
+from keras_hypernet.training.checkpoints import TrainingDivergedError
 
 # What a user can cause and mend. Anything else is a fault of this package, and shows its traceback.
 _USER_ERRORS = (ValueError, TypeError, ImportError, OSError, DataUnavailableError, TrainingDivergedError)

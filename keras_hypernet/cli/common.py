@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from keras_hypernet.terminal import LiteralConsole, printable
+from keras_hypernet.common.terminal import LiteralConsole, printable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich")
 console = LiteralConsole()

@@ -9,18 +9,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from keras_hypernet import demo as demonstration
-from keras_hypernet.card import Card
 from keras_hypernet.cli.common import AsJson, app, command_line, console, print_json, readable, resumable
-from keras_hypernet.data import SOURCES
-from keras_hypernet.entries import get_blueprint, train_entry
-from keras_hypernet.figures import check_figure, save_predictions
-from keras_hypernet.recipe import INITIALIZATIONS
+from keras_hypernet.common.terminal import LiteralConsole
+from keras_hypernet.data.sources import SOURCES
+from keras_hypernet.experiments.entries import get_blueprint, train_entry
 from keras_hypernet.runs.machine import set_threads
+from keras_hypernet.serving import demo as demonstration
 from keras_hypernet.tasks import get_task
-from keras_hypernet.terminal import LiteralConsole
-from keras_hypernet.training import evaluate as evaluate_model
-from keras_hypernet.zoo import find_entry, list_entries, load
+from keras_hypernet.training.loop import evaluate as evaluate_model
+from keras_hypernet.training.recipe import INITIALIZATIONS
+from keras_hypernet.zoo.card import Card
+from keras_hypernet.zoo.figures import check_figure, save_predictions
+from keras_hypernet.zoo.store import find_entry, list_entries, load
 
 Name = Annotated[str, typer.Argument(help="Name of a zoo entry, or path to the folder of one (./my_entry).")]
 

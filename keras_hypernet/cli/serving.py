@@ -11,12 +11,12 @@ import typer
 from rich.table import Table
 
 from keras_hypernet.cli.common import AsJson, app, console, print_json
+from keras_hypernet.common.suggestions import suggestion
+from keras_hypernet.common.terminal import LiteralConsole
 from keras_hypernet.serving.conditions import read_condition
 from keras_hypernet.serving.export import versions
 from keras_hypernet.serving.specialized import FORMATS, export_formats
-from keras_hypernet.suggestions import suggestion
-from keras_hypernet.terminal import LiteralConsole
-from keras_hypernet.zoo import list_entries, load
+from keras_hypernet.zoo.store import list_entries, load
 
 
 @app.command()
@@ -98,8 +98,8 @@ def serve(
 
     Example: keras-hypernet serve rotation_mnist_hyper rotation_cifar_hyper
     """
-    from keras_hypernet.serving.engine import Limits
-    from keras_hypernet.serving.server import Server
+    from keras_hypernet.serving.local.engine import Limits
+    from keras_hypernet.serving.local.server import Server
 
     if weight_cache < 0:
         raise ValueError(f"--weight-cache must be at least 0, for none. Received: {weight_cache}")

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from keras_hypernet import tuning
 from keras_hypernet.cli.common import AsJson, app, command_line, console, print_json, readable, resumable, warn
-from keras_hypernet.files import check_writable, write_json
-from keras_hypernet.recipe import paper_recipe
+from keras_hypernet.common.files import check_writable, write_json
+from keras_hypernet.training.recipe import paper_recipe
 from keras_hypernet.tuning.agreement import check_grid, write_agreement
 from keras_hypernet.tuning.drawing import check_alike, figure_class
 from keras_hypernet.tuning.strategy import get_strategy

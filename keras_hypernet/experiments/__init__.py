@@ -2,7 +2,7 @@
 
 import importlib
 
-from keras_hypernet.suggestions import suggestion
+from keras_hypernet.common.suggestions import suggestion
 
 NAMES = (
     "synthetic_depth",

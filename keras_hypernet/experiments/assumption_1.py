@@ -13,11 +13,11 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_hypernet.architectures import build_model
 from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import ApproximationTask
-from keras_hypernet.training import evaluate, fit
+from keras_hypernet.training.loop import evaluate, fit
+from keras_hypernet.training.recipe import paper_recipe
+from keras_hypernet.zoo.architectures import build_model
 
 
 def setup(panel, method, value, seed, quick):

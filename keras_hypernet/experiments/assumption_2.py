@@ -8,8 +8,8 @@ added. Takes about ten seconds a run, a quarter of an hour in all on two cores.
 """
 
 from keras_hypernet.experiments.experiment import Experiment
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import ClassificationTask
+from keras_hypernet.training.recipe import paper_recipe
 
 
 def setup(panel, method, value, seed, quick):

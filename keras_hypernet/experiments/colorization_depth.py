@@ -9,8 +9,8 @@ as for rotations. Takes about half a minute a run, a quarter of an hour in all o
 """
 
 from keras_hypernet.experiments.experiment import Experiment
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import ColorizationTask
+from keras_hypernet.training.recipe import paper_recipe
 
 
 def setup(panel, method, value, seed, quick):

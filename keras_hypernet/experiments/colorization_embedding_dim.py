@@ -8,8 +8,8 @@ run, a quarter of an hour in all on two cores.
 """
 
 from keras_hypernet.experiments.experiment import Experiment
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import ColorizationTask
+from keras_hypernet.training.recipe import paper_recipe
 
 
 def setup(panel, method, value, seed, quick):

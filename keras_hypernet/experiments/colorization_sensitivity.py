@@ -9,8 +9,8 @@ all on two cores.
 """
 
 from keras_hypernet.experiments.experiment import Experiment
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import ColorizationTask
+from keras_hypernet.training.recipe import paper_recipe
 
 POINTS = {"points_256": 256}
 CHANGES = {

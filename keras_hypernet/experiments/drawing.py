@@ -4,11 +4,11 @@ import pathlib
 import textwrap
 from itertools import cycle, zip_longest
 
+from keras_hypernet.common.extras import needs_extra
+from keras_hypernet.common.files import replacing
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.points import points, write_csv
 from keras_hypernet.experiments.rows import ResultsFile
-from keras_hypernet.extras import needs_extra
-from keras_hypernet.files import replacing
 
 # Told apart without colours by dashes and markers.
 _STYLES = [

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import keras
 
-from keras_hypernet.architectures import build_model
-from keras_hypernet.checkpoints import TrainingDivergedError
-from keras_hypernet.data import DataUnavailableError
-from keras_hypernet.recipe import Recipe
+from keras_hypernet.common.versions import today, versions
+from keras_hypernet.data.sources import DataUnavailableError
 from keras_hypernet.runs.machine import machine, peak_memory, reset_peak_memory
 from keras_hypernet.tasks import get_task, is_registered
-from keras_hypernet.training import evaluate, fit
-from keras_hypernet.versions import today, versions
+from keras_hypernet.training.checkpoints import TrainingDivergedError
+from keras_hypernet.training.loop import evaluate, fit
+from keras_hypernet.training.recipe import Recipe
+from keras_hypernet.zoo.architectures import build_model
 
 # What every row has, besides the value that its experiment varies.
 FIELDS = (

@@ -13,8 +13,8 @@ import math
 import statistics
 
 from keras_hypernet.experiments.experiment import METHOD_LABELS, Drawing, Experiment
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import RotationTask
+from keras_hypernet.training.recipe import paper_recipe
 
 LEARNING_RATES = {
     ("mnist", "hyper"): 0.01,

@@ -10,8 +10,8 @@ CIFAR-10, two hours in all on two cores.
 """
 
 from keras_hypernet.experiments.experiment import Drawing, Experiment
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import RotationTask
+from keras_hypernet.training.recipe import paper_recipe
 
 
 def setup(panel, method, value, seed, quick):

@@ -11,8 +11,8 @@ for the panel `mnist_hyperfan`, fifty minutes in all on two cores.
 
 from keras_hypernet.experiments.experiment import Experiment
 from keras_hypernet.experiments.initialization import LEARNING_RATES
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import RotationSetTask
+from keras_hypernet.training.recipe import paper_recipe
 
 
 def setup(panel, method, value, seed, quick):

@@ -3,8 +3,8 @@
 import csv
 import statistics
 
+from keras_hypernet.common.files import replacing
 from keras_hypernet.experiments.experiment import METHOD_LABELS
-from keras_hypernet.files import replacing
 
 _FIELDS = ("panel", "series", "x", "mean", "stddev", "runs", "lost")
 

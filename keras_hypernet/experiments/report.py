@@ -3,13 +3,13 @@
 import pathlib
 import statistics
 
+from keras_hypernet.common.files import replacing
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.claims import LEAST_SEEDS
 from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.experiment import run_key
 from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.rows import ResultsFile, group_rows
-from keras_hypernet.files import replacing
 
 # What there is to say of a copy of a data set, by the sha256 of its test split's pixels.
 _COPIES = {

@@ -3,8 +3,8 @@
 import functools
 import reprlib
 
+from keras_hypernet.common.parsing import parse_json
 from keras_hypernet.experiments.experiment import FIELDS, is_measured, run_key
-from keras_hypernet.parsing import parse_json
 from keras_hypernet.runs import results
 
 # What figures, reports and entries read of each row; of what may be missing, null stands for that.

@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 
-from keras_hypernet.backends import require_tensorflow
+from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.experiments import find_experiment
 from keras_hypernet.experiments.experiment import Measurement, execute, make_row, run_key
 from keras_hypernet.experiments.rows import ResultsFile

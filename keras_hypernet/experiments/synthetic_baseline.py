@@ -13,8 +13,8 @@ import numpy as np
 
 from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement
 from keras_hypernet.experiments.synthetic_depth import QUICK
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import SyntheticTask
+from keras_hypernet.training.recipe import paper_recipe
 
 
 def setup(panel, method, value, seed, quick):

@@ -9,8 +9,8 @@ embedding method does not improve with the depth of e. Takes about a minute a ru
 """
 
 from keras_hypernet.experiments.experiment import Experiment
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import SyntheticTask
+from keras_hypernet.training.recipe import paper_recipe
 
 QUICK = {"dim": 50, "num_train": 2000, "num_validation": 500, "num_test": 500}
 

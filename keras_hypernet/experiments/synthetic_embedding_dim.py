@@ -10,8 +10,8 @@ hypernetworks with a deeper or wider f. Takes about 45 seconds a run, half an ho
 
 from keras_hypernet.experiments.experiment import Experiment
 from keras_hypernet.experiments.synthetic_depth import QUICK
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import SyntheticTask
+from keras_hypernet.training.recipe import paper_recipe
 
 
 def setup(panel, method, value, seed, quick):

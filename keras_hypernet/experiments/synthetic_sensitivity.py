@@ -9,8 +9,8 @@ Expected: the method that is better there is so here. Takes about 100 seconds a 
 
 from keras_hypernet.experiments.experiment import Experiment
 from keras_hypernet.experiments.synthetic_depth import QUICK
-from keras_hypernet.recipe import paper_recipe
 from keras_hypernet.tasks import SyntheticTask
+from keras_hypernet.training.recipe import paper_recipe
 
 CHANGES = {
     "width_100": {"hidden_units": 100},

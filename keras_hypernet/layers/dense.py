@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_hypernet.initializers import HyperfanIn
+from keras_hypernet.bases.initializers import HyperfanIn
 from keras_hypernet.layers.base import HyperLayer, match_batch
 from keras_hypernet.layers.contraction import check_contraction, check_shapes, plan
 

@@ -6,7 +6,7 @@ import pathlib
 import socket
 import warnings
 
-from keras_hypernet.extras import needs_extra
+from keras_hypernet.common.extras import needs_extra
 
 # How many times a run is started whose node or process is lost: the run itself may be what ends them.
 MAX_ATTEMPTS = 4

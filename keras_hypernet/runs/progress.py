@@ -6,7 +6,7 @@ import time
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 from rich.text import Text
 
-from keras_hypernet.terminal import LiteralConsole, printable
+from keras_hypernet.common.terminal import LiteralConsole, printable
 
 
 class RunsProgress:

@@ -7,8 +7,8 @@ import pathlib
 import shlex
 import tempfile
 
-from keras_hypernet.files import check_writable
-from keras_hypernet.locks import locked
+from keras_hypernet.common.files import check_writable
+from keras_hypernet.common.locks import locked
 
 
 class ResultsFile:

@@ -9,8 +9,8 @@ import time
 
 import numpy as np
 
+from keras_hypernet.serving.config import FIRST_HALVES
 from keras_hypernet.serving.errors import InvalidRequestError, UnavailableError, check_number
-from keras_hypernet.serving.signatures import FIRST_HALVES
 from keras_hypernet.serving.transports import GrpcTransport, RestTransport
 
 _LONGEST_WAIT = 5.0

@@ -4,11 +4,13 @@ import math
 import pathlib
 import textwrap
 
-from keras_hypernet.files import replacing
-from keras_hypernet.locks import locked
+from keras_hypernet.common.files import replacing
+from keras_hypernet.common.locks import locked
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 METRICS_PATH = "/monitoring/prometheus/metrics"
+# The signature that reads the condition: of a hypernetwork, and of the embedding method.
+FIRST_HALVES = ("generate_weights", "embed")
 
 _MODELS_HEADER = """\
 # Models of TensorFlow Serving (--model_config_file), a ModelServerConfig. `keras-hypernet export` adds to it, and

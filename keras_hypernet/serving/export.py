@@ -5,15 +5,15 @@ import pathlib
 
 import keras
 
-from keras_hypernet.backends import require_tensorflow
-from keras_hypernet.checkpoints import num_bytes
-from keras_hypernet.files import NotWritableError, check_writable, remove_folder, replacing_folder
+from keras_hypernet.common.backends import require_tensorflow
+from keras_hypernet.common.files import NotWritableError, check_writable, remove_folder, replacing_folder
 from keras_hypernet.models import ConditionalModel
 from keras_hypernet.serving.config import MODELS, read_models_config, write_configs
 from keras_hypernet.serving.layout import version_folders
 from keras_hypernet.serving.signatures import signatures
 from keras_hypernet.serving.warmup import write_warmup
-from keras_hypernet.zoo import read_entry
+from keras_hypernet.training.checkpoints import num_bytes
+from keras_hypernet.zoo.store import read_entry
 
 
 def export(model_or_name, to="saved_models", name=None, keep=None):

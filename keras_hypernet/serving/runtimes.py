@@ -2,7 +2,7 @@
 
 import tempfile
 
-from keras_hypernet.extras import missing_extra
+from keras_hypernet.common.extras import missing_extra
 from keras_hypernet.serving.export import traceable, write_saved_model
 from keras_hypernet.serving.signatures import signatures
 

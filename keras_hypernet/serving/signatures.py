@@ -17,8 +17,6 @@ from keras_hypernet.models.shapes import output_shape
 
 # What a last layer may be called, for its output to be served under its name; others are served as the first.
 OUTPUTS = ("logits", "value", "rgb")
-# What the half that reads the condition is called: of a hypernetwork, and of the embedding method.
-FIRST_HALVES = ("generate_weights", "embed")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,14 +9,14 @@ import pathlib
 import keras
 import numpy as np
 
-from keras_hypernet.checkpoints import num_bytes
-from keras_hypernet.files import check_writable, replacing
+from keras_hypernet.common.files import check_writable, replacing
 from keras_hypernet.models import ConditionalModel, specialize
 from keras_hypernet.models.conditions import parts, symbolic
 from keras_hypernet.models.shapes import fits
 from keras_hypernet.serving.export import resolve, write_version
 from keras_hypernet.serving.runtimes import RUNNERS, WRITERS, import_runtimes
 from keras_hypernet.serving.signatures import example, signatures
+from keras_hypernet.training.checkpoints import num_bytes
 
 FORMATS = tuple(RUNNERS)
 # Of the largest output: what float32 leaves of it after the sums of another library.

@@ -6,8 +6,8 @@ import functools
 import keras
 import numpy as np
 
-from keras_hypernet.data import check_split, get_source
-from keras_hypernet.initializers import FanInUniform
+from keras_hypernet.bases.initializers import FanInUniform
+from keras_hypernet.data.sources import check_split, get_source
 from keras_hypernet.layers import StandardizeImage
 from keras_hypernet.tasks.base import EVALUATION_SEED, Task, check_integers, planned_batches, shuffled, stream
 

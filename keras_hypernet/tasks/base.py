@@ -9,7 +9,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from keras_hypernet.backends import require_tensorflow
+from keras_hypernet.common.backends import require_tensorflow
 
 # Training draws from (seed, epoch) streams; a fixed one of its own makes every evaluation the same.
 EVALUATION_SEED = 20200610

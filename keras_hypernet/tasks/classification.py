@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_hypernet.data import get_source
+from keras_hypernet.data.sources import get_source
 from keras_hypernet.tasks.base import Task, planned_batches, shuffled
 
 

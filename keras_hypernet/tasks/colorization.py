@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_hypernet.data import get_source
+from keras_hypernet.data.sources import get_source
 from keras_hypernet.tasks.base import Task, check_integers, planned_batches, shuffled, stream
 
 # Grey as a weighted sum of red, green and blue (ITU-R BT.601) in 16-bit fixed point, the arithmetic of PIL.

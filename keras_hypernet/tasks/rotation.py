@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from keras_hypernet.data import get_source
+from keras_hypernet.data.sources import get_source
 from keras_hypernet.tasks.base import EVALUATION_SEED, Task, planned_batches, shuffled, stream
 
 

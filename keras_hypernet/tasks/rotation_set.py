@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_hypernet.data import get_source
+from keras_hypernet.data.sources import get_source
 from keras_hypernet.tasks.base import EVALUATION_SEED, Task, check_integers, planned_batches, shuffled, stream
 from keras_hypernet.tasks.rotation import assemble, evaluation_angles, plan_rotations
 

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from keras_hypernet.data import check_split
+from keras_hypernet.data.sources import check_split
 from keras_hypernet.tasks.base import Task, check_integers, planned_batches, shuffled
 
 FAMILIES = ("inner", "hadamard", "concat")

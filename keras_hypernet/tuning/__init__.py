@@ -5,7 +5,7 @@ keras-tuner is an extra, and takes a second to import, so nothing of this packag
 
 import importlib
 
-from keras_hypernet.extras import missing_extra
+from keras_hypernet.common.extras import missing_extra
 
 _PLACES = {
     "DepthSearch": "hypermodel",

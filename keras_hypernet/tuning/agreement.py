@@ -4,11 +4,11 @@ import csv
 import pathlib
 import statistics
 
+from keras_hypernet.common.files import replacing
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.experiments.rows import ResultsFile
-from keras_hypernet.files import replacing
 from keras_hypernet.tasks import get_task
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.names import depth_experiment, panel, search_name

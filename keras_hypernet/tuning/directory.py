@@ -3,8 +3,8 @@
 import contextlib
 import pathlib
 
-from keras_hypernet.files import locked_folder, remove_folder, write_json
-from keras_hypernet.parsing import check_schema, parse_json
+from keras_hypernet.common.files import locked_folder, remove_folder, write_json
+from keras_hypernet.common.parsing import check_schema, parse_json
 
 # What every configuration of a search has.
 _TYPES = {

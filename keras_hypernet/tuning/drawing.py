@@ -3,9 +3,9 @@
 import math
 import pathlib
 
+from keras_hypernet.common.extras import needs_extra
+from keras_hypernet.common.files import replacing
 from keras_hypernet.experiments.experiment import METHOD_LABELS
-from keras_hypernet.extras import needs_extra
-from keras_hypernet.files import replacing
 
 _COLOURS = {"hyper": "#1b4f8a", "embed": "#d1641b", "process": "#3d8a4f", "own": "#555555"}
 _LOGARITHMIC = ("learning_rate", "width", "embedding_dim")

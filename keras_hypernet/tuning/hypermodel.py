@@ -9,12 +9,12 @@ import time
 import keras
 import keras_tuner
 
-from keras_hypernet.architectures import build_model, embedding_dim_of
-from keras_hypernet.checkpoints import TrainingDivergedError
-from keras_hypernet.recipe import Recipe, paper_recipe
-from keras_hypernet.training import evaluate, fit
+from keras_hypernet.training.checkpoints import TrainingDivergedError
+from keras_hypernet.training.loop import evaluate, fit
+from keras_hypernet.training.recipe import Recipe, paper_recipe
 from keras_hypernet.tuning.metrics import check_names, metrics_of, reports_mse, unreported
 from keras_hypernet.tuning.space import OWN, USUAL, Space
+from keras_hypernet.zoo.architectures import build_model, embedding_dim_of
 
 METHODS = ("hyper", "embed", "process")
 

@@ -4,7 +4,7 @@ import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_hypernet.parsing import check_schema, parse_json
+from keras_hypernet.common.parsing import check_schema, parse_json
 from keras_hypernet.runs.results import ResultsFile
 
 _ROW = {

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from keras_hypernet.suggestions import suggestion
+from keras_hypernet.common.suggestions import suggestion
 from keras_hypernet.tasks import SyntheticTask, get_task
 
 _DATA = {"mnist": "mnist", "cifar": "cifar10", "digits": "digits", "patches": "patches"}

@@ -4,10 +4,10 @@ import csv
 import dataclasses
 import pathlib
 
-from keras_hypernet.extras import needs_extra
-from keras_hypernet.files import replacing
-from keras_hypernet.recipe import Recipe
+from keras_hypernet.common.extras import needs_extra
+from keras_hypernet.common.files import replacing
 from keras_hypernet.tasks import TASKS, Task, get_task
+from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.journal import read_events
 from keras_hypernet.tuning.metrics import COLUMNS, metrics_of

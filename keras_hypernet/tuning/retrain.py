@@ -4,15 +4,15 @@ import importlib.metadata
 import pathlib
 import time
 
-from keras_hypernet.architectures import build_model
-from keras_hypernet.descriptions import describe
-from keras_hypernet.entries import Blueprint
-from keras_hypernet.recipe import Recipe, paper_recipe
+from keras_hypernet.common.versions import today, versions
+from keras_hypernet.experiments.entries import Blueprint
 from keras_hypernet.tasks import is_registered
-from keras_hypernet.training import evaluate, fit
+from keras_hypernet.training.loop import evaluate, fit
+from keras_hypernet.training.recipe import Recipe, paper_recipe
 from keras_hypernet.tuning.names import depth_experiment, panel, search_name
-from keras_hypernet.versions import today, versions
-from keras_hypernet.zoo import save_entry
+from keras_hypernet.zoo.architectures import build_model
+from keras_hypernet.zoo.descriptions import describe
+from keras_hypernet.zoo.store import save_entry
 
 _SPLITS = ("train", "validation")
 

@@ -5,11 +5,11 @@ import functools
 import math
 import tempfile
 
-from keras_hypernet.retracing import expected_retracing
 from keras_hypernet.runs.cluster import run_on_ray
 from keras_hypernet.runs.engines import Job, LocalWorkers, run_here
 from keras_hypernet.runs.progress import RunsProgress
 from keras_hypernet.runs.worker import importable_name
+from keras_hypernet.training.retracing import expected_retracing
 from keras_hypernet.tuning.journal import Journal
 from keras_hypernet.tuning.logs import HParamsLogs
 from keras_hypernet.tuning.names import search_name

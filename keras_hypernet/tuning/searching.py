@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from keras_hypernet.backends import require_tensorflow
+from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.runs.engines import check_engine
 from keras_hypernet.runs.worker import importable_name
 from keras_hypernet.tasks import Task, is_registered

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 
-from keras_hypernet.recipe import INITIALIZATIONS
+from keras_hypernet.training.recipe import INITIALIZATIONS
 
 # The method of models of a user's own function.
 OWN = "own"

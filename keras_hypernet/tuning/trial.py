@@ -9,14 +9,14 @@ import time
 
 import keras_tuner
 
-from keras_hypernet.data import DataUnavailableError
-from keras_hypernet.files import NotWritableError, replacing_folder
-from keras_hypernet.locks import BusyError
-from keras_hypernet.recipe import Recipe
+from keras_hypernet.common.files import NotWritableError, replacing_folder
+from keras_hypernet.common.locks import BusyError
+from keras_hypernet.data.sources import DataUnavailableError
 from keras_hypernet.runs.cluster import MAX_ATTEMPTS
 from keras_hypernet.runs.engines import Job
 from keras_hypernet.runs.worker import get_function
 from keras_hypernet.tasks import get_task
+from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.tuning.hypermodel import DepthSearch
 from keras_hypernet.tuning.metrics import is_of_the_tuner, metrics_of
 

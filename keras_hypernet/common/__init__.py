@@ -1,0 +1,1 @@
+"""What all rooms use: files, locks, parsing, the terminal, versions."""

@@ -1,0 +1,113 @@
+"""The main job from beginning to end, on images that come with the installation."""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+from keras_hypernet.common.files import check_writable
+from keras_hypernet.models import specialize
+from keras_hypernet.serving import export, run_saved_model_script
+from keras_hypernet.tasks import RotationTask, evaluation_angles
+from keras_hypernet.training.checkpoints import num_bytes
+from keras_hypernet.training.loop import evaluate, fit
+from keras_hypernet.training.recipe import paper_recipe
+from keras_hypernet.zoo.store import load
+
+_FINE_TUNING_EPOCHS = 25
+_NUM_EXAMPLES = 8
+
+
+def run(to):
+    """Loads, evaluates, fine-tunes, specializes, exports and reloads; yields the facts after each step.
+
+    Args:
+        to: Folder to export to.
+
+    Yields:
+        Pairs of a step's title and a dict of its facts.
+
+    Raises:
+        RuntimeError: If the SavedModel's outputs are not the model's.
+        NotWritableError: If the folder takes no files, or there is no room for the export; before the first step.
+    """
+    task = RotationTask("digits")
+    hyper, embed = load("rotation_mnist_hyper"), load("rotation_mnist_embed")
+    check_writable(to, num_bytes(hyper.weights))
+    yield (
+        "Load two models trained on MNIST",
+        {
+            "hypernetwork": hyper.num_parameters(),
+            "embedding method": embed.num_parameters(),
+        },
+    )
+    yield (
+        "Evaluate them on 300 digits of another source, 30-degree classes (error)",
+        {
+            "hypernetwork": evaluate(hyper, task)["error"],
+            "embedding method": evaluate(embed, task)["error"],
+        },
+    )
+    yield "Fine-tune the hypernetwork on 1,197 digits of the same source", _fine_tune(hyper, task)
+    inputs, labels = next(iter(task.evaluation_dataset("test", _NUM_EXAMPLES)))
+    predicted = np.argmax(hyper.predict(inputs, verbose=0), axis=1)
+    yield (
+        f"Tell by how many degrees {_NUM_EXAMPLES} images were rotated",
+        {
+            "true": [round(float(angle)) for angle in evaluation_angles(_NUM_EXAMPLES)],
+            "true, as the closest multiple of 30": [30 * int(label) for label in labels],
+            "predicted": [30 * int(label) for label in predicted],
+        },
+    )
+    first = {name: value[:1] for name, value in inputs.items()}
+    yield "Specialize the network to the first of them", _specialize(hyper, first)
+    yield "Export, and run the SavedModel without Keras", _export(hyper, task, to)
+
+
+def _fine_tune(model, task):
+    started = time.perf_counter()
+    before = evaluate(model, task)["error"]
+    fit(model, task, paper_recipe(task, epochs=_FINE_TUNING_EPOCHS))
+    return {
+        "error before": before,
+        "error after": evaluate(model, task)["error"],
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def _specialize(model, inputs):
+    network = specialize(model, inputs["condition"])
+    difference = np.abs(network.predict(inputs["x"], verbose=0) - model.predict(inputs, verbose=0)).max()
+    with tempfile.TemporaryDirectory() as folder:
+        sizes = {}
+        for name, saved in {"before": model, "after": network}.items():
+            path = pathlib.Path(folder) / f"{name}.keras"
+            saved.save(path)
+            sizes[f"file size {name} (kB)"] = round(path.stat().st_size / 1000)
+    return {
+        "parameters before": model.count_params(),
+        "parameters after": network.count_params(),
+        **sizes,
+        "largest difference of outputs": float(difference),
+    }
+
+
+def _export(model, task, to):
+    version = export(model, to, name="demo")
+    inputs = next(iter(task.evaluation_dataset("test", 32)))[0]
+    expected = model.predict(inputs, verbose=0)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [str(pathlib.Path(folder) / name) for name in ("inputs.npz", "outputs.npz")]
+        np.savez(paths[0], **{name: value.numpy() for name, value in inputs.items()})
+        command = [sys.executable, str(run_saved_model_script()), str(version), *paths]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"The SavedModel {version} could not be run: {done.stderr}")
+        with np.load(paths[1]) as outputs:
+            difference = float(np.abs(outputs["logits"] - expected).max())
+    if not difference < 1e-4:
+        raise RuntimeError(f"The outputs of {version} differ from the model's by {difference}.")
+    return {"folder": str(version), "largest difference of outputs": difference}

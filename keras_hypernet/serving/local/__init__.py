@@ -1,0 +1,1 @@
+"""A local server of TensorFlow Serving's two interfaces."""

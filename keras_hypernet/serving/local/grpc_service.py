@@ -1,0 +1,232 @@
+"""TensorFlow Serving's gRPC services, PredictionService and ModelService, by its own stubs."""
+
+import asyncio
+import time
+
+import numpy as np
+
+from keras_hypernet.serving.errors import ServingError, internal, invalid, too_slow
+from keras_hypernet.serving.local import events
+from keras_hypernet.serving.local.engine import ModelSpec, check_signature
+from keras_hypernet.serving.proto_tensors import decode_tensor, encode_tensor
+
+# Beyond the tensors, names and other small things.
+_MESSAGE_OVERHEAD = 2**20
+# Calls beyond the requests that are worked on, for those that ask for a status or are still being read.
+_MORE_CALLS = 16
+# What gRPC's options can be.
+_LARGEST = 2**31 - 1
+# How much of a message may be on its way before the server asks for more; gRPC begins with 64 KiB.
+_LOOKAHEAD = 4 * 2**20
+# After so long a connection is closed, in a way that loses no call: a client opens another one. What a client that does
+# not take its answers keeps of the server ends with the connection.
+_AGE_SECONDS, _GRACE_SECONDS = 600, 120
+
+
+def make_server(engine):
+    """Returns a `grpc.aio` server of the services, which listens nowhere yet.
+
+    Args:
+        engine: The `Engine`.
+    """
+    import grpc
+    from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
+
+    limits, services = engine.limits, _Services(engine)
+    size = limits.max_body_bytes + _MESSAGE_OVERHEAD
+    server = grpc.aio.server(
+        interceptors=[_interceptor(limits)],
+        maximum_concurrent_rpcs=min(limits.max_concurrent + _MORE_CALLS, _LARGEST),
+        options=[
+            ("grpc.max_receive_message_length", size),
+            ("grpc.max_send_message_length", size),
+            ("grpc.http2.lookahead_bytes", _LOOKAHEAD),
+            ("grpc.so_reuseport", 0),  # a port that is taken is an error, and not shared
+            ("grpc.max_allowed_incoming_connections", limits.max_connections),
+            ("grpc.server_handshake_timeout_ms", min(1000 * limits.header_seconds, _LARGEST)),
+            ("grpc.max_connection_idle_ms", min(1000 * limits.idle_seconds, _LARGEST)),
+            ("grpc.max_connection_age_ms", 1000 * _AGE_SECONDS),
+            ("grpc.max_connection_age_grace_ms", 1000 * _GRACE_SECONDS),
+        ],
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(services, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(services, server)
+    return server
+
+
+def _interceptor(limits):
+    """An interceptor that hands a method the error of a message that cannot be read, or that does not come in time.
+
+    Without it, a message that cannot be read would be an UNKNOWN error with a traceback. For the server a call is a
+    stream of one message, which is the same to the client: so the server sees a call before its message.
+    """
+    import grpc
+    from google.protobuf.message import DecodeError
+
+    def careful(read):
+        def read_or_keep(data):
+            try:
+                return read(data)
+            except DecodeError as error:
+                return invalid(f"The message cannot be read: {error}")
+
+        return read_or_keep
+
+    def in_time(answer):
+        async def answer_first(messages, context):
+            try:
+                request = await asyncio.wait_for(anext(messages), limits.body_seconds)
+            except asyncio.TimeoutError:
+                request = too_slow(limits, "no complete message")
+            except StopAsyncIteration:  # the client has gone, or gRPC tells it that the message is too large
+                request = invalid("The call ended before its message was read.")
+            return await answer(request, context)
+
+        return answer_first
+
+    class Careful(grpc.aio.ServerInterceptor):
+        async def intercept_service(self, continuation, details):
+            handler = await continuation(details)
+            if handler is None:  # there is no such method, which gRPC says itself
+                return None
+            return grpc.stream_unary_rpc_method_handler(
+                in_time(handler.unary_unary), careful(handler.request_deserializer), handler.response_serializer
+            )
+
+    return Careful()
+
+
+class _Services:
+    """The methods of both services, under the names of the protocol."""
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    async def Predict(self, request, context):  # noqa: N802
+        return await self._answer("Predict", self._predict, request, context)
+
+    async def GetModelMetadata(self, request, context):  # noqa: N802
+        return await self._answer("GetModelMetadata", self._metadata, request, context)
+
+    async def GetModelStatus(self, request, context):  # noqa: N802
+        return await self._answer("GetModelStatus", self._status, request, context)
+
+    async def Classify(self, request, context):  # noqa: N802
+        return await self._answer("Classify", self._only_predict, request, context)
+
+    Regress = MultiInference = Classify
+
+    async def HandleReloadConfigRequest(self, request, context):  # noqa: N802
+        return await self._answer("HandleReloadConfigRequest", self._no_reload, request, context)
+
+    async def _answer(self, method, handle, request, context):
+        import grpc
+
+        facts = {"started": time.perf_counter(), "protocol": "gRPC", "method": method, "bytes": 0}
+        try:
+            if isinstance(request, ServingError):
+                raise request
+            facts["bytes"] = request.ByteSize()
+            response = await handle(request, facts)
+        except asyncio.CancelledError:  # the client has gone, its time is over, or the server stops
+            events.log_request(facts, "CANCELLED", 0)
+            raise
+        except Exception as error:
+            failure = error if isinstance(error, ServingError) else internal(error, facts)
+            facts["error"] = failure.message
+            events.log_request(facts, failure.code, 0)
+            await context.abort(grpc.StatusCode[failure.code], failure.message)
+        events.log_request(facts, "OK", response.ByteSize())
+        return response
+
+    async def _predict(self, request, facts):
+        from tensorflow_serving.apis import predict_pb2
+
+        spec = _spec(request)
+        signature = request.model_spec.signature_name or "serving_default"
+        facts.update(model=spec.name, signature=signature)
+
+        def work(servable):
+            facts["version"] = servable.version
+            check_signature(servable, signature, "FAILED_PRECONDITION")
+            inputs = _inputs(request, servable.inputs[signature], self._engine.limits.max_body_bytes)
+            facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
+            names = _filtered(request.output_filter, servable.outputs[signature])
+            outputs = self._engine.run(servable, signature, inputs)
+            response = predict_pb2.PredictResponse()
+            response.model_spec.name = spec.name
+            response.model_spec.signature_name = signature
+            response.model_spec.version.value = servable.version
+            for name in names:
+                encode_tensor(outputs[name], response.outputs[name])
+            return response
+
+        return await self._engine.predict("gRPC", spec, work)
+
+    async def _metadata(self, request, facts):
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        spec = _spec(request)
+        facts["model"] = spec.name
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        unknown = [field for field in request.metadata_field if field != "signature_def"]
+        if unknown:
+            raise invalid(f"Metadata field {unknown[0]} is not supported")
+        with self._engine.repository.use(spec.name, spec.version, spec.label) as servable:
+            response = get_model_metadata_pb2.GetModelMetadataResponse()
+            response.model_spec.name = spec.name
+            response.model_spec.version.value = servable.version
+            signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions)
+            response.metadata["signature_def"].Pack(signatures)
+            return response
+
+    async def _status(self, request, facts):
+        from tensorflow_serving.apis import get_model_status_pb2
+
+        spec = _spec(request)
+        facts["model"] = spec.name
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for version, state, error in self._engine.repository.status(spec.name, spec.version, spec.label):
+            added = response.model_version_status.add(version=version, state=state)
+            added.status.error_code = 2 if error else 0  # UNKNOWN, OK
+            added.status.error_message = error
+        return response
+
+    async def _only_predict(self, request, facts):
+        raise invalid("Expected a classification or regression signature. These models have none: use Predict.")
+
+    async def _no_reload(self, request, facts):
+        raise ServingError("UNIMPLEMENTED", "This server follows the models.config in its folder of models by itself.")
+
+
+def _spec(request):
+    if not request.HasField("model_spec"):
+        raise invalid("Missing ModelSpec")
+    spec = request.model_spec
+    version = spec.version.value if spec.HasField("version") else None
+    return ModelSpec(spec.name, version, spec.version_label or None)
+
+
+def _inputs(request, infos, max_bytes):
+    extra, missing = set(request.inputs) - set(infos), set(infos) - set(request.inputs)
+    if extra or missing:
+        raise invalid(
+            f"input size does not match signature: {len(request.inputs)}!={len(infos)} "
+            f"len({{{','.join(sorted(request.inputs))[:200]}}}) != len({{{','.join(sorted(infos))}}}). "
+            f"Sent extra: {{{','.join(sorted(extra))[:200]}}}. Missing but required: {{{','.join(sorted(missing))}}}."
+        )
+    return {name: decode_tensor(request.inputs[name], info, name, max_bytes) for name, info in infos.items()}
+
+
+def _filtered(names, outputs):
+    """The outputs that a request asks for; by default all."""
+    for name in names:
+        if name not in outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {name[:80]} Outputs expected to be in the set "
+                f"{{{','.join(sorted(outputs))}}}."
+            )
+    if len(set(names)) < len(names):
+        raise invalid("duplicate output tensor alias")
+    return list(names) or list(outputs)

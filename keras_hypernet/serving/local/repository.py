@@ -1,0 +1,243 @@
+"""Repository: the models that are served, of which versions come and go while requests run."""
+
+import contextlib
+import dataclasses
+import gc
+import pathlib
+import threading
+
+from keras_hypernet.serving.config import MODELS, read_models_config
+from keras_hypernet.serving.errors import ServingError, invalid
+from keras_hypernet.serving.layout import check_contained, find_graph, version_folders
+from keras_hypernet.serving.local import events
+from keras_hypernet.serving.local.servable import Servable
+
+# How many versions that are no longer served are still reported as such.
+_REMEMBERED = 10
+
+
+@dataclasses.dataclass
+class _Version:
+    state: str = "LOADING"  # LOADING, AVAILABLE, UNLOADING or END, as in TensorFlow Serving
+    error: str = ""
+    servable: Servable | None = None
+    users: int = 0
+    files: dict | None = None  # as they were when it was loaded; one that failed is tried again if they change
+
+
+class Repository:
+    """Models in a folder, `<folder>/<name>/<version>/`, and which of their versions are loaded.
+
+    `models.config` in the folder is followed too, in what it says of these models: which versions are to be served
+    (`model_version_policy`, by default the latest) and what they are called (`version_labels`).
+
+    Args:
+        folder: Folder of all exported models.
+        names: The models to serve.
+        on_unload: Called with name and version when a version is no longer used.
+
+    Raises:
+        ValueError: If a name is not that of a folder in it, or there is none of them.
+    """
+
+    def __init__(self, folder, names, on_unload=lambda name, version: None):
+        self.folder = pathlib.Path(folder).resolve()
+        self._on_unload = on_unload
+        self._lock = threading.Lock()
+        self._polling = threading.Lock()
+        self._config, self._config_changed = {}, None
+        self._models = {name: {} for name in names}
+        if not self._models:
+            raise ValueError("There is no model to serve: name one or more.")
+        for name in self._models:
+            # A link may be the folder of a model: whoever starts the server names it. No name leads out by itself.
+            plain = name not in ("", "..") and pathlib.PurePath(name).name == name
+            if not plain or not (self.folder / name).is_dir():
+                raise ValueError(f"There is no folder {name!r} in {self.folder}: export the model first.")
+
+    def names(self):
+        """The names of the models."""
+        return list(self._models)
+
+    def poll(self):
+        """Loads versions that have come, then unloads those that are to go, when no request uses them any more.
+
+        Raises:
+            OSError: If the folder, or that of a model, cannot be read. What is loaded of it stays so; of the other
+                models the versions have come and gone.
+        """
+        failures = []
+        with self._polling:
+            there = {path.name for path in self.folder.iterdir()}
+            self._read_config()
+            for name in self._models:
+                try:
+                    self._poll_model(name, self._wanted(name) if name in there else {})
+                except OSError as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+
+    @contextlib.contextmanager
+    def use(self, name, version=None, label=None):
+        """Yields the `Servable` of a version, by default of the latest, which stays loaded meanwhile.
+
+        Raises:
+            ServingError: If there is no such model, version or label.
+        """
+        with self._lock:
+            used = self._find(name, version, label)
+            used.users += 1
+        try:
+            yield used.servable
+        finally:
+            with self._lock:
+                used.users -= 1
+                done = self._end_if_unused(used)
+            if done:
+                self._ended(done)
+
+    def status(self, name, version=None, label=None):
+        """Returns `(version, state, error)` of the versions of a model, the latest first, or of one.
+
+        Raises:
+            ServingError: If there is no such model, version or label.
+        """
+        with self._lock:
+            if label is not None:
+                version = self._labelled(name, label)
+            versions = self._models.get(name, {})
+            if version == 0 and 0 not in versions:
+                version = None
+            if version is not None and version not in versions:
+                raise ServingError("NOT_FOUND", f"Could not find version {version} of model {name}")
+            if not versions:
+                raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
+            wanted = sorted(versions, reverse=True) if version is None else [version]
+            return [(number, versions[number].state, versions[number].error) for number in wanted]
+
+    def states(self):
+        """Name, version, state and error of all that is known."""
+        with self._lock:
+            known = [(name, number, one) for name, versions in self._models.items() for number, one in versions.items()]
+            return [(name, number, one.state, one.error) for name, number, one in known]
+
+    def unavailable(self):
+        """The names of the models without a version that is available."""
+        available = {name for name, _, state, _ in self.states() if state == "AVAILABLE"}
+        return [name for name in self._models if name not in available]
+
+    def _find(self, name, version, label):
+        if label is not None:
+            version = self._labelled(name, label)
+        available = {n: v for n, v in self._models.get(name, {}).items() if v.state == "AVAILABLE"}
+        if version == 0 and 0 not in available:
+            version = None  # clients of OpenVINO Model Server ask for the latest so
+        if version is None and available:
+            return available[max(available)]
+        if version not in available:
+            request = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+            raise ServingError("NOT_FOUND", f"Servable not found for request: {request}")
+        return available[version]
+
+    def _labelled(self, name, label):
+        config = self._config.get(name)
+        if config is None or label not in config.version_labels:
+            raise invalid(f"Unrecognized servable version label: {label}")
+        return config.version_labels[label]
+
+    def _read_config(self):
+        path = self.folder / MODELS
+        changed = path.stat().st_mtime_ns if path.is_file() else None
+        if changed != self._config_changed:
+            self._config_changed = changed
+            try:
+                self._config = read_models_config(path)
+            except ValueError as error:
+                events.log("models.config is not read", failed=True, error=str(error))
+
+    def _poll_model(self, name, wanted):
+        versions = self._models[name]
+        for version, folder in wanted.items():
+            self._load(name, version, folder)
+        available = [version for version in wanted if versions[version].state == "AVAILABLE"]
+        if available or not wanted:
+            self._unload(name, [version for version in versions if version not in wanted])
+        self._forget(versions)
+
+    def _wanted(self, name):
+        """The versions on the disk that are to be served and their folders, the newest first."""
+        base = (self.folder / name).resolve()  # each time: where a link leads may change
+        # A folder without a graph is not there yet.
+        found = {number: path for number, path in version_folders(base).items() if find_graph(path) is not None}
+        newest = sorted(found, reverse=True)
+        policy = self._config[name].model_version_policy if name in self._config else None
+        if policy is not None and policy.HasField("specific"):
+            newest = [version for version in newest if version in policy.specific.versions]
+        elif policy is None or not policy.HasField("all"):
+            newest = newest[: max(1, policy.latest.num_versions if policy is not None else 1)]
+        return {version: found[version] for version in newest}
+
+    def _load(self, name, number, folder):
+        versions = self._models[name]
+        known = versions.get(number)
+        if known is not None and known.state != "END":
+            return
+        files = _files(folder)
+        if known is not None and known.files == files:
+            return
+        version = _Version(files=files)
+        with self._lock:
+            versions[number] = version
+        try:
+            check_contained(folder, folder.parent)
+            servable = Servable(name, number, folder)
+        except Exception as error:  # whatever it is: the other versions are served
+            message = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            with self._lock:
+                version.state, version.error = "END", message
+            events.log("not loaded", failed=True, model=name, version=number, error=message)
+            return
+        with self._lock:
+            version.servable, version.state = servable, "AVAILABLE"
+        events.log("loaded", model=name, version=number)
+
+    def _unload(self, name, numbers):
+        ended = []
+        for number in numbers:
+            version = self._models[name][number]
+            with self._lock:
+                if version.state == "AVAILABLE":
+                    version.state, version.files = "UNLOADING", None
+                ended.append(self._end_if_unused(version))
+        for servable in filter(None, ended):
+            self._ended(servable)
+
+    def _end_if_unused(self, version):
+        """Ends a version that is to go and that no request uses; returns what it was."""
+        if version.state != "UNLOADING" or version.users:
+            return None
+        servable, version.servable, version.state = version.servable, None, "END"
+        return servable
+
+    def _ended(self, servable):
+        self._on_unload(servable.name, servable.version)
+        events.log("unloaded", model=servable.name, version=servable.version)
+        del servable
+        gc.collect()  # a loaded graph holds itself, and its weights, in cycles
+
+    def _forget(self, versions):
+        ended = sorted(number for number, version in versions.items() if version.state == "END")
+        with self._lock:
+            for number in ended[:-_REMEMBERED]:
+                del versions[number]
+
+
+def _files(folder):
+    """The files of a version, each with its size and when it was written: they need not all be there at once."""
+    files = {}
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            facts = path.lstat()  # a link may lead to itself
+            files[path] = (facts.st_size, facts.st_mtime_ns)
+    return files

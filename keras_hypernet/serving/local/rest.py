@@ -1,0 +1,200 @@
+"""TensorFlow Serving's REST interface, as its documentation (api_rest.md) describes it, as an ASGI application."""
+
+import asyncio
+import json
+import re
+import time
+import urllib.parse
+
+import numpy as np
+
+from keras_hypernet.serving.config import METRICS_PATH
+from keras_hypernet.serving.errors import ServingError, internal, invalid
+from keras_hypernet.serving.local import events, json_requests
+from keras_hypernet.serving.local.bodies import Body
+from keras_hypernet.serving.local.engine import ModelSpec, check_signature
+from keras_hypernet.serving.local.json_answers import BYTES_OF_A_VALUE, encode_response
+
+_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+_POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE)
+_GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<part>metadata))?", re.IGNORECASE)
+_JSON = "application/json"
+HEALTH_PATH = "/healthz"
+_PATHS = (
+    f"GET /v1/models, GET /v1/models/NAME, GET /v1/models/NAME/metadata, POST /v1/models/NAME:predict, each with "
+    f"/versions/NUMBER or /labels/LABEL after the name if wanted; GET {HEALTH_PATH}, GET {METRICS_PATH}, GET /"
+)
+# Bytes that are parsed in less time than it takes to hand them to a thread.
+_SMALL_BODY = 2**14
+
+
+def application(engine, page, callers):
+    """Returns the ASGI application.
+
+    Args:
+        engine: The `Engine`.
+        page: Function from a path to the response of a file of the demonstration's page, or None.
+        callers: The `Callers` that may ask.
+    """
+    from starlette.middleware.cors import CORSMiddleware
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    def failed(error, facts):
+        facts["error"] = error.message
+        # So that a client which still sends a body stops.
+        headers = {"Connection": "close"} if error.http_status in (408, 413, 429) else None
+        content = json.dumps({"error": error.message})
+        return Response(content, error.http_status, headers=headers, media_type=_JSON)
+
+    async def answer(request):
+        # As it was sent: what `%2F` stands for separates nothing.
+        path = request.scope.get("raw_path", request.url.path.encode()).split(b"?")[0].decode("ascii", "replace")
+        facts = {"started": time.perf_counter(), "protocol": "REST", "method": request.method, "path": path}
+        try:
+            callers.check(request.headers)
+            response = await _dispatch(engine, page, request, path, facts)
+        except ServingError as error:
+            response = failed(error, facts)
+        except asyncio.CancelledError:  # by the server, when the time of grace is over
+            response = failed(ServingError("UNAVAILABLE", "The server stops before this is answered."), facts)
+        except Exception as error:
+            response = failed(internal(error, facts), facts)
+        events.log_request(facts, response.status_code, len(response.body))
+        return response
+
+    # Without Starlette's routes, which answer methods that they do not know by themselves.
+    async def answered(scope, receive, send):
+        response = await answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    if not callers.origins:
+        return answered
+    return CORSMiddleware(answered, callers.origins, allow_methods=("GET", "POST"), allow_headers=("*",))
+
+
+async def _dispatch(engine, page, request, path, facts):
+    from starlette.responses import Response
+
+    if request.method == "GET" and path == METRICS_PATH:
+        content, media_type = engine.metrics.page()
+        return Response(content, media_type=media_type)
+    if request.method in ("GET", "HEAD") and path == HEALTH_PATH:
+        return Response(json.dumps(_health(engine)), media_type=_JSON)
+    if request.method == "GET" and path == "/v1/models":
+        return Response(json.dumps(_models(engine), indent=1), media_type=_JSON)
+    if not re.match("/v1(/|$)", path, re.IGNORECASE):
+        # In a thread: the first who looks at the page waits for its images, and nobody else does.
+        found = await asyncio.to_thread(page, path) if request.method in ("GET", "HEAD") else None
+        if found is None:
+            raise ServingError("NOT_FOUND", f"There is nothing at {path[:80]}. There are: {_PATHS}.")
+        return found
+    post = _POST.fullmatch(path) if request.method == "POST" else None
+    get = _GET.fullmatch(path) if request.method == "GET" else None
+    if post is None and get is None:
+        raise invalid(f"Malformed request: {request.method} {path}")
+    spec = _spec(post or get)
+    if get is not None:
+        answer = _metadata(engine, spec) if get["part"] else _status(engine, spec)
+        return Response(json.dumps(answer, indent=1), media_type=_JSON)
+    body = Body(request, engine.limits)
+    try:
+        return Response(await _predict(engine, spec, post["method"].lower(), body, facts), media_type=_JSON)
+    except ServingError:
+        await body.discard()
+        raise
+
+
+def _spec(match):
+    if not match["name"]:
+        raise invalid("Missing model name in request.")
+    version = match["version"] and int(match["version"]) if len(match["version"] or "") < 20 else 2**63
+    if version and version >= 2**63:
+        raise invalid(f"Failed to convert version: {match['version'][:40]} to numeric.")
+    label = match["label"] and urllib.parse.unquote(match["label"])
+    return ModelSpec(urllib.parse.unquote(match["name"]), version, label)
+
+
+async def _predict(engine, spec, method, body, facts):
+    def work(servable, received):
+        received, content = received
+        if content is None:
+            received = body.decompressed(received)
+            content = json_requests.parse(received, engine.limits.max_json_values)
+        signature = json_requests.signature_name(content)
+        facts.update(model=spec.name, version=servable.version, signature=signature)
+        check_signature(servable, signature)
+        if method != "predict":
+            was = servable.definitions[signature].method_name
+            raise invalid(
+                f"Expected {method} signature method_name to be tensorflow/serving/{method}. Was: {was}. Use :predict."
+            )
+        row_format, inputs = json_requests.decode_request(received, content, servable.inputs[signature])
+        facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
+        return encode_response(engine.run(servable, signature, inputs, BYTES_OF_A_VALUE), row_format)
+
+    async def read(place):
+        received = await body.read(place)
+        facts["bytes"] = len(received)
+        if body.is_compressed or len(received) > _SMALL_BODY:
+            return received, None
+        # At once, and only if there is such a model: nonsense is not to wait for a thread that others need.
+        with engine.repository.use(spec.name, spec.version, spec.label):
+            return received, json_requests.parse(received, engine.limits.max_json_values)
+
+    return await engine.predict("REST", spec, work, read)
+
+
+def _health(engine):
+    missing = engine.repository.unavailable()
+    if missing:
+        raise ServingError("UNAVAILABLE", f"Every model must have a version that is available. Without: {missing}")
+    return {"status": "ok"}
+
+
+def _models(engine):
+    versions = {name: [] for name in engine.repository.names()}
+    for name, *version in sorted(engine.repository.states(), reverse=True):
+        versions[name].append(version)
+    return {"models": [{"name": name, **_statuses(known)} for name, known in versions.items()]}
+
+
+def _status(engine, spec):
+    return _statuses(engine.repository.status(spec.name, spec.version, spec.label))
+
+
+def _statuses(versions):
+    """Versions with their states and errors, as TensorFlow Serving describes those of a model."""
+    return {
+        "model_version_status": [
+            {
+                "version": str(version),
+                "state": state,
+                "status": {"error_code": "UNKNOWN" if error else "OK", "error_message": error},
+            }
+            for version, state, error in versions
+        ]
+    }
+
+
+def _metadata(engine, spec):
+    from tensorflow_serving.apis import get_model_metadata_pb2
+
+    with engine.repository.use(spec.name, spec.version, spec.label) as servable:
+        signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions)
+        return {
+            "model_spec": {"name": spec.name, "signature_name": "", "version": str(servable.version)},
+            "metadata": {"signature_def": _as_dict(signatures)},
+        }
+
+
+def _as_dict(message):
+    """A message as JSON has it, with all fields, as TensorFlow Serving prints it."""
+    from google.protobuf import json_format
+
+    try:
+        return json_format.MessageToDict(
+            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+    except TypeError:  # the argument's name before protobuf 5
+        return json_format.MessageToDict(message, preserving_proto_field_name=True, including_default_value_fields=True)

@@ -1,0 +1,248 @@
+"""Server: TensorFlow Serving's two interfaces over the exported models, for laptops, tests and demonstrations."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import threading
+import traceback
+
+from keras_hypernet.common.extras import needs_extra
+from keras_hypernet.serving.errors import check_number
+from keras_hypernet.serving.local import events
+from keras_hypernet.serving.local.callers import Callers
+from keras_hypernet.serving.local.engine import Engine
+from keras_hypernet.serving.local.limits import allow_open_files
+from keras_hypernet.serving.local.memory import keep_memory
+
+# Connections that wait to be accepted, and are at once: more would have all other requests wait meanwhile.
+_BACKLOG = 64
+
+
+class Server:
+    """Serves models by REST and gRPC.
+
+    Args:
+        folder: Folder of all exported models.
+        names: The models to serve.
+        host: Address to listen on; by default this machine's own alone.
+        rest_port, grpc_port: Ports; 0 for free ones, which `rest_port` and `grpc_port` tell after the start.
+        limits: `Limits` of what is accepted.
+        cache_bytes: How much the weights of earlier conditions may take; 0 turns their cache off.
+        poll_seconds: How often the folder is looked at for new versions.
+        grace_seconds: How long requests may still take after the server was told to stop.
+        page: Whether the page of the demonstration is served at `/`.
+        allow_hosts: Host names by which REST is asked, beside `host`, `localhost` and IP addresses; `["*"]` for all.
+            They are checked if they are given or `host` is a loopback address.
+        allow_origins: Origins of other web pages that may ask by REST, by CORS; `["*"]` for all.
+
+    Raises:
+        ImportError: If the extra `serving` is not installed.
+        ValueError: If there is no such model, none of its versions can be loaded, or an argument makes no sense.
+        OSError: If an address or a port cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        folder,
+        names,
+        host="127.0.0.1",
+        rest_port=8501,
+        grpc_port=8500,
+        limits=None,
+        cache_bytes=64 * 2**20,
+        poll_seconds=1.0,
+        grace_seconds=20.0,
+        page=True,
+        allow_hosts=(),
+        allow_origins=(),
+    ):
+        _check_installed()
+        self._callers = Callers(host, allow_hosts, allow_origins)
+        for name, port in (("rest_port", rest_port), ("grpc_port", grpc_port)):
+            if not isinstance(port, int) or not 0 <= port <= 65535:
+                raise ValueError(f"`{name}` must be a port of 0 to 65535, 0 for a free one. Received: {port!r}")
+        if rest_port == grpc_port != 0:
+            raise ValueError(f"`rest_port` and `grpc_port` must be two ports. Received: {rest_port} for both")
+        check_number("cache_bytes", cache_bytes, 0)
+        check_number("poll_seconds", poll_seconds, 0.001)
+        check_number("grace_seconds", grace_seconds, 0)
+        self.host, self.rest_port, self.grpc_port = host, rest_port, grpc_port
+        self.engine = Engine(folder, names, limits, cache_bytes)
+        self._poll_seconds, self._grace_seconds, self._page = poll_seconds, grace_seconds, page
+        self._loop = self._stopping = self._failure = None
+        self._started = threading.Event()
+
+    def run(self):
+        """Serves until SIGTERM or SIGINT; returns when all requests that were under way are answered.
+
+        The process ends at once, with the exit code 1, at a second signal, and if a request is still worked on when the
+        time of grace is over: nothing can interrupt TensorFlow.
+        """
+        keep_memory()
+        asyncio.run(self._serve(signals=True))
+
+    def __enter__(self):
+        """Serves in a thread; returns when the server is ready."""
+        self._thread = threading.Thread(target=self._in_thread, name="server", daemon=True)
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+        return self
+
+    def __exit__(self, *_):
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def _in_thread(self):
+        try:
+            asyncio.run(self._serve(signals=False))
+        except BaseException as error:
+            self._failure = error
+            self._started.set()
+
+    async def _serve(self, signals):
+        from keras_hypernet.serving.local.grpc_service import make_server
+
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(_log_of_loop)
+        if signals:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._loop.add_signal_handler(number, self._stop)
+        allow_open_files(self.engine.limits)
+        # A port that is taken is said before models are loaded.
+        self._bind(self.grpc_port).close()
+        rest_socket = self._bind(self.rest_port)
+        address, self.rest_port = rest_socket.getsockname()[:2]
+        if ipaddress.ip_address(address).is_loopback:
+            self._callers.checked = True
+        with contextlib.ExitStack() as unless_served:
+            unless_served.callback(rest_socket.close)
+            await asyncio.to_thread(self.engine.repository.poll)
+            self._check_loaded()
+            unless_served.pop_all()
+        grpc_server = make_server(self.engine)
+        try:
+            address = f"[{self.host}]" if ":" in self.host else self.host
+            self.grpc_port = grpc_server.add_insecure_port(f"{address}:{self.grpc_port}")
+        except RuntimeError as error:
+            rest_socket.close()
+            raise _unusable(self.host, self.grpc_port, "gRPC has no more to say") from error
+        rest_server = self._rest_server()
+        await grpc_server.start()
+        rest = asyncio.create_task(rest_server.serve(sockets=[rest_socket]))
+        poll = asyncio.create_task(self._poll())
+        while not rest_server.started and not rest.done():
+            await asyncio.sleep(0.005)
+        self._started.set()
+        page = {"page": f"http://{address}:{self.rest_port}/"} if self._page else {}
+        events.log("ready", host=self.host, rest=self.rest_port, grpc=self.grpc_port, **page)
+        await self._stopping.wait()
+        events.log("stopping")
+        end = self._loop.time() + self._grace_seconds
+        rest_server.should_exit = True
+        await asyncio.gather(rest, grpc_server.stop(self._grace_seconds))
+        poll.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await poll
+        while signals and self.engine.running:  # requests whose clients have gone are worked on, too
+            if self._loop.time() < end:
+                await asyncio.sleep(0.02)
+                continue
+            self._end("stopped with requests unanswered", requests=self.engine.running)
+        await asyncio.to_thread(self.engine.close)
+        events.log("stopped")
+
+    def _stop(self):
+        if self._stopping.is_set():
+            self._end("stopped by a second signal", requests=self.engine.running)
+        self._stopping.set()
+
+    @staticmethod
+    def _end(event, **facts):
+        events.log(event, **facts)
+        logging.shutdown()
+        os._exit(1)
+
+    def _bind(self, port):
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        # The protocol is named because asyncio sends small parts of an answer without delay only if it is.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((self.host, port))
+        except socket.gaierror as error:
+            listening.close()
+            raise OSError(
+                f"The host must be a name or an address of this machine. Received: {self.host!r} ({error.strerror})"
+            ) from error
+        except OSError as error:
+            listening.close()
+            raise _unusable(self.host, port, error.strerror) from error
+        return listening
+
+    def _rest_server(self):
+        import uvicorn
+
+        from keras_hypernet.serving.local.connections import bounded
+        from keras_hypernet.serving.local.page import find
+        from keras_hypernet.serving.local.rest import application
+
+        class QuietServer(uvicorn.Server):
+            """uvicorn's, which leaves the signals to this one."""
+
+            @contextlib.contextmanager
+            def capture_signals(self):
+                yield
+
+        page = find(self.engine) if self._page else lambda path: None
+        config = uvicorn.Config(
+            application(self.engine, page, self._callers),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            backlog=_BACKLOG,
+            ws="none",
+            http=bounded(self.engine.limits),
+            timeout_keep_alive=self.engine.limits.idle_seconds,
+            timeout_graceful_shutdown=self._grace_seconds,
+        )
+        return QuietServer(config)
+
+    async def _poll(self):
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            try:
+                await asyncio.to_thread(self.engine.repository.poll)
+            except Exception:  # a disk that is away for a moment must not end the watching of it
+                trace = traceback.format_exc()
+                events.log_rarely("the folder of models could not be read", traceback=trace)
+
+    def _check_loaded(self):
+        for name in self.engine.repository.unavailable():
+            errors = " ".join(error for model, _, _, error in self.engine.repository.states() if model == name)
+            raise ValueError(f"Model {name!r} has no version that can be served. {errors}".strip())
+
+
+def _unusable(host, port, reason):
+    return OSError(f"Port {port} of {host} cannot be listened on ({reason}): try --rest-port, --grpc-port.")
+
+
+def _log_of_loop(_, context):
+    """Writes the line of what goes wrong beside the requests: a connection for which no file is free, for example."""
+    error = context.get("exception")
+    trace = {} if error is None else {"traceback": "".join(traceback.format_exception(error))}
+    events.log_rarely("error in the event loop", error=context["message"], **trace)
+
+
+def _check_installed():
+    with needs_extra("The server needs", "serving"):
+        import grpc  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401

@@ -1,0 +1,185 @@
+"""Run: the state of a training, kept in a folder so that it can be killed at any time; and what says it diverged."""
+
+import contextlib
+import csv
+import math
+import pathlib
+import re
+
+import numpy as np
+
+from keras_hypernet.common.files import check_writable, locked_folder, replacing, sha256, write_json
+from keras_hypernet.common.parsing import check_schema, parse_json
+from keras_hypernet.common.versions import today, versions
+
+# What is read of a state, here and where an entry is made.
+_STATE = {
+    "type": "object",
+    "required": ["recipe", "history", "versions", "date"],
+    "properties": {
+        "recipe": {"type": "object", "required": ["epochs"], "properties": {"epochs": {"type": "integer"}}},
+        "history": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["epoch", "loss", "seconds"],
+                "additionalProperties": {"type": "number"},
+            },
+        },
+        "versions": {"type": "object"},
+        "date": {"type": "string"},
+        "diverged": {"type": "string"},
+    },
+}
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss is no longer a finite number. `history` holds the epochs before that, as `fit` returns them."""
+
+    def __init__(self, message, history=()):
+        super().__init__(message)
+        self.history = tuple(history)
+
+
+class Run:
+    """A training's history, and the files that keep it: `state.json`, the last checkpoint, `history.csv`."""
+
+    def __init__(self, directory, identity, csv_log):
+        self.directory = None if directory is None else pathlib.Path(directory)
+        self.identity, self.csv_log = identity, csv_log
+        self.history, self._checksum = [], None
+
+    def locked(self):
+        """Keeps other processes from training in the folder meanwhile, which is created if there is none.
+
+        Raises:
+            BusyError: If another process does so.
+            NotWritableError: If the folder takes no files.
+        """
+        if self.directory is None:
+            return contextlib.nullcontext()
+        return locked_folder(self.directory, "training in", "another directory (--out)")
+
+    def check_room(self, model):
+        """Raises NotWritableError unless there is room for two checkpoints: one replaces the other."""
+        if self.directory is not None:
+            _build_optimizer(model)
+            check_writable(self.directory, 2 * _size(model))
+
+    def restore(self, model, resume):
+        """Loads the weights of the last checkpoint and the history up to it, if there is one."""
+        if self.directory is None or not self._state_file.exists():
+            return
+        if not resume:
+            raise ValueError(
+                f"{self.directory} holds a training already: resume it (--resume), or choose another directory (--out)."
+            )
+        state = self._read_state()
+        held, asked = (
+            {"splits": ["train"], **what, **what["recipe"], "recipe": None} for what in (state, self.identity)
+        )
+        differences = [name for name in asked if held.get(name) != asked[name]]
+        if held["epochs"] < asked["epochs"]:
+            differences.remove("epochs")
+        if differences:
+            raise ValueError(
+                f"{self.directory} holds another training: { ({name: held.get(name) for name in differences}) }. "
+                f"Asked for: { ({name: asked[name] for name in differences}) }"
+            )
+        if "diverged" in state:
+            raise TrainingDivergedError(state["diverged"], state["history"])
+        self.history = state["history"]
+        self._checksum = state.get("sha256")  # an earlier release wrote none
+        self._check_checkpoint()
+        self._write_csv()
+        self._remove_other_checkpoints()
+        _build_optimizer(model)
+        model.load_weights(self._last_checkpoint)
+
+    def _read_state(self):
+        try:
+            state = parse_json(self._state_file.read_text(encoding="utf-8"))
+            check_schema(state, _STATE)
+        except ValueError as error:
+            raise ValueError(
+                f"{self._state_file} must be the state of a training, as `fit` writes it. Received: {error}. Put the "
+                f"file back from a copy, or delete the folder {self.directory} to train from the beginning."
+            ) from error
+        return state
+
+    def _check_checkpoint(self):
+        path = self._last_checkpoint
+        if not path.is_file():
+            what = "is missing"
+        elif self._checksum not in (None, sha256(path)):
+            what = f"is damaged: its sha256 is not that in {self._state_file.name}"
+        else:
+            return
+        raise ValueError(
+            f"{path} {what}. Put the file back from a copy, or delete the folder {self.directory} to train from the "
+            "beginning."
+        )
+
+    def save(self, model):
+        """Saves weights, optimizer and history; a kill at any point leaves the last state or this one."""
+        if self.directory is None:
+            return
+        # On a full disk the HDF5 library does not close its file, and ends the process with a segmentation fault.
+        check_writable(self.directory, _size(model))
+        with replacing(self._last_checkpoint) as temporary:
+            model.save_weights(temporary)  # the optimizer's state included
+            self._checksum = sha256(temporary)
+        # The checkpoint is complete before the state names it, and the one before it goes after that.
+        self._write_state()
+        self._remove_other_checkpoints()
+        self._write_csv()
+
+    def diverge(self, model, loss):
+        """Records that the loss is not finite, and raises TrainingDivergedError."""
+        message = (
+            f"The loss became {loss} in epoch {len(self.history) + 1} at the learning rate "
+            f"{float(model.optimizer.learning_rate):g}. Lower the learning rate, clip the gradients, or change the "
+            "initialization."
+        )
+        if self.directory is not None:
+            self._write_state(diverged=message)
+        raise TrainingDivergedError(message, self.history)
+
+    def _remove_other_checkpoints(self):
+        """Removes the one before the last."""
+        for path in self.directory.iterdir():
+            if re.fullmatch(r"epoch-\d+\.weights\.h5", path.name) and path != self._last_checkpoint:
+                path.unlink()
+
+    def _write_csv(self):
+        if self.csv_log:
+            with replacing(self.directory / "history.csv") as temporary, temporary.open("w", newline="") as file:
+                writer = csv.DictWriter(file, list(self.history[0]))
+                writer.writeheader()
+                writer.writerows(self.history)
+
+    def _write_state(self, **more):
+        state = {**self.identity, "versions": versions(), "date": today(), "history": self.history}
+        write_json(self._state_file, {**state, "sha256": self._checksum, **more})
+
+    @property
+    def _state_file(self):
+        return self.directory / "state.json"
+
+    @property
+    def _last_checkpoint(self):
+        return self.directory / f"epoch-{len(self.history)}.weights.h5"
+
+
+def _build_optimizer(model):
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
+
+
+def _size(model):
+    return num_bytes([*model.weights, *model.optimizer.variables])
+
+
+def num_bytes(variables):
+    """Returns how many bytes the values of Keras's variables take."""
+    return sum(math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in variables)

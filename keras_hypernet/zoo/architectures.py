@@ -1,0 +1,179 @@
+"""The networks of the paper's experiments, built from a task, a method and a recipe."""
+
+import itertools
+import math
+
+import keras
+
+from keras_hypernet.bases.initializers import FanInUniform, HyperfanIn, UnitIncomingNorm
+from keras_hypernet.layers import ConcatenateCondition, HyperDense, StandardizeImage
+from keras_hypernet.models import ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork
+
+HIDDEN_UNITS = 10  # of g and q
+
+
+def build_model(task, method, recipe):
+    """Builds and compiles the model of an experiment, of which d is the number of entries of x.
+
+    Args:
+        task: A `Task`.
+        method: `"hyper"`: g has the sizes d, 10, `task.num_outputs`, biases if `task.generates_biases`, and f ends
+            in the linear maps that generate it. `"embed"`: e ends in `recipe.embedding_dim` units; q has the sizes
+            d + that, 10, `task.num_outputs`. `"network"`, for tasks without a condition: the sizes d,
+            `recipe.width`, `task.num_outputs`. `"process"`, for conditions that are sets: as `"embed"`, with the mean
+            of the embeddings of a set.
+        recipe: A `Recipe`. Its seed is set for all of Keras first, so a model is a function of the arguments.
+
+    Returns:
+        A compiled model, which returns the logits of the classes or the values that are to be approximated.
+
+    Raises:
+        ValueError: If there is no such method, or not for this task, or the initialization is not.
+
+    Example:
+
+    >>> task = keras_hypernet.RotationTask("digits")
+    >>> build_model(task, "hyper", keras_hypernet.paper_recipe(task)).num_parameters()
+    {'generator': 450310, 'primary': 7960}
+
+    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5.
+    """
+    conditional = "condition" in task.inputs
+    methods = ("network",)
+    if conditional:
+        methods = ("process",) if len(task.condition_shape) == 4 else ("hyper", "embed")
+    if method not in methods:
+        raise ValueError(f"`method` must be one of {methods} for the task {task.name!r}. Received: {method!r}")
+    if conditional and recipe.initialization.startswith("unit_norm"):
+        raise ValueError(
+            f"The initialization {recipe.initialization!r} is for networks without a condition. "
+            f"Received: the task {task.name!r}"
+        )
+    keras.utils.set_random_seed(recipe.seed)
+    builders = {
+        "hyper": _hypernetwork,
+        "embed": _embedding_method,
+        "process": _embedding_method,
+        "network": _network,
+    }
+    model = builders[method](task, recipe)
+    if conditional:
+        model.build({"x": (None, *task.x_shape), "condition": (None, *task.condition_shape)})
+    step = {"learning_rate": recipe.learning_rate, "global_clipnorm": recipe.gradient_clipnorm}
+    step |= {name: value for name in ("momentum", "rho", "epsilon") if (value := getattr(recipe, name))}
+    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(
+        optimizer=keras.optimizers.get({"class_name": recipe.optimizer, "config": step}),
+        loss=cross_entropy if task.loss == "cross_entropy" else "mse",
+        metrics=["accuracy"] if task.metric == "error" else [],
+    )
+    return model
+
+
+def embedding_dim_of(task, recipe):
+    """Returns the output dimension of e: that of the recipe, or what it leaves to the task. See `Recipe`.
+
+    Example:
+
+    >>> task = keras_hypernet.RotationTask("digits")
+    >>> embedding_dim_of(task, keras_hypernet.paper_recipe(task))
+    7850
+    """
+    return recipe.embedding_dim or HIDDEN_UNITS * _num_features(task.x_shape) + HIDDEN_UNITS
+
+
+def _hypernetwork(task, recipe):
+    rank = recipe.rank or recipe.width
+
+    def hyper(units, gain, name, activation=None):
+        bias = task.generates_biases
+        initializer = FanInUniform(rank) if _authors(recipe) else HyperfanIn(gain, generates_bias=bias)
+        return HyperDense(
+            units,
+            activation,
+            use_bias=bias,
+            kernel_initializer=initializer,
+            bias_initializer=initializer if bias else "zeros",
+            name=name,
+        )
+
+    generator = keras.Sequential(_hidden_layers(task, recipe, rank), name="generator")
+    primary = [
+        *_flat(task.x_shape, task.x_dtype),
+        hyper(HIDDEN_UNITS, 2.0, "hidden", recipe.activation),
+        hyper(task.num_outputs, 1.0, _output_name(task)),
+    ]
+    return Hypernetwork(generator, primary, name=f"{task.name}_hyper")
+
+
+def _embedding_method(task, recipe):
+    num_features = _num_features(task.x_shape)
+    embedding_dim = embedding_dim_of(task, recipe)
+    last = _dense(recipe, embedding_dim, recipe.width, "embedding_output", gain=1.0)
+    embedding = keras.Sequential([*_hidden_layers(task, recipe, recipe.width), last], name="embedding")
+    primary = [
+        *_flat(task.x_shape, task.x_dtype),
+        ConcatenateCondition(name="concatenate"),
+        _dense(recipe, HIDDEN_UNITS, num_features + embedding_dim, "hidden", activation=recipe.activation),
+        _dense(recipe, task.num_outputs, HIDDEN_UNITS, _output_name(task), gain=1.0),
+    ]
+    if len(task.condition_shape) == 4:
+        return ConditionalNeuralProcess(embedding, primary, name=f"{task.name}_process")
+    return EmbeddingMethod(embedding, primary, name=f"{task.name}_embed")
+
+
+def _network(task, recipe):
+    num_features = _num_features(task.x_shape)
+    return keras.Sequential(
+        [
+            keras.Input(task.x_shape, dtype=task.x_dtype, name="x"),
+            *_flat(task.x_shape, task.x_dtype),
+            _dense(recipe, recipe.width, num_features, "hidden", activation=recipe.activation),
+            _dense(recipe, task.num_outputs, recipe.width, _output_name(task), gain=1.0),
+        ],
+        name=f"{task.name}_network",
+    )
+
+
+def _hidden_layers(task, recipe, last):
+    """The condition's input, and the hidden layers of f or e, the last of `last` units."""
+    shape = task.condition_shape[-3:]  # of an image, or of the members of a set of images
+    num_features = _num_features(shape)
+    sizes = [num_features, *[recipe.width] * (recipe.depth - 2), last]
+    hidden = [
+        _dense(recipe, units, fan_in, f"hidden_{number}", activation="relu")
+        for number, (fan_in, units) in enumerate(itertools.pairwise(sizes), start=1)
+    ]
+    condition = keras.Input(shape, dtype=task.condition_dtype, name="condition")
+    return [condition, *_flat(shape, task.condition_dtype), *hidden]
+
+
+def _flat(shape, dtype):
+    """What comes before the first layer: images are flattened, raw pixels scaled; vectors are left as they are."""
+    scale = [StandardizeImage(name="standardize")] if dtype == "uint8" else []
+    return [*scale, keras.layers.Flatten(name="flatten")] if len(shape) == 3 else scale
+
+
+def _num_features(shape):
+    # Of vectors there may be several for each condition: [points, features].
+    return math.prod(shape) if len(shape) == 3 else shape[-1]
+
+
+def _output_name(task):
+    if task.loss == "cross_entropy":
+        return "logits"
+    return "rgb" if task.name == "colorization" else "value"
+
+
+def _dense(recipe, units, fan_in, name, activation=None, gain=2.0):
+    if recipe.initialization.startswith("unit_norm"):
+        kernel, bias = UnitIncomingNorm(recipe.initialization.removeprefix("unit_norm_")), "zeros"
+    elif _authors(recipe):
+        kernel, bias = FanInUniform(fan_in), FanInUniform(fan_in)
+    else:
+        kernel, bias = keras.initializers.VarianceScaling(gain, "fan_in", "untruncated_normal"), "zeros"
+    return keras.layers.Dense(units, activation, kernel_initializer=kernel, bias_initializer=bias, name=name)
+
+
+def _authors(recipe):
+    return recipe.initialization == "fan_in_uniform"

@@ -1,0 +1,127 @@
+"""Card: what is known of a pretrained model, kept beside its weights as `card.json`."""
+
+import dataclasses
+import json
+import pathlib
+
+from keras_hypernet.common.files import write_json
+from keras_hypernet.common.parsing import check_schema, parse_json
+
+
+class EntryError(ValueError):
+    """A zoo entry is missing, incomplete, damaged or not what its card says."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """The facts about a zoo entry. `card.schema.json` in this folder says what each field may hold.
+
+    Attributes:
+        name: Name of the entry.
+        description: What the model does, in a sentence.
+        task: The task, as `Task.config` describes it: its `name` and its arguments.
+        data: The data set: `name`, `origin`, `license`, a `note` on the copy that was used, and the
+            `test_sha256` of the pixels of its test split.
+        method: `"hyper"`, `"embed"`, `"process"` for a neural process, `"network"` for a network without a condition,
+            or `"target"` for the one that such networks approximate.
+        architecture: The sizes and activations of each part, for people.
+        recipe: The fields of the `Recipe` that the model was trained by; none for a target.
+        command: The command that made the entry.
+        seed: Seed of the model that is the entry.
+        num_parameters: Number of parameters of each part.
+        metrics: Of the splits `validation` and `test`: `num_examples`, and `error` and `loss` or `mse`.
+        seeds: Of each run that was trained: seed, learning rate, clipping, `validation` and `test` (error or mean
+            squared error; validation is None for an f2, whose seed is f1's), training time and, if it diverged, how.
+        selection: How the entry was chosen among the seeds.
+        sha256: Checksum of `model.keras`.
+        versions: Versions of the software that trained it.
+        date: Day on which it was trained, YYYY-MM-DD.
+        provenance: Which facts the paper's `text` fixes, which its published `code`, and which are `ours`.
+        deviations: What deviates from the paper.
+        limits: What the model is not good for.
+        other_runs: Runs by another recipe, for comparison: the `command` that made them, and `runs` as in `seeds`.
+    """
+
+    name: str
+    description: str
+    task: dict
+    data: dict
+    method: str
+    architecture: dict
+    recipe: dict
+    command: str
+    seed: int
+    num_parameters: dict
+    metrics: dict
+    seeds: list
+    selection: str
+    sha256: str
+    versions: dict
+    date: str
+    provenance: dict
+    deviations: list
+    limits: list
+    other_runs: dict | None = None
+
+    def __post_init__(self):
+        try:
+            check_schema(dataclasses.asdict(self), _schema())
+        except ValueError as error:
+            raise EntryError(f"The card of {self.name!r} is not valid {error}") from error
+
+    @classmethod
+    def read(cls, folder):
+        """Reads and validates the card of an entry's folder.
+
+        Raises:
+            EntryError: If there is no card, it is not JSON, or it does not follow the schema.
+        """
+        path = pathlib.Path(folder) / "card.json"
+        try:
+            content = parse_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise EntryError(
+                f"{folder} is not a zoo entry: it has no card.json. Give the folder that `train` calls the entry."
+            ) from error
+        except ValueError as error:
+            raise EntryError(f"{path} is not a card: {error}.") from error
+        missing, unknown = cls.compare_fields(content if isinstance(content, dict) else ())
+        if missing or unknown:
+            raise EntryError(f"{path} is not a card: missing {missing}, unknown {unknown}.")
+        return cls(**content)
+
+    @classmethod
+    def compare_fields(cls, names):
+        """Returns the names of the fields of a card that are missing among these, and of those that it does not have.
+
+        Example:
+
+        >>> missing, unknown = Card.compare_fields(["name", "stars"])
+        >>> "name" in missing, "seed" in missing, unknown
+        (False, True, ['stars'])
+        """
+        fields = {field.name for field in dataclasses.fields(cls)}
+        return sorted(fields - {"other_runs"} - set(names)), sorted(set(names) - fields)
+
+    def write(self, folder):
+        """Writes the card to an entry's folder."""
+        write_json(pathlib.Path(folder) / "card.json", dataclasses.asdict(self))
+
+
+def read_other_runs(path):
+    """Reads the runs of an earlier training that a card is to list: what `Card.other_runs` says.
+
+    Raises:
+        EntryError: If the file is not JSON, or holds something else.
+    """
+    schema = _schema()
+    try:
+        content = parse_json(path.read_text(encoding="utf-8"))
+        check_schema(content, {**schema["properties"]["other_runs"], "type": "object", "$defs": schema["$defs"]})
+    except ValueError as error:
+        raise EntryError(f"{path} does not hold the runs of a training: {error}") from error
+    return content
+
+
+def _schema():
+    return json.loads((pathlib.Path(__file__).parent / "card.schema.json").read_text(encoding="utf-8"))

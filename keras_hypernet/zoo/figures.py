@@ -1,0 +1,59 @@
+"""Figures of what models do. Matplotlib is imported where it is used: it is an extra."""
+
+import pathlib
+
+import numpy as np
+
+from keras_hypernet.common.extras import needs_extra
+from keras_hypernet.common.files import check_writable, replacing
+from keras_hypernet.tasks import evaluation_angles
+
+
+def check_figure(path):
+    """Returns Matplotlib's `Figure`, if it is installed and can write files of this suffix there; errors as below."""
+    with needs_extra("Figures need", "plot"):
+        from matplotlib.backend_bases import FigureCanvasBase
+        from matplotlib.figure import Figure
+    suffix = pathlib.Path(path).suffix[1:].lower()
+    formats = sorted(FigureCanvasBase.get_supported_filetypes())
+    if suffix not in formats:
+        raise ValueError(f"A figure is a file with one of the suffixes {', '.join(formats)}. Received: {str(path)!r}")
+    check_writable(pathlib.Path(path).parent)
+    return Figure
+
+
+def save_predictions(model, task, path, split="test", num_images=8):
+    """Draws conditions, rotated inputs, and by which angles they were and seem to be rotated.
+
+    Args:
+        model: A model of the rotation task.
+        task: The `RotationTask`.
+        path: File to write; its suffix, such as `.png` or `.pdf`, says the format.
+        split: Split to take the first images of.
+        num_images: How many.
+
+    Raises:
+        ImportError: If Matplotlib is not installed.
+        ValueError: If Matplotlib cannot write files of this suffix.
+        NotWritableError: If the folder takes no files.
+    """
+    figure_class = check_figure(path)
+    inputs, labels = next(iter(task.evaluation_dataset(split, num_images)))
+    num_images = len(labels)
+    predictions = np.argmax(model.predict(inputs, verbose=0), axis=-1)
+    angles = evaluation_angles(num_images)
+    figure = figure_class(figsize=(1.3 * num_images, 3.3), layout="constrained")
+    axes = figure.subplots(2, num_images, squeeze=False)
+    for column in range(num_images):
+        for row, name in enumerate(("condition", "x")):
+            axes[row, column].imshow(np.squeeze(inputs[name][column]), cmap="gray")
+            axes[row, column].set(xticks=[], yticks=[])
+        right = predictions[column] == labels[column]
+        axes[1, column].set_xlabel(
+            f"true {angles[column]:.0f}°\npredicted {30 * predictions[column]}°",
+            color="black" if right else "firebrick",
+        )
+    axes[0, 0].set_ylabel("condition I")
+    axes[1, 0].set_ylabel("input x")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)

@@ -1,0 +1,255 @@
+"""The pretrained models: finding, checking, loading and saving entries.
+
+An entry is a folder with `card.json` and `model.keras`. The model is read once, into a copy of this process's own; that
+copy is loaded, in Keras's safe mode only, and only after its checksum was found to be the one on the card, and its
+contents to be of a size that fits its own.
+"""
+
+import io
+import json
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+import zipfile
+
+import keras
+
+from keras_hypernet.common.backends import require_tensorflow
+from keras_hypernet.common.files import check_writable, heal, replacing_folder, sha256
+from keras_hypernet.common.suggestions import suggestion
+from keras_hypernet.models import ConditionalModel
+from keras_hypernet.training.checkpoints import num_bytes
+from keras_hypernet.zoo.card import Card, EntryError
+
+_MODEL = "model.keras"
+# Keras stores weights as they are, so a file that unpacks to much more than its size is not Keras's.
+_EXPANSION, _LEAST = 10, 2**24
+
+
+def load(name_or_path):
+    """Loads a pretrained model, compiled, ready to evaluate, fine-tune, specialize or export.
+
+    Args:
+        name_or_path: Name of an entry, or path to the folder of one, with at least one separator: `"./mine"`.
+
+    Returns:
+        A `Hypernetwork` or an `EmbeddingMethod`; for the entries of Assumptions 1 and 2 a `keras.Sequential`.
+
+    Raises:
+        EntryError: If there is no such entry, its card is missing or not valid, or its weights are
+            missing or not those of the card.
+
+    Example:
+
+    >>> model = load("rotation_mnist_hyper")
+    >>> model.num_parameters()
+    {'generator': 450310, 'primary': 7960}
+    """
+    return read_entry(name_or_path)[0]
+
+
+def read_entry(name_or_path):
+    """Returns the model of an entry and its `Card`; arguments and errors are those of `load`."""
+    folder = find_entry(name_or_path)
+    card = Card.read(folder)
+    return _load(folder, card), card
+
+
+def list_entries():
+    """Returns the cards of the entries that come with this package, ordered by name.
+
+    Example:
+
+    >>> [card.name for card in list_entries() if card.task == {"name": "rotation", "data": "mnist"}][:2]
+    ['rotation_mnist_embed', 'rotation_mnist_hyper']
+    """
+    return [Card.read(path.parent) for path in sorted(zoo_folder().glob("[!.]*/card.json"))]
+
+
+def find_entry(name_or_path):
+    """Returns the folder of an entry; arguments and errors are those of `load`."""
+    text = os.fspath(name_or_path)
+    if ".." in pathlib.PurePath(text).parts:
+        raise EntryError(f"The path of an entry must not contain '..'. Received: {text!r}")
+    is_path = isinstance(name_or_path, os.PathLike) or os.sep in text or "/" in text
+    folder = pathlib.Path(text) if is_path else zoo_folder() / text
+    if is_path and not folder.is_dir():
+        heal(folder.parent)
+    if is_path and not folder.is_dir():
+        raise EntryError(f"There is no folder {text!r}.")
+    if is_path and not (folder / "card.json").is_file():
+        raise EntryError(f"{folder} is not a zoo entry: it has no card.json{_advice(folder)}")
+    if not is_path and not (re.fullmatch(r"[a-z0-9_]+", text) and folder.is_dir()):
+        names = sorted(path.parent.name for path in zoo_folder().glob("*/card.json"))
+        advice = suggestion(text, names, "`keras-hypernet list` shows all.")
+        raise EntryError(f"There is no entry {text!r}; {advice} (For a folder of your own: './{text}')")
+    return folder
+
+
+def _advice(folder):
+    """What to give instead of a folder that is not an entry."""
+    if (folder / "entry" / "card.json").is_file():
+        return f". Give the folder of the entry: {folder / 'entry'}"
+    if (folder / "state.json").is_file():
+        return (
+            ", but the checkpoint of a training. `keras_hypernet.fit` with resume=True and this directory loads that "
+            "into a model of `keras_hypernet.build_model`; `keras_hypernet.evaluate` measures the model, and "
+            "`keras_hypernet.save_entry` makes an entry of it."
+        )
+    return ". Give the folder that `train` calls the entry."
+
+
+def zoo_folder():
+    """Returns the folder that holds the entries, one folder each."""
+    package = pathlib.Path(__file__).parents[1]
+    installed = package / "_zoo"
+    # In an editable installation the package is the source tree, where the zoo stands at the top.
+    return installed if installed.is_dir() else package.parent / "zoo"
+
+
+def save_entry(model, facts, folder):
+    """Saves a model as a zoo entry, in one step: a folder with `model.keras` and its card.
+
+    Args:
+        model: A built and compiled model of this package.
+        facts: The fields of a `Card` as a dict, but for `num_parameters` and `sha256`, which the model determines.
+        folder: Path of the entry's folder. An entry that stands there is replaced; nothing else is.
+
+    Returns:
+        The `Card`.
+
+    Raises:
+        EntryError: If the facts do not make a valid card, or what stands at `folder` is not an entry; nothing is
+            written then.
+        TypeError: If a field of the card is missing, or one is given that it does not have; likewise.
+        NotWritableError: If the folder takes no files, or there is no room for the model; likewise.
+        RuntimeError: If Keras's backend is not TensorFlow.
+
+    Example:
+
+    >>> import dataclasses, tempfile
+    >>> facts = dataclasses.asdict(verify_entry("rotation_mnist_hyper"))
+    >>> del facts["num_parameters"], facts["sha256"]
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "mine"
+    >>> card = save_entry(load("rotation_mnist_hyper"), {**facts, "name": "mine"}, folder)
+    >>> verify_entry(folder).name
+    'mine'
+    """
+    require_tensorflow("`save_entry`")
+    folder = pathlib.Path(folder)
+    if folder.exists() and not (folder / "card.json").is_file() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise EntryError(f"{folder} is not an entry, and is not replaced by one. Choose another folder.")
+    _check_facts(facts)
+    check_writable(folder, num_bytes(model.weights))
+    with replacing_folder(folder) as temporary:
+        model.save(temporary / _MODEL)
+        _drop_unset_options(temporary / _MODEL)
+        card = Card(**facts, num_parameters=num_parameters(model), sha256=sha256(temporary / _MODEL))
+        card.write(temporary)
+    return card
+
+
+def _check_facts(facts):
+    determined = {"num_parameters", "sha256"}
+    missing, unknown = Card.compare_fields(set(facts) | determined)
+    unknown += sorted(determined & set(facts))
+    if missing or unknown:
+        raise TypeError(
+            f"`facts` must hold the fields of a `keras_hypernet.Card`, which says what each is, but for those that the "
+            f"model determines, {sorted(determined)}. Received: a dict without {missing}, and with {unknown}. For an "
+            "example, see the card of an entry: dataclasses.asdict(keras_hypernet.verify_entry('rotation_mnist_hyper'))"
+        )
+
+
+def verify_entry(name_or_path):
+    """Checks an entry against its card: the schema, the checksum, that it loads, and its parameter counts.
+
+    Returns:
+        The `Card`.
+
+    Raises:
+        EntryError: As `load`, and if the model has other numbers of parameters than its card says.
+
+    Example:
+
+    >>> verify_entry("rotation_mnist_hyper").task
+    {'name': 'rotation', 'data': 'mnist'}
+    """
+    model, card = read_entry(name_or_path)
+    counted = num_parameters(model)
+    if counted != card.num_parameters:
+        raise EntryError(f"{name_or_path} has {counted} parameters; its card says {card.num_parameters}.")
+    return card
+
+
+def num_parameters(model):
+    """Returns the numbers of parameters of a model's parts, as its card has them.
+
+    Example:
+
+    >>> num_parameters(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+    {'network': 8}
+    """
+    return model.num_parameters() if isinstance(model, ConditionalModel) else {"network": model.count_params()}
+
+
+def _load(folder, card):
+    path = folder / _MODEL
+    if not path.is_file():
+        raise EntryError(f"{folder} has a card but no {_MODEL}.")
+    with tempfile.TemporaryDirectory() as own:
+        # What is checked is what is loaded, whatever becomes of the file meanwhile.
+        copy = pathlib.Path(shutil.copy(path, own))
+        received = sha256(copy)
+        if received != card.sha256:
+            raise EntryError(
+                f"{path} is damaged or not the model of its card: its sha256 is {received}, the card's {card.sha256}. "
+                "Get the entry again from where it came from."
+            )
+        try:
+            _check_sizes(copy)
+            return keras.saving.load_model(copy, safe_mode=True)
+        except Exception as error:  # whatever is in a file that may be anybody's
+            raise EntryError(f"{path} cannot be loaded: {error or type(error).__name__}") from error
+
+
+def _check_sizes(file):
+    """Raises ValueError if a `.keras` file unpacks to more than its size allows, or asks for more weights than that."""
+    import h5py
+
+    most = max(_EXPANSION * file.stat().st_size, _LEAST)
+
+    def check(what, size):
+        if size > most:
+            raise ValueError(f"it must not unpack to more than {most:,} bytes. Received: {what} of {size:,} bytes")
+
+    with zipfile.ZipFile(file) as archive:
+        check("contents", sum(info.file_size for info in archive.infolist()))
+        config, weights = json.loads(archive.read("config.json")), io.BytesIO(archive.read("model.weights.h5"))
+    datasets = []
+    with h5py.File(weights, "r") as stored:
+        stored.visititems(lambda _, item: datasets.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
+    check("weights", sum(datasets))
+    # Weights that are created in this scope have shapes, and no values.
+    with keras.StatelessScope(initialize_variables=False):
+        model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
+    check("a model", num_bytes(model.weights))
+
+
+def _drop_unset_options(path):
+    """Removes options that are None from the layers' configurations, where older releases of Keras do not know them."""
+
+    def without(value):
+        if isinstance(value, dict):
+            return {k: without(v) for k, v in value.items() if not (k == "quantization_config" and v is None)}
+        return [without(item) for item in value] if isinstance(value, list) else value
+
+    with zipfile.ZipFile(path) as archive:
+        contents = {info: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, content in contents.items():
+            if info.filename == "config.json":
+                content = json.dumps(without(json.loads(content))).encode()
+            archive.writestr(info, content)

@@ -1,0 +1,371 @@
+"""The command line: output, exit codes, one-line errors; and that its script is quiet but for them."""
+
+import json
+import operator
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from keras_hypernet.cli import main
+from keras_hypernet.zoo.store import find_entry
+
+# Markup that is wrong, markup that vanishes; and what clears a screen.
+_OTHERS = "[/3, /5] [mirror] \x1b[2J\n"
+_REGRESSION = pytest.mark.regression
+_SHOWN = r"[/3, /5] [mirror] \x1b[2J\n"
+
+
+@pytest.fixture
+def run(monkeypatch, capfd):
+    """Returns a function that runs a command in this process."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["keras-hypernet", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capfd.readouterr()
+        return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)
+
+    return run
+
+
+@pytest.fixture
+def run_json(run):
+    """Returns a function that runs a command with `--json` and returns what it prints."""
+
+    def run_json(*arguments):
+        done = run(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run_json
+
+
+def _script(*arguments, **environment):
+    """Runs the console script, as installed."""
+    command = [sys.executable, "-m", "keras_hypernet_launcher", *map(str, arguments)]
+    environment = {**os.environ, **environment}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_list_and_info(run, run_json):
+    cards = {card["name"]: card for card in run_json("list")}
+    card = cards["rotation_mnist_hyper"]
+    assert run_json("info", "rotation_mnist_hyper") == card
+    table = run("list").stdout
+    assert all(name in table for name in cards)
+    assert f"seed {card['seed']}" in " ".join(run("info", "rotation_mnist_hyper").stdout.replace("│", "").split())
+
+
+def test_demo_does_the_whole_job(run_json, tmp_path):
+    steps = list(run_json("demo", "--to", tmp_path).values())
+    loaded, evaluated, tuned, predicted, specialized, exported = steps
+    assert loaded["hypernetwork"]["primary"] == 7960
+    assert 0 < evaluated["hypernetwork"] < 1
+    assert 0 < evaluated["embedding method"] < 1
+    assert tuned["error after"] < tuned["error before"]
+    assert set(predicted["predicted"]) <= set(range(0, 360, 30))
+    expected = [30 * min(range(12), key=lambda i: abs(angle - 30 * i)) for angle in predicted["true"]]
+    assert predicted["true, as the closest multiple of 30"] == expected
+    assert sum(map(operator.eq, predicted["predicted"], expected)) >= 4
+    assert specialized["parameters after"] < specialized["parameters before"] / 10
+    assert specialized["largest difference of outputs"] < 1e-4
+    assert exported["largest difference of outputs"] < 1e-4
+    assert (tmp_path / "demo" / "1" / "saved_model.pb").is_file()
+
+
+def test_evaluate_draws_a_figure(run_json, tmp_path):
+    figure = tmp_path / "figure.png"
+    arguments = ["evaluate", "rotation_mnist_hyper", "--data", "digits", "--split", "validation", "--save", figure]
+    assert run_json(*arguments)["num_examples"] == 300
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+def test_evaluate_refuses_inputs_of_another_type(run, tmp_path):
+    card = json.loads((find_entry("rotation_mnist_hyper") / "card.json").read_text())
+    card["task"] = {"name": "approximation", "data": "uniform"}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    done = run("evaluate", tmp_path, "--data", "digits")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines() == [
+        "Error: rotation_mnist_hyper takes images of type float32. Received: digits, of type uint8"
+    ]
+
+
+def test_train_makes_an_entry_that_evaluates_and_exports(run_json, tmp_path):
+    out = tmp_path / "run"
+    arguments = ["train", "rotation_digits_embed", "--epochs", "1", "--depth", "2", "--seeds", "3", "--out", out]
+    card = run_json(*arguments, "--gradient-clipnorm", "5")
+    assert card["recipe"]["depth"] == 2
+    assert [run["seed"] for run in card["seeds"]] == [0, 1, 2]
+    assert card["command"] == (
+        f"keras-hypernet train rotation_digits_embed --epochs 1 --depth 2 --seeds 3 --out {out} --gradient-clipnorm 5"
+    )
+    assert {"epochs is 1; the paper's is 10.", "gradient_clipnorm is 5.0; the paper's is None."} < set(
+        card["deviations"]
+    )
+    again = run_json(*arguments, "--gradient-clipnorm", "5", "--resume")
+    assert again["seeds"] == card["seeds"]
+    assert again["metrics"] == card["metrics"]
+    metrics = run_json("evaluate", out / "entry")
+    assert metrics["error"] == card["metrics"]["test"]["error"]
+    (exported,) = run_json("export", out / "entry", "--to", tmp_path / "saved")
+    assert exported["path"] == str(tmp_path / "saved" / "rotation_digits_embed" / "1")
+
+
+def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
+    diverging = [
+        "train",
+        "rotation_digits_hyper",
+        "--epochs",
+        "1",
+        "--learning-rate",
+        "1e6",
+        "--out",
+        tmp_path / "first",
+    ]
+    done = run(*diverging)
+    assert done.returncode == 2
+    assert "Error: 1 of 1 runs diverged, the median one too: The loss became" in done.stderr
+    second = ["train", "rotation_digits_hyper", "--epochs", "1", "--out", tmp_path / "second"]
+    card = run_json(*second, "--compare", tmp_path / "first")
+    assert "--learning-rate 1e6" in card["other_runs"]["command"]
+    assert "Of 1 runs by the recipe of other_runs, for comparison, 1 diverged." in card["deviations"]
+    (other,) = card["other_runs"]["runs"]
+    assert other["learning_rate"] == 1e6
+    assert "in epoch 1 at the learning rate 1e+06" in other["diverged"]
+    assert other["test"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "rotation_mnist_hipper"], "did you mean rotation_mnist_hyper"),
+        (["evaluate", "../entry"], "must not contain '..'"),
+        (["evaluate", "rotation_mnist_hyper", "--data", "imagenet"], "no data source 'imagenet'; choose one of"),
+        (["evaluate", "rotation_mnist_hyper", "--data", "patches"], "takes images of shape (28, 28, 1)"),
+        (["evaluate", "rotation_mnist_hyper", "--data", "digits", "--split", "all"], "split must be one of"),
+        (["train", "rotation_digits_hyper", "--seeds", "0"], "There must be at least one seed"),
+        (
+            ["train", "rotation_digits_hyper", "--from", "results", "--seeds", "5"],
+            "leave out --seed, --seeds and --threads",
+        ),
+        (
+            ["train", "rotation_digits_hyper", "--seed", "4294967296"],
+            "--seed must be an integer of at most 42949672",
+        ),
+        (
+            ["train", "rotation_digits_hyper", "--depth", "9" * 30],
+            "--depth must be an integer of at most 1000. ",
+        ),
+        (
+            ["train", "rotation_digits_hyper", "--gradient-clipnorm", "inf"],
+            "--gradient-clipnorm must be positive",
+        ),
+        (
+            ["experiment", "rotation_depth", "--depths", "1:1000000000000"],
+            "takes at most 10,000 values. Received: ",
+        ),
+        (["experiment", "rotation_depth", "--seeds", "1000000000"], "A call takes at most 100,000 runs: ask for fewer"),
+        (["train", "rotation_digits_hyper", "--threads", "0"], "--threads must be a positive integer. Received: 0"),
+        (["train", "assumption2_digits", "--depth", "7"], "is one network, without f or e. Leave out depth."),
+        (
+            ["train", "assumption1_digits_target", "--epochs", "7"],
+            "drawn, not trained. Leave out epochs.",
+        ),
+        (["train", "rotation_mnist"], "did you mean rotation_mnist_hyper or"),
+        (["train", "rotation_digits_hyper", "--depth", "1"], "--depth must be an integer of at least 2. Received: 1"),
+        (["train", "rotation_digits_hyper", "--compare", "nowhere"], "no runs to compare with in 'nowhere'"),
+        (["export", "nothing"], "There is no entry 'nothing'"),
+        (["export", "all", "--name", "mine"], "--name and --condition are for one model. Received: all"),
+        (["export", "rotation_mnist_hyper", "--format", "pickle"], "--format must be some of"),
+        (["export", "rotation_mnist_hyper", "--keep", "-1"], "--keep must be the number of older versions"),
+        (["export", "assumption1_mnist_f1", "--condition", "image.png"], "there is no condition to bake in"),
+        (["serve", "nothing"], "and no entry of that name; `keras-hypernet list` shows all entries."),
+        (["serve", "rotation_mnist"], "did you mean rotation_mnist_hyper or rotation_mnist_embed"),
+        (["evaluate", "rotation_mnist_hyper", "--save", "a.foo"], "with one of the suffixes "),
+        (["serve", "../tests"], "There is no folder '../tests' in"),
+        (["serve", "nothing", "--max-rows", "0"], "`max_batch_rows` must be a positive integer. Received: 0"),
+        (["serve", "nothing", "--weight-cache", "-1"], "--weight-cache must be at least 0"),
+        *(
+            pytest.param(command.split(), f"Nothing can be written to {command.split()[-1]}: ", marks=_REGRESSION)
+            for command in (
+                "train rotation_digits_hyper --out /dev/full",
+                "train rotation_digits_hyper --out /proc/x",
+                "demo --to /proc/foo",
+                "export rotation_mnist_hyper --to /proc/x",
+                "export rotation_mnist_hyper --format onnx --to /dev/full",
+                "tune synthetic_inner --quick --directory /proc/x",
+                "tune synthetic_inner --quick --directory runs/x --out /proc/x",
+                "experiment synthetic_depth --quick --out /proc/x",
+            )
+        ),
+        pytest.param(
+            ["evaluate", "rotation_mnist_hyper", "--data", "digits", "--save", "/proc/x.png"],
+            "Nothing can be written to /proc: ",
+            marks=_REGRESSION,
+        ),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_2(run, arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert message in line
+    assert done.stdout == ""
+
+
+def test_the_script_says_nothing_but_the_error():
+    done = _script("info", "nothing")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: There is no entry 'nothing'")
+
+
+@pytest.mark.regression
+def test_closed_streams_are_no_error(tmp_path):
+    command = f"{shlex.quote(sys.executable)} -m keras_hypernet_launcher list --json <&- 2>&-"
+    # And what the configuration file of Keras says is not what the command line needs.
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    done = subprocess.run(
+        command, shell=True, env={**environment, "KERAS_HOME": str(tmp_path)}, stdout=subprocess.PIPE, check=True
+    )
+    assert "rotation_mnist_hyper" in [card["name"] for card in json.loads(done.stdout)]
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("backend", ["jax", "torch", "openvino", "nothing"])
+def test_another_backend_is_one_line(backend):
+    done = _script("list", KERAS_BACKEND=backend)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"Error: The command line needs KERAS_BACKEND=tensorflow. Received: {backend!r}\n"
+
+
+def test_debug_shows_the_traceback():
+    done = _script("info", "nothing", "--debug")
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr
+
+
+def test_a_failing_import_is_shown(tmp_path):
+    (tmp_path / "keras.py").write_text("raise ImportError('no backend')")
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import keras_hypernet_launcher as script; script.main()"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    assert done.stderr.strip().endswith("ImportError: no backend")
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.5])
+def test_an_interrupt_is_no_traceback(seconds):
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)  # which background jobs ignore\n"
+        "import keras_hypernet_launcher as script; print(flush=True); script.main()"
+    )
+    command = [sys.executable, "-c", code, "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT)  # which a shell calls 130, too
+    assert error == ""
+
+
+def test_a_missing_extra_is_named(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("keras_hypernet.cli.models.evaluate_model", None)  # it is named before all is evaluated
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    done = run("evaluate", "rotation_mnist_hyper", "--data", "digits", "--save", tmp_path / "figure.png")
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1] == (
+        "Error: Figures need optional dependencies: pip install 'keras_hypernet[plot]'"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_command_has_help_with_an_example(run):
+    top = run("--help").stdout
+    for command in ("list", "info", "demo", "evaluate", "train", "export", "serve"):
+        assert command in top
+        assert "keras-hypernet " + command in run(command, "--help").stdout
+
+
+@pytest.mark.regression
+def test_a_card_is_shown_as_it_is(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    card = json.loads((find_entry("rotation_mnist_hyper") / "card.json").read_text())
+    fields = {"description": _OTHERS, "limits": [_OTHERS, "Second."], "versions": {_OTHERS: _OTHERS}}
+    (tmp_path / "card.json").write_text(json.dumps({**card, **fields}))
+    done = run("info", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count(_SHOWN) == 4
+    assert all(one.isprintable() for line in done.stdout.splitlines() for one in line)
+    assert json.loads(run("info", tmp_path, "--json").stdout)["description"] == _OTHERS
+
+
+@pytest.mark.regression
+def test_a_card_that_asks_for_terabytes_is_one_line(run, tmp_path):
+    card = json.loads((find_entry("rotation_mnist_hyper") / "card.json").read_text())
+    (tmp_path / "model.keras").symlink_to(find_entry("rotation_mnist_hyper") / "model.keras")
+    for size in [{"num_test": 10**9, "dim": 10**6}, {"dim": 10**12}]:
+        task = {"name": "synthetic", "family": "inner", **size}
+        (tmp_path / "card.json").write_text(json.dumps({**card, "task": task}))
+        done = run("evaluate", tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        expected = "`dim` must be less than 2147483648" if size["dim"] == 10**12 else "There is not enough memory for"
+        assert line.startswith(f"Error: {expected}")
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "runs.json does not hold the runs of a training: Expecting property name"),
+        ("[" * 100_000, "runs.json does not hold the runs of a training: it is nested in more than 50 levels"),
+        ("null", "runs.json does not hold the runs of a training: at the top: None is not of type 'object'"),
+        ('{"runs": []}', "the runs of a training: at the top: 'command' is a required property"),
+        (
+            '{"command": "keras-hypernet train x", "runs": [{}]}',
+            "the runs of a training: at runs/0: 'seed' is a requi",
+        ),
+    ],
+)
+def test_runs_to_compare_with_are_checked_before_a_training(run, tmp_path, content, message):
+    (tmp_path / "runs.json").write_text(content)
+    done = run("train", "rotation_digits_hyper", "--compare", tmp_path, "--out", tmp_path / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert message in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.regression
+def test_an_error_is_shown_as_it_is(run, tmp_path):
+    (tmp_path / "[/b] \x1b[2J\x9b").mkdir(parents=True)
+    done = run("info", tmp_path / "[/b] \x1b[2J\x9b")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(rf"Error: {tmp_path}/[/b] \x1b[2J\x9b is not a zoo entry: it has no card.json.")
+
+
+@pytest.mark.regression
+def test_a_command_that_is_done_ends_without_looking_through_all_that_was_imported():
+    code = (
+        "import atexit, gc, sys\n"
+        "atexit.register(lambda: print(gc.get_freeze_count() > 100_000, len(gc.get_objects())))\n"
+        "import keras_hypernet_launcher as script; sys.argv[1:] = ['list', '--json']; script.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    frozen, looked_through = done.stdout.split()[-2:]
+    assert frozen == "True"
+    assert int(looked_through) < 10_000

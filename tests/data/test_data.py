@@ -1,0 +1,270 @@
+"""Image sources: shapes, labels, splits without overlap, and what happens without a network."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_hypernet.data.sources import SOURCES, SPLITS, get_source
+
+SIZES = {
+    "mnist": (55_000, 5_000, 10_000),
+    "cifar10": (45_000, 5_000, 10_000),
+    "digits": (1_197, 300, 300),
+    "patches": (5_300, 900, 900),
+}
+
+
+@pytest.fixture(scope="module", params=sorted(SOURCES))
+def splits(request, source):
+    found = source(request.param)
+    return found, {split: found.load(split) for split in SPLITS}
+
+
+def test_splits_have_their_sizes_shape_and_dtype(splits):
+    found, images = splits
+    assert tuple(len(images[split]) for split in SPLITS) == SIZES[found.name]
+    for array in images.values():
+        assert array.shape[1:] == found.image_shape
+        assert array.dtype == np.uint8
+        assert array.max() > 200
+
+
+def test_no_validation_or_test_image_is_trained_on(splits):
+    found, images = splits
+    seen = {split: {image.tobytes() for image in array} for split, array in images.items()}
+    # A data set may hold the same image twice; of MNIST and CIFAR-10 a few pairs are known. More would
+    # mean that a split is read twice.
+    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        assert len(seen[one] & seen[other]) <= 5, (found.name, one, other)
+
+
+def test_reading_warns_of_nothing(source):
+    source("mnist")
+    # A process of its own: TensorFlow Datasets warns once in each.
+    code = "from keras_hypernet.data import get_source; get_source('mnist').load('test')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "WARNING:absl:" not in done.stderr
+
+
+def test_order_is_the_same_whenever_a_split_is_read(splits):
+    found, images = splits
+    np.testing.assert_array_equal(found._load("validation"), images["validation"])  # past what `load` keeps
+
+
+@pytest.mark.parametrize("name", ["digits", "patches"])
+def test_images_are_read_once_and_cannot_be_changed(name):
+    images = get_source(name).load("test")
+    assert get_source(name).load("test") is images
+    assert get_source(name).load("validation") is not images
+    with pytest.raises(ValueError, match="read-only"):
+        images[0] = 0
+
+
+def test_labels_are_read_once_and_cannot_be_changed():
+    labels = get_source("digits").load_labels("test")
+    assert get_source("digits").load_labels("test") is labels
+    with pytest.raises(ValueError, match="read-only"):
+        labels[0] = 0
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_images_and_labels_are_those_of_tensorflow_datasets(source, name, split):
+    import tensorflow_datasets as tfds
+
+    found = source(name)
+    images, labels = found.load(split), found.load_labels(split)
+    assert labels.shape == images.shape[:1]
+    assert labels.dtype == np.int32
+    assert set(labels) == set(range(10))
+    part = "train[-20:]" if split == "validation" else "test[-20:]"
+    examples = list(tfds.as_numpy(tfds.builder(name, try_gcs=False).as_dataset(split=part)))
+    np.testing.assert_array_equal(images[-20:], [example["image"] for example in examples])
+    np.testing.assert_array_equal(labels[-20:], [example["label"] for example in examples])
+
+
+def test_patches_of_different_splits_share_no_pixels():
+    from sklearn.datasets import load_sample_images
+
+    # Crops start every 8 pixels, so all pixels of a split are in non-overlapping crops, every 4th one.
+    strips = {"train": (0, 448), "validation": (448, 544), "test": (544, 640)}
+    for split, (left, right) in strips.items():
+        crops = get_source("patches").load(split)
+        columns = (right - left - 32) // 8 + 1
+        rows = (427 - 32) // 8 + 1
+        assert len(crops) == 2 * rows * columns
+        photograph = load_sample_images().images[1]
+        np.testing.assert_array_equal(crops[-1], photograph[8 * (rows - 1) :, right - 32 : right][:32])
+
+
+def test_labels_of_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    found = get_source("digits")
+    labels = [found.load_labels(split) for split in SPLITS]
+    assert [len(array) for array in labels] == [len(found.load(split)) for split in SPLITS]
+    assert {array.dtype.name for array in labels} == {"int32"}
+    np.testing.assert_array_equal(np.concatenate(labels), load_digits().target)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_images_and_labels_of_digits_are_aligned(split):
+    found = get_source("digits")
+    means = np.stack([found.load("train")[found.load_labels("train") == digit].mean(axis=0) for digit in range(10)])
+    differences = np.abs(found.load(split)[:, np.newaxis] - means).mean(axis=(2, 3, 4))
+    # An image is nearest to the mean of its own digit, mostly; of shuffled labels, a tenth of the time.
+    assert (differences.argmin(axis=1) == found.load_labels(split)).mean() > 0.8
+
+
+def test_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    images = get_source("digits").load("train")[..., 0]
+    small = load_digits().images[: len(images)]
+    # A pixel of the original is 3.5 wide, so the one around its centre is nearly the original's.
+    centres = (3.5 * np.arange(8) + 1.75).astype(int)
+    found = images[:, centres[:, np.newaxis], centres]
+    assert np.abs(found / 255 - small / 16).mean() < 0.05
+    for flipped in (small[:, ::-1], small[:, :, ::-1], small.transpose(0, 2, 1)):
+        assert np.abs(found / 255 - flipped / 16).mean() > 0.2
+
+
+def test_unknown_source_and_split():
+    with pytest.raises(ValueError, match="There is no data source 'imagenet'; choose one of .*'cifar10', 'digits'"):
+        get_source("imagenet")
+    for read in (get_source("digits").load, get_source("digits").load_labels):
+        with pytest.raises(ValueError, match=r"The split must be one of .* Received: 'all'"):
+            read("all")
+
+
+def test_sources_without_labels_name_those_that_have_some():
+    message = r"The images of 'patches' have no labels; choose one of \['cifar10', 'digits', 'mnist'\]"
+    for ask in (get_source("patches").check_labels, lambda: get_source("patches").load_labels("test")):
+        with pytest.raises(ValueError, match=message):
+            ask()
+    get_source("digits").check_labels()
+
+
+def test_without_data_and_network_the_error_names_the_ways_out(tmp_path):
+    """In a process whose only network is a proxy that does not answer."""
+    code = "from keras_hypernet.data import get_source; get_source('mnist').load('test')"
+    nowhere = "http://127.0.0.1:9"
+    environment = {"TFDS_DATA_DIR": str(tmp_path), "HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**_environment(), **environment}, capture_output=True, text=True, check=False
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode != 0
+    assert "DataUnavailableError: The data set 'mnist' is not in" in last
+    assert "Set TFDS_DATA_DIR" in last
+    assert "digits, patches" in last
+
+
+# Three images as TensorFlow Datasets keeps MNIST; then, one by one, what can become of the files.
+_DAMAGES = """
+import json, pathlib, shutil, sys
+import numpy as np
+import tensorflow as tf
+from keras_hypernet.data import DataUnavailableError, get_source
+
+folder = pathlib.Path(sys.argv[1]) / "mnist" / "3.0.1"
+feature = "tensorflow_datasets.core.features."
+image = {"dtype": "uint8", "shape": {"dimensions": ["28", "28", "1"]}}
+features = {
+    "image": {"pythonClassName": feature + "image_feature.Image", "image": image},
+    "label": {"pythonClassName": feature + "class_label_feature.ClassLabel", "classLabel": {"numClasses": "10"}},
+}
+info = {
+    "name": "mnist",
+    "version": "3.0.1",
+    "fileFormat": "tfrecord",
+    "moduleName": "tensorflow_datasets.image_classification.mnist",
+    "splits": [
+        {
+            "name": name,
+            "filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
+            "numBytes": "1",
+            "shardLengths": ["3"],
+        }
+        for name in ("train", "test")
+    ],
+}
+images = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1)).astype("uint8")
+
+
+def write(first=None):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    everything = {"featuresDict": {"features": features}, "pythonClassName": feature + "features_dict.FeaturesDict"}
+    (folder / "features.json").write_text(json.dumps(everything))
+    with tf.io.TFRecordWriter(str(records)) as writer:
+        for number, pixels in enumerate(images):
+            encoded = first if first and number == 0 else tf.io.encode_png(pixels).numpy()
+            values = {
+                "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded])),
+                "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[number])),
+            }
+            writer.write(tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString())
+
+
+records = folder / "mnist-test.tfrecord-00000-of-00001"
+described = folder / "dataset_info.json"
+write()
+whole, text = records.read_bytes(), described.read_text()
+flipped = bytearray(whole)
+flipped[len(whole) // 2] ^= 1
+damages = {
+    "truncated": lambda: records.write_bytes(whole[:-50]),
+    "flipped": lambda: records.write_bytes(flipped),
+    "empty": lambda: records.write_bytes(b""),
+    "gone": lambda: records.unlink(),
+    "no image": lambda: write(b"nothing"),
+    "fewer records": lambda: described.write_text(text.replace('["3"]', '["4"]')),
+    "description truncated": lambda: described.write_text(text[:100]),
+    "description of something else": lambda: described.write_text("{}"),
+    "description without the split": lambda: described.write_text(text.replace('"test"', '"rest"')),
+    "description in bytes": lambda: described.write_bytes(bytes([255, 254])),
+}
+messages = {}
+for name, damage in damages.items():
+    write()
+    damage()
+    try:
+        get_source("mnist").load("test")
+    except DataUnavailableError as error:
+        messages[name] = str(error)
+write()
+np.testing.assert_array_equal(get_source("mnist").load("test"), images)
+np.testing.assert_array_equal(get_source("mnist").load_labels("test"), [0, 1, 2])
+print(json.dumps([list(damages), messages]))
+"""
+
+
+@pytest.mark.regression
+def test_damaged_files_are_named(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", _DAMAGES, tmp_path],
+        env={**os.environ, "TFDS_DATA_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    damages, messages = json.loads(done.stdout.splitlines()[-1])
+    assert list(messages) == damages
+    for message in messages.values():
+        assert message.startswith(f"The data set 'mnist' in {tmp_path / 'mnist'}")
+        assert "If its files are damaged, delete this folder, and the data set is downloaded again" in message
+        assert "\n" not in message
+        assert len(message) < 600
+    assert "3.0.1 cannot be read (DataLossError: corrupted record at " in messages["flipped"]
+    assert "3.0.1 cannot be read (NotFoundError: " in messages["gone"]
+
+
+def _environment():
+    return {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}

@@ -1,0 +1,263 @@
+"""The runner: a row for each run, once, whatever ends it; resuming, wrong input, and what it shows."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers import TESTS
+from tiny_grid import GRID, children, plain, rows_file, rows_in, running, wait_until
+
+from keras_hypernet.experiments import get_experiment
+from keras_hypernet.experiments.experiment import FIELDS, make_row, run_key
+from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.experiments.runner import run
+from keras_hypernet.runs.engines import LocalWorkers
+from keras_hypernet.tasks import SyntheticTask
+from keras_hypernet.training.recipe import paper_recipe
+
+# Starts a runner for each line it reads, `folder limit workers seeds`, where `limit` is the largest size of a file.
+# Prints the number of the runner's process and, at its end, its exception and exit code. They share one import of the
+# libraries. All processes of these tests compute with one thread: another number of threads rounds sums otherwise.
+SCRIPT = """
+import os, resource, signal, sys
+from tiny_grid import GRID
+from keras_hypernet.runs.engines import LocalWorkers
+from keras_hypernet.experiments.runner import run
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
+for line in sys.stdin:
+    folder, limit, workers, seeds = line.split()
+    runner = os.fork()
+    if runner == 0:
+        os.setpgid(0, 0)
+        if int(limit):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+        try:
+            with LocalWorkers(int(workers), threads=1) as local:
+                run(GRID, folder, seeds=int(seeds), resume=True, workers=local)
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", flush=True)
+            os._exit(1)
+        os._exit(0)
+    print(runner, flush=True)
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(runner, 0)[1]), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A folder with the results of a runner of two workers that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    with LocalWorkers(2, threads=1) as workers:
+        rows = run(GRID, folder, workers=workers, progress=False)
+    assert [row["config"] for row in rows] == GRID.runs()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def start():
+    """Returns a function that starts a runner; it returns the process, and a function that waits for how it ends."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", SCRIPT],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=TESTS,
+    ) as process:
+
+        def start(folder, limit=0, workers=1, seeds=GRID.seeds):
+            process.stdin.write(f"{folder} {limit} {workers} {seeds}\n")
+            process.stdin.flush()
+            return int(process.stdout.readline()), end
+
+        def end():
+            error = ""
+            for line in process.stdout:
+                if line.startswith("ended "):
+                    return int(line.split()[1]), error.strip()
+                error += line
+            pytest.fail(f"no runners can be started: {error}")
+
+        yield start
+        process.stdin.close()
+
+
+def test_every_run_has_a_row(whole):
+    rows = rows_in(whole)
+    assert sorted(run_key(row["config"]) for row in rows) == sorted(map(run_key, GRID.runs()))
+    assert {row["status"] for row in rows} == {"finished"}
+    assert all(set(row) == {*FIELDS, "depth"} for row in rows)
+
+
+def test_one_worker_finds_the_same_and_resumes_what_is_not_there(whole, tmp_path, capfd):
+    expected = [row for row in rows_in(whole) if row["seed"] == 0]
+    there = next(row for row in expected if row["config"] == GRID.runs()[2])
+    other = make_row(GRID.runs(values=(4,))[0], {"status": "failed", "message": "of another grid"})
+    path = rows_file(tmp_path)
+    path.write_text("\n".join([json.dumps(other), "{}", json.dumps(there), json.dumps(expected[0])[:50]]))
+
+    with LocalWorkers(1, threads=1) as worker:
+        rows = run(GRID, tmp_path, seeds=1, values=[3, 2, 3], workers=worker, resume=True)
+    assert [(row["depth"], row["method"]) for row in rows] == [(3, "hyper"), (3, "embed"), (2, "hyper"), (2, "embed")]
+    assert plain(rows) == plain(expected)
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    (begun, last, broken, *progress) = shown.err.splitlines()
+    assert begun.startswith("synthetic_depth: 1/4 runs, -:--:-- left, best hyper ")
+    assert last.startswith(f"Warning: Line 4 of {path}, the last, was not complete (")
+    assert broken.startswith(f"Warning: Line 2 of {path} is not a row (it has no 'experiment', no 'task', no 'panel'")
+    assert broken.endswith("; the others are used.")
+    assert [line.partition(" runs, ")[0] for line in progress] == [f"synthetic_depth: {n}/4" for n in (2, 3, 4)]
+
+    first, second, *others = path.read_text().splitlines()
+    assert (json.loads(first), second) == (other, "{}")
+    assert plain(map(json.loads, others)) == plain(expected)
+    again = run(GRID, tmp_path, seeds=1, resume=True, progress=False)
+    assert again == sorted(rows, key=lambda row: row["depth"])
+    assert len(path.read_text().splitlines()) == 2 + 4
+
+
+@pytest.mark.full
+def test_a_runner_that_is_killed_ten_times_loses_nothing(whole, start, tmp_path):
+    moments = random.Random(20200610)
+    workers = set()
+    for cycle in range(10):
+        rows = _lines(tmp_path)
+        # More runs than there is time for: no runner ends by itself.
+        runner, end = start(tmp_path, workers=2 if cycle == 4 else 1, seeds=1000)
+        # Sometimes when a row more is there and up to a run's time later, otherwise while processes start.
+        if cycle in (1, 4, 7):
+            wait_until(lambda rows=rows: _lines(tmp_path) > rows)
+        time.sleep(moments.uniform(0, 0.5 if cycle in (1, 4, 7) else 2))
+        workers |= set(children(runner))
+        os.kill(runner, signal.SIGKILL)
+        assert end() == (-signal.SIGKILL, "")
+    assert len(workers) >= 3
+    wait_until(lambda: not any(map(running, workers)))
+    assert _lines(tmp_path) >= 3
+    with LocalWorkers(2, threads=1) as local:
+        rows = run(GRID, tmp_path, workers=local, resume=True, progress=False)
+    assert plain(rows) == plain(row for row in rows_in(tmp_path) if row["seed"] < GRID.seeds) == plain(rows_in(whole))
+
+
+def test_an_interrupt_ends_all_processes_and_fails_no_run(start, tmp_path):
+    runner, end = start(tmp_path, seeds=1000)
+    wait_until(lambda: _lines(tmp_path) >= 1)
+    (worker,) = children(runner)
+    os.killpg(runner, signal.SIGINT)  # as Control-C does
+    assert end() == (1, "KeyboardInterrupt:")
+    assert not running(worker)
+    assert {row["status"] for row in rows_in(tmp_path)} == {"finished"}
+
+
+def test_a_full_disk_loses_no_row(whole, start, tmp_path):
+    row = max(len(line) for line in rows_file(whole).read_bytes().splitlines())
+    _, end = start(tmp_path, limit=row + row // 2)
+    code, message = end()
+    assert code == 1
+    reason = "cannot be appended to, and is as it was: File too large. The row is kept: when that is mended, cat "
+    assert message.startswith(f"OSError: {rows_file(tmp_path)} {reason}")
+    kept = pathlib.Path(message.partition(reason)[2].partition(" >> ")[0])
+    rows = [*rows_in(tmp_path), json.loads(kept.read_text())]
+    kept.unlink()
+    assert [row["config"] for row in rows] == GRID.runs()[:2]
+    assert plain(rows) == plain(row for row in rows_in(whole) if row["config"] in GRID.runs()[:2])
+
+
+def test_one_panel_of_several_is_run(tmp_path):
+    grid = dataclasses.replace(GRID, panels=("inner", "concat"))
+    rows = run(grid, tmp_path, values=[2], seeds=1, panels=["concat"], progress=False)
+    assert [row["config"] for row in rows] == [config for config in grid.runs([2], 1) if config["panel"] == "concat"]
+    assert len(rows) == 2
+    rates = get_experiment("learning_rate")
+    some = rates.runs(seeds=1, panels=["cifar10_hyperfan"])  # which has values of its own
+    assert some == [config for config in rates.runs(seeds=1) if config["panel"] == "cifar10_hyperfan"]
+
+
+def test_wrong_arguments_are_refused(whole, tmp_path):
+    with pytest.raises(ValueError, match="holds results already: go on with them .--resume., or choose another folder"):
+        run(GRID, whole)
+    with pytest.raises(ValueError, match="There must be at least one worker. Received: 0"):
+        run(GRID, tmp_path, workers=0)
+    with pytest.raises(ValueError, match="There must be at least one seed. Received: 0"):
+        run(GRID, tmp_path, seeds=0)
+    with pytest.raises(ValueError, match="There are no values of depth to run. Received: an empty range"):
+        run(GRID, tmp_path, values=[])
+    with pytest.raises(ValueError, match="`depth` must be an integer of at least 2. Received: 1"):
+        run(GRID, tmp_path, values=[1])
+    with pytest.raises(ValueError, match="`engine` must be one of .'local', 'ray'.. Received: 'slurm'"):
+        run(GRID, tmp_path, engine="slurm")
+    with pytest.raises(ValueError, match="`address` is that of a Ray cluster, for the engine 'ray'. Received: 'auto'"):
+        run(GRID, tmp_path, address="auto")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.regression
+def test_an_experiment_of_ones_own_is_run(whole, tmp_path):
+    mine = dataclasses.replace(GRID, name="mine", figure=None)
+    with LocalWorkers(1, threads=1) as worker:
+        rows = run(mine, tmp_path, values=[2], seeds=1, workers=worker, progress=False)
+    assert [row["experiment"] for row in rows] == ["mine", "mine"]
+    expected = {row["method"]: row["test"] for row in rows_in(whole) if (row["depth"], row["seed"]) == (2, 0)}
+    assert {row["method"]: row["test"] for row in rows} == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
+
+
+class _Taken(SyntheticTask):
+    """A task of a user's own, which has the name of another."""
+
+
+class _Mine(SyntheticTask):
+    name = "mine"
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"setup": _Mine},
+            "'mine' is a task of your own. Received: the experiment 'own'. Train each run by `keras_hyp",
+        ),
+        ({"setup": _Taken}, "needs a name of its own: 'synthetic' is that of SyntheticTask. Received: _Taken"),
+        (
+            {"measure": print},
+            "`measure` must be left out of an experiment of your own: .* Execute the runs in this pro",
+        ),
+    ],
+)
+def test_what_processes_cannot_find_by_its_name_is_refused(tmp_path, changes, message):
+    def setup(panel, method, value, seed, quick):
+        task = changes["setup"](panel, dim=4, num_train=64, num_validation=16, num_test=16)
+        return task, paper_recipe(SyntheticTask(panel, dim=4), depth=value)
+
+    own = dataclasses.replace(GRID, name="own", **{**changes, **({"setup": setup} if "setup" in changes else {})})
+    with pytest.raises(ValueError, match=message):
+        run(own, tmp_path / "results")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_runner_is_refused(whole):
+    with (
+        ResultsFile(rows_file(whole)).locked(),
+        pytest.raises(
+            ValueError, match="Another process is adding to .*Wait until it is done, or choose another --out"
+        ),
+    ):
+        run(GRID, whole, resume=True)
+
+
+def _lines(folder):
+    """The number of whole lines in the results."""
+    with contextlib.suppress(FileNotFoundError):
+        return rows_file(folder).read_bytes().count(b"\n")
+    return 0

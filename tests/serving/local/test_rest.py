@@ -1,0 +1,471 @@
+"""The REST interface: what TensorFlow Serving's documentation says of paths, formats, errors and status codes."""
+
+import base64
+import contextlib
+import gzip
+import json
+import socket
+
+import numpy as np
+import pytest
+import requests
+from servers import assert_close, resident_bytes, serve, write_other_models
+
+import keras_hypernet as kh
+from keras_hypernet.serving.errors import ServingError
+from keras_hypernet.serving.local.engine import Limits
+from keras_hypernet.serving.local.json_tensors import decode_tensor
+from keras_hypernet.serving.local.servable import TensorInfo
+
+NAME = "rotation_mnist_hyper"
+ROW = {"x": np.zeros((28, 28, 1), int).tolist(), "condition": np.zeros((28, 28, 1), int).tolist()}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, exported):
+    folder = tmp_path_factory.mktemp("saved_models")
+    exported(folder, NAME)
+    write_other_models(folder)
+    (folder / "models.config").write_text(
+        "model_config_list { config { name: 'other' base_path: '/models/other' "
+        "version_labels { key: 'stable' value: 3 } version_labels { key: 'gone' value: 9 } } }"
+    )
+    with serve(folder, NAME, "other", limits=Limits(max_body_bytes=2**20, max_batch_rows=64)) as running:
+        yield running
+
+
+@pytest.fixture
+def ask(server):
+    """Returns a function that sends a request and returns the status and the parsed body."""
+
+    def ask(path, content=None, method=None):
+        body = content if content is None or isinstance(content, bytes) else json.dumps(content)
+        url = f"http://127.0.0.1:{server.rest_port}{path}"
+        answer = requests.request(method or ("GET" if body is None else "POST"), url, data=body, timeout=60)
+        assert answer.headers["content-type"] == "application/json"
+        return answer.status_code, json.loads(answer.content)
+
+    return ask
+
+
+@pytest.fixture
+def half(ask):
+    """Returns a function that asks the model `y = x / 2 + 3`."""
+    return lambda content, path="/v1/models/other": ask(f"{path}:predict", content)
+
+
+def test_rows_and_columns_of_one_input(half):
+    for content, expected in [
+        ({"instances": [1.0, 2.0, 5.0]}, {"predictions": [3.5, 4.0, 5.5]}),
+        ({"inputs": [1.0, 2.0, 5.0]}, {"outputs": [3.5, 4.0, 5.5]}),
+        ({"inputs": {"x": [1, 2, 5]}}, {"outputs": [3.5, 4.0, 5.5]}),
+        ({"instances": [{"x": 1}, {"x": -1e3}]}, {"predictions": [3.5, -497.0]}),
+        ({"signature_name": "serving_default", "instances": [1]}, {"predictions": [3.5]}),
+        ({"signature_name": "", "instances": [1]}, {"predictions": [3.5]}),
+    ]:
+        assert half(content) == (200, expected)
+
+
+def test_numbers_that_json_has_not(half):
+    for also in (b"", b', "a": null'):
+        status, answer = half(b'{"instances": [NaN, Infinity, -Infinity, 1e3]%s}' % also)
+        assert status == 200
+        np.testing.assert_array_equal(answer["predictions"], [np.nan, np.inf, -np.inf, 503.0])
+
+
+@pytest.mark.regression
+def test_integers_that_a_float_has_not_are_refused_among_floats_too(half):
+    for values in ([16777217], [16777217, 0.5], [0.5, 16777217], [0.5, 2, -16777217], [0.5, 2**63], [0.5, 2**70]):
+        status, answer = half({"instances": values})
+        large = max(values, key=abs)
+        assert (status, answer) == (
+            400,
+            {"error": f"Cannot convert JSON value: {large} to float32 without loss of precision."},
+        )
+    # Digits of floats are rounded, as TensorFlow Serving does.
+    assert half({"instances": [16777217.0, 0.5, 2**22]}) == (200, {"predictions": [8388611.0, 3.25, 2097155.0]})
+
+
+NUMBERS = [0, -1, 255, 256, 300, -129, 2047, 2048, -2049, 65505, 2**24 - 1, -(2**24), 2**24 + 1, 2**31, 2**53 + 1]
+NUMBERS += [2**63, -(2**63) - 1, 2**64, 10**400, 0.5, -2.0, 2049.0, 65504.0, 65505.0, 1e38, 3.5e38, -1e39, 1e308]
+NUMBERS += [float("inf"), float("-inf"), float("nan")]
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "uint64"])
+def test_what_is_said_of_a_value_does_not_depend_on_its_neighbours(dtype):
+    info = TensorInfo(np.dtype(dtype), 0, (None,))
+
+    def verdict(values, plain=True):
+        try:
+            return decode_tensor(values, info, "x", plain)[0]
+        except ServingError as error:
+            return error.message
+
+    alone = [verdict([number]) for number in NUMBERS]
+    accepted = [number for number, said in zip(NUMBERS, alone, strict=True) if not isinstance(said, str)]
+    for number, said in zip(NUMBERS, alone, strict=True):
+        if info.dtype.kind != "f":
+            right = isinstance(number, int) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+        elif isinstance(number, int):
+            right = abs(number) < 2 ** (np.finfo(dtype).nmant + 1)
+        else:
+            right = not np.isfinite(number) or abs(number) <= float(np.finfo(dtype).max)
+        assert isinstance(said, str) != right, (number, said)
+        assert not right or said.dtype == dtype
+        for neighbour in accepted:
+            for plain in (True, False):
+                np.testing.assert_array_equal(verdict([number, neighbour], plain), said)
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_a_body_that_is_not_utf_8_is_refused(half, encoding):
+    for content in ('{"instances": [1]}', '{"instances": [true]}'):
+        status, answer = half(content.encode(encoding))
+        assert (status, answer) == (
+            400,
+            {"error": "JSON Parse error: The document must be UTF-8. Received: a byte of zero, as UTF-16 has it"},
+        )
+    assert half(content.replace("true", "1").encode("utf-8-sig")) == (200, {"predictions": [3.5]})
+    status, answer = half('{"a": "é", "instances": [1]}'.encode("latin-1"))
+    assert status == 400
+    assert "'utf-8' codec can't decode byte 0xe9" in answer["error"]
+
+
+def test_rows_and_columns_of_several_inputs(ask):
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), "uint8")
+    inputs = {"x": images, "condition": images[::-1]}
+    expected = kh.load(NAME).predict(inputs, verbose=0)
+    columns = {name: value.tolist() for name, value in inputs.items()}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    for content, key in (({"inputs": columns}, "outputs"), ({"instances": rows}, "predictions")):
+        status, answer = ask(f"/v1/models/{NAME}:predict", content)
+        assert status == 200
+        assert_close(np.asarray(answer[key], "float32"), expected)
+    status, answer = ask(f"/v1/models/{NAME}:predict", {"signature_name": "generate_weights", "instances": [ROW["x"]]})
+    assert status == 200
+    (row,) = answer["predictions"]
+    assert {name: np.shape(value) for name, value in row.items()} == {
+        "hidden_kernel": (784, 10),
+        "logits_kernel": (10, 12),
+    }
+
+
+def test_strings_and_bytes(half):
+    data = base64.b64encode(b"\x00\xfe").decode()
+    status, answer = half({"signature_name": "strings", "instances": ["ab", {"b64": data}]})
+    assert status == 200
+    assert answer["predictions"][0] == {"text": "ab", "text_bytes": {"b64": base64.b64encode(b"ab\xff").decode()}}
+    assert base64.b64decode(answer["predictions"][1]["text_bytes"]["b64"]) == b"\x00\xfe\xff"
+    status, answer = half({"signature_name": "strings", "inputs": {"text": [{"b64": data}]}})
+    assert (status, len(answer["outputs"])) == (200, 2)
+    assert half({"signature_name": "strings", "instances": [{"b64": "?"}]}) == (
+        400,
+        {"error": "Unable to base64 decode"},
+    )
+
+
+def test_other_types(half):
+    content = {"signature_name": "mixed", "instances": [{"flag": True, "number": -128, "big": 2**60}]}
+    assert half(content) == (200, {"predictions": [{"flag": True, "number": 2**60 - 128, "half": -128.0}]})
+    for key, value in {"flag": 1, "number": 128, "big": 2**63}.items():
+        status, answer = half({**content, "instances": [{**content["instances"][0], key: value}]})
+        assert status == 400
+        assert str(value) in answer["error"]
+
+
+def test_outputs_of_unequal_size_need_columns(half):
+    assert half({"signature_name": "unequal", "inputs": [1.0, 2.0]}) == (
+        200,
+        {"outputs": {"one": [1.0], "all": [1.0, 2.0]}},
+    )
+    status, answer = half({"signature_name": "unequal", "instances": [1.0, 2.0]})
+    assert status == 400
+    assert "columnar format: use 'inputs'" in answer["error"]
+
+
+@pytest.mark.parametrize("path", ["", "/versions/3", "/labels/stable"])
+def test_versions_and_labels(ask, half, path):
+    assert half({"instances": [1.0]}, f"/v1/models/other{path}") == (200, {"predictions": [3.5]})
+    ok = {"error_code": "OK", "error_message": ""}
+    expected = {"model_version_status": [{"version": "3", "state": "AVAILABLE", "status": ok}]}
+    assert ask(f"/v1/models/other{path}") == (200, expected)
+    status, answer = ask(f"/v1/models/other{path}/metadata")
+    assert status == 200
+    assert answer["model_spec"] == {"name": "other", "signature_name": "", "version": "3"}
+    info = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"]["x"]
+    assert (info["dtype"], info["tensor_shape"]["dim"][0]["size"]) == ("DT_FLOAT", "-1")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [
+        ("/v1/models/nothing:predict", 404, "Servable not found for request: Latest(nothing)"),
+        ("/v1/models/other/versions/7:predict", 404, "Servable not found for request: Specific(other, 7)"),
+        ("/v1/models/other/labels/nothing:predict", 400, "Unrecognized servable version label: nothing"),
+        ("/v1/models/other/labels/gone:predict", 404, "Servable not found for request: Specific(other, 9)"),
+        (f"/v1/models/other/versions/{9**40}:predict", 400, "Failed to convert version: "),
+        ("/v1/models/other:explain", 400, "Malformed request: POST /v1/models/other:explain"),
+        ("/v1/models/other/versions/x:predict", 400, "Malformed request: POST"),
+        ("/v1/models/other", 400, "Malformed request: POST /v1/models/other"),
+        ("/v1/models/other:classify", 400, "Was: tensorflow/serving/predict"),
+        ("/v1/models/..%2F..%2Fetc:predict", 404, "Servable not found for request: Latest(../../etc)"),
+        ("/v2/models/other:predict", 404, "There is nothing at /v2/models/other:predict."),
+    ],
+)
+def test_what_is_not_there(ask, path, status, message):
+    received, answer = ask(path, {"instances": [1.0]})
+    assert (received, list(answer)) == (status, ["error"])
+    assert message in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message"),
+    [
+        ("/v1/models/nothing", 404, "Could not find any versions of model nothing"),
+        ("/v1/models/other/versions/7", 404, "Could not find version 7 of model other"),
+        ("/v1/models/nothing/metadata", 404, "Servable not found for request: Latest(nothing)"),
+        ("/v1/models/versions/1", 400, "Missing model name in request."),
+        ("/v1/models/other:predict", 400, "Malformed request: GET /v1/models/other:predict"),
+        ("/saved_model.pb", 404, "There is nothing at"),
+        ("/..%2f..%2f/etc/passwd", 404, "There is nothing at"),
+        ("/page.js/../../../etc/passwd", 404, "There is nothing at"),
+    ],
+)
+def test_what_cannot_be_had(ask, server, path, status, message):
+    with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:  # requests would mend the path
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert message in json.loads(answer.split("\r\n\r\n", 1)[1])["error"]
+
+
+@pytest.mark.regression
+def test_the_models_are_listed(ask):
+    ok = {"error_code": "OK", "error_message": ""}
+    assert ask("/v1/models") == (
+        200,
+        {
+            "models": [
+                {"name": name, "model_version_status": [{"version": version, "state": "AVAILABLE", "status": ok}]}
+                for name, version in ((NAME, "1"), ("other", "3"))
+            ]
+        },
+    )
+
+
+@pytest.mark.regression
+def test_the_health_path_and_what_there_is(ask):
+    assert ask("/healthz") == (200, {"status": "ok"})
+    for path in ("/health", "/v2/health/ready", "/favicon.ico"):
+        status, answer = ask(path)
+        assert status == 404
+        assert answer["error"].startswith(f"There is nothing at {path}. There are: GET /v1/models, ")
+        for known in ("POST /v1/models/NAME:predict", "GET /healthz", "GET /monitoring/prometheus/metrics"):
+            assert known in answer["error"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])
+def test_other_methods_are_malformed(ask, method):
+    assert ask("/v1/models/other:predict", b"{}", method) == (
+        400,
+        {"error": f"Malformed request: {method} /v1/models/other:predict"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "JSON Parse error: The document is empty"),
+        (b"{", "JSON Parse error"),
+        (b"\xff\xfe\x00", "JSON Parse error"),
+        (b"[1]", "Is not object"),
+        (b"null", "Is not object"),
+        (b'{"instances": [1' + b"0" * 5000 + b"]}", "JSON Parse error: Exceeds the limit"),
+        (b'{"instances": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "JSON Parse error: maximum recursion depth"),
+        (b'{"instances": ' + b"[" * 500 + b"]" * 500 + b"}", "unexpected level"),
+        (b'{"instances": [' + b'{"b64":' * 30_000 + b"1" + b"}" * 30_000 + b"]}", "JSON Parse error"),
+        ({}, "Missing 'inputs' or 'instances' key"),
+        ({"instances": [1], "inputs": [1]}, "expecting only one of 'inputs' or 'instances' keys to exist"),
+        ({"instances": []}, "No values in 'instances' array"),
+        ({"instances": {"x": 1}}, "Excepting 'instances' to be an list/array"),
+        ({"instances": ["1"]}, 'JSON Value: "1" Type: String is not of expected type: float32'),
+        ({"instances": [None]}, "JSON Value: null Type: Null is not of expected type: float32"),
+        ({"instances": [True]}, "JSON Value: true Type: True is not of expected type: float32"),
+        ({"instances": [{"b64": "aa=="}]}, "Type: Object is not of expected type: float32"),
+        ({"instances": [1, [2]]}, "list at unexpected level"),
+        ({"instances": [[1, 2], [3]]}, "unexpected size: 1 at level: 1 expected size: 2"),
+        ({"instances": [[1, 2], 3]}, "found at incorrect level: 2 in the JSON DOM. Expected at level: 2"),
+        ({"instances": [[1, 2], [3, 4]]}, "Input 'x' must have the shape [?]. Received: [2,2]"),
+        ({"inputs": 1}, "Input 'x' must have the shape [?]. Received: []"),
+        ({"instances": [2**24 + 1] * 2}, "16777217 to float32 without loss of precision"),
+        ({"instances": [1e39]}, "1e+39 to float32 without loss of precision"),
+        ({"a": True, "instances": [1e39]}, "1e+39 to float32 without loss of precision"),
+        (b'{"instances": [1, 1e400]}', "1e400 to float64 without loss of precision"),
+        (b'{"a": true, "inputs": [-1e400, Infinity]}', "-1e400 to float64 without loss of precision"),
+        ({"signature_name": "strings", "instances": ["\ud800"]}, 'JSON Value: "\\ud800" is no text: surrogates not'),
+        ({"instances": [{"x": 1, "y": 2}]}, "keys must be equal to: x"),
+        ({"instances": [{"x": 1}, 2]}, "Expecting object but got list at item 1 of input list"),
+        ({"inputs": {"y": [1]}}, "Missing named input: x in 'inputs' object."),
+        ({"inputs": {"x": [1], "y": [1]}}, 'does not have named input: "y". Expected: x'),
+        ({"signature_name": 100, "instances": [1]}, "'signature_name' key must be a string value."),
+        (
+            {"signature_name": "nothing", "instances": [1]},
+            'Serving signature name: "nothing" not found in signature def',
+        ),
+    ],
+)
+def test_what_cannot_be_answered_is_a_400(half, content, message):
+    status, answer = half(content)
+    assert (status, list(answer)) == (400, ["error"])
+    assert message in answer["error"]
+    assert len(answer["error"]) < 400
+    assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": np.zeros((28, 28)).astype(int).tolist()}, "'x' must have the shape [?,28,28,1]. Received: [1,28,28]"),
+        ({"x": np.zeros((28, 28, 1)).tolist()}, "Type: Number is not of expected type: uint8"),
+        ({"x": np.full((28, 28, 1), 256).tolist()}, "'x' must hold numbers of 0 to 255. Received: 256"),
+        ({"x": np.full((28, 28, 1), -1).tolist()}, "'x' must hold numbers of 0 to 255. Received: -1"),
+        ({"extra": 1}, "keys must be equal to: condition,x"),
+    ],
+)
+def test_images_that_are_none(ask, change, message):
+    status, answer = ask(f"/v1/models/{NAME}:predict", {"instances": [{**ROW, **change}]})
+    assert status == 400
+    assert message in answer["error"]
+
+
+def test_several_inputs_need_names(ask):
+    for content in ({"instances": [1]}, {"inputs": [1]}):
+        status, answer = ask(f"/v1/models/{NAME}:predict", content)
+        assert status == 400
+        assert "as multiple input tensors required: condition, x" in answer["error"]
+
+
+@pytest.mark.regression
+def test_batches_of_unequal_size_are_refused(ask):
+    for rows, conditions in ((3, 2), (1, 2)):
+        x, condition = (np.zeros((size, 28, 28, 1), int).tolist() for size in (rows, conditions))
+        status, answer = ask(f"/v1/models/{NAME}:predict", {"inputs": {"x": x, "condition": condition}})
+        assert status == 400
+        assert answer["error"] == f"Input 'condition' must have one row, or as many as x, {rows}. Received: 2"
+
+
+def test_a_batch_of_none_has_no_shape_in_json(ask):
+    x = np.zeros((0, 28, 28, 1), int).tolist()
+    status, answer = ask(f"/v1/models/{NAME}:predict", {"inputs": {"x": x, "condition": x}})
+    assert status == 400  # JSON cannot tell the other sizes of an array without entries
+    assert "must have the shape [?,28,28,1]. Received: [0]" in answer["error"]
+
+
+def test_what_is_too_large_is_a_413(ask, half):
+    status, answer = half({"instances": [1] * 65})
+    assert (status, answer) == (413, {"error": "A request may have 64 rows. Received: 65. Send it in parts."})
+    status, answer = half(b'{"instances": [' + b" " * 2**20 + b"1]}")
+    assert status == 413
+    assert "The body of a request may have 1,048,576 bytes. Received: 1,048,5" in answer["error"]
+    content = {"signature_name": "generate_weights", "instances": [ROW["x"]] * 10}  # 318,400 bytes by gRPC
+    status, answer = ask(f"/v1/models/{NAME}:predict", content)
+    assert status == 413
+    assert "The answer would take 1,592,000 bytes, and may 1,048,576." in answer["error"]
+    status, answer = half(b'{"instances": [' + b"[]," * 300_000 + b"[]]}")
+    assert (status, answer) == (
+        413,
+        {"error": "A request in JSON may have 65,536 values, lists and objects. Received: 600,003. Send it in parts."},
+    )
+    assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
+
+
+def test_large_answers_are_encoded_in_pieces(monkeypatch):
+    """Other threads run between them, and what they make is what one piece would be."""
+    from keras_hypernet.serving.local import json_answers
+
+    values = np.random.default_rng(0).normal(size=(3, 5, 7)).astype("float32")
+    outputs = {"a": values, "b": values[:, 0], "t_bytes": np.array([b"a", b"\xff", b""], object)}
+    expected = {name: json_answers.encode_tensor(value, name) for name, value in outputs.items()}
+    rows = [dict(zip(expected, row, strict=True)) for row in zip(*expected.values(), strict=True)]
+    for piece in (1, 8, 40, 1000):
+        monkeypatch.setattr(json_answers, "_PIECE", piece)
+        assert json_answers.encode_response(outputs, False).decode() == json.dumps({"outputs": expected})
+        assert json_answers.encode_response(outputs, True).decode() == json.dumps({"predictions": rows})
+        one = json_answers.encode_response({"a": values}, True).decode()
+        assert one == json.dumps({"predictions": values.tolist()})
+    monkeypatch.setattr(json_answers, "_PIECE", 8)
+    sizes = []
+    monkeypatch.setattr(json_answers, "encode_tensor", lambda array, name: sizes.append(array.size) or array.tolist())
+    json_answers.encode_response({"a": values}, False)
+    assert max(sizes) <= 8
+    assert sum(sizes) == values.size
+
+
+def test_a_body_of_a_gigabyte_is_not_kept(server, half):
+    before, sent = resident_bytes(), 0
+    with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
+        head = f"POST /v1/models/other:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2**30}\r\n\r\n"
+        connection.sendall(head.encode())
+        part = b" " * 2**20
+        # After sixteen times what it accepts the server answers and closes the connection: what comes after that, and
+        # not before, may cost the client the answer.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while sent < 2**30:
+                sent += connection.send(part)
+    assert 16 * 2**20 <= sent < 2**28
+    with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
+        connection.sendall(head.encode())
+        for _ in range(16):
+            connection.sendall(part)
+        connection.sendall(b" ")  # and no more
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert resident_bytes() - before < 64 * 2**20
+    assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
+
+
+def _ask_compressed(server, body, coding="gzip"):
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/other:predict"
+    answer = requests.post(url, data=body, headers={"Content-Encoding": coding}, timeout=60)
+    return answer.status_code, answer.json()
+
+
+@pytest.mark.regression
+def test_bodies_may_be_compressed(server):
+    plain = b'{"instances": [1.0, 2.0, 5.0]}'
+    packed, expected = gzip.compress(plain), (200, {"predictions": [3.5, 4.0, 5.5]})
+    assert _ask_compressed(server, packed) == expected
+    assert _ask_compressed(server, gzip.compress(plain[:9]) + gzip.compress(plain[9:]), "GZIP") == expected
+    assert _ask_compressed(server, gzip.compress(b" " * (2**20 - 100) + plain)) == expected
+    assert _ask_compressed(server, plain, "identity") == expected
+    broken = bytearray(packed)
+    broken[-8] ^= 1  # of the checksum
+    for body in (plain, packed[:-1], packed[:12], bytes(broken), packed + b"more", packed[:15] + b"\xff" * 20):
+        status, answer = _ask_compressed(server, body)
+        assert status == 400, body
+        assert "Content-Encoding: gzip must be a gzip file" in answer["error"]
+    assert _ask_compressed(server, gzip.compress(b"{"))[1]["error"].startswith("JSON Parse error")
+    for coding in ("br", "deflate", "gzip, gzip"):
+        expected = f"The Content-Encoding of a request must be gzip, or none. Received: {coding}"
+        assert _ask_compressed(server, packed, coding) == (415, {"error": expected})
+    assert server.engine.admission.buffered == 0
+
+
+@pytest.mark.regression
+def test_what_is_small_when_it_is_compressed_only_is_too_large(server, half):
+    before, bomb = resident_bytes(), gzip.compress(b" " * 2**28)
+    assert len(bomb) < 2**20
+    error = {"error": "The body of a request may have 1,048,576 bytes. Received: more, when it is decompressed"}
+    assert _ask_compressed(server, bomb) == (413, error)
+    assert resident_bytes() - before < 2**26
+    assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
+
+
+def test_a_body_that_does_not_say_its_size_is_counted(server, half):
+    parts = (b" " * 2**16 for _ in range(20))
+    url = f"http://127.0.0.1:{server.rest_port}/v1/models/other:predict"
+    answer = requests.post(url, data=parts, timeout=60)
+    assert answer.status_code == 413
+    assert "Received: 1,3" in answer.json()["error"]

@@ -1,0 +1,220 @@
+"""g alone under one condition, and whole models, as LiteRT and ONNX: run by their own runtimes, beside Keras."""
+
+import re
+import struct
+import sys
+import zlib
+
+import keras
+import numpy as np
+import pytest
+from cases import MODELS
+from helpers import normal, pixels
+from servers import numbered_model
+
+import keras_hypernet as kh
+from keras_hypernet.serving.conditions import read_condition
+from keras_hypernet.serving.specialized import export_formats
+
+NAME = "rotation_mnist_hyper"
+# tf.lite's own interpreter, which is not the one that is used, is announced as deprecated when it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+
+
+def _run(exported, inputs):
+    """The outputs of a file, by its own runtime."""
+    if exported.format == "tflite":
+        from ai_edge_litert.interpreter import Interpreter
+
+        (output,) = Interpreter(str(exported.path)).get_signature_runner("serving_default")(**inputs).values()
+    elif exported.format == "onnx":
+        import onnxruntime
+
+        (output,) = onnxruntime.InferenceSession(exported.path).run(["logits"], inputs)
+    else:
+        import tensorflow as tf
+
+        served = tf.saved_model.load(str(exported.path)).signatures["serving_default"]
+        output = served(**{name: tf.constant(value) for name, value in inputs.items()})["logits"].numpy()
+    return output
+
+
+@pytest.mark.parametrize("case", MODELS, ids=str)
+def test_whole_models_and_g_alone_give_keras_outputs(case, tmp_path):
+    model, draw = case.make(), pixels if case.dtype == "uint8" else normal
+    inputs = {"x": draw((5, *case.x_shape)), "condition": draw((5, *case.condition_shape), seed=1)}
+    expected = model.predict(inputs, verbose=0)
+    for exported in export_formats(model, tmp_path, "whole", ["tflite", "onnx"]):
+        np.testing.assert_allclose(_run(exported, inputs), expected, atol=1e-5)
+    condition = inputs["condition"][0]
+    expected = model.predict({**inputs, "condition": np.repeat(condition[None], 5, axis=0)}, verbose=0)
+    files = export_formats(model, tmp_path, "g", condition=condition)
+    assert [exported.format for exported in files] == ["saved_model", "tflite", "onnx"]
+    for exported in files:
+        np.testing.assert_allclose(_run(exported, {"x": inputs["x"]}), expected, atol=1e-5)
+        assert exported.difference < 1e-5
+
+
+def test_conditions_may_be_integers(tmp_path):
+    model, inputs = numbered_model()
+    expected = model.predict(inputs, verbose=0)
+    for exported in export_formats(model, tmp_path, "whole"):
+        np.testing.assert_allclose(_run(exported, inputs), expected, atol=1e-5)
+    np.save(tmp_path / "nine.npy", [9])
+    nine = read_condition(tmp_path / "nine.npy", model)
+    assert nine.dtype == "int32"
+    expected = model.predict({**inputs, "condition": np.full((5, 1), 9)}, verbose=0)
+    for exported in export_formats(model, tmp_path, "g", condition=nine):
+        np.testing.assert_allclose(_run(exported, {"x": inputs["x"]}), expected, atol=1e-5)
+    for wrong in ([8.5], [2**40]):
+        np.save(tmp_path / "wrong.npy", wrong)
+        with pytest.raises(ValueError, match="wrong.npy must hold values of int32. Received: others, of (float|int)64"):
+            read_condition(tmp_path / "wrong.npy", model)
+
+
+def test_conditions_may_be_true_or_false(tmp_path):
+    flags = keras.Input((3,), dtype="bool")
+    generator = keras.Model(flags, keras.layers.Dense(2)(keras.ops.cast(flags, "float32")))
+    model = kh.Hypernetwork(generator, [kh.layers.HyperDense(4)])
+    inputs = {"x": normal((5, 7)), "condition": normal((5, 3), seed=1) > 0}
+    expected = model.predict(inputs, verbose=0)
+    for exported in export_formats(model, tmp_path, "whole"):
+        np.testing.assert_allclose(_run(exported, inputs), expected, atol=1e-5)
+
+
+def test_g_alone_is_small(tmp_path):
+    image = pixels((28, 28, 1))
+    for exported in export_formats("rotation_mnist_hyper", tmp_path, condition=image):
+        assert exported.path.name == {"saved_model": "1"}.get(exported.format, exported.path.name)
+        assert "rotation_mnist_hyper_specialized" in str(exported.path)
+        # 7,960 weights of four bytes, and what describes the graph.
+        assert 4 * 7960 < exported.num_bytes < 4 * 7960 + 25_000
+
+
+@pytest.mark.parametrize("format", ["tflite", "onnx", "saved_model"])
+def test_a_wrong_file_does_not_appear(format, tmp_path, monkeypatch):
+    """And what is there already stays as it is: the older versions, which are not to be kept, and models.config."""
+    from keras_hypernet.serving.runtimes import RUNNERS
+
+    export_formats(NAME, tmp_path, formats=["saved_model", "saved_model", format])
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    assert {tmp_path / NAME / version for version in ("1", "2")} < set(before)
+    run = RUNNERS[format]
+
+    def wrong(path):
+        return lambda inputs: {"logits": run(path)(inputs)["logits"] + 1}
+
+    def failing(path):
+        raise OSError("this file cannot be run")
+
+    errors = (RuntimeError, "does not give Keras's outputs: they differ by"), (OSError, "this file cannot be run")
+    for runner, (error, message) in zip((wrong, failing), errors, strict=True):
+        monkeypatch.setitem(RUNNERS, format, runner)
+        for name in (NAME, "new"):
+            with pytest.raises(error, match=message):
+                export_formats(NAME, tmp_path, name, [format], keep=0)
+    after = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*") if path != tmp_path / "new"}
+    assert after == before
+    assert list(tmp_path.glob("new*/**")) in ([], [tmp_path / "new"])  # an empty folder at most
+
+
+@pytest.mark.parametrize(
+    ("format", "module", "extra"), [("tflite", "ai_edge_litert", "lite"), ("onnx", "tf2onnx", "onnx")]
+)
+def test_a_missing_runtime_is_named(format, module, extra, tmp_path, monkeypatch):
+    import sys
+
+    for name in [module, f"{module}.interpreter"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=rf"pip install 'keras_hypernet\[{extra}\]'"):
+        export_formats("rotation_mnist_hyper", tmp_path, formats=[format])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_conditions_are_read_from_images_and_arrays(tmp_path):
+    from PIL import Image
+
+    model, image = kh.load("rotation_mnist_hyper"), pixels((28, 28, 1))
+    Image.fromarray(image[..., 0]).save(tmp_path / "image.png")
+    np.save(tmp_path / "image.npy", image)
+    for name in ("image.png", "image.npy"):
+        np.testing.assert_array_equal(read_condition(tmp_path / name, model), image)
+    image = pixels((32, 32, 1))
+    Image.fromarray(image[..., 0]).save(tmp_path / "grey.png")
+    colour = read_condition(tmp_path / "grey.png", kh.load("rotation_cifar_hyper"))
+    np.testing.assert_array_equal(colour, np.repeat(image, 3, axis=-1))
+
+
+def test_bad_conditions_are_refused(tmp_path):
+    model, network = kh.load("rotation_mnist_hyper"), kh.load("assumption1_mnist_f1")
+    np.save(tmp_path / "floats.npy", np.zeros((28, 28, 1)))
+    (tmp_path / "text.png").write_text("no image")
+    with pytest.raises(ValueError, match="must hold pixels of 0 to 255, uint8. Received: float64"):
+        read_condition(tmp_path / "floats.npy", model)
+    with pytest.raises(ValueError, match="must be an image. Received: cannot identify"):
+        read_condition(tmp_path / "text.png", model)
+    with pytest.raises(FileNotFoundError, match=r"an image or a .npy file, and there is no file \S+nothing.png"):
+        read_condition(tmp_path / "nothing.png", model)
+    with pytest.raises(ValueError, match="there is no condition to bake in"):
+        read_condition(tmp_path / "text.png", network)
+    with pytest.raises(ValueError, match="there is no condition to bake in"):
+        export_formats(network, tmp_path, condition=pixels((28, 28, 1)))
+    with pytest.raises(ValueError, match=r"must be of shape \(28, 28, 1\), without a batch. Received: shape \(1, 28"):
+        export_formats(model, tmp_path, condition=pixels((1, 28, 28, 1)))
+    with pytest.raises(ValueError, match="`formats` must be some of .* Received: .'pickle'"):
+        export_formats(model, tmp_path, formats=["pickle"])
+
+
+@pytest.fixture(scope="module")
+def mnist_model():
+    return kh.load("rotation_mnist_hyper")
+
+
+def _png(width, height, pixels=b""):
+    """A PNG file of one bit a pixel that says to be of this size, whatever is in it."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+
+
+def _npy(shape, content=b"", dtype="|u1"):
+    header = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + content
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("bomb.png", _png(60_000, 60_000), "must be an image. Received: Image size (3600000000 pixels) exceeds limit"),
+        ("large.png", _png(12_000, 12_000), "must be an image. Received: Image size (144000000 pixels) exceeds limit"),
+        ("wide.png", _png(5_000, 28), "must hold a condition of shape (28, 28, 1). Received: shape (28, 5000, 1)"),
+        ("short.png", _png(28, 28)[:-30], "must be an image. Received: "),
+        ("empty.png", b"", "must be an image. Received: cannot identify"),
+        ("vector.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 28 28\n", "must be an image. Received: cannot "),
+        ("bomb.npy", _npy((10**6, 10**6)), "must be a .npy file of an array. Received: mmap length is greater than"),
+        ("huge.npy", _npy((10**12, 10**12, 10**12)), "must be a .npy file of an array. Received: "),
+        ("flat.npy", _npy((784,), bytes(784)), "must hold a condition of shape (28, 28, 1). Received: shape (784,)"),
+        ("short.npy", _npy((28, 28, 1), bytes(700)), "must be a .npy file of an array. Received: "),
+        ("pickle.npy", _npy((28, 28, 1), bytes(784 * 8), "|O"), "must be a .npy file of an array. Received: "),
+        ("text.npy", _npy((28, 28, 1), bytes(784 * 4), "<U1"), "must hold pixels of 0 to 255, uint8. Received: <U1"),
+        ("broken.npy", b"\x93NUMPY\x01\x00\x10\x00{{{{{{{{{{{{{{{{", "must be a .npy file of an array. Received: "),
+    ],
+    ids=lambda value: value if isinstance(value, str) and "." in value[-5:] else "",
+)
+def test_files_of_anybody_are_no_conditions(tmp_path, mnist_model, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=re.escape(f"{name} {message}")):
+        read_condition(tmp_path / name, mnist_model)
+
+
+def test_missing_runtimes_are_named_together(monkeypatch, tmp_path):
+    for module in ("ai_edge_litert.interpreter", "onnxruntime"):
+        monkeypatch.setitem(sys.modules, module, None)
+    message = r"LiteRT and ONNX files need optional dependencies: pip install 'keras_hypernet\[lite,onnx\]'"
+    with pytest.raises(ImportError, match=message):
+        export_formats("rotation_mnist_hyper", tmp_path, formats=["saved_model", "tflite", "onnx"])
+    assert list(tmp_path.iterdir()) == []

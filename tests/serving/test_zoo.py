@@ -1,0 +1,61 @@
+"""Every entry of the zoo through REST and gRPC, by three clients, beside `model.predict`."""
+
+import numpy as np
+import pytest
+from servers import assert_close, example_inputs, grpc_stubs, predict_request, serve
+
+import keras_hypernet as kh
+
+ENTRIES = [card.name for card in kh.list_entries()]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, exported):
+    with serve(exported(tmp_path_factory.mktemp("saved_models"), *ENTRIES), *ENTRIES) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_three_clients_get_what_predict_returns(server, name):
+    import ovmsclient
+    import tensorflow as tf
+
+    inputs, given = example_inputs(kh.load(name))
+    expected = kh.load(name).predict(given, verbose=0)
+    for protocol, port in (("rest", server.rest_port), ("grpc", server.grpc_port)):
+        with kh.serving.Client(f"localhost:{port}", name, protocol=protocol) as client:
+            assert client.status() == {1: "AVAILABLE"}
+            received = client.predict(**inputs)
+            assert_close(received, expected)
+            assert received.dtype == np.float32
+    with grpc_stubs(server) as (prediction, _):
+        response = prediction.Predict(predict_request(name, inputs))
+        (output,) = response.outputs.values()
+        assert_close(tf.make_ndarray(output), expected)
+        assert response.model_spec.version.value == 1
+        assert response.model_spec.signature_name == "serving_default"
+    makers = {ovmsclient.make_grpc_client: server.grpc_port, ovmsclient.make_http_client: server.rest_port}
+    for make, port in makers.items():
+        client = make(f"localhost:{port}")
+        assert_close(np.asarray(client.predict(inputs, name), "float32"), expected)
+        assert client.get_model_status(name)[1]["state"] == "AVAILABLE"
+    # By REST it expects the names of OpenVINO's server, which are other ones.
+    client = ovmsclient.make_grpc_client(f"localhost:{server.grpc_port}")
+    assert set(client.get_model_metadata(name)["inputs"]) == set(inputs)
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+@pytest.mark.parametrize("name", [name for name in ENTRIES if name.startswith("rotation")])
+def test_the_weights_of_one_condition_serve_many_x(server, name, protocol):
+    inputs, _ = example_inputs(kh.load(name))
+    same = {**inputs, "condition": np.repeat(inputs["condition"][:1], 4, axis=0)}
+    expected = kh.load(name).predict(same, verbose=0)
+    port = server.rest_port if protocol == "rest" else server.grpc_port
+    with kh.serving.Client(f"localhost:{port}", name, protocol=protocol) as client:
+        weights = client.generate_weights(inputs["condition"][:1])
+        assert all(value.shape[0] == 1 and value.dtype == np.float32 for value in weights.values())
+        # 2e-5: what the weights are rounded to, and sums in another order, leave of float32.
+        assert_close(client.apply(inputs["x"], weights), expected, 2e-5)
+        everyone = client.generate_weights(inputs["condition"])
+        own = kh.load(name).predict(inputs, verbose=0)
+        assert_close(client.apply(inputs["x"], everyone), own, 2e-5)

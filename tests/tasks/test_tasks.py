@@ -1,0 +1,245 @@
+"""What holds of every task: its description as data, its declared shapes, its epochs and its evaluations."""
+
+import dataclasses
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers import normal
+
+import keras_hypernet as kh
+from keras_hypernet.tasks import (
+    TASKS,
+    ApproximationTask,
+    ClassificationTask,
+    ColorizationTask,
+    RotationSetTask,
+    RotationTask,
+    SyntheticTask,
+    Task,
+    get_task,
+)
+from keras_hypernet.tasks.base import planned_batches
+from keras_hypernet.training.loop import evaluate, fit
+
+SYNTHETIC = {"dim": 3, "seed": 4, "hidden_units": 5, "gain": 2.5, "num_train": 45, "num_validation": 7, "num_test": 50}
+EXAMPLES = [
+    ApproximationTask("digits", seed=3),
+    ApproximationTask("uniform", seed=2, num_samples=45),
+    ClassificationTask("digits"),
+    ColorizationTask("patches", num_points=5),
+    RotationSetTask("digits", members=3),
+    RotationTask("digits"),
+    SyntheticTask("concat", **SYNTHETIC),
+]
+tasks = pytest.mark.parametrize("task", EXAMPLES, ids=str)
+
+
+def _examples(task):
+    """45 examples, of the test split where that is of the same kind as the training split."""
+    uniform = getattr(task, "data", None) == "uniform"
+    return keras.tree.map_structure(lambda array: array[:45], task.load("train" if uniform else "test"))
+
+
+def _arrays(dataset):
+    """All batches of a dataset, each a list of arrays: of the inputs, then of the target."""
+    return [[np.asarray(array) for array in keras.tree.flatten(batch)] for batch in dataset]
+
+
+def _same(one, other):
+    return all(
+        (left == right).all() for batches in zip(one, other, strict=True) for left, right in zip(*batches, strict=True)
+    )
+
+
+def test_every_task_is_tested_here():
+    assert {task.name for task in EXAMPLES} == set(TASKS)
+
+
+@tasks
+def test_a_split_that_does_not_exist_is_named(task):
+    for call in (task.load, task.num_examples, task.evaluation_dataset):
+        with pytest.raises(
+            ValueError, match=r"split must be one of \('train', 'validation', 'test'\). Received: 'dev'"
+        ):
+            call("dev")
+
+
+@tasks
+def test_config_is_json_and_makes_the_same_task(task):
+    config = json.loads(json.dumps(task.config()))
+    assert config["name"] == task.name
+    assert get_task(**config) == task
+    assert hash(get_task(**config)) == hash(task)
+
+
+def test_config_holds_every_argument():
+    assert SyntheticTask("concat", **SYNTHETIC).config() == {"name": "synthetic", "family": "concat", **SYNTHETIC}
+    assert get_task("colorization", data="patches").num_points == 64
+
+
+def test_unknown_names_and_arguments():
+    with pytest.raises(ValueError, match=r"There is no task 'translation'; choose one of \['approximation', 'class"):
+        get_task("translation", data="digits")
+    with pytest.raises(ValueError, match="'rotation' does not take these arguments: .*unexpected .* 'angle'"):
+        get_task("rotation", data="digits", angle=30)
+    with pytest.raises(ValueError, match="'rotation' does not take these arguments: .*missing .* 'data'"):
+        get_task("rotation")
+    with pytest.raises(ValueError, match="There is no data source 'imagenet'"):
+        get_task("colorization", data="imagenet")
+
+
+def test_a_task_is_abstract():
+    with pytest.raises(NotImplementedError):
+        Task().num_examples("test")
+    with pytest.raises(NotImplementedError):
+        Task().training_dataset(None, 32, 0, 0)
+    with pytest.raises(NotImplementedError):
+        Task().evaluation_dataset("test")
+
+
+@tasks
+def test_batches_have_the_declared_shapes_and_dtypes(task):
+    for dataset in (task.training_dataset(_examples(task), 20, 0, 0), task.evaluation_dataset(_examples(task), 20)):
+        assert len(dataset) == 3
+        sizes = []
+        for inputs, target in dataset:
+            inputs = inputs if isinstance(inputs, dict) else {"x": inputs}
+            assert set(inputs) == set(task.inputs)
+            for name, value in inputs.items():
+                declared = getattr(task, f"{name}_shape")
+                assert len(value.shape) == len(declared) + 1
+                assert all(
+                    size in (expected, None) or expected is None
+                    for size, expected in zip(value.shape[1:], declared, strict=True)
+                )
+                assert value.dtype.name == getattr(task, f"{name}_dtype")
+            if task.loss == "cross_entropy":
+                assert target.dtype == "int32"
+                assert len(target.shape) == 1
+            else:
+                assert target.dtype == "float32"
+                assert target.shape[-1] == task.num_outputs
+            sizes.append({len(value) for value in (*inputs.values(), target)})
+        assert sizes == [{20}, {20}, {5}]
+
+
+@tasks
+def test_an_epoch_is_a_function_of_seed_and_epoch(task):
+    examples, epoch = _examples(task), tf.Variable(0, dtype=tf.int64)
+    dataset = task.training_dataset(examples, 20, 7, epoch)
+    first = _arrays(dataset)
+    assert _same(_arrays(dataset), first)
+    epoch.assign(1)  # read when the dataset is iterated, not when it is made
+    second = _arrays(dataset)
+    assert not _same(second, first)
+    assert _same(_arrays(task.training_dataset(examples, 20, 7, 1)), second)
+    assert not _same(_arrays(task.training_dataset(examples, 20, 8, 0)), first)
+
+
+@tasks
+def test_an_evaluation_is_the_same_at_every_call_and_for_every_batch_size(task):
+    one, other = (_arrays(task.evaluation_dataset("test", batch_size)) for batch_size in (300, 128))
+    assert len(one) == math.ceil(task.num_examples("test") / 300)
+    for whole, parts in zip(_joined(one), _joined(other), strict=True):
+        assert len(whole) == task.num_examples("test")
+        np.testing.assert_array_equal(whole, parts)
+
+
+def _joined(batches):
+    return [np.concatenate(arrays) for arrays in zip(*batches, strict=True)]
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnTask(Task):
+    """A user's own: 7 rows of x and of a condition. `form` makes of these and of the target what `load` returns."""
+
+    form: str = "tuple"
+    name = "own"
+    metric = "mse"
+    x_shape = (3,)
+    condition_shape = (2,)
+    num_outputs = 1
+
+    def load(self, split):
+        x, condition, y = normal((7, 3)), normal((7, 2), seed=1), normal((7, 1), seed=2)
+        forms = {
+            "tuple": (x, condition, y),
+            "dict": {"x": x, "condition": condition, "y": y},
+            "nested": {"inputs": {"x": x, "condition": condition}, "y": y},
+            "array": np.concatenate([x, condition, y], axis=1),
+            "tensors": tuple(map(tf.constant, (x, condition, y))),
+            "unequal": (x, condition[:5], y),
+            "numbers": [1.0, 2.0],
+        }
+        return forms[self.form]
+
+    def training_dataset(self, examples, batch_size, seed, epoch):
+        x, condition, y = examples
+        batches = planned_batches(
+            len(x), lambda: tf.range(len(x)), lambda n: [tf.gather(v, n) for v in (x, condition, y)], 4
+        )
+        return batches.map(
+            lambda x, condition, y: ({"x": x, "condition": condition} if len(self.inputs) == 2 else x, y)
+        )
+
+    def evaluation_dataset(self, split, batch_size=500):
+        return self.training_dataset(self.load(split), batch_size, 0, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class FloatTask(OwnTask):
+    x_dtype = condition_dtype = "float32"
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("form", ["tuple", "dict", "nested", "array", "tensors"])
+def test_examples_are_counted_by_rows(form):
+    task = OwnTask(form)
+    assert task.num_examples("test") == 7
+    together = keras.tree.flatten(task.load_together(["train", "test"]))
+    for array, one in zip(together, keras.tree.flatten(task.load("train")), strict=True):
+        np.testing.assert_array_equal(array, np.concatenate([one, one]))
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("form", "shapes"), [("unequal", r"\[\(7, 3\), \(5, 2\), \(7, 1\)\]"), ("numbers", r"\[\(\), \(\)\]")]
+)
+def test_examples_that_have_no_number_are_named(form, shapes):
+    message = (
+        f"`load` of the task 'own' must return arrays with a row for each .* Received: arrays of the shapes {shapes}"
+    )
+    with pytest.raises(ValueError, match=message):
+        OwnTask(form).num_examples("test")
+
+
+RECIPE = dataclasses.replace(kh.paper_recipe(SyntheticTask()), epochs=1, width=4, depth=2, seed=0)
+
+
+@pytest.mark.regression
+def test_evaluate_reports_rows_of_an_own_task():
+    task = FloatTask()
+    model = kh.build_model(task, "hyper", RECIPE)
+    x, condition, y = task.load("test")
+    predicted = model.predict({"x": x, "condition": condition}, verbose=0)
+    assert evaluate(model, task) == {"mse": pytest.approx(np.mean((predicted - y) ** 2), rel=1e-5), "num_examples": 7}
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("method", ["hyper", "embed", "network"])
+def test_a_type_that_a_task_does_not_declare_is_named(method):
+    """A network would cast to uint8 what are floats, and train on that."""
+    task = OwnTask()
+    if method == "network":
+        task = dataclasses.make_dataclass("Network", [], bases=(OwnTask,), namespace={"inputs": ("x",)}, frozen=True)()
+    model = kh.build_model(task, method, RECIPE)
+    message = (
+        "`x_dtype` of the task 'own' must be 'float32', the type of x in its batches. Received: 'uint8'. Say `x_dt"
+    )
+    for call in (lambda: fit(model, task, RECIPE, progress=False), lambda: evaluate(model, task)):
+        with pytest.raises(ValueError, match=message):
+            call()

@@ -1,0 +1,146 @@
+"""Searches whose trials run in other processes: of this machine, and of a Ray cluster."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from helpers import TESTS
+from tiny_grid import children, running, wait_until
+from tiny_search import RECIPE, TASK, column, own_model, plain, tiny_search
+
+import keras_hypernet as kh
+from keras_hypernet.tasks import SyntheticTask
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The rows of a search by this process."""
+    return tiny_search("both", directory=tmp_path_factory.mktemp("alone")).trials
+
+
+def _same(rows, expected):
+    for row, other in zip(rows, expected, strict=True):
+        difference = row["validation_mse"] - other["validation_mse"]
+        assert abs(difference) <= 1e-6  # with other threads
+        assert {**row, "validation_mse": None} == {**other, "validation_mse": None}
+
+
+def test_a_trial_whose_process_is_killed_is_run_again_and_each_trial_once(tmp_path, alone):
+    before, killed = set(children(os.getpid())), []
+
+    def kill():
+        begun = lambda: list(tmp_path.glob("trials/trial_*/seed-0/state.json"))  # noqa: E731
+        wait_until(begun)
+        killed.append(min(set(children(os.getpid())) - before))
+        os.kill(killed[0], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    found = tiny_search("both", workers=2, directory=tmp_path)
+    thread.join()
+    _same(plain(found.trials), plain(alone))
+    assert column(found, "trial") == list(range(6))
+    workers = {row["worker"].rpartition("-")[2] for row in found.trials}
+    assert str(os.getpid()) not in workers
+    lines = (tmp_path / "trials" / "journal.jsonl").read_text().splitlines()
+    assert len([line for line in lines if '"asked": null' not in line]) == 12  # six questions, six answers
+    assert kh.tuning.SearchResult.read(tmp_path) == found
+    assert set(children(os.getpid())) == before
+
+
+@pytest.mark.full
+def test_a_model_of_a_module_is_built_in_other_processes(tmp_path):
+    found = tiny_search(build=own_model, depth=[2, 4], workers=2, directory=tmp_path)
+    assert sorted((row["depth"], row["units"], row["status"]) for row in found.trials) == [
+        *((2, units, "finished") for units in (4, 8)),
+        *((4, units, "failed") for units in (4, 8)),
+    ]
+    again = tiny_search(build=own_model, depth=[2, 4], directory=tmp_path)
+    assert again == found
+
+
+class OwnTask(SyntheticTask):
+    """A task that this package does not know."""
+
+    name = "own"
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_what_other_processes_cannot_import_is_refused(tmp_path, engine):
+    task = OwnTask("inner", dim=4, num_train=64, num_validation=16, num_test=16)
+    options = {"engine": engine, "workers": 2, "directory": tmp_path / "search", "recipe": RECIPE}
+    expected = f"Received: '{engine}' with 2 workers, and what is not, "
+    with pytest.raises(ValueError, match=f"{expected}`build`: define it at the top of a module.* let workers=1 train"):
+        kh.tuning.search(TASK, build=lambda depth, hp: own_model(depth, hp), **options)
+    with pytest.raises(ValueError, match=f"{expected}`task`: choose one of this package's"):
+        kh.tuning.search(task, strategy="mirrored", **options)
+    with pytest.raises(ValueError, match="`strategy`: leave it out"):
+        kh.tuning.search(TASK, strategy="mirrored", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Starts a search for each line it reads, the folder, and says its process; they share one import of the libraries.
+SCRIPT = """
+import os, sys
+from tiny_search import tiny_search
+for line in sys.stdin:
+    if (searching := os.fork()) == 0:
+        tiny_search("both", directory=line.strip(), epochs=12)
+        os._exit(0)
+    print(searching, flush=True)
+    os.waitpid(searching, 0)
+"""
+
+
+@pytest.mark.full
+def test_a_search_that_is_killed_ten_times_repeats_no_trial_that_has_ended(tmp_path):
+    journal = tmp_path / "search" / "trials" / "journal.jsonl"
+    options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": TESTS}
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", SCRIPT], **options) as starter:
+        for _ in range(10):
+            before = journal.read_bytes() if journal.exists() else b""
+            starter.stdin.write(f"{tmp_path / 'search'}\n")
+            starter.stdin.flush()
+            searching = int(starter.stdout.readline())
+            wait_until(lambda before=before: journal.exists() and journal.stat().st_size > len(before))
+            os.kill(searching, signal.SIGKILL)
+            wait_until(lambda searching=searching: not running(searching))
+            assert journal.read_bytes().startswith(before)
+        starter.stdin.close()
+    found = tiny_search("both", directory=tmp_path / "search", epochs=12)
+    whole = tiny_search("both", directory=tmp_path / "whole", epochs=12)
+    assert plain(found.trials) == plain(whole.trials)
+    assert len(journal.read_text().splitlines()) == 2 * len(found.trials)
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_node_of_a_ray_cluster_that_is_lost_costs_no_trial(tmp_path, alone):
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        for _ in range(2):
+            nodes.add_node(num_cpus=1)
+        nodes.wait_for_nodes()
+        (tmp_path / "search").mkdir()
+
+        def lose():
+            wait_until(lambda: list((tmp_path / "search").glob("trials/trial_*/seed-0/state.json")))
+            here = ray.get_runtime_context().get_node_id()
+            lost, *_ = (node for node in nodes.worker_nodes if node.node_id != here)
+            nodes.remove_node(lost, allow_graceful=False)
+
+        thread = threading.Thread(target=lose)
+        thread.start()
+        found = tiny_search("both", workers=2, engine="ray", address=nodes.address, directory=tmp_path / "search")
+        thread.join()
+    finally:
+        nodes.shutdown()
+        gc.collect()  # under the filters above
+    _same(plain(found.trials), plain(alone))
