@@ -97,7 +97,7 @@ def run_tune(monkeypatch, capfd, tmp_path):
     """Returns a function that runs `keras-hypernet tune` in this process, in a folder of its own, on a tiny task."""
     from tiny_search import TASK
 
-    from keras_hypernet.cli import main
+    from keras_hypernet_cli.app import run as run_command_line
 
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
@@ -107,7 +107,7 @@ def run_tune(monkeypatch, capfd, tmp_path):
             monkeypatch.setattr(keras_hypernet.tuning, "get_search_task", lambda name, seed, quick: TASK, raising=False)
         monkeypatch.setattr(sys, "argv", ["keras-hypernet", command, *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
-            main()
+            run_command_line()
         monkeypatch.undo() if not tiny else None
         captured = capfd.readouterr()
         return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)

@@ -83,7 +83,7 @@ def serve(folder, cache):
     options = {"--models": folder, "--rest-port": rest, "--grpc-port": grpc, "--weight-cache": cache}
     options["--max-body"] = MAX_BODY_MIB
     arguments = [str(part) for pair in options.items() for part in pair]
-    command = [sys.executable, "-m", "keras_hypernet_launcher", "serve", NAME, *arguments, "--no-access-log"]
+    command = [sys.executable, "-m", "keras_hypernet_cli", "serve", NAME, *arguments, "--no-access-log"]
     return process(command, lambda: answers(f"http://127.0.0.1:{rest}/v1/models/{NAME}")), rest, grpc
 
 

@@ -167,7 +167,7 @@ def worded_model(kind="string", vocabulary=("red", "green", "blue")):
 @contextlib.contextmanager
 def started(folder, *names, rest_port=0, **options):
     """A server process; yields it, its ports, and the lines of its log, which grow."""
-    command = [sys.executable, "-m", "keras_hypernet_launcher", "serve", *names, "--models", folder]
+    command = [sys.executable, "-m", "keras_hypernet_cli", "serve", *names, "--models", folder]
     ports = ["--rest-port", rest_port, "--grpc-port", 0, "--poll-seconds", 0.1]
     extra = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
     process = subprocess.Popen(

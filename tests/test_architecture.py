@@ -8,12 +8,13 @@ import sys
 import pytest
 
 import keras_hypernet
+import keras_hypernet_cli
 
 PACKAGE = pathlib.Path(keras_hypernet.__file__).parent
+COMMAND_LINE = sorted(pathlib.Path(keras_hypernet_cli.__file__).parent.glob("*.py"))
 
 # Each room imports rooms of the lines below its own, and of no other line.
 ORDER = """
-    cli
     tuning
     experiments
     runs
@@ -55,6 +56,7 @@ def test_imports_point_down(path):
     local = path.is_relative_to(PACKAGE / "serving" / "local")
     assert room in LEVEL, f"{room} has no line in the order"
     for module, node in _imports(path):
+        assert module.split(".")[0] != "keras_hypernet_cli", f"{room} imports the command line, which stands above it"
         if module.split(".")[0] != "keras_hypernet":
             continue
         for alias in node.names:
@@ -63,6 +65,37 @@ def test_imports_point_down(path):
                 assert LEVEL[target] > LEVEL[room], f"{room} imports {target}, which stands above it"
             elif room == "serving":
                 assert inside[0] in SHARED | {"local"} if local else inside[0] != "local", f"{path} imports {inside}"
+
+
+def test_the_command_line_imports_the_package_inside_functions_only():
+    for path in COMMAND_LINE:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not [name for name in names if name.split(".")[0] == "keras_hypernet"], path
+
+
+@pytest.mark.regression
+def test_help_and_usage_errors_import_no_keras():
+    """Importing Keras and TensorFlow takes seconds."""
+    code = (
+        "import sys, keras_hypernet_cli\n"
+        "def exit_code(*words):\n"
+        "    sys.argv[1:] = words\n"
+        "    try:\n        keras_hypernet_cli.main()\n"
+        "    except SystemExit as ended:\n        return ended.code\n"
+        "assert exit_code('--help') == 0\n"
+        "from keras_hypernet_cli.app import app\n"
+        "for command in app.registered_commands:\n"
+        "    assert exit_code(command.name, '--help') == 0\n"
+        "    assert exit_code(command.name, '--nothing') == 2\n"
+        "assert exit_code('nothing') == 2\n"
+        "heavy = {'keras', 'keras_hypernet', 'numpy', 'tensorflow'}\n"
+        "print(len(app.registered_commands), heavy & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "10 set()"
 
 
 def test_contraction_imports_no_keras():
@@ -83,7 +116,7 @@ def test_heavy_libraries_are_imported_where_they_are_used(path):
 
 
 def test_no_private_keras_imports():
-    for path in FILES:
+    for path in [*FILES, *COMMAND_LINE]:
         assert not [module for module, _ in _imports(path) if module.startswith(("keras.src", "keras_tuner.src"))]
 
 
@@ -100,7 +133,7 @@ def test_no_private_attributes_of_keras_tuner(path):
 @pytest.mark.regression
 def test_only_the_terminal_prints_what_it_is_given():
     """Rich's own console takes text of others for markup."""
-    for path in FILES:
+    for path in [*FILES, *COMMAND_LINE]:
         names = {f"{module}.{alias.name}" for module, node in _imports(path) for alias in node.names}
         if path.name != "terminal.py":
             assert not names & {"rich.print", "rich.console.Console", "rich.markup.render"}, path

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import keras_hypernet as kh
-from keras_hypernet.cli.models import zoo_table
+from keras_hypernet_cli.models import zoo_table
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -12,8 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_hypernet.cli import main
+from keras_hypernet.data.sources import SOURCES
+from keras_hypernet.experiments import NAMES
+from keras_hypernet.serving.specialized import FORMATS
+from keras_hypernet.training.recipe import INITIALIZATIONS
 from keras_hypernet.zoo.store import find_entry
+from keras_hypernet_cli import options
+from keras_hypernet_cli.app import run as run_command_line
 
 # Markup that is wrong, markup that vanishes; and what clears a screen.
 _OTHERS = "[/3, /5] [mirror] \x1b[2J\n"
@@ -29,7 +34,7 @@ def run(monkeypatch, capfd):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["keras-hypernet", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
-            main()
+            run_command_line()
         captured = capfd.readouterr()
         return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)
 
@@ -50,7 +55,7 @@ def run_json(run):
 
 def _script(*arguments, **environment):
     """Runs the console script, as installed."""
-    command = [sys.executable, "-m", "keras_hypernet_launcher", *map(str, arguments)]
+    command = [sys.executable, "-m", "keras_hypernet_cli", *map(str, arguments)]
     environment = {**os.environ, **environment}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
@@ -172,7 +177,7 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
         ),
         (
             ["experiment", "rotation_depth", "--depths", "1:1000000000000"],
-            "takes at most 10,000 values. Received: ",
+            "A range is of at most 10,000 integers. Received: ",
         ),
         (["experiment", "rotation_depth", "--seeds", "1000000000"], "A call takes at most 100,000 runs: ask for fewer"),
         (["train", "rotation_digits_hyper", "--threads", "0"], "--threads must be a positive integer. Received: 0"),
@@ -233,7 +238,7 @@ def test_the_script_says_nothing_but_the_error():
 
 @pytest.mark.regression
 def test_closed_streams_are_no_error(tmp_path):
-    command = f"{shlex.quote(sys.executable)} -m keras_hypernet_launcher list --json <&- 2>&-"
+    command = f"{shlex.quote(sys.executable)} -m keras_hypernet_cli list --json <&- 2>&-"
     # And what the configuration file of Keras says is not what the command line needs.
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
@@ -258,17 +263,18 @@ def test_debug_shows_the_traceback():
 
 
 def test_a_failing_import_is_shown(tmp_path):
-    (tmp_path / "keras.py").write_text("raise ImportError('no backend')")
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import keras_hypernet_launcher as script; script.main()"
-    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
-    assert done.stderr.strip().endswith("ImportError: no backend")
+    (tmp_path / "keras.py").write_text("import os\nos.write(2, b'held back')\nraise ImportError('no backend')")
+    code = "import sys; sys.path.insert(0, sys.argv.pop()); import keras_hypernet_cli as script; script.main()"
+    done = subprocess.run([sys.executable, "-c", code, "list", tmp_path], capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("held backTraceback")
+    assert done.stderr.endswith("ImportError: no backend\n")
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.5])
 def test_an_interrupt_is_no_traceback(seconds):
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)  # which background jobs ignore\n"
-        "import keras_hypernet_launcher as script; print(flush=True); script.main()"
+        "import keras_hypernet_cli as script; print(flush=True); script.main()"
     )
     command = [sys.executable, "-c", code, "demo"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -281,7 +287,7 @@ def test_an_interrupt_is_no_traceback(seconds):
 
 
 def test_a_missing_extra_is_named(run, monkeypatch, tmp_path):
-    monkeypatch.setattr("keras_hypernet.cli.models.evaluate_model", None)  # it is named before all is evaluated
+    monkeypatch.setattr("keras_hypernet.training.loop.evaluate", None)  # it is named before all is evaluated
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     done = run("evaluate", "rotation_mnist_hyper", "--data", "digits", "--save", tmp_path / "figure.png")
@@ -290,6 +296,16 @@ def test_a_missing_extra_is_named(run, monkeypatch, tmp_path):
         "Error: Figures need optional dependencies: pip install 'keras_hypernet[plot]'"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_choices_in_help_texts_are_those_of_the_package():
+    for names, choices in (
+        (SOURCES, options.SOURCES),
+        (INITIALIZATIONS, options.INITIALIZATIONS),
+        (FORMATS, options.FORMATS),
+        (NAMES, options.EXPERIMENTS),
+    ):
+        assert ", ".join(names) == choices
 
 
 def test_every_command_has_help_with_an_example(run):
@@ -363,7 +379,7 @@ def test_a_command_that_is_done_ends_without_looking_through_all_that_was_import
     code = (
         "import atexit, gc, sys\n"
         "atexit.register(lambda: print(gc.get_freeze_count() > 100_000, len(gc.get_objects())))\n"
-        "import keras_hypernet_launcher as script; sys.argv[1:] = ['list', '--json']; script.main()"
+        "import keras_hypernet_cli as script; sys.argv[1:] = ['list', '--json']; script.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     frozen, looked_through = done.stdout.split()[-2:]

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_hypernet.cli import main
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.runs.engines import LocalWorkers
+from keras_hypernet_cli.app import run as run_command_line
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def command(monkeypatch, capfd, tmp_path):
     def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["keras-hypernet", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
-            main()
+            run_command_line()
         captured = capfd.readouterr()
         return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)
 
@@ -58,9 +58,7 @@ def test_rows_are_printed_as_json_and_as_a_table(run, tmp_path):
 
 def test_short_experiments_share_their_processes(run, tmp_path, monkeypatch):
     given = []
-    monkeypatch.setattr(
-        "keras_hypernet.cli.experiments.run_experiment", lambda *_, workers, **__: given.append(workers) or []
-    )
+    monkeypatch.setattr("keras_hypernet.experiments.runner.run", lambda *_, workers, **__: given.append(workers) or [])
     assert run("all", "--quick", "--workers", "2", "--out", tmp_path).returncode == 0
     assert len(given) == len(NAMES)
     assert isinstance(given[0], LocalWorkers)
@@ -80,8 +78,8 @@ def test_failed_runs_are_counted_and_make_the_exit_code_1(run, tmp_path):
     assert done.returncode == 1
     assert done.stdout.count("0.2500 (1 diverged or failed)") == 2
     warning = (
-        "Warning: 2 of 4 runs failed. To repeat them, remove their lines, those with the status failed, from "
-        f"{file.path}, and go on with --resume. The first says: Lost."
+        "Warning: 2 of 4 runs failed. To repeat them, remove the lines with the status failed from "
+        f"{file.path}, and add --resume. The first message: Lost."
     )
     assert done.stderr.splitlines() == ["rotation_depth: 4/4 runs are there already; none is repeated.", warning]
     done = run(*arguments, "--json")
@@ -121,7 +119,7 @@ def test_all_looks_for_results_before_it_runs_anything(run, tmp_path):
     done = run("all")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        "Error: There are results already, results/rotation_depth.jsonl, results/neural_process.jsonl: go on with them "
+        "Error: There are results already, results/rotation_depth.jsonl, results/neural_process.jsonl: add to them "
         "(--resume), or choose another folder (--out)."
     ]
     assert len(list((tmp_path / "results").iterdir())) == 2
@@ -155,12 +153,24 @@ def test_all_figures_are_drawn_but_those_without_results(command, tmp_path):
     [
         (["rotation_dept"], "There is no experiment 'rotation_dept'; did you mean rotation_depth"),
         (["rotation_depth", "--depths", "5:2"], "There are no values of depth to run. Received: an empty range"),
-        (["rotation_depth", "--depths", "2:x"], "Values are given as 2:9 (both ends) or 2,4,8. Received: '2:x'"),
-        (["rotation_depth", "--depths", "two"], "Values are given as 2:9 (both ends) or 2,4,8. Received: 'two'"),
+        (
+            ["rotation_depth", "--depths", "2:x"],
+            "takes a range, 2:9 (both ends), or choices, 2,4,8. Received: '2:x'",
+        ),
+        (
+            ["rotation_depth", "--depths", "two"],
+            "takes a range, 2:9 (both ends), or choices, 2,4,8. Received: 'two'",
+        ),
         (["rotation_depth", "--depths", "1:3"], "--depths must be an integer of at least 2. Received: 1"),
         (["rotation_depth", "--depths", "2.5"], "--depths must be an integer of at least 2. Received: 2.5"),
-        (["all", "--depths", "2:9"], "each has others: name the experiment. Received: all, with 2:9"),
-        (["all", "--panels", "mnist"], "each has others: name the experiment. Received: all, with mnist"),
+        (
+            ["all", "--depths", "2:9"],
+            "from experiment to experiment: name the experiment. Received: all, with 2:9",
+        ),
+        (
+            ["all", "--panels", "mnist"],
+            "from experiment to experiment: name the experiment. Received: all, with mnist",
+        ),
         (["rotation_depth", "--panels", "mnist,uniform"], "are mnist, cifar10. Received: 'uniform'"),
         pytest.param(
             ["rotation_depth", "--quick", "--panels", "mnist"],

@@ -12,19 +12,19 @@ from tiny_grid import wait_until
 from tiny_search import plain, tiny_search
 
 import keras_hypernet as kh
-from keras_hypernet.cli import tuning as command_module
-from keras_hypernet.cli.common import command_line
+from keras_hypernet_cli import tuning as command_module
+from keras_hypernet_cli.printing import command_line
 
 # The command with the tiny task, which waits in the middle of the second trial.
 SCRIPT = """
 import sys
 from tiny_search import TASK, hold_trials
 from keras_hypernet import tuning
-from keras_hypernet.cli import main
+from keras_hypernet_cli.app import run
 tuning.get_search_task = lambda *arguments: TASK
 hold_trials(["trial_0001"], sys.argv[-1])
 sys.argv[:1] = ["keras-hypernet", "tune"]
-main()
+run()
 """
 
 
@@ -142,7 +142,7 @@ def test_a_card_has_the_command_without_what_is_of_one_call(monkeypatch):
     of_this_call += ["--address=h:8000", "--engine=ray", "--overwrite", "--json"]
     words = ["keras-hypernet", "tune", "rotation_mnist", "--depths=2:3", "--directory", "d", "--retrain"]
     monkeypatch.setattr(sys, "argv", [*words[:4], *of_this_call, *words[4:]])
-    assert command_line(command_module._OF_THIS_CALL, command_module._WITH_A_VALUE) == " ".join(words)
+    assert command_line(command_module._FLAGS_WITHOUT_EFFECT, command_module._OPTIONS_WITHOUT_EFFECT) == " ".join(words)
 
 
 def test_a_quick_search_by_hyperband_has_two_rounds(run_tune, tmp_path):

@@ -19,7 +19,7 @@ from tiny_search import tiny_search
         (["rotation_digits", "--depths", "1:4"], "2 <= low <= high. Received: (1, 4)"),
         (
             ["rotation_digits", "--depths", "two"],
-            "--depths is given as a range, 2:9 (both ends), as choices, 2,4,8, or",
+            "--depths takes a range, 2:9 (both ends), or choices, 2,4,8. Received: ",
         ),
         (["rotation_digits", "--trials", "0"], "--trials must be an integer of at least 1. Received: 0"),
         (["rotation_digits", "--method", "linear"], "--method must be one of ('hyper', 'embed'), or several"),
@@ -37,7 +37,7 @@ from tiny_search import tiny_search
         ),
         (
             ["rotation_digits", "--resume", "--overwrite"],
-            "--resume goes on with a search, and --overwrite deletes it: g",
+            "--resume continues a search, and --overwrite deletes it: g",
         ),
         (
             ["rotation_digits", "--plot-with", "nowhere"],
@@ -91,7 +91,7 @@ def test_nothing_to_resume_is_a_warning(run_tune, tmp_path):
     done = run_tune(*arguments)
     assert done.returncode == 0, done.stderr
     (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
-    assert warning == "Warning: new holds no search to go on with, so it begins."
+    assert warning == "Warning: new holds no search to continue, so a new search starts."
     assert "Warning" not in run_tune(*arguments).stderr
 
 
@@ -105,8 +105,8 @@ def test_fewer_trials_than_asked_for_are_a_warning(run_tune):
     ("command", "function"),
     [
         (["tune", "synthetic_inner", "--directory", "here"], "tuning.search"),
-        (["train", "rotation_digits_hyper", "--out", "here"], "cli.models.train_entry"),
-        (["experiment", "synthetic_depth", "--out", "here"], "cli.experiments.run_experiment"),
+        (["train", "rotation_digits_hyper", "--out", "here"], "experiments.entries.train_entry"),
+        (["experiment", "synthetic_depth", "--out", "here"], "experiments.runner.run"),
     ],
 )
 def test_an_interrupt_says_how_to_go_on(run_tune, monkeypatch, command, function):
@@ -116,7 +116,7 @@ def test_an_interrupt_says_how_to_go_on(run_tune, monkeypatch, command, function
     monkeypatch.setattr(f"keras_hypernet.{function}", interrupted)
     done = run_tune(*command[1:], command=command[0])
     assert done.returncode == 130
-    assert "Interrupted. What has finished is kept in here; --resume goes on with it." in done.stderr
+    assert "Interrupted. What has finished is kept in here; --resume continues with it." in done.stderr
 
 
 def test_missing_matplotlib_is_named_before_the_search(run_tune, tmp_path, monkeypatch):

@@ -54,8 +54,8 @@ def test_training_computes_with_the_threads_of_the_row_or_those_asked_for(tmp_pa
         value = tmp_path
     code = (
         "import tensorflow as tf\n"
-        "from keras_hypernet.cli import main\n"
-        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
+        "from keras_hypernet_cli.app import run\n"
+        "try:\n    run()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
         "print('threads:', tf.config.threading.get_intra_op_parallelism_threads())\n"
     )
     words = ["train", "assumption2_digits", option, value, "--out", tmp_path / "run"]

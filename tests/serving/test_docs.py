@@ -129,7 +129,7 @@ def test_curl_examples(server, tmp_path):
 def test_every_command_exists():
     import typer.main
 
-    from keras_hypernet.cli import app
+    from keras_hypernet_cli.app import app
 
     commands = typer.main.get_command(app).commands
     used = re.findall(r"^keras-hypernet (\w+) ?(.*?)(?:  +#.*)?$", "".join(_blocks("bash")), re.MULTILINE)

@@ -9,7 +9,7 @@ import pytest
 import typer
 from helpers import ROOT
 
-from keras_hypernet.cli.common import app
+from keras_hypernet_cli.app import app
 
 FOLDER = ROOT / "docs" / "tuning"
 
@@ -55,7 +55,7 @@ def test_the_slurm_script_runs_the_search_on_a_ray_cluster(tmp_path):
         pytest.skip("there is no bash")
     commands = {
         "scontrol": '[ "$*" = "show hostnames node[7-8]" ] && printf "node7\nnode8\n"',
-        "srun": f'printf "%s\n" "$@" > {tmp_path}/srun',
+        "srun": f'printf "%s\n" "$@" > {tmp_path}/words',
     }
     for name, body in commands.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
@@ -64,7 +64,7 @@ def test_the_slurm_script_runs_the_search_on_a_ray_cluster(tmp_path):
     variables = {"SLURM_JOB_NODELIST": "node[7-8]", "SLURM_JOB_NUM_NODES": "2", "SLURM_CPUS_PER_TASK": "3"}
     variables |= {"PATH": f"{tmp_path}:/usr/bin:/bin", "SEARCH_DIRECTORY": str(folder), "SLURM_JOB_ID": "12"}
     subprocess.run(["bash", FOLDER / "slurm.sh"], env=variables, check=True)
-    words = (tmp_path / "srun").read_text().splitlines()
+    words = (tmp_path / "words").read_text().splitlines()
     cluster, search = words[: words.index("--")], _parsed(words[words.index("--") + 1 :])
     assert cluster == ["ray", "symmetric-run", "--address", "node7:6379", "--min-nodes", "2", "--num-cpus", "3"]
     assert (search["engine"], search["address"], search["workers"]) == ("ray", "node7:6379", 6)

@@ -15,7 +15,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 import keras_hypernet as kh
-from keras_hypernet.cli import main
+from keras_hypernet_cli.app import run
 from keras_hypernet.tuning.strategy import get_strategy
 
 folder, found = sys.argv[1], {}
@@ -48,7 +48,7 @@ for strategy in ([], ["--strategy", "mirrored"]):
     directory = f"{folder}/{len(strategy)}"
     sys.argv = [*words, *strategy, "--directory", directory]
     try:
-        main()
+        run()
     except SystemExit as ended:
         assert not ended.code, ended.code
     result = kh.tuning.SearchResult.read(directory)

@@ -1,0 +1,161 @@
+"""Commands about models of the zoo: list, info, demo, evaluate."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from rich.table import Table
+from rich.text import Text
+from typer import Option
+
+from keras_hypernet_cli.options import SOURCES, AsJson, Entry
+from keras_hypernet_cli.printing import readable, show, show_json, status
+
+
+def list_(
+    as_json: AsJson = False,
+    markdown: Annotated[bool, Option("--markdown", help="Print the table of the README.")] = False,
+):
+    """List the pretrained models.
+
+    Example: keras-hypernet list
+    """
+    from keras_hypernet.zoo.store import list_entries
+
+    cards = list_entries()
+    if markdown:
+        return print(zoo_table(cards))
+    if as_json:
+        return show_json([dataclasses.asdict(card) for card in cards])
+    table = Table(title="Pretrained models")
+    table.add_column("name", no_wrap=True)
+    for column in ("trained on", "test", "parameters"):
+        table.add_column(column)
+    for card in cards:
+        table.add_row(card.name, card.data["name"], _result(card), _parameters(card))
+    show(table)
+
+
+def info(name: Entry, as_json: AsJson = False):
+    """Show the card of a model: data, recipe, results, limits.
+
+    Example: keras-hypernet info rotation_mnist_hyper
+    """
+    from keras_hypernet.zoo.card import Card
+    from keras_hypernet.zoo.store import find_entry
+
+    card = dataclasses.asdict(Card.read(find_entry(name)))
+    if as_json:
+        return show_json(card)
+    table = Table(show_header=False, title=card["name"])
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for field, value in card.items():
+        if value is not None:
+            table.add_row(field, Text(readable(value)))
+    show(table)
+
+
+def demo(
+    to: Annotated[Path | None, Option(help="Folder to export to; by default a temporary one.")] = None,
+    as_json: AsJson = False,
+):
+    """Do the main job on data that ships with the installation: evaluate, fine-tune, specialize, export, query.
+
+    Example: keras-hypernet demo --to /tmp/saved_models
+    """
+    from keras_hypernet.serving.demo import run
+
+    with tempfile.TemporaryDirectory() as temporary:
+        steps = {}
+        for number, (title, facts) in enumerate(run(to or temporary), start=1):
+            steps[title] = facts
+            if not as_json:
+                show(Text(f"\n{number}. {title}", "bold"))
+                for name, value in facts.items():
+                    note = " (deleted at the end; --to keeps it)" if name == "folder" and to is None else ""
+                    text = ", ".join(map(readable, value)) if isinstance(value, list) else readable(value)
+                    show(f"   {name}: {text}{note}")
+        if as_json:
+            show_json(steps)
+
+
+def evaluate(
+    name: Entry,
+    data: Annotated[str | None, Option(help=f"{SOURCES}; by default the model's training data.")] = None,
+    split: Annotated[str, Option(help="train, validation or test.")] = "test",
+    save: Annotated[Path | None, Option(help="File to draw the first predictions to.")] = None,
+    as_json: AsJson = False,
+):
+    """Measure a model on a data set.
+
+    Examples: keras-hypernet evaluate rotation_mnist_hyper --data digits --save predictions.png
+    """
+    from keras_hypernet.training import loop
+    from keras_hypernet.zoo.card import Card
+    from keras_hypernet.zoo.figures import check_figure, save_predictions
+    from keras_hypernet.zoo.store import find_entry, load
+
+    card = Card.read(find_entry(name))
+    task = _task(card, data)
+    if save is not None:
+        if task.name != "rotation":
+            raise ValueError(f"Only predictions of rotations are drawn. Received: {card.name}, a model of {task.name}")
+        check_figure(save)  # before the evaluation, which takes longer
+    data = data or card.data["name"]
+    with status(f"Evaluating {card.name} on {data}"):
+        model = load(name)
+        metrics = {"name": card.name, "data": data, "split": split, **loop.evaluate(model, task, split)}
+        if save is not None:
+            save_predictions(model, task, save, split)
+    if as_json:
+        return show_json(metrics)
+    show(f"{card.name} on the {split} split of {data}, {metrics['num_examples']:,} examples:")
+    show(", ".join(f"{metric} {metrics[metric]:.4f}" for metric in ("error", "loss", "mse") if metric in metrics))
+    if save is not None:
+        show(f"Predictions drawn to {save}")
+
+
+def _task(card, data):
+    """Returns the task of a card, on other data unless `data` is None."""
+    from keras_hypernet.tasks import get_task
+
+    trained_on = get_task(**card.task)
+    if data is None:
+        return trained_on
+    if "data" not in card.task:
+        raise ValueError(f"{card.name} was not trained on images, so there is no other --data. Received: {data}")
+    task = get_task(**{**card.task, "data": data})
+    if task.x_shape != trained_on.x_shape:
+        raise ValueError(
+            f"{card.name} takes images of shape {trained_on.x_shape}. Received: {task.data}, of {task.x_shape}"
+        )
+    if task.x_dtype != trained_on.x_dtype:
+        raise ValueError(
+            f"{card.name} takes images of type {trained_on.x_dtype}. Received: {task.data}, of type {task.x_dtype}"
+        )
+    return task
+
+
+def zoo_table(cards):
+    """Returns the table of the README: cards as rows, in Markdown."""
+
+    def errors(runs):
+        return ", ".join("diverged" if run["diverged"] else f"{run['test']:.3g}" for run in runs)
+
+    lines = ["| entry | trained on | test | its seeds | the paper's recipe | parameters |", "|---|---|---|---|---|---|"]
+    for card in cards:
+        paper = errors(card.other_runs["runs"]) if card.other_runs else "the same"
+        cells = [f"`{card.name}`", card.data["name"], f"**{_result(card)}**", errors(card.seeds), paper]
+        lines.append(f"| {' | '.join([*cells, _parameters(card)])} |")
+    return "\n".join(lines)
+
+
+def _result(card):
+    metrics = card.metrics["test"]
+    return f"error {metrics['error']:.4f}" if "error" in metrics else f"MSE {metrics['mse']:.3g}"
+
+
+def _parameters(card):
+    return ", ".join(f"{part} {count:,}" for part, count in card.num_parameters.items())

@@ -1,0 +1,55 @@
+"""Arguments and options that several commands share, and the choices that help texts list.
+
+Keras need not be imported to print help, so the choices are copies of names in keras_hypernet; a test compares them.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+SOURCES = "mnist, cifar10, digits, patches"
+INITIALIZATIONS = "fan_in_uniform, hyperfan_in, unit_norm_normal, unit_norm_uniform"
+FORMATS = "saved_model, tflite, onnx"
+EXPERIMENTS = (
+    "synthetic_depth, synthetic_embedding_dim, synthetic_sensitivity, synthetic_baseline, assumption_1, "
+    "rotation_depth, rotation_embedding_dim, colorization_depth, colorization_embedding_dim, colorization_sensitivity, "
+    "learning_rate, assumption_2, initialization, neural_process"
+)
+
+Entry = Annotated[str, Argument(help="Name of a zoo entry, or path to the folder of an entry (./my_entry).")]
+ExperimentName = Annotated[str, Argument(help=f"{EXPERIMENTS}, or all.")]
+AsJson = Annotated[bool, Option("--json", help="Print JSON, for programs.")]
+Epochs = Annotated[int | None, Option(help="Passes over the training split; by default the paper's.")]
+Clipnorm = Annotated[float | None, Option(help="Norm to which larger gradients are scaled down; by default none.")]
+Resume = Annotated[bool, Option("--resume", help="Continue where an earlier call stopped.")]
+Engine = Annotated[str, Option(help="local, or ray for a cluster.")]
+Address = Annotated[str | None, Option(help="Address of the Ray cluster; by default one starts on this machine.")]
+Models = Annotated[Path, Option(help="Folder of all exported models.")]
+
+
+def parse_range(name, text, kind=int):
+    """Returns the range, a tuple, of `2:9`, or the choices, a list, of `2,4,8`; None for None.
+
+    Args:
+        name: What the values are of, for the message.
+        text: The text of the user.
+        kind: Type of the values, or a function from a text to a value.
+
+    Raises:
+        ValueError: If the text has another form.
+
+    Example:
+
+    >>> parse_range("`depth`", "2:9"), parse_range("`learning_rate`", "0.001:0.1", float), parse_range("`depth`", "2,4")
+    ((2, 9), (0.001, 0.1), [2, 4])
+    """
+    if text is None:
+        return None
+    try:
+        if ":" in text:
+            low, high = text.split(":")
+            return kind(low), kind(high)
+        return [kind(choice.strip()) for choice in text.split(",")]
+    except ValueError as error:
+        raise ValueError(f"{name} takes a range, 2:9 (both ends), or choices, 2,4,8. Received: {text!r}") from error

@@ -1,0 +1,84 @@
+"""How commands print, and what their results record of the command line."""
+
+import contextlib
+import json
+import shlex
+import sys
+
+from rich.table import Table
+
+# These options affect how a command runs and what it prints, and not its result.
+_WITHOUT_EFFECT = {"--resume", "--overwrite", "--debug", "--json"}
+
+
+def _console(stderr=False):
+    from keras_hypernet.common.terminal import LiteralConsole
+
+    return LiteralConsole(stderr)
+
+
+def show(content):
+    """Prints a line, as `str` or `rich.text.Text`, which is not broken if it is long, or a table on standard output."""
+    _console().print(content, soft_wrap=not isinstance(content, Table))
+
+
+def say(word, style, sentence):
+    """Prints a sentence after a styled word, such as Error, as one line on standard error."""
+    _console(stderr=True).say(word, style, sentence)
+
+
+def warn(sentence):
+    """Prints a warning as one line on standard error."""
+    _console(stderr=True).warn(sentence)
+
+
+def status(sentence):
+    """Returns a context manager that shows a sentence on standard error while its block runs."""
+    return _console(stderr=True).status(sentence)
+
+
+def show_json(content):
+    """Prints JSON, for programs."""
+    print(json.dumps(content, indent=2))
+
+
+def readable(value):
+    """Returns a value as printable text; if the value holds lists, the text has several lines."""
+    from keras_hypernet.common.terminal import printable
+
+    if isinstance(value, dict):
+        lists = any(isinstance(part, list) for part in value.values())
+        named = {printable(name): readable(part) for name, part in value.items() if part is not None}
+        parts = [f"{name}{':' * lists} {text}" for name, text in named.items()]
+        return ("\n" if lists else ", ").join(parts)
+    if isinstance(value, list):
+        return "\n".join(readable(part) for part in value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return printable(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+@contextlib.contextmanager
+def resumable(folder):
+    """Says where finished work is kept if the block is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        warn(f"Interrupted. What has finished is kept in {folder}; --resume continues with it.")
+        raise
+
+
+def command_line(flags=(), options=()):
+    """Returns the current command line, minus options that do not affect the result.
+
+    Args:
+        flags: Further options without a value to leave out.
+        options: Options with a value to leave out.
+    """
+    kept, words = ["keras-hypernet"], iter(sys.argv[1:])
+    for word in words:
+        if word in options:
+            next(words)
+        elif word not in {*_WITHOUT_EFFECT, *flags} and word.partition("=")[0] not in options:
+            kept.append(word)
+    return shlex.join(kept)
