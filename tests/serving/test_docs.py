@@ -101,7 +101,7 @@ def _here(server, text):
     ],
 )
 def test_python_examples(server, number, expected, tmp_path):
-    assert len(_blocks("python")) == 3
+    assert len(_blocks("python")) == 4  # the last needs no server: tests/test_readme.py runs it
     command = [sys.executable, "-c", _here(server, _blocks("python")[number])]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

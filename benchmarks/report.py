@@ -1,0 +1,158 @@
+"""Writes docs/speed.md, and the lines of speed in the README, from the JSON files that the benchmarks have written.
+
+Command: `python benchmarks/report.py`
+"""
+
+import json
+import pathlib
+import re
+
+FOLDER = pathlib.Path(__file__).parent
+ROOT = FOLDER.parent
+MARKED = re.compile(r"(<!-- benchmarks/report\.py -->\n).*?(<!-- end -->)", re.DOTALL)
+
+HEAD = """\
+# Speed
+
+Each script under `benchmarks/` measures one thing: the contenders take turns, the result is the median of their times,
+and a JSON file beside the script keeps it. `python benchmarks/report.py` writes this page from these files.
+"""
+
+
+def read(name):
+    """The JSON that a benchmark has written, with its rows by their first cell."""
+    content = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    return {**content, "by_name": {row[0]: row[1:] for row in content["rows"]}}
+
+
+def facts():
+    """The rows of the page: for each the name of the JSON file, what is measured, the result, the command."""
+    step, data, start = (read(name)["by_name"] for name in ("train_step", "data", "startup"))
+    epoch, embedding, workers = (read(name)["by_name"] for name in ("experiment", "embedding", "workers"))
+    contraction, serving, overhead = (read(name) for name in ("contraction", "serving", "tuning_overhead"))
+    loads = max(row[0] for name, row in start.items() if name.startswith("load"))
+    (rate,) = (row[-1] for row in serving["rows"] if row[:2] == ["serving_default, gRPC", 256])
+    apply = [
+        serving[f"{name}_over_default{where}"]
+        for name, where in (("apply", "_in_process"), ("apply", ""), ("kept", ""))
+    ]
+    yield (
+        "train_step",
+        "training step, rotation/CIFAR-10, batch 64, one thread",
+        f"{step['factorised'][0]:.1f} ms: {step['materialised'][1]:.2f} of the time with written kernels, "
+        f"{step['PyTorch'][1]:.2f} of PyTorch's (`nn.Linear` and `bmm`). The matrix products alone take "
+        f"{step['bare GEMMs'][0]:.1f} ms",
+        "train_step.py",
+    )
+    yield (
+        "train_step",
+        "memory of a step of batch 256, against written kernels",
+        f"{step['materialised'][3]:.2f} with the paper's g of 10 hidden units; {step['materialised'][5]:.2f} with 100",
+        "train_step.py",
+    )
+    yield (
+        "contraction",
+        'route of `contraction="auto"`, against the faster of the two',
+        f"at most {contraction['worst']:.2f} times the time, over {contraction['points']} shapes",
+        "contraction.py",
+    )
+    yield (
+        "embedding",
+        "step of the embedding method, against one that concatenates x and e(I)",
+        "rotation/MNIST {:.2f}, rotation/CIFAR-10 {:.2f}, synthetic {:.2f} of the time".format(
+            *(row[2] for row in embedding.values())
+        ),
+        "embedding.py",
+    )
+    yield (
+        "experiment",
+        "epoch of rotation/CIFAR-10 with its data, depth 4, one thread, against PyTorch with PIL; goal 3",
+        f"hypernetwork {epoch['hyper'][3]:.1f} times as fast, embedding method {epoch['embed'][3]:.1f} times",
+        "experiment.py --full",
+    )
+    yield (
+        "data",
+        "rotated images a second, against PIL one by one",
+        "; ".join(f"{name} {round(data[name][0], -4):,}, {data[name][2]:.1f} times" for name in ("mnist", "cifar10")),
+        "data.py",
+    )
+    yield (
+        "data",
+        "share of an MNIST training step that is Python or waiting for data",
+        f"{100 * (data['mnist'][4] + data['mnist'][5]):.0f}%; with the data in memory the step takes "
+        f"{data['mnist'][6]:.2f} ms instead of {data['mnist'][3]:.2f} ms",
+        "data.py",
+    )
+    yield (
+        "startup",
+        "import, on top of Keras's; load of an entry",
+        f"{start['what keras_hypernet adds'][0]:.2f} s; at most {loads:.2f} s",
+        "startup.py",
+    )
+    yield (
+        "workers",
+        "grid of 32 short runs by two workers, their start included; goal 0.60",
+        f"{workers['two, as a part of one'][0]:.2f} of the time of one worker",
+        "workers.py",
+    )
+    yield (
+        "serving",
+        "`keras-hypernet serve` by gRPC, 256 rows to `rotation_cifar_hyper`",
+        f"{rate:,.0f} rows a second, {serving['grpc_over_fastapi']:.0f} times FastAPI around `model.predict`",
+        "serving.py",
+    )
+    yield (
+        "serving",
+        "`apply` with generated weights, against `serving_default`, in rows a second",
+        "in process {:.1f} times; by gRPC {:.1f} times, and {:.1f} times if the server has kept the weights".format(
+            *apply
+        ),
+        "serving.py",
+    )
+    yield (
+        "serving",
+        "memory of the server after 100,000 requests, against 1,000",
+        f"{100 * serving['memory_growth']:+.1f}%",
+        "serving.py",
+    )
+    yield (
+        "tuning_overhead",
+        "what a search adds to a trial of one minute, in processor seconds",
+        f"{100 * overhead['share_of_a_minute']:.1f}%",
+        "tuning.py overhead",
+    )
+    yield (
+        "tuning_budget",
+        "distance to the grid's best validation error, with at most 40% of the grid's steps; goal 0.01",
+        f"Hyperband {_distances('hyperband')}; Bayesian optimization {_distances('bayesian')}",
+        "tuning.py budget",
+    )
+
+
+def _distances(oracle):
+    budget = read("tuning_budget")
+    distances = ", ".join(f"{row[3] - row[5]:.3f}" for row in budget["rows"] if row[0] == oracle)
+    return f"{distances} (three seeds), mean {budget['mean_behind'][oracle]:.3f}"
+
+
+def page():
+    """The text of docs/speed.md."""
+    lines = [HEAD, "| what | measured | script | processor |", "|---|---|---|---|"]
+    lines += [
+        f"| {what} | {result} | `{command}` | {read(name)['machine']['processor']} |"
+        for name, what, result, command in facts()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def readme():
+    """The README, with today's lines of speed."""
+    told = ("train_step.py", "contraction.py", "data.py", "startup.py", "serving.py")
+    first = {command: f"- {what}: {result}.\n" for _, what, result, command in reversed(list(facts()))}
+    lines = "".join(first[command] for command in told)
+    return MARKED.sub(lambda marks: marks[1] + lines + marks[2], (ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "speed.md").write_text(page(), encoding="utf-8")
+    (ROOT / "README.md").write_text(readme(), encoding="utf-8")
