@@ -9,8 +9,9 @@ from cases import LAYERS, MODELS
 from helpers import array, gradients, normal, pixels
 
 import keras_hypernet as kh
-from keras_hypernet.layers import HyperLayer
+from keras_hypernet.layers import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.base import keep_mask
+from keras_hypernet.models import ConditionalModel
 
 layers = pytest.mark.parametrize("case", LAYERS, ids=str)
 # A condition for the whole batch is a constant, not an input of a model of free batch.
@@ -19,6 +20,17 @@ hyper_layers = pytest.mark.parametrize(
     "case", [case for case in LAYERS if isinstance(case.make(), HyperLayer)], ids=str
 )
 models = pytest.mark.parametrize("case", MODELS, ids=str)
+
+
+def test_every_public_layer_and_model_has_a_case():
+    abstract = {ConditionedLayer, HyperLayer}
+    public = [getattr(module, name) for module in (kh.layers, kh) for name in module.__all__]
+    needed = {
+        thing
+        for thing in public
+        if inspect.isclass(thing) and issubclass(thing, (ConditionedLayer, ConditionalModel)) and thing not in abstract
+    }
+    assert needed == {type(case.make()) for case in [*LAYERS, *MODELS]}
 
 
 def _layer_inputs(case):
