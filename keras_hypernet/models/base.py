@@ -75,7 +75,7 @@ class ConditionalModel(ModelOfTwoInputs):
         # Never as None, with which some layers, such as RandomFlip, do what they do in training.
         training = bool(training)
         x, condition, options = split_inputs(inputs, self.optional_inputs)
-        check_shape("x", x.shape, self.x_shape)
+        x = self.check_x(x)
         encoded = match_batch(x, self.encode(condition, **options, training=training))
         for layer in self.primary:
             inputs = (x, encoded) if isinstance(layer, ConditionedLayer) else (x,)
@@ -163,9 +163,13 @@ class ConditionalModel(ModelOfTwoInputs):
             ValueError: If the model has not been built, x has another shape, or not exactly these weights are given.
         """
         self.check_built("apply")
-        x = ops.convert_to_tensor(x)
+        return apply_weights(self, self.check_x(ops.convert_to_tensor(x)), weights)
+
+    def check_x(self, x):
+        """Returns x in the dtype that the first primary layer declares; raises ValueError if it has another shape."""
         check_shape("x", x.shape, self.x_shape)
-        return apply_weights(self, x, weights)
+        first = self.primary[0]
+        return as_declared(x, declared_inputs(first, x), first.name)
 
     def check_built(self, method):
         """Raises ValueError unless the model has weights, which `method` needs."""

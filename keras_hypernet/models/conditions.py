@@ -158,11 +158,11 @@ def as_declared(condition, declared, name):
             return part
         if keras.backend.standardize_dtype(tensor.dtype) == "uint8":
             check_pixels(part, name)
-        elif _is_integer(part.dtype) and keras.backend.standardize_dtype(part.dtype) != tensor.dtype:
+        elif _is_integer(part.dtype) and (dtype := keras.backend.standardize_dtype(part.dtype)) != tensor.dtype:
             nearest, values = ops.saturate_cast(part, tensor.dtype), values_of(part)
-            if values is not None and (values != ops.convert_to_numpy(nearest)).any():
+            if values is not None and (others := values[values != ops.convert_to_numpy(nearest)]).size:
                 raise ValueError(
-                    f"{name!r} takes integers of {tensor.dtype}. Received: {values.min()} to {values.max()}"
+                    f"{name!r} takes integers that {tensor.dtype} holds. Received: {dtype}, with {others.flat[0]}"
                 )
             part = nearest
         return part

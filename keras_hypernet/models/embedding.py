@@ -8,7 +8,7 @@ from keras_hypernet.layers.base import keep_mask, match_batch
 from keras_hypernet.layers.concatenate import is_foldable, joins
 from keras_hypernet.layers.contraction import assumed, check_shapes
 from keras_hypernet.models.base import ConditionalModel, checked_encoder
-from keras_hypernet.models.shapes import check_shape, split_inputs
+from keras_hypernet.models.shapes import split_inputs
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -64,7 +64,7 @@ class EmbeddingMethod(ConditionalModel):
         if len(conditioned) > 1 or not (joins(self.primary[place]) and _is_dense(following)):
             return super().call(inputs, training)
         x, condition, options = split_inputs(inputs, self.optional_inputs)
-        check_shape("x", x.shape, self.x_shape)
+        x = self.check_x(x)
         options["training"] = training = bool(training)
         for layer in self.primary[:place]:
             x = layer(x, training=training)

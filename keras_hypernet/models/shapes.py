@@ -4,37 +4,20 @@ import collections.abc
 
 import keras
 
-# Up to here a float holds every integer. What a Sequential is not told by a `keras.Input` it casts to a float.
-EXACT_INTEGERS = {"bfloat16": 2**8, "float16": 2**11, "float32": 2**24}
+from keras_hypernet.models.ids import check_ids
 
 
 def build_on(layer, *shapes):
     """Builds a layer for inputs of these shapes, if it is not built, and returns the shape of its output.
 
     Raises:
-        ValueError: If the layer would round ids before an Embedding.
+        ValueError: If the layer would round ids.
     """
     if not layer.built and _says_output_shape(layer):
         layer.build(*shapes)
     shape = output_shape(layer, *shapes)
-    _check_ids(layer)
+    check_ids(layer)
     return shape
-
-
-def _check_ids(network):
-    """Raises ValueError if a Sequential without an Input casts ids to a float that does not hold them exactly."""
-    layers = getattr(network, "layers", [])
-    for layer in layers:
-        _check_ids(layer)
-    declared = getattr(network, "inputs", None)
-    if declared and isinstance(network, keras.Sequential) and isinstance(layers[0], keras.layers.Embedding):
-        dtype = keras.backend.standardize_dtype(declared[0].dtype)
-        exact = EXACT_INTEGERS.get(dtype)
-        if exact and layers[0].input_dim > exact + 1:
-            raise ValueError(
-                f"{network.name!r} casts its inputs to {dtype}, which rounds ids beyond {exact}. Received: an "
-                f"Embedding of {layers[0].input_dim}. Put `keras.Input(shape, dtype='int32')` before the Embedding."
-            )
 
 
 def output_shape(layer, *shapes):

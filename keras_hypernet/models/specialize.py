@@ -3,9 +3,10 @@
 import keras
 from keras import ops
 
-from keras_hypernet.layers import ConditionedLayer, HyperLayer, StandardizeImage
+from keras_hypernet.layers import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.concatenate import check_foldable, joins
 from keras_hypernet.layers.image import check_pixels
+from keras_hypernet.models.ids import input_dtype
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -67,8 +68,8 @@ def specialize(model, condition):
                 f"A model is specialized to one condition, of shape [1, ...]. Received: shape {tuple(part.shape)}"
             )
     encoded = model.encode(condition)
-    reads_pixels = isinstance(model.primary[0], StandardizeImage)
-    layers, weights = [keras.Input(model.x_shape[1:], dtype="uint8" if reads_pixels else None)], []
+    dtype = input_dtype(model.primary)
+    layers, weights = [keras.Input(model.x_shape[1:], dtype=None if dtype == "float32" else dtype)], []
     folded = None
     for layer, following in zip(model.primary, [*model.primary[1:], None], strict=True):
         if joins(layer):
@@ -89,7 +90,7 @@ def specialize(model, condition):
         folded = None
         layers.append(special)
         weights.append(values)
-    network = (PixelSequential if reads_pixels else keras.Sequential)(layers, name=f"{model.name}_specialized")
+    network = (PixelSequential if dtype == "uint8" else keras.Sequential)(layers, name=f"{model.name}_specialized")
     for layer, values in zip(network.layers, weights, strict=True):
         layer.set_weights(values)
     return network

@@ -9,10 +9,11 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from keras_hypernet.layers import ConditionedLayer, StandardizeImage
+from keras_hypernet.layers import ConditionedLayer
 from keras_hypernet.models import ConditionalModel, EmbeddingMethod
 from keras_hypernet.models.apply import apply_encoded, weight_shapes
 from keras_hypernet.models.conditions import declared_inputs, pack, parts, symbolic
+from keras_hypernet.models.ids import input_dtype
 from keras_hypernet.models.shapes import output_shape
 
 # What a last layer may be called, for its output to be served under its name; others are served as the first.
@@ -59,9 +60,9 @@ def signatures(model):
     Returns:
         A list of `Signature`s: `serving_default(x, condition)`, and either `generate_weights(condition)` and
         `apply(x, *weights)`, or, for the embedding method, `embed(condition)` and `apply(x, embedding)`. `apply`
-        takes the weights of one condition for all of x, or those of one condition for each. The condition is of the
-        dtype that the encoder declares, of float32 if that is a float or none. Strings have the dtype `"string"`. A
-        condition of several parts is an input for each of them, such as `condition_image`.
+        takes the weights of one condition for all of x, or those of one condition for each. An input is of the integer
+        dtype that the layer declares which takes it, or, as an Embedding does, reads; otherwise of float32. Strings
+        have the dtype `"string"`. A condition of several parts is an input for each of them, such as `condition_image`.
 
     Raises:
         ValueError: If two weights would have the same name.
@@ -76,8 +77,7 @@ def signatures(model):
     """
     if not isinstance(model, ConditionalModel):
         return [_of_x_alone(model)]
-    reads_pixels = isinstance(model.primary[0], StandardizeImage)
-    x = Input("x", "uint8" if reads_pixels else "float32", (None, *_x_shape(model)))
+    x = Input("x", input_dtype(model.primary), (None, *_x_shape(model)))
     conditions, output = _condition_inputs(model), output_name(model.primary[-1])
 
     def serve(x, **condition):
@@ -93,10 +93,11 @@ def _condition_inputs(model):
     """The `Input`s that a condition is made of."""
     structure = symbolic(model.condition_shape)
     declared = declared_inputs(model.encoder, structure)
-    return tuple(
-        Input(name, _dtype(declared.get(name)), (None, *part.shape[1:]), _vocabulary(model.encoder, declared.get(name)))
-        for name, part in parts(structure).items()
-    )
+    inputs = []
+    for name, part in parts(structure).items():
+        read = model.encoder, declared.get(name)
+        inputs.append(Input(name, _dtype(*read), (None, *part.shape[1:]), _vocabulary(*read)))
+    return tuple(inputs)
 
 
 def _x_shape(model):
@@ -126,8 +127,8 @@ def _encoded_shape(model):
     return output_shape(model.encoder, model.encoder_shape(model.condition_shape))
 
 
-def _dtype(declared):
-    dtype = keras.backend.standardize_dtype(declared.dtype) if declared is not None else "float32"
+def _dtype(encoder, declared):
+    dtype = input_dtype([encoder]) if declared is None else keras.backend.standardize_dtype(declared.dtype)
     return "float32" if "float" in dtype else dtype
 
 

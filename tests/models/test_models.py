@@ -332,10 +332,67 @@ def test_ids_are_not_rounded(policy):
         (kh.Hypernetwork(keras.layers.Dense(3), [_ids_network(), HyperDense(2)]), {"x": ids, "condition": ids}),
     ):
         if policy == "mixed_bfloat16":
-            with pytest.raises(ValueError, match=r"rounds ids beyond 256. .* of 1000. Put `keras.Input\(.*'int32'\)`"):
+            with pytest.raises(ValueError, match=r"rounds ids beyond 256. .* of 1000 ids. Put `keras.Input\("):
                 undeclared(inputs)
         else:
             assert tuple(undeclared(inputs).shape) == (2, 2)
+
+
+def _declaring_ids():
+    return keras.Sequential([keras.Input((2,), dtype="int32"), keras.layers.Embedding(1000, 4)])
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("layers", "received"),
+    [
+        (lambda: [keras.layers.Flatten(), keras.layers.Embedding(1000, 4), keras.layers.Flatten()], "Embedding"),
+        (lambda: [_declaring_ids(), keras.layers.Flatten()], "Sequential"),
+    ],
+)
+def test_ids_are_not_rounded_before_they_are_read(layers, received):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    inputs = {"x": normal((2, 7)), "condition": np.array([[1, 999], [259, 777]])}
+    message = f"beyond 256. Received: {received} of 1000 ids. Put `keras.Input"
+    with pytest.raises(ValueError, match=message):
+        kh.Hypernetwork(keras.Sequential(layers()), [HyperDense(2)])(inputs)
+    declaring = keras.Sequential([keras.Input((2,), dtype="int32"), *layers()])
+    assert tuple(kh.Hypernetwork(declaring, [HyperDense(2)])(inputs).shape) == (2, 2)
+
+
+@pytest.mark.regression
+def test_ids_are_not_rounded_by_an_encoding_of_categories():
+    """As Keras's own does in `predict`, whatever its inputs are; what else reads integers or bins keeps them."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    inputs = {"x": normal((2, 7)), "condition": np.array([[1, 999], [259, 777]])}
+    for first in ([], [keras.Input((2,), dtype="int32")]):
+        encoder = keras.Sequential([*first, keras.layers.CategoryEncoding(1000)])
+        with pytest.raises(ValueError, match="beyond 256. Received: CategoryEncoding of 1000 ids. .*dtype='float32'"):
+            kh.Hypernetwork(encoder, [HyperDense(2)])(inputs)
+        exact = keras.Sequential([*first, keras.layers.CategoryEncoding(1000, dtype="float32")])
+        initializer = keras.initializers.RandomNormal(stddev=1.0)
+        model = kh.Hypernetwork(exact, [HyperDense(2, kernel_initializer=initializer)])
+        y = array(keras.ops.cast(model(inputs), "float32"))
+        np.testing.assert_allclose(np.float32(model.predict(inputs, verbose=0)), y, atol=0.1)
+
+
+@pytest.mark.regression
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="integers of 64 bits")
+@pytest.mark.parametrize("method", ["hyper", "embed"])
+def test_x_does_not_wrap_around_into_a_narrower_dtype(method):
+    if method == "hyper":
+        model = kh.Hypernetwork(keras.layers.Dense(3), [_declaring_ids(), keras.layers.Flatten(), HyperDense(2)])
+    else:
+        last = [ConcatenateCondition(), keras.layers.Dense(2)]
+        model = kh.EmbeddingMethod(keras.layers.Dense(3), [_declaring_ids(), keras.layers.Flatten(), *last])
+    ids, condition = np.array([[1, 999], [259, 777]]), normal((2, 6))
+    y, weights = array(model({"x": ids.astype("int32"), "condition": condition})), model.generate(condition)
+    np.testing.assert_allclose(array(model.apply(ids, weights)), y, atol=1e-6)
+    for call in (lambda x: model({"x": x, "condition": condition}), lambda x: model.apply(x, weights)):
+        with pytest.raises(ValueError, match="takes integers that int32 holds. Received: int64, with 4294967297"):
+            call(ids + 2**32)
+    with pytest.raises(Exception, match=r"indices\[0,0\] = 2147483647 is not in \[0, 1000\)"):
+        model.predict({"x": ids + 2**32, "condition": condition}, verbose=0)
 
 
 class Untold(keras.Model):

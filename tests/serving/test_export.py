@@ -16,6 +16,7 @@ from servers import worded_model
 
 import keras_hypernet as kh
 from keras_hypernet.common.files import replacing_folder
+from keras_hypernet.layers import HyperDense
 from keras_hypernet.serving import run_saved_model_script
 from keras_hypernet.serving.local.servable import Servable
 from keras_hypernet.serving.signatures import signatures
@@ -170,6 +171,23 @@ def test_mixed_precision_is_served_as_float32(tmp_path):
     outputs = _run(kh.export(model, tmp_path), inputs, tmp_path)
     assert outputs["logits"].dtype == np.float32
     np.testing.assert_allclose(outputs["logits"], array(expected), atol=0.05)
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("first", [lambda: [], lambda: [keras.Input((2,), dtype="int32")]], ids=["layer", "declared"])
+def test_ids_are_served_as_integers_also_in_mixed_precision(first, tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    reads = [keras.layers.Embedding(1000, 4, "random_normal"), keras.layers.Flatten()]
+    hyper = HyperDense(2, kernel_initializer=keras.initializers.RandomNormal(stddev=10.0))
+    primary = [*([keras.Sequential([*first(), *reads])] if first() else reads), hyper]
+    model = kh.Hypernetwork(keras.layers.CategoryEncoding(1000, dtype="float32"), primary)
+    inputs = {"x": np.int32([[1, 999], [259, 777]]), "condition": np.int32([[1, 999], [259, 777]])}
+    expected = array(model(inputs))
+    outputs = _run(kh.export(model, tmp_path), inputs, tmp_path)
+    np.testing.assert_allclose(outputs["logits"], expected, atol=0.1)
+    alone = kh.specialize(model, inputs["condition"][:1])
+    outputs = _run(kh.export(alone, tmp_path, "alone"), {"x": inputs["x"]}, tmp_path)
+    np.testing.assert_allclose(outputs["logits"][:1], expected[:1], atol=0.1)
 
 
 def test_an_export_that_came_first_is_kept(tmp_path):
