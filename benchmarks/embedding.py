@@ -15,7 +15,7 @@ import tensorflow as tf
 from measure import interleaved, medians, report
 
 from keras_hypernet import EmbeddingMethod, build_model, paper_recipe
-from keras_hypernet.models import ConditionalModel
+from keras_hypernet.layers import ConditionedLayer
 from keras_hypernet.tasks import RotationTask, SyntheticTask
 
 STEPS = 5
@@ -25,8 +25,11 @@ ROUNDS = 15
 class Literal(EmbeddingMethod):
     """The same model, layer by layer."""
 
-    def call(self, inputs):
-        return ConditionalModel.call(self, inputs)
+    def call(self, inputs, training=False):
+        x, embedded = inputs["x"], self.encode(inputs["condition"], training=training)
+        for layer in self.primary:
+            x = layer(x, embedded) if isinstance(layer, ConditionedLayer) else layer(x)
+        return x
 
 
 def random_batch(task, batch_size):

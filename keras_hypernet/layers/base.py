@@ -1,11 +1,11 @@
-"""What every layer that takes a condition has in common, and the letters its shapes are written in.
+"""The base classes of layers that take a condition, and the letters of their shapes.
 
 B  batch: number of conditions           P  points: number of x for each condition
 R  rank: dimension of the condition      i  input features          o  output features (units)
 
-A weight of shape S is generated as `W(z) = sum_r z_r T_r + T_R`: linear in the condition z. Its
-*basis* T is one variable, of shape S with an axis of R + 1 put before the last one; the last of
-these R + 1 slices is the constant term.
+A generated weight of shape S is linear in the condition z: `W(z) = sum_r z_r T_r + T_R`. Its *basis* T is one
+variable, of shape S with an axis of size R + 1 inserted before the last axis; the last of the R + 1 slices is the
+constant term.
 """
 
 import math
@@ -19,7 +19,7 @@ from keras_hypernet.layers.contraction import check_batch, check_shapes
 class ConditionedLayer(keras.Layer):
     """Abstract: a layer called as `layer(x, condition)`.
 
-    The models of this package pass the condition to layers of this class, and to no others.
+    The models of this package pass the condition to layers of this class only.
     """
 
     def __call__(self, x, condition=None, **kwargs):
@@ -35,16 +35,16 @@ class ConditionedLayer(keras.Layer):
 
 
 def match_batch(x, value, name="condition"):
-    """Holds a value to the batch rule of `contraction.may_match`, at run time where a size is not known before.
+    """Holds a value to the batch rule of `contraction.may_match`; an unknown size is checked at run time.
 
     Args:
         x: Tensor `[B, ...]`.
         value: Tensor `[1, ...]`, one row for all x, or `[B, ...]`, one row for each x.
-        name: What an error calls the value.
+        name: The name of the value in errors.
 
     Returns:
-        The value. In a traced function that does not know both sizes, the value is reshaped to one row or to B rows,
-        whichever it should have. A reshape moves nothing, and fails for any other number of rows.
+        The value. A traced function that does not know both sizes reshapes the value to one row if it has one, else to
+        B rows. The reshape moves no data, and fails for any other number of rows.
 
     Raises:
         ValueError: If the sizes are known and do not match.
@@ -60,9 +60,9 @@ def match_batch(x, value, name="condition"):
         return value
     (batch, *_), (rows, *shape) = ops.shape(x), ops.shape(value)
     with keras.name_scope("check_that_there_is_one_condition_for_all_x_or_one_for_each"):
-        # By way of another rank: TensorFlow leaves out a reshape that would seem to change nothing.
+        # Through another rank: TensorFlow removes a reshape that seems to change nothing.
         matched = ops.squeeze(ops.reshape(value, (1, ops.where(ops.equal(rows, 1), 1, batch), *shape)), axis=0)
-        # OpenVINO knows no size of a tensor any more after a reshape by computed sizes.
+        # After a reshape to computed sizes, OpenVINO knows no size of the tensor.
         return matched if matched.shape[1:] == value.shape[1:] else ops.reshape(matched, (-1, *value.shape[1:]))
 
 
@@ -76,7 +76,7 @@ class KeepMask(keras.Layer):
         return function(x)
 
 
-_KEEP_MASK = KeepMask()  # one for all calls: PyTorch cannot compile a function that makes a layer
+_KEEP_MASK = KeepMask()  # one layer for all calls: PyTorch cannot compile a function that makes a layer
 
 
 def keep_mask(x, function):
@@ -91,14 +91,23 @@ def keep_mask(x, function):
     return _KEEP_MASK(x, function=function)
 
 
+def align(tensor, ndim):
+    """Inserts axes after the batch until the tensor has `ndim` axes: `[B, c]` -> `[B, 1, ..., c]`."""
+    for _ in range(ndim - len(tensor.shape)):
+        tensor = ops.expand_dims(tensor, axis=1)
+    return tensor
+
+
 class HyperLayer(ConditionedLayer):
     """Abstract: a layer whose weights are generated from the condition.
 
-    A subclass calls `add_basis` in `build`, once for each weight that it generates, and implements
-    `call(x, condition)` on what `generate` returns, or by a cheaper way with the same result; `apply(x, weights)`,
-    the same on weights that `generate` returned earlier; and `specialize(condition)`, which returns the built-in
-    layer, not yet built, that this layer is under one condition `[1, R]`, and the list of that layer's weights as
-    arrays.
+    A subclass calls `add_basis` in `build`, once for each generated weight, and implements:
+
+    - `call(x, condition)`: the output under the weights that `generate(condition)` returns, or a cheaper computation
+      with the same result.
+    - `apply(x, weights)`: the output under weights that `generate` returned earlier.
+    - `specialize(condition)`: the built-in layer, not yet built, that this layer is under one condition `[1, R]`, and
+      the list of its weights as arrays.
     """
 
     def __init__(self, **kwargs):
@@ -125,7 +134,7 @@ class HyperLayer(ConditionedLayer):
             regularizer=regularizer,
             constraint=constraint,
         )
-        setattr(self, f"{name}_basis", basis)  # `tf.train.Checkpoint` saves attributes, and not what a dict holds
+        setattr(self, f"{name}_basis", basis)  # `tf.train.Checkpoint` saves attributes, but not the values of a dict
         self._generated_names = (*self._generated_names, name)
         return basis
 
@@ -172,11 +181,11 @@ class HyperLayer(ConditionedLayer):
         return {name: self._contract(extended, basis) for name, basis in self._bases.items()}
 
     def _extend(self, condition):
-        """Appends the one that multiplies the constant term: `[B, R]` -> `[B, R + 1]`."""
+        """Appends a one, the factor of the constant term: `[B, R]` -> `[B, R + 1]`."""
         condition = ops.cast(condition, self.compute_dtype)
         return ops.concatenate([condition, ops.ones_like(condition[:, :1])], axis=-1)
 
     def _contract(self, extended, basis):
-        # An explicit cast: outside of `__call__`, where `generate` is used, Keras does not autocast variables.
+        # An explicit cast, because Keras autocasts variables only in `__call__`, and `generate` is called outside.
         basis = ops.cast(basis, self.compute_dtype)
         return ops.tensordot(extended, basis, axes=[[1], [len(basis.shape) - 2]])

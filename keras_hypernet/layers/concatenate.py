@@ -1,4 +1,4 @@
-"""ConcatenateCondition: how the embedding method hands the condition to its primary network."""
+"""ConcatenateCondition: the layer by which the condition enters the primary network of the embedding method."""
 
 import keras
 from keras import ops
@@ -34,9 +34,9 @@ class ConcatenateCondition(ConditionedLayer):
         super().__init__(**kwargs)
         self.supports_masking = True
 
-    def call(self, x, condition):
-        check_shapes(x.shape, condition.shape)
-        condition = match_batch(x, condition)  # XLA's broadcast_to also repeats two conditions for four x
+    def call(self, x, condition=None):  # TimeDistributed passes x alone
+        check_shapes(x.shape, getattr(condition, "shape", None))
+        condition = match_batch(x, condition)  # because XLA's broadcast_to repeats two conditions for four x
         if len(x.shape) == 3:
             condition = ops.expand_dims(condition, axis=1)
         condition = ops.broadcast_to(condition, (*ops.shape(x)[:-1], condition.shape[-1]))
@@ -45,36 +45,3 @@ class ConcatenateCondition(ConditionedLayer):
     def compute_output_shape(self, x_shape, condition_shape):
         check_shapes(x_shape, condition_shape)
         return (*x_shape[:-1], x_shape[-1] + condition_shape[-1])
-
-
-def joins(layer):
-    """Whether a layer is `ConcatenateCondition` itself, and not of a subclass, which may do something else.
-
-    Example:
-
-    >>> joins(ConcatenateCondition()), joins(keras.layers.Dense(2))
-    (True, False)
-    """
-    return type(layer) is ConcatenateCondition
-
-
-def is_foldable(layer):
-    """Whether a layer is a Dense layer of `[x, condition]` whose product with the condition can be computed apart.
-
-    Example:
-
-    >>> is_foldable(keras.layers.Dense(2)), is_foldable(keras.layers.Conv1D(2, 1)), is_foldable(None)
-    (True, False, False)
-    """
-    # Not an instance of a subclass, which may compute something else.
-    return type(layer) is keras.layers.Dense and layer.quantization_mode is None
-
-
-def check_foldable(layer):
-    """Raises ValueError unless the layer after a `ConcatenateCondition`, or None, is such a Dense layer."""
-    if not is_foldable(layer):
-        received = type(layer).__name__ if layer is not None else "no layer"
-        mode = getattr(layer, "quantization_mode", None)
-        if mode is not None:
-            received = f"a {received} quantized to {mode}; quantize what `specialize` returns instead"
-        raise ValueError(f"ConcatenateCondition must be followed by a Dense layer here. Received: {received}")

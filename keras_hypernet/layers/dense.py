@@ -1,10 +1,12 @@
 """HyperDense: a Dense layer whose kernel, bias or both are generated from a condition."""
 
+import functools
+
 import keras
 from keras import ops
 
 from keras_hypernet.bases.initializers import HyperfanIn
-from keras_hypernet.layers.base import HyperLayer, match_batch
+from keras_hypernet.layers.base import HyperLayer, align, match_batch
 from keras_hypernet.layers.contraction import check_contraction, check_shapes, plan
 
 SOURCES = ("generated", "trained")
@@ -14,10 +16,10 @@ SOURCES = ("generated", "trained")
 class HyperDense(HyperLayer):
     """`activation(x . K(condition) + b(condition))`, with weights that are linear in the condition.
 
-    `K(z) = K_0 + sum_r z_r T_r`, and `b(z)` likewise. Every example of a batch has weights of its own,
-    and by the factorised route they are never built: see `layers/contraction.py`. With
-    `kernel="trained"` and `bias="generated"` as its first layer, a network is the embedding method.
-    `Model.quantize` leaves the layer as it is; `specialize` returns a Dense layer, which it quantizes.
+    `K(z) = K_0 + sum_r z_r T_r`, and `b(z)` likewise. Each example of a batch has its own weights. The factorised
+    route never builds these weights: see `layers/contraction.py`. A network whose first layer has
+    `kernel="trained"` and `bias="generated"` is the embedding method. `Model.quantize` skips this layer, but quantizes
+    the Dense layer that `specialize` returns.
 
     Call arguments:
         x: Tensor `[B, i]`, or `[B, P, i]` for P points under each condition.
@@ -30,19 +32,20 @@ class HyperDense(HyperLayer):
         units: Output dimension, a positive integer.
         activation: As in `keras.layers.Dense`.
         use_bias: Whether there is a bias. `use_bias=False` and `bias=None` mean the same.
-        kernel: `"generated"` from the condition, or `"trained"` as an ordinary weight `[i, units]`.
-        bias: `"generated"`, `"trained"` or None.
-        contraction: `"factorised"`, `"materialised"`, or `"auto"` for the cheaper one of the two.
+        kernel: `"generated"` from the condition, or `"trained"`, an ordinary weight `[i, units]`; kept as the attribute
+            `kernel_source`.
+        bias: `"generated"`, `"trained"` or None; kept as the attribute `bias_source`.
+        contraction: `"factorised"`, `"materialised"`, or `"auto"` for the cheaper of the two.
         kernel_initializer: For the basis `[i, R + 1, units]` of a generated kernel, by default
             `HyperfanIn()`, which gives generated kernels the variance 1 / i if the entries of the
             condition have a second moment of one; for a trained kernel, by default `"glorot_uniform"`.
         bias_initializer: For the basis `[R + 1, units]` of the bias, or the trained bias.
-        kernel_regularizer, bias_regularizer: Applied to the variable, which is the basis if generated.
+        kernel_regularizer, bias_regularizer: Applied to the variable: the basis of a generated weight.
         kernel_constraint, bias_constraint: Likewise.
         **kwargs: `name`, `dtype`, `trainable`, `activity_regularizer`: as in every Keras layer.
 
     Raises:
-        ValueError: If nothing is generated, an argument is not one of its choices, or shapes do not fit.
+        ValueError: If no weight is generated, an argument is not one of its choices, or shapes do not fit.
 
     Example:
 
@@ -92,8 +95,8 @@ class HyperDense(HyperLayer):
         self.units = units
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
-        self.kernel = kernel
-        self.bias = bias
+        self.kernel_source = kernel
+        self.bias_source = bias
         self.contraction = contraction
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -107,8 +110,8 @@ class HyperDense(HyperLayer):
         self.input_dim, self.rank = x_shape[-1], condition_shape[-1]
         kernel = (self.input_dim, self.units), self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
         bias = (self.units,), self.bias_initializer, self.bias_regularizer, self.bias_constraint
-        self._kernel = self._add("kernel", self.kernel, *kernel)
-        self._bias = self._add("bias", self.bias, *bias) if self.use_bias else None
+        self._kernel = self._add("kernel", self.kernel_source, *kernel)
+        self._bias = self._add("bias", self.bias_source, *bias) if self.use_bias else None
 
     def _add(self, name, source, shape, initializer, regularizer, constraint):
         if source == "generated":
@@ -117,62 +120,55 @@ class HyperDense(HyperLayer):
             name=name, shape=shape, initializer=initializer, regularizer=regularizer, constraint=constraint
         )
 
-    def call(self, x, condition):
-        self._check_features(x.shape, condition.shape)
+    def call(self, x, condition=None):  # TimeDistributed passes x alone
+        self._check_features(x.shape, getattr(condition, "shape", None))
         contraction = plan(x.shape, condition.shape, self.units, self.contraction)
         x = ops.cast(x, self.compute_dtype)
         extended = self._extend(match_batch(x, condition))
-        if self.kernel == "trained":
+        if self.kernel_source == "trained":
             y = ops.matmul(x, ops.cast(self._kernel, self.compute_dtype))
-        elif contraction.route == "factorised" and self.input_dim > 0:  # no reshape knows the rows of nothing
+        elif contraction.route == "factorised" and self.input_dim > 0:  # -1 in a reshape needs data
             y = self._factorised(x, extended)
         else:
-            y = self._materialised(x, extended, contraction.shared)
-        if self.use_bias:
-            y = y + self._bias_for(y, extended)
-        return self.activation(y)
+            y = _matmul(x, self._contract(extended, self._kernel), contraction.shared)
+        return self._with_bias(y, lambda: self._contract(extended, self._bias))
 
     def _factorised(self, x, extended):
         basis = ops.cast(self._kernel, self.compute_dtype)
-        # One plain GEMM for any number of points: the basis is stored so that this reshape moves nothing.
+        # One plain GEMM for any number of points. The layout of the basis makes this reshape free of copies.
         products = ops.matmul(ops.reshape(x, (-1, self.input_dim)), ops.reshape(basis, (self.input_dim, -1)))
         products = ops.reshape(products, (*ops.shape(x)[:-1], self.rank + 1, self.units))
-        return ops.squeeze(ops.matmul(_align(extended, len(x.shape) + 1), products), axis=-2)
+        return ops.squeeze(ops.matmul(align(extended, len(x.shape) + 1), products), axis=-2)
 
-    def _materialised(self, x, extended, shared):
-        kernels = self._contract(extended, self._kernel)
-        if shared:
-            return ops.matmul(x, ops.squeeze(kernels, axis=0))
-        if len(x.shape) == 2:
-            return ops.squeeze(ops.matmul(ops.expand_dims(x, axis=-2), kernels), axis=-2)
-        return ops.matmul(x, kernels)
-
-    def _bias_for(self, y, extended):
-        if self.bias == "trained":
-            return ops.cast(self._bias, self.compute_dtype)
-        return _align(self._contract(extended, self._bias), len(y.shape))
+    def _with_bias(self, y, generated):
+        """`activation(y + bias)`, where `generated()` returns a generated bias."""
+        if self.use_bias:
+            bias = self._bias if self.bias_source == "trained" else align(generated(), len(y.shape))
+            y = y + ops.cast(bias, self.compute_dtype)
+        return self.activation(y)
 
     def apply(self, x, weights):
-        """The layer with weights that `generate` returned earlier.
+        """The output on x under weights that `generate` returned earlier.
 
         Args:
             x: As in the call.
             weights: Dict of tensors `[B, *shape]`, or `[1, *shape]` for one set of weights shared by all x.
 
         Returns:
-            A tensor as of the call.
+            A tensor, as in the call.
         """
         x = ops.cast(x, self.compute_dtype)
         weights = {name: match_batch(x, weight, f"{self.name}/{name}") for name, weight in weights.items()}
-        if self.kernel == "trained":
+        if self.kernel_source == "trained":
             y = ops.matmul(x, ops.cast(self._kernel, self.compute_dtype))
         else:
-            y = _matmul(x, ops.cast(weights["kernel"], self.compute_dtype))
-        if self.use_bias:
-            bias = weights["bias"] if self.bias == "generated" else self._bias
-            bias = ops.cast(bias, self.compute_dtype)
-            y = y + (_align(bias, len(y.shape)) if self.bias == "generated" else bias)
-        return self.activation(y)
+            kernels = ops.cast(weights["kernel"], self.compute_dtype)
+            own, shared = (functools.partial(_matmul, x, kernels, shared) for shared in (False, True))
+            if kernels.shape[0] is None:  # known at run time only
+                y = ops.cond(ops.shape(kernels)[0] == 1, shared, own)
+            else:
+                y = shared() if kernels.shape[0] == 1 else own()
+        return self._with_bias(y, lambda: weights["bias"])
 
     def _check_features(self, x_shape, condition_shape):
         check_shapes(x_shape, condition_shape)
@@ -187,7 +183,7 @@ class HyperDense(HyperLayer):
         return (*x_shape[:-1], self.units)
 
     def specialize(self, condition):
-        """Returns the `keras.layers.Dense` that this layer is under one condition, and its weights.
+        """Returns the `keras.layers.Dense` that equals this layer under one condition, and its weights.
 
         Args:
             condition: Array `[1, R]`.
@@ -210,8 +206,8 @@ class HyperDense(HyperLayer):
             "units": self.units,
             "activation": keras.activations.serialize(self.activation),
             "use_bias": self.use_bias,
-            "kernel": self.kernel,
-            "bias": self.bias,
+            "kernel": self.kernel_source,
+            "bias": self.bias_source,
             "contraction": self.contraction,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
@@ -223,24 +219,10 @@ class HyperDense(HyperLayer):
         }
 
 
-def _matmul(x, kernels):
-    """x `[B, i]` or `[B, P, i]` times `[B, i, o]`, or `[1, i, o]` for all of x; which of them may be seen only then."""
-
-    def shared():
+def _matmul(x, kernels, shared):
+    """x `[B, i]` or `[B, P, i]` times kernels `[B, i, o]`, or `[1, i, o]` if they are shared by all x."""
+    if shared:
         return ops.matmul(x, kernels[0])
-
-    def own():
-        if len(x.shape) == 3:
-            return ops.matmul(x, kernels)
-        return ops.squeeze(ops.matmul(ops.expand_dims(x, axis=-2), kernels), axis=-2)
-
-    if kernels.shape[0] is not None:
-        return shared() if kernels.shape[0] == 1 else own()
-    return ops.cond(ops.shape(kernels)[0] == 1, shared, own)
-
-
-def _align(tensor, ndim):
-    """Inserts axes after the batch until the tensor has `ndim` of them: `[B, c]` -> `[B, 1, ..., c]`."""
-    for _ in range(ndim - len(tensor.shape)):
-        tensor = ops.expand_dims(tensor, axis=1)
-    return tensor
+    if len(x.shape) == 3:
+        return ops.matmul(x, kernels)
+    return ops.squeeze(ops.matmul(ops.expand_dims(x, axis=-2), kernels), axis=-2)

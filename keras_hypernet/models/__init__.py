@@ -1,7 +1,7 @@
-"""The ways to let a condition I act on x.
+"""Models of x and a condition I.
 
-`Hypernetwork`, g(x; f(I)); `EmbeddingMethod`, q(x, e(I)); `ConditionalNeuralProcess`, the embedding
-method for a condition that is a set. `specialize` makes of any of them the network for one condition.
+`Hypernetwork`: g(x; f(I)). `EmbeddingMethod`: q(x, e(I)). `ConditionalNeuralProcess`: the embedding method for a
+condition that is a set. `specialize` returns the network that any of these models is under one condition.
 """
 
 from keras_hypernet.models.base import ConditionalModel

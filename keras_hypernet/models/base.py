@@ -1,24 +1,21 @@
-"""ConditionalModel: what the models of x and a condition I have in common.
+"""ConditionalModel: the common base of the models of x and a condition I.
 
-Each is an encoder, which reads the condition, and a list of primary layers, which read x; the layers
-among them that are a `ConditionedLayer` also receive what the encoder made of the condition.
+A model is an encoder, which reads the condition, and a list of primary layers, which read x. A primary layer that is a
+`ConditionedLayer` also receives the encoded condition.
 """
 
 import keras
 from keras import ops
 
-from keras_hypernet.layers import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.base import match_batch
-from keras_hypernet.layers.concatenate import joins
-from keras_hypernet.models.apply import apply_weights
 from keras_hypernet.models.conditions import as_declared, check_condition, declared_inputs, free_sizes, symbolic
 from keras_hypernet.models.inputs import ModelOfTwoInputs
+from keras_hypernet.models.primary import apply_weights, by_name, shapes, steps
 from keras_hypernet.models.shapes import build_on, check_shape, output_shape, split_inputs
-from keras_hypernet.models.specialize import folded_bias
 
 
 def checked_encoder(name, encoder):
-    """Returns the encoder that a model was given as its argument `name`; raises TypeError if it is no layer."""
+    """Returns the encoder, the argument `name` of a model; raises TypeError if the encoder is not a layer."""
     if not isinstance(encoder, keras.Layer):
         raise TypeError(f"`{name}` must be a `keras.Model` or layer. Received: {type(encoder).__name__}")
     return encoder
@@ -27,13 +24,13 @@ def checked_encoder(name, encoder):
 class ConditionalModel(ModelOfTwoInputs):
     """Abstract: a model of the inputs `x` and `condition`, given as a dict or as a pair.
 
-    A subclass names its encoder in `encoder`, and says in `num_parameters` what its parts are called. If
-    its conditions are made of several things that the encoder reads, it says so in `encoder_shape` and
-    `encode`; what else it takes in a dict, it lists in `optional_inputs`, and `encode` takes it by name.
+    A subclass returns its encoder in `encoder`, and counts its parts in `num_parameters`. A subclass whose encoder
+    reads parts of a condition, such as the members of a set, overrides `encoder_shape`, `condition_shape_of` and
+    `encode`. `optional_inputs` lists further keys of the dict of inputs, which `encode` takes by name.
 
-    The batch rule: to x of B rows belongs one condition, `[1, ...]`, for all of them, or one for each, `[B, ...]`. It
+    The batch rule: x of B rows takes one condition for all rows, `[1, ...]`, or one for each row, `[B, ...]`. The rule
     also holds for weights and embeddings in the place of a condition. Any other number is an error: a ValueError where
-    the sizes are known; in a function that is compiled without them, an error of the backend when the function runs.
+    the sizes are known, an error of the backend at run time in a function compiled without the sizes.
     """
 
     def __init__(self, primary, **kwargs):
@@ -53,8 +50,13 @@ class ConditionalModel(ModelOfTwoInputs):
         """The part that reads the condition, a `keras.Model` or layer."""
         raise NotImplementedError
 
+    @property
+    def steps(self):
+        """The steps of the primary network; see `models/primary.py`."""
+        return steps(self.primary)  # made anew, because `quantize` changes what a layer is
+
     def build(self, input_shape):
-        # A tuple from now on: `tf.train.Checkpoint` saves the layers of a tuple, and not those of Keras's own list.
+        # A tuple from here on: `tf.train.Checkpoint` saves the layers of a tuple, but not those of Keras's own list.
         self.primary = tuple(self.primary)
         x_shape, condition_shape, _ = split_inputs(input_shape, self.optional_inputs)
         self.x_shape = tuple(x_shape)
@@ -62,51 +64,51 @@ class ConditionalModel(ModelOfTwoInputs):
         declared = declared_inputs(self.encoder, symbolic(encoder_shape))
         encoded_shape = build_on(self.encoder, encoder_shape)
         self.condition_shape = self.condition_shape_of(free_sizes(self.encoder, encoder_shape, declared, encoded_shape))
-        for layer in self.primary:
-            shapes = (x_shape, encoded_shape) if isinstance(layer, ConditionedLayer) else (x_shape,)
-            x_shape = build_on(layer, *shapes)
+        shapes(self.steps, build_on, x_shape, encoded_shape)
 
     def get_build_config(self):
-        # With None for the sizes that are free, which an encoder that declares no inputs does not say again.
+        # With None for each free size, because an encoder without declared inputs cannot repeat its free sizes.
         return {"input_shape": {"x": self.x_shape, "condition": self.condition_shape}} if self.built else None
 
     def call(self, inputs, training=False):
-        # Handed on by name, as Keras asks of models with a `call` of their own: with JAX no context tells the layers.
-        # Never as None, with which some layers, such as RandomFlip, do what they do in training.
+        # Keras asks a model with its own `call` to pass `training` by name: on JAX no context carries it to the layers.
+        # Never None: with None some layers, such as RandomFlip, act as in training.
         training = bool(training)
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         x = self.check_x(x)
-        encoded = match_batch(x, self.encode(condition, **options, training=training))
-        for layer in self.primary:
-            inputs = (x, encoded) if isinstance(layer, ConditionedLayer) else (x,)
-            x = layer(*inputs, training=training)
+        return self._call_primary(x, self.encode_for(x, condition, **options, training=training), training)
+
+    def _call_primary(self, x, encoded, training=False):
+        for step in self.steps:
+            x = step.call(x, encoded, training)
         return x
 
     def compute_output_shape(self, input_shape):
         x_shape, condition_shape, _ = split_inputs(input_shape, self.optional_inputs)
         encoded_shape = output_shape(self.encoder, self.encoder_shape(condition_shape))
-        for layer in self.primary:
-            shapes = (x_shape, encoded_shape) if isinstance(layer, ConditionedLayer) else (x_shape,)
-            x_shape = output_shape(layer, *shapes)
-        return x_shape
+        return shapes(self.steps, output_shape, x_shape, encoded_shape)[-1]
 
     def compute_output_spec(self, *args, **kwargs):
-        # Of mixed precision, the last layer is often exempt.
+        # The last layer is often exempt from mixed precision.
         shape = super().compute_output_spec(*args, **kwargs).shape
         return keras.KerasTensor(shape, dtype=self.primary[-1].compute_dtype)
 
     def encoder_shape(self, condition_shape):
-        """The shape that the encoder is applied to, for conditions of a shape; of a structure, a structure."""
+        """The shape of the encoder's input for conditions of a shape. A structure of shapes gives a structure."""
         return condition_shape
 
     def condition_shape_of(self, encoder_shape):
-        """The opposite: the shape of the conditions of which the encoder is applied to such a shape."""
+        """The inverse of `encoder_shape`: the shape of conditions for a shape of the encoder's input."""
         return encoder_shape
 
     def encode(self, condition, training=False):
-        """What the primary layers receive: the last hidden layer of f, or the embedding e(I), `[B, R]`."""
+        """The encoded condition `[B, R]`: the last hidden layer of f, or the embedding e(I)."""
         self.check_condition(condition)
         return self.apply_encoder(condition, training=training)
+
+    def encode_for(self, x, condition, **options):
+        """The encoded condition as the steps of `call` take it, held to the batch rule."""
+        return match_batch(x, self.encode(condition, **options))
 
     def check_condition(self, condition):
         """Raises an error unless the model was built for conditions of this structure and these shapes."""
@@ -114,8 +116,8 @@ class ConditionalModel(ModelOfTwoInputs):
         check_condition(condition, self.condition_shape)
 
     def apply_encoder(self, condition, layers=None, training=False):
-        """The encoder's output, or that of the first of its layers; where it reads images, only on uint8 pixels."""
-        # A functional model casts what it is given to the dtype of its input, without a word.
+        """The output of the encoder, or of some of its first layers. An encoder of images takes uint8 pixels only."""
+        # A functional model casts its inputs silently to the dtypes that it declares.
         condition = as_declared(condition, declared_inputs(self.encoder, condition), self.encoder.name)
         if layers is None:
             return self.encoder(condition, training=training)
@@ -130,7 +132,7 @@ class ConditionalModel(ModelOfTwoInputs):
 
         Args:
             condition: Tensor `[B, ...]`, as in the model's input.
-            **options: The model's optional inputs, by name; `training=True` for random layers in the encoder to act.
+            **options: The model's optional inputs, by name. With `training=True`, random layers of the encoder act.
 
         Returns:
             A dict from `"<layer>/<weight>"` to a tensor `[B, *weight_shape]`.
@@ -139,37 +141,35 @@ class ConditionalModel(ModelOfTwoInputs):
             ValueError: If the model has not been built, or a `ConcatenateCondition` is not followed by a Dense layer.
         """
         self.check_built("generate")
-        encoded = self.encode(condition, **options)
-        weights = {}
-        for layer, following in zip(self.primary, [*self.primary[1:], None], strict=True):
-            if isinstance(layer, HyperLayer):
-                generated = layer.generate(encoded)
-                weights.update({f"{layer.name}/{name}": weight for name, weight in generated.items()})
-            elif joins(layer):
-                weights[f"{following.name}/bias"] = folded_bias(following, encoded)
-        return weights
+        return by_name(self.steps, "generate", self.encode(condition, **options))
 
     def apply(self, x, weights):
-        """The output on x under weights that `generate` returned earlier, so that they are written once for many x.
+        """The output on x under weights that `generate` returned earlier: generated once, applied to many x.
 
         Args:
             x: Tensor `[B, ...]`, as in the model's input.
-            weights: The dict of `generate`, of tensors `[1, *shape]` for all of x, or `[B, *shape]` for each x.
+            weights: The dict that `generate` returns, of tensors `[1, *shape]` for all x, or `[B, *shape]` for each x.
 
         Returns:
-            What the model returns for x and the condition of those weights, but for rounding.
+            The model's output for x and the condition of those weights, up to rounding.
 
         Raises:
-            ValueError: If the model has not been built, x has another shape, or not exactly these weights are given.
+            ValueError: If the model has not been built, x has another shape, or a weight is missing, unknown or of
+                another shape.
         """
         self.check_built("apply")
-        return apply_weights(self, self.check_x(ops.convert_to_tensor(x)), weights)
+        return apply_weights(self.steps, self.check_x(ops.convert_to_tensor(x)), weights)
 
     def check_x(self, x):
-        """Returns x in the dtype that the first primary layer declares; raises ValueError if it has another shape."""
+        """Returns x in the dtype that the first primary layer declares; raises ValueError if x has another shape."""
         check_shape("x", x.shape, self.x_shape)
         first = self.primary[0]
         return as_declared(x, declared_inputs(first, x), first.name)
+
+    def apply_encoded(self, x, encoded):
+        """The output on x under a tensor `[B, R]`, or `[1, R]` for all x, that `encode` returned."""
+        x = self.check_x(ops.convert_to_tensor(x))
+        return self._call_primary(x, match_batch(x, encoded, "encoded"))
 
     def check_built(self, method):
         """Raises ValueError unless the model has weights, which `method` needs."""
@@ -180,12 +180,12 @@ class ConditionalModel(ModelOfTwoInputs):
         """As in every Keras model, in the format `.keras`.
 
         Raises:
-            ValueError: If the file name ends in `.h5` or `.hdf5`, the older format, from which Keras cannot load it.
+            ValueError: If the file name ends in `.h5` or `.hdf5`, an older format, which Keras could not load.
         """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(
-                "This model is saved in the format `.keras`, as in `model.save('model.keras')`; its weights alone by "
-                f"`model.save_weights('model.weights.h5')`. Received: {str(filepath)!r}"
+                "This model is saved in the format `.keras`, as in `model.save('model.keras')`. Save its weights alone "
+                f"by `model.save_weights('model.weights.h5')`. Received: {str(filepath)!r}"
             )
         super().save(filepath, *args, **kwargs)
 

@@ -1,4 +1,4 @@
-"""A condition, which is one tensor or a structure of tensors: its parts by name, checked against what a model takes."""
+"""A condition, which is one tensor or a structure of tensors: its parts by name, and their checks."""
 
 import collections.abc
 
@@ -10,7 +10,7 @@ from keras_hypernet.models.shapes import check_shape, in_words, static_shape, va
 
 
 def parts(condition):
-    """The parts of a condition by name, in the order in which Keras takes a structure apart.
+    """The parts of a condition by name, in the order in which Keras flattens a structure.
 
     Args:
         condition: A tensor, or dicts, tuples and lists of tensors, nested in any way.
@@ -33,9 +33,9 @@ def parts(condition):
 
 
 def symbolic(shapes):
-    """A structure of shapes as one of `keras.KerasTensor`s, in plain dicts, lists and tuples.
+    """A structure of shapes as a structure of `keras.KerasTensor`s, in plain dicts, lists and tuples.
 
-    Keras keeps the attributes of a model in containers of its own, which a functional model takes for other structures.
+    Keras keeps the attributes of a model in its own containers, which a functional model takes for other structures.
     """
     if isinstance(shapes, collections.abc.Mapping):
         return {name: symbolic(part) for name, part in shapes.items()}
@@ -45,19 +45,19 @@ def symbolic(shapes):
 
 
 def pack(named, shapes):
-    """The opposite of `parts`: a dict of parts as a structure like that of the shapes."""
+    """The inverse of `parts`: a dict of parts as a structure like that of the shapes."""
     structure = symbolic(shapes)
     return keras.tree.pack_sequence_as(structure, [named[name] for name in parts(structure)])
 
 
 def declared_inputs(encoder, condition):
-    """The inputs that an encoder declares, symbolic tensors, by the names of the parts of the condition they take.
+    """The symbolic inputs that an encoder declares, by the names of the parts of the condition that they take.
 
     Returns:
-        A dict; empty for an encoder that declares none, such as a layer or a subclass of `keras.Model`.
+        A dict, empty for an encoder that declares no inputs, such as a layer or a subclass of `keras.Model`.
 
     Raises:
-        ValueError: If the encoder takes another number of inputs.
+        ValueError: If the number of inputs is not the number of parts.
     """
     inputs, names = getattr(encoder, "inputs", None) or [], list(parts(condition))
     if isinstance(encoder, keras.Sequential) and not inputs:
@@ -75,7 +75,7 @@ def check_arrays(name, structure):
     """Raises unless an input consists of arrays or dense tensors.
 
     Raises:
-        TypeError: If there is something else in it, such as a number of nested lists, or a RaggedTensor.
+        TypeError: If the input holds anything else, such as a number of nested lists, or a RaggedTensor.
     """
     for part in keras.tree.flatten(structure):
         if hasattr(part, "row_lengths"):
@@ -91,7 +91,7 @@ def check_arrays(name, structure):
 
 
 def check_condition(condition, shapes):
-    """Raises an error unless a condition has the structure and the shapes that a model was built for."""
+    """Raises TypeError or ValueError unless a model was built for the structure and the shapes of a condition."""
     check_arrays("condition", condition)
     received, expected = parts(condition), parts(symbolic(shapes))
     if set(received) != set(expected):
@@ -106,13 +106,13 @@ def check_condition(condition, shapes):
 def free_sizes(encoder, shapes, declared, encoded_shape):
     """The shapes of a condition, with None for each size that the encoder leaves free.
 
-    An encoder that declares its inputs says so itself. Another one is asked, on zeros: a size is free if the encoder
-    takes one more and returns as many features.
+    The declared inputs of an encoder state their free sizes. An encoder without declared inputs is tried on zeros: a
+    size is free if the encoder takes this size plus one and returns the same number of features.
 
     Args:
         encoder: A layer that has been built for the shapes.
         shapes: A shape, or a structure of them.
-        declared: What `declared_inputs` returned of the encoder before it was built.
+        declared: What `declared_inputs` returned for the encoder before it was built.
         encoded_shape: The shape of its output.
     """
     named = {name: part.shape for name, part in parts(symbolic(shapes)).items()}
@@ -127,7 +127,7 @@ def free_sizes(encoder, shapes, declared, encoded_shape):
         sizes[name][axis] += 1
         try:
             encoded = encoder(pack({part: ops.zeros(size) for part, size in sizes.items()}, shapes), training=False)
-        except Exception:  # whatever a layer, or the backend, says of a shape
+        except Exception:  # any error of a layer or of the backend
             return False
         return tuple(encoded.shape[1:]) == tuple(encoded_shape[1:])
 
@@ -139,7 +139,7 @@ def free_sizes(encoder, shapes, declared, encoded_shape):
 
 
 def as_declared(condition, declared, name):
-    """A condition as tensors, of the dtypes that an encoder declares where Keras's own cast would give other values.
+    """A condition as tensors, in the dtypes that an encoder declares where Keras's own cast would change values.
 
     Args:
         condition: A condition.
@@ -147,9 +147,9 @@ def as_declared(condition, declared, name):
         name: The name of the encoder, for errors.
 
     Raises:
-        TypeError: If the encoder reads pixels, which are uint8, and receives another dtype.
-        ValueError: If an integer does not fit into a narrower dtype. In a traced function, where values are not seen,
-            the nearest integer of that dtype takes its place, which is as far outside of any vocabulary.
+        TypeError: If the encoder reads uint8 pixels and receives another dtype.
+        ValueError: If an integer does not fit into a narrower dtype. A traced function does not know the values: there
+            the nearest integer of the narrower dtype replaces such an integer, and is outside of any vocabulary too.
     """
 
     def cast(part, tensor):

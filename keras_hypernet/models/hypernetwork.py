@@ -1,4 +1,4 @@
-"""Hypernetwork: g(x; f(I)), the network whose weights another network writes."""
+"""Hypernetwork: g(x; f(I)), a network whose weights another network generates."""
 
 import keras
 
@@ -8,29 +8,29 @@ from keras_hypernet.models.base import ConditionalModel, checked_encoder
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class Hypernetwork(ConditionalModel):
-    """`h(x, I) = g(x; f(I))`: a network whose weights another network writes, for every condition anew.
+    """`h(x, I) = g(x; f(I))`: a network whose weights another network generates for each condition.
 
-    f is `generator` followed by the linear maps that the hyper layers in `primary` hold; g is `primary`.
+    f is `generator`, followed by the linear maps in the hyper layers of `primary`; g is `primary`.
 
     Args:
         generator: `keras.Model` (or layer) from the condition I to z `[B, R]`, the last hidden layer of f.
-        primary: List of layers of g. Those that are a `HyperLayer` are called as `layer(x, z)`, the others
-            as `layer(x)`.
+        primary: List of layers of g. A `ConditionedLayer`, such as a hyper layer, is called as `layer(x, z)`, any other
+            layer as `layer(x)`.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Inputs: a dict with `x` and `condition`, or the pair of them. x `[B, ...]`, or `[B, P, ...]` for P
-    points under each condition; the condition `[B, ...]`, one for each x, or `[1, ...]` for all of x. The condition is
-    one tensor, or a structure of tensors (dicts, tuples and lists, nested in any way) as the generator takes it. Sizes
-    that the generator leaves free, such as those that are None in its `keras.Input`, are free.
+    points under each condition; the condition `[B, ...]`, one for each x, or `[1, ...]` for all x. The condition is
+    one tensor, or a structure of tensors (dicts, tuples and lists, nested in any way) that the generator takes. The
+    free sizes of a condition are those that the generator leaves free, such as None in its `keras.Input`.
 
     Raises:
         ValueError: If the inputs are not such a dict or pair, or shapes do not fit.
-        TypeError: If the generator is no layer or `primary` no flat list of layers, or if one of them reads uint8
+        TypeError: If the generator is not a layer, `primary` is not a flat list of layers, or one of them reads uint8
             images and receives another dtype.
 
-    `quantize` converts the layers that Keras can quantize, those of the generator among them, and leaves every hyper
-    layer in its float dtype, with a warning: generated weights are not known beforehand. To have a network of integers,
-    quantize what `specialize` returns.
+    `quantize` converts the layers that Keras can quantize, including those of the generator. Each hyper layer keeps its
+    float dtype, with a warning, because its weights are unknown in advance. For a network of integers, quantize what
+    `specialize` returns.
 
     Example:
 
@@ -57,8 +57,8 @@ class Hypernetwork(ConditionalModel):
     def num_parameters(self):
         """Returns `{"generator": N_f, "primary": N_g}`.
 
-        N_f counts the trained parameters of f, its last, linear layer included; N_g the weights of g
-        under one condition, whether generated or trained.
+        N_f counts the trained parameters of f, including its last, linear layer; N_g counts the weights of g under one
+        condition, generated and trained.
         """
         self.check_built("num_parameters")
         hyper = [layer for layer in self.primary if isinstance(layer, HyperLayer)]

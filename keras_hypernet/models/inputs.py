@@ -1,4 +1,4 @@
-"""ModelOfTwoInputs: a Keras model of `x` and `condition`, which says what is wrong with its inputs."""
+"""ModelOfTwoInputs: a Keras model of `x` and `condition` that explains errors in its inputs."""
 
 import collections.abc
 
@@ -10,10 +10,10 @@ from keras_hypernet.models.shapes import split_inputs
 
 
 class ModelOfTwoInputs(keras.Model):
-    """Abstract: a model that is called on a dict of `x` and `condition`, or on the pair of them.
+    """Abstract: a model called on a dict of `x` and `condition`, or on the pair of them.
 
-    What else a subclass takes in the dict, it lists in `optional_inputs`; lists of numbers will do there. In `fit`,
-    `evaluate` and `predict` too, one condition may belong to all x.
+    `optional_inputs` lists further keys of the dict, whose values may be lists of numbers. One condition for all x is
+    allowed in `fit`, `evaluate` and `predict` too.
     """
 
     optional_inputs = ()
@@ -37,7 +37,7 @@ class ModelOfTwoInputs(keras.Model):
         return super().predict(self._one_for_each(x), *args, **kwargs)
 
     def _checked(self, inputs):
-        """The inputs, optional ones as arrays. Keras itself would say of others that they are not tensors."""
+        """The inputs, where optional inputs become arrays. Keras refuses lists with a less clear error."""
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         check_arrays("x", x)
         if self.built:
@@ -51,7 +51,7 @@ class ModelOfTwoInputs(keras.Model):
         return inputs
 
     def _one_for_each(self, data):
-        """Data in which one condition for all x is repeated for each x, since Keras splits both into batches."""
+        """The data, with one condition for all x repeated for each x, because Keras splits both into batches."""
         if not (isinstance(data, collections.abc.Mapping) or (isinstance(data, (tuple, list)) and len(data) == 2)):
             return data
         x, condition, options = split_inputs(self._checked(data), self.optional_inputs)

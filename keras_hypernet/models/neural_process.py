@@ -12,8 +12,8 @@ from keras_hypernet.models.shapes import fits, in_words, static_shape, values_of
 class ConditionalNeuralProcess(EmbeddingMethod):
     """`q(x, e(I))` with `e(I) = 1/d sum_i e(I_i)`: an embedding method whose condition I is a set of d members.
 
-    The order of the members makes no difference, and d may be another one in every call. To put sets of
-    different sizes into one batch, pad them with anything and say which members count.
+    The order of the members makes no difference, and d may differ from call to call. To put sets of different sizes
+    into one batch, pad them with any values and give `mask` or `lengths`.
 
     Args:
         embedding: `keras.Model` (or layer) e, from one member I_i to its embedding: `[B, ...]` to `[B, embedding_dim]`.
@@ -23,19 +23,19 @@ class ConditionalNeuralProcess(EmbeddingMethod):
     Inputs: a dict with `x` and `condition`, or the pair of them. The dict may also hold one of `mask` and `lengths`.
         x: Tensor `[B, ...]`, or `[B, P, ...]` for P points under each set.
         condition: Tensor `[B, d, ...]`.
-        mask: bool tensor `[B, d]`, True where a member counts. By default all count. A member that does
-            not count has no influence on outputs or gradients, whatever is in it. (The embedding sees zeros
-            in its place: in training, a `BatchNormalization` there counts them as examples.)
-        lengths: Integer tensor `[B]`: of each set the first `lengths` members count.
+        mask: bool tensor `[B, d]`, True where a member counts. By default all members count. A member that does not
+            count has no influence on outputs or gradients, whatever its values. (The embedding sees zeros in its
+            place; in training, a `BatchNormalization` in the embedding counts these zeros as examples.)
+        lengths: Integer tensor `[B]`: the first `lengths` members of each set count.
 
-    A set in which no member counts is an error where the values of `mask` or `lengths` can be seen, and so
-    is a length beyond d. In a function that Keras compiles, as `fit` and `predict` do on TensorFlow and
-    JAX, they cannot: there the embedding of such a set is zero, and at most all d members count.
+    A set without a member that counts, or a length beyond d, is an error where the values of `mask` or `lengths` are
+    known. A compiled function, as in `fit` and `predict` on TensorFlow and JAX, does not know the values: there the
+    embedding of a set without a member that counts is zero, and at most all d members count.
 
     Raises:
         ValueError: If the inputs are not such a dict or pair, shapes do not fit, or no member of a set counts.
-        TypeError: If the embedding or primary reads uint8 images and receives another dtype, `mask` is
-            not bool or `lengths` are not integers.
+        TypeError: If the embedding or primary reads uint8 images and receives another dtype, `mask` is not bool, or
+            `lengths` are not integers.
 
     Example:
 
@@ -82,11 +82,11 @@ class ConditionalNeuralProcess(EmbeddingMethod):
         condition = ops.convert_to_tensor(condition)
         counted = counted_members(condition, mask, lengths)
         if counted is not None:
-            # What is in the padding, infinity and NaN too, must not come back as 0 * NaN in a gradient.
+            # The padding may hold infinity or NaN, which would enter the gradient as 0 * NaN.
             aligned = ops.expand_dims(counted, axis=tuple(range(2, len(condition.shape))))
             condition = ops.where(aligned, condition, ops.zeros_like(condition))
         sets, members, *member = ops.shape(condition)
-        # A traced function may not know the number of members. This reshape fails if there are none.
+        # A traced function may not know the number of members. This reshape fails for sets of no members.
         least = ops.maximum(members, 1) if condition.shape[1] is None else members
         with keras.name_scope("check_that_a_set_has_a_member"):
             flat = ops.reshape(condition, (sets * least, *member))
@@ -105,8 +105,7 @@ def counted_members(condition, mask=None, lengths=None):
         A bool tensor `[B, d]`, or None if all members count.
 
     Raises:
-        ValueError: If both are given, their shape is not that, a set has no member that counts or fewer
-            members than its length.
+        ValueError: If both are given, a shape does not fit, no member of a set counts, or a length exceeds d.
         TypeError: If `mask` is not bool or `lengths` are not integers.
 
     Example:
@@ -126,17 +125,17 @@ def counted_members(condition, mask=None, lengths=None):
         lengths = _checked("lengths", lengths, ("int", "uint"), condition, 1)
         members = ops.shape(condition)[1]
         _check_lengths(values_of(lengths), members)
-        # Not cast to a narrower type, in which a length of 2**32 + 1 would be 1.
+        # Without a cast to a narrower type, in which a length of 2**32 + 1 would be 1.
         mask = ops.less(ops.arange(members, dtype="int32"), ops.expand_dims(lengths, axis=1))
     else:
         return None
-    # Where a traced function does not know the shapes, they have not been checked. Broadcast, a mask of one
-    # column means the same in the sum as in the number of members.
+    # A traced function may not know the shapes, which then are not checked. After the broadcast, a mask of one column
+    # means the same in the sum and in the number of members.
     return ops.broadcast_to(mask, ops.shape(condition)[:2])
 
 
 def _checked(name, value, dtypes, condition, ndim):
-    """As a tensor with the first `ndim` dimensions of the condition."""
+    """The value as a tensor, whose shape must be the first `ndim` dimensions of the condition."""
     value = ops.convert_to_tensor(value)
     dtype = keras.backend.standardize_dtype(value.dtype)
     if not dtype.startswith(dtypes):
@@ -171,7 +170,7 @@ def _check_lengths(lengths, members):
 
 def _mean(embedded, counted):
     """The mean `[B, E]` of the embeddings `[B, d, E]` that count, or zero where none does."""
-    # bfloat16 counts to 256 only.
+    # bfloat16 holds every integer up to 256 only.
     dtype = keras.backend.result_type(embedded.dtype, "float32")
     if counted is None:
         counted = ops.ones_like(embedded[..., 0], dtype="bool")

@@ -1,4 +1,4 @@
-"""The inputs of a model and their shapes: taken apart, checked, and followed through its layers."""
+"""The inputs of a model and their shapes: split, checked, and followed through its layers."""
 
 import collections.abc
 
@@ -8,7 +8,7 @@ from keras_hypernet.models.ids import check_ids
 
 
 def build_on(layer, *shapes):
-    """Builds a layer for inputs of these shapes, if it is not built, and returns the shape of its output.
+    """Builds a layer for inputs of these shapes, unless the layer is built, and returns the shape of its output.
 
     Raises:
         ValueError: If the layer would round ids.
@@ -21,7 +21,7 @@ def build_on(layer, *shapes):
 
 
 def output_shape(layer, *shapes):
-    """The shape of a layer's output; where its author has not said it, Keras traces `call`, and builds the layer."""
+    """The shape of a layer's output. For a layer without `compute_output_shape`, Keras traces `call` and builds it."""
     if _says_output_shape(layer):
         return tuple(layer.compute_output_shape(*shapes))
     return tuple(layer(*(keras.tree.map_shape_structure(keras.KerasTensor, shape) for shape in shapes)).shape)
@@ -49,9 +49,9 @@ def split_inputs(inputs, optional):
 
 
 def check_shape(name, shape, built):
-    """Raises ValueError unless a shape is the one that a model was built for, any batch and number of points aside."""
+    """Raises ValueError unless a model was built for a shape; the batch and the number of points are free."""
     shape = static_shape(shape)
-    # x of [B, features] may become [B, P, features] and the other way round; images keep their shape.
+    # x may change between [B, features] and [B, P, features]; images keep their shape.
     vectors = name == "x" and {len(shape), len(built)} <= {2, 3}
     received, expected = (shape[-1:], built[-1:]) if vectors else (shape[1:], built[1:])
     if not fits(received, expected):
@@ -66,18 +66,18 @@ def check_shape(name, shape, built):
 
 
 def fits(shape, expected):
-    """Whether a shape is the expected one, in which None stands for any dimension."""
+    """Whether a shape is the expected shape, where None stands for any size."""
     return len(shape) == len(expected) and all(e is None or e == r for r, e in zip(shape, expected, strict=True))
 
 
 def in_words(shape):
-    """What an error says was received, when it was a shape that `static_shape` returned."""
+    """The words of an error for a shape that `static_shape` returned."""
     note = " (None: another dimension than in an earlier call)" if None in shape[1:] else ""
     return f"{shape or 'another number of dimensions than in an earlier call'}{note}"
 
 
 def values_of(tensor):
-    """The tensor as an array, or None in a function that is traced or vectorized, where tensors have no values."""
+    """The tensor as an array, or None in a traced or vectorized function, where tensors have no values."""
     try:
         return keras.ops.convert_to_numpy(tensor)
     except (NotImplementedError, TypeError, RuntimeError):  # TensorFlow's, JAX's and, under `torch.vmap`, PyTorch's
@@ -85,7 +85,7 @@ def values_of(tensor):
 
 
 def static_shape(shape):
-    """A shape as a tuple: of a traced function that has been called with tensors of several ranks, ()."""
+    """A shape as a tuple: () for an unknown rank, in a function that was traced for tensors of several ranks."""
     try:
         return tuple(shape)
     except ValueError:

@@ -1,6 +1,6 @@
-"""What is served of a model: `serving_default`, and its two halves, of which the first depends on the condition alone.
+"""The signatures of a served model: `serving_default`, and its two halves. The first half takes the condition alone.
 
-For a model without a condition there is `serving_default` alone.
+A model without a condition has `serving_default` only.
 """
 
 import dataclasses
@@ -9,14 +9,13 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from keras_hypernet.layers import ConditionedLayer
 from keras_hypernet.models import ConditionalModel, EmbeddingMethod
-from keras_hypernet.models.apply import apply_encoded, weight_shapes
 from keras_hypernet.models.conditions import declared_inputs, pack, parts, symbolic
 from keras_hypernet.models.ids import input_dtype
+from keras_hypernet.models.primary import by_name, shapes
 from keras_hypernet.models.shapes import output_shape
 
-# What a last layer may be called, for its output to be served under its name; others are served as the first.
+# A last layer with one of these names gives its name to the output; any other output has the first of these names.
 OUTPUTS = ("logits", "value", "rgb")
 
 
@@ -25,9 +24,9 @@ class Input:
     """An input of a signature.
 
     Attributes:
-        name, dtype: Its name, and its dtype.
-        shape: Its shape; None is a dimension that every request chooses.
-        values: The vocabulary that its values are looked up in, if that is known.
+        name, dtype: Name and dtype.
+        shape: Shape, with None for each dimension that a request chooses.
+        values: The vocabulary of its values, if known.
     """
 
     name: str
@@ -38,10 +37,10 @@ class Input:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """A function of named tensors that is exported.
+    """An exported function of named tensors.
 
     Attributes:
-        name: What requests call it.
+        name: Its name in requests.
         function: Takes the inputs as keyword arguments, returns a dict of float32 tensors.
         inputs: The `Input`s, in order.
     """
@@ -52,7 +51,7 @@ class Signature:
 
 
 def signatures(model):
-    """Returns the signatures that a model is served by.
+    """Returns the signatures of a served model.
 
     Args:
         model: A built model of this package, or a `keras.Sequential` of x alone.
@@ -60,9 +59,9 @@ def signatures(model):
     Returns:
         A list of `Signature`s: `serving_default(x, condition)`, and either `generate_weights(condition)` and
         `apply(x, *weights)`, or, for the embedding method, `embed(condition)` and `apply(x, embedding)`. `apply`
-        takes the weights of one condition for all of x, or those of one condition for each. An input is of the integer
-        dtype that the layer declares which takes it, or, as an Embedding does, reads; otherwise of float32. Strings
-        have the dtype `"string"`. A condition of several parts is an input for each of them, such as `condition_image`.
+        takes the weights of one condition for all x, or of one condition for each x. An input has the integer dtype
+        that its layer declares or, like an Embedding, reads; otherwise float32. The dtype of strings is `"string"`.
+        Each part of a condition of several parts is an input, such as `condition_image`.
 
     Raises:
         ValueError: If two weights would have the same name.
@@ -90,7 +89,7 @@ def signatures(model):
 
 
 def _condition_inputs(model):
-    """The `Input`s that a condition is made of."""
+    """The `Input`s of a condition, one for each part."""
     structure = symbolic(model.condition_shape)
     declared = declared_inputs(model.encoder, structure)
     inputs = []
@@ -101,26 +100,22 @@ def _condition_inputs(model):
 
 
 def _x_shape(model):
-    """The shape of x without its batch. Of points `[P, features]` P is free, unless a layer needs the one it was built
-    on, as Flatten before a Dense layer does."""
+    """The shape of x without its batch. The number P of points `[P, features]` is free, unless a layer needs the number
+    that it was built with, as a Dense layer after Flatten does."""
     shape = tuple(model.x_shape[1:])
     if len(shape) != 2 or shape[0] is None:
         return shape
     try:
         free = _features(model, shape[0]) == _features(model, shape[0] + 1)
-    except ValueError:  # a layer refuses another number
+    except ValueError:  # a layer refuses another number of points
         free = False
     return (None, shape[1]) if free else shape
 
 
 def _features(model, points):
-    """How many features each primary layer returns, for a number of points."""
-    encoded, features = _encoded_shape(model), []
+    """The number of features that each step of the primary network returns, for a number of points."""
     shape = (model.x_shape[0], points, model.x_shape[-1])
-    for layer in model.primary:
-        shape = output_shape(layer, *((shape, encoded) if isinstance(layer, ConditionedLayer) else (shape,)))
-        features.append(shape[-1])
-    return features
+    return [each[-1] for each in shapes(model.steps, output_shape, shape, _encoded_shape(model))]
 
 
 def _encoded_shape(model):
@@ -141,16 +136,16 @@ def _vocabulary(encoder, declared):
 
 
 def output_name(layer):
-    """The name under which what a last layer returns is served."""
+    """The name under which the output of a last layer is served."""
     return layer.name if layer.name in OUTPUTS else OUTPUTS[0]
 
 
 def _weight_halves(model, x, conditions, output):
-    shapes = weight_shapes(model)
-    names = {name: name.replace("/", "_") for name in shapes}
+    weight_shapes = by_name(model.steps, "weight_shapes")
+    names = {name: name.replace("/", "_") for name in weight_shapes}
     if len(set(names.values())) < len(names) or "x" in names.values():
-        raise ValueError(f"The weights have no distinct names when / is replaced by _. Received: {sorted(names)}")
-    weights = [Input(names[name], "float32", (None, *shape)) for name, shape in shapes.items()]
+        raise ValueError(f"The weights need distinct names when / is replaced by _. Received: {sorted(names)}")
+    weights = [Input(names[name], "float32", (None, *shape)) for name, shape in weight_shapes.items()]
 
     def generate_weights(**condition):
         generated = model.generate(pack(condition, model.condition_shape))
@@ -167,7 +162,7 @@ def _embedding_halves(model, x, conditions, output):
         return {"embedding": _float(model.encode(pack(condition, model.condition_shape)))}
 
     def apply(x, embedding):
-        return {output: _float(apply_encoded(model, x, embedding))}
+        return {output: _float(model.apply_encoded(x, embedding))}
 
     embedding = Input("embedding", "float32", (None, _encoded_shape(model)[-1]))
     return [Signature("embed", embed, conditions), Signature("apply", apply, (x, embedding))]
@@ -183,10 +178,10 @@ def _of_x_alone(model):
 
 
 def example(signature):
-    """One row of inputs that a signature takes, a dict of arrays; None if it does not take what is tried.
+    """One row of inputs that a signature takes, a dict of arrays, or None if the signature refuses all that are tried.
 
-    All values are zeros, or a word of the vocabulary. Where a request chooses a size, that is the smallest power of two
-    that the model takes.
+    All values are zeros, or a word of the vocabulary. A size that a request chooses is the smallest power of two that
+    the model takes.
     """
     import tensorflow as tf
 
@@ -200,7 +195,7 @@ def example(signature):
         try:
             signature.function(**{name: tf.constant(array) for name, array in inputs.items()})
             return inputs
-        except (ValueError, tf.errors.InvalidArgumentError):  # too small for a convolution, a word that is not known
+        except (ValueError, tf.errors.InvalidArgumentError):  # too small for a convolution, an unknown word
             continue
     return None
 

@@ -89,6 +89,15 @@ def test_mask_reaches_the_layers_behind():
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(recorder.mask), tokens > 0)
 
 
+@pytest.mark.regression
+def test_where_weights_come_from_is_not_under_the_name_of_a_weight():
+    layer = HyperDense(4, kernel="trained", bias="generated")
+    assert (layer.kernel_source, layer.bias_source) == ("trained", "generated")
+    assert not hasattr(layer, "kernel")
+    assert not hasattr(layer, "bias")
+    assert {name: layer.get_config()[name] for name in ("kernel", "bias")} == {"kernel": "trained", "bias": "generated"}
+
+
 def test_use_bias_false_and_bias_none_mean_the_same():
     for layer in (HyperDense(4, use_bias=False), HyperDense(4, bias=None)):
         layer(normal((6, 7)), normal((6, 3)))
@@ -158,8 +167,11 @@ def test_a_call_without_a_condition_says_what_is_expected():
             with pytest.raises(TypeError, match=r"Layer 'mine' is called .* `layer\(x, condition\)`.* x alone"):
                 layer(x)
             layer(x, condition)
-        with pytest.raises(TypeError, match=r"need no TimeDistributed: give x the shape \[batch, points, features\]"):
-            keras.layers.TimeDistributed(type(layer).from_config({**layer.get_config()}))(normal((2, 5, 7)))
+        for timed in (layer, type(layer).from_config(layer.get_config())):  # built, and not yet built
+            with pytest.raises(
+                TypeError, match=r"need no TimeDistributed: give x the shape \[batch, points, features\]"
+            ):
+                keras.layers.TimeDistributed(timed)(normal((2, 5, 7)))
 
 
 def test_generate_needs_a_built_layer():

@@ -7,7 +7,6 @@ from helpers import array, gradients, normal
 
 import keras_hypernet as kh
 from keras_hypernet.layers import ConcatenateCondition
-from keras_hypernet.models.apply import apply_encoded
 from keras_hypernet.models.embedding import _multiplies_first
 
 POINTS, FEATURES, SIZE, RANK, EMBEDDING, UNITS = 4, 6, 5, 3, 11, 7  # SIZE: of a condition
@@ -177,14 +176,14 @@ def test_what_computes_something_else_is_not_folded():
         model = kh.EmbeddingMethod(keras.Sequential(e), [ConcatenateCondition(), first, output])
         y = array(model({"x": x, "condition": inputs["condition"]}))
         encoded = model.encode(inputs["condition"])
-        np.testing.assert_allclose(array(apply_encoded(model, x, encoded)), y, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(array(model.apply_encoded(x, encoded)), y, rtol=1e-5, atol=1e-5)
         for call in (model.generate, lambda condition, model=model: kh.specialize(model, condition[:1])):
             with pytest.raises(ValueError, match=f"followed by a Dense layer here. Received: {type(first).__name__}"):
                 call(inputs["condition"])
     halved = kh.EmbeddingMethod(keras.Sequential(e), [Halved(), *_layers()[1]])
     y = array(halved(inputs))
     encoded = halved.encode(inputs["condition"])
-    np.testing.assert_allclose(array(apply_encoded(halved, inputs["x"], encoded)), y, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(array(halved.apply_encoded(inputs["x"], encoded)), y, rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match="of class Halved, which takes the condition itself"):
         kh.specialize(halved, inputs["condition"][:1])
 

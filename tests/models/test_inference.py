@@ -7,7 +7,6 @@ from helpers import array, pixels
 
 import keras_hypernet as kh
 from keras_hypernet.layers import ConcatenateCondition, HyperDense, StandardizeImage
-from keras_hypernet.models.apply import apply_encoded
 
 IMAGE = (4, 4, 1)
 pytestmark = pytest.mark.regression
@@ -45,7 +44,7 @@ def test_all_that_a_model_computes_is_what_it_predicts(method):
         "call": lambda: model(inputs),
         "call without an answer": lambda: model(inputs, training=None),
         "apply": lambda: model.apply(x, model.generate(condition)),
-        "apply_encoded": lambda: apply_encoded(model, x, model.encode(condition)),
+        "apply_encoded": lambda: model.apply_encoded(x, model.encode(condition)),
         "specialize": lambda: kh.specialize(model, condition[:1])(x, training=False)[:1],
     }
     for name, compute in ways.items():

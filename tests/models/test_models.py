@@ -7,7 +7,6 @@ from helpers import array, normal, pixels
 
 import keras_hypernet as kh
 from keras_hypernet.layers import ConcatenateCondition, HyperDense
-from keras_hypernet.models.apply import apply_encoded
 from keras_hypernet.zoo.architectures import build_model
 
 
@@ -189,7 +188,7 @@ def test_the_batch_rule_holds_where_sizes_are_seen_at_run_time_only(compiled_by_
         return lambda x, condition: model.apply(x, model.generate(condition))
 
     def embedded(model):
-        return lambda x, condition: apply_encoded(model, x, model.encode(condition))
+        return lambda x, condition: model.apply_encoded(x, model.encode(condition))
 
     points = (4,)
     for layers, shape, ways in (
@@ -454,7 +453,28 @@ def test_masked_points_do_not_count(method):
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(array(model.apply(x, model.generate(condition))), expected, rtol=1e-5, atol=1e-5)
     encoded = model.encode(condition)
-    np.testing.assert_allclose(array(apply_encoded(model, x, encoded)), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(array(model.apply_encoded(x, encoded)), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("points", [(), (4,)])
+def test_a_hypernetwork_may_also_join_the_condition_to_x(points):
+    joined = keras.layers.Dense(5, "tanh", bias_initializer="random_normal")
+    last = HyperDense(2, kernel="trained", bias_initializer="random_normal", name="last")
+    model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [ConcatenateCondition(), joined, last])
+    inputs = {"x": normal((6, *points, 7)), "condition": normal((6, 4), seed=1)}
+    y, z = array(model(inputs)), array(model.encode(inputs["condition"]))
+    each = np.broadcast_to(z.reshape(6, *(1 for _ in points), 3), (6, *points, 3))
+    hidden = np.tanh(np.concatenate([inputs["x"], each], axis=-1) @ array(joined.kernel) + array(joined.bias))
+    kernel, basis = last.get_weights()
+    expected = hidden @ kernel + each @ basis[:3] + basis[3]
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+    weights = model.generate(inputs["condition"])
+    assert sorted(weights) == sorted([f"{joined.name}/bias", "last/bias"])
+    np.testing.assert_allclose(array(model.apply(inputs["x"], weights)), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(array(model.apply_encoded(inputs["x"], z)), expected, rtol=1e-5, atol=1e-5)
+    network = kh.specialize(model, inputs["condition"][:1])
+    np.testing.assert_allclose(array(network(inputs["x"][:1])), expected[:1], rtol=1e-5, atol=1e-5)
 
 
 class Own(kh.layers.ConditionedLayer):

@@ -37,9 +37,9 @@ def _numpy(layer, x, z=None):
     kernel, bias = [*layer.get_weights(), np.zeros(layer.units)][:2]
     if isinstance(layer, HyperDense):
         extended = np.concatenate([z, np.ones((len(z), 1))], axis=1)
-        if layer.kernel == "generated":
+        if layer.kernel_source == "generated":
             kernel = np.einsum("br,iro->bio", extended, kernel)
-        if layer.bias == "generated" and layer.use_bias:
+        if layer.bias_source == "generated" and layer.use_bias:
             bias = _points(extended @ bias, x)
     product = "b...i,bio->b...o" if kernel.ndim == 3 else "b...i,io->b...o"
     return ACTIVATIONS[layer.activation.__name__](np.einsum(product, x, kernel) + bias)

@@ -1,0 +1,227 @@
+"""The primary network as steps: the one place that knows which layers take the encoded condition z, and how.
+
+A step is plain (a layer of x), conditioned (a layer of x and z) or joined (a `ConcatenateCondition` and the Dense layer
+after it, computed together). All steps have the methods of `Plain`.
+"""
+
+import functools
+import itertools
+
+import keras
+from keras import ops
+
+from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer, HyperLayer
+from keras_hypernet.layers.base import align, keep_mask, match_batch
+from keras_hypernet.layers.contraction import check_shapes, may_match
+from keras_hypernet.models.shapes import fits, static_shape
+
+
+class Plain:
+    """A layer of x alone, and the interface of every step. `layer` is the layer that owns the weights of the step."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def through(self, visit, x, encoded):
+        """The output, or its shape, of the step, where `visit(layer, *inputs)` returns that of one layer."""
+        return visit(self.layer, x)
+
+    def call(self, x, encoded, training):
+        """The output on x under an encoded condition `[B, R]` or `[1, R]`."""
+        return self.through(lambda layer, *inputs: layer(*inputs, training=training), x, encoded)
+
+    def weight_shapes(self):
+        """The shapes of the weights that depend on the condition, by name, without the batch."""
+        return {}
+
+    def generate(self, encoded):
+        """The weights that depend on the condition, by name: tensors `[B, *shape]`."""
+        return {}
+
+    def apply(self, x, weights):
+        """The output on x under weights that `generate` returned."""
+        return self.call(x, None, training=False)
+
+    def specialize(self, encoded):
+        """The built-in layer, not yet built, that the step is under one condition, and its weights as arrays."""
+        return self.layer.__class__.from_config(self.layer.get_config()), self.layer.get_weights()
+
+
+class Conditioned(Plain):
+    """A layer of x and z, about whose weights nothing is known."""
+
+    def through(self, visit, x, encoded):
+        return visit(self.layer, x, encoded)
+
+    def weight_shapes(self):
+        raise ValueError(
+            f"Layer {self.layer.name!r} of class {type(self.layer).__name__} needs the condition itself, and not only "
+            "weights that are generated from the condition: call the model."
+        )
+
+    def specialize(self, encoded):
+        raise ValueError(
+            f"No network of x alone is known for layer {self.layer.name!r} of class {type(self.layer).__name__}, which "
+            "takes the condition itself."
+        )
+
+
+class Generated(Conditioned):
+    """A `HyperLayer`: a conditioned step that generates its weights."""
+
+    def weight_shapes(self):
+        return self.layer.generated_shapes
+
+    def generate(self, encoded):
+        return self.layer.generate(encoded)
+
+    def apply(self, x, weights):
+        return keep_mask(x, functools.partial(self.layer.apply, weights=weights))
+
+    def specialize(self, encoded):
+        return self.layer.specialize(encoded)
+
+
+class Unjoined(Conditioned):
+    """A `ConcatenateCondition` without a Dense layer after it: nothing can be computed from the condition alone."""
+
+    def __init__(self, layer, following):
+        super().__init__(layer)
+        self.following = following
+
+    def _refuse(self, encoded=None):
+        received = type(self.following).__name__ if self.following is not None else "no layer"
+        mode = getattr(self.following, "quantization_mode", None)
+        if mode is not None:
+            received = f"a {received} quantized to {mode}; quantize what `specialize` returns instead"
+        raise ValueError(f"ConcatenateCondition must be followed by a Dense layer here. Received: {received}")
+
+    weight_shapes = generate = specialize = _refuse
+
+
+class Joined(Plain):
+    """`dense([x, z])`, computed as `x . kernel_x + z . kernel_z + bias`: only a bias depends on z (paper, Sec. 4.1)."""
+
+    def __init__(self, join, dense):
+        super().__init__(dense)
+        self.join = join
+
+    def through(self, visit, x, encoded):
+        return visit(self.layer, visit(self.join, x, encoded))
+
+    def call(self, x, encoded, training):
+        if self.layer.activity_regularizer is not None:  # a penalty that Keras adds where it calls the layer
+            return super().call(x, encoded, training)
+        check_shapes(x.shape, encoded.shape)
+        kernel = self._kernel()[x.shape[-1] :]
+        product = encoded.times(kernel) if isinstance(encoded, Product) else _matmul(encoded, kernel)
+        return self._sum(x, product, self.layer.use_bias)
+
+    def weight_shapes(self):
+        return {"bias": (self.layer.units,)}
+
+    def generate(self, encoded):
+        bias = ops.matmul(encoded, self.layer.kernel[-encoded.shape[-1] :])
+        return {"bias": bias + self.layer.bias if self.layer.use_bias else bias}
+
+    def apply(self, x, weights):
+        bias = ops.cast(weights["bias"], self.layer.compute_dtype)
+        return self._sum(x, match_batch(x, bias, "bias"), use_bias=False)
+
+    def specialize(self, encoded):
+        weights = self.layer.kernel[: -encoded.shape[-1]], self.generate(encoded)["bias"][0]
+        # The attribute `kernel` includes the update by LoRA.
+        config = {**self.layer.get_config(), "use_bias": True, "lora_rank": None, "lora_alpha": None}
+        return keras.layers.Dense.from_config(config), [ops.convert_to_numpy(weight) for weight in weights]
+
+    def _kernel(self):
+        return ops.cast(self.layer.kernel, self.layer.compute_dtype)
+
+    def _sum(self, x, term, use_bias):
+        """`activation(x . kernel_x + term)`, for a term `[B, units]` or `[1, units]`; adds the bias if `use_bias`."""
+
+        def dense(x):
+            y = _matmul(x, self._kernel()[: x.shape[-1]]) + align(term, len(x.shape))
+            return self.layer.activation(y + ops.cast(self.layer.bias, y.dtype) if use_bias else y)
+
+        return keep_mask(x, dense)
+
+
+class Product:
+    """The encoded condition `dense(inputs)` of a Dense layer without an activation, not yet computed."""
+
+    def __init__(self, inputs, dense):
+        self.inputs, self.dense = inputs, dense
+        self.shape = (inputs.shape[0], dense.units)
+
+    def times(self, kernel):
+        """`dense(inputs) . kernel`, where the product of both kernels is computed first."""
+        y = _matmul(self.inputs, _matmul(self.dense.kernel, kernel))
+        return y + _matmul(ops.expand_dims(self.dense.bias, axis=0), kernel) if self.dense.use_bias else y
+
+
+def _matmul(x, kernel):
+    return ops.matmul(ops.cast(x, kernel.dtype), kernel)
+
+
+def steps(layers):
+    """Returns the steps of a list of layers.
+
+    Example:
+
+    >>> layers = [keras.layers.Flatten(), ConcatenateCondition(), keras.layers.Dense(2)]
+    >>> [type(step).__name__ for step in steps(layers)]
+    ['Plain', 'Joined']
+    """
+    made, pairs = [], itertools.pairwise([*layers, None])
+    for layer, following in pairs:
+        if type(layer) is not ConcatenateCondition:  # a subclass may compute something else
+            kind = Generated if isinstance(layer, HyperLayer) else Conditioned
+            made.append((kind if isinstance(layer, ConditionedLayer) else Plain)(layer))
+        elif is_foldable(following):
+            made.append(Joined(layer, following))
+            next(pairs)  # the Dense layer is part of the step
+        else:
+            made.append(Unjoined(layer, following))
+    return made
+
+
+def is_foldable(layer):
+    """Whether a layer is a Dense layer, and not of a subclass, which may compute something else."""
+    return type(layer) is keras.layers.Dense and layer.quantization_mode is None
+
+
+def shapes(made, follow, x_shape, encoded_shape):
+    """The shapes of x after each step, where `follow(layer, *shapes)` returns the shape of the output of a layer."""
+    return [x_shape := step.through(follow, x_shape, encoded_shape) for step in made]
+
+
+def by_name(made, method, *args):
+    """What the steps return from a method such as `Plain.generate`, as one dict from `"<layer>/<weight>"`."""
+    named = ((step.layer.name, getattr(step, method)(*args)) for step in made)
+    return {f"{layer}/{name}": value for layer, values in named for name, value in values.items()}
+
+
+def apply_weights(made, x, weights):
+    """`g(x; theta)`; see `ConditionalModel.apply`."""
+    expected = by_name(made, "weight_shapes")
+    if set(weights) != set(expected):
+        raise ValueError(
+            f"`weights` must be those that `generate` returns: {sorted(expected)}. Received: {sorted(weights)}"
+        )
+    weights = {name: _checked(x, name, weights[name], shape) for name, shape in expected.items()}
+    for step in made:
+        x = step.apply(x, {name: weights[f"{step.layer.name}/{name}"] for name in step.weight_shapes()})
+    return x
+
+
+def _checked(x, name, weight, shape):
+    """A weight as a tensor; raises ValueError unless its shape is one that `generate` returns."""
+    weight = ops.convert_to_tensor(weight)
+    received = static_shape(weight.shape)
+    if not (fits(received[1:], shape) and may_match(x.shape[0], received[0])):
+        one, each = (1, *shape), (x.shape[0], *shape)
+        raise ValueError(
+            f"Weight {name!r} must have the shape {one}, for all x, or {each}, for each x. Received: shape {received}"
+        )
+    return weight
