@@ -191,6 +191,14 @@ def test_a_folder_that_takes_no_files_is_named(path, old):
 
 
 @pytest.mark.regression
+def test_a_disk_that_is_read_only_is_named(small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    for path in (small_disk, small_disk / "new"):
+        with pytest.raises(NotWritableError, match=f"^Nothing can be written to {path}: Read-only file system. Choose"):
+            check_writable(path)
+
+
+@pytest.mark.regression
 def test_a_disk_that_is_too_small_is_named(small_disk):
     check_writable(small_disk / "new")
     message = (

@@ -8,7 +8,7 @@ import threading
 import keras
 import numpy as np
 import pytest
-from helpers import pixels
+from helpers import normal, pixels
 from servers import assert_close, numbered_model, serve, wait_for, worded_model, write_version
 
 import keras_hypernet as kh
@@ -336,3 +336,26 @@ def test_conditions_may_be_words(protocol, tmp_path):
             assert_close(client.predict(inputs["x"], inputs["condition"]), expected)
             for word in range(3):  # by the halves, of which the first is kept
                 assert_close(client.predict(inputs["x"], inputs["condition"][word : word + 1])[word], expected[word])
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_a_condition_may_have_several_parts(protocol, tmp_path):
+    places, numbers = keras.Input((2,), name="places"), keras.Input((1,), dtype="int32", name="numbers")
+    embedded = keras.layers.Flatten()(keras.layers.Embedding(10, 3)(numbers))
+    inner = {"places": places, "more": {"numbers": numbers}}
+    generator = keras.Model(inner, keras.layers.Multiply()([keras.layers.Dense(3)(places), embedded]))
+    model = kh.Hypernetwork(generator, [kh.layers.HyperDense(4)])
+    condition = {"places": normal((5, 2), seed=1), "more": {"numbers": np.int32([[3], [9], [0], [3], [7]])}}
+    x, one = normal((5, 7)), keras.tree.map_structure(lambda part: part[:1], condition)
+    expected, under_one = (np.asarray(model({"x": x, "condition": given})) for given in (condition, one))
+    kh.export(model, tmp_path, "parts")
+    with serve(tmp_path, "parts") as server:
+        port = server.rest_port if protocol == "rest" else server.grpc_port
+        with Client(f"127.0.0.1:{port}", "parts", protocol=protocol, max_rows=2) as client:
+            assert set(client.metadata()["serving_default"][0]) == {"x", "condition_places", "condition_more_numbers"}
+            assert_close(client.predict(x, condition), expected)
+            assert_close(client.predict(x, one), under_one)
+            assert_close(client.apply(x, client.generate_weights(condition)), expected)
+            with pytest.raises(ValueError, match="All inputs must have the same number of rows, or one row"):
+                client.predict(x, {**condition, "places": condition["places"][:2]})

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from cases import MODELS
-from helpers import normal, pixels
+from helpers import array, normal, pixels
 from servers import numbered_model
 
 import keras_hypernet as kh
@@ -53,6 +53,25 @@ def test_whole_models_and_g_alone_give_keras_outputs(case, tmp_path):
     for exported in files:
         np.testing.assert_allclose(_run(exported, {"x": inputs["x"]}), expected, atol=1e-5)
         assert exported.difference < 1e-5
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("case", [case for case in MODELS if case.name in ("hypernetwork", "neural_process")], ids=str)
+def test_the_batch_rule_holds_in_onnx(case, tmp_path):
+    import onnxruntime
+
+    model, x, condition = case.make(), normal((5, *case.x_shape)), normal((5, *case.condition_shape), seed=1)
+    model({"x": x, "condition": condition})
+    (exported,) = export_formats(model, tmp_path, "whole", ["onnx"])
+    expected = array(model({"x": x, "condition": condition[:1]}))
+    np.testing.assert_allclose(_run(exported, {"x": x, "condition": condition[:1]}), expected, atol=1e-5)
+    for inputs in (
+        (x[:1], condition),
+        (x[:4], condition[:2]),
+        *([(x, condition[:, :0])] if condition.ndim > 2 else []),
+    ):
+        with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.Fail, match="check_that_"):
+            _run(exported, dict(zip(("x", "condition"), inputs, strict=True)))
 
 
 def test_conditions_may_be_integers(tmp_path):

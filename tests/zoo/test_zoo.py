@@ -254,6 +254,13 @@ def test_parameter_counts_are_verified(entry):
         kh.verify_entry(entry)
 
 
+@pytest.mark.regression
+def test_a_card_that_is_nested_deeply_is_refused(entry):
+    (entry / "card.json").write_text('{"name": ' + "[" * 100_000)
+    with pytest.raises(kh.EntryError, match="is not a card: it is nested in more than 50 levels"):
+        kh.load(entry)
+
+
 def test_weights_with_code_inside_are_not_run(entry, tmp_path):
     """A Lambda layer holds Python bytecode: safe mode refuses to load it, whatever the card says."""
     mark = str(tmp_path / "run")
