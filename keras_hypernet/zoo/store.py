@@ -5,6 +5,7 @@ copy is loaded, in Keras's safe mode only, and only after its checksum was found
 contents to be of a size that fits its own.
 """
 
+import concurrent.futures
 import io
 import json
 import os
@@ -232,10 +233,15 @@ def _check_sizes(file):
     with h5py.File(weights, "r") as stored:
         stored.visititems(lambda _, item: datasets.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
     check("weights", sum(datasets))
-    # Weights that are created in this scope have shapes, and no values.
-    with keras.StatelessScope(initialize_variables=False):
+    # Keras keeps the weights without values in a list of the thread, and later gives them values: this thread ends.
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as thread:
+        check("a model", thread.submit(_model_bytes, config).result())
+
+
+def _model_bytes(config):
+    with keras.StatelessScope(initialize_variables=False):  # weights have shapes, and no values
         model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
-    check("a model", num_bytes(model.weights))
+    return num_bytes(model.weights)
 
 
 def _drop_unset_options(path):

@@ -337,6 +337,8 @@ def test_an_entry_that_unpacks_to_more_than_its_size_allows_is_refused(name, cha
     )
     with pytest.raises(kh.EntryError, match=message):
         kh.load(entry)
+    with keras.StatelessScope():
+        pass  # at its end Keras gives values to the weights that have none: there are none of the refused model
 
 
 @pytest.mark.regression
