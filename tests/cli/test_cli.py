@@ -257,6 +257,7 @@ def test_another_backend_is_one_line(backend):
     assert done.stderr == f"Error: The command line needs KERAS_BACKEND=tensorflow. Received: {backend!r}\n"
 
 
+@pytest.mark.full
 def test_debug_shows_the_traceback():
     done = _script("info", "nothing", "--debug")
     assert done.returncode != 0
@@ -375,6 +376,7 @@ def test_an_error_is_shown_as_it_is(run, tmp_path):
     assert line.startswith(rf"Error: {tmp_path}/[/b] \x1b[2J\x9b is not a zoo entry: it has no card.json.")
 
 
+@pytest.mark.full
 @pytest.mark.regression
 def test_a_command_that_is_done_ends_without_looking_through_all_that_was_imported():
     code = (

@@ -97,6 +97,7 @@ def test_diverged_runs_are_results(run, tmp_path):
     assert (done.returncode, done.stderr) == (0, "rotation_depth: 2/2 runs are there already; none is repeated.\n")
 
 
+@pytest.mark.full
 def test_data_that_are_not_there_are_an_error_and_no_rows(run, monkeypatch, tmp_path):
     """In processes whose only network is a proxy that does not answer."""
     for name in [name for name in os.environ if "proxy" in name.lower()]:

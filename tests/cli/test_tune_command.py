@@ -100,6 +100,7 @@ def test_a_search_without_a_finished_trial_has_the_exit_code_1(run_tune, more):
     assert done.stdout.count("diverged") == 2
 
 
+@pytest.mark.full
 def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(run_tune, tmp_path):
     directory = tmp_path / "killed"
     arguments = ["synthetic_inner", "--depths", "2:4", "--width", "4", "--epochs", "12", "--directory"]
@@ -125,7 +126,9 @@ def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(r
     assert plain(found.trials) == plain(kh.tuning.SearchResult.read(tmp_path / "whole").trials)
 
 
-@pytest.mark.parametrize("oracle", ["grid", "random", "bayesian", "hyperband"])
+@pytest.mark.parametrize(
+    "oracle", ["grid", *(pytest.param(name, marks=pytest.mark.full) for name in ("random", "bayesian", "hyperband"))]
+)
 def test_every_oracle_goes_on_where_it_was_interrupted(oracle, tmp_path):
     search = functools.partial(tiny_search, "both", oracle, depth=(2, 3), epochs=2, factor=2)
     whole = search(directory=tmp_path / "whole")
@@ -145,6 +148,7 @@ def test_a_card_has_the_command_without_what_is_of_one_call(monkeypatch):
     assert command_line(command_module._FLAGS_WITHOUT_EFFECT, command_module._OPTIONS_WITHOUT_EFFECT) == " ".join(words)
 
 
+@pytest.mark.full
 def test_a_quick_search_by_hyperband_has_two_rounds(run_tune, tmp_path):
     done = run_tune("synthetic_inner", "--oracle", "hyperband", "--quick", "--depths", "2:4", "--json")
     assert done.returncode == 0, done.stderr

@@ -55,6 +55,7 @@ def test_errors_are_one_line_and_exit_code_2(run_tune, tmp_path, arguments, mess
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.full
 def test_a_single_device_for_a_mirrored_search_is_a_warning(run_tune):
     done = run_tune("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--strategy", "mirrored")
     assert done.returncode == 0, done.stderr
@@ -72,6 +73,7 @@ def test_searches_of_different_tasks_or_objectives_are_not_begun_to_be_drawn(run
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
+@pytest.mark.full
 def test_the_model_of_a_search_that_is_deleted_stays_with_a_warning(run_tune, tmp_path):
     arguments = ("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--directory", "here")
     assert "Warning" not in run_tune(*arguments).stderr
@@ -86,6 +88,7 @@ def test_the_model_of_a_search_that_is_deleted_stays_with_a_warning(run_tune, tm
     assert precious.read_text() == "of a model"
 
 
+@pytest.mark.full
 def test_nothing_to_resume_is_a_warning(run_tune, tmp_path):
     arguments = ("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--directory", "new", "--resume")
     done = run_tune(*arguments)
