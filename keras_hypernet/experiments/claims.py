@@ -1,4 +1,4 @@
-"""The claims of the paper as tests of the rows: each kind of claim measures, tests over the seeds, and judges."""
+"""Kinds of claims: each has a rule that measures the rows, tests over the seeds, and gives a verdict."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,20 +8,19 @@ import numpy as np
 from keras_hypernet.experiments.statistics import WILCOXON, ratios, table, trend, wilcoxon
 
 SIGNIFICANT = 0.05
-# With fewer, seeds that agree mean little: such claims are measured, but left open.
+# With fewer seeds a claim is measured, and left open.
 LEAST_SEEDS = 3
-VERDICTS = ("reproduced", "partly", "not", "open")
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What became of a claim in one panel.
+    """The verdict on a claim in one panel.
 
     Attributes:
         measured: The numbers, in words.
         test: Name of the statistical test over the seeds, and its p-value.
-        verdict: One of `VERDICTS`.
-        seeds: Number of seeds that it is judged by.
+        verdict: `"reproduced"`, `"partly"`, `"not"` or `"open"`.
+        seeds: Number of seeds behind the verdict.
     """
 
     measured: str
@@ -31,42 +30,43 @@ class Finding:
 
 
 @dataclasses.dataclass(frozen=True)
-class Claim:
-    """A claim of the paper about one experiment.
+class Rule:
+    """How a verdict follows from rows.
 
     Attributes:
-        name: Short name.
-        text: The claim.
-        experiment: Name of the experiment.
-        panels: Panels it is judged in.
-        judge: Function of `(rows of a panel, what the experiment varies)` that returns a `Finding`.
-        rule: How the verdict follows from the numbers, in words.
-        why: Why the verdict is what it is, `{(panel, verdict, seeds): sentence}`: more seeds may have other reasons.
+        text: The rule, in words.
+        judge: Function of `(rows of a panel, name of the varied quantity)` that returns a `Finding`.
+        panels: Panels that are judged; by default all of the experiment.
     """
 
-    name: str
+    text: str
+    judge: Callable
+    panels: tuple = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim of the paper, the name of its experiment and the `Rule` that judges it."""
+
     text: str
     experiment: str
-    panels: tuple
-    judge: Callable
-    rule: str
-    why: dict
+    rule: Rule
 
 
-def better(least=None, wide=1.0, everywhere=False):
-    """A claim that the hypernetwork is better than the embedding method.
+def better(least=None, wide=1.0, everywhere=False, panels=()):
+    """The rule for: the hypernetwork is better than the embedding method.
 
     Args:
-        least: Smallest value of what is varied that counts.
-        wide: Ratio that a seed's median ratio must be below: 0.5 for a wide margin.
-        everywhere: Whether the median over the seeds must be lower at each value, too.
+        least: Smallest value of the varied quantity that counts.
+        wide: Upper limit of each seed's median ratio: 0.5 for a wide margin.
+        everywhere: Whether the median over the seeds must also be lower at each value.
+        panels: Panels that are judged; by default all.
     """
 
     def judge(rows, varies):
         rows = [row for row in rows if least is None or row[varies] >= least]
         hyper, embed = table(rows, "hyper", varies), table(rows, "embed", varies)
         by_seed = np.median(ratios(hyper, embed), axis=1)
-        p = wilcoxon(by_seed)
         values = sorted({row[varies] for row in rows})
         worse = [value for value, win in zip(values, _medians(hyper) < _medians(embed), strict=True) if not win]
         measured = (
@@ -77,17 +77,19 @@ def better(least=None, wide=1.0, everywhere=False):
             verdict = "reproduced"
         else:
             verdict = "partly" if np.mean(by_seed < 1) > 0.5 else "not"
-        return _finding(measured, WILCOXON, by_seed, p, verdict)
+        return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict)
 
-    return judge
+    also = ", and the median over the seeds lower at every value" * everywhere
+    text = f"the median ratio below {wide:g} in every seed{also}; partly: below 1 in most seeds"
+    return Rule(f"reproduced: {text}; otherwise not.", judge, panels)
 
 
 def improves(method, holds=True):
-    """A claim that a method's error falls along what is varied; or, if `holds` is False, that it does not.
+    """The rule for: a method's error falls along the varied quantity; or, if `holds` is False, does not fall.
 
-    A run that diverged is infinitely bad. So that none is "reproduced" by that alone, the trend is tested both with and
-    without the values at which one did, and the larger p-value counts for a fall, the smaller one against it. That a
-    method diverges at the first value and not at the last is a fall, which makes it "partly".
+    A diverged run is infinitely bad. Divergence alone must not make a trend, so the trend is tested with and without
+    the values at which a run diverged: the larger p-value counts for a fall, the smaller one against it. A method that
+    diverges at the first value and not at the last falls, which makes a fall "partly".
     """
 
     def judge(rows, varies):
@@ -112,15 +114,18 @@ def improves(method, holds=True):
         elif holds:
             verdict = "reproduced" if max(both) < SIGNIFICANT and fall > 0 else "partly" if fall > 0.1 else "not"
         else:
-            stays = min(both) >= SIGNIFICANT, fall <= 0.1
-            verdict = "reproduced" if all(stays) else "partly" if any(stays) else "not"
+            signs = min(both) >= SIGNIFICANT, fall <= 0.1
+            verdict = "reproduced" if all(signs) else "partly" if any(signs) else "not"
         return _finding(measured, name, tests, p, verdict)
 
-    return judge
+    p_value = f"{SIGNIFICANT}, also without the values at which a run diverged"
+    falls = f"lower at the last value than at the first, and p < {p_value}; partly: more than a tenth lower"
+    stays = f"p >= {p_value}, and at most a tenth lower at the last value than at the first; partly: one of the two"
+    return Rule(f"reproduced: {falls if holds else stays}; otherwise not.", judge)
 
 
-def closer(rows, varies):
-    """The claim of Assumption 1: f1 and f2 are much closer to each other than either is to y."""
+def _closer(rows, varies):
+    """Assumption 1: f1 and f2 are much closer to each other than either is to y."""
     finished = [row for row in rows if row["status"] == "finished"]
     if not finished:
         return Finding("every run diverged", "none", "open", 0)
@@ -128,7 +133,7 @@ def closer(rows, varies):
     from_y = np.array([min(row["test"], row["test_f2_y"]) for row in finished])
     variance = np.median([row["variance_of_y"] for row in finished])
     first = np.median([row["curve"]["f1_f2"][0] / row["curve"]["f1_y"][0] for row in finished])
-    # A seed of which a network diverged says nothing of how close the two are, and so not that they are.
+    # A seed whose network diverged is no evidence that f1 and f2 are close.
     ratio = np.append(between / from_y, [np.inf] * (len(rows) - len(finished)))
     measured = (
         f"between f1 and f2 {_number(np.median(between))}, from y {_number(np.median(from_y))}, which itself has the "
@@ -140,8 +145,13 @@ def closer(rows, varies):
     return _finding(measured, WILCOXON, ratio, wilcoxon(ratio), verdict)
 
 
-def each_step(rows, varies):
-    """The claim of Assumption 2: every neuron that is added lowers the error."""
+CLOSER = Rule(
+    "reproduced: at most half the distance in every seed; partly: closer in every seed; otherwise not.", _closer
+)
+
+
+def _each_step(rows, varies):
+    """Assumption 2: every neuron that is added lowers the error."""
     tests = table(rows, "network", varies)
     means, widths = tests.mean(axis=0), sorted({row[varies] for row in rows})
     steps = int(np.sum(means[1:] < means[:-1]))
@@ -152,6 +162,9 @@ def each_step(rows, varies):
     )
     verdict = "reproduced" if steps == len(means) - 1 else "partly" if p < SIGNIFICANT else "not"
     return _finding(measured, name, tests, p, verdict)
+
+
+EACH_STEP = Rule(f"reproduced: the mean falls at every step; partly: p < {SIGNIFICANT}; otherwise not.", _each_step)
 
 
 def _finding(measured, test, by_seed, p, verdict):
@@ -173,9 +186,9 @@ def _range(by_seed):
 def _lost(*tests):
     """How many runs diverged, of one method, or of hyper and embed."""
     names = ("",) if len(tests) == 1 else (" hyper", " embed")
-    lost = [(int(np.isinf(each).sum()), each.size, name) for name, each in zip(names, tests, strict=True)]
-    said = ", ".join(f"{number} of {size}{name}" for number, size, name in lost if number)
-    return f"; diverged: {said}" if said else ""
+    lost = [(np.isinf(each).sum(), each.size, name) for name, each in zip(names, tests, strict=True)]
+    parts = [f"{number} of {size}{name}" for number, size, name in lost if number]
+    return f"; diverged: {', '.join(parts)}" if parts else ""
 
 
 def _list(values):

@@ -1,4 +1,4 @@
-"""draw: the figure of an experiment, from its rows alone. Matplotlib is imported where it is used: it is an extra."""
+"""draw: the figure of an experiment, from its rows alone."""
 
 import pathlib
 import textwrap
@@ -10,7 +10,7 @@ from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.points import points, write_csv
 from keras_hypernet.experiments.rows import ResultsFile
 
-# Told apart without colours by dashes and markers.
+# Dashes and markers differ, too: colours alone do not tell lines apart for everybody.
 _STYLES = [
     {"color": "#1b4f8a", "linestyle": "-", "marker": "o"},
     {"color": "#d1641b", "linestyle": "--", "marker": "s"},
@@ -37,11 +37,11 @@ def draw(experiment, folder):
 
     Args:
         experiment: An `Experiment`.
-        folder: Folder that holds its results, and receives `<experiment>.png`, `.svg`, and `.csv`, the numbers that
-            are drawn. The same rows make the same bytes, as long as Matplotlib is the same.
+        folder: Folder of its results, which receives `<experiment>.png`, `.svg`, and the numbers as `.csv`. With the
+            same version of Matplotlib, the same rows make the same bytes.
 
     Returns:
-        A pair: the list of the paths, and a sentence for each line of the results that could not be read.
+        A pair: the list of the paths, and a sentence for each unreadable line of the results.
 
     Raises:
         ImportError: If Matplotlib is not installed.
@@ -52,12 +52,12 @@ def draw(experiment, folder):
         from matplotlib.figure import Figure
 
     folder = pathlib.Path(folder)
-    found, broken = read_rows(experiment, folder)
-    shown = points(experiment, found)
+    rows, broken = read_rows(experiment, folder)
+    shown = points(experiment, rows)
     panels = list(dict.fromkeys(point["panel"] for point in shown))
     styles = _styles(dict.fromkeys(point["series"] for point in shown))
-    metric = next(row["metric"] for row in found if row["status"] == "finished")
-    # Letters as paths and a fixed salt: nothing in the file depends on the moment or on the fonts of a viewer.
+    metric = next(row["metric"] for row in rows if row["status"] == "finished")
+    # Letters are paths by default; with a fixed salt, the file depends neither on the time nor on the viewer's fonts.
     with matplotlib.rc_context({"svg.hashsalt": experiment.name, "font.size": 9}):
         figure = Figure(figsize=(1.0 + 3.4 * len(panels), 3.4), layout="constrained")
         (subplots,) = figure.subplots(1, len(panels), squeeze=False)
@@ -74,17 +74,17 @@ def draw(experiment, folder):
 
 
 def read_rows(experiment, folder):
-    """The rows that a figure is made of, those of another experiment included, as `ResultsFile.read` returns them.
+    """Reads the rows of a figure, also those of the other experiment that it shows: see `ResultsFile.read`.
 
     Raises:
-        NoResultsError: If there are none.
+        NoResultsError: If no run has finished.
     """
     rows, broken = [], []
     also = experiment.drawing.also
-    for one in (experiment, *([get_experiment(also)] if also else [])):
-        more, sentences = ResultsFile(pathlib.Path(folder) / f"{one.name}.jsonl").read()
-        more = own_rows(one, more, sentences)
-        if one is not experiment:
+    for source in (experiment, *([get_experiment(also)] if also else [])):
+        more, sentences = ResultsFile(pathlib.Path(folder) / f"{source.name}.jsonl").read()
+        more = own_rows(source, more, sentences)
+        if source is not experiment:
             more = [row for row in more if row["panel"] in {own["panel"] for own in rows}]
         rows, broken = rows + more, broken + sentences
     if not any(row["status"] == "finished" for row in rows):
@@ -95,12 +95,12 @@ def read_rows(experiment, folder):
 
 
 def own_rows(experiment, rows, sentences):
-    """The rows of runs as the experiment sets them up, or if there are none, of its quick grid.
+    """The rows of an experiment's grid; without any, those of its quick grid.
 
-    If others are left out, a sentence that says so is added to `sentences`.
+    Adds a sentence to `sentences` if it leaves out other rows.
     """
-    mine = [row for row in rows if experiment.owns(row)]
-    mine = mine or [row for row in rows if experiment.owns(row, quick=True)]
+    grids = ([row for row in rows if experiment.owns(row, quick)] for quick in (False, True))
+    mine = next(filter(None, grids), [])
     if len(mine) < len(rows):
         sentences.append(
             f"{len(rows) - len(mine)} of the rows of {experiment.name} are of its quick grid, of another recipe or "
@@ -110,7 +110,7 @@ def own_rows(experiment, rows, sentences):
 
 
 def _styles(labels):
-    """A style for each line, in their order; the second lines of methods come last, and are paler than the first."""
+    """A style for each line: first the first line of each method, then the second lines, which are paler."""
     lines = {}
     for label in labels:
         lines.setdefault(label.partition(",")[0], []).append(label)
@@ -119,24 +119,22 @@ def _styles(labels):
 
 
 def _draw_panel(axes, experiment, panel, shown, styles):
-    for place, (label, style) in enumerate(styles.items()):
-        mine = [point for point in shown if point["series"] == label and point["mean"] is not None]
-        marker = {**style, "markersize": 4, "linewidth": 1.3}
-        if experiment.drawing.curves:
-            marker |= {"markevery": max(1, len(mine) // 10), "errorevery": max(1, len(mine) // 10)}
+    for index, (label, style) in enumerate(styles.items()):
+        mine = [point for point in shown if point["series"] == label]
+        measured = [point for point in mine if point["mean"] is not None]
+        every = max(1, len(measured) // 10) if experiment.drawing.curves else 1
         axes.errorbar(
-            [point["x"] for point in mine],
-            [point["mean"] for point in mine],
-            [point["stddev"] or 0.0 for point in mine],
-            label=label,
-            capsize=2,
-            elinewidth=0.8,
-            **marker,
+            [point["x"] for point in measured],
+            [point["mean"] for point in measured],
+            [point["stddev"] or 0.0 for point in measured],
+            **{**style, "label": label, "markersize": 4, "linewidth": 1.3, "capsize": 2, "elinewidth": 0.8},
+            markevery=every,
+            errorevery=every,
         )
-        for point in shown:
-            if point["series"] == label and point["lost"]:
-                _note_lost(axes, point, style["color"], place, upright=experiment.drawing.log_x)
-    # Points without a mean have their place, too.
+        for point in mine:
+            if point["lost"]:
+                _note_lost(axes, point, style["color"], index, upright=experiment.drawing.log_x)
+    # The axis includes points without a mean.
     axes.plot([point["x"] for point in shown], [0.0] * len(shown), alpha=0)
     axes.set(title=panel, xlabel=_AXES.get(experiment.varies, experiment.varies.replace("_", " ")))
     if experiment.drawing.log_x:
@@ -148,14 +146,12 @@ def _draw_panel(axes, experiment, panel, shown, styles):
 
 
 def _note_lost(axes, point, color, row, upright):
-    """Says at the top how many runs of a point diverged: they are not in its mean."""
+    """Writes at the top how many runs of a point diverged; upright on a logarithmic axis, whose points may be close."""
     axes.annotate(
         f"{point['lost']} lost",
         (point["x"], 0.97 - (0.12 if upright else 0.06) * row),
         xycoords=("data", "axes fraction"),
-        color=color,
-        fontsize=7,
         ha="center",
         va="top" if upright else "baseline",
-        rotation=90 if upright else 0,  # on a logarithmic axis, points may be close
+        **{"color": color, "fontsize": 7, "rotation": 90 if upright else 0},
     )

@@ -1,4 +1,4 @@
-"""How the entries of the zoo are made: which run of which experiment a name stands for, and its training."""
+"""The entries of the zoo: the run of an experiment that each name stands for, and its training."""
 
 import contextlib
 import dataclasses
@@ -10,7 +10,7 @@ from keras_hypernet.common.files import locked_folder, write_json
 from keras_hypernet.common.suggestions import suggestion
 from keras_hypernet.common.versions import today, versions
 from keras_hypernet.experiments import get_experiment
-from keras_hypernet.experiments.assumption_1 import approximators
+from keras_hypernet.experiments.assumptions import approximators
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.runs.machine import set_threads
 from keras_hypernet.tasks import get_task
@@ -26,19 +26,19 @@ from keras_hypernet.zoo.store import save_entry
 
 @dataclasses.dataclass(frozen=True)
 class Blueprint:
-    """What the name of an entry stands for: a run of an experiment, whatever its seed.
+    """The run of an experiment, whatever its seed, that an entry is.
 
     Attributes:
         name: Name of the entry.
         experiment: Name of the experiment.
         panel: Part of the experiment, such as the data set.
-        method: `"hyper"`, `"embed"` or `"network"`; or `"target"`, the network that a task is about.
-        value: Value of what the experiment varies.
-        changes: Fields of the recipe that are to differ from the experiment's.
+        method: `"hyper"`, `"embed"` or `"network"`; or `"target"`, the network that a task approximates.
+        value: Value of the varied quantity.
+        changes: Fields of the recipe that differ from the experiment's.
         second: Whether the entry is the second of the two networks that the experiment trains.
 
     Raises:
-        ValueError: If a change is of a field that means nothing to the method.
+        ValueError: If the method does not use a changed field.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Blueprint:
 
     @property
     def follows_f1(self):
-        """Whether the seed is chosen by another network's results: f1, f2 and their target belong together."""
+        """Whether the results of f1 choose the seed: f1, f2 and their target belong together."""
         return self.second or self.method == "target"
 
     def setup(self, seed):
@@ -68,24 +68,23 @@ class Blueprint:
 
 
 def _blueprints():
-    methods = ("hyper", "embed")
-    data = {"mnist": "mnist", "cifar": "cifar10", "digits": "digits", "patches": "patches"}
-    for method in methods:
-        for short, panel in data.items():
-            yield Blueprint(f"rotation_{short}_{method}", "rotation_depth", panel, method, 4)
-        for family in ("inner", "hadamard", "concat"):
-            yield Blueprint(f"synthetic_{family}_{method}", "synthetic_depth", family, method, 4)
-        for short in ("cifar", "patches"):
-            yield Blueprint(f"colorization_{short}_{method}", "colorization_depth", data[short], method, 4)
-    # The index that validation prefers, if its file is under 8 MB, otherwise the largest whose file is.
-    yield Blueprint("synthetic_width_hyper", "synthetic_embedding_dim", "inner", "hyper", 1)
-    yield Blueprint("synthetic_width_embed", "synthetic_embedding_dim", "inner", "embed", 1)
-    yield Blueprint("rotation_mnist_width_hyper", "rotation_embedding_dim", "mnist", "hyper", 2)
-    yield Blueprint("rotation_mnist_width_embed", "rotation_embedding_dim", "mnist", "embed", 2)
-    for short, panel in {"cifar": "cifar10", "mnist": "mnist", "uniform": "uniform", "digits": "digits"}.items():
-        for part in ("f1", "f2", "target"):
-            method = "target" if part == "target" else "network"
-            yield Blueprint(f"assumption1_{short}_{part}", "assumption_1", panel, method, 50, second=part == "f2")
+    data = {"mnist": "mnist", "cifar": "cifar10", "digits": "digits", "patches": "patches", "uniform": "uniform"}
+    # The width entries are at the index of lowest validation error whose file is under 8 MB.
+    grids = (
+        ("rotation_{}", "rotation_depth", ("mnist", "cifar", "digits", "patches"), 4),
+        ("synthetic_{}", "synthetic_depth", ("inner", "hadamard", "concat"), 4),
+        ("colorization_{}", "colorization_depth", ("cifar", "patches"), 4),
+        ("synthetic_width", "synthetic_embedding_dim", ("inner",), 1),
+        ("rotation_{}_width", "rotation_embedding_dim", ("mnist",), 2),
+    )
+    for name, experiment, panels, value in grids:
+        for short in panels:
+            for method in ("hyper", "embed"):
+                yield Blueprint(f"{name.format(short)}_{method}", experiment, data.get(short, short), method, value)
+    for short in ("cifar", "mnist", "uniform", "digits"):
+        for part, method in {"f1": "network", "f2": "network", "target": "target"}.items():
+            name = f"assumption1_{short}_{part}"
+            yield Blueprint(name, "assumption_1", data[short], method, 50, second=part == "f2")
     for short in ("mnist", "cifar", "digits"):
         yield Blueprint(f"assumption2_{short}", "assumption_2", data[short], "network", 29)
 
@@ -97,7 +96,7 @@ def get_blueprint(name):
     """Returns the `Blueprint` of this name.
 
     Raises:
-        ValueError: If there is none; the closest names are offered.
+        ValueError: If there is none; the message offers the closest names.
 
     Example:
 
@@ -112,32 +111,31 @@ def get_blueprint(name):
 def train_entry(
     blueprint, directory, seeds, command, resume=False, results=None, compare=None, data_note=None, **options
 ):
-    """Trains a model with several seeds and makes an entry of the one with the median validation result.
+    """Trains a model with several seeds and makes an entry of the run of median validation result.
 
     Args:
         blueprint: A `Blueprint`.
-        directory: Receives a folder `seed-<seed>` for each run, `runs.json` with the results of all, and
-            `entry`, the zoo entry.
-        seeds: The seeds, integers. A run that diverges counts as the worst; of an even number of runs,
-            the better one of the middle two is taken.
-        command: The command line that does this, for the card.
-        resume: Whether to go on where an earlier call was interrupted.
-        results: Folder of the results of the blueprint's experiment, or None. If it is given, its runs are not
-            repeated, but for the one that becomes the entry, with as many threads as its row says if TensorFlow has
-            not computed anything yet; then `seeds` is not used.
-        compare: Directory of an earlier call with another recipe, whose runs the card is to list too.
-        data_note: What the card is to say of the copy of the data set, if that is not the usual one.
+        directory: Receives a folder `seed-<seed>` for each run, `runs.json` with the results of all runs, and the zoo
+            entry, `entry`.
+        seeds: The seeds, integers. A diverged run counts as the worst; with an even number of runs, the better of the
+            middle two is chosen.
+        command: The command line of this call, for the card.
+        resume: Whether to go on after an interrupted call.
+        results: Folder of the results of the blueprint's experiment, or None. Its runs replace `seeds`, and only the
+            chosen run is trained again, with the threads of its row if TensorFlow has not computed anything yet.
+        compare: Directory of an earlier call with another recipe, whose runs the card lists, too.
+        data_note: The card's note on an unusual copy of the data set.
         **options: Passed on to `fit`: `progress`, `csv_log`, `tensorboard`, `callbacks`.
 
     Returns:
         The `Card` of the entry.
 
     Raises:
-        TrainingDivergedError: If so many runs diverge that the median one did.
-        ValueError: If there are no seeds, or no results to choose from, or another process trains in the directory, or
-            it holds another training.
-        NotWritableError: If the directory takes no files, or there is no room for the checkpoints.
-        DataUnavailableError: If the images are not to be had.
+        TrainingDivergedError: If the median run diverged.
+        ValueError: If there are no seeds or no results, another process trains in the directory, or the directory holds
+            another training.
+        NotWritableError: If the directory takes no files, or lacks room for the checkpoints.
+        DataUnavailableError: If the images are not available.
     """
     directory = pathlib.Path(directory)
     other_runs = None if compare is None else _read_runs(compare)
@@ -170,7 +168,7 @@ def _train_entry(blueprint, directory, seeds, command, resume, results, other_ru
     if blueprint.method == "target":
         runs = [{**chosen, **{split: metrics[split][task.metric] for split in metrics}, "seconds": None}]
     elif blueprint.second and results is not None:
-        runs = [{**run, "validation": None} for run in runs]  # which was f1's
+        runs = [{**run, "validation": None} for run in runs]  # the rows hold f1's
     if results is not None and blueprint.method != "target":
         _check_same(chosen, metrics["test"][task.metric], blueprint, results)
     facts = {
@@ -181,13 +179,14 @@ def _train_entry(blueprint, directory, seeds, command, resume, results, other_ru
         "seeds": runs,
         "other_runs": other_runs,
         "selection": selection,
-        **state,
+        "versions": state["versions"],
+        "date": state["date"],
     }
     return save_entry(model, facts, directory / "entry")
 
 
 def _use_threads_of(run, blueprint, results):
-    """Sums are rounded otherwise with another number of threads, which trainings amplify."""
+    """Sets the threads of a run's row: another number rounds sums differently, and training amplifies that."""
     (row,) = [row for row in _rows_of(blueprint, results) if row["seed"] == run["seed"]]
     if row["machine"] and row["machine"]["threads"]:
         with contextlib.suppress(RuntimeError):  # TensorFlow has begun already
@@ -195,7 +194,7 @@ def _use_threads_of(run, blueprint, results):
 
 
 def _check_same(run, test, blueprint, results):
-    """Raises ValueError unless the training from which an entry is made has the result of its row."""
+    """Raises ValueError unless the training of an entry has the result of its row."""
     if not math.isclose(run["test"], test, rel_tol=1e-4):
         raise ValueError(
             f"Trained again, seed {run['seed']} of {blueprint.name} gives {test:.6g}, and not the {run['test']:.6g} of "
@@ -214,29 +213,26 @@ def _read_runs(directory):
 
 
 def _train(blueprint, directory, seed, resume, options):
-    """Returns a trained model, and the versions and the date of its training."""
+    """Returns a trained model, and the state of its training: a dict with `versions`, `date` and `history`."""
     task, recipe = blueprint.setup(seed)
     if blueprint.method == "target":
         model = task.target()
         model.compile("sgd", loss="mse")
-        return model, {"versions": versions(), "date": today()}
+        return model, {"versions": versions(), "date": today(), "history": None}
     model = build_model(task, blueprint.method, recipe)
     folder = directory / f"seed-{seed}"
     fit(model, task, recipe, folder, resume, **options)
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    return model, {name: state[name] for name in ("versions", "date")}
+    return model, json.loads((folder / "state.json").read_text(encoding="utf-8"))
 
 
 def _run(blueprint, directory, seed, resume, options):
     task, recipe = blueprint.setup(seed)
     measured, seconds, diverged = {"validation": None, "test": None}, None, None
     try:
-        model, _ = _train(blueprint, directory, seed, resume, options)
+        model, state = _train(blueprint, directory, seed, resume, options)
         measured = {split: evaluate(model, task, split)[task.metric] for split in measured}
-        state = directory / f"seed-{seed}" / "state.json"
-        if state.exists():
-            history = json.loads(state.read_text(encoding="utf-8"))["history"]
-            seconds = round(sum(epoch["seconds"] for epoch in history), 1)
+        if state["history"]:
+            seconds = round(sum(epoch["seconds"] for epoch in state["history"]), 1)
     except TrainingDivergedError as error:
         diverged = str(error)
     rates = {"learning_rate": recipe.learning_rate, "gradient_clipnorm": recipe.gradient_clipnorm}
@@ -244,7 +240,7 @@ def _run(blueprint, directory, seed, resume, options):
 
 
 def _runs_of(blueprint, results):
-    """The runs that a blueprint stands for, from the rows of its experiment."""
+    """The runs of a blueprint, from the rows of its experiment."""
     runs = []
     for row in _rows_of(blueprint, results):
         recipe = Recipe(**row["config"]["recipe"])
@@ -261,13 +257,13 @@ def _runs_of(blueprint, results):
 
 
 def _rows_of(blueprint, results):
-    """The rows of these runs by seed, without those that failed: they are as if they had not been run."""
+    """The rows of a blueprint's runs by seed; failed runs count as not run."""
     path = pathlib.Path(results) / f"{blueprint.experiment}.jsonl"
     varies = get_experiment(blueprint.experiment).varies
-    # The target of an approximation is chosen with the networks that approximate it.
+    # The rows of the networks that approximate a target choose the target's seed.
     expected = blueprint.panel, "network" if blueprint.method == "target" else blueprint.method, blueprint.value
-    rows = [row for row in ResultsFile(path).read()[0] if (row["panel"], row["method"], row[varies]) == expected]
-    rows = [row for row in rows if row["status"] != "failed"]
+    rows = [row for row in ResultsFile(path).read()[0] if row["status"] != "failed"]
+    rows = [row for row in rows if (row["panel"], row["method"], row[varies]) == expected]
     if not rows:
         raise ValueError(
             f"There are no results for {blueprint.name} in {path}: run `keras-hypernet experiment "

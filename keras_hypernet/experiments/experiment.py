@@ -16,7 +16,7 @@ from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.architectures import build_model
 
-# What every row has, besides the value that its experiment varies.
+# The fields of every row, besides the varied quantity.
 FIELDS = (
     *("experiment", "task", "panel", "method", "seed", "status", "test", "validation", "metric", "curve"),
     *("data_sha256", "seconds", "peak_memory_mib", "config", "versions", "machine", "date"),
@@ -41,17 +41,17 @@ def train_and_measure(task, method, recipe):
 
 
 def curve(history):
-    """The history of a training as lists over its epochs, rounded to what matters."""
+    """The history of a training as lists over its epochs, to six significant digits."""
     names = {"loss": "loss", "val_loss": "validation_loss", "val_accuracy": "validation_error"}
-    values = {
+    return {
         label: [float(f"{1 - epoch[name] if name == 'val_accuracy' else epoch[name]:.6g}") for epoch in history]
         for name, label in names.items()
         if history and name in history[0]
     }
-    return values
 
 
-def _method(row):
+def method_label(row):
+    """The name of a row's method in figures."""
     return METHOD_LABELS.get(row["method"], row["method"])
 
 
@@ -60,14 +60,14 @@ class Drawing:
     """How rows become a figure.
 
     Attributes:
-        also: Name of another experiment whose rows are drawn for comparison.
+        also: Name of another experiment whose rows the figure shows for comparison.
         series: Function of a row that returns the name of its line; by default its method.
-        curves: If the figure shows curves over the epochs, which curves of a row: a dict to the names of the lines.
+        curves: For a figure of curves over the epochs: a dict from the names of a row's curves to the names of lines.
         log_x: Whether the horizontal axis is logarithmic.
     """
 
     also: str | None = None
-    series: Callable = _method
+    series: Callable = method_label
     curves: dict = dataclasses.field(default_factory=dict)
     log_x: bool = False
 
@@ -77,9 +77,9 @@ class Measurement:
     """How a run becomes numbers.
 
     Attributes:
-        function: Function of `(task, method, recipe)` that trains, and returns a dict that JSON can hold: at least
+        function: Function of `(task, method, recipe)` that trains, and returns a dict that JSON can hold, with at least
             `test`, `validation` and `curve`.
-        also: Names of the further numbers that it returns.
+        also: Names of further numbers in this dict.
     """
 
     function: Callable = train_and_measure
@@ -94,17 +94,17 @@ class Experiment:
     """A grid of independent runs, and how each is set up and measured.
 
     Attributes:
-        name: Name of the experiment, of its module and of its files.
-        figure: Where in the paper it is from; None for an experiment of your own.
+        name: Name of the experiment and of its files.
+        figure: The figure of the paper; None for an experiment of your own.
         title: What it shows, in a sentence.
-        varies: What the figure's horizontal axis varies.
-        values: The values of that.
+        varies: Name of the varied quantity, the horizontal axis.
+        values: Values of the varied quantity.
         panels: The parts of the figure, such as the data sets.
-        methods: What is compared in each part.
-        seeds: How often everything is repeated.
+        seeds: Number of seeds, each of which repeats the whole grid.
         setup: Function of `(panel, method, value, seed, quick)` that returns the task and the recipe of a run.
-        quick_panels, quick_values: The grid that ends in under a minute, with one seed.
-        extra_values: Further values in some of the panels: a dict from their names.
+        quick_panels, quick_values: The quick grid, which ends in under a minute, with one seed.
+        methods: The methods that each panel compares.
+        extra_values: Additional values of some panels: a dict from panels to values.
         drawing: Its `Drawing`.
         measure: Its `Measurement`.
     """
@@ -133,20 +133,18 @@ class Experiment:
         """Returns the configurations of the grid's runs, as dicts that JSON can hold.
 
         Args:
-            values: Only these of the values, or others; by default those of the experiment. One that is repeated
-                counts once.
+            values: Values to run instead of the experiment's own; duplicates count once.
             seeds: Number of seeds; by default that of the experiment.
-            quick: Whether to return the small grid.
-            panels: Only these of the panels; by default all of the grid.
+            quick: Whether to return the quick grid.
+            panels: Some of the panels; by default all.
 
         Raises:
-            ValueError: If there are no values, panels or seeds, there is no such panel, there are too many runs, or a
-                task is a user's own.
+            ValueError: If there are no values, panels or seeds, no such panel, too many runs, or a task of a user's
+                own.
         """
-        if values is not None and not values:
-            raise ValueError(f"There are no values of {self.varies} to run. Received: an empty range")
-        if panels is not None and not panels:
-            raise ValueError(f"There are no panels of {self.name} to run. Received: an empty list")
+        for given, noun in ((values, f"values of {self.varies}"), (panels, f"panels of {self.name}")):
+            if given is not None and not given:
+                raise ValueError(f"There are no {noun} to run. Received: an empty range")
         if seeds is not None and seeds < 1:
             raise ValueError(f"There must be at least one seed. Received: {seeds}")
         possible, default = (self.quick_panels, self.quick_values) if quick else (self.panels, self.values)
@@ -164,32 +162,30 @@ class Experiment:
             raise ValueError(
                 f"A call takes at most {_MOST_RUNS:,} runs: ask for fewer values or seeds. Received: {number:,} runs"
             )
-        # Seed by seed: if not all can be run, there are fewer repetitions, but no holes.
+        # Seed by seed: an interrupted grid has fewer seeds, and no missing points.
         return [
-            self._run(panel, method, value, seed, quick)
+            self.config(panel, method, value, seed, quick)
             for seed in range(seeds)
             for value, panel in points
             for method in self.methods
         ]
 
     def owns(self, row, quick=False):
-        """Whether a row is of a run as this experiment, or its quick grid, sets it up; not by another recipe.
+        """Whether a row is of a run of this experiment, or of its quick grid, with the same recipe.
 
-        A finished run whose row lacks what is measured is not.
+        A finished run whose row lacks a measured number is not.
         """
         try:
-            config = self._run(row["panel"], row["method"], row[self.varies], row["seed"], quick)
+            config = self.config(row["panel"], row["method"], row[self.varies], row["seed"], quick)
         except (KeyError, ValueError, TypeError):  # no such panel, or a value that is out of range
             return False
         measured = [row["test"], *(row.get(name) for name in self.measure.also)]
         complete = all(map(is_measured, measured)) and all(map(row["curve"].get, self.drawing.curves))
-        return (
-            row["method"] in self.methods
-            and run_key(config) == run_key(row["config"])
-            and (complete or row["status"] != "finished")
-        )
+        same = row["method"] in self.methods and run_key(config) == run_key(row["config"])
+        return same and (complete or row["status"] != "finished")
 
-    def _run(self, panel, method, value, seed, quick):
+    def config(self, panel, method, value, seed, quick=False):
+        """Returns the configuration of one run; raises ValueError if its task is a user's own."""
         task, recipe = self.setup(panel, method, value, seed, quick)
         if not is_registered(task):
             raise ValueError(
@@ -197,54 +193,46 @@ class Experiment:
                 f"Received: the experiment {self.name!r}. Train each run by `keras_hypernet.fit`, or choose the depth "
                 "by `keras_hypernet.tuning.search`, which take it."
             )
-        return {
-            "experiment": self.name,
-            "panel": panel,
-            "method": method,
-            self.varies: value,
-            "seed": seed,
-            "task": task.config(),
-            "recipe": recipe.to_dict(),
-        }
+        labels = {"experiment": self.name, "panel": panel, "method": method, self.varies: value, "seed": seed}
+        return {**labels, "task": task.config(), "recipe": recipe.to_dict()}
 
 
 def is_measured(value):
-    """Whether a value is that of an error or a time: a number of at least 0, which a float can hold."""
+    """Whether a value is a number of at least 0 that a float can hold, as errors and times are."""
     return isinstance(value, (int, float)) and 0 <= value < 1e300
 
 
 def run_key(config):
-    """What makes a run the same as another: all of its configuration, as text.
+    """The configuration of a run as text, equal for equal runs.
 
-    Options that have been added since a row was written count with their default.
+    Options that are newer than a row count with their defaults.
     """
     complete = {"task": get_task(**config["task"]).config(), "recipe": Recipe(**config["recipe"]).to_dict()}
     return json.dumps({**config, **complete}, sort_keys=True)
 
 
 def execute(config, experiment=None):
-    """Executes one run, whatever comes of it, as long as this machine has what it needs.
+    """Executes one run; a run that diverges or fails has a row, too.
 
     Args:
         config: One of `Experiment.runs()`.
-        experiment: The `Experiment`, if it has a function `measure`.
+        experiment: The `Experiment`, if it has a `measure` of its own.
 
     Returns:
-        The row of the results, of `make_row`.
+        The row of the run: see `make_row`.
 
     Raises:
-        DataUnavailableError: If the run's data are not to be had here: that says nothing of the run.
-        ImportError: If a package that it needs is not there.
+        DataUnavailableError: If this machine lacks the data of the run.
+        ImportError: If this machine lacks a package.
     """
     keras.backend.clear_session()
     reset_peak_memory()
     started = time.perf_counter()
     task, recipe = get_task(**config["task"]), Recipe(**config["recipe"])
     try:
-        measure = experiment.measure if experiment else Measurement()
-        measured = measure(task, config["method"], recipe)
+        measured = (experiment.measure if experiment else train_and_measure)(task, config["method"], recipe)
         measured["data_sha256"] = task.fingerprint()
-        not_finite = []  # takes the place of each such number, and leaves None
+        not_finite = []  # receives each such number, and leaves None in its place
         result = json.loads(json.dumps(measured), parse_constant=not_finite.append)
         if not_finite:
             message = f"Training ended with finite losses, but what was measured holds {not_finite[0]}."
@@ -253,21 +241,20 @@ def execute(config, experiment=None):
         result = {"status": "diverged", "message": str(error), "curve": curve(error.history)}
     except (DataUnavailableError, ImportError):
         raise
-    except Exception as error:
-        # Whatever went wrong is a row of the results, and not the end of all other runs.
+    except Exception as error:  # a failed run is a row, and does not end the other runs
         result = {"status": "failed", "message": f"{type(error).__name__}: {error}"}
     return make_row(config, result, time.perf_counter() - started, peak_memory(), machine())
 
 
 def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None):
-    """The row of a run: a dict that JSON can hold, with the same fields (`FIELDS`) whatever came of the run.
+    """The row of a run: a dict that JSON can hold, with the fields `FIELDS` and the varied quantity.
 
     Args:
-        config: The run's configuration, one of `Experiment.runs()`.
-        result: Dict of what came of it. Its `status` is `"finished"`, which it is by default, `"diverged"` or
-            `"failed"`, and the latter two are explained by a `message`.
-        seconds, peak_memory_mib, machine: What it took, as far as that is known. The memory is that of the process,
-            with what earlier runs have left in it.
+        config: The configuration of the run, one of `Experiment.runs()`.
+        result: Dict of measured fields. Its `status` is `"finished"` (the default), `"diverged"` or `"failed"`; the
+            latter two have a `message`.
+        seconds, machine: The time and the machine of the run, if known.
+        peak_memory_mib: Peak memory of the process, which includes memory that earlier runs have left.
     """
     labels = {name: value for name, value in config.items() if name not in ("task", "recipe")}
     return {

@@ -1,4 +1,4 @@
-"""What a figure shows of an experiment's rows: mean and standard deviation of each point."""
+"""The points of a figure: mean and standard deviation over the seeds."""
 
 import csv
 import statistics
@@ -17,32 +17,29 @@ def points(experiment, rows):
         rows: Rows of its results.
 
     Returns:
-        A list of dicts with `panel`, `series`, `x`, `mean` and `stddev` of the test metric (None without at least one,
-        or two, finished runs), the number of `runs`, and how many of these are `lost`: diverged or failed. They are
-        ordered by panel and series as the experiment has them, and by x.
+        A list of dicts with `panel`, `series`, `x`, `mean` and `stddev` of the test metric (None without one finished
+        run, or two), the number of `runs`, and the number of `lost` runs: diverged or failed. The order is that of the
+        experiment's panels and methods, and of x.
     """
+    panels = list(dict.fromkeys([*experiment.panels, *(row["panel"] for row in rows)]))
+    methods = list(dict.fromkeys([*METHOD_LABELS, *(row["method"] for row in rows)]))
     groups = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: methods.index(row["method"])):
         for series, x, value in _measured(experiment, row):
             groups.setdefault((row["panel"], series, x), []).append(value)
-    panels = list(dict.fromkeys(row["panel"] for row in rows))
-    order = [panel for panel in experiment.panels if panel in panels]
-    order += [panel for panel in panels if panel not in order]
-    methods = list(dict.fromkeys([*METHOD_LABELS, *(row["method"] for row in rows)]))
-    by_method = sorted(rows, key=lambda row: methods.index(row["method"]))
-    series = list(dict.fromkeys(name for row in by_method for name, *_ in _measured(experiment, row)))
+    series = list(dict.fromkeys(label for _, label, _ in groups))
     return [
         _point(panel, label, x, groups[panel, label, x])
-        for panel, label, x in sorted(groups, key=lambda key: (order.index(key[0]), series.index(key[1]), key[2]))
+        for panel, label, x in sorted(groups, key=lambda key: (panels.index(key[0]), series.index(key[1]), key[2]))
     ]
 
 
 def _measured(experiment, row):
-    """What a row contributes to the figure: triples of series, x and value."""
+    """The values of a row in the figure: triples of series, x and value."""
     if not experiment.drawing.curves:
         yield experiment.drawing.series(row), row[experiment.varies], row["test"]
     for name, label in experiment.drawing.curves.items():
-        # The curve of a run that diverged ends before the others do.
+        # The curve of a diverged run is shorter.
         values = row["curve"].get(name, [])
         for x in range(1, row["config"]["recipe"]["epochs"] + 1):
             yield label, x, values[x - 1] if x <= len(values) else None

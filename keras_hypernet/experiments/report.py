@@ -1,9 +1,11 @@
-"""What reproduced: the claims of the paper against the rows, as `results/README.md`."""
+"""The report on the claims of the paper, `results/README.md`."""
 
+import itertools
 import pathlib
 import statistics
 
 from keras_hypernet.common.files import replacing
+from keras_hypernet.common.parsing import parse_json
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.claims import LEAST_SEEDS
 from keras_hypernet.experiments.drawing import own_rows
@@ -11,7 +13,23 @@ from keras_hypernet.experiments.experiment import run_key
 from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.rows import ResultsFile, group_rows
 
-# What there is to say of a copy of a data set, by the sha256 of its test split's pixels.
+_INTRODUCTION = f"""\
+# What reproduced
+
+`keras-hypernet plot all` writes this page from the rows in this folder, one run per line in `<experiment>.jsonl`.
+The figures and their numbers are in the files beside. Each row holds the whole configuration of its run, with seed,
+versions and machine; `keras-hypernet experiment <name> --resume` adds missing runs. Values are errors on test data
+after the last epoch. A diverged run counts as infinitely bad. A panel counts the seeds that have all their runs;
+with fewer than {LEAST_SEEDS} such seeds a claim stays open. `explanations.json` explains verdicts; an explanation is
+shown while verdict and number of seeds are those it explains.
+
+Tests are one-sided and paired. Wilcoxon's signed-rank test asks whether one ratio per seed is below 1: the ratio of
+the methods' errors (the median over the varied values), of the distances of f1 from f2 and from y, or of the errors
+at the only two values. With five seeds that agree p is 0.031; with three seeds p is at least 0.125, which is not
+significant. Trend tests rank all values of each seed, and can be significant with three seeds. The rule of each
+claim says whether its verdict depends on p.
+"""
+# Notes on copies of data sets, by the sha256 of the test split's pixels.
 _COPIES = {
     "fb3252af57295aed6514bb761cade5fc6681243fd98735e31e925534d8610016": (
         "The CIFAR-10 of these runs is a JPEG (quality 75) copy, and not the original pixels."
@@ -20,123 +38,113 @@ _COPIES = {
 
 
 def write_report(folder):
-    """Writes `README.md` to the folder of the results, from the rows alone.
+    """Writes `README.md` to the folder of the results, from the rows and `explanations.json`.
 
     Args:
-        folder: Folder of the results. Claims about experiments without any are left out, and said to be.
+        folder: Folder of the results. The report lists claims without results as not run yet.
 
     Returns:
         The path.
+
+    Raises:
+        ValueError: If the explanations cannot be read.
     """
     folder = pathlib.Path(folder)
     rows = {name: own_rows(get_experiment(name), ResultsFile(folder / f"{name}.jsonl").read()[0], []) for name in NAMES}
-    path = folder / "README.md"
-    with replacing(path) as temporary:
-        found = {claim.name: findings(claim, rows[claim.experiment]) for claim in CLAIMS}
-        details = [line for claim in CLAIMS for line in _details(claim, found[claim.name])]
-        lines = [*_introduction(), *_summary(found), *details, *_baselines(rows), *_runs(rows)]
+    verdicts = {claim: findings(claim, rows[claim.experiment]) for claim in CLAIMS}
+    explanations = read_explanations(folder)
+    details = [line for claim in CLAIMS for line in _details(claim, verdicts[claim], explanations)]
+    lines = [_INTRODUCTION, *_summary(verdicts), *details, *_baselines(rows), *_runs(rows)]
+    with replacing(folder / "README.md") as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+    return folder / "README.md"
 
 
-def _introduction():
-    return [
-        "# What reproduced",
-        "",
-        "Written by `keras-hypernet plot all` from the rows in this folder, a run a line in `<experiment>.jsonl`; the",
-        "figures and the numbers in them are beside these. Each row holds the whole configuration of its run, seed,",
-        "versions and machine included, and `keras-hypernet experiment <name> --resume` adds what is missing. Values",
-        "are of test data, after the last epoch. A run that diverged counts as infinitely bad. Only seeds of which a",
-        f"panel has all runs are counted, and with fewer than {LEAST_SEEDS} of them a claim stays open.",
-        "",
-        "Tests are one-sided and paired. Wilcoxon's signed-rank test is of one ratio a seed, and of whether it is",
-        "below 1: of the methods' errors, the median over what is varied; of the distances of f1 from f2 and from",
-        "y; or of the errors at two values, where there are no more. With five seeds that all agree p is 0.031,",
-        "with three 0.125, so that three cannot be significant. Trend tests are of one ranking of all values a",
-        "seed, and can be. The rule of each claim says whether its verdict depends on p.",
-        "",
-    ]
+def read_explanations(folder):
+    """Reads the explanations of verdicts: a dict from `(claim, panel, verdict, seeds)` to a text.
+
+    Raises:
+        ValueError: If the file is not a list of objects with these fields and `why`.
+    """
+    path = pathlib.Path(folder) / "explanations.json"
+    fields = ("claim", "panel", "verdict", "seeds")
+    try:
+        content = parse_json(path.read_bytes()) if path.exists() else []
+        return {tuple(each[field] for field in fields): each["why"] for each in content}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} must be a list of objects with {', '.join(fields)} and why. Received: {error!r}. Repair or remove "
+            "the file."
+        ) from error
 
 
 def findings(claim, rows):
-    """The `Finding` of each panel of a claim, or None where no seed has all runs."""
+    """The `Finding` of each panel of a claim; None where no seed has all runs."""
     experiment = get_experiment(claim.experiment)
-    complete = _complete_by_panel(experiment, rows, claim.panels)
-    return {panel: claim.judge(found, experiment.varies) if found else None for panel, found in complete.items()}
+    complete = {panel: complete_rows(experiment, panel, rows) for panel in claim.rule.panels or experiment.panels}
+    return {panel: claim.rule.judge(mine, experiment.varies) if mine else None for panel, mine in complete.items()}
 
 
-def _summary(findings):
+def _summary(verdicts):
     """All verdicts in a table."""
     lines = ["| claim | verdicts |", "|---|---|"]
-    for claim in CLAIMS:
-        of_panels = findings[claim.name].items()
-        verdicts = [f"{panel} {finding.verdict if finding else 'open'}" for panel, finding in of_panels]
-        lines.append(f"| {claim.text} | {', '.join(verdicts)} |")
+    for claim, of_panels in verdicts.items():
+        cells = [f"{panel} {finding.verdict if finding else 'open'}" for panel, finding in of_panels.items()]
+        lines.append(f"| {claim.text} | {', '.join(cells)} |")
     return [*lines, ""]
 
 
-def _details(claim, findings):
-    lines = [f"## {claim.text}", "", f"`{claim.experiment}`: {claim.rule}", ""]
+def _details(claim, of_panels, explanations):
+    lines = [f"## {claim.text}", "", f"`{claim.experiment}`: {claim.rule.text}", ""]
     lines += ["| where | measured | test | verdict | why |", "|---|---|---|---|---|"]
-    for panel, finding in findings.items():
+    for panel, finding in of_panels.items():
         if finding is None:
             lines.append(f"| {panel} | not run yet | | | |")
             continue
-        why = claim.why.get((panel, finding.verdict, finding.seeds), "")
+        why = explanations.get((claim.text, panel, finding.verdict, finding.seeds), "")
         lines.append(f"| {panel} | {finding.measured} | {finding.test} | **{finding.verdict}** | {why} |")
     return [*lines, ""]
 
 
-def _complete_by_panel(experiment, rows, panels):
-    return {panel: _complete(experiment, panel, [row for row in rows if row["panel"] == panel]) for panel in panels}
+def complete_rows(experiment, panel, rows):
+    """The rows of a panel's seeds that have all values and methods: runs of an incomplete seed may not be typical.
 
-
-def _complete(experiment, panel, rows):
-    """The rows of the seeds that have all values and methods: what is run yet of a seed may not be typical.
-
-    A run that failed, as for want of memory, is as if it had not been run. Values beside the grid, such as a greater
-    depth, are drawn, and not judged.
+    A failed run, as for want of memory, counts as not run. Values beside the grid, such as a greater depth, are drawn
+    and not judged.
     """
     values = (*experiment.values, *experiment.extra_values.get(panel, ()))
-    rows = [row for row in rows if row[experiment.varies] in values]
+    rows = [row for row in rows if row["panel"] == panel and row[experiment.varies] in values]
     done = {(row["seed"], row[experiment.varies], row["method"]) for row in rows if row["status"] != "failed"}
-    seeds = {
-        seed
-        for seed in {row["seed"] for row in rows}
-        if all((seed, value, method) in done for value in values for method in experiment.methods)
-    }
-    return [row for row in rows if row["seed"] in seeds]
+    points = list(itertools.product(values, experiment.methods))
+    return [row for row in rows if all((row["seed"], *point) in done for point in points)]
 
 
 def _baselines(rows):
-    """What the errors on the synthetic targets are to be compared with, means over the seeds."""
-    groups = {}
-    for row in rows["synthetic_baseline"]:
-        if row["status"] != "finished":
-            continue
-        groups.setdefault((row["panel"], row["dim"]), {}).setdefault(row["method"], []).append(row)
+    """The errors of linear models on the synthetic targets, means over the seeds."""
+    finished = [row for row in rows["synthetic_baseline"] if row["status"] == "finished"]
+    groups = group_rows(finished, "dim")
     lines = [
         "## Ours: how far linear models get on the synthetic targets",
         "",
-        "`synthetic_baseline`: mean squared errors of least squares; one of x alone has learned nothing of I.",
+        "`synthetic_baseline`: mean squared errors of least squares; a model of x alone has learned nothing of I.",
         "",
         "| target | dimension | variance of y | linear in x | linear in x and I | seeds |",
         "|---|---|---|---|---|---|",
     ]
-    for (panel, dim), methods in sorted(groups.items()):
-        if len(methods) < 2:
-            continue  # interrupted in between
-        variance = statistics.fmean(row["variance_of_y"] for row in methods["linear_x"])
-        errors = [statistics.fmean(row["test"] for row in methods[name]) for name in ("linear_x", "linear_both")]
-        numbers = " | ".join(f"{value:.3g}" for value in (variance, *errors))
-        lines.append(f"| {panel} | {dim} | {numbers} | {len(methods['linear_x'])} |")
+    for panel, dim in sorted({(row["panel"], row["dim"]) for row in finished}):
+        of_x, of_both = (groups.get((panel, method, dim), []) for method in ("linear_x", "linear_both"))
+        if of_x and of_both:
+            variance = statistics.fmean(row["variance_of_y"] for row in of_x)
+            errors = [statistics.fmean(row["test"] for row in each) for each in (of_x, of_both)]
+            numbers = " | ".join(f"{value:.3g}" for value in (variance, *errors))
+            lines.append(f"| {panel} | {dim} | {numbers} | {len(of_x)} |")
     return [*lines, ""]
 
 
 def _seeds(experiment, rows):
-    """The number of seeds that have all runs: one for all panels, or one for each."""
-    complete = _complete_by_panel(experiment, rows, experiment.panels)
-    numbers = {panel: len({row["seed"] for row in found}) for panel, found in complete.items()}
+    """The number of seeds that have all runs: one number for all panels, or one for each."""
+    complete = {panel: complete_rows(experiment, panel, rows) for panel in experiment.panels}
+    numbers = {panel: len({row["seed"] for row in mine}) for panel, mine in complete.items()}
     if len(set(numbers.values())) == 1:
         return str(*set(numbers.values()))
     return ", ".join(f"{panel} {number}" for panel, number in numbers.items())
@@ -144,25 +152,18 @@ def _seeds(experiment, rows):
 
 def _runs(rows):
     lines = ["## Runs", "", "| experiment | runs | seeds | diverged | failed | hours |", "|---|---|---|---|---|---|"]
-    for name, found in rows.items():
-        count = {status: sum(row["status"] == status for row in found) for status in ("diverged", "failed")}
+    for name, mine in rows.items():
         experiment = get_experiment(name)
         grid = {run_key(config) for config in experiment.runs()}
-        missing = len(grid - {run_key(row["config"]) for row in found})
+        missing = len(grid - {run_key(row["config"]) for row in mine})
         short = f" ({missing} of {len(grid)} are missing)" if missing else ""
-        points = [[row.get("seconds") or 0 for row in rows] for rows in group_rows(found, experiment.varies).values()]
+        diverged, failed = (sum(row["status"] == status for row in mine) for status in ("diverged", "failed"))
+        points = [[row["seconds"] or 0 for row in group] for group in group_rows(mine, experiment.varies).values()]
         hours = sum(len(seconds) * statistics.median(seconds) for seconds in points) / 3600
-        cells = [
-            f"`{name}`",
-            f"{len(found)}{short}",
-            _seeds(experiment, found),
-            count["diverged"],
-            count["failed"],
-            f"{hours:.2f}",
-        ]
+        cells = (f"`{name}`", f"{len(mine)}{short}", _seeds(experiment, mine), diverged, failed, f"{hours:.2f}")
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    every = [row for found in rows.values() for row in found]
+    every = [row for mine in rows.values() for row in mine]
     machines = sorted({row["machine"]["processor"] for row in every if row["machine"]})
     notes = sorted({_COPIES[row["data_sha256"]] for row in every if row["data_sha256"] in _COPIES})
-    lines += ["", "Hours are of one worker; for each point, the median of its seeds counts for all of them."]
+    lines += ["", "Hours are of one worker; the median time of a point's seeds counts for each of them."]
     return [*lines, "", *([f"Trained on {', '.join(machines)}."] if machines else []), *notes]

@@ -7,7 +7,7 @@ from keras_hypernet.common.parsing import parse_json
 from keras_hypernet.experiments.experiment import FIELDS, is_measured, run_key
 from keras_hypernet.runs import results
 
-# What figures, reports and entries read of each row; of what may be missing, null stands for that.
+# The types of the fields that figures, reports and entries read.
 _KINDS = {
     **dict.fromkeys(("experiment", "task", "panel", "method", "metric"), (str, "text")),
     **dict.fromkeys(("data_sha256", "message"), ((str, type(None)), "text or null")),
@@ -19,16 +19,16 @@ _STATUSES = ("finished", "diverged", "failed")
 
 
 def _parse(line):
-    """The row that a line holds, and its key. Raises ValueError if it holds none."""
+    """The row of a line, and its key. Raises ValueError if the line holds no row."""
     row = parse_json(line)
     if not isinstance(row, dict):
         raise ValueError(f"it is a {type(row).__name__}, and not an object")
     missing = [name for name in FIELDS if name not in row]
     if missing:
         raise ValueError(f"it has no {', no '.join(map(repr, missing))}")
-    for name, (kinds, said) in _KINDS.items():
+    for name, (kinds, expected) in _KINDS.items():
         if not isinstance(row.get(name), kinds):
-            raise ValueError(f"its {name!r} is {reprlib.repr(row.get(name))}, and not {said}")
+            raise ValueError(f"its {name!r} is {reprlib.repr(row.get(name))}, and not {expected}")
     for name in ("test", "validation", "seconds"):
         if row[name] is not None and not is_measured(row[name]):
             raise ValueError(f"its {name!r} is {reprlib.repr(row[name])}, and not a number of at least 0, or null")
@@ -44,7 +44,7 @@ def _parse(line):
 
 
 def _key(row):
-    """The key of a row's run. Raises ValueError unless its configuration is that of a run, and of this one."""
+    """The key of a row's run. Raises ValueError unless the row's configuration is that of its run."""
     try:
         key = run_key(row["config"])
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -56,19 +56,12 @@ def _key(row):
     return key
 
 
-# Its argument is the path of the file.
+# A results file of experiments; the argument is its path.
 ResultsFile = functools.partial(results.ResultsFile, parse=_parse)
 
 
 def group_rows(rows, varies):
-    """Rows that differ in the seed alone, together: a dict from `(panel, method, value)` to them, in order.
-
-    Example:
-
-    >>> rows = [{"panel": "mnist", "method": "hyper", "depth": depth, "seed": 0} for depth in (3, 2, 3)]
-    >>> {group: len(found) for group, found in group_rows(rows, "depth").items()}
-    {('mnist', 'hyper', 2): 1, ('mnist', 'hyper', 3): 2}
-    """
+    """Groups rows that differ only in the seed: a dict from `(panel, method, value)` to rows."""
     groups = {}
     for row in rows:
         groups.setdefault((row["panel"], row["method"], row[varies]), []).append(row)

@@ -1,5 +1,6 @@
-"""run: all runs of an experiment, into the file of its results."""
+"""run: executes the runs of an experiment and appends their rows to its results."""
 
+import collections
 import contextlib
 import pathlib
 
@@ -25,34 +26,29 @@ def run(
     progress=True,
     panels=None,
 ):
-    """Runs what is not in the results yet, and adds a row for each run as it ends.
+    """Executes the runs that the results lack, and appends the row of each run as it ends.
 
-    It can be killed at any time and called again with `resume`: rows are added in one step each, and what a run comes
-    to depends on its configuration alone. A run that diverged or failed has a row too, so it is not repeated, unless
-    its line is removed from the file.
+    A killed call goes on with `resume`: each row is appended in one step, and depends only on the run's configuration.
+    A diverged or failed run has a row, too, and is repeated only after its line is removed from the file.
 
     Args:
         experiment: An `Experiment`, which may be your own, with tasks of this package and without `measure`.
         out: Folder of the results, `<experiment>.jsonl`.
-        values: Values of what the experiment varies; by default its own.
-        seeds: Number of seeds; by default the experiment's own.
-        quick: Whether to run the small grid that ends in under a minute.
+        values, seeds, quick, panels: The requested runs, as of `Experiment.runs`; by default the whole grid.
         workers: Number of processes on this machine, or `LocalWorkers`, whose processes stay for another experiment;
-            on a Ray cluster, its processors decide how many there are.
+            on a Ray cluster, the cluster's processors decide.
         engine: `"local"` or `"ray"`.
         address: Address of the Ray cluster; by default one is started on this machine.
-        resume: Whether to go on with results that are there already. Runs with a row are not repeated.
+        resume: Whether to add to results that exist. Runs with a row are not repeated.
         progress: Whether to show the progress on standard error.
-        panels: Only these of the experiment's panels, such as one of its data sets; by default all.
 
     Returns:
-        The rows of the runs that were asked for, those of earlier calls included, in the order of the grid.
+        The rows of the requested runs, those of earlier calls included, in the order of the grid.
 
     Raises:
-        ValueError: If there are results already and `resume` is False, another process is adding to them, or an
-            argument is not valid.
-        OSError: If a row cannot be written; runs that have not ended are given up, and repeated with `resume`. Or if
-            runs cannot be executed at all: see `LocalWorkers.run` and `run_on_ray`.
+        ValueError: If results exist and `resume` is False, another process adds to them, or an argument is not valid.
+        OSError: If a row cannot be written, or no run can be executed: see `LocalWorkers.run` and `run_on_ray`. The
+            remaining runs are given up, and repeated with `resume`.
         ImportError: If the engine is not installed.
         RuntimeError: If Keras's backend is not TensorFlow.
     """
@@ -74,8 +70,8 @@ def run(
             )
         warnings = results.mend()
         rows, more = results.read()
-        done = {run_key(row["config"]): row for row in rows}
-        done = {key: done[key] for key in configs if key in done}
+        there = {run_key(row["config"]): row for row in rows}
+        done = {key: there[key] for key in configs if key in there}
         missing = [config for key, config in configs.items() if key not in done]
         with contextlib.ExitStack() as stack:
             shown = stack.enter_context(
@@ -94,7 +90,7 @@ def run(
 
 
 def _check_measure(experiment):
-    """Raises ValueError if the processes that execute runs do not find an experiment's `measure`."""
+    """Raises ValueError if processes that execute runs cannot find the experiment's `measure` by its name."""
     known = find_experiment(experiment.name)
     if experiment.measure != (known.measure if known else Measurement()):
         raise ValueError(
@@ -113,31 +109,19 @@ def _make_failed_row(config, message, seconds, machine):
     return make_row(config, {"status": "failed", "message": message}, seconds, machine=machine)
 
 
-# A process that dies in a run leaves a row: the run itself may be what ends it.
+# A run whose process dies is a failed row and not repeated: the run itself may be the cause.
 JOB = Job("keras_hypernet.experiments.runner:execute_run", _make_failed_row)
 
 
 def summarize(rows):
-    """Returns the lowest test result of each method, by panel if there are several, and how many runs have none.
-
-    Example:
-
-    >>> summarize(
-    ...     [
-    ...         {"panel": "mnist", "method": "hyper", "status": "finished", "test": 0.0571},
-    ...         {"panel": "mnist", "method": "hyper", "status": "diverged", "test": None},
-    ...     ]
-    ... )
-    'best hyper 0.0571; 1 diverged'
-    """
-    best, lost = {}, {}
+    """Returns the lowest test result of each method, by panel if there are several, and the number of lost runs."""
+    best = {}
     several = len({row["panel"] for row in rows}) > 1
     for row in rows:
         name = f"{row['panel']} {row['method']}" if several else row["method"]
         if row["test"] is not None:
             best[name] = min(best.get(name, row["test"]), row["test"])
-        if row["status"] != "finished":
-            lost[row["status"]] = lost.get(row["status"], 0) + 1
+    lost = collections.Counter(row["status"] for row in rows if row["status"] != "finished")
     parts = ["best " + ", ".join(f"{name} {value:.4g}" for name, value in best.items())] if best else []
     parts += [", ".join(f"{number} {status}" for status, number in lost.items())] if lost else []
     return "; ".join(parts)

@@ -1,5 +1,5 @@
-"""Many trainings: what executes runs, each a configuration that becomes a row, for experiments and for tuning alike.
+"""Many runs: each turns a configuration into a row, for experiments and for tuning.
 
-Configurations and rows are dicts that JSON can hold. A row depends on its configuration alone, so a run can be executed
-in any process of any machine, and again if that process is lost.
+Configurations and rows are dicts that JSON can hold. A row depends only on its configuration, so any process of any
+machine can execute a run, and a lost run can be repeated.
 """

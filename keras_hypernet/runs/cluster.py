@@ -8,31 +8,30 @@ import warnings
 
 from keras_hypernet.common.extras import needs_extra
 
-# How many times a run is started whose node or process is lost: the run itself may be what ends them.
+# Maximum number of starts of a run whose node or process is lost: the run itself may be the cause.
 MAX_ATTEMPTS = 4
 
 
 def run_on_ray(job, configs, address=None, threads=1, limit=None):
     """Executes runs on a Ray cluster, whose nodes must have this package and the data.
 
-    Ray decides how many run at the same time: as many as there are processors for. While it is at work, what is
-    printed to standard output is discarded, because Ray prints there too.
+    Ray runs as many at a time as the cluster's processors allow. Standard output is discarded meanwhile, because Ray
+    prints there, too.
 
     Args:
-        job: A `Job` whose function has a name.
-        configs: Iterable of configurations. None means that there is nothing to do until another run has ended.
-        address: Address of the cluster's head, or None to start one on this machine.
+        job: A `Job` whose function has an importable name.
+        configs: Iterable of configurations. None means: nothing to do until another run has ended.
+        address: Address of the cluster's head, or None to start a cluster on this machine.
         threads: Threads, and processors of the cluster, for each run.
-        limit: Largest number of runs that Ray is given at a time; by default all of them at once.
+        limit: Maximum number of runs that Ray is given at a time; by default all.
 
     Yields:
-        The row of each run, in the order in which they end. A run whose node or process is lost is repeated; a run that
-        is lost four times becomes the row of `job.failed`. When the generator is closed, runs that have not ended are
-        given up.
+        The row of each run as it ends. A run whose node or process is lost is repeated; a run that is lost four times
+        becomes the row of `job.failed`. Closing the generator gives up the remaining runs.
 
     Raises:
         ImportError: If Ray is not installed.
-        ConnectionError: If there is no cluster at this address, or it has too few processors for a run.
+        ConnectionError: If there is no cluster at this address, or the cluster has too few processors for a run.
         ChildProcessError: If a process of the cluster cannot execute runs, as without this package or the data.
     """
     configs = iter(configs)
@@ -44,8 +43,7 @@ def run_on_ray(job, configs, address=None, threads=1, limit=None):
         nowhere = stack.enter_context(pathlib.Path(os.devnull).open("w"))
         stack.enter_context(contextlib.redirect_stdout(nowhere))
         _connect(ray, address, threads, stack)
-        # A run is a function of its configuration, so one that is lost can be repeated without harm; here, and not by
-        # Ray, whose own limit does not count processes that are ended for want of memory.
+        # Lost runs are repeated here, not by Ray: its limit does not count processes that die for want of memory.
         remote = ray.remote(num_cpus=threads, max_retries=0)(_execute)
         pending = {}
         stack.callback(lambda: [ray.cancel(reference, force=True) for reference in pending])
@@ -72,37 +70,39 @@ def run_on_ray(job, configs, address=None, threads=1, limit=None):
 
 
 def _connect(ray, address, threads, stack):
-    """Connects to the cluster until the stack is closed; a connection that is there already is used, and stays."""
+    """Connects to the cluster until the stack is closed; an earlier connection is used, and stays."""
     if not ray.is_initialized():
-        # Ray itself gives up after minutes.
-        place = (address or "").removeprefix("ray://")
-        host, colon, port = place.rpartition(":")
+        host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
         try:
-            if colon and port.isdecimal():
+            if colon and port.isdecimal():  # Ray itself gives up after minutes
                 socket.create_connection((host, int(port)), timeout=5).close()
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             options = {"address": address} if address else {"address": "local", "include_dashboard": False}
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # what some releases say of graphics cards
+                warnings.simplefilter("ignore", FutureWarning)  # of some releases, about graphics cards
                 ray.init(log_to_driver=False, logging_level="ERROR", **options)
         except (OSError, ValueError, RuntimeError) as error:
+            failure, advice = (
+                f"There is no Ray cluster at {address!r}",
+                (
+                    "Start one with `ray start --head`, which prints its address, or leave --address away to use this "
+                    "machine alone."
+                ),
+            )
             if address is None:
-                raise ConnectionError(
-                    f"Ray cannot be started on this machine ({error}). Use --workers, which needs no Ray, or the "
-                    "--address of a cluster."
-                ) from error
-            raise ConnectionError(
-                f"There is no Ray cluster at {address!r} ({error}). Start one with `ray start --head`, which prints "
-                "its address, or leave --address away to use this machine alone."
-            ) from error
+                failure = "Ray cannot be started on this machine"
+                advice = "Use --workers, which needs no Ray, or the --address of a cluster."
+            raise ConnectionError(f"{failure} ({error}). {advice}") from error
         stack.callback(ray.shutdown)
-    found = ray.cluster_resources().get("CPU", 0)
-    if found < threads:
-        raise ConnectionError(f"The Ray cluster has {found:g} processors, and a run needs {threads}: add nodes to it.")
+    processors = ray.cluster_resources().get("CPU", 0)
+    if processors < threads:
+        raise ConnectionError(
+            f"The Ray cluster has {processors:g} processors, and a run needs {threads}: add nodes to it."
+        )
 
 
 def _execute(name, config, threads):
-    """Executes a run in a process of the cluster, which may have executed others."""
+    """Executes a run in a process of the cluster, which may have executed other runs."""
     from keras_hypernet.runs.machine import machine, set_threads
     from keras_hypernet.runs.worker import get_function
 

@@ -1,8 +1,8 @@
-"""Where runs are executed: in this process, in processes of this machine, or on a Ray cluster (`cluster.py`).
+"""The engines that execute runs: this process, processes of this machine, or a Ray cluster (`cluster.py`).
 
-Process pools of libraries do less. Those of concurrent.futures and Pebble import the user's main script into each
-process, so that scripts without a `__main__` guard start themselves again; loky's gives up all runs when one process
-dies. With none of them does a process end with its parent in the middle of a run.
+No process pool of a library fits. Those of concurrent.futures and Pebble import the user's main script into each
+process, so that a script without a `__main__` guard starts itself again. In loky's context Pebble does not, but the
+death of an idle process (Pebble), or of any process (loky), as for want of memory, breaks the whole pool.
 """
 
 import contextlib
@@ -30,11 +30,11 @@ class Job:
     """How runs are executed.
 
     Attributes:
-        execute: Function of a configuration that returns its row. Other processes import it by its name, such as
-            `"package.module:function"`; this one can also be given the function itself. A run that fails is a row; an
-            exception says that runs cannot be executed here, as without their data, and ends them all.
+        execute: Function of a configuration that returns its row, or its importable name, such as
+            `"package.module:function"`, which other processes need. A failed run is a row; an exception means that no
+            run can be executed here, as without the data, and ends all runs.
         failed: Function of `(config, message, seconds, machine)` that returns the row of a run whose process was lost.
-        attempts: How many times a run is started whose process on this machine is lost in it.
+        attempts: Number of times that a run is started if its process on this machine dies.
     """
 
     execute: str | Callable
@@ -43,7 +43,7 @@ class Job:
 
 
 def check_engine(engine, address):
-    """Raises ValueError if there is no such engine, or it has no address."""
+    """Raises ValueError if there is no such engine, or the engine takes no address."""
     if engine not in ENGINES:
         raise ValueError(f"`engine` must be one of {ENGINES}. Received: {engine!r}")
     if address is not None and engine != "ray":
@@ -51,7 +51,7 @@ def check_engine(engine, address):
 
 
 def run_here(job, configs):
-    """Executes runs in this process, one after the other: see `LocalWorkers.run`."""
+    """Executes runs in this process, one after another: see `LocalWorkers.run`."""
     for config in configs:
         if config is None:
             return
@@ -61,15 +61,15 @@ def run_here(job, configs):
 class LocalWorkers:
     """Processes of this machine that execute runs, each with its share of the processor's threads.
 
-    A process is started for its first run and stays for the next, also of another call, until the context ends.
+    A process starts with its first run, and stays for later runs, also of other calls, until the context ends.
 
     Args:
         workers: Number of processes.
-        threads: Threads of each; by default the number of processors divided by `workers`, however few runs there
-            are: a run that is repeated alone has the threads, and so the numbers, that it had among others.
+        threads: Threads of each process; by default the number of processors divided by `workers`. The number of runs
+            does not matter: a run that is repeated alone has the same threads, and so the same numbers.
 
     Raises:
-        ValueError: If there is no worker.
+        ValueError: If `workers` is less than one.
     """
 
     def __init__(self, workers, threads=None):
@@ -89,18 +89,18 @@ class LocalWorkers:
         """Executes runs.
 
         Args:
-            job: A `Job` whose function has a name.
-            configs: Iterable of configurations, each of which is asked for when a process is free. None means that
-                there is nothing to do until another run has ended.
+            job: A `Job` whose function has an importable name.
+            configs: Iterable of configurations, asked for whenever a process is free. None means: nothing to do until
+                another run has ended.
 
         Yields:
-            The row of each run, in the order in which they end. A process that dies in a run is replaced, and the run
-            repeated up to `job.attempts` times. When the generator is closed, runs that have not ended are given up.
+            The row of each run as it ends. A process that dies is replaced, and its run repeated up to `job.attempts`
+            times. Closing the generator gives up the remaining runs.
 
         Raises:
-            RuntimeError: If the runs of another call have not ended.
-            ChildProcessError: If processes die before they have begun with a run, so that none can be executed, or
-                one says that it cannot be: its data or a package is not there. Runs that have not ended are given up.
+            RuntimeError: If runs of another call are under way.
+            ChildProcessError: If no run can be executed: processes die before their first run, or lack the data or a
+                package. The remaining runs are given up.
         """
         if any(worker.config is not None for worker in self._pool):
             raise RuntimeError("These processes execute runs of another call: close its generator first.")
@@ -124,7 +124,7 @@ class LocalWorkers:
 
 
 class _Worker:
-    """One of the processes, or the process that takes its place."""
+    """A process and its replacements."""
 
     def __init__(self, threads):
         self.threads = threads
@@ -132,7 +132,7 @@ class _Worker:
         self.deaths = 0
 
     def start(self, job, config):
-        """Sends a run to the process, which is started if there is none."""
+        """Sends a run to the process; starts the process if necessary."""
         self.job, self.config, self.attempt = job, config, 0
         self._send()
 
@@ -140,17 +140,17 @@ class _Worker:
         if self.process is None:
             self._start_process()
         self.begun = None
-        self.said_before = self.output.seek(0, os.SEEK_END)
+        self.earlier_output = self.output.seek(0, os.SEEK_END)
         message = {"execute": self.job.execute, "config": self.config}
-        with contextlib.suppress(OSError):  # the process has died, which `receive` is about to notice
+        with contextlib.suppress(OSError):  # the process has died; `receive` handles that
             self.connection.send_bytes(json.dumps(message).encode())
 
     def _start_process(self):
         self.output = tempfile.TemporaryFile()  # noqa: SIM115
-        self.connection, theirs = multiprocessing.connection.Pipe()
-        with theirs:
-            descriptor = theirs.fileno()
-            path = filter(None, [os.environ.get("PYTHONPATH"), *sys.path])  # modules of the user's own
+        self.connection, remote = multiprocessing.connection.Pipe()
+        with remote:
+            descriptor = remote.fileno()
+            path = filter(None, [os.environ.get("PYTHONPATH"), *sys.path])  # includes the user's modules
             variables = {"OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": os.pathsep.join(path)}
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "keras_hypernet.runs.worker", str(self.threads), str(descriptor)],
@@ -162,7 +162,7 @@ class _Worker:
             )
 
     def receive(self):
-        """Receives the row of the run, makes one of the death of the process, or returns None: no run has ended."""
+        """Returns the row of the run, also of a run whose process has died; None if the run goes on."""
         try:
             message = self.connection.recv_bytes()
         except (EOFError, OSError):
@@ -177,8 +177,8 @@ class _Worker:
         return json.loads(message)
 
     def _replace(self):
-        """The process has died. Repeats the run, or returns its row if it was started often enough."""
-        ended = _describe(self.process.wait(), self.output, self.said_before)
+        """Repeats the run of a dead process, or returns its row after the last attempt."""
+        ended = _describe(self.process.wait(), self.output, self.earlier_output)
         self.stop()
         if self.begun is not None and self.attempt >= self.job.attempts:
             config, self.config = self.config, None
@@ -192,12 +192,12 @@ class _Worker:
         return None
 
     def give_up(self):
-        """Ends the process, and forgets its run."""
+        """Ends the process and forgets its run."""
         self.stop()
         self.config, self.deaths = None, 0
 
     def stop(self):
-        """Ends the process, whatever it does."""
+        """Ends the process, also in the middle of a run."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -207,13 +207,13 @@ class _Worker:
 
 
 def _describe(code, output, beginning):
-    """Returns how a process ended, and the last line of its output in this run, which begins at an offset."""
+    """Returns how a process ended, with the last line of its output since an offset."""
     output.seek(max(beginning, output.seek(0, os.SEEK_END) - 4096))
-    said = output.read().decode(errors="replace").strip().splitlines()[-1:]
+    last = output.read().decode(errors="replace").strip().splitlines()[-1:]
     how = f"ended with the exit code {code}"
     if code < 0:
         names = {number.value: number.name for number in signal.Signals}
         how = f"was ended by {names.get(-code, f'signal {-code}')}"
         if -code == signal.SIGKILL:
             how += ", as happens where memory runs out"
-    return ": ".join([how, *said]) + ("" if said and said[0].endswith(".") else ".")
+    return ": ".join([how, *last]).removesuffix(".") + "."

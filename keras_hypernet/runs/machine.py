@@ -1,4 +1,4 @@
-"""What the results of a run depend on besides its configuration: the machine, and how much of it was used."""
+"""The machine of a run: its processor, its threads and its memory."""
 
 import contextlib
 import os
@@ -10,10 +10,10 @@ _STATUS = pathlib.Path("/proc/self/status")
 
 
 def machine(threads=None):
-    """Returns the processor, as the operating system names it, and the threads that TensorFlow computes with.
+    """Returns the processor, as the operating system names it, and the threads of TensorFlow.
 
     Args:
-        threads: Those of another process; by default the number is that of this one.
+        threads: Threads of another process; by default those of this process.
     """
     if threads is None:
         import tensorflow as tf
@@ -34,11 +34,11 @@ def processors():
 
 
 def set_threads(threads):
-    """Lets TensorFlow use this many threads, and NumPy, whose matrix products make the synthetic targets.
+    """Sets the threads of TensorFlow, and of NumPy, whose matrix products make the synthetic targets.
 
     Raises:
-        ValueError: If that is not a positive integer.
-        RuntimeError: If TensorFlow has computed something already, with another number.
+        ValueError: If the number is not positive.
+        RuntimeError: If TensorFlow has already computed with another number.
     """
     if threads < 1:
         raise ValueError(f"`threads` must be a positive integer. Received: {threads}")
@@ -51,13 +51,13 @@ def set_threads(threads):
 
 
 def reset_peak_memory():
-    """Counts the peak of this process's memory from now on; only on Linux, and where that is allowed."""
+    """Restarts the measurement of `peak_memory`, on Linux where permitted."""
     with contextlib.suppress(OSError):
         pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory():
-    """Peak of the resident memory of this process in MiB, since it began or the peak was reset."""
+    """Peak resident memory of this process in MiB, since its start or `reset_peak_memory`."""
     if _STATUS.exists():
         (line,) = [line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:")]
         return round(int(line.split()[1]) / 1024)

@@ -1,32 +1,24 @@
-"""The progress of many runs: the rows that are there, the time that is left, the best so far."""
+"""The progress of many runs: their number, the time left, the best so far."""
 
 import datetime
 import time
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from keras_hypernet.common.terminal import LiteralConsole, printable
 
 
 class RunsProgress:
-    """Shows on standard error how many runs have ended: live on a terminal, elsewhere a line for each row.
+    """Shows progress on standard error: a live bar on a terminal, elsewhere a line for each row.
 
     Args:
-        name: Name of what is run.
-        total: Number of the runs.
-        rows: Rows of those that are done already.
-        summarize: Function of the rows that returns what there is to say of them, such as the best so far.
-        noun: What a row is about.
-        visible: Whether to show anything.
-
-    Example:
-
-    >>> progress = RunsProgress("rotation_depth", 3, [], lambda rows: f"{len(rows)} rows", visible=False)
-    >>> with progress:
-    ...     progress.add({"test": 0.0571})
-    >>> progress.summary()
-    '1 rows'
+        name: Name of the experiment or search.
+        total: Number of runs.
+        rows: Rows of finished runs.
+        summarize: Function of the rows that returns a text, such as the best result so far.
+        noun: Plural noun for runs.
+        visible: Whether to show progress; warnings are shown in any case.
     """
 
     def __init__(self, name, total, rows, summarize, noun="runs", visible=True):
@@ -37,7 +29,7 @@ class RunsProgress:
         self.started = self.last = time.monotonic()
         self.console = LiteralConsole(stderr=True)
         self.bar = _Bar(self, disable=not (visible and self.console.is_terminal))
-        self.task = self.bar.add_task(printable(name), total=total, completed=self.before)
+        self.task = self.bar.add_task(printable(name), total=total, completed=self.before, runs=self)
 
     def __enter__(self):
         self.bar.start()
@@ -56,7 +48,7 @@ class RunsProgress:
         self.console.warn(sentence)
 
     def add(self, row, total=None):
-        """Takes note of a row that has been added to the results, and of the number of all, if that has changed."""
+        """Adds a row, and sets the total number of runs if given."""
         self.rows.append(row)
         self.last = time.monotonic()
         self.total = total or self.total
@@ -64,17 +56,21 @@ class RunsProgress:
         self._print_line()
 
     def _print_line(self):
-        """Where there is no terminal, how far it is."""
+        """Prints the progress where there is no terminal."""
         if self.visible and self.bar.disable:
-            parts = [f"{self.name}: {len(self.rows)}/{self.total} {self.noun}", self.left(), self.summary()]
+            parts = [f"{self.name}: {len(self.rows)}/{self.total} {self.noun}", self.left, self.summary()]
             self.console.print(", ".join(filter(None, parts)), soft_wrap=True)
 
     def summary(self):
-        """What there is to say of the rows so far."""
+        """The summary of the rows so far."""
         return self.summarize(self.rows)
 
+    @property
     def left(self):
-        """The time that is left if the runs to come take as long as those since the beginning of this call did."""
+        """The time left if the remaining runs take as long as the runs of this call did.
+
+        Rich's own column counts only the last 30 seconds, in which no run may have ended.
+        """
         ended = len(self.rows) - self.before
         if not ended:
             return "-:--:-- left"
@@ -83,28 +79,21 @@ class RunsProgress:
 
 
 class _Bar(Progress):
-    """A bar, and the summary in the line below."""
+    """A bar, with the summary in the line below."""
 
-    def __init__(self, progress, disable):
-        self.of = progress
-        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn(progress.noun), _Left(progress))
+    def __init__(self, runs, disable):
+        self.runs = runs
         super().__init__(
-            TextColumn("{task.description}", markup=False), *columns, console=progress.console, disable=disable
+            TextColumn("{task.description}", markup=False),
+            BarColumn(20),
+            MofNCompleteColumn(),
+            TextColumn(runs.noun),
+            TextColumn("{task.fields[runs].left}", style="progress.remaining"),
+            console=runs.console,
+            disable=disable,
         )
 
     def get_renderables(self):
-        """What is drawn each time."""
+        """The bar and the summary."""
         yield from super().get_renderables()
-        yield Text(printable(self.of.summary()))
-
-
-class _Left(ProgressColumn):
-    """The time that is left; Rich's own counts the last 30 seconds only, in which no run may have ended."""
-
-    def __init__(self, progress):
-        super().__init__()
-        self.of = progress
-
-    def render(self, task):
-        """The text of the column."""
-        return Text(self.of.left(), style="progress.remaining")
+        yield Text(printable(self.runs.summary()))

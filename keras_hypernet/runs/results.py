@@ -1,4 +1,4 @@
-"""A file of rows, a run a line, that is only ever appended to."""
+"""An append-only file of rows, one run per line."""
 
 import contextlib
 import json
@@ -24,11 +24,10 @@ class ResultsFile:
         self.path, self.parse = pathlib.Path(path), parse
 
     def read(self):
-        """Reads all rows that can be read; of rows of the same run, the first.
+        """Reads all readable rows; of rows of the same run, the first.
 
         Returns:
-            A pair: the rows, a list of dicts, and for each line that is not one, or one too many, a sentence that
-            says so.
+            A pair: the rows, a list of dicts, and a sentence for each unreadable or repeated line.
         """
         rows, sentences, numbers = [], [], {}
         for number, line in enumerate(self._content().split(b"\n"), start=1):
@@ -47,10 +46,10 @@ class ResultsFile:
         return rows, sentences
 
     def mend(self):
-        """Completes or removes a last line whose end is missing, as where a process was killed while it wrote.
+        """Completes or removes a last line without its end, left by a process that was killed as it wrote.
 
         Returns:
-            A list of sentences that say what was removed.
+            A list of sentences about removed lines.
         """
         content = self._content()
         last = content.rpartition(b"\n")[2]
@@ -58,7 +57,7 @@ class ResultsFile:
             return []
         try:
             with contextlib.suppress(RecursionError):  # nested too deeply
-                json.loads(last)  # whole, whether or not it is a row that this version can read
+                json.loads(last)  # complete, even if only another version can read the row
         except ValueError as error:
             os.truncate(self.path, len(content) - len(last))
             number = content.count(b"\n") + 1
@@ -68,44 +67,42 @@ class ResultsFile:
         return []
 
     def append(self, row):
-        """Appends a row in one step: it is in the file whole, or not at all.
+        """Appends a row in one step: completely or not at all.
 
         Raises:
-            OSError: If it cannot be written. The file is as before; the row is kept in a file that the message names.
+            OSError: If the row cannot be written. The file is unchanged; the message names a file that keeps the row.
         """
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            with self.path.open("a+b", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - 1))
+                # An unfinished line of another program stays a line of its own.
+                end = b"" if file.read(1) in (b"", b"\n") else b"\n"
+                try:
+                    _write(file, end + line)
+                except OSError:
+                    file.truncate(size)
+                    raise
         except OSError as error:
             raise self._not_appended(line, error) from error
-        try:
-            size = os.lseek(descriptor, 0, os.SEEK_END)
-            # What another program left unfinished stays a line of its own.
-            end = b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""
-            try:
-                _write(descriptor, end + line)
-                os.fsync(descriptor)
-            except OSError as error:
-                failure = self._not_appended(line, error)
-                os.ftruncate(descriptor, size)
-                raise failure from error
-        finally:
-            os.close(descriptor)
 
     def _not_appended(self, line, error):
-        """Puts a row that the file did not take into a temporary one; returns the error that says so."""
+        """Keeps an unwritable row in a temporary file; returns the error that names that file."""
         advice = "When that is mended, the run of the row is repeated"
-        with contextlib.suppress(OSError):
-            descriptor, kept = tempfile.mkstemp(prefix=f"{self.path.stem}-", suffix=".jsonl")
+        with (
+            contextlib.suppress(OSError),
+            tempfile.NamedTemporaryFile(
+                buffering=0, prefix=f"{self.path.stem}-", suffix=".jsonl", delete=False
+            ) as file,
+        ):
             try:
-                _write(descriptor, line)
-                command = f"cat {shlex.quote(kept)} >> {shlex.quote(str(self.path))}"
+                _write(file, line)
+                command = f"cat {shlex.quote(file.name)} >> {shlex.quote(str(self.path))}"
                 advice = f"The row is kept: when that is mended, {command}"
             except OSError:
-                pathlib.Path(kept).unlink()
-            finally:
-                os.close(descriptor)
+                pathlib.Path(file.name).unlink()
         return OSError(
             f"{self.path} cannot be appended to, and is as it was: {error.strerror or error}. {advice}, and go on "
             "with --resume."
@@ -116,10 +113,10 @@ class ResultsFile:
 
     @contextlib.contextmanager
     def locked(self):
-        """Keeps other processes from adding to the file meanwhile, which is created if there is none.
+        """Excludes other processes from the file, which is created if necessary.
 
         Raises:
-            BusyError: If another process does so.
+            BusyError: If another process holds the file.
             NotWritableError: If the folder takes no files.
         """
         check_writable(self.path.parent)
@@ -129,7 +126,8 @@ class ResultsFile:
             yield
 
 
-def _write(descriptor, content):
-    """Writes all of it; a device that takes but a part says at the next attempt why."""
+def _write(file, content):
+    """Writes everything to the disk; after a partial write, the next attempt raises the reason."""
     while content:
-        content = content[os.write(descriptor, content) :]
+        content = content[file.write(content) :]
+    os.fsync(file.fileno())

@@ -1,16 +1,15 @@
 """A process that executes runs: `python -m keras_hypernet.runs.worker THREADS DESCRIPTOR`.
 
-DESCRIPTOR is the process's end of a connection to the process that started it. It receives runs as JSON, the name of a
-function and a configuration. It answers each with `BEGUN`, and with the row once the run has ended; or with `ERROR` and
-a text, if runs cannot be executed here, as without their data. The process ends when the other end of the connection
-does, in the middle of a run too: then the process that asked for the run is gone.
+DESCRIPTOR is this process's end of a connection to the process that started it. A message is a run as JSON: the name of
+a function and a configuration. The answers are `BEGUN`, and then the row; or `ERROR` and a text, if no run can be
+executed here, as without the data. The process ends with the connection, also in the middle of a run.
 """
 
 import gc
-import importlib
 import json
 import multiprocessing.connection
 import os
+import pkgutil
 import queue
 import signal
 import sys
@@ -20,39 +19,22 @@ BEGUN = b"begun"
 ERROR = b"error "
 
 
-def get_function(name):
-    """Returns the function of an importable name, such as `"package.module:function"`.
-
-    Example:
-
-    >>> get_function("keras_hypernet.runs.worker:get_function") is get_function
-    True
-    """
-    module, _, path = name.partition(":")
-    function = importlib.import_module(module)
-    for part in path.split("."):
-        function = getattr(function, part)
-    return function
+# Returns the function of an importable name, such as "package.module:function".
+get_function = pkgutil.resolve_name
 
 
 def importable_name(function):
-    """Returns the name of which `get_function` makes the function in another process, or None if there is none.
-
-    Example:
-
-    >>> importable_name(importable_name), importable_name(lambda: None)
-    ('keras_hypernet.runs.worker:importable_name', None)
-    """
+    """Returns the name by which another process imports a function; None if there is none."""
     name = f"{function.__module__}:{getattr(function, '__qualname__', '')}"
     try:
         return name if function.__module__ != "__main__" and get_function(name) is function else None
-    except (ImportError, AttributeError):
+    except (ImportError, AttributeError, ValueError):
         return None
 
 
 def main(threads, descriptor):
     """Executes runs until the connection ends."""
-    # Control-C reaches all processes of a terminal; the process that started this one decides what it means here.
+    # Control-C reaches all processes of a terminal; the parent process decides what follows.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.set_inheritable(descriptor, False)
     connection = multiprocessing.connection.Connection(descriptor)
@@ -77,7 +59,7 @@ def main(threads, descriptor):
         if message["execute"] not in imported:
             imported.add(message["execute"])
             gc.collect()
-            gc.freeze()  # what is imported is not looked through after each run, which takes a third of a second
+            gc.freeze()  # garbage collection skips imported objects, which saves a third of a second after each run
         connection.send_bytes(BEGUN)
         try:
             answer = json.dumps(execute(message["config"])).encode()

@@ -4,7 +4,6 @@ import dataclasses
 import math
 
 INITIALIZATIONS = ("fan_in_uniform", "hyperfan_in", "unit_norm_normal", "unit_norm_uniform")
-METHODS = ("hyper", "embed", "network", "process")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What figures and report make of rows: points, statistics, verdicts, against plain NumPy and by enumeration."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from keras_hypernet.experiments import claims, get_experiment
 from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.points import points, write_csv
-from keras_hypernet.experiments.report import _complete, write_report
+from keras_hypernet.experiments.report import complete_rows, findings, write_report
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.experiments.statistics import table, trend, wilcoxon
 
@@ -132,14 +133,14 @@ def _both(hyper, embed, varies="depth"):
     ],
 )
 def test_better_by_a_wide_margin(hyper, embed, verdict):
-    finding = claims.better(wide=0.5)(_both(hyper, embed), "depth")
+    finding = claims.better(wide=0.5).judge(_both(hyper, embed), "depth")
     assert finding.verdict == verdict
     assert f"over {len(hyper)} seeds" in finding.test
     assert ("diverged" in finding.measured) == (None in hyper[0] + embed[0])
 
 
 def test_better_is_measured_seed_by_seed():
-    finding = claims.better()(_both([[0.1, 0.4]] * 4 + [[0.4, 0.4]], [[0.2, 0.2]] * 5), "depth")
+    finding = claims.better().judge(_both([[0.1, 0.4]] * 4 + [[0.4, 0.4]], [[0.2, 0.2]] * 5), "depth")
     assert finding.measured.startswith(
         "ratio of the errors 1.25 (1.25 to 2 by seed); medians over the seeds lower at 1 of 2"
     )
@@ -148,12 +149,12 @@ def test_better_is_measured_seed_by_seed():
 
 def test_better_from_some_value_on_and_at_every_value():
     hyper, embed = [[0.9, 0.1, 0.1, 0.1]] * 3, [[0.5] * 4] * 3
-    judge = claims.better(least=3, everywhere=True)
+    judge = claims.better(least=3, everywhere=True).judge
     assert judge(_both(hyper, embed), "depth").verdict == "reproduced"
     finding = judge(_both([[0.9, 0.1, 0.1, 0.6]] * 3, embed), "depth")
     assert finding.verdict == "partly"
     assert "lower at 2 of 3 values of depth, not at 5" in finding.measured
-    assert claims.better(everywhere=True)(_both(hyper, embed), "depth").verdict == "partly"
+    assert claims.better(everywhere=True).judge(_both(hyper, embed), "depth").verdict == "partly"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_better_from_some_value_on_and_at_every_value():
     ],
 )
 def test_improves(tests, holds, verdict):
-    finding = claims.improves("hyper", holds)(rows(tests), "depth")
+    finding = claims.improves("hyper", holds).judge(rows(tests), "depth")
     assert finding.verdict == verdict
     assert f"Page's trend test over {len(tests)} seeds" in finding.test
     assert finding.seeds == len(tests)
@@ -188,11 +189,11 @@ def test_improves(tests, holds, verdict):
 
 def test_improves_says_what_remains_without_the_values_at_which_runs_diverged():
     tests = [[None, 0.9, 0.8, 0.7, 0.6], [None, 0.9, 0.8, 0.7, 0.6], [None, None, 0.8, 0.7, 0.6]]
-    finding = claims.improves("hyper")(rows(tests), "depth")
+    finding = claims.improves("hyper").judge(rows(tests), "depth")
     assert finding.measured.endswith("diverged: 4 of 15, at 2, 3; without these, p = 0.005")  # 1 of 6^3 outcomes
-    finding = claims.improves("hyper")(rows([[None, *one[1:]] for one in [tests[0]] * 3]), "depth")
+    finding = claims.improves("hyper").judge(rows([[None, *one[1:]] for one in [tests[0]] * 3]), "depth")
     assert finding.measured.endswith("diverged: 3 of 15, at 2; without that value, p = 7e-05")  # 1 of 24^3
-    finding = claims.improves("hyper")(rows([[None, None, 0.5]] * 3), "depth")
+    finding = claims.improves("hyper").judge(rows([[None, None, 0.5]] * 3), "depth")
     assert finding.measured.endswith("diverged: 6 of 9, at 2, 3; without these, too few are left for a test")
 
 
@@ -203,27 +204,27 @@ def test_closer():
         return {"status": "finished", "curve": curve, **tests}
 
     near = [row(0.1 + number / 100, 0.5, 0.6) for number in range(5)]
-    finding = claims.closer(near, "epochs")
+    finding = claims.CLOSER.judge(near, "epochs")
     assert finding.verdict == "reproduced"
     assert finding.measured == (
         "between f1 and f2 0.12, from y 0.5, which itself has the variance 0.9; ratio 0.24 (0.2 to 0.28 by seed), "
         "0.5 after the first epoch"
     )
-    assert claims.closer(near[:2], "epochs").verdict == "open"
-    assert claims.closer([*near, row(0.4, 0.5, 0.6)], "epochs").verdict == "partly"
-    assert claims.closer([*near, row(0.7, 0.5, 0.6)], "epochs").verdict == "not"
+    assert claims.CLOSER.judge(near[:2], "epochs").verdict == "open"
+    assert claims.CLOSER.judge([*near, row(0.4, 0.5, 0.6)], "epochs").verdict == "partly"
+    assert claims.CLOSER.judge([*near, row(0.7, 0.5, 0.6)], "epochs").verdict == "not"
     lost = [*near, {"status": "diverged"}]
-    finding = claims.closer(lost, "epochs")
+    finding = claims.CLOSER.judge(lost, "epochs")
     assert finding.measured.endswith(
         "ratio 0.25 (0.2 to infinite by seed), 0.5 after the first epoch; diverged: 1 of 6"
     )
     assert (finding.verdict, finding.seeds) == ("not", 6)
-    assert claims.closer(lost[-1:], "epochs").verdict == "open"
+    assert claims.CLOSER.judge(lost[-1:], "epochs").verdict == "open"
 
 
 def test_each_step():
     def judge(tests):
-        return claims.each_step(rows(tests, "network", varies="width"), "width")
+        return claims.EACH_STEP.judge(rows(tests, "network", varies="width"), "width")
 
     assert judge([[0.9, 0.7, 0.5, 0.3]] * 3).verdict == "reproduced"
     finding = judge([[0.9, 0.7, 0.71, 0.3]] * 3)
@@ -240,13 +241,13 @@ def test_every_claim_can_be_reproduced_by_its_experiments_seeds():
 def test_seeds_that_are_not_complete_and_runs_that_failed_are_left_out():
     grid = [row for row in _grid_rows() if not (row["seed"] == 1 and row["depth"] == 9)]
     grid[0]["status"] = "failed"
-    assert {row["seed"] for row in _complete(ROTATION, "mnist", grid)} == {2}
+    assert {row["seed"] for row in complete_rows(ROTATION, "mnist", grid)} == {2}
 
 
 def test_values_beside_the_grid_are_not_judged():
     more = [{**row, "depth": 10} for row in _grid_rows() if row["depth"] == 9 and row["seed"] < 2]
-    assert _complete(ROTATION, "mnist", [*more, *_grid_rows()]) == _grid_rows()
-    assert _complete(ROTATION, "mnist", more) == []
+    assert complete_rows(ROTATION, "mnist", [*more, *_grid_rows()]) == _grid_rows()
+    assert complete_rows(ROTATION, "mnist", more) == []
 
 
 def test_report_counts_what_is_missing_and_takes_failed_runs_as_not_run(tmp_path):
@@ -273,7 +274,7 @@ def _grid_rows():
 
 def test_report_without_results_says_so(tmp_path):
     text = write_report(tmp_path).read_text()
-    assert text.count("not run yet") == sum(len(claim.panels) for claim in CLAIMS)
+    assert text.count("not run yet") == sum(len(findings(claim, [])) for claim in CLAIMS)
     assert "(160 of 160 are missing)" in text
 
 
@@ -282,7 +283,16 @@ def test_report_begins_with_all_verdicts(tmp_path):
     experiment = get_experiment("assumption_2")
     for config in experiment.runs(panels=["mnist"]):
         results.append(make_row(config, {"status": "finished", "test": 1 / config["width"], "metric": "error"}))
+    claim = "One more neuron is strictly better."
+    explained = {"claim": claim, "panel": "mnist", "verdict": "reproduced", "seeds": 3, "why": "Because of A."}
+    other = {**explained, "verdict": "partly", "why": "Because of B."}
+    path = tmp_path / "explanations.json"
+    path.write_text(json.dumps([explained, other]))
     text = write_report(tmp_path).read_text()
     (line,) = [line for line in text.splitlines() if line.startswith("| One more neuron is strictly better. |")]
     assert line.endswith("| mnist reproduced, cifar10 open |")
-    assert text.count("**reproduced**") == 1
+    assert text.count("**reproduced** | Because of A. |") == text.count("**reproduced**") == 1
+    assert "Because of B." not in text  # it explains a verdict that these rows do not have
+    path.write_text('[{"claim": "One more neuron is strictly better."}]')
+    with pytest.raises(ValueError, match=r"explanations.json must be a list .*Received: KeyError\('panel'\)"):
+        write_report(tmp_path)

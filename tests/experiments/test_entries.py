@@ -23,7 +23,7 @@ COMMAND = "keras-hypernet train mine"
 
 def _results(folder, name, panel, value, seeds):
     experiment = get_experiment(name)
-    rows = [execute(experiment._run(panel, "network", value, seed, False), experiment) for seed in range(seeds)]
+    rows = [execute(experiment.config(panel, "network", value, seed), experiment) for seed in range(seeds)]
     for row in rows:
         assert row["status"] == "finished", row["message"]
         ResultsFile(folder / f"{name}.jsonl").append(row)
@@ -44,6 +44,7 @@ def test_an_entry_is_the_median_run_of_its_experiment(tmp_path):
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["entry", f"seed-{median['seed']}"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("option", ["--from", "--threads"])
 def test_training_computes_with_the_threads_of_the_row_or_those_asked_for(tmp_path, option):
     """With another number sums are rounded otherwise, so that a row would not be found again."""

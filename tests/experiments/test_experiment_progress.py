@@ -25,13 +25,13 @@ def _stopped_clock(monkeypatch):
 def _show(visible=True):
     progress = RunsProgress("rotation_depth", 7, ROWS[:2], summarize, visible=visible)
     with progress:
-        assert progress.left() == "-:--:-- left"
+        assert progress.left == "-:--:-- left"
         progress.started -= 60  # as if the next run had taken a minute
         progress.add(ROWS[2])
-        assert progress.left() == "0:04:00 left"
+        assert progress.left == "0:04:00 left"
         progress.last -= 10  # as if that had been a while ago
         progress.started -= 10
-        assert progress.left() == "0:03:50 left"
+        assert progress.left == "0:03:50 left"
         for row in ROWS[3:]:
             progress.add(row)
     return progress

@@ -1,6 +1,5 @@
 """The experiments: their grids against the paper's set-up, and the results that are in this repository."""
 
-import importlib
 import json
 import re
 
@@ -10,9 +9,10 @@ from helpers import ROOT
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.drawing import draw, read_rows
 from keras_hypernet.experiments.experiment import FIELDS, run_key
-from keras_hypernet.experiments.initialization import LEARNING_RATES, lowest_validation
 from keras_hypernet.experiments.paper_claims import CLAIMS
-from keras_hypernet.experiments.report import findings, write_report
+from keras_hypernet.experiments.points import points, write_csv
+from keras_hypernet.experiments.report import findings, read_explanations, write_report
+from keras_hypernet.experiments.rotation import LEARNING_RATES, lowest_validation
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.training.recipe import Recipe
 
@@ -35,12 +35,12 @@ GRIDS = {
 
 
 @every
-def test_the_module_says_what_it_is_and_how_to_run_it(name):
-    text = importlib.import_module(f"keras_hypernet.experiments.{name}").__doc__
-    assert f"    keras-hypernet experiment {name} " in text
-    text = " ".join(text.split())
+def test_the_setup_says_what_the_experiment_shows_and_how_long_it_takes(name):
+    experiment = get_experiment(name)
+    assert experiment.name == name
+    text = " ".join(experiment.setup.__doc__.split())
     assert re.search(r"Takes about .* on two cores\.", text)
-    assert ("Expected:" if get_experiment(name).figure == "ours" else "The paper:") in text
+    assert ("Expected:" if experiment.figure == "ours" else "The paper:") in text
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -158,22 +158,36 @@ def test_committed_rows_are_whole_distinct_and_of_the_grid(name):
             assert row["test"] is None
 
 
-@every
-def test_committed_figures_are_those_of_the_rows(name, tmp_path):
-    rows, _ = _committed(name)
-    experiment = get_experiment(name)
-    for source in {experiment.name, experiment.drawing.also} - {None}:
+@pytest.fixture
+def copied(request, tmp_path):
+    """A folder with the committed rows of an experiment's figure."""
+    for source in {request.param, get_experiment(request.param).drawing.also} - {None}:
+        _committed(source)
         (tmp_path / f"{source}.jsonl").write_bytes((RESULTS / f"{source}.jsonl").read_bytes())
-    found, broken = read_rows(experiment, tmp_path)
-    assert (found[: len(rows)], broken) == (rows, [])
-    paths, broken = draw(experiment, tmp_path)
-    assert broken == []
-    assert [path.suffix for path in paths] == [".png", ".svg", ".csv"]
-    first = [path.read_bytes() for path in paths]
-    draw(experiment, tmp_path)
-    assert [path.read_bytes() for path in paths] == first
-    assert first[-1] == (RESULTS / f"{name}.csv").read_bytes(), "run keras-hypernet plot all"
+    return request.param, tmp_path
+
+
+every_copied = pytest.mark.parametrize("copied", NAMES, indirect=True)
+
+
+@every_copied
+def test_committed_tables_are_those_of_the_rows(copied):
+    name, folder = copied
+    rows, _ = _committed(name)
+    drawn, broken = read_rows(get_experiment(name), folder)
+    assert (drawn[: len(rows)], broken) == (rows, [])
+    write_csv(points(get_experiment(name), drawn), folder / "points.csv")
+    assert (folder / "points.csv").read_bytes() == (RESULTS / f"{name}.csv").read_bytes(), "run keras-hypernet plot all"
     assert (RESULTS / f"{name}.png").is_file()
+
+
+@pytest.mark.full
+@every_copied
+def test_committed_figures_are_those_of_the_rows(copied):
+    name, folder = copied
+    paths, broken = draw(get_experiment(name), folder)
+    assert broken == []
+    assert paths[2].read_bytes() == (RESULTS / f"{name}.csv").read_bytes()
     # A figure's text and lines are the same with every version of Matplotlib, its curves are not to the last digit.
     words = [re.findall(r"<!-- (.*) -->", path.read_text()) for path in (paths[1], RESULTS / f"{name}.svg")]
     assert words[0] == words[1] != []
@@ -182,17 +196,20 @@ def test_committed_figures_are_those_of_the_rows(name, tmp_path):
 def test_committed_report_is_that_of_the_rows(tmp_path):
     if not (RESULTS / "README.md").exists():
         pytest.skip("results/ is not in this checkout")
-    for path in RESULTS.glob("*.jsonl"):
+    for path in [*RESULTS.glob("*.jsonl"), RESULTS / "explanations.json"]:
         (tmp_path / path.name).write_bytes(path.read_bytes())
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert text == (RESULTS / "README.md").read_text(encoding="utf-8"), "run keras-hypernet plot all"
 
 
-@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
-def test_every_verdict_on_the_committed_rows_is_explained_and_nothing_else_is(claim):
-    found = findings(claim, _committed(claim.experiment)[0])
-    judged = {(panel, finding.verdict, finding.seeds) for panel, finding in found.items() if finding is not None}
-    assert set(claim.why) == {key for key in judged if key[1] != "open"}
+def test_every_verdict_on_the_committed_rows_is_explained_and_nothing_else_is():
+    judged = {
+        (claim.text, panel, finding.verdict, finding.seeds)
+        for claim in CLAIMS
+        for panel, finding in findings(claim, _committed(claim.experiment)[0]).items()
+        if finding is not None and finding.verdict != "open"
+    }
+    assert set(read_explanations(RESULTS)) == judged
 
 
 def test_learning_rates_of_the_principled_initialization_are_those_of_lowest_validation_error():
@@ -204,6 +221,5 @@ def test_learning_rates_of_the_principled_initialization_are_those_of_lowest_val
 
 
 def test_claims_are_of_the_experiments():
-    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS)
     for claim in CLAIMS:
-        assert set(claim.panels) <= set(get_experiment(claim.experiment).panels)
+        assert set(claim.rule.panels) <= set(get_experiment(claim.experiment).panels)

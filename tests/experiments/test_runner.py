@@ -1,4 +1,4 @@
-"""The runner: a row for each run, once, whatever ends it; resuming, wrong input, and what it shows."""
+"""The runner: one row for each run, however the run ends; resuming, wrong input, progress."""
 
 import contextlib
 import dataclasses
@@ -24,8 +24,8 @@ from keras_hypernet.tasks import SyntheticTask
 from keras_hypernet.training.recipe import paper_recipe
 
 # Starts a runner for each line it reads, `folder limit workers seeds`, where `limit` is the largest size of a file.
-# Prints the number of the runner's process and, at its end, its exception and exit code. They share one import of the
-# libraries. All processes of these tests compute with one thread: another number of threads rounds sums otherwise.
+# Prints the number of the runner's process and, at its end, its exception and exit code. All runners share one import
+# of the libraries. All processes of these tests compute with one thread: another number rounds sums differently.
 SCRIPT = """
 import os, resource, signal, sys
 from tiny_grid import GRID
@@ -53,11 +53,17 @@ for line in sys.stdin:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A folder with the results of a runner of two workers that nothing disturbed."""
+def worker():
+    """A process that executes the runs of several tests."""
+    with LocalWorkers(1, threads=1) as worker:
+        yield worker
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, worker):
+    """A folder with the results of an undisturbed runner."""
     folder = tmp_path_factory.mktemp("whole")
-    with LocalWorkers(2, threads=1) as workers:
-        rows = run(GRID, folder, workers=workers, progress=False)
+    rows = run(GRID, folder, workers=worker, progress=False)
     assert [row["config"] for row in rows] == GRID.runs()
     return folder
 
@@ -98,15 +104,14 @@ def test_every_run_has_a_row(whole):
     assert all(set(row) == {*FIELDS, "depth"} for row in rows)
 
 
-def test_one_worker_finds_the_same_and_resumes_what_is_not_there(whole, tmp_path, capfd):
+def test_missing_runs_are_added_to_results(whole, worker, tmp_path, capfd):
     expected = [row for row in rows_in(whole) if row["seed"] == 0]
     there = next(row for row in expected if row["config"] == GRID.runs()[2])
     other = make_row(GRID.runs(values=(4,))[0], {"status": "failed", "message": "of another grid"})
     path = rows_file(tmp_path)
     path.write_text("\n".join([json.dumps(other), "{}", json.dumps(there), json.dumps(expected[0])[:50]]))
 
-    with LocalWorkers(1, threads=1) as worker:
-        rows = run(GRID, tmp_path, seeds=1, values=[3, 2, 3], workers=worker, resume=True)
+    rows = run(GRID, tmp_path, seeds=1, values=[3, 2, 3], workers=worker, resume=True)
     assert [(row["depth"], row["method"]) for row in rows] == [(3, "hyper"), (3, "embed"), (2, "hyper"), (2, "embed")]
     assert plain(rows) == plain(expected)
     shown = capfd.readouterr()
@@ -127,6 +132,13 @@ def test_one_worker_finds_the_same_and_resumes_what_is_not_there(whole, tmp_path
 
 
 @pytest.mark.full
+def test_two_workers_make_the_same_rows(whole, tmp_path):
+    with LocalWorkers(2, threads=1) as workers:
+        rows = run(GRID, tmp_path, workers=workers, progress=False)
+    assert plain(rows) == plain(rows_in(tmp_path)) == plain(rows_in(whole))
+
+
+@pytest.mark.full
 def test_a_runner_that_is_killed_ten_times_loses_nothing(whole, start, tmp_path):
     moments = random.Random(20200610)
     workers = set()
@@ -134,7 +146,7 @@ def test_a_runner_that_is_killed_ten_times_loses_nothing(whole, start, tmp_path)
         rows = _lines(tmp_path)
         # More runs than there is time for: no runner ends by itself.
         runner, end = start(tmp_path, workers=2 if cycle == 4 else 1, seeds=1000)
-        # Sometimes when a row more is there and up to a run's time later, otherwise while processes start.
+        # A random moment: in some cycles after a new row, in the others while processes start.
         if cycle in (1, 4, 7):
             wait_until(lambda rows=rows: _lines(tmp_path) > rows)
         time.sleep(moments.uniform(0, 0.5 if cycle in (1, 4, 7) else 2))
@@ -159,6 +171,7 @@ def test_an_interrupt_ends_all_processes_and_fails_no_run(start, tmp_path):
     assert {row["status"] for row in rows_in(tmp_path)} == {"finished"}
 
 
+@pytest.mark.full
 def test_a_full_disk_loses_no_row(whole, start, tmp_path):
     row = max(len(line) for line in rows_file(whole).read_bytes().splitlines())
     _, end = start(tmp_path, limit=row + row // 2)
@@ -173,9 +186,9 @@ def test_a_full_disk_loses_no_row(whole, start, tmp_path):
     assert plain(rows) == plain(row for row in rows_in(whole) if row["config"] in GRID.runs()[:2])
 
 
-def test_one_panel_of_several_is_run(tmp_path):
+def test_one_panel_of_several_is_run(worker, tmp_path):
     grid = dataclasses.replace(GRID, panels=("inner", "concat"))
-    rows = run(grid, tmp_path, values=[2], seeds=1, panels=["concat"], progress=False)
+    rows = run(grid, tmp_path, values=[2], seeds=1, panels=["concat"], workers=worker, progress=False)
     assert [row["config"] for row in rows] == [config for config in grid.runs([2], 1) if config["panel"] == "concat"]
     assert len(rows) == 2
     rates = get_experiment("learning_rate")
@@ -183,29 +196,36 @@ def test_one_panel_of_several_is_run(tmp_path):
     assert some == [config for config in rates.runs(seeds=1) if config["panel"] == "cifar10_hyperfan"]
 
 
-def test_wrong_arguments_are_refused(whole, tmp_path):
-    with pytest.raises(ValueError, match="holds results already: go on with them .--resume., or choose another folder"):
-        run(GRID, whole)
-    with pytest.raises(ValueError, match="There must be at least one worker. Received: 0"):
-        run(GRID, tmp_path, workers=0)
-    with pytest.raises(ValueError, match="There must be at least one seed. Received: 0"):
-        run(GRID, tmp_path, seeds=0)
-    with pytest.raises(ValueError, match="There are no values of depth to run. Received: an empty range"):
-        run(GRID, tmp_path, values=[])
-    with pytest.raises(ValueError, match="`depth` must be an integer of at least 2. Received: 1"):
-        run(GRID, tmp_path, values=[1])
-    with pytest.raises(ValueError, match="`engine` must be one of .'local', 'ray'.. Received: 'slurm'"):
-        run(GRID, tmp_path, engine="slurm")
-    with pytest.raises(ValueError, match="`address` is that of a Ray cluster, for the engine 'ray'. Received: 'auto'"):
-        run(GRID, tmp_path, address="auto")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"workers": 0}, "at least one worker. Received: 0"),
+        ({"seeds": 0}, "at least one seed. Received: 0"),
+        ({"values": []}, "no values of depth to run"),
+        ({"panels": []}, "no panels of synthetic_depth to run"),
+        ({"values": [1]}, "`depth` must be an integer of at least 2. Received: 1"),
+        ({"engine": "slurm"}, "'local', 'ray'.. Received: 'slurm'"),
+        ({"engine": "ray", "workers": 2}, "`workers` must be left out with the engine 'ray'.*Received: 2"),
+        ({"address": "auto"}, "engine 'ray'. Received: 'auto'"),
+    ],
+)
+def test_wrong_arguments_are_refused(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        run(GRID, tmp_path, **arguments)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_results_are_not_added_to_without_resume(whole):
+    before = rows_file(whole).read_bytes()
+    with pytest.raises(ValueError, match="holds results already: go on with them .--resume., or choose another folder"):
+        run(GRID, whole)
+    assert rows_file(whole).read_bytes() == before
+
+
 @pytest.mark.regression
-def test_an_experiment_of_ones_own_is_run(whole, tmp_path):
+def test_an_experiment_of_ones_own_is_run(whole, worker, tmp_path):
     mine = dataclasses.replace(GRID, name="mine", figure=None)
-    with LocalWorkers(1, threads=1) as worker:
-        rows = run(mine, tmp_path, values=[2], seeds=1, workers=worker, progress=False)
+    rows = run(mine, tmp_path, values=[2], seeds=1, workers=worker, progress=False)
     assert [row["experiment"] for row in rows] == ["mine", "mine"]
     expected = {row["method"]: row["test"] for row in rows_in(whole) if (row["depth"], row["seed"]) == (2, 0)}
     assert {row["method"]: row["test"] for row in rows} == expected
@@ -213,45 +233,40 @@ def test_an_experiment_of_ones_own_is_run(whole, tmp_path):
 
 
 class _Taken(SyntheticTask):
-    """A task of a user's own, which has the name of another."""
+    """A task of a user's own with the name of another task."""
 
 
 class _Mine(SyntheticTask):
     name = "mine"
 
 
+def _with_task(task_class):
+    def setup(panel, method, value, seed, quick):
+        task = task_class(panel, dim=4, num_train=64, num_validation=16, num_test=16)
+        return task, paper_recipe(SyntheticTask(panel, dim=4), depth=value)
+
+    return setup
+
+
 @pytest.mark.regression
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"setup": _Mine},
-            "'mine' is a task of your own. Received: the experiment 'own'. Train each run by `keras_hyp",
-        ),
-        ({"setup": _Taken}, "needs a name of its own: 'synthetic' is that of SyntheticTask. Received: _Taken"),
-        (
-            {"measure": print},
-            "`measure` must be left out of an experiment of your own: .* Execute the runs in this pro",
-        ),
+        ({"setup": _with_task(_Mine)}, "'mine' is a task of your own. Received: the experiment 'own'"),
+        ({"setup": _with_task(_Taken)}, "'synthetic' is that of SyntheticTask. Received: _Taken"),
+        ({"measure": print}, "`measure` must be left out of an experiment of your own"),
     ],
 )
 def test_what_processes_cannot_find_by_its_name_is_refused(tmp_path, changes, message):
-    def setup(panel, method, value, seed, quick):
-        task = changes["setup"](panel, dim=4, num_train=64, num_validation=16, num_test=16)
-        return task, paper_recipe(SyntheticTask(panel, dim=4), depth=value)
-
-    own = dataclasses.replace(GRID, name="own", **{**changes, **({"setup": setup} if "setup" in changes else {})})
     with pytest.raises(ValueError, match=message):
-        run(own, tmp_path / "results")
+        run(dataclasses.replace(GRID, name="own", **changes), tmp_path / "results")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_second_runner_is_refused(whole):
     with (
         ResultsFile(rows_file(whole)).locked(),
-        pytest.raises(
-            ValueError, match="Another process is adding to .*Wait until it is done, or choose another --out"
-        ),
+        pytest.raises(ValueError, match="Another process is adding to "),
     ):
         run(GRID, whole, resume=True)
 

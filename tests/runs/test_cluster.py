@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster of two nodes, one of which is lost."""
+"""Runs on a Ray cluster: of this process's own, and of two nodes, one of which is lost."""
 
 import contextlib
 import gc
@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 
+import light_runs
 import pytest
 from tiny_grid import GRID, plain, rows_in, wait_until
 
@@ -17,15 +18,24 @@ from keras_hypernet.runs.cluster import run_on_ray
 # Some releases of Ray leave files and processes to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
-CONFIGS = GRID.runs(values=(2, 3), seeds=1)
-
 
 @pytest.fixture(scope="module")
+def here():
+    """Ray on this machine, with one processor."""
+    ray = pytest.importorskip("ray")
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+    gc.collect()  # under the filters above
+
+
+@pytest.fixture
 def nodes():
     """A cluster of a head and two nodes that execute runs."""
-    pytest.importorskip("ray")
+    ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
+    ray.shutdown()
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     try:
         for _ in range(2):
@@ -34,7 +44,7 @@ def nodes():
         yield nodes
     finally:
         nodes.shutdown()
-        gc.collect()  # under the filters above
+        gc.collect()
 
 
 def _function(body):
@@ -53,10 +63,8 @@ def test_missing_ray_is_named(monkeypatch, tmp_path):
 
 def test_what_is_no_address_is_an_error_at_once():
     pytest.importorskip("ray")
-    with pytest.raises(
-        ConnectionError, match="There is no Ray cluster at 'nowhere' .*Start one with `ray start --head`"
-    ):
-        next(run_on_ray(JOB, CONFIGS, "nowhere"))
+    with pytest.raises(ConnectionError, match="There is no Ray cluster at 'nowhere' .*`ray start --head`"):
+        next(run_on_ray(JOB, [{}], "nowhere"))
 
 
 @pytest.mark.parametrize("kind", ["", "ray://"])
@@ -66,10 +74,42 @@ def test_an_address_without_a_cluster_is_an_error_at_once(kind):
         taken.bind(("127.0.0.1", 0))  # and does not listen
         address = f"{kind}127.0.0.1:{taken.getsockname()[1]}"
         # "refused" is the socket's answer: Ray itself tries for minutes.
-        with pytest.raises(
-            ConnectionError, match=f"There is no Ray cluster at '{address}' .*refused.*ray start --head"
-        ):
-            next(run_on_ray(JOB, CONFIGS, address))
+        with pytest.raises(ConnectionError, match=f"There is no Ray cluster at '{address}' .*refused"):
+            next(run_on_ray(JOB, [{}], address))
+
+
+# Each of these runs says what it does: returns, ends its process, or raises.
+RUNS = """
+    import os
+    if "attempts" in config:
+        with open(config["attempts"], "a") as file:
+            file.write(".")
+        os._exit(1)
+    if "raise" in config:
+        raise FileNotFoundError(config["raise"])
+    return {"config": config, "threads": threads}
+"""
+
+
+def test_runs_become_rows_and_a_run_that_ends_its_process_fails_after_four_attempts(here, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "_execute", _function(RUNS.strip()))
+    configs = [{"name": "a"}, {"attempts": str(tmp_path / "attempts")}, {"name": "b"}]
+    rows = list(run_on_ray(light_runs.job(), configs, limit=1))
+    assert [row["config"] for row in rows] == configs
+    assert [row.get("threads") for row in rows] == [1, None, 1]
+    assert rows[1]["failed"].startswith("The run was lost 4 times: ")
+    assert (tmp_path / "attempts").read_text() == "...."
+    with pytest.raises(ChildProcessError, match="A process of the cluster cannot execute runs: mnist is not here"):
+        list(run_on_ray(light_runs.job(), [{"raise": "mnist is not here"}]))
+    with pytest.raises(ConnectionError, match="The Ray cluster has 1 processors, and a run needs 64: add nodes to it."):
+        next(run_on_ray(light_runs.job(), configs, threads=64))
+
+
+@pytest.mark.full
+def test_a_cluster_without_this_package_is_an_error_and_no_rows(here, monkeypatch):
+    monkeypatch.setattr(cluster, "_execute", _function("import a_package_that_is_not_there"))
+    with pytest.raises(ChildProcessError, match="cannot execute runs: .*a_package_that_is_not"):
+        list(run_on_ray(JOB, [{}]))
 
 
 # A run says on which node it begins, and waits there while the node is held.
@@ -99,22 +139,27 @@ def test_no_run_is_lost_with_a_node_and_none_counts_twice(nodes, tmp_path, capfd
     def lose():
         import ray
 
+        held = set(names)
         try:
             wait_until(lambda: set(begun()) == names)  # each node is in the middle of a run
             here = ray.get_runtime_context().get_node_id()
             lost, *_ = (node for node in nodes.worker_nodes if node.node_id != here)
             nodes.remove_node(lost, allow_graceful=False)
+            held.remove(lost.node_id)  # stays held, so that its process cannot end the run before it is ended
         finally:
-            for name in names:
+            for name in held:
                 (tmp_path / name).unlink()
 
     thread = threading.Thread(target=lose)
     thread.start()
     rows = run(GRID, tmp_path, engine="ray", address=nodes.address)
     thread.join()
+    for name in names:
+        (tmp_path / name).unlink(missing_ok=True)
     assert len(begun()) == len(GRID.runs()) + 1  # the run that was lost with its node has been repeated
     assert [row["config"] for row in rows] == GRID.runs()
     assert plain(rows_in(tmp_path)) == plain(rows)
+    assert all(set(row) == {*FIELDS, "depth"} for row in rows)
     assert {(row["status"], row["machine"]["threads"]) for row in rows} == {("finished", 1)}
     here = execute(GRID.runs()[0], GRID)  # with other threads, which round sums otherwise
     assert [rows[0][name] for name in ("test", "validation")] == pytest.approx(
@@ -123,38 +168,3 @@ def test_no_run_is_lost_with_a_node_and_none_counts_twice(nodes, tmp_path, capfd
     shown = capfd.readouterr()
     assert shown.out == ""
     assert "8/8 runs" in shown.err.splitlines()[-1]
-
-
-@pytest.mark.full
-def test_a_run_that_ends_its_process_fails_after_four_attempts(nodes, tmp_path, monkeypatch):
-    attempts = tmp_path / "attempts"
-    die = f"import os; open({str(attempts)!r}, 'a').write('.'); os._exit(1)"
-    monkeypatch.setattr(cluster, "_execute", _function(die))
-    (row,) = run_on_ray(JOB, CONFIGS[:1], nodes.address)
-    assert set(row) == {*FIELDS, "depth", "message"}
-    assert (row["status"], row["config"], row["machine"]) == ("failed", CONFIGS[0], None)
-    assert row["message"].startswith("The run was lost 4 times: ")
-    assert attempts.read_text() == "...."
-
-
-@pytest.mark.full
-def test_a_cluster_without_this_package_is_an_error_and_no_rows(nodes, monkeypatch):
-    monkeypatch.setattr(cluster, "_execute", _function("import a_package_that_is_not_there"))
-    with pytest.raises(
-        ChildProcessError, match="A process of the cluster cannot execute runs: .*a_package_that_is_not"
-    ):
-        list(run_on_ray(JOB, CONFIGS, nodes.address))
-
-
-@pytest.mark.full
-def test_a_cluster_without_the_data_is_an_error_and_no_rows(nodes, monkeypatch):
-    missing = "from keras_hypernet.data import DataUnavailableError; raise DataUnavailableError('mnist is not here')"
-    monkeypatch.setattr(cluster, "_execute", _function(missing))
-    with pytest.raises(ChildProcessError, match="A process of the cluster cannot execute runs: mnist is not here"):
-        list(run_on_ray(JOB, CONFIGS, nodes.address))
-
-
-@pytest.mark.full
-def test_a_run_needs_processors(nodes):
-    with pytest.raises(ConnectionError, match="The Ray cluster has . processors, and a run needs 64: add nodes to it."):
-        next(run_on_ray(JOB, CONFIGS, nodes.address, threads=64))
