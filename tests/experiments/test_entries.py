@@ -1,4 +1,4 @@
-"""How entries are made: of the runs of an experiment, the one of median validation result, trained again."""
+"""Entries: the run of median validation result of an experiment, trained again."""
 
 import dataclasses
 import json
@@ -21,17 +21,29 @@ RESULTS = ROOT / "results"
 COMMAND = "keras-hypernet train mine"
 
 
-def _results(folder, name, panel, value, seeds):
-    experiment = get_experiment(name)
-    rows = [execute(experiment.config(panel, "network", value, seed), experiment) for seed in range(seeds)]
+def _write(folder, name, rows):
+    """Writes the rows of an experiment to a folder, and returns the rows."""
     for row in rows:
-        assert row["status"] == "finished", row["message"]
         ResultsFile(folder / f"{name}.jsonl").append(row)
     return rows
 
 
-def test_an_entry_is_the_median_run_of_its_experiment(tmp_path):
-    rows = _results(tmp_path, "assumption_2", "digits", 29, 3)
+def _results(folder, name, panel, value, seeds):
+    """Executes runs, and writes their rows to a folder."""
+    experiment = get_experiment(name)
+    rows = [execute(experiment.config(panel, "network", value, seed), experiment) for seed in range(seeds)]
+    assert {row["status"] for row in rows} == {"finished"}
+    return _write(folder, name, rows)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The rows of three seeds of a small network."""
+    return _results(tmp_path_factory.mktemp("trained"), "assumption_2", "digits", 29, 3)
+
+
+def test_an_entry_is_the_median_run_of_its_experiment(tmp_path, trained):
+    rows = _write(tmp_path, "assumption_2", trained)
     blueprint = get_blueprint("assumption2_digits")
     card = train_entry(blueprint, tmp_path / "run", [], COMMAND, results=tmp_path, progress=False)
     median = sorted(rows, key=lambda row: row["validation"])[1]
@@ -47,7 +59,7 @@ def test_an_entry_is_the_median_run_of_its_experiment(tmp_path):
 @pytest.mark.full
 @pytest.mark.parametrize("option", ["--from", "--threads"])
 def test_training_computes_with_the_threads_of_the_row_or_those_asked_for(tmp_path, option):
-    """With another number sums are rounded otherwise, so that a row would not be found again."""
+    """Another number of threads rounds sums differently, so that training would not repeat the row."""
     value = "3"
     if option == "--from":
         (row,) = _results(tmp_path, "assumption_2", "digits", 29, 1)
@@ -65,36 +77,30 @@ def test_training_computes_with_the_threads_of_the_row_or_those_asked_for(tmp_pa
     assert done.stdout.splitlines()[-1] == "threads: 3"
 
 
-def test_runs_that_failed_are_not_those_of_an_entry(tmp_path):
-    """They did not diverge, and so do not count as the worst."""
-    rows = _results(tmp_path, "assumption_2", "digits", 29, 2)
-    (tmp_path / "assumption_2.jsonl").unlink()
-    for row in ({**rows[0], "status": "failed", "message": "killed", "test": None, "validation": None}, rows[1]):
-        ResultsFile(tmp_path / "assumption_2.jsonl").append(row)
+def test_failed_runs_count_as_not_run(tmp_path, trained):
+    failed = {**trained[0], "status": "failed", "message": "killed", "test": None, "validation": None}
+    _write(tmp_path, "assumption_2", [failed, trained[1]])
     (run,) = _runs_of(get_blueprint("assumption2_digits"), tmp_path)
-    assert (run["seed"], run["test"], run["diverged"]) == (1, rows[1]["test"], None)
+    assert (run["seed"], run["test"], run["diverged"]) == (1, trained[1]["test"], None)
 
 
-def test_a_row_that_is_not_what_training_gives_is_named(tmp_path):
-    (row,) = _results(tmp_path, "assumption_2", "digits", 29, 1)
+def test_a_row_that_is_not_what_training_gives_is_named(tmp_path, trained):
+    row = trained[0]
     path = tmp_path / "assumption_2.jsonl"
     path.write_text(json.dumps({**row, "test": 0.5}) + "\n")
     blueprint = get_blueprint("assumption2_digits")
-    with pytest.raises(
-        ValueError, match="Trained again, seed 0 of assumption2_digits gives 0.* and not the 0.5 of its row"
-    ):
+    with pytest.raises(ValueError, match="seed 0 of assumption2_digits gives 0.* and not the 0.5 of its row"):
         train_entry(blueprint, tmp_path / "run", [], COMMAND, results=tmp_path, progress=False)
     assert not (tmp_path / "run" / "entry").exists()
     other = {**row["config"], "recipe": {**row["config"]["recipe"], "epochs": 4}}
     path.write_text(json.dumps({**row, "config": other}) + "\n")
     with pytest.raises(ValueError, match="The row of seed 0 in .* is of another recipe than the entry's"):
         train_entry(blueprint, tmp_path / "again", [], COMMAND, results=tmp_path, progress=False)
-    with pytest.raises(
-        ValueError, match="There are no results for rotation_mnist_hyper in .*: run `keras-hypernet exp"
-    ):
+    with pytest.raises(ValueError, match="no results for rotation_mnist_hyper in .*: run `keras-hypernet exp"):
         train_entry(get_blueprint("rotation_mnist_hyper"), tmp_path / "none", [], "", results=tmp_path)
 
 
+@pytest.mark.full
 def test_two_networks_and_their_target_belong_together(tmp_path):
     (row,) = _results(tmp_path, "assumption_1", "digits", 2, 1)
     measured = {}
@@ -116,7 +122,7 @@ def test_every_blueprint_is_described():
     for blueprint in BLUEPRINTS.values():
         task, recipe = blueprint.setup(0)
         if getattr(task, "data", "digits") in ("mnist", "cifar10"):
-            continue  # the same words as with the data sets that are always here
+            continue  # the words do not depend on the data set
         facts = describe(blueprint, task, recipe, None, None)
         assert facts["description"].endswith(".")
         assert facts["provenance"]["ours"]
@@ -165,7 +171,7 @@ def test_changes_of_the_recipe_are_deviations():
     ["synthetic_width_hyper", "synthetic_width_embed", "rotation_mnist_width_hyper", "rotation_mnist_width_embed"],
 )
 def test_width_entries_are_at_the_index_that_validation_prefers(name):
-    """By the median over the seeds; if its file has 8 MB or more, they are at the largest index whose file has less."""
+    """The preferred index has the lowest median; if its file is not under 8 MB, the largest index that is counts."""
     blueprint = get_blueprint(name)
     rows = [row for row in _committed(blueprint.experiment) if row["method"] == blueprint.method]
     rows = [row for row in rows if row["panel"] == blueprint.panel]

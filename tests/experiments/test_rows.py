@@ -102,7 +102,9 @@ def _damaged(row):
 
 
 @pytest.mark.regression
-@pytest.mark.parametrize("name", ["synthetic_depth", "assumption_1", "synthetic_baseline"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("synthetic_depth", marks=pytest.mark.full), "assumption_1", "synthetic_baseline"]
+)
 def test_no_row_whatever_it_holds_blocks_an_experiment(tmp_path, name):
     experiment = get_experiment(name)
     names = [*experiment.drawing.curves, "loss"]

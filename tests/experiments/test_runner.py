@@ -161,6 +161,7 @@ def test_a_runner_that_is_killed_ten_times_loses_nothing(whole, start, tmp_path)
     assert plain(rows) == plain(row for row in rows_in(tmp_path) if row["seed"] < GRID.seeds) == plain(rows_in(whole))
 
 
+@pytest.mark.full
 def test_an_interrupt_ends_all_processes_and_fails_no_run(start, tmp_path):
     runner, end = start(tmp_path, seeds=1000)
     wait_until(lambda: _lines(tmp_path) >= 1)
