@@ -1,6 +1,7 @@
 """Imports point down only, and importing the package imports nothing heavy."""
 
 import ast
+import operator
 import pathlib
 import subprocess
 import sys
@@ -153,3 +154,14 @@ def test_public_names_are_documented():
     for name in keras_hypernet.__all__:
         thing = getattr(keras_hypernet, name)
         assert name == "__version__" or thing.__doc__
+
+
+def test_names_that_the_readme_of_the_first_release_shows_stay():
+    names = """
+        Hypernetwork EmbeddingMethod ConditionalNeuralProcess specialize RotationTask Recipe paper_recipe build_model fit
+        evaluate load list_entries save_entry verify_entry export theory layers.HyperDense layers.ConcatenateCondition
+        layers.StandardizeImage initializers.HyperfanIn tasks.SyntheticTask serving.Client tuning.search
+        tuning.DepthSearch tuning.SearchResult
+    """
+    for name in names.split():
+        operator.attrgetter(name)(keras_hypernet)
