@@ -101,7 +101,7 @@ def _quick_epochs(oracle, factor):
 def _check_outputs(task, out, compare, plot, plot_with):
     """Refuses before the search what would fail after it."""
     from keras_hypernet.common.files import check_writable
-    from keras_hypernet.tuning.agreement import check_grid
+    from keras_hypernet.tuning.compare import check_grid
     from keras_hypernet.tuning.drawing import figure_class
 
     if compare is not None:
@@ -157,7 +157,7 @@ def _write(result, others, directory, out, compare, plot):
     """Writes the table, and the figures and the comparison if they are asked for; returns the paths."""
     from keras_hypernet import tuning
     from keras_hypernet.common.files import write_json
-    from keras_hypernet.tuning.agreement import write_agreement
+    from keras_hypernet.tuning.compare import write_comparison
 
     paths = [result.to_csv((out or directory) / "trials.csv")]
     if out is not None:
@@ -165,7 +165,7 @@ def _write(result, others, directory, out, compare, plot):
     if plot and any(map(_finished, [result, *others])):
         paths += tuning.draw_searches([result, *others], out or directory)
     if compare is not None and _finished(result):
-        paths.append(write_agreement(out.parent, compare))
+        paths.append(write_comparison(out.parent, compare))
     return paths
 
 

@@ -1,4 +1,4 @@
-"""A search whose trials take a second or two, and what the tests of searches need to run and compare it."""
+"""A search whose trials take a second or two, and helpers to run searches and to compare their rows."""
 
 import functools
 import pathlib
@@ -13,27 +13,27 @@ from keras_hypernet.tasks import SyntheticTask
 TASK = SyntheticTask("inner", dim=4, num_train=64, num_validation=16, num_test=16)
 RECIPE = paper_recipe(TASK, width=4, epochs=3)
 
-# Searches the tiny task; what is not said is a grid over the depths 2 to 4.
+# Searches the tiny task; by default a grid over the depths 2 to 4.
 tiny_search = functools.partial(tuning.search, TASK, depth=(2, 4), recipe=RECIPE, progress=False)
 
 
 def plain(rows):
-    """Rows without what depends on the moment and the process."""
+    """Returns rows without the columns that differ between executions."""
     varying = ("seconds", "worker", "epochs", "steps")
     return [{name: value for name, value in row.items() if name not in varying} for row in rows]
 
 
 def column(found, name):
-    """A column of the table of a search."""
+    """Returns a column of the table of a search."""
     return [row[name] for row in found.trials]
 
 
 def hold_trials(names, file):
-    """Makes this process wait in the middle of trials, each after its first checkpoint, as long as it runs.
+    """Makes this process wait in trials after their first checkpoint.
 
     Args:
         names: Names of the trials' folders.
-        file: Path; while the process waits in the trial NAME, `FILE.held.NAME` exists. `FILE.go.NAME` lets it go on.
+        file: Path. `FILE.held.NAME` exists while the process waits in the trial NAME; `FILE.go.NAME` ends the wait.
     """
 
     def hold(event, arguments):
@@ -50,7 +50,7 @@ def hold_trials(names, file):
 
 
 def own_model(depth, hp):
-    """A user's own model, of which those of the depth 4 fail."""
+    """Builds a user's own model; the depth 4 fails."""
     if depth == 4:
         raise RuntimeError("Four is too much.")
     inputs = {name: keras.Input((4,), name=name) for name in ("x", "condition")}

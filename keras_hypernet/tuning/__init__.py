@@ -1,13 +1,13 @@
-"""The search for the depth of f or of e with keras-tuner, on this machine or on several.
+"""Search for the depth of f or of e with keras-tuner, on one machine or on several.
 
-keras-tuner is an extra, and takes a second to import, so nothing of this package is imported before it is used.
+keras-tuner is an extra and takes a second to import, so modules of this package are imported at their first use.
 """
 
 import importlib
 
 from keras_hypernet.common.extras import missing_extra
 
-_PLACES = {
+_MODULES = {
     "DepthSearch": "hypermodel",
     "SearchResult": "result",
     "draw_searches": "drawing",
@@ -19,10 +19,10 @@ __all__ = ["DepthSearch", "SearchResult", "draw_searches", "get_search_task", "s
 
 
 def __getattr__(name):
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+        return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     except ModuleNotFoundError as error:
         if error.name not in ("keras_tuner", "tensorboard"):
             raise

@@ -8,8 +8,9 @@ from keras_hypernet.common.files import replacing
 from keras_hypernet.experiments.experiment import METHOD_LABELS
 
 _COLOURS = {"hyper": "#1b4f8a", "embed": "#d1641b", "process": "#3d8a4f", "own": "#555555"}
+_LABELS = {**METHOD_LABELS, "own": "own model"}
 _LOGARITHMIC = ("learning_rate", "width", "embedding_dim")
-_WIDE = 20  # times the smallest value: what is near the best would be one line of pixels
+_WIDE = 20  # largest ratio on a linear axis, which would draw values near the best as one line
 
 
 def figure_class():
@@ -20,7 +21,7 @@ def figure_class():
 
 
 def check_alike(*searches):
-    """Raises ValueError unless searches, pairs of the configuration of a task and an objective, fit in one figure."""
+    """Raises ValueError unless all searches, pairs of a task's configuration and an objective, fit in one figure."""
     kinds = {(str(task), objective) for task, objective in searches}
     if len(kinds) != 1:
         raise ValueError(f"The searches of a figure must be of one task and one objective. Received: {sorted(kinds)}")
@@ -31,51 +32,44 @@ def draw_searches(results, folder):
 
     Args:
         results: List of `SearchResult`, such as those of both methods.
-        folder: Folder that receives `depth.png`, the objective of each trial against its depth, with a line through
-            the best of each, and `parallel.png`, a line for each trial through all that was searched and the objective.
+        folder: Folder for `depth.png`, the objective of each trial against its depth, with a line through the best
+            trials, and `parallel.png`, a line for each trial through all hyperparameters and the objective.
 
     Returns:
         The list of the paths.
 
     Raises:
         ImportError: If Matplotlib is not installed.
-        ValueError: If no trial is finished, or the searches are of different tasks or objectives.
+        ValueError: If no trial is finished, or the searches differ in their tasks or objectives.
     """
     Figure = figure_class()
     check_alike(*((result.config["task"], result.objective) for result in results))
     rows = [row for result in results for row in result.trials]
-    objective = results[0].objective
     finished = [row for row in rows if row["status"] == "finished"]
     if not finished:
         raise ValueError(f"There is nothing to draw: none of {len(rows)} trials is finished.")
-    names = list(dict.fromkeys(name for result in results for name in result.hyperparameters))
+    names = dict.fromkeys(name for result in results for name in result.hyperparameters)
     names = [name for name in names if any(row.get(name) is not None for row in finished)]
-    folder = pathlib.Path(folder)
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
-    _draw_depth(figure.subplots(), rows, finished, objective)
-    paths = [_save(figure, folder / "depth.png")]
-    figure = Figure(figsize=(2.0 + 1.7 * (len(names) + 1), 3.6), layout="constrained")
-    _draw_parallel(figure, finished, [*names, objective], objective)
-    return [*paths, _save(figure, folder / "parallel.png")]
-
-
-def _save(figure, path):
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, metadata={"Software": None})
-    return path
+    names.append(results[0].objective)
+    figures = {}
+    for name, width in (("depth", 5.2), ("parallel", 2.0 + 1.7 * len(names))):
+        figures[name] = Figure(figsize=(width, 3.6), layout="constrained")
+    _draw_depth(figures["depth"].subplots(), rows, finished, names[-1])
+    _draw_parallel(figures["parallel"].subplots(), finished, names)
+    for name, figure in figures.items():
+        with replacing(pathlib.Path(folder) / f"{name}.png") as temporary:
+            figure.savefig(temporary, dpi=150, metadata={"Software": None})
+    return [pathlib.Path(folder) / f"{name}.png" for name in figures]
 
 
 def _draw_depth(axes, rows, finished, objective):
     for method in dict.fromkeys(row["method"] for row in rows):
-        mine = [row for row in finished if row["method"] == method]
-        best = {}
-        for row in mine:
-            best[row["depth"]] = min(row[objective], best.get(row["depth"], math.inf))
-        style = {"color": _COLOURS[method], "label": METHOD_LABELS.get(method, "own model")}
-        axes.plot(sorted(best), [best[depth] for depth in sorted(best)], "-", linewidth=1.3, **style)
-        axes.plot([row["depth"] for row in mine], [row[objective] for row in mine], "o", ms=4, color=style["color"])
+        points, color = [row for row in finished if row["method"] == method], _COLOURS[method]
+        best = dict(sorted(((row["depth"], row[objective]) for row in points), reverse=True))
+        axes.plot(list(best), list(best.values()), "-", linewidth=1.3, color=color, label=_LABELS[method])
+        axes.plot([row["depth"] for row in points], [row[objective] for row in points], "o", ms=4, color=color)
         lost = [row["depth"] for row in rows if row["method"] == method and row["status"] != "finished"]
-        axes.plot(lost, [0.97] * len(lost), "x", color=style["color"], transform=axes.get_xaxis_transform())
+        axes.plot(lost, [0.97] * len(lost), "x", color=color, transform=axes.get_xaxis_transform())
     axes.set(xlabel="number of layers k of f and e", ylabel=objective.replace("_", " "))
     axes.set_title("Trials; x: diverged or failed", fontsize=9)
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -87,51 +81,45 @@ def _draw_depth(axes, rows, finished, objective):
     axes.legend(frameon=False, fontsize=8)
 
 
-def _draw_parallel(figure, finished, names, objective):
-    axes = figure.subplots()
-    scales = {name: _Scale(name, [row.get(name) for row in finished]) for name in names}
-    order = sorted(finished, key=lambda row: row[objective], reverse=True)  # the best are drawn last
-    for number, row in enumerate(order, start=1):
-        points = [(place, scales[name](row.get(name))) for place, name in enumerate(names)]
-        points = [point for point in points if point[1] is not None]
-        style = {"color": _COLOURS[row["method"]], "alpha": 0.2 + 0.8 * (number / len(order)) ** 3}
-        axes.plot(*zip(*points, strict=True), linewidth=2.4 if number == len(order) else 1.0, **style)
-    for place, name in enumerate(names):
-        axes.axvline(place, color="0.6", linewidth=0.8)
-        for height, text in scales[name].ticks:
-            axes.annotate(text, (place, height), xytext=(3, 0), textcoords="offset points", fontsize=7, va="center")
+def _draw_parallel(axes, finished, names):
+    scales = [_scale(name, [row[name] for row in finished if row.get(name) is not None]) for name in names]
+    finished = sorted(finished, key=lambda row: row[names[-1]], reverse=True)  # the best trials are drawn last
+    for number, row in enumerate(finished, start=1):
+        values = [(position, row.get(name)) for position, name in enumerate(names)]
+        points = [(position, scales[position][0](value)) for position, value in values if value is not None]
+        style = {"color": _COLOURS[row["method"]], "alpha": 0.2 + 0.8 * (number / len(finished)) ** 3}
+        axes.plot(*zip(*points, strict=True), linewidth=2.4 if number == len(finished) else 1.0, **style)
+    for position, (_, ticks) in enumerate(scales):
+        axes.axvline(position, color="0.6", linewidth=0.8)
+        for height, text in ticks:
+            axes.annotate(text, (position, height), xytext=(3, 0), textcoords="offset points", fontsize=7, va="center")
     axes.set_xticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=8)
     axes.set_xlim(-0.1, len(names) - 0.6)
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     for method in dict.fromkeys(row["method"] for row in finished):
-        axes.plot([], [], color=_COLOURS[method], label=METHOD_LABELS.get(method, "own model"))
+        axes.plot([], [], color=_COLOURS[method], label=_LABELS[method])
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(0, 1.12), ncols=3)
 
 
 def _wide(values):
-    """Whether values need a logarithmic axis."""
     return min(values) > 0 and max(values) > _WIDE * min(values)
 
 
-class _Scale:
-    """The places of a column's values between 0 and 1, and a few of them with their labels."""
+def _scale(name, values):
+    """Returns a function from a column's values to heights between 0 and 1, and ticks, pairs of height and label."""
+    distinct = sorted(set(values))
+    if isinstance(distinct[0], str):
+        change, labels = distinct.index, distinct
+    else:
+        logarithmic = _wide(values) or (name in _LOGARITHMIC and distinct[0] > 0)
+        change = math.log if logarithmic else float
+        if len(distinct) > 8:
+            distinct = [distinct[0], distinct[len(distinct) // 2], distinct[-1]]
+        labels = [f"{value:.3g}" for value in distinct]
+    low, high = change(distinct[0]), change(distinct[-1])
 
-    def __init__(self, name, values):
-        values = [value for value in values if value is not None]
-        self.texts = sorted({value for value in values if isinstance(value, str)})
-        if self.texts:
-            self.low, self.high, self.change = 0, len(self.texts) - 1, self.texts.index
-            self.ticks = [(self(text), text) for text in self.texts]
-            return
-        logarithmic = _wide(values) or (name in _LOGARITHMIC and min(values) > 0)
-        self.change = math.log if logarithmic else float
-        self.low, self.high = self.change(min(values)), self.change(max(values))
-        distinct = sorted(set(values))
-        shown = distinct if len(distinct) <= 8 else [distinct[0], distinct[len(distinct) // 2], distinct[-1]]
-        self.ticks = [(self(value), f"{value:.3g}") for value in shown]
+    def height(value):
+        return (change(value) - low) / (high - low) if high > low else 0.5
 
-    def __call__(self, value):
-        if value is None:
-            return None
-        return (self.change(value) - self.low) / (self.high - self.low) if self.high > self.low else 0.5
+    return height, [(height(value), label) for value, label in zip(distinct, labels, strict=True)]

@@ -3,44 +3,44 @@
 import contextlib
 import dataclasses
 import functools
-import math
-import time
 
 import keras
 import keras_tuner
 
-from keras_hypernet.training.checkpoints import TrainingDivergedError
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe, paper_recipe
+from keras_hypernet.tuning import space
 from keras_hypernet.tuning.metrics import check_names, metrics_of, reports_mse, unreported
-from keras_hypernet.tuning.space import OWN, USUAL, Space
+from keras_hypernet.tuning.strategy import get_strategy
 from keras_hypernet.zoo.architectures import build_model, embedding_dim_of
 
 METHODS = ("hyper", "embed", "process")
 
 
 class DepthSearch(keras_tuner.HyperModel):
-    """The depth of f or of e, and what else is to be searched, of the models of a task; or of your own.
+    """A search space over the depth of f or of e, and over other hyperparameters, for a task or for your own models.
 
-    With a task, a model is built and trained as in the experiments of this package: by `build_model`, `fit` and
-    `evaluate`. With a function alone it is one of keras-tuner's hypermodels, for any of its tuners and your own data.
+    With a task, models are built and trained as in the experiments of this package: by `build_model`, `fit` and
+    `evaluate`. With a function alone this is a hypermodel for any of keras-tuner's tuners and your own data.
 
     Args:
-        task: A `Task` with a condition; None for models that are trained on data that you give to the tuner.
+        task: A `Task` with a condition; None for models that a tuner trains on your data.
         method: `"hyper"`, `"embed"` or, for conditions that are sets, `"process"`; or several, as a tuple.
-        build: Instead of a method, your own function: it takes the depth, an integer, and a
-            `keras_tuner.HyperParameters`, of which it may ask for more, and returns a compiled Keras model. With a
-            task, their names must be none of those of the columns of `SearchResult.trials`. A grid tries all
-            combinations of the values; ask for what only some models need within `hp.conditional_scope`.
-        depth, width, initialization, learning_rate, embedding_dim: What is searched: a range `(low, high)`, a list of
-            choices, True for usual ones, or None for what the recipe says. See `Space`. The embedding dimension of the
-            recipe is among the usual ones.
-        recipe: A `Recipe` for all that is not searched; by default the paper's for the task.
-        strategy: A `tf.distribute.Strategy` to build and train in the scope of, or None.
+        build: Your own function instead of a method. It takes the depth, an integer, and a
+            `keras_tuner.HyperParameters`, and returns a compiled Keras model. It may ask `hp` for further
+            hyperparameters; with a task, their names must differ from the columns of `SearchResult.trials`. A grid
+            tries all combinations, so ask for what only some models need within `hp.conditional_scope`.
+        depth, width, initialization, learning_rate, embedding_dim: Ranges of the search. Each is `(low, high)` with
+            both ends, a list of choices, True for the usual choices, or None for the value of the recipe.
+            `initialization` takes names of `Recipe.initialization`, `learning_rate` has a logarithmic scale, and
+            `embedding_dim` needs a method with an embedding; its usual choices include the recipe's.
+        recipe: A `Recipe` for everything else; by default the paper's for the task.
+        strategy: A `tf.distribute.Strategy` to build and train the models with, or `"mirrored"` for the GPUs of this
+            machine, or without GPUs for TensorFlow's logical CPUs; None for one device.
 
     Raises:
-        ValueError: If an argument is out of range, the task has no condition, or no such method; or if a task and a
-            function are both missing.
+        ValueError: If an argument is out of range, the task has no condition or not this method, or if both task and
+            function are missing.
 
     Example:
 
@@ -69,44 +69,50 @@ class DepthSearch(keras_tuner.HyperModel):
         strategy=None,
     ):
         super().__init__()
-        if build is not None and not callable(build):
-            raise TypeError(f"`build` must be a function of the depth and of hp. Received: {build!r}")
+        others = {"width": width, "initialization": initialization}
+        others |= {"learning_rate": learning_rate, "embedding_dim": embedding_dim}
         if task is None and build is None:
             raise ValueError("A search needs a `task`, or your own function, `build`.")
-        if build is not None and method is not None:
-            raise ValueError(f"Give a `method` or your own function, `build`, and not both. Received: {method!r}")
-        if build is not None and (width, initialization, learning_rate, embedding_dim) != (None,) * 4:
-            raise ValueError("What your own function searches besides the depth, it asks `hp` for: give `depth` alone.")
-        self.task, self.function, self.strategy = task, build, strategy
-        methods = (OWN,) if build is not None else _methods(task, method or "hyper")
+        if build is not None:
+            if not callable(build):
+                raise TypeError(f"`build` must be a function of the depth and of hp. Received: {build!r}")
+            if method is not None:
+                raise ValueError(f"Give a `method` or your own function, `build`, and not both. Received: {method!r}")
+            if any(field is not None for field in others.values()):
+                raise ValueError(
+                    "Your own function asks `hp` for all hyperparameters but the depth: give `depth` alone."
+                )
         if recipe is not None and not isinstance(recipe, Recipe):
             raise TypeError(f"`recipe` must be a keras_hypernet.Recipe. Received: {recipe!r}")
+        self.task, self.function, self.strategy = task, build, get_strategy(strategy)
+        self.methods = (space.OWN,) if build is not None else _check_methods(task, method or "hyper")
         self.recipe = recipe or (paper_recipe(task) if task is not None else Recipe(width=1))
         if embedding_dim is True:
-            embedding_dim = sorted({*USUAL["embedding_dim"], embedding_dim_of(task, self.recipe)})
-        self.space = Space(methods, depth, width, initialization, learning_rate, embedding_dim)
+            others["embedding_dim"] = sorted({*space.USUAL["embedding_dim"], embedding_dim_of(task, self.recipe)})
+        self.space = space.make_space(self.methods, depth=depth, **others)
         # A one-value choice is fixed, so it adds no search dimension.
-        fixed = self.space.fixed()
-        self.recipe = dataclasses.replace(self.recipe, **fixed)
-        self.space = dataclasses.replace(self.space, **dict.fromkeys(fixed))
-        # Hyperparameters of the trial that one of keras-tuner's own tuners runs, and its executions that have ended.
+        for name in others:
+            if isinstance(self.space[name], list) and len(self.space[name]) == 1:
+                self.set_recipe(**{name: self.space[name][0]})
+                self.space[name] = None
+        # Hyperparameters of the trial that one of keras-tuner's own tuners runs, and its number of past executions.
         self._running = (None, 0)
 
     def set_recipe(self, **changes):
-        """Sets fields of the recipe; those that are None stay as they are."""
+        """Sets fields of the recipe, except to None."""
         changes = {name: value for name, value in changes.items() if value is not None}
         self.recipe = dataclasses.replace(self.recipe, **changes)
 
     def configure(self, hp):
-        """Returns the method and the `Recipe` that hyperparameters stand for, which are registered with `hp`."""
+        """Registers the search space with `hp`, and returns the method and the `Recipe` of its values."""
         defaults = self.recipe
-        if self.space.embedding_dim is not None:
+        if self.space["embedding_dim"] is not None:
             defaults = dataclasses.replace(defaults, embedding_dim=embedding_dim_of(self.task, defaults))
-        method, changes = self.space.choose(hp, defaults)
+        method, changes = space.choose(hp, self.methods, self.space, defaults)
         return method, dataclasses.replace(self.recipe, **changes)
 
     def build(self, hp, **changes):
-        """Returns the compiled model of hyperparameters; further arguments are fields of the recipe to set."""
+        """Returns the compiled model of hyperparameters; further arguments set fields of the recipe."""
         method, recipe = self.configure(hp)
         recipe = dataclasses.replace(recipe, **{"seed": self._seed(hp), **changes})
         with self.strategy.scope() if self.strategy else contextlib.nullcontext():
@@ -119,111 +125,74 @@ class DepthSearch(keras_tuner.HyperModel):
             return model
 
     def fit(self, hp, model, *args, callbacks=(), **kwargs):
-        """Trains a model for a tuner of keras-tuner's own: see `keras_tuner.HyperModel.fit`.
+        """Trains a model for one of keras-tuner's own tuners: see `keras_tuner.HyperModel.fit`.
 
-        Returns a dict of what `metrics_of` names, or without a task Keras's history. Raises ValueError if the tuner
-        continues trainings, as only `keras_hypernet.tuning.search` can do, or its objective is not reported.
+        Returns a dict of the metrics of `metrics_of`, or without a task Keras's history. Raises ValueError if the
+        tuner continues trainings, which needs `keras_hypernet.tuning.search`, or if its objective is not reported.
         """
-        reported = self._fit(hp, model, *args, callbacks=callbacks, **kwargs)
-        if any(hasattr(callback, "trial") for callback in callbacks):  # a tuner's, which says what runs
-            self._running = (hp, self._seed(hp) - self.recipe.seed + 1)
+        seed = self._seed(hp)
+        if self.task is None:
+            reported = model.fit(*args, callbacks=list(callbacks), **kwargs)
+            self._check_objectives(callbacks, tuple(reported.history))
+        else:
+            self._check_objectives(callbacks, metrics_of(self.task))
+            if kwargs.get("initial_epoch"):
+                raise keras_tuner.errors.FatalValueError(
+                    "keras_tuner.Hyperband continues trainings from their best epoch, unlike the training of a task: "
+                    "use keras_hypernet.tuning.search(oracle='hyperband')."
+                )
+            reported = self._train(hp, model, seed, kwargs.get("epochs", self.recipe.epochs), callbacks)
+        if any(hasattr(callback, "trial") for callback in callbacks):  # a callback of keras-tuner's tuner
+            self._running = (hp, seed - self.recipe.seed + 1)
         return reported
 
     def _seed(self, hp):
-        """The seed of the next execution: a tuner has one object of hyperparameters for all executions of a trial."""
+        """Returns the seed of the next execution; all executions of a tuner's trial share one `hp` object."""
         running, executions = self._running
         return self.recipe.seed + (executions if hp is running else 0)
 
-    def _fit(self, hp, model, *args, callbacks, **kwargs):
-        if self.task is None:
-            history = model.fit(*args, callbacks=list(callbacks), **kwargs)
-            self._check_objectives(callbacks, tuple(history.history))
-            return history
-        self._check_objectives(callbacks, metrics_of(self.task))
-        if kwargs.get("initial_epoch"):
-            raise keras_tuner.errors.FatalValueError(
-                "keras_tuner.Hyperband continues trainings from their best epoch, which is not how a task is trained: "
-                "use keras_hypernet.tuning.search(oracle='hyperband')."
-            )
-        _, recipe = self.configure(hp)
-        recipe = dataclasses.replace(recipe, seed=self._seed(hp), epochs=kwargs.get("epochs", recipe.epochs))
-        fit(model, self.task, recipe, progress=False, callbacks=callbacks)
-        return self._measure(model)
-
     def _check_objectives(self, callbacks, reported):
-        """Of the tuner, only its callback that looks for the best epoch says what the objective is."""
-        found = [getattr(callback, "objective", None) for callback in callbacks]
-        for objective in found:
-            names = [one.name for one in getattr(objective, "objectives", [objective]) if one is not None]
-            for name in names:
+        """Raises an error if a tuner's objective, which its callback for the best epoch knows, is not reported."""
+        for objective in filter(None, (getattr(callback, "objective", None) for callback in callbacks)):
+            for name in (part.name for part in getattr(objective, "objectives", [objective])):
                 if name not in (*reported, "default_objective"):  # keras-tuner has its own message for none
                     raise keras_tuner.errors.FatalValueError(unreported(name, reported, self.task))
 
-    def train(self, hp, seed, epochs, directory=None):
-        """Trains a model on the task, or what a directory lacks of that training, and measures it on validation data.
-
-        Returns a dict: `status`, `"finished"` or `"diverged"`; each of `metrics_of(task)`, None if the training
-        diverged; `epochs` and `steps` that were trained here; `seconds`; and `message`, what went wrong, or None.
-        """
+    def train(self, hp, seed, epochs, callbacks, directory=None):
+        """Trains a model on the task, from the last checkpoint in a directory on; returns its validation metrics."""
         keras.backend.clear_session()
-        started = time.perf_counter()
-        _, recipe = self.configure(hp)
-        recipe = dataclasses.replace(recipe, seed=seed, epochs=epochs)
-        model = self.build(hp, seed=seed, epochs=epochs)
-        counter, message, measured = _Counter(), None, {}
-        try:
-            fit(model, self.task, recipe, directory, directory is not None, progress=False, callbacks=[counter])
-            measured = self._measure(model)
-            if not all(map(math.isfinite, measured.values())):
-                message = "Training ended with finite losses, but what was measured is not finite."
-        except TrainingDivergedError as error:
-            message = str(error)
-        if message is not None:
-            measured = dict.fromkeys(metrics_of(self.task))
-        return {
-            "status": "finished" if message is None else "diverged",
-            **measured,
-            "epochs": counter.epochs,
-            "steps": counter.epochs * math.ceil(self.task.num_examples("train") / recipe.batch_size),
-            "seconds": time.perf_counter() - started,
-            "message": message,
-        }
+        return self._train(hp, self.build(hp, seed=seed, epochs=epochs), seed, epochs, callbacks, directory)
+
+    def _train(self, hp, model, seed, epochs, callbacks, directory=None):
+        recipe = dataclasses.replace(self.configure(hp)[1], seed=seed, epochs=epochs)
+        fit(model, self.task, recipe, directory, directory is not None, progress=False, callbacks=callbacks)
+        return self._measure(model)
 
     def _measure(self, model):
-        needed = "mse" if self.task.metric == "mse" else "accuracy"
+        needed, measured = "mse" if self.task.metric == "mse" else "accuracy", None
         try:
             measured = evaluate(model, self.task, "validation")
         except (KeyError, ValueError):
             if needed in model.get_metrics_result():
                 raise
-            measured = None
         if measured is None or (needed == "mse" and not reports_mse(model)):  # a user's own model
             raise keras_tuner.errors.FatalValueError(
-                f"The models of {qualified_name(self.function)} do not report {needed!r}, by which the task "
-                f"{self.task.name!r} is judged: compile them with metrics=[{needed!r}]."
+                f"The models of {qualified_name(self.function)} do not report {needed!r}, which the task "
+                f"{self.task.name!r} needs: compile them with metrics=[{needed!r}]."
             )
         return {name: float(measured[name.removeprefix("validation_")]) for name in metrics_of(self.task)}
 
 
 def qualified_name(function):
-    """Returns the module and name of a function: of the one that a partial calls, of the class of another callable."""
+    """Returns the module and name of a function, of the function in a partial, or of the class of a callable."""
     while isinstance(function, functools.partial):
         function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}.{named.__qualname__}"
 
 
-class _Counter(keras.callbacks.Callback):
-    """Counts the epochs that are trained, the one in which a training diverges included."""
-
-    epochs = 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epochs += 1
-
-
-def _methods(task, method):
-    methods = tuple(METHODS[:2]) if method == "both" else (method,) if isinstance(method, str) else tuple(method)
+def _check_methods(task, method):
+    methods = METHODS[:2] if method == "both" else (method,) if isinstance(method, str) else tuple(method)
     if "condition" not in task.inputs:
         raise ValueError(
             f"The networks of the task {task.name!r} have neither f nor e, so there is no depth to search: choose a "

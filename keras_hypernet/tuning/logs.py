@@ -1,31 +1,24 @@
-"""Logs for TensorBoard's HParams dashboard: a run for each trial, with its hyperparameters and what it measured."""
+"""Logs for TensorBoard's HParams dashboard: a run for each trial, with its hyperparameters and results."""
 
-from keras_hypernet.tuning.metrics import is_of_the_tuner, metrics_of
+from tensorboard.plugins.hparams import api
+
+from keras_hypernet.tuning.metrics import is_internal, metrics_of
+from keras_hypernet.tuning.space import searched
 
 
-class HParamsLogs:
-    """Writes the logs of the trials of a `DepthSearch` to a folder."""
+def write_logs(folder, hypermodel, row, hyperparameters):
+    """Writes the logs of a trial of a `DepthSearch` into a folder, from its row and its hyperparameters."""
+    import tensorflow as tf
 
-    def __init__(self, folder, hypermodel):
-        from tensorboard.plugins.hparams import api  # an extra
-
-        self.folder, self.hypermodel, self.api = folder, hypermodel, api
-
-    def write(self, row, hyperparameters):
-        """Writes the logs of a trial, of its row and its values."""
-        import tensorflow as tf
-
-        values = {name: value for name, value in hyperparameters.items() if not is_of_the_tuner(name)}
-        metrics = metrics_of(self.hypermodel.task)
-        if not (self.folder / "hparams").exists():
-            # What a user's own function asks for is known only once it was called.
-            names = dict.fromkeys([*self.hypermodel.space.names(), *values])
-            with tf.summary.create_file_writer(str(self.folder / "hparams")).as_default():
-                searched = [self.api.HParam(name) for name in names]
-                self.api.hparams_config(searched, [self.api.Metric(name) for name in metrics])
-        trial = f"{row['trial']:04}"
-        with tf.summary.create_file_writer(str(self.folder / trial)).as_default():
-            self.api.hparams(values, trial_id=trial)
-            for name in (*metrics, "seconds"):
-                if row[name] is not None:
-                    tf.summary.scalar(name, row[name], step=row["epochs"])
+    values = {name: value for name, value in hyperparameters.items() if not is_internal(name)}
+    metrics, trial = metrics_of(hypermodel.task), f"{row['trial']:04}"
+    if not (folder / "hparams").exists():
+        # The hyperparameters of a user's own function are known after its first call.
+        names = dict.fromkeys([*searched(hypermodel.methods, hypermodel.space), *values])
+        with tf.summary.create_file_writer(str(folder / "hparams")).as_default():
+            api.hparams_config([api.HParam(name) for name in names], [api.Metric(name) for name in metrics])
+    with tf.summary.create_file_writer(str(folder / trial)).as_default():
+        api.hparams(values, trial_id=trial)
+        for name in (*metrics, "seconds"):
+            if row[name] is not None:
+                tf.summary.scalar(name, row[name], step=row["epochs"])

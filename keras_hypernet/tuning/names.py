@@ -1,4 +1,4 @@
-"""The names of tasks on the command line, such as rotation_mnist, and their small versions."""
+"""Command-line names of the tasks whose models have a depth to search, such as rotation_mnist."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ from keras_hypernet.common.suggestions import suggestion
 from keras_hypernet.tasks import SyntheticTask, get_task
 
 _DATA = {"mnist": "mnist", "cifar": "cifar10", "digits": "digits", "patches": "patches"}
-# Images that come with a package, and resemble the others.
+# Similar images that come with a package.
 _OFFLINE = {"mnist": "digits", "cifar10": "patches"}
 _SMALL = {"dim": 50, "num_train": 2000, "num_validation": 500, "num_test": 500}
 
@@ -19,15 +19,15 @@ SEARCH_TASKS = {
 
 
 def get_search_task(name, seed=0, quick=False):
-    """Returns the task of a name, one whose models have a depth to search for.
+    """Returns the task of a name.
 
     Args:
         name: A key of `SEARCH_TASKS`: `rotation_mnist`, `synthetic_inner`, `colorization_cifar` and the like.
-        seed: Seed of a synthetic task; the experiments take that of the run.
-        quick: Whether to return a task like it that needs no network, and whose epochs take a second or two.
+        seed: Seed of a synthetic task.
+        quick: Whether to return a similar task that needs no network and trains an epoch in a second or two.
 
     Raises:
-        ValueError: If there is none; the closest names are offered.
+        ValueError: If the name is unknown; the message offers the closest names.
 
     Example:
 
@@ -38,24 +38,24 @@ def get_search_task(name, seed=0, quick=False):
         raise ValueError(f"There is no task {name!r} to search the depth for; {suggestion(name, SEARCH_TASKS)}")
     config = dict(SEARCH_TASKS[name])
     if config["name"] == "synthetic":
-        config["seed"] = seed
-    if quick:
-        config |= _SMALL if config["name"] == "synthetic" else {"data": _OFFLINE.get(config["data"], config["data"])}
+        config |= {"seed": seed, **(_SMALL if quick else {})}
+    elif quick:
+        config["data"] = _OFFLINE.get(config["data"], config["data"])
     return get_task(**config)
 
 
 def search_name(task):
-    """Returns the name of a task, whatever its seed, or None if it has none: the inverse of `get_search_task`."""
+    """Returns the name of a task, whatever its seed, or None: the inverse of `get_search_task`."""
     if isinstance(task, SyntheticTask):
         task = dataclasses.replace(task, seed=0)
     return next((name for name in SEARCH_TASKS if get_search_task(name) == task), None)
 
 
 def depth_experiment(task):
-    """Returns the name of the experiment that has the grid of depths of a task, or None if none has."""
+    """Returns the name of the experiment whose grid of depths includes a task, or None."""
     return None if task.name == "rotation_set" else f"{task.name}_depth"
 
 
 def panel(task):
-    """Returns the panel of an experiment that a task is: the data set, or the family of a synthetic task."""
+    """Returns the panel of a task in its experiment: the data set, or the family of a synthetic task."""
     return task.family if task.name == "synthetic" else task.data

@@ -1,6 +1,6 @@
-"""keras-tuner's four oracles, through its public methods alone, and what three of them lack.
+"""keras-tuner's four oracles with mended limits, through public methods alone, and their numbers of trials.
 
-Numbers are those of keras-tuner's issues (github.com/keras-team/keras-tuner/issues).
+Numbers with # are keras-tuner's issues (github.com/keras-team/keras-tuner/issues).
 """
 
 import itertools
@@ -12,41 +12,32 @@ from keras_tuner.engine.trial import TrialStatus
 
 from keras_hypernet.tuning.space import configurations, count_configurations
 
-ORACLES = ("grid", "random", "bayesian", "hyperband")
-# keras-tuner gives up after 20 random draws that were tried before; draws are repeated this many times.
+# keras-tuner stops after 20 random draws of tried configurations; this package repeats these draws.
 _PATIENCE = 50
 
 
-def make_oracle(name, objective, seed, epochs, factor):
-    """Returns one of keras-tuner's oracles, without a limit of trials; see `search` for the arguments."""
-    shared = {"objective": keras_tuner.Objective(objective, "min"), "seed": seed + 1}  # 0 means a random seed there
-    if name == "hyperband":
-        return _Hyperband(max_epochs=epochs, factor=factor, **shared)
-    return {"grid": _Grid, "random": _Random, "bayesian": _Bayesian}[name](max_trials=None, **shared)
-
-
 def _tried(oracle, values):
-    """Whether a trial has these values; a value that its model did not ask for makes no difference."""
+    """Whether a trial has these values, apart from values that its model did not ask for."""
     return any(trial.hyperparameters.values.items() <= values.items() for trial in oracle.trials.values())
 
 
 class _Grid(keras_tuner.Oracle):
-    """Gives out points at once, which keras-tuner's grid does when the one before has ended, so that workers wait."""
+    """A grid for several workers: keras-tuner's grid proposes a point only after the end of the preceding trial."""
 
     def populate_space(self, trial_id):
-        """Returns the first point that is not tried; the default of each hyperparameter comes first."""
+        """Returns the first untried point; the default of each hyperparameter comes first."""
         for values in configurations(self.get_space().space):
             if not _tried(self, values):
                 return {"status": TrialStatus.RUNNING, "values": values}
-        # A user's own model that is still trained may have asked for more.
+        # A user's own function in a running trial may ask for more.
         return {"status": TrialStatus.IDLE if self.ongoing_trials else TrialStatus.STOPPED}
 
 
 class _Patient:
-    """Draws again where keras-tuner takes 20 draws that were tried for the end of the space (#676, #901)."""
+    """Draws again after keras-tuner's 20 draws of tried configurations (#676, #901)."""
 
     def populate_space(self, trial_id):
-        """Returns values that were not tried."""
+        """Returns untried values."""
         for _ in range(_PATIENCE):
             answer = super().populate_space(trial_id)
             if answer["status"] == TrialStatus.RUNNING:
@@ -63,23 +54,35 @@ class _Hyperband(_Patient, keras_tuner.oracles.HyperbandOracle):
 
 
 class _Bayesian(keras_tuner.oracles.BayesianOptimizationOracle, _Random):
-    """Draws at random where keras-tuner's optimization proposes what was tried (#227, #608)."""
+    """Draws at random instead of a tried configuration, which keras-tuner's optimization may propose (#227, #608)."""
 
     def populate_space(self, trial_id):
-        """Returns values that were not tried."""
+        """Returns untried values."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # scikit-learn's, about a fit that has not converged
+            warnings.simplefilter("ignore")  # scikit-learn's, about a fit that does not converge
             answer = keras_tuner.oracles.BayesianOptimizationOracle.populate_space(self, trial_id)
         if answer["values"] and not _tried(self, answer["values"]):
             return answer
         return _Random.populate_space(self, trial_id)
 
 
-def count_trials(config, oracle):
-    """Returns the number of trials that a search will have, as far as its space is known.
+ORACLES = {"grid": _Grid, "random": _Random, "bayesian": _Bayesian, "hyperband": _Hyperband}
 
-    Raises:
-        ValueError: If Hyperband has fewer configurations than places in its first round.
+
+def make_oracle(config):
+    """Returns the oracle of a search, from its configuration, without a limit of trials."""
+    recipe, limits = config["recipe"], {"max_trials": None}
+    if config["oracle"] == "hyperband":
+        limits = {"max_epochs": recipe["epochs"], "factor": config["factor"]}
+    objective = keras_tuner.Objective(config["objective"], "min")
+    return ORACLES[config["oracle"]](objective=objective, seed=recipe["seed"] + 1, **limits)  # 0 is a random seed there
+
+
+def count_trials(config, oracle):
+    """Returns the number of trials of a search.
+
+    Raises ValueError if there are fewer configurations than Hyperband's first round needs: keras-tuner has no public
+    way to a smaller round, and stops before it continues a training (#676, #901).
     """
     trials, space = config["trials"], oracle.get_space().space
     if config["oracle"] == "grid":
@@ -90,31 +93,22 @@ def count_trials(config, oracle):
         return count_configurations(space, trials)
     epochs, factor = config["recipe"]["epochs"], config["factor"]
     sizes = hyperband_sizes(epochs, factor)
-    left, total = count_configurations(space, sum(first for first, *_ in sizes)), 0
-    _check_places(left, epochs, factor)
-    for rounds in sizes:  # each bracket starts with configurations that were not tried
-        total += sum(rounds) if rounds[0] <= left else left
-        left -= min(rounds[0], left)
+    untried, needed, total = count_configurations(space, sum(first for first, *_ in sizes)), sizes[0][0], 0
+    if untried < needed:
+        fitting = [other for other in range(2, epochs + 1) if hyperband_sizes(epochs, other)[0][0] <= untried]
+        advice = f", a `factor` of {min(fitting, key=lambda other: abs(other - factor))}" if fitting else ""
+        raise ValueError(
+            f"Hyperband needs {needed} configurations for its first round, with {epochs} `epochs` and a `factor` of "
+            f"{factor}. Received: {untried}. Search more, or choose fewer epochs{advice} or another oracle."
+        )
+    for first, *others in sizes:  # each bracket starts with untried configurations
+        total += first + sum(others) if first <= untried else untried
+        untried -= min(first, untried)
     return min(total, trials or total)
 
 
-def _check_places(number, epochs, factor):
-    """keras-tuner has no public way to a smaller round, and stops before any training is continued (#676, #901)."""
-    places = hyperband_sizes(epochs, factor)[0][0]
-    if number < places:
-        fitting = [other for other in range(2, epochs + 1) if hyperband_sizes(epochs, other)[0][0] <= number]
-        advice = f", a `factor` of {min(fitting, key=lambda other: abs(other - factor))}" if fitting else ""
-        raise ValueError(
-            f"Hyperband needs as many configurations as its first round has places, {places} for {epochs} `epochs` "
-            f"and a `factor` of {factor}. Received: {number}. Search more, or choose fewer epochs{advice} or another "
-            "oracle."
-        )
-
-
 def hyperband_sizes(epochs, factor):
-    """Returns the numbers of trials of the rounds of Hyperband's brackets, as keras-tuner has them.
-
-    Example:
+    """Returns the numbers of trials in the rounds of Hyperband's brackets.
 
     >>> hyperband_sizes(9, 3)
     [[9, 3, 1], [5, 2], [3]]

@@ -1,4 +1,4 @@
-"""retrain: the best configuration of a search, trained on the training and the validation split, as a zoo entry."""
+"""retrain: trains the best configuration of a search on the training and the validation split, as a zoo entry."""
 
 import importlib.metadata
 import pathlib
@@ -18,52 +18,49 @@ _SPLITS = ("train", "validation")
 
 
 def retrain(result, folder=None, name=None, command=None, data_note=None, progress=True):
-    """See `SearchResult.retrain`."""
+    """Trains the best configuration on the training and the validation split, and writes a zoo entry.
+
+    Args:
+        result: The `SearchResult`.
+        folder: Folder of the entry, which replaces an entry there; by default `entry` in the folder of the search.
+        name: Name of the entry; by default `<task>_<method>_tuned`.
+        command: The command in the card; by default the calls in Python.
+        data_note: A note in the card about an unusual copy of the data set.
+        progress: Whether to show a progress bar on standard error.
+
+    Returns:
+        The `Card` of the entry, which `keras_hypernet.load(folder)` opens.
+
+    Raises:
+        ValueError: If no trial is finished, or the task or the models are your own, which no card can describe.
+        TrainingDivergedError: If this training diverges.
+    """
     task, method, recipe, trial = result.task, result.best_method, result.best, result.best_trial
-    if not is_registered(task):
+    if not is_registered(task) or result.config["build"] is not None:
+        received = result.config["build"] and f"the models of {result.config['build']}"
         raise ValueError(
-            "An entry is for a task of this package, which its card can describe. Received: the task "
-            f"{task.name!r}; train your own by `keras_hypernet.fit(..., splits=('train', 'validation'))`."
+            "An entry is a model of this package for a task of this package, which a card can describe. Received: "
+            f"{received or f'the task {task.name!r}'}. Train with "
+            "`keras_hypernet.fit(..., splits=('train', 'validation'))` instead."
         )
-    if result.config["build"] is not None:
-        raise ValueError(
-            "An entry is a model of this package, which its card can describe. Received: the models of "
-            f"{result.config['build']}; train your own by `keras_hypernet.fit(..., splits=('train', 'validation'))`."
-        )
-    name = name or f"{search_name(task) or task.name}_{method}_tuned"
     started = time.perf_counter()
     model = build_model(task, method, recipe)
     fit(model, task, recipe, progress=progress, splits=_SPLITS)
     seconds = time.perf_counter() - started
     metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
-    experiment, value = depth_experiment(task), recipe.depth
-    if experiment is None:  # of sets; theirs varies the members
-        experiment, value = "neural_process", task.members
-    blueprint = Blueprint(name, experiment, panel(task), method, value, _changes(recipe, paper_recipe(task)))
-    described = describe(blueprint, task, recipe, data_note, None)
-    number = sum(task.num_examples(split) for split in _SPLITS)
-    described["deviations"] = [
-        *(one for one in described["deviations"] if "are the validation split" not in one),
-        f"Trained on {number:,} examples, the validation split among them, once the search had chosen by it: the "
-        f"validation result under metrics is of examples that it was trained on. The one under seeds is not: it is "
-        f"that of the best trial, trained without them{_of_seeds(result)}.",
-    ]
+    seed = {
+        **{name: getattr(recipe, name) for name in ("seed", "learning_rate", "gradient_clipnorm")},
+        "validation": trial[f"validation_{task.metric}"],
+        "test": metrics["test"][task.metric],
+        "seconds": round(seconds, 1),
+        "diverged": None,
+    }
     facts = {
-        **described,
+        **_describe(result, name or f"{search_name(task) or task.name}_{method}_tuned", data_note),
         "command": command or _call(result.config, task, recipe),
         "seed": recipe.seed,
         "metrics": metrics,
-        "seeds": [
-            {
-                "seed": recipe.seed,
-                "learning_rate": recipe.learning_rate,
-                "gradient_clipnorm": recipe.gradient_clipnorm,
-                "validation": trial[f"validation_{task.metric}"],
-                "test": metrics["test"][task.metric],
-                "seconds": round(seconds, 1),
-                "diverged": None,
-            }
-        ],
+        "seeds": [seed],
         "selection": _selection(result),
         "versions": {**versions(), "keras-tuner": importlib.metadata.version("keras-tuner")},
         "date": today(),
@@ -71,41 +68,53 @@ def retrain(result, folder=None, name=None, command=None, data_note=None, progre
     return save_entry(model, facts, folder or pathlib.Path(result.directory) / "entry")
 
 
+def _describe(result, name, data_note):
+    """Returns the description of the entry, with the deviations of a search."""
+    task, recipe, paper = result.task, result.best, paper_recipe(result.task)
+    experiment, value = depth_experiment(task), recipe.depth
+    if experiment is None:  # a task of sets, whose experiment varies the members
+        experiment, value = "neural_process", task.members
+    changes = {name: value for name, value in recipe.to_dict().items() if value != getattr(paper, name)}
+    changes = {name: value for name, value in changes.items() if name not in ("depth", "seed")}
+    blueprint = Blueprint(name, experiment, panel(task), result.best_method, value, changes)
+    described = describe(blueprint, task, recipe, data_note, None)
+    number = sum(task.num_examples(split) for split in _SPLITS)
+    described["deviations"] = [
+        *(sentence for sentence in described["deviations"] if "are the validation split" not in sentence),
+        f"Trained on {number:,} examples, including the validation split, after the search. The validation result "
+        f"under metrics is therefore on training examples. The validation result under seeds is that of the best "
+        f"trial, trained without the validation split{_mean(result)}.",
+    ]
+    return described
+
+
 def _call(config, task, recipe):
-    """The call in Python that makes the search and the entry; what has its default is left out of the recipe."""
+    """Returns the call in Python that repeats the search and writes the entry."""
     usual = Recipe(width=config["recipe"]["width"])
     changes = {name: value for name, value in config["recipe"].items() if value != getattr(usual, name)}
     arguments = {"method": tuple(config["method"]), "oracle": config["oracle"], "seed": recipe.seed}
-    for name, values in config["space"].items():
-        arguments[name] = tuple(values.values()) if isinstance(values, dict) else values
-    names = ("trials", "factor", "executions_per_trial", "objective")
-    arguments = {**arguments, **{name: config[name] for name in names}}
+    for name, field in config["space"].items():
+        arguments[name] = tuple(field.values()) if isinstance(field, dict) else field
+    arguments |= {name: config[name] for name in ("trials", "factor", "executions_per_trial", "objective")}
     arguments = _written({name: value for name, value in arguments.items() if value is not None})
     recipe = f"keras_hypernet.Recipe({_written({'width': usual.width, **changes})})"
     return f"keras_hypernet.tuning.search(keras_hypernet.tasks.{task!r}, {arguments}, recipe={recipe}).retrain()"
 
 
-def _written(values):
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+def _written(arguments):
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
 
 
-def _changes(recipe, paper):
-    """What the search and its recipe have made otherwise than the paper's, but for depth and seed."""
-    differs = {name: value for name, value in recipe.to_dict().items() if value != getattr(paper, name)}
-    return {name: value for name, value in differs.items() if name not in ("depth", "seed")}
-
-
-def _of_seeds(result):
+def _mean(result):
     executions = result.config["executions_per_trial"]
     return f", the mean of {executions} seeds" if executions > 1 else ""
 
 
 def _selection(result):
-    config = result.config
-    statuses = [row["status"] for row in result.trials]
-    lost = len(statuses) - statuses.count("finished")
-    mean = f"{_of_seeds(result)}," if _of_seeds(result) else ""
+    config, number = result.config, len(result.trials)
+    lost = sum(row["status"] != "finished" for row in result.trials)
+    mean = f"{_mean(result)}," if _mean(result) else ""
     return (
-        f"the lowest {config['objective'].replace('_', ' ')}{mean} of {len(statuses)} trials of a {config['oracle']} "
-        f"search over {', '.join(result.space)}" + (f", of which {lost} diverged or failed" if lost else "")
+        f"the lowest {config['objective'].replace('_', ' ')}{mean} of {number} trials of a {config['oracle']} search "
+        f"over {', '.join(result.space)}" + (f", of which {lost} diverged or failed" if lost else "")
     )

@@ -1,19 +1,18 @@
-"""Data-parallel training: one trial on all devices of this machine, each with its part of every batch."""
+"""Data-parallel training: all devices of this machine train one trial, each with its part of every batch."""
 
 import functools
 
 
 def get_strategy(strategy):
-    """Returns the `tf.distribute.Strategy` that an argument stands for: `"mirrored"`, a strategy, or None."""
-    if strategy is None or not isinstance(strategy, str):
-        return strategy
-    if strategy != "mirrored":
-        raise ValueError(f"`strategy` must be 'mirrored', or a tf.distribute.Strategy. Received: {strategy!r}")
-    return _mirrored()
+    """Returns a `tf.distribute.Strategy` for `"mirrored"`, and a strategy or None as it is."""
+    if isinstance(strategy, str):
+        if strategy != "mirrored":
+            raise ValueError(f"`strategy` must be 'mirrored', or a tf.distribute.Strategy. Received: {strategy!r}")
+        return _mirrored()
+    return strategy
 
 
-# One for all: each numbers what its replicas exchange from the same number on, so two would get in each other's way.
-@functools.cache
+@functools.cache  # The collective keys of two mirrored strategies would collide.
 def _mirrored():
     import tensorflow as tf
 

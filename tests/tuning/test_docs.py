@@ -1,4 +1,4 @@
-"""docs/tuning: its commands exist, the manifest fits together, and the Slurm script runs."""
+"""docs/tuning: the commands exist, the manifest is consistent, and the Slurm script runs."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""keras-tuner's oracles and the journal of a search: what is proposed, and that a journal leads to the same state."""
+"""keras-tuner's oracles: their proposals, and the journal that brings another oracle to the same state."""
 
 import itertools
 import json
@@ -30,18 +30,20 @@ def new(tmp_path):
     numbers = itertools.count()
 
     def new(name, file="journal.jsonl", register=_depths, seed=0, epochs=9, factor=3):
-        oracle = make_oracle(name, "error", seed, epochs, factor)
+        recipe = {"seed": seed, "epochs": epochs}
+        oracle = make_oracle({"oracle": name, "objective": "error", "recipe": recipe, "factor": factor})
         return Journal(tmp_path / file, oracle, register, str(tmp_path / f"scratch{next(numbers)}"))
 
     return new
 
 
 def _answer(question, error=None, hyperparameters=None):
-    return {"row": {"trial": question["asked"], "error": error}, "hyperparameters": hyperparameters}
+    row = {"trial": question["asked"], "status": "finished", "method": "hyper", "seconds": 1.0, "message": None}
+    return {"row": {**row, "error": error}, "hyperparameters": hyperparameters}
 
 
 def _error(question):
-    """What is measured of a trial; of the depth 9, nothing."""
+    """Returns the error of a trial; the depth 9 has none."""
     depth = question["values"]["depth"]
     return None if depth == 9 else 0.1 * abs(depth - 6) + 0.01 * len(question["values"])
 
@@ -62,8 +64,8 @@ def _search(journal, workers, trials=100, error=_error):
 
 @every
 def test_a_journal_that_is_cut_anywhere_leads_to_the_same_trials(name, new, tmp_path):
-    """Of two workers; a trial that was running is asked for once."""
-    # Its optimization takes a second for each trial.
+    """With two workers; a trial that was running is asked for once."""
+    # Bayesian optimization takes a second for each trial.
     register, trials, cuts = (_depths, 6, 2) if name == "bayesian" else (_register, 14, 5)
     tried = _search(new(name, register=register), 2, trials)
     lines = (tmp_path / "journal.jsonl").read_text().splitlines(keepends=True)
@@ -91,7 +93,7 @@ def test_every_configuration_is_tried_once(name, workers, new):
         assert set(first) == set(range(2, 10))
 
 
-def test_a_grid_begins_with_the_defaults_and_changes_what_was_asked_for_last_first(new):
+def test_a_grid_begins_with_the_defaults_and_the_last_hyperparameter_changes_fastest(new):
     tried = [tuple(values.values()) for values in _search(new("grid", register=_register), 1, trials=9)]
     assert tried == [("hyper", depth) for depth in (4, 2, 3, 5, 6, 7, 8, 9)] + [("embed", 4, 8)]
 
@@ -146,7 +148,7 @@ def test_no_worker_waits_for_the_point_of_another_one(new):
     assert journal.ask() is None
 
 
-def test_a_seed_decides_what_is_drawn_and_zero_is_one(new):
+def test_a_seed_including_zero_decides_the_draws(new):
     drawn = {seed: _search(new("random", f"{seed}.jsonl", seed=seed), 1, trials=6) for seed in (0, 1)}
     assert drawn[0] == _search(new("random", "again.jsonl"), 1, trials=6) != drawn[1]
 
@@ -156,7 +158,7 @@ def test_a_trial_that_diverged_is_as_bad_as_the_worst(new):
     questions = [journal.ask() for _ in range(5)]
     scores = lambda: [trial.score for trial in journal.oracle.trials.values()]  # noqa: E731
     journal.tell(_answer(questions[0]))
-    assert scores() == [None] * 5  # as bad as which one?
+    assert scores() == [None] * 5  # there is no worst score yet
     journal.tell(_answer(questions[1], 0.25))
     journal.tell(_answer(questions[2], 0.75))
     journal.tell(_answer(questions[3], 0.5))
@@ -183,15 +185,17 @@ def test_hyperband_knows_how_many_trials_it_will_have(epochs, factor, most, new)
     assert number == sum(sizes) or most < sum(first for first, *_ in hyperband_sizes(epochs, factor))
 
 
-def test_hyperband_with_fewer_configurations_than_places_is_refused(new):
+def test_hyperband_with_too_few_configurations_is_refused(new):
     oracle = new("hyperband").oracle
     config = {"oracle": "hyperband", "trials": None, "recipe": {"epochs": 10}, "factor": 3}
-    with pytest.raises(ValueError, match=r"first round has places, 12 for 10 .* Received: 8.* a `factor` of 4 or"):
+    with pytest.raises(
+        ValueError, match=r"needs 12 configurations for its first round, .* Received: 8.* a `factor` of 4 or"
+    ):
         count_trials(config, oracle)
     assert count_trials({**config, "factor": 4}, oracle) > 0
 
 
-def test_what_a_model_asks_for_later_is_searched_too(new):
+def test_later_hyperparameters_of_a_model_are_searched_too(new):
     journal = new("grid", register=lambda hp: hp.Choice("depth", [2, 3]))
     for number in range(2):
         question = journal.ask()
@@ -218,7 +222,7 @@ def test_a_damaged_journal_is_named(line, new, tmp_path):
     first, *others = path.read_text().splitlines(keepends=True)
     path.write_text(first + line + "\n" + "".join(others))
     for read in (lambda: read_events(path), lambda: new("grid").replay()):
-        with pytest.raises(ValueError, match=f"{path} must be what the search has written there. Received in line 2"):
+        with pytest.raises(ValueError, match=f"{path} must be the journal of a search. Received in line 2"):
             read()
 
 

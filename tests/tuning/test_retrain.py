@@ -9,55 +9,57 @@ from tiny_search import tiny_search
 
 import keras_hypernet as kh
 from keras_hypernet.tasks import RotationSetTask, get_task
-from keras_hypernet.tuning.agreement import check_grid, compare
 
 
 def test_the_best_is_trained_on_training_and_validation_data_as_an_entry(tmp_path):
     task = kh.RotationTask("digits")
-    found = kh.tuning.search(task, "hyper", depth=[3], epochs=1, directory=tmp_path / "search", progress=False)
-    card = found.retrain(data_note="A note.", progress=False)
+    result = kh.tuning.search(task, "hyper", depth=[3], epochs=1, directory=tmp_path / "search", progress=False)
+    card = result.retrain(data_note="A note.", progress=False)
     assert card == kh.verify_entry(tmp_path / "search" / "entry")
     model = kh.load(tmp_path / "search" / "entry")
     for split in ("validation", "test"):
         assert kh.evaluate(model, task, split) == pytest.approx(card.metrics[split], rel=1e-6)
     assert card.name == "rotation_digits_hyper_tuned"
-    assert (card.seeds[0]["validation"], card.recipe) == (found.trials[0]["validation_error"], found.best.to_dict())
-    assert "Trained on 1,497 examples, the validation split among them" in card.deviations[-1]
+    assert (card.seeds[0]["validation"], card.recipe) == (result.trials[0]["validation_error"], result.best.to_dict())
+    assert "Trained on 1,497 examples, including the validation split" in card.deviations[-1]
     assert card.selection == "the lowest validation error of 1 trials of a grid search over depth"
     # The same as a training on examples that were joined by hand.
-    other = kh.build_model(task, "hyper", found.best)
+    other = kh.build_model(task, "hyper", result.best)
     joined = np.concatenate([task.load("train"), task.load("validation")])
     other.fit(task.training_dataset(joined, 64, 0, 0), shuffle=False, verbose=0)
     for trained, expected in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_allclose(trained, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.full
 def test_a_card_describes_a_search_in_python(tmp_path):
     options = {"depth": (2, 3), "learning_rate": [0.01, 0.02], "width": [8], "trials": 1, "progress": False}
-    found = tiny_search(("hyper", "embed"), "random", seed=3, directory=tmp_path / "search", **options)
-    command = found.retrain(progress=False).command
+    result = tiny_search(("hyper", "embed"), "random", seed=3, directory=tmp_path / "search", **options)
+    command = result.retrain(progress=False).command
     assert command.startswith("keras_hypernet.tuning.search(keras_hypernet.tasks.SyntheticTask(family='inner', dim=4, ")
     searched = []
     calls = {"keras_hypernet": SimpleNamespace(Recipe=kh.Recipe, tasks=kh.tasks, tuning=SimpleNamespace())}
     again = functools.partial(kh.tuning.search, directory=tmp_path / "again", progress=False)
     calls["keras_hypernet"].tuning.search = lambda *args, **kwargs: searched.append(again(*args, **kwargs))
     eval(command.removesuffix(".retrain()"), calls)
-    assert searched[0].config == found.config
+    assert searched[0].config == result.config
 
 
-def test_the_card_says_what_the_mean_is_of(tmp_path):
+@pytest.mark.full
+def test_the_card_names_the_seeds_of_a_mean(tmp_path):
     options = {"epochs": 1, "executions_per_trial": 2, "directory": tmp_path, "progress": False}
-    found = kh.tuning.search(kh.RotationTask("digits"), "hyper", depth=[2], objective="validation_loss", **options)
-    card = found.retrain(progress=False)
+    result = kh.tuning.search(kh.RotationTask("digits"), "hyper", depth=[2], objective="validation_loss", **options)
+    card = result.retrain(progress=False)
     assert card.selection == "the lowest validation loss, the mean of 2 seeds, of 1 trials of a grid search over depth"
-    assert card.deviations[-1].endswith("that of the best trial, trained without them, the mean of 2 seeds.")
-    assert card.seeds[0]["validation"] == found.best_trial["validation_error"]
+    assert card.deviations[-1].endswith("trained without the validation split, the mean of 2 seeds.")
+    assert card.seeds[0]["validation"] == result.best_trial["validation_error"]
 
 
-def test_a_neural_process_is_made_an_entry_that_is_loaded_and_measured(tmp_path):
+@pytest.mark.full
+def test_a_neural_process_becomes_an_entry(tmp_path):
     task = RotationSetTask("digits")
-    found = kh.tuning.search(task, "process", depth=[2, 3], epochs=1, directory=tmp_path, progress=False)
-    card = found.retrain(progress=False)
+    result = kh.tuning.search(task, "process", depth=[2], epochs=1, directory=tmp_path, progress=False)
+    card = result.retrain(progress=False)
     assert card == kh.verify_entry(tmp_path / "entry")
     assert (card.name, card.method) == ("rotation_set_digits_process_tuned", "process")
     assert get_task(**card.task) == task
@@ -68,12 +70,3 @@ def test_a_neural_process_is_made_an_entry_that_is_loaded_and_measured(tmp_path)
     assert card.architecture["embedding"].endswith(f"-> {model.embedding.output_shape[-1]}; then the mean over the set")
     assert card.deviations[:2] == ["The data set digits is not one of the paper's.", "epochs is 1; the paper's is 10."]
     assert "Trained and measured with sets of 4" in card.limits[-1]
-
-
-def test_a_loss_is_not_compared_with_the_errors_of_a_grid(tmp_path):
-    config = {"task": {"name": "rotation", "data": "digits"}, "objective": "validation_loss", "recipe": {"seed": 0}}
-    config["space"] = {"depth": {"low": 2, "high": 9}}
-    row = {"status": "finished", "method": "hyper", "depth": 2, "validation_loss": 0.3, "validation_error": 0.2}
-    assert compare(config, [{**row, "seconds": 1.0}], tmp_path)["validation"] == 0.2
-    with pytest.raises(ValueError, match="No experiment has a grid of depths for the task 'rotation_set'"):
-        check_grid(RotationSetTask("digits"))

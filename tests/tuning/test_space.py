@@ -1,4 +1,4 @@
-"""What can be searched: spaces, tasks, the arguments of a search, and what is wrong with them."""
+"""Search spaces, tasks and arguments of a search, and the messages about wrong arguments."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ import keras_hypernet as kh
 from keras_hypernet.tasks import ClassificationTask, RotationSetTask
 from keras_hypernet.tuning.hypermodel import DepthSearch
 from keras_hypernet.tuning.names import SEARCH_TASKS, get_search_task, search_name
-from keras_hypernet.tuning.space import Space, configurations, count_configurations
+from keras_hypernet.tuning.space import choose, configurations, count_configurations, make_space, searched
 
 
 def test_everything_can_be_searched_at_once():
@@ -18,18 +18,20 @@ def test_everything_can_be_searched_at_once():
         TASK, "both", width=True, initialization=True, learning_rate=True, embedding_dim=True, recipe=RECIPE
     )
     names = ["method", "depth", "width", "initialization", "learning_rate", "embedding_dim"]
-    assert search.space.names() == names
+    assert searched(search.methods, search.space) == names
     hp = keras_tuner.HyperParameters()
     method, recipe = search.configure(hp)
-    assert [one.name for one in hp.space] == names
+    assert [hyperparameter.name for hyperparameter in hp.space] == names
     # By default the paper's values, or the first where these are not among the choices.
     assert (method, recipe) == ("hyper", dataclasses.replace(RECIPE, width=25))
     hp.values["method"] = "embed"
     hp.ensure_active_values()
     method, recipe = search.configure(hp)
     assert (method, recipe.embedding_dim in (16, 40, 64, 256, 1024, 4096)) == ("embed", True)
-    finite = Space(("hyper", "embed"), depth=[2, 3], embedding_dim=[4, 8])
-    finite.choose(hp := keras_tuner.HyperParameters(), RECIPE)
+    methods = ("hyper", "embed")
+    choose(
+        hp := keras_tuner.HyperParameters(), methods, make_space(methods, depth=[2, 3], embedding_dim=[4, 8]), RECIPE
+    )
     assert count_configurations(hp.space, 1000) == len(list(configurations(hp.space))) == 2 + 4
 
 
@@ -38,12 +40,12 @@ def test_everything_can_be_searched_at_once():
     [
         ({"min_value": 2, "max_value": 9}, 8, 8),
         ({"min_value": 2, "max_value": 9, "step": 3}, 3, 3),
-        ({"min_value": 1, "max_value": 100, "sampling": "log"}, 100, 10),
+        ({"min_value": 1, "max_value": 100, "sampling": "log"}, 100, 9),
         ({"min_value": 1, "max_value": 100, "sampling": "log", "step": 10}, 3, 3),
     ],
 )
 def test_configurations_of_integers_are_counted(options, number, points):
-    """A grid has ten points of a range without steps, and the default."""
+    """A grid has up to ten points of a range without steps, and the default."""
     hp = keras_tuner.HyperParameters()
     hp.Int("units", **options)
     hp.Boolean("bias")
@@ -55,19 +57,18 @@ def test_configurations_of_integers_are_counted(options, number, points):
     assert len(list(configurations(hp.space))) == 2 * points * 11
 
 
-def test_the_seed_of_a_search_is_the_recipes_unless_it_is_said(tmp_path):
+def test_the_seed_of_a_search_is_by_default_that_of_the_recipe(tmp_path):
     recipe = dataclasses.replace(RECIPE, seed=3)
-    for seed, expected in ((None, 3), (0, 0), (1, 1)):
-        found = tiny_search(depth=[2], epochs=1, recipe=recipe, seed=seed, directory=tmp_path / str(seed))
-        assert found.best.seed == expected
-    assert tiny_search(depth=[2], epochs=1, recipe=recipe, directory=tmp_path / "None").best.seed == 3
+    for seed, expected in ((None, 3), (0, 0)):
+        result = tiny_search(depth=[2], epochs=1, recipe=recipe, seed=seed, directory=tmp_path / str(seed))
+        assert result.best.seed == expected
 
 
 @pytest.mark.parametrize(("name", "usual"), [("synthetic_inner", 10_000), ("rotation_mnist", 7850)])
-def test_the_usual_embedding_dimensions_have_the_one_of_the_recipe_which_is_the_default(name, usual):
-    """Whether the recipe says it or leaves it to the task."""
+def test_the_usual_embedding_dimensions_include_that_of_the_recipe_as_default(name, usual):
+    """With an embedding dimension in the recipe, and with one from the task."""
     search = DepthSearch(get_search_task(name), "embed", embedding_dim=True)
-    assert search.space.embedding_dim == sorted([16, 64, 256, 1024, 4096, usual])
+    assert search.space["embedding_dim"] == sorted([16, 64, 256, 1024, 4096, usual])
     hp = keras_tuner.HyperParameters()
     assert search.configure(hp)[1].embedding_dim == usual
     DepthSearch(get_search_task(name), "embed", embedding_dim=(16, 16_384)).configure(
@@ -112,24 +113,24 @@ def test_tasks_without_a_depth_are_refused():
         ({"epochs": 0}, "`epochs` must be an integer of at least 1. Received: 0"),
         ({"depth": (9, 2)}, r"`depth` must be a range \(low, high\) .* 2 <= low <= high. Received: \(9, 2\)"),
         ({"depth": (1, 4)}, r"`depth` must be a range .* Received: \(1, 4\)"),
-        ({"depth": [2.5]}, r"`depth` must be a list of integers of at least 2, .* Received: \[2.5\]"),
+        ({"depth": [2.5]}, r"`depth` must be a list of integers with 2 <= value. Received: \[2.5\]"),
         ({"depth": None}, "`depth` must be searched: give a range"),
-        ({"depth": []}, r"`depth` must be a list of integers .* Received: \[\]"),
+        ({"depth": []}, r"`depth` must be a list .* Received: \[\]"),
         ({"learning_rate": (0.1, 0.01)}, r"`learning_rate` must be a range .*0 < low <= high. Received: \(0.1, 0.01\)"),
-        ({"learning_rate": [0.0]}, r"`learning_rate` must be a list of positive numbers.* Received: \[0.0\]"),
+        ({"learning_rate": [0.0]}, r"`learning_rate` must be a list of numbers with 0 < value. Received: \[0.0\]"),
         ({"initialization": ["orthogonal"]}, "`initialization` must be names of .* Received: .'orthogonal'."),
         ({"embedding_dim": [8]}, "`embedding_dim` is the output dimension of e, and hypernetworks have none"),
         ({"objective": "val_f1"}, "`objective` must be one of .'validation_mse',., what the models .* 'val_f1'"),
         ({"method": "linear"}, "`method` must be one of .'hyper', 'embed'., or several, for 'synthetic'. Rec.*linear"),
         ({"build": own_model, "method": "hyper"}, "Give a `method` or your own function, `build`, and not both"),
-        ({"build": own_model, "width": [4]}, "What your own function searches .* give `depth` alone"),
+        ({"build": own_model, "width": [4]}, "Your own function asks `hp` .* give `depth` alone"),
         ({"strategy": "horovod"}, "`strategy` must be 'mirrored', .* Received: 'horovod'"),
         ({"engine": "slurm"}, "`engine` must be one of .'local', 'ray'.. Received: 'slurm'"),
         ({"address": "a:1"}, "`address` is that of a Ray cluster, for the engine 'ray'. Received: 'a:1'"),
         ({"workers": 0}, "`workers` must be an integer of at least 1. Received: 0"),
         (
             {"oracle": "hyperband", "epochs": 9},
-            "as its first round has places, 9 for 9 `epochs` .* Received: 3.",
+            "needs 9 configurations for its first round, with 9 `epochs` .* Received: 3.",
         ),
     ],
 )
@@ -141,5 +142,5 @@ def test_wrong_arguments_are_explained_and_leave_nothing(tmp_path, arguments, me
 
 def test_environment_variables_of_keras_tuner_are_not_overlooked(tmp_path, monkeypatch):
     monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
-    with pytest.raises(ValueError, match="take its orders from KERASTUNER_ORACLE_IP, which is set: unset it, and"):
+    with pytest.raises(ValueError, match="take orders from the environment variable KERASTUNER_ORACLE_IP: unset"):
         tiny_search(directory=tmp_path)

@@ -16,12 +16,6 @@ import keras_hypernet as kh
 from keras_hypernet.tasks import SyntheticTask
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory):
-    """The rows of a search by this process."""
-    return tiny_search("both", directory=tmp_path_factory.mktemp("alone")).trials
-
-
 def _same(rows, expected):
     for row, other in zip(rows, expected, strict=True):
         difference = row["validation_mse"] - other["validation_mse"]
@@ -29,38 +23,37 @@ def _same(rows, expected):
         assert {**row, "validation_mse": None} == {**other, "validation_mse": None}
 
 
-def test_a_trial_whose_process_is_killed_is_run_again_and_each_trial_once(tmp_path, alone):
+def test_a_trial_whose_process_is_killed_is_run_again_and_each_trial_once(tmp_path, grid):
     before, killed = set(children(os.getpid())), []
 
     def kill():
-        begun = lambda: list(tmp_path.glob("trials/trial_*/seed-0/state.json"))  # noqa: E731
-        wait_until(begun)
+        wait_until(lambda: list(tmp_path.glob("trials/trial_*")))  # a trial has begun
         killed.append(min(set(children(os.getpid())) - before))
         os.kill(killed[0], signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()
-    found = tiny_search("both", workers=2, directory=tmp_path)
+    result = tiny_search("both", workers=2, directory=tmp_path)
     thread.join()
-    _same(plain(found.trials), plain(alone))
-    assert column(found, "trial") == list(range(6))
-    workers = {row["worker"].rpartition("-")[2] for row in found.trials}
+    _same(plain(result.trials), plain(grid.trials))
+    assert column(result, "trial") == list(range(6))
+    workers = {row["worker"].rpartition("-")[2] for row in result.trials}
     assert str(os.getpid()) not in workers
     lines = (tmp_path / "trials" / "journal.jsonl").read_text().splitlines()
     assert len([line for line in lines if '"asked": null' not in line]) == 12  # six questions, six answers
-    assert kh.tuning.SearchResult.read(tmp_path) == found
+    assert kh.tuning.SearchResult.read(tmp_path) == result
     assert set(children(os.getpid())) == before
 
 
 @pytest.mark.full
 def test_a_model_of_a_module_is_built_in_other_processes(tmp_path):
-    found = tiny_search(build=own_model, depth=[2, 4], workers=2, directory=tmp_path)
-    assert sorted((row["depth"], row["units"], row["status"]) for row in found.trials) == [
+    result = tiny_search(build=own_model, depth=[2, 4], workers=2, directory=tmp_path)
+    assert sorted((row["depth"], row["units"], row["status"]) for row in result.trials) == [
         *((2, units, "finished") for units in (4, 8)),
         *((4, units, "failed") for units in (4, 8)),
     ]
     again = tiny_search(build=own_model, depth=[2, 4], directory=tmp_path)
-    assert again == found
+    assert again == result
 
 
 class OwnTask(SyntheticTask):
@@ -73,12 +66,14 @@ class OwnTask(SyntheticTask):
 def test_what_other_processes_cannot_import_is_refused(tmp_path, engine):
     task = OwnTask("inner", dim=4, num_train=64, num_validation=16, num_test=16)
     options = {"engine": engine, "workers": 2, "directory": tmp_path / "search", "recipe": RECIPE}
-    expected = f"Received: '{engine}' with 2 workers, and what is not, "
-    with pytest.raises(ValueError, match=f"{expected}`build`: define it at the top of a module.* let workers=1 train"):
+    expected = f"Received: '{engine}' with 2 workers, and without a name to import, "
+    with pytest.raises(
+        ValueError, match=f"{expected}`build`: define the function at the top of a module.* with workers=1"
+    ):
         kh.tuning.search(TASK, build=lambda depth, hp: own_model(depth, hp), **options)
-    with pytest.raises(ValueError, match=f"{expected}`task`: choose one of this package's"):
+    with pytest.raises(ValueError, match=f"{expected}`task`: choose a task of this package"):
         kh.tuning.search(task, strategy="mirrored", **options)
-    with pytest.raises(ValueError, match="`strategy`: leave it out"):
+    with pytest.raises(ValueError, match="`strategy`: omit the strategy"):
         kh.tuning.search(TASK, strategy="mirrored", **options)
     assert list(tmp_path.iterdir()) == []
 
@@ -111,15 +106,15 @@ def test_a_search_that_is_killed_ten_times_repeats_no_trial_that_has_ended(tmp_p
             wait_until(lambda searching=searching: not running(searching))
             assert journal.read_bytes().startswith(before)
         starter.stdin.close()
-    found = tiny_search("both", directory=tmp_path / "search", epochs=12)
+    result = tiny_search("both", directory=tmp_path / "search", epochs=12)
     whole = tiny_search("both", directory=tmp_path / "whole", epochs=12)
-    assert plain(found.trials) == plain(whole.trials)
-    assert len(journal.read_text().splitlines()) == 2 * len(found.trials)
+    assert plain(result.trials) == plain(whole.trials)
+    assert len(journal.read_text().splitlines()) == 2 * len(result.trials)
 
 
 @pytest.mark.full
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_node_of_a_ray_cluster_that_is_lost_costs_no_trial(tmp_path, alone):
+def test_a_node_of_a_ray_cluster_that_is_lost_costs_no_trial(tmp_path, grid):
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
@@ -138,9 +133,9 @@ def test_a_node_of_a_ray_cluster_that_is_lost_costs_no_trial(tmp_path, alone):
 
         thread = threading.Thread(target=lose)
         thread.start()
-        found = tiny_search("both", workers=2, engine="ray", address=nodes.address, directory=tmp_path / "search")
+        result = tiny_search("both", workers=2, engine="ray", address=nodes.address, directory=tmp_path / "search")
         thread.join()
     finally:
         nodes.shutdown()
         gc.collect()  # under the filters above
-    _same(plain(found.trials), plain(alone))
+    _same(plain(result.trials), plain(grid.trials))

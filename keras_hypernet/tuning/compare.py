@@ -1,0 +1,172 @@
+"""write_comparison: the best depths of searches beside the best depths of the experiments' full grids."""
+
+import pathlib
+
+from keras_hypernet.common.files import replacing
+from keras_hypernet.experiments import get_experiment
+from keras_hypernet.experiments.drawing import own_rows
+from keras_hypernet.experiments.experiment import METHOD_LABELS
+from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.tasks import get_task
+from keras_hypernet.tuning.directory import SearchDirectory
+from keras_hypernet.tuning.names import depth_experiment, panel, search_name
+
+_COLUMNS = (
+    *("search", "searched", "trials", "best depth", "validation", "seconds"),
+    *("best depth of the grid, same seed", "validation", "agrees"),
+    *("by the mean over the grid's seeds", "validation", "agrees", "seconds of a grid"),
+)
+_HEAD = f"""# Searches for the depth, against the full grid
+
+Written by `keras-hypernet tune NAME --out results/tuning/... --compare results`. The grid is the grid of the
+experiment: every depth, with the paper's recipe. A search may vary more than the depth. Compare its validation
+result with the result of the grid with the same seed, since a mean over seeds has no lucky run. Seconds are clock
+time and include other work of the machine. 20 trials train as much as two and a half grids of eight depths.
+
+| {" | ".join(_COLUMNS)} |
+|{"---|" * len(_COLUMNS)}
+"""
+
+
+def compare_with_grid(config, trials, results):
+    """Compares a search with the depth experiment of its task.
+
+    Args:
+        config: The configuration of the search.
+        trials: A `pandas.DataFrame` of its trials, with a finished trial.
+        results: Folder with the results of the experiments.
+
+    Returns:
+        A dict: `depth`, `others`, the other hyperparameters, and `validation`, error or mean squared error, of the best
+        trial; `seconds` of all trials; `seed_depth` and `seed_validation`, the best depth of the grid of the same seed;
+        `grid_depth` and `grid_validation`, the best depth by the mean over the grid's seeds; `seeds`, their number; and
+        `grid_seconds`, of the grid of one seed. Values are None without rows of the grid.
+    """
+    task, finished = get_task(**config["task"]), trials[trials.status == "finished"]
+    best = finished.loc[finished[config["objective"]].idxmin()].dropna().to_dict()
+    grid = _read_grid(task, best["method"], results)
+    facts = {
+        "depth": int(best["depth"]),
+        "others": {name: best[name] for name in config["space"] if name != "depth" and name in best},
+        "validation": float(best[f"validation_{task.metric}"]),
+        "seconds": float(trials.seconds.sum()),
+        "seeds": grid.seed.nunique(),
+        "grid_seconds": float(grid.seconds.sum() / grid.seed.nunique()) if len(grid) else None,
+    }
+    validation = grid.pivot(index="depth", columns="seed", values="validation")
+    columns = {"seed": validation.get(config["recipe"]["seed"]), "grid": validation.mean(axis=1, skipna=False)}
+    for name, column in columns.items():
+        values = {} if column is None else column.dropna().to_dict()
+        facts[f"{name}_depth"] = min(values, key=values.get, default=None)
+        facts[f"{name}_validation"] = min(values.values(), default=None)
+    return facts
+
+
+def _read_grid(task, method, results):
+    """Returns a table of a method's runs, with the depths of complete seeds: other seeds would shift the means."""
+    import pandas
+
+    experiment = get_experiment(check_grid(task))
+    rows = own_rows(experiment, ResultsFile(pathlib.Path(results) / f"{experiment.name}.jsonl").read()[0], [])
+    rows = [row for row in rows if (row["panel"], row["method"]) == (panel(task), method)]
+    grid = pandas.DataFrame(rows, columns=["seed", "depth", "validation", "seconds"])
+    grid = grid.astype({"seed": int, "depth": int, "validation": float, "seconds": float})
+    depths = grid.groupby("seed").depth.transform("nunique")
+    return grid[depths == depths.max()]
+
+
+def check_grid(task):
+    """Returns the name of the experiment with the grid of depths of a task; ValueError if there is none."""
+    name = depth_experiment(task)
+    if name is None:
+        raise ValueError(f"No experiment has a grid of depths for the task {task.name!r} to compare with (--compare).")
+    return name
+
+
+def write_comparison(folder, results):
+    """Writes `README.md` into a folder of searches: a table that compares each search with the full grid.
+
+    Args:
+        folder: A folder with a folder for each search, which contains `search.json` and `trials.csv`.
+        results: Folder with the results of the experiments.
+
+    Returns:
+        The path. The text names searches that have no comparison, with the reason.
+
+    Raises:
+        ValueError: If no search has a comparison.
+    """
+    folder = pathlib.Path(folder)
+    lines, compared, omitted = [], [], []
+    for path in sorted(folder.glob("*/search.json")):
+        try:
+            config, trials = _read(path.parent)
+        except ValueError as error:
+            omitted.append(f"Not compared: `{path.parent.name}`. {error}")
+            continue
+        compared.append(compare_with_grid(config, trials, results))
+        lines.append(_line(path.parent.name, config, trials, compared[-1]))
+    if not lines:
+        hint = f"There are no searches to compare in {folder}: run `keras-hypernet tune NAME --out {folder}/NAME`."
+        raise ValueError(" ".join([hint, *omitted]))
+    with replacing(folder / "README.md") as temporary:
+        text = "\n\n".join(["\n".join(lines), _summary(compared), *omitted])
+        temporary.write_text(f"{_HEAD}{text}\n", encoding="utf-8")
+    return folder / "README.md"
+
+
+def _read(folder):
+    """Returns the configuration and the trials of a search; ValueError if it has no comparison."""
+    import pandas
+
+    config = SearchDirectory(folder).config()
+    check_grid(get_task(**config["task"]))
+    if not (folder / "trials.csv").exists():
+        raise ValueError("It has no trials.csv.")
+    trials = pandas.read_csv(folder / "trials.csv")
+    if "finished" not in trials.status.values:
+        raise ValueError("It has no finished trial.")
+    return config, trials
+
+
+def _line(name, config, trials, facts):
+    task = search_name(get_task(**config["task"])) or config["task"]["name"]
+    methods = ", ".join(METHOD_LABELS.get(method, method) for method in config["method"])
+    lost = sum(trials.status != "finished")
+    others = [_other(name, value, config["space"][name]) for name, value in facts["others"].items()]
+    cells = [
+        f"[`{name}`]({name}): {task}, {methods}, {config['oracle']}",
+        ", ".join(name for name, field in config["space"].items() if field is not None),
+        f"{len(trials)}" + (f" ({lost} without result)" if lost else ""),
+        ", ".join([str(facts["depth"]), *others]),
+        f"{facts['validation']:.4g}",
+        f"{facts['seconds']:.0f}",
+    ]
+    for grid, seeds in (("seed", ""), ("grid", f" ({facts['seeds']} seed{'s' if facts['seeds'] > 1 else ''})")):
+        depth, validation = facts[f"{grid}_depth"], facts[f"{grid}_validation"]
+        agrees = "yes" if facts["depth"] == depth else "no"
+        cells += ["", "", "no rows of the grid"] if depth is None else [str(depth), f"{validation:.4g}{seeds}", agrees]
+    cells.append(f"{facts['grid_seconds']:.0f}" if facts["seeds"] else "")
+    return f"| {' | '.join(cells)} |"
+
+
+def _other(name, value, field):
+    """Returns another hyperparameter of the best trial; the end of its range suggests a wider range."""
+    if isinstance(value, str):
+        return f"{name} {value}"
+    end = isinstance(field, dict) and value in field.values()
+    return f"{name} {value:.2g}" + (", an end of its range" if end else "")
+
+
+def _summary(compared):
+    known = [facts for facts in compared if facts["seed_depth"] is not None]
+    if not known:
+        return "There are no rows of the grid to compare with."
+    agree, by_mean = (sum(facts["depth"] == facts[f"{grid}_depth"] for facts in known) for grid in ("seed", "grid"))
+    better = sum(facts["validation"] < facts["seed_validation"] for facts in known)
+    costs = [facts["seconds"] / facts["grid_seconds"] for facts in known]
+    return (
+        f"Of {len(known)} searches, {agree} find the best depth of the grid with the same seed, and {by_mean} the\n"
+        f"best depth by the mean over the grid's seeds. In {better} the best trial has a lower validation result than\n"
+        f"the whole grid. The searches took {min(costs):.1f} to {max(costs):.1f} times the seconds of the grid."
+    )
