@@ -1,4 +1,4 @@
-"""A grid of runs of about a second each, and what the tests of the runner need to execute and compare it."""
+"""A grid of runs of about a second each, and helpers to compare rows and to observe processes."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ from keras_hypernet.experiments import get_experiment
 from keras_hypernet.tasks import SyntheticTask
 from keras_hypernet.training.recipe import paper_recipe
 
-# What depends on more than the configuration of a run.
+# Fields that depend on more than the configuration of a run.
 _VARYING = ("seconds", "peak_memory_mib", "machine", "date")
 
 
@@ -19,7 +19,7 @@ def setup(panel, method, value, seed, quick):
     return task, paper_recipe(task, depth=value, seed=seed, width=4, epochs=3)
 
 
-# Eight runs; a process that is sent one finds how to measure it under the experiment's name.
+# Eight runs; processes find the measurement by the experiment's name.
 GRID = dataclasses.replace(get_experiment("synthetic_depth"), setup=setup, values=(2, 3), panels=("inner",), seeds=2)
 
 
@@ -34,7 +34,7 @@ def rows_in(folder):
 
 
 def plain(rows):
-    """Rows without what depends on more than the configuration, in the order of their runs."""
+    """Rows without the fields that vary, in the order of their runs."""
     kept = [{name: value for name, value in row.items() if name not in _VARYING} for row in rows]
     return sorted(kept, key=lambda row: (row["seed"], row["depth"], row["panel"], row["method"]))
 
@@ -45,12 +45,12 @@ def children(process):
 
 
 def wait_until(condition, seconds=600):
-    """Waits until a function returns something that is true, and returns that."""
+    """Waits until a function returns a true value, and returns the value."""
     end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"nothing within {seconds} s"
+    while not (value := condition()):
+        assert time.monotonic() < end, f"the condition did not hold within {seconds} s"
         time.sleep(0.01)
-    return found
+    return value
 
 
 def running(process):
@@ -59,7 +59,7 @@ def running(process):
 
 
 def _processes():
-    """Number, parent and state of all processes; one whose first thread alone has ended is not a zombie yet."""
+    """Number, parent and state of all processes; a process with other running threads is not a zombie."""
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()

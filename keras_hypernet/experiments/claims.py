@@ -14,14 +14,7 @@ LEAST_SEEDS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """The verdict on a claim in one panel.
-
-    Attributes:
-        measured: The numbers, in words.
-        test: Name of the statistical test over the seeds, and its p-value.
-        verdict: `"reproduced"`, `"partly"`, `"not"` or `"open"`.
-        seeds: Number of seeds behind the verdict.
-    """
+    """The verdict on a claim in one panel, "reproduced", "partly", "not" or "open", with numbers and test in words."""
 
     measured: str
     test: str
@@ -31,12 +24,9 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How a verdict follows from rows.
+    """How a verdict follows from rows: `text` in words, `judge(rows of a panel, varied quantity)` as a `Finding`.
 
-    Attributes:
-        text: The rule, in words.
-        judge: Function of `(rows of a panel, name of the varied quantity)` that returns a `Finding`.
-        panels: Panels that are judged; by default all of the experiment.
+    `panels` are the judged panels; by default all of the experiment.
     """
 
     text: str

@@ -212,18 +212,14 @@ def run_key(config):
 
 
 def execute(config, experiment=None):
-    """Executes one run; a run that diverges or fails has a row, too.
+    """Executes one run and returns its row, also if the run diverges or fails.
 
     Args:
         config: One of `Experiment.runs()`.
         experiment: The `Experiment`, if it has a `measure` of its own.
 
-    Returns:
-        The row of the run: see `make_row`.
-
     Raises:
-        DataUnavailableError: If this machine lacks the data of the run.
-        ImportError: If this machine lacks a package.
+        DataUnavailableError, ImportError: If this machine lacks the data of the run or a package.
     """
     keras.backend.clear_session()
     reset_peak_memory()

@@ -2,20 +2,17 @@
 
 from keras_hypernet.experiments.claims import CLOSER, EACH_STEP, Claim, better, improves
 
+STAYS = improves("embed", holds=False)
 _RULES = {
     "synthetic_depth": {
         "The hypernetwork is better than the embedding method on synthetic targets, from three layers on.": (
             better(least=3, everywhere=True)
         ),
         "On synthetic targets, the hypernetwork improves with the depth of f.": improves("hyper"),
-        "On synthetic targets, the embedding method does not improve with the depth of e.": (
-            improves("embed", holds=False)
-        ),
+        "On synthetic targets, the embedding method does not improve with the depth of e.": STAYS,
     },
     "synthetic_embedding_dim": {
-        "On synthetic targets, the embedding method does not improve with its dimension, 1,000 times the index.": (
-            improves("embed", holds=False)
-        ),
+        "On synthetic targets, the embedding method does not improve with its dimension, 1,000 times the index.": STAYS,
         "On synthetic targets, the embedding method is worse at any dimension than hypernetworks with a wider f.": (
             better(everywhere=True)
         ),
@@ -25,26 +22,20 @@ _RULES = {
             better(everywhere=True)
         ),
     },
-    "assumption_1": {
-        "Two approximators of one target are much closer to each other than to it.": CLOSER,
-    },
+    "assumption_1": {"Two approximators of one target are much closer to each other than to it.": CLOSER},
     "rotation_depth": {
         "On rotations, the hypernetwork is better than the embedding method by a wide margin.": better(wide=0.5),
         "On rotations, the hypernetwork improves with the depth of f.": improves("hyper"),
-        "On rotations, the embedding method does not improve with the depth of e.": improves("embed", holds=False),
+        "On rotations, the embedding method does not improve with the depth of e.": STAYS,
     },
     "rotation_embedding_dim": {
-        "On rotations, the embedding method does not improve with its dimension, 10,000 times the index.": (
-            improves("embed", holds=False)
-        ),
+        "On rotations, the embedding method does not improve with its dimension, 10,000 times the index.": STAYS,
     },
     "colorization_depth": {
         "On colorization, the hypernetwork is better than the embedding method by a wide margin.": better(wide=0.5),
     },
     "colorization_embedding_dim": {
-        "On colorization, the embedding method does not improve with its dimension, 1,000 times the index.": (
-            improves("embed", holds=False)
-        ),
+        "On colorization, the embedding method does not improve with its dimension, 1,000 times the index.": STAYS,
     },
     "colorization_sensitivity": {
         "Ours: on colorization, the hypernetwork is better at depths 3 and 6 whatever the paper leaves open.": (
@@ -54,9 +45,7 @@ _RULES = {
     "learning_rate": {
         "The hypernetwork is better whatever the learning rate.": better(everywhere=True, panels=("mnist", "cifar10")),
     },
-    "assumption_2": {
-        "One more neuron is strictly better.": EACH_STEP,
-    },
+    "assumption_2": {"One more neuron is strictly better.": EACH_STEP},
     "neural_process": {
         "Ours: a neural process tells more from four images of a class than from one.": improves("process"),
     },

@@ -13,19 +13,7 @@ from keras_hypernet.runs.engines import Job, LocalWorkers, check_engine
 from keras_hypernet.runs.progress import RunsProgress
 
 
-def run(
-    experiment,
-    out,
-    values=None,
-    seeds=None,
-    quick=False,
-    workers=1,
-    engine="local",
-    address=None,
-    resume=False,
-    progress=True,
-    panels=None,
-):
+def run(experiment, out, *, workers=1, engine="local", address=None, resume=False, progress=True, **grid):
     """Executes the runs that the results lack, and appends the row of each run as it ends.
 
     A killed call goes on with `resume`: each row is appended in one step, and depends only on the run's configuration.
@@ -34,13 +22,13 @@ def run(
     Args:
         experiment: An `Experiment`, which may be your own, with tasks of this package and without `measure`.
         out: Folder of the results, `<experiment>.jsonl`.
-        values, seeds, quick, panels: The requested runs, as of `Experiment.runs`; by default the whole grid.
         workers: Number of processes on this machine, or `LocalWorkers`, whose processes stay for another experiment;
             on a Ray cluster, the cluster's processors decide.
         engine: `"local"` or `"ray"`.
         address: Address of the Ray cluster; by default one is started on this machine.
         resume: Whether to add to results that exist. Runs with a row are not repeated.
         progress: Whether to show the progress on standard error.
+        **grid: The requested runs, as of `Experiment.runs`: `values`, `seeds`, `quick`, `panels`.
 
     Returns:
         The rows of the requested runs, those of earlier calls included, in the order of the grid.
@@ -61,7 +49,7 @@ def run(
         )
     _check_measure(experiment)
     local = workers if isinstance(workers, LocalWorkers) else LocalWorkers(workers)
-    configs = {run_key(config): config for config in experiment.runs(values, seeds, quick, panels)}
+    configs = {run_key(config): config for config in experiment.runs(**grid)}
     results = ResultsFile(pathlib.Path(out) / f"{experiment.name}.jsonl")
     with results.locked():
         if results.path.stat().st_size and not resume:

@@ -15,19 +15,15 @@ MAX_ATTEMPTS = 4
 def run_on_ray(job, configs, address=None, threads=1, limit=None):
     """Executes runs on a Ray cluster, whose nodes must have this package and the data.
 
-    Ray runs as many at a time as the cluster's processors allow. Standard output is discarded meanwhile, because Ray
-    prints there, too.
+    Ray runs as many at a time as the cluster's processors allow. A run whose node or process is lost is repeated; a run
+    that is lost four times becomes the row of `job.failed`. Standard output is discarded meanwhile, because Ray prints
+    there, too.
 
     Args:
-        job: A `Job` whose function has an importable name.
-        configs: Iterable of configurations. None means: nothing to do until another run has ended.
+        job, configs: As of `LocalWorkers.run`, like the rows that are yielded.
         address: Address of the cluster's head, or None to start a cluster on this machine.
         threads: Threads, and processors of the cluster, for each run.
         limit: Maximum number of runs that Ray is given at a time; by default all.
-
-    Yields:
-        The row of each run as it ends. A run whose node or process is lost is repeated; a run that is lost four times
-        becomes the row of `job.failed`. Closing the generator gives up the remaining runs.
 
     Raises:
         ImportError: If Ray is not installed.
@@ -82,17 +78,11 @@ def _connect(ray, address, threads, stack):
                 warnings.simplefilter("ignore", FutureWarning)  # of some releases, about graphics cards
                 ray.init(log_to_driver=False, logging_level="ERROR", **options)
         except (OSError, ValueError, RuntimeError) as error:
-            failure, advice = (
-                f"There is no Ray cluster at {address!r}",
-                (
-                    "Start one with `ray start --head`, which prints its address, or leave --address away to use this "
-                    "machine alone."
-                ),
-            )
-            if address is None:
-                failure = "Ray cannot be started on this machine"
-                advice = "Use --workers, which needs no Ray, or the --address of a cluster."
-            raise ConnectionError(f"{failure} ({error}). {advice}") from error
+            raise ConnectionError(
+                f"There is no Ray cluster at {address!r} ({error}). Run `ray start --head`, or leave --address out."
+                if address
+                else f"Ray cannot be started here ({error}). Use --workers, which needs no Ray, or --address."
+            ) from error
         stack.callback(ray.shutdown)
     processors = ray.cluster_resources().get("CPU", 0)
     if processors < threads:

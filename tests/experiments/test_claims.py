@@ -1,4 +1,4 @@
-"""What figures and report make of rows: points, statistics, verdicts, against plain NumPy and by enumeration."""
+"""Points of figures, statistics and verdicts, against plain NumPy and by enumeration; the report."""
 
 import itertools
 import json
@@ -48,10 +48,10 @@ def test_points_are_means_and_standard_deviations():
     assert {point["runs"] for point in shown} == {5}
 
 
-def test_points_leave_out_what_diverged_and_say_so():
-    one, two = points(ROTATION, rows([[0.2, None], [0.4, None], [None, None]]))
-    assert (one["mean"], one["runs"], one["lost"]) == (pytest.approx(0.3), 3, 1)
-    assert (two["mean"], two["stddev"], two["lost"]) == (None, None, 3)
+def test_points_leave_out_and_count_diverged_runs():
+    first, second = points(ROTATION, rows([[0.2, None], [0.4, None], [None, None]]))
+    assert (first["mean"], first["runs"], first["lost"]) == (pytest.approx(0.3), 3, 1)
+    assert (second["mean"], second["stddev"], second["lost"]) == (None, None, 3)
 
 
 def test_points_of_curves_go_by_epoch():
@@ -83,7 +83,7 @@ def test_tables_are_of_one_method_by_seed_and_value():
     np.testing.assert_array_equal(table(some, "embed", "depth"), [[0.5, 0.6], [0.7, 0.8]])
 
 
-def test_wilcoxon_is_the_share_of_signs_that_are_as_extreme():
+def test_wilcoxon_is_the_share_of_signs_at_least_as_extreme():
     differences = np.random.default_rng(3).normal(-0.4, 1, 9)
     ranks = np.argsort(np.argsort(np.abs(differences))) + 1
     observed = ranks[differences > 0].sum()
@@ -91,7 +91,7 @@ def test_wilcoxon_is_the_share_of_signs_that_are_as_extreme():
     assert wilcoxon(np.exp(differences)) == pytest.approx(np.mean(np.array(sums) <= observed))
 
 
-def test_wilcoxon_takes_what_diverged_as_worst():
+def test_wilcoxon_ranks_diverged_runs_as_worst():
     assert wilcoxon(np.array([0.0] * 5)) == pytest.approx(1 / 32)
     assert wilcoxon(np.array([np.inf] * 5)) == 1.0
     assert wilcoxon(np.ones(5)) == 1.0
@@ -100,11 +100,11 @@ def test_wilcoxon_takes_what_diverged_as_worst():
 
 def test_wilcoxon_of_equal_values_is_exact():
     differences = np.array([0, -1, -2, -3, -4])
-    # Without the pair that is equal, one of 16 outcomes is as extreme; it counts half where it is kept.
+    # Without the equal pair, one of 16 outcomes is as extreme.
     assert wilcoxon(np.exp(differences)) == 1 / 16
 
 
-def test_trend_is_that_of_ranks():
+def test_trend_depends_on_ranks_only():
     falling = np.array([[4.0, 3.0, 2.0, 1.0]] * 3) + np.random.default_rng(0).uniform(0, 0.1, (3, 4))
     # All seeds ranked perfectly: of the (4!)^3 outcomes only one is as extreme.
     assert trend(falling) == (pytest.approx(1 / 24**3), "Page's trend test")
@@ -147,7 +147,7 @@ def test_better_is_measured_seed_by_seed():
     assert finding.verdict == "not"
 
 
-def test_better_from_some_value_on_and_at_every_value():
+def test_better_from_a_value_on_and_at_every_value():
     hyper, embed = [[0.9, 0.1, 0.1, 0.1]] * 3, [[0.5] * 4] * 3
     judge = claims.better(least=3, everywhere=True).judge
     assert judge(_both(hyper, embed), "depth").verdict == "reproduced"
@@ -170,7 +170,7 @@ def test_better_from_some_value_on_and_at_every_value():
         ([[0.5, 0.49, 0.48, 0.47, 0.46]] * 3, False, "partly"),
         ([[0.5, 0.9, 0.9, 0.8, 0.4]] * 3, False, "partly"),
         ([[None, 0.9, 0.8, 0.7, 0.6]] * 3, True, "reproduced"),
-        ([[None, 0.6, 0.7, 0.8, 0.9]] * 3, True, "partly"),  # that it trains is no improvement of what it trains to
+        ([[None, 0.6, 0.7, 0.8, 0.9]] * 3, True, "partly"),  # only divergence falls
         ([[None, None, None, None, 0.9]] * 3, True, "partly"),
         ([[0.8, 0.7, 0.6, 0.5, None]] * 3, True, "not"),
         ([[0.8, 0.7, 0.6, 0.5, None]] * 3, False, "partly"),
@@ -187,11 +187,11 @@ def test_improves(tests, holds, verdict):
     assert finding.seeds == len(tests)
 
 
-def test_improves_says_what_remains_without_the_values_at_which_runs_diverged():
+def test_improves_measures_also_without_the_values_at_which_runs_diverged():
     tests = [[None, 0.9, 0.8, 0.7, 0.6], [None, 0.9, 0.8, 0.7, 0.6], [None, None, 0.8, 0.7, 0.6]]
     finding = claims.improves("hyper").judge(rows(tests), "depth")
     assert finding.measured.endswith("diverged: 4 of 15, at 2, 3; without these, p = 0.005")  # 1 of 6^3 outcomes
-    finding = claims.improves("hyper").judge(rows([[None, *one[1:]] for one in [tests[0]] * 3]), "depth")
+    finding = claims.improves("hyper").judge(rows([[None, *tests[0][1:]]] * 3), "depth")
     assert finding.measured.endswith("diverged: 3 of 15, at 2; without that value, p = 7e-05")  # 1 of 24^3
     finding = claims.improves("hyper").judge(rows([[None, None, 0.5]] * 3), "depth")
     assert finding.measured.endswith("diverged: 6 of 9, at 2, 3; without these, too few are left for a test")
@@ -234,11 +234,11 @@ def test_each_step():
     assert judge([[0.9, None, None, 0.3]] * 3).verdict != "reproduced"
 
 
-def test_every_claim_can_be_reproduced_by_its_experiments_seeds():
+def test_every_experiment_has_enough_seeds_for_its_claims():
     assert all(get_experiment(claim.experiment).seeds >= claims.LEAST_SEEDS for claim in CLAIMS)
 
 
-def test_seeds_that_are_not_complete_and_runs_that_failed_are_left_out():
+def test_incomplete_seeds_are_not_judged_and_failed_runs_count_as_not_run():
     grid = [row for row in _grid_rows() if not (row["seed"] == 1 and row["depth"] == 9)]
     grid[0]["status"] = "failed"
     assert {row["seed"] for row in complete_rows(ROTATION, "mnist", grid)} == {2}
@@ -250,7 +250,7 @@ def test_values_beside_the_grid_are_not_judged():
     assert complete_rows(ROTATION, "mnist", more) == []
 
 
-def test_report_counts_what_is_missing_and_takes_failed_runs_as_not_run(tmp_path):
+def test_report_counts_missing_runs_and_leaves_out_failed_ones(tmp_path):
     experiment = get_experiment("synthetic_baseline")
     results = ResultsFile(tmp_path / "synthetic_baseline.jsonl")
     done = {"status": "finished", "test": 0.5, "variance_of_y": 1.0, "metric": "mse"}
@@ -264,7 +264,7 @@ def test_report_counts_what_is_missing_and_takes_failed_runs_as_not_run(tmp_path
     missing = len(experiment.runs()) - len(configs)
     assert f"({missing} of {len(experiment.runs())} are missing)" in text
     dim = configs[0]["dim"]
-    assert f"| inner | {dim} | 1 | 0.5 | 0.5 | 2 |" in text  # one seed of the two, and the one beside the grid
+    assert f"| inner | {dim} | 1 | 0.5 | 0.5 | 2 |" in text  # one of two seeds, and the seed beside the grid
 
 
 def _grid_rows():
@@ -272,7 +272,7 @@ def _grid_rows():
     return _both(tests, tests)
 
 
-def test_report_without_results_says_so(tmp_path):
+def test_report_without_results(tmp_path):
     text = write_report(tmp_path).read_text()
     assert text.count("not run yet") == sum(len(findings(claim, [])) for claim in CLAIMS)
     assert "(160 of 160 are missing)" in text
@@ -292,7 +292,7 @@ def test_report_begins_with_all_verdicts(tmp_path):
     (line,) = [line for line in text.splitlines() if line.startswith("| One more neuron is strictly better. |")]
     assert line.endswith("| mnist reproduced, cifar10 open |")
     assert text.count("**reproduced** | Because of A. |") == text.count("**reproduced**") == 1
-    assert "Because of B." not in text  # it explains a verdict that these rows do not have
+    assert "Because of B." not in text  # explains another verdict
     path.write_text('[{"claim": "One more neuron is strictly better."}]')
     with pytest.raises(ValueError, match=r"explanations.json must be a list .*Received: KeyError\('panel'\)"):
         write_report(tmp_path)

@@ -1,4 +1,4 @@
-"""Figures of synthetic rows: lost runs, broken lines, what is not there; the same rows make the same files."""
+"""Figures of synthetic rows: lost runs, broken lines, missing rows; the same rows make the same files."""
 
 import csv
 import dataclasses
@@ -16,11 +16,11 @@ DIVERGED = {"status": "diverged", "message": "The loss became nan."}
 
 
 def _write(folder, name, result, **grid):
-    """Writes a row for each of the runs for which `result` returns something; returns the file."""
+    """Writes a row for each run for which `result` returns something; returns the file."""
     file = ResultsFile(folder / f"{name}.jsonl")
     for config in get_experiment(name).runs(**grid):
-        if found := result(config):
-            file.append(make_row(config, found))
+        if measured := result(config):
+            file.append(make_row(config, measured))
     return file
 
 
@@ -33,7 +33,7 @@ def _drawn(folder, name):
     assert draw(experiment, folder) == (paths, sentences)
     assert [path.read_bytes() for path in paths] == first
     assert first[0].startswith(b"\x89PNG")
-    # Letters are drawn as paths, and what they say stands in a comment.
+    # Letters are paths; a comment holds the text.
     texts = re.findall("<!-- (.*?) -->", first[1].decode())
     return list(csv.DictReader(first[2].decode().splitlines())), texts, sentences
 
@@ -62,7 +62,7 @@ def test_panels_that_lack_a_series_or_all_of_their_runs(tmp_path):
     assert _points(table, "hadamard", "embedding method") == [(2, "", "2"), (3, "", "2")]
     assert _points(table, "concat", "embedding method") == _points(table, "inner", "hypernetwork")
     assert {"inner", "hadamard", "concat", "test MSE"} <= set(texts)
-    # The legend stands in the first panel, and names what only others show, too.
+    # The legend is in the first panel, and names the lines of all panels.
     assert {"hypernetwork", "embedding method"} <= set(texts)
     assert (texts.count("1 lost"), texts.count("2 lost")) == (3, 4)
     assert "2" in texts  # a depth, also where no run has ended
@@ -116,9 +116,9 @@ def test_rows_of_another_experiment_are_drawn_for_comparison(tmp_path):
     ],
 )
 def test_an_experiment_of_ones_own(tmp_path, varies, values, ticks):
-    """It varies what it likes, has methods of its own, and is in no figure of the paper."""
+    """An experiment outside the paper has its own varied quantity and methods."""
     methods = ("hyper", "mine", "yours", "his", "hers")
-    changes = {"name": "own", "figure": None, "title": "What I found", "methods": methods}
+    changes = {"name": "own", "figure": None, "title": "My results", "methods": methods}
     base = get_experiment("synthetic_depth")
     own = dataclasses.replace(
         base,
@@ -136,7 +136,7 @@ def test_an_experiment_of_ones_own(tmp_path, varies, values, ticks):
     assert sentences == []
     texts = re.findall("<!-- (.*?) -->", paths[1].read_text())
     # There are fewer styles than methods.
-    assert {"What I found", varies.replace("_", " "), "hypernetwork", *methods[1:], *ticks} <= set(texts)
+    assert {"My results", varies.replace("_", " "), "hypernetwork", *methods[1:], *ticks} <= set(texts)
     table = list(csv.DictReader(paths[2].read_text().splitlines()))
     assert {row["x"] for row in table} == set(map(str, values))
 

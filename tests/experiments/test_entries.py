@@ -58,7 +58,7 @@ def test_an_entry_is_the_median_run_of_its_experiment(tmp_path, trained):
 
 @pytest.mark.full
 @pytest.mark.parametrize("option", ["--from", "--threads"])
-def test_training_computes_with_the_threads_of_the_row_or_those_asked_for(tmp_path, option):
+def test_training_uses_the_threads_of_the_row_or_of_the_option(tmp_path, option):
     """Another number of threads rounds sums differently, so that training would not repeat the row."""
     value = "3"
     if option == "--from":
@@ -152,10 +152,10 @@ def test_every_blueprint_is_described():
 def test_cards_say_whose_choice_a_fact_is(name, changes, mark, sentence):
     blueprint = dataclasses.replace(get_blueprint(name), changes=changes)
     provenance = describe(blueprint, *blueprint.setup(0), None, None)["provenance"]
-    (found,) = [mark for mark, sentences in provenance.items() if any(one.startswith(sentence) for one in sentences)]
-    assert found == mark
+    marks = [mark for mark, texts in provenance.items() if any(text.startswith(sentence) for text in texts)]
+    assert marks == [mark]
     kinds = ("The embedding dimension", "The width of f's")
-    sizes = [one for sentences in provenance.values() for one in sentences if one.startswith(kinds)]
+    sizes = [text for texts in provenance.values() for text in texts if text.startswith(kinds)]
     assert len(sizes) == sentence.startswith(kinds)
 
 
@@ -184,7 +184,7 @@ def test_width_entries_are_at_the_index_that_validation_prefers(name):
 
 
 def _megabytes(blueprint, index):
-    """Size of the weights of a width entry at an index, which is that of its file but for a few kB."""
+    """Size of the weights of a width entry at an index; the file is a few kB larger."""
     task, recipe = dataclasses.replace(blueprint, value=index).setup(0)
     return kh.build_model(task, blueprint.method, recipe).count_params() * 4 / 1e6
 
@@ -207,7 +207,7 @@ TRAINED = [card for card in kh.list_entries() if "--seeds" in card.command]
 
 @pytest.mark.parametrize("card", TRAINED, ids=lambda card: card.name)
 def test_runs_trained_for_a_card_have_the_results_of_the_committed_rows(card):
-    """An experiment trains the paper's recipe, which a card with another one lists for comparison."""
+    """The rows are of the paper's recipe, which a card of another recipe lists for comparison."""
     blueprint = get_blueprint(card.name)
     _committed(blueprint.experiment)
     runs = {run["seed"]: run for run in (card.other_runs["runs"] if card.other_runs else card.seeds)}

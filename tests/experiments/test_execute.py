@@ -19,7 +19,7 @@ def _changed(config, **recipe):
 
 
 def _measuring(result):
-    """The experiment, if it measured this."""
+    """The experiment with another measurement."""
     return dataclasses.replace(GRID, measure=Measurement(lambda task, method, recipe: result))
 
 
@@ -65,7 +65,7 @@ def test_a_result_that_json_cannot_hold_is_a_failed_run():
 
 
 @pytest.mark.parametrize("error", [DataUnavailableError("no data"), ImportError("no package")], ids=repr)
-def test_what_is_not_on_this_machine_is_an_error_and_no_row(error):
+def test_missing_data_or_packages_are_an_error_and_no_row(error):
     def measure(task, method, recipe):
         raise error
 

@@ -29,7 +29,7 @@ def _show(visible=True):
         progress.started -= 60  # as if the next run had taken a minute
         progress.add(ROWS[2])
         assert progress.left == "0:04:00 left"
-        progress.last -= 10  # as if that had been a while ago
+        progress.last -= 10  # as if the last row had come ten seconds ago
         progress.started -= 10
         assert progress.left == "0:03:50 left"
         for row in ROWS[3:]:
@@ -49,7 +49,7 @@ def test_a_line_for_each_row_where_there_is_no_terminal(capfd):
     ]
 
 
-def test_what_is_best_is_said_of_each_panel():
+def test_the_best_result_of_each_panel():
     rows = [*ROWS, {"panel": "cifar10", "method": "hyper", "status": "finished", "test": 0.0625}]
     assert summarize(rows) == "best mnist hyper 0.125, mnist embed 0.5, cifar10 hyper 0.0625; 1 diverged, 1 failed"
 
@@ -58,8 +58,8 @@ def test_an_experiment_that_has_ended_says_so(capfd):
     with RunsProgress("rotation_depth", len(ROWS), ROWS, summarize):
         pass
     number = len(ROWS)
-    said = f"rotation_depth: {number}/{number} runs are there already; none is repeated.\n"
-    assert capfd.readouterr() == ("", said)
+    message = f"rotation_depth: {number}/{number} runs are there already; none is repeated.\n"
+    assert capfd.readouterr() == ("", message)
     with RunsProgress("rotation_depth", number, ROWS, summarize, visible=False):
         pass
     assert capfd.readouterr() == ("", "")
@@ -76,7 +76,7 @@ def test_a_bar_and_the_best_on_a_terminal_of_80_columns(capfd, monkeypatch):
     assert summary.strip() == "best hyper 0.125, embed 0.5; 1 diverged, 1 failed"
 
 
-def test_nothing_but_warnings_where_nothing_is_asked_for(capfd):
+def test_only_warnings_without_visible_progress(capfd):
     progress = _show(visible=False)
     assert capfd.readouterr() == ("", "")
     progress.warn("Line 3 of [results] is not a row.")

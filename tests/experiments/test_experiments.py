@@ -1,4 +1,4 @@
-"""The experiments: their grids against the paper's set-up, and the results that are in this repository."""
+"""The grids of the experiments against the paper's set-up, and the committed results."""
 
 import json
 import re
@@ -78,7 +78,7 @@ def test_quick_runs_need_no_network(name):
     assert len(runs) <= 12
 
 
-# For each experiment, a few fields of recipe and task that the paper or this project fixed.
+# Some fields of recipe and task that the paper or this project fixed.
 @pytest.mark.parametrize(
     ("name", "panel", "method", "value", "recipe", "task"),
     [
@@ -110,7 +110,7 @@ def test_setup(name, panel, method, value, recipe, task):
 
 @every
 def test_every_panel_has_a_small_setup(name):
-    """By which rows of the quick grid are told from others."""
+    """The quick set-up distinguishes rows of the quick grid."""
     experiment = get_experiment(name)
     for panel in {*experiment.panels, *experiment.quick_panels}:
         for method in experiment.methods:
@@ -144,7 +144,7 @@ def test_committed_rows_are_whole_distinct_and_of_the_grid(name):
     keys = [run_key(row["config"]) for row in rows]
     grid = experiment.runs()
     assert set(keys) <= {run_key(config) for config in grid}
-    # There may be fewer seeds, never fewer points.
+    # Seeds may be missing, points may not.
     seeds = {(row["panel"], row["seed"]) for row in rows}
     assert set(keys) == {run_key(config) for config in grid if (config["panel"], config["seed"]) in seeds}
     for row in rows:
@@ -188,7 +188,7 @@ def test_committed_figures_are_those_of_the_rows(copied):
     paths, broken = draw(get_experiment(name), folder)
     assert broken == []
     assert paths[2].read_bytes() == (RESULTS / f"{name}.csv").read_bytes()
-    # A figure's text and lines are the same with every version of Matplotlib, its curves are not to the last digit.
+    # Texts do not depend on the version of Matplotlib; coordinates do, in the last digit.
     words = [re.findall(r"<!-- (.*) -->", path.read_text()) for path in (paths[1], RESULTS / f"{name}.svg")]
     assert words[0] == words[1] != []
 
@@ -202,7 +202,7 @@ def test_committed_report_is_that_of_the_rows(tmp_path):
     assert text == (RESULTS / "README.md").read_text(encoding="utf-8"), "run keras-hypernet plot all"
 
 
-def test_every_verdict_on_the_committed_rows_is_explained_and_nothing_else_is():
+def test_explanations_are_those_of_the_verdicts_on_the_committed_rows():
     judged = {
         (claim.text, panel, finding.verdict, finding.seeds)
         for claim in CLAIMS

@@ -1,4 +1,4 @@
-"""The file of results: rows are in it whole or not at all, and what is broken in it is named."""
+"""The results file: rows are complete or absent, and broken lines are named."""
 
 import contextlib
 import json
@@ -69,9 +69,15 @@ def test_rows_are_read_as_they_were_appended(file):
             "its 'status' is 'done', and not one of finished, diverged",
         ),
         (json.dumps({**ROWS[0], "panel": "outer"}).encode(), "its 'panel' is 'outer', and not that of its 'config'"),
-        (json.dumps({**ROWS[0], "curve": {"loss": ["a"]}}).encode(), "its 'curve' 'loss' is ['a'], and not a list of"),
+        (
+            json.dumps({**ROWS[0], "curve": {"loss": ["a"]}}).encode(),
+            "its 'curve' 'loss' is ['a'], and not a list of",
+        ),
         (json.dumps({**ROWS[0], "machine": {}, "seed": "0"}).encode(), "its 'seed' is '0', and not an integer"),
-        (json.dumps({**ROWS[0], "machine": {"threads": 1}}).encode(), "without a processor or its threads"),
+        (
+            json.dumps({**ROWS[0], "machine": {"threads": 1}}).encode(),
+            "without a processor or its threads",
+        ),
         (json.dumps({**ROWS[0], "config": {"task": [], "recipe": {}}}).encode(), "its 'config' is not that of a run"),
         (b'{"a": ' * 40_000, "it is nested in more than 50 levels"),
         (b"[" * 60 + b"]" * 60, "it is nested in more than 50 levels"),
@@ -89,7 +95,7 @@ def test_a_broken_line_is_named_and_the_others_are_used(file, line, reason):
 
 
 def _damaged(row):
-    """Rows of which one field, or one of its configuration, is missing or holds something else."""
+    """Rows with one missing or wrong field, of the row or of its configuration."""
     values = (None, [], {}, "", "x", -1, 10**400, 0.5, [["x"]], {"loss": None}, {"name": {}})
     for outer in (None, "config", "machine", "curve"):
         for name in row if outer is None else row[outer]:
@@ -105,7 +111,7 @@ def _damaged(row):
 @pytest.mark.parametrize(
     "name", [pytest.param("synthetic_depth", marks=pytest.mark.full), "assumption_1", "synthetic_baseline"]
 )
-def test_no_row_whatever_it_holds_blocks_an_experiment(tmp_path, name):
+def test_no_damaged_row_blocks_an_experiment(tmp_path, name):
     experiment = get_experiment(name)
     names = [*experiment.drawing.curves, "loss"]
     result = {"test": 0.5, "curve": {curve: [0.5] * 50 for curve in names}}
@@ -132,7 +138,7 @@ def test_no_row_whatever_it_holds_blocks_an_experiment(tmp_path, name):
     assert f"{panel} |" in write_report(tmp_path).read_text()
 
 
-def test_a_run_that_is_there_twice_counts_once(file):
+def test_a_repeated_run_counts_once(file):
     with file.path.open("a") as opened:
         opened.write("\n" + json.dumps({**ROWS[1], "test": 0.25}) + "\n")
     assert file.read() == (ROWS[:3], [f"Line 5 of {file.path} repeats the run of line 2, which is used."])
@@ -156,7 +162,7 @@ def test_a_last_row_without_a_newline_is_completed(file):
 
 
 def test_a_last_line_that_is_whole_is_not_removed(file):
-    """A row by a later version, whose recipe has a field that is not known here."""
+    """The row of a later version has an unknown field in its recipe."""
     row = json.loads(file.path.read_bytes().splitlines()[-1])
     row["config"]["recipe"]["later"] = 1
     content = file.path.read_bytes() + json.dumps(row).encode()
@@ -176,7 +182,7 @@ def test_a_last_line_that_is_nested_deeply_is_not_removed(file):
     assert file.read()[0] == ROWS[:3]
 
 
-def test_a_row_is_not_glued_to_what_another_program_left(file):
+def test_a_row_is_not_joined_to_an_unfinished_line(file):
     with file.path.open("a") as opened:
         opened.write("half")
     file.append(ROWS[3])
@@ -199,7 +205,7 @@ def test_a_row_that_does_not_fit_is_kept(file):
     kept, _, rest = advice.partition(" >> ")
     assert rest == f"{file.path}, and go on with --resume."
     with file.path.open("a") as opened:
-        opened.write(pathlib.Path(kept).read_text())  # what is advised
+        opened.write(pathlib.Path(kept).read_text())  # as the message advises
     pathlib.Path(kept).unlink()
     assert file.read() == (ROWS[:4], [])
 
@@ -239,7 +245,7 @@ def test_one_process_at_a_time(file):
     assert [path.name for path in file.path.parent.iterdir()] == [file.path.name]
 
 
-def test_rows_have_the_same_fields_whatever_came_of_the_run():
+def test_finished_and_failed_rows_have_the_same_fields():
     (config,) = GRID.runs(values=(2,), seeds=1)[:1]
     finished = make_row(config, {"test": 0.5}, 1.234, 100, {"processor": "", "threads": 1})
     failed = make_row(config, {"status": "failed", "message": "Why."})
@@ -253,4 +259,4 @@ def test_groups_differ_in_more_than_the_seed():
     rows = [make_row(config, {}) for config in GRID.runs(seeds=2)]
     groups = group_rows(rows[::-1], "depth")
     assert list(groups) == [("inner", method, depth) for method in ("embed", "hyper") for depth in (2, 3)]
-    assert all([row["seed"] for row in found] == [1, 0] for found in groups.values())
+    assert all([row["seed"] for row in members] == [1, 0] for members in groups.values())

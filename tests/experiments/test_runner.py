@@ -193,7 +193,7 @@ def test_one_panel_of_several_is_run(worker, tmp_path):
     assert [row["config"] for row in rows] == [config for config in grid.runs([2], 1) if config["panel"] == "concat"]
     assert len(rows) == 2
     rates = get_experiment("learning_rate")
-    some = rates.runs(seeds=1, panels=["cifar10_hyperfan"])  # which has values of its own
+    some = rates.runs(seeds=1, panels=["cifar10_hyperfan"])  # a panel with additional values
     assert some == [config for config in rates.runs(seeds=1) if config["panel"] == "cifar10_hyperfan"]
 
 
@@ -258,7 +258,7 @@ def _with_task(task_class):
         ({"measure": print}, "`measure` must be left out of an experiment of your own"),
     ],
 )
-def test_what_processes_cannot_find_by_its_name_is_refused(tmp_path, changes, message):
+def test_tasks_and_measures_that_processes_cannot_find_are_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         run(dataclasses.replace(GRID, name="own", **changes), tmp_path / "results")
     assert list(tmp_path.iterdir()) == []

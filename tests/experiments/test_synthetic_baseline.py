@@ -11,7 +11,7 @@ SMALL = {"dim": 5, "num_train": 300, "num_validation": 50, "num_test": 200}
 
 @pytest.mark.parametrize("method", ["linear_x", "linear_both"])
 @pytest.mark.parametrize("family", ["inner", "concat"])
-def test_it_is_the_model_of_least_squares(family, method):
+def test_the_errors_are_those_of_least_squares(family, method):
     task = SyntheticTask(family, **SMALL)
     measured = get_experiment("synthetic_baseline").measure(task, method, None)
 
@@ -28,7 +28,7 @@ def test_it_is_the_model_of_least_squares(family, method):
     assert measured["test"] < measured["variance_of_y"]
 
 
-def test_a_model_of_x_alone_is_told_nothing_by_the_condition():
+def test_a_model_of_x_alone_learns_nothing_of_the_condition():
     task = SyntheticTask("concat", **SMALL)
     errors = [
         get_experiment("synthetic_baseline").measure(task, method, None)["test"]

@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster: of this process's own, and of two nodes, one of which is lost."""
+"""Runs on Ray: on this machine alone, and on a cluster of two nodes, one of which is lost."""
 
 import contextlib
 import gc
@@ -48,7 +48,7 @@ def nodes():
 
 
 def _function(body):
-    """A function of a run that is sent to the cluster by value: processes there do not know the module of a test."""
+    """A function that is sent to the cluster by value: processes there cannot import the module of a test."""
     names = {"__name__": "__main__"}
     exec(f"def execute(name, config, threads):\n    {body}", names)
     return names["execute"]
@@ -61,7 +61,7 @@ def test_missing_ray_is_named(monkeypatch, tmp_path):
     assert list(run_on_ray(JOB, [])) == []
 
 
-def test_what_is_no_address_is_an_error_at_once():
+def test_an_invalid_address_is_an_error_at_once():
     pytest.importorskip("ray")
     with pytest.raises(ConnectionError, match="There is no Ray cluster at 'nowhere' .*`ray start --head`"):
         next(run_on_ray(JOB, [{}], "nowhere"))
@@ -78,7 +78,7 @@ def test_an_address_without_a_cluster_is_an_error_at_once(kind):
             next(run_on_ray(JOB, [{}], address))
 
 
-# Each of these runs says what it does: returns, ends its process, or raises.
+# The configuration of each run decides: the run returns, ends its process, or raises.
 RUNS = """
     import os
     if "attempts" in config:
@@ -112,7 +112,7 @@ def test_a_cluster_without_this_package_is_an_error_and_no_rows(here, monkeypatc
         list(run_on_ray(JOB, [{}]))
 
 
-# A run says on which node it begins, and waits there while the node is held.
+# A run writes the node on which it begins, and waits while the node is held.
 HELD = """
     import pathlib, time
     import ray
@@ -145,7 +145,7 @@ def test_no_run_is_lost_with_a_node_and_none_counts_twice(nodes, tmp_path, capfd
             here = ray.get_runtime_context().get_node_id()
             lost, *_ = (node for node in nodes.worker_nodes if node.node_id != here)
             nodes.remove_node(lost, allow_graceful=False)
-            held.remove(lost.node_id)  # stays held, so that its process cannot end the run before it is ended
+            held.remove(lost.node_id)  # stays held: its process must not finish the run before it dies
         finally:
             for name in held:
                 (tmp_path / name).unlink()
@@ -156,12 +156,12 @@ def test_no_run_is_lost_with_a_node_and_none_counts_twice(nodes, tmp_path, capfd
     thread.join()
     for name in names:
         (tmp_path / name).unlink(missing_ok=True)
-    assert len(begun()) == len(GRID.runs()) + 1  # the run that was lost with its node has been repeated
+    assert len(begun()) == len(GRID.runs()) + 1  # the run of the lost node is repeated
     assert [row["config"] for row in rows] == GRID.runs()
     assert plain(rows_in(tmp_path)) == plain(rows)
     assert all(set(row) == {*FIELDS, "depth"} for row in rows)
     assert {(row["status"], row["machine"]["threads"]) for row in rows} == {("finished", 1)}
-    here = execute(GRID.runs()[0], GRID)  # with other threads, which round sums otherwise
+    here = execute(GRID.runs()[0], GRID)  # other threads round sums differently
     assert [rows[0][name] for name in ("test", "validation")] == pytest.approx(
         [here[name] for name in ("test", "validation")], rel=1e-5
     )
