@@ -1,4 +1,4 @@
-"""Models as SavedModels, for TensorFlow Serving; a local server of its interfaces, and a client of both."""
+"""Export of models as SavedModels, a client for TensorFlow Serving, and a local server with its interfaces."""
 
 import pathlib
 

@@ -18,30 +18,30 @@ _TRANSPORTS = {"rest": RestTransport, "grpc": GrpcTransport}
 
 
 class Client:
-    """Asks a server for what a model of this package has to say.
+    """Asks a server for the outputs and weights of models of this package.
 
     Args:
         address: `host:port` of TensorFlow Serving or of `keras-hypernet serve`; usually 8501 for REST, 8500 for gRPC.
-        model: Name of the model; without it the methods are to be told.
-        version: One of its versions, by number or by label; by default the latest.
+        model: Name of the model; without it, every method needs one.
+        version: Number or label of a version; by default the latest.
         protocol: `"rest"` or `"grpc"`.
-        timeout: Seconds that an answer may take; None, for a wait without end, is refused.
-        retries: How often a request is sent again if the server is not available, after a wait that doubles each time,
-            up to five seconds, and has a random part. Nothing else is tried again, but for inputs that do not fit the
-            signatures that are known: once, if those of the server are others by now.
+        timeout: Maximum seconds for an answer; None, an endless wait, is refused.
+        retries: Maximum number of repetitions of a request while the server is unavailable. The wait doubles each time
+            up to five seconds, with a random part. Other failures are final, except for one repetition when inputs do
+            not fit the known signatures and the server has new ones.
         backoff: Seconds of the first wait.
-        max_rows: Rows of a request; larger batches are sent in parts.
+        max_rows: Maximum rows of a request; larger batches are sent in parts.
 
     Raises:
         TypeError: If the version is neither an integer nor a string.
-        ValueError: If there is no such protocol, the address is not host:port, or a number is none or too small.
+        ValueError: If the protocol is unknown, the address is not host:port, or a number is not valid.
 
-    Every method takes the name of another `model` of this server as its last argument. They raise a ValueError if no
-    model is named here or there, or the inputs have not all the same number of rows, or one; and an
-    `InvalidRequestError`, `NotFoundError`, `OverloadedError`, `UnavailableError` or `DeadlineError`, all of them a
+    The last argument of every method is the name of another `model` of this server. The methods raise ValueError if
+    there is no model, or the inputs have different numbers of rows (one row is always allowed); and
+    `InvalidRequestError`, `NotFoundError`, `OverloadedError`, `UnavailableError` or `DeadlineError`, each a
     `ServingError` with the `code` and the `message` of the server.
 
-    Example, with a server that was started by `keras-hypernet serve rotation_mnist_hyper`::
+    Example, with a server started by `keras-hypernet serve rotation_mnist_hyper`::
 
         client = keras_hypernet.serving.Client("localhost:8501", "rotation_mnist_hyper")
         logits = client.predict(x, condition)
@@ -67,23 +67,20 @@ class Client:
         self._signatures = {}
 
     def predict(self, x, condition=None, model=None):
-        """The output of the model.
+        """Returns the output of the model, a float32 array.
 
         Args:
             x: Array `[B, ...]`.
             condition: Array `[B, ...]`, or `[1, ...]` for all of x; None for a network of x alone. A condition of
-                several parts is a dict of arrays, or nested dicts, by the names or the numbers that the generator has.
-
-        Returns:
-            An array of float32.
+                several parts is a dict of arrays, or nested dicts, with the names or numbers of the generator's inputs.
         """
         inputs = {"x": x} if condition is None else {"x": x, **_parts("condition", condition)}
         return self._run(model, "serving_default", inputs)
 
     def generate_weights(self, condition, model=None):
-        """The weights that the model writes for conditions `[B, ...]`: a dict of arrays `[B, *shape]`, for `apply`.
+        """Returns the weights for conditions `[B, ...]`, a dict of arrays `[B, *shape]`, for `apply`.
 
-        Of a model by the embedding method it is the embedding, under that name.
+        The embedding method has one, `embedding`.
         """
         signatures = self.metadata(model)
         name = next((name for name in FIRST_HALVES if name in signatures), FIRST_HALVES[0])
@@ -94,14 +91,13 @@ class Client:
         return {output: outputs}
 
     def apply(self, x, weights, model=None):
-        """The output on x `[B, ...]` under the weights of one condition, `[1, *shape]`, or of one for each."""
+        """Returns the output on x `[B, ...]` under the weights of one condition, `[1, *shape]`, or of one for each."""
         return self._run(model, "apply", {"x": x, **weights})
 
     def metadata(self, model=None):
-        """Dict from the name of each signature to `(inputs, outputs)`, dicts from name to `(dtype, shape)`.
+        """Returns a dict from signature name to `(inputs, outputs)`, dicts from name to `(dtype, shape)`.
 
-        The dtype is TensorFlow's name of it, and -1 stands for any size. The server is asked for them once, and again
-        when inputs do not fit.
+        The dtype has TensorFlow's name, and -1 is any size. The client keeps the answer until inputs do not fit it.
         """
         model = self._named(model)
         if model not in self._signatures:
@@ -109,7 +105,7 @@ class Client:
         return self._signatures[model]
 
     def status(self, model=None):
-        """Dict from the versions of the model to their states, such as AVAILABLE."""
+        """Returns a dict from the versions of the model to their states, such as AVAILABLE."""
         return self._retried(self._transport.status, self._named(model))
 
     def close(self):
@@ -137,7 +133,7 @@ class Client:
             self._signatures.pop(model, None)
             if known is None or self.metadata(model) == known:
                 raise
-        # What was known is of a version that came before.
+        # The known signatures were those of an earlier version.
         return self._in_parts(model, signature, inputs)
 
     def _in_parts(self, model, signature, inputs):
@@ -145,8 +141,8 @@ class Client:
         inputs = _converted(described[0] if described else {}, inputs)
         rows = max(len(value) for value in inputs.values())
         parts = []
-        # What has one row for all others is sent with every part.
         for start in range(0, rows, self._max_rows):
+            # An input of one row belongs to every part.
             part = {
                 name: value if len(value) == 1 else value[start : start + self._max_rows]
                 for name, value in inputs.items()
@@ -169,7 +165,7 @@ class Client:
 
 
 def _parts(name, condition):
-    """The inputs that a condition is: one, or those of its parts."""
+    """The inputs of a condition: one, or those of its parts."""
     if not isinstance(condition, collections.abc.Mapping):
         return {name: condition}
     parts = [_parts(f"{name}_{key}", part) for key, part in condition.items()]
@@ -177,23 +173,22 @@ def _parts(name, condition):
 
 
 def _arrays(inputs):
-    """The inputs as arrays that go together."""
+    """The inputs as arrays with fitting numbers of rows: the server sees parts, of which the last might fit alone."""
     arrays = {name: np.asarray(value) for name, value in inputs.items()}
     for name, array in arrays.items():
         if array.ndim == 0:
             raise ValueError(f"`{name}` must be an array with the batch first. Received: {inputs[name]!r}")
     rows = max(len(array) for array in arrays.values())
     if any(len(array) not in (1, rows) for array in arrays.values()):
-        # Of parts the last ones may fit where the whole did not. And JSON has no arrays of no rows.
         received = {name: array.shape for name, array in arrays.items()}
         raise ValueError(f"All inputs must have the same number of rows, or one row. Received: shapes {received}")
-    if rows == 0:
+    if rows == 0:  # JSON has no such arrays
         raise ValueError(f"The inputs must have a row or more. Received: {', '.join(inputs)} without any")
     return arrays
 
 
 def _converted(described, arrays):
-    """Arrays of the dtypes that a signature wants, if nothing of them is lost."""
+    """Arrays of the dtypes of a signature, if they lose nothing."""
     converted = {}
     for name, array in arrays.items():
         dtype = described[name][0].removeprefix("DT_").lower() if name in described else None
@@ -203,24 +198,23 @@ def _converted(described, arrays):
 
 
 def _cast(name, array, dtype):
-    """An array of another dtype, unless values of it would be others then, but for the digits of floats."""
-    received, lost = str(array.dtype), np.zeros(array.shape, bool)
+    """An array of another dtype, if its values stay the same, apart from digits of floats."""
+    lost, example = np.zeros(array.shape, bool), ""
+    safe = np.can_cast(array.dtype, dtype, "same_kind")
     if array.dtype.kind in "iu" and dtype.kind in "iuf":
-        # Up to the largest of a float, and not beyond, it has every integer.
+        # A float holds every integer up to this one.
         most = 2 ** (np.finfo(dtype).nmant + 1) if dtype.kind == "f" else np.iinfo(dtype).max
-        lost = (array > most) | (array < (-most if dtype.kind == "f" else np.iinfo(dtype).min))
-    elif not np.can_cast(array.dtype, dtype, "same_kind"):
-        raise _unsafe(name, dtype, received)
-    elif dtype.kind == "f":
+        lost, safe = (array > most) | (array < (-most if dtype.kind == "f" else np.iinfo(dtype).min)), True
+    elif safe and dtype.kind == "f":
         with np.errstate(over="ignore"):
             lost = np.isfinite(array) > np.isfinite(array.astype(dtype))
     if lost.any():
-        raise _unsafe(name, dtype, f"{received}, with {array[lost].flat[0]}")
+        example = f", with {array[lost].flat[0]}"
+    if example or not safe:
+        raise ValueError(
+            f"`{name}` must be of dtype {dtype}, or convert to it safely. Received: {array.dtype}{example}"
+        )
     return array.astype(dtype)
-
-
-def _unsafe(name, dtype, received):
-    return ValueError(f"`{name}` must be of dtype {dtype}, or convert to it safely. Received: {received}")
 
 
 def _integer(version):

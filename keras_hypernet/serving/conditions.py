@@ -1,4 +1,4 @@
-"""read_condition: one condition for a model, from a file that may be anybody's."""
+"""read_condition: one condition for a model, from an untrusted file."""
 
 import pathlib
 import warnings
@@ -9,28 +9,25 @@ from keras_hypernet.models import ConditionalModel
 from keras_hypernet.models.shapes import fits
 from keras_hypernet.serving.signatures import signatures
 
-# Those that Pillow decodes by itself; for others it starts programs.
+# The formats that Pillow decodes itself; for others it starts programs.
 _IMAGES = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def read_condition(path, model):
-    """Reads one condition for a model from an image file, or from `.npy`.
-
-    The shape is checked before any values are read.
+    """Reads one condition for a model, and checks its shape before its values.
 
     Args:
         path: Path of a `.npy` file, or of a BMP, GIF, JPEG, PNG, PPM, TIFF or WebP image.
-        model: The model whose condition it is to be.
+        model: The model.
 
     Returns:
-        An array of the shape and dtype that the model takes, without a batch.
+        An array of the model's condition shape and dtype, without a batch.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not such an image or array, or of another shape, or the model takes several parts.
+        ValueError: If the file is not such an image or array, or of another shape, or the model takes several parts.
     """
-    if not isinstance(model, ConditionalModel):
-        raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
+    check_conditional(model)
     inputs = {tensor.name: tensor for tensor in signatures(model)[0].inputs}
     if "condition" not in inputs:
         raise ValueError(
@@ -52,6 +49,12 @@ def read_condition(path, model):
     if array.dtype.kind not in kinds or ("float" not in dtype and not np.array_equal(array, array.astype(dtype))):
         raise ValueError(f"{path} must hold values of {dtype}. Received: others, of {array.dtype}")
     return array.astype(dtype)
+
+
+def check_conditional(model):
+    """Raises ValueError unless a model takes a condition."""
+    if not isinstance(model, ConditionalModel):
+        raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
 
 
 def _read_array(path, shape):

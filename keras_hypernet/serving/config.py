@@ -1,4 +1,4 @@
-"""The files that TensorFlow Serving is started with: which models, which of their versions, batching, monitoring."""
+"""TensorFlow Serving's configuration files: models and their versions, batching, monitoring."""
 
 import math
 import pathlib
@@ -9,17 +9,17 @@ from keras_hypernet.common.locks import locked
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
 METRICS_PATH = "/monitoring/prometheus/metrics"
-# The signature that reads the condition: of a hypernetwork, and of the embedding method.
+# The signature that reads the condition, of a hypernetwork and of the embedding method.
 FIRST_HALVES = ("generate_weights", "embed")
 
 _MODELS_HEADER = """\
-# Models of TensorFlow Serving (--model_config_file), a ModelServerConfig. `keras-hypernet export` adds to it, and
-# keeps what else stands here: versions to serve (model_version_policy) and their names (version_labels).
+# Models of TensorFlow Serving (--model_config_file), a ModelServerConfig. `keras-hypernet export` adds models, and
+# keeps all else: versions to serve (model_version_policy) and their names (version_labels).
 #
-# Batching (--enable_batching) is for all signatures of a model, and joins requests whose inputs all have the same
-# 0th dimension: serving_default, generate_weights and embed. apply with the weights of one condition for many x has
-# not; it is refused then, "equal 0th-dimension size". Serve the models with batching on one server, and on another
-# without it if you use apply, or repeat the weights for each x.
+# Batching (--enable_batching) applies to all signatures of a model, and joins requests whose inputs all have the same
+# 0th dimension: serving_default, generate_weights and embed. apply with the weights of one condition for many x
+# does not, and is refused: "equal 0th-dimension size". For apply, repeat the weights for each x, or use a second server
+# without batching.
 """
 
 _BATCHING = """\
@@ -41,13 +41,7 @@ prometheus_config {{
 
 
 def read_models_config(path):
-    """Reads a `models.config`.
-
-    Args:
-        path: Path of the file.
-
-    Returns:
-        A dict from the name of each model to its `ModelConfig`; empty if there is no such file.
+    """Reads a `models.config`: a dict from the name of each model to its `ModelConfig`, empty without the file.
 
     Raises:
         ValueError: If it is not a ModelServerConfig in text format with a list of models of distinct names.
@@ -63,22 +57,19 @@ def read_models_config(path):
         config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} must be a ModelServerConfig in text format. Received: {error}") from error
-    models = {model.name: model for model in config.model_config_list.config}
-    if len(models) < len(config.model_config_list.config):
-        names = [model.name for model in config.model_config_list.config]
+    names = [model.name for model in config.model_config_list.config]
+    if len(set(names)) < len(names):
         raise ValueError(f"{path} must name every model once. Received: {names}")
-    return models
+    return dict(zip(names, config.model_config_list.config, strict=True))
 
 
 def write_configs(folder, name, base="/models"):
-    """Adds a model to `models.config` in a folder of exported models, and what is missing beside it.
-
-    Several processes may do so at the same time: one waits for the other.
+    """Adds a model to `models.config` in a folder of exported models, and writes missing files beside it.
 
     Args:
-        folder: The folder.
+        folder: The folder; concurrent processes wait for each other.
         name: Name of the model.
-        base: Where the server finds the folder; TensorFlow Serving's container, where it is mounted.
+        base: The folder as the server sees it; by default the mount point of TensorFlow Serving's container.
 
     Raises:
         ValueError: If there is a `models.config` that `read_models_config` does not read.
@@ -92,34 +83,36 @@ def write_configs(folder, name, base="/models"):
     ['mine']
     """
     folder = pathlib.Path(folder)
-    with locked(folder, seconds=math.inf):  # the files are replaced, and a lock of one would be of what it was before
-        _add_model(folder, name, base)
+    with locked(folder, seconds=math.inf):  # not a file, which would be replaced with its lock
+        _add_model(folder / MODELS, name, base)
         for file, content in {BATCHING: _BATCHING, MONITORING: _MONITORING}.items():
             if not (folder / file).exists():
-                with replacing(folder / file) as temporary:
-                    temporary.write_text(content, encoding="utf-8")
+                _write(folder / file, content)
 
 
-def _add_model(folder, name, base):
+def _add_model(path, name, base):
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
 
-    models = read_models_config(folder / MODELS)
-    if name not in models:
-        models[name] = model_server_config_pb2.ModelConfig(
-            name=name, base_path=f"{base}/{name}", model_platform="tensorflow"
-        )
-        config = model_server_config_pb2.ModelServerConfig()
-        config.model_config_list.config.extend(models.values())
-        text = _with_model(folder / MODELS, models[name], config)
-        if text is None:
-            text = _MODELS_HEADER + text_format.MessageToString(config)
-        with replacing(folder / MODELS) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    models = read_models_config(path)
+    if name in models:
+        return
+    models[name] = model_server_config_pb2.ModelConfig(
+        name=name, base_path=f"{base}/{name}", model_platform="tensorflow"
+    )
+    config = model_server_config_pb2.ModelServerConfig()
+    config.model_config_list.config.extend(models.values())
+    text = _with_model(path, models[name], config)
+    _write(path, _MODELS_HEADER + text_format.MessageToString(config) if text is None else text)
+
+
+def _write(path, content):
+    with replacing(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
 
 
 def _with_model(path, model, expected):
-    """The text of a file, its comments included, with a model at the end of its list; None if that gives another."""
+    """The text of a file, with its comments, plus a model at the end of its list; None if that is not `expected`."""
     from google.protobuf import text_format
 
     text = path.read_text(encoding="utf-8").rstrip() if path.is_file() else ""

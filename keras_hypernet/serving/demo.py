@@ -22,35 +22,22 @@ _NUM_EXAMPLES = 8
 
 
 def run(to):
-    """Loads, evaluates, fine-tunes, specializes, exports and reloads; yields the facts after each step.
-
-    Args:
-        to: Folder to export to.
+    """Loads, evaluates, fine-tunes, specializes, exports to the folder `to`, and reloads.
 
     Yields:
-        Pairs of a step's title and a dict of its facts.
+        Pairs of the title of a step and a dict of its facts.
 
     Raises:
         RuntimeError: If the SavedModel's outputs are not the model's.
-        NotWritableError: If the folder takes no files, or there is no room for the export; before the first step.
+        NotWritableError: Before the first step, if the folder takes no files or has too little room.
     """
     task = RotationTask("digits")
-    hyper, embed = load("rotation_mnist_hyper"), load("rotation_mnist_embed")
+    models = {"hypernetwork": load("rotation_mnist_hyper"), "embedding method": load("rotation_mnist_embed")}
+    hyper = models["hypernetwork"]
     check_writable(to, num_bytes(hyper.weights))
-    yield (
-        "Load two models trained on MNIST",
-        {
-            "hypernetwork": hyper.num_parameters(),
-            "embedding method": embed.num_parameters(),
-        },
-    )
-    yield (
-        "Evaluate them on 300 digits of another source, 30-degree classes (error)",
-        {
-            "hypernetwork": evaluate(hyper, task)["error"],
-            "embedding method": evaluate(embed, task)["error"],
-        },
-    )
+    yield "Load two models trained on MNIST", {name: model.num_parameters() for name, model in models.items()}
+    title = "Evaluate them on 300 digits of another source, 30-degree classes (error)"
+    yield title, {name: evaluate(model, task)["error"] for name, model in models.items()}
     yield "Fine-tune the hypernetwork on 1,197 digits of the same source", _fine_tune(hyper, task)
     inputs, labels = next(iter(task.evaluation_dataset("test", _NUM_EXAMPLES)))
     predicted = np.argmax(hyper.predict(inputs, verbose=0), axis=1)
@@ -71,11 +58,8 @@ def _fine_tune(model, task):
     started = time.perf_counter()
     before = evaluate(model, task)["error"]
     fit(model, task, paper_recipe(task, epochs=_FINE_TUNING_EPOCHS))
-    return {
-        "error before": before,
-        "error after": evaluate(model, task)["error"],
-        "seconds": round(time.perf_counter() - started, 1),
-    }
+    after, seconds = evaluate(model, task)["error"], time.perf_counter() - started
+    return {"error before": before, "error after": after, "seconds": round(seconds, 1)}
 
 
 def _specialize(model, inputs):

@@ -1,10 +1,10 @@
-"""ServingError: what a request can fail with, in the codes that gRPC and TensorFlow Serving's REST interface share."""
+"""ServingError: failures of requests, in the codes that gRPC and TensorFlow Serving's REST interface share."""
 
 import math
 import numbers
 import traceback
 
-# The codes of gRPC that are used, and what TensorFlow Serving's REST interface makes of them.
+# gRPC's codes and their status in TensorFlow Serving's REST interface.
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
@@ -15,7 +15,7 @@ HTTP_STATUS = {
     "UNIMPLEMENTED": 501,
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
-    "CANCELLED": 499,  # nginx's number of a client that has gone; nobody receives it
+    "CANCELLED": 499,  # nginx's number for a client that has gone; only the log shows it
 }
 _LONGEST = 1000
 
@@ -26,11 +26,11 @@ class ServingError(Exception):
     Attributes:
         code: Name of a gRPC status code, a key of `HTTP_STATUS`.
         message: What was expected and what was received.
-        http_status: The HTTP status, if it is not the usual one of the code.
+        http_status: The HTTP status, by default that of the code.
     """
 
     def __init__(self, code, message, http_status=None):
-        # gRPC drops an answer whose message is longer than some thousand characters.
+        # gRPC drops an answer with a message of several thousand characters.
         self.message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
         super().__init__(self.message)
         self.code = code
@@ -38,24 +38,24 @@ class ServingError(Exception):
 
 
 def invalid(message):
-    """A request that cannot be answered as it is."""
+    """The error of an invalid request."""
     return ServingError("INVALID_ARGUMENT", message)
 
 
 def too_large(message):
-    """A request beyond a limit on size: 413, and gRPC's RESOURCE_EXHAUSTED."""
+    """The error of a request beyond a limit on size: 413, and gRPC's RESOURCE_EXHAUSTED."""
     return ServingError("RESOURCE_EXHAUSTED", message, http_status=413)
 
 
 def too_slow(limits, received):
-    """A request whose body has not come in time: 408, and gRPC's DEADLINE_EXCEEDED."""
+    """The error of a request whose body is late: 408, and gRPC's DEADLINE_EXCEEDED."""
     message = f"The body of a request must come within {limits.body_seconds} seconds. Received: {received}"
     return ServingError("DEADLINE_EXCEEDED", message, http_status=408)
 
 
 def internal(error, facts):
-    """What should not have happened: the traceback goes into the facts of the request, for the log, and not outside."""
-    facts["traceback"] = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    """The error of an unexpected failure, whose traceback goes to the facts of the request, which are logged."""
+    facts["traceback"] = "".join(traceback.format_exception(error))
     return ServingError("INTERNAL", f"The server failed: {type(error).__name__}.")
 
 
@@ -67,19 +67,19 @@ def check_number(name, value, least, kind=numbers.Real):
 
 
 class InvalidRequestError(ServingError):
-    """The server cannot answer such a request: a shape, dtype, input, signature or label is not the model's."""
+    """The request does not fit the model: its shape, dtype, input, signature or label."""
 
 
 class NotFoundError(ServingError):
-    """The server has no such model, or version of it."""
+    """The server has no such model or version."""
 
 
 class OverloadedError(ServingError):
-    """The server is at a limit: of concurrent requests, or of the size of one."""
+    """The request exceeds a limit of the server, on concurrent requests or on size."""
 
 
 class UnavailableError(ServingError):
-    """The server cannot be reached, says that it is not available, or stops."""
+    """The server is unreachable, unavailable, or stopping."""
 
 
 class DeadlineError(ServingError):
@@ -92,13 +92,13 @@ _TYPES = {
     "NOT_FOUND": NotFoundError,
     "RESOURCE_EXHAUSTED": OverloadedError,
     "UNAVAILABLE": UnavailableError,
-    "CANCELLED": UnavailableError,  # the client cancels nothing: the server has, because it stops
+    "CANCELLED": UnavailableError,  # by the server, which stops: the client cancels nothing
     "DEADLINE_EXCEEDED": DeadlineError,
 }
 
 
 def from_code(code, message):
-    """The typed error of a gRPC code, as a client raises it.
+    """The client's error of a gRPC code.
 
     Example:
 
@@ -109,6 +109,6 @@ def from_code(code, message):
 
 
 def from_http(status, message):
-    """The typed error of an HTTP status, as a client raises it."""
+    """The client's error of an HTTP status."""
     codes = {status: code for code, status in HTTP_STATUS.items() if code != "FAILED_PRECONDITION"}
     return from_code({**codes, 408: "DEADLINE_EXCEEDED", 413: "RESOURCE_EXHAUSTED"}.get(status, "INTERNAL"), message)

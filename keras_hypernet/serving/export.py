@@ -1,4 +1,4 @@
-"""export: a model as a SavedModel in the folder layout that TensorFlow Serving watches."""
+"""export: a model as a SavedModel in the folder layout of TensorFlow Serving."""
 
 import os
 import pathlib
@@ -19,22 +19,23 @@ from keras_hypernet.zoo.store import read_entry
 def export(model_or_name, to="saved_models", name=None, keep=None):
     """Writes `<to>/<name>/<version>/`, a SavedModel, with the next free integer as its version.
 
-    Its signatures, all of any batch size, and number of points unless a layer needs its own, with float32 outputs:
+    All signatures take any batch size, and any number of points unless a layer fixes it, and return float32:
 
-    - `serving_default` takes `x` and `condition` (raw uint8 pixels for the image models; sets of any number of
-      members, all of which count, for a `ConditionalNeuralProcess`), and returns `logits`, or `value` or `rgb` if
-      that is the name of the last layer.
-    - `generate_weights` takes the `condition` alone and returns the weights of g, under names like `hidden_kernel`;
-      `apply` takes `x` and these weights, of one condition for all of x or of one for each, and returns what
-      `serving_default` does. The embedding method has `embed`, which returns `embedding`, instead.
+    - `serving_default` takes `x` and `condition` (raw uint8 pixels for the image models; sets with any number of
+      members for a `ConditionalNeuralProcess`), and returns `logits`, or `value` or `rgb` if the last layer has that
+      name.
+    - `generate_weights` takes the `condition` alone and returns the weights of g, under names like `hidden_kernel`.
+      The embedding method has `embed` instead, which returns `embedding`.
+    - `apply` takes `x` and these weights, of one condition for all of x or of one for each, and returns the outputs of
+      `serving_default`.
 
-    Beside the graph, in `assets.extra`, are the card of a zoo entry and TensorFlow Serving's warm-up requests; beside
-    the models are the configuration files of the server. The folder appears complete or not at all.
+    `assets.extra` holds the card of a zoo entry and TensorFlow Serving's warm-up requests; the folder `to` holds the
+    configuration files of the server. The folder of the version appears complete or not at all.
 
     Args:
-        model_or_name: A built model of this package or a `keras.Sequential` of x alone, or what `load` takes.
+        model_or_name: A built model of this package, a `keras.Sequential` of x alone, or an argument of `load`.
         to: Folder of all exported models, the base of TensorFlow Serving's.
-        name: Name to serve the model under; by default the entry's or the model's name.
+        name: Name to serve the model under; by default that of the entry or model.
         keep: Number of older versions to keep; by default all.
 
     Returns:
@@ -43,10 +44,10 @@ def export(model_or_name, to="saved_models", name=None, keep=None):
     Raises:
         EntryError: If there is no entry of this name.
         TypeError: If it is not such a model.
-        ValueError: If the model has not been built, the name is not one plain folder name, `keep` is negative, or there
-            is a `models.config` that cannot be read. Nothing is written then.
-        FileExistsError: If another export took this version while this one was written.
-        NotWritableError: If the folder takes no files, or there is no room for the model.
+        ValueError: If the model is not built, the name is not one plain folder name, `keep` is negative, or there is an
+            unreadable `models.config`. Nothing is written then.
+        FileExistsError: If another export has taken the version meanwhile.
+        NotWritableError: If the folder takes no files, or has too little room.
         RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
@@ -60,21 +61,17 @@ def export(model_or_name, to="saved_models", name=None, keep=None):
 
 
 def write_version(model, name, card, to, keep=None, check=lambda folder: None):
-    """Writes what `resolve` returns as the next version.
+    """Writes the model, name and card that `resolve` returns as the next version; other arguments as for `export`.
 
-    Args:
-        model, name, card: The model, the name to serve it under, and its card or None.
-        to, keep: As for `export`.
-        check: Called with the complete folder while it still has a temporary name. If it raises, that folder goes, and
-            nothing that was there before has changed.
+    `check` is called with the complete folder under a temporary name. If it raises, nothing has changed.
 
     Returns:
-        The path of the version's folder, and what `check` returned.
+        The path of the version's folder, and the result of `check`.
     """
     if keep is not None and (not isinstance(keep, int) or keep < 0):
         raise ValueError(f"`keep` must be the number of older versions to keep, 0 or more. Received: {keep!r}")
     check_writable(to, num_bytes(model.weights))
-    read_models_config(pathlib.Path(to) / MODELS)  # what cannot be added to is said before a version is live
+    read_models_config(pathlib.Path(to) / MODELS)  # its errors come before a version is live
     base = pathlib.Path(to) / name
     version = base / str(next_version(base))
     with replacing_folder(version, overwrite=False) as temporary:
@@ -83,16 +80,13 @@ def write_version(model, name, card, to, keep=None, check=lambda folder: None):
             card.write(temporary / "assets.extra")
         checked = check(temporary)
     write_configs(to, name)
-    if keep is not None:  # last: whatever goes wrong before, the older versions are there
+    if keep is not None:  # last: until here any failure leaves the older versions
         remove_versions(base, keep + 1)
     return version, checked
 
 
 def resolve(model_or_name, name=None):
-    """Returns the model that is to be exported, the name to serve it under, and the card of an entry or None.
-
-    Arguments and errors are those of `export`.
-    """
+    """Returns the model, the name to serve it under, and the card of an entry or None; arguments as for `export`."""
     require_tensorflow("An export")
     if isinstance(model_or_name, (str, os.PathLike)):
         model, card = read_entry(model_or_name)
@@ -103,7 +97,7 @@ def resolve(model_or_name, name=None):
     if not model.built:
         raise ValueError(f"Model {model.name!r} has no weights yet: call it on its inputs before `export`.")
     name = name or (card.name if card else model.name)
-    # A colon and a slash mean something in the server's URLs.
+    # A colon and a slash have a meaning in the server's URLs.
     if name in (".", "..") or pathlib.PurePath(name).name != name or ":" in name or not name.isprintable():
         raise ValueError(f"The name must be that of one folder, without control characters. Received: {name!r}")
     return model, name, card
@@ -127,12 +121,14 @@ def write_saved_model(model, folder, name):
 
 
 def _resources(model):
-    """What a SavedModel needs beside variables, such as the tables of lookup layers; a path that leads to it from the
-    model's attributes is how TensorFlow finds it. (To track the model itself would store its variables twice.)"""
+    """The resources of a SavedModel beside variables, such as lookup tables: TensorFlow finds them through attributes.
+
+    Tracking the model itself would store its variables twice.
+    """
     import tensorflow as tf
 
-    found = tf.train.TrackableView(model).descendants()
-    return [part for part in found if isinstance(part, tf.saved_model.experimental.TrackableResource)]
+    parts = tf.train.TrackableView(model).descendants()
+    return [part for part in parts if isinstance(part, tf.saved_model.experimental.TrackableResource)]
 
 
 def traceable(signature):
@@ -149,16 +145,16 @@ def traceable(signature):
 
 
 def next_version(base):
-    """The next free integer among the versions of a model."""
+    """The next free version of a model."""
     return max(versions(base), default=0) + 1
 
 
 def versions(base):
-    """The versions of a model and their folders, ascending; none if there is no folder of the model."""
+    """The versions of a model and their folders, ascending; none without a folder of the model."""
     return version_folders(base) if base.is_dir() else {}
 
 
 def remove_versions(base, keep):
-    """Removes all but the newest versions; each in one step, so that no server finds half of one."""
+    """Removes all but the newest versions, each in one step: no server sees half a version."""
     for folder in list(versions(base).values())[:-keep]:
         remove_folder(folder)

@@ -1,23 +1,16 @@
-"""The folder layout of TensorFlow Serving: `<model>/<version>/saved_model.pb`, and what is accepted as a version."""
+"""TensorFlow Serving's folder layout, `<model>/<version>/saved_model.pb`."""
 
 import re
 
-# As TensorFlow's loader looks for them; TensorFlow Serving's versions are of 64 bits.
-_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
-_VERSIONS = 2**63
+_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")  # in the order of TensorFlow's loader
+_VERSIONS = 2**63  # TensorFlow Serving's are int64
 
 
 def version_folders(base):
-    """The versions in the folder of a model.
+    """Returns a dict from each version in a model's folder, ascending, to the folder of the version.
 
-    Their names are decimal numbers, with zeros before them or not. Of several names for one number that with the
-    fewest zeros counts, as in TensorFlow Serving.
-
-    Args:
-        base: Folder of the model, a `pathlib.Path`.
-
-    Returns:
-        A dict from each version, ascending, to its folder.
+    Names are decimal numbers, with leading zeros or not. Of several names for one number, the one with the fewest zeros
+    counts, as in TensorFlow Serving.
 
     Raises:
         OSError: If the folder cannot be read.
@@ -37,17 +30,12 @@ def version_folders(base):
 
 
 def find_graph(folder):
-    """The file of a version that holds its graph, or None if it is not there (yet)."""
+    """The file with the graph of a version, or None if it is not there (yet)."""
     return next((folder / name for name in _GRAPHS if (folder / name).is_file()), None)
 
 
 def check_contained(folder, base):
-    """Raises ValueError if a link leads out of a version, or the version is a link that leads out of its model.
-
-    Args:
-        folder: Folder of the version.
-        base: Folder of the model, without links.
-    """
+    """Raises ValueError if a version, or a link in it, leads out of the folder of its model, which has no links."""
     root = folder.resolve()
     if base not in root.parents:
         raise ValueError(f"{folder} must be in the folder of its model: copy it there. Received: a link to {root}")

@@ -1,4 +1,4 @@
-"""Tensors in protocol buffers, as gRPC requests carry them; a message is not believed what it says of its size."""
+"""Tensors in gRPC's protocol buffers: no size that a message states is trusted."""
 
 import math
 
@@ -8,19 +8,12 @@ from keras_hypernet.serving.errors import invalid, too_large
 
 
 def decode_tensor(proto, info, name, max_bytes):
-    """Reads a `TensorProto`.
+    """Reads the `TensorProto` of an input `name` with a `TensorInfo` as an array.
 
-    Args:
-        proto: The message.
-        info: The `TensorInfo` of the input that it is for.
-        name: Name of the input, for errors.
-        max_bytes: How large the array may be; a message may stand for many times its own size.
-
-    Returns:
-        An array.
+    Its size is limited to `max_bytes`: a short message can stand for a large array.
 
     Raises:
-        ServingError: If it is of another dtype, its shape is not one or does not fit what it holds, or it is too large.
+        ServingError: If the dtype is wrong, the shape is not valid or does not fit the values, or it is too large.
     """
     import tensorflow as tf
 
@@ -34,7 +27,7 @@ def decode_tensor(proto, info, name, max_bytes):
     itemsize = 1 if info.dtype == object else info.dtype.itemsize
     if math.prod(shape) * itemsize > max_bytes:
         raise too_large(f"Input {name!r} of shape {shape} is larger than the {max_bytes:,} bytes that are accepted.")
-    content = proto.tensor_content  # once: each time it is copied
+    content = proto.tensor_content  # once: every access copies it
     if content and info.dtype != object:
         if len(content) != math.prod(shape) * itemsize:
             raise invalid(
@@ -46,20 +39,6 @@ def decode_tensor(proto, info, name, max_bytes):
         return tf.make_ndarray(proto)
     except (ValueError, TypeError, OverflowError, IndexError) as error:
         raise invalid(f"tensor parsing error: {name}: {error}") from error
-
-
-def encode_tensor(tensor, proto):
-    """Writes an array into a `TensorProto`."""
-    import tensorflow as tf
-
-    array = np.asarray(tensor)
-    if array.dtype == object:
-        proto.CopyFrom(tf.make_tensor_proto(array))
-        return
-    proto.dtype = tf.as_dtype(array.dtype).as_datatype_enum
-    for size in array.shape:
-        proto.tensor_shape.dim.add().size = size
-    proto.tensor_content = np.ascontiguousarray(array).tobytes()
 
 
 def _dtype_name(enum):

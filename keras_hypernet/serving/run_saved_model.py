@@ -1,6 +1,6 @@
 """Runs a SavedModel with TensorFlow alone: `python run_saved_model.py FOLDER INPUTS.npz OUTPUTS.npz`.
 
-A script and not a module: importing the package would import Keras, which a served model does without.
+A script and not a module: importing the package would import Keras, which a served model does not need.
 """
 
 import sys
@@ -18,7 +18,6 @@ def main(folder, inputs_path, outputs_path):
 
 
 if __name__ == "__main__":
-    # TensorFlow imports Keras if it finds it. With this it finds none, and neither does anything else. Not when pytest
-    # imports this file to look for examples in it: everything after that would do without Keras, too.
+    # TensorFlow imports Keras if it can; this hides it. Not at import: pytest imports this file for doctests.
     sys.modules["keras"] = None
     main(*sys.argv[1:])

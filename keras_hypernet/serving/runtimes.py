@@ -1,4 +1,4 @@
-"""The formats that a model is exported in: how each is written, and run by the runtime that it is for."""
+"""The export formats: how each is written, and how its runtime runs it."""
 
 import tempfile
 
@@ -10,7 +10,7 @@ _EXTRAS = {"tflite": ("LiteRT", "lite"), "onnx": ("ONNX", "onnx")}
 
 
 def import_runtimes(formats):
-    """Raises ImportError, with the extras to install, unless the runtimes of all formats are there."""
+    """Raises ImportError, with the extras to install, unless the runtimes of all formats are installed."""
     missing, cause = [], None
     for format in formats:
         try:
@@ -49,7 +49,7 @@ def to_onnx(model, name):
 
 
 def run_saved_model(path):
-    """`serving_default` of a SavedModel: a function from a dict of arrays to one."""
+    """`serving_default` of a SavedModel, as a function from a dict of arrays to one."""
     import tensorflow as tf
 
     served = tf.saved_model.load(str(path)).signatures["serving_default"]
@@ -62,7 +62,7 @@ def run_saved_model(path):
 
 
 def run_tflite(path):
-    """The same of a LiteRT file."""
+    """`serving_default` of a LiteRT file, likewise."""
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
@@ -70,7 +70,7 @@ def run_tflite(path):
 
 
 def run_onnx(path):
-    """The same of an ONNX file."""
+    """`serving_default` of an ONNX file, likewise."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -1,6 +1,6 @@
-"""g alone, under one condition, and whole models, as files for small runtimes: LiteRT and ONNX.
+"""Models, and g alone under one condition, as files for small runtimes: LiteRT and ONNX.
 
-Every file is run by the runtime it is for, on random inputs, before it appears, and must give what Keras gives.
+Before a file appears, its runtime runs it on random inputs, and must give Keras's outputs.
 """
 
 import dataclasses
@@ -10,23 +10,23 @@ import keras
 import numpy as np
 
 from keras_hypernet.common.files import check_writable, replacing
-from keras_hypernet.models import ConditionalModel, specialize
+from keras_hypernet.models import specialize
 from keras_hypernet.models.conditions import parts, symbolic
 from keras_hypernet.models.shapes import fits
+from keras_hypernet.serving.conditions import check_conditional
 from keras_hypernet.serving.export import resolve, write_version
 from keras_hypernet.serving.runtimes import RUNNERS, WRITERS, import_runtimes
 from keras_hypernet.serving.signatures import example, signatures
 from keras_hypernet.training.checkpoints import num_bytes
 
 FORMATS = tuple(RUNNERS)
-# Of the largest output: what float32 leaves of it after the sums of another library.
-_TOLERANCE = 1e-4
+_TOLERANCE = 1e-4  # relative to the largest output: rounding of float32 sums in another library
 _EXAMPLES, _FREE = 4, 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """A file or folder that was written.
+    """An exported file or folder.
 
     Attributes:
         format: One of `FORMATS`.
@@ -42,25 +42,23 @@ class Exported:
 
 
 def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS, condition=None, keep=None):
-    """Exports a model, or what it is under one condition, in several formats.
+    """Exports a model, or its g under one condition, in several formats.
 
     Args:
-        model_or_name: As for `export`.
+        model_or_name, keep: As for `export`.
         to: Folder of all exported models. A SavedModel is written as by `export`; the files are `<name>.tflite` and
             `<name>.onnx` in this folder, with the signature `serving_default` alone.
         name: As for `export`; by default with `_specialized` at its end if there is a condition.
         formats: Some of `"saved_model"`, `"tflite"` and `"onnx"`.
-        condition: One condition `[...]`, or a structure of its parts, without a batch: it is baked in, and what is
-            exported is g, of x alone.
-        keep: As for `export`.
+        condition: One condition `[...]`, or a structure of its parts, without a batch, to bake in: the exported model
+            is g, of x alone.
 
     Returns:
         A list of `Exported`.
 
     Raises:
         ImportError: If the runtime of a format is not installed.
-        RuntimeError: If what was written does not give Keras's outputs; nothing is left of it then, and what was there
-            before is as it was.
+        RuntimeError: If a file does not give Keras's outputs. Existing files stay as they were.
         EntryError, TypeError, ValueError, NotWritableError: As `export`; ValueError too if the model has no condition,
             or of another shape.
 
@@ -80,7 +78,7 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
     if condition is not None:
         model = _specialized(model, condition)
         served_as = name or f"{served_as}_specialized"
-        card = None  # it is the card of another model
+        card = None  # that of another model
     written = []
     for format in formats:
         if format == "saved_model":
@@ -99,8 +97,7 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
 
 
 def _specialized(model, condition):
-    if not isinstance(model, ConditionalModel):
-        raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
+    check_conditional(model)
     structure = symbolic(model.condition_shape)
     if isinstance(structure, keras.KerasTensor):
         condition = np.asarray(condition)
@@ -117,7 +114,7 @@ def _specialized(model, condition):
 
 
 def _difference(model, run):
-    """Compares outputs of `run` on random inputs with Keras's; returns the difference, relative to the largest."""
+    """Returns the difference of outputs of `run` from Keras's on random inputs, relative to the largest output."""
     signature = signatures(model)[0]
     rng, inputs, taken = np.random.default_rng(0), {}, example(signature)
     for tensor in signature.inputs:
@@ -127,7 +124,7 @@ def _difference(model, run):
             values = rng.choice(np.array(tensor.values or [""]), shape)
         elif "float" in tensor.dtype:
             values = rng.normal(size=shape)
-        else:  # pixels, or numbers that the smallest vocabulary has
+        else:  # pixels, or ids of the smallest vocabulary
             values = rng.integers(0, 256 if tensor.dtype == "uint8" else 2, shape)
         inputs[tensor.name] = values.astype(object if tensor.dtype == "string" else tensor.dtype)
     ((output, expected),) = signature.function(**inputs).items()

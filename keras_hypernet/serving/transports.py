@@ -1,4 +1,4 @@
-"""The two ways of a client to a server: REST and gRPC, with the same methods and errors."""
+"""The transports of a client, REST and gRPC, with the same methods and errors."""
 
 import json
 import urllib.parse
@@ -9,12 +9,7 @@ from keras_hypernet.serving.errors import from_code, from_http
 
 
 class RestTransport:
-    """Requests by REST.
-
-    Args:
-        address: `host:port`.
-        timeout: Seconds that an answer may take.
-    """
+    """Requests by REST to `host:port`, with a timeout in seconds."""
 
     def __init__(self, address, timeout):
         import requests
@@ -50,7 +45,7 @@ class RestTransport:
     def status(self, model, version):
         """Dict from each version to its state."""
         answer = self._request("GET", _path(model, version))
-        return {int(one["version"]): one["state"] for one in answer["model_version_status"]}
+        return {int(version["version"]): version["state"] for version in answer["model_version_status"]}
 
     def close(self):
         """Closes the connections."""
@@ -78,18 +73,13 @@ class RestTransport:
 
 
 class GrpcTransport:
-    """Requests by gRPC, with the methods of `RestTransport`.
-
-    Args:
-        address: `host:port`.
-        timeout: Seconds that an answer may take.
-    """
+    """Requests by gRPC, with the arguments and methods of `RestTransport`."""
 
     def __init__(self, address, timeout):
         import grpc
         from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-        # Images are larger than gRPC expects; and no proxy between a client and its server.
+        # Images exceed gRPC's default; and no proxy between a client and its server.
         unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.insecure_channel(address, options=[*unlimited, ("grpc.enable_http_proxy", 0)])
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
@@ -100,13 +90,11 @@ class GrpcTransport:
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
-        from keras_hypernet.serving.proto_tensors import encode_tensor
-
         request = predict_pb2.PredictRequest()
         _fill(request.model_spec, model, version)
         request.model_spec.signature_name = signature
         for name, value in inputs.items():
-            encode_tensor(value, request.inputs[name])
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
         response = self._call(self._prediction.Predict, request)
         outputs = {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
@@ -140,7 +128,7 @@ class GrpcTransport:
         _fill(request.model_spec, model, version)
         response = self._call(self._models.GetModelStatus, request)
         states = get_model_status_pb2.ModelVersionStatus.State
-        return {one.version: states.Name(one.state) for one in response.model_version_status}
+        return {version.version: states.Name(version.state) for version in response.model_version_status}
 
     def close(self):
         self._channel.close()

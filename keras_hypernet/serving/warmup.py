@@ -1,4 +1,4 @@
-"""Requests that TensorFlow Serving plays when it loads a model, so that the first user does not wait for the graph."""
+"""Warm-up requests: TensorFlow Serving runs them after loading, so that the first user does not wait for the graph."""
 
 import pathlib
 
@@ -8,13 +8,7 @@ PATH = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
 
 
 def write_warmup(signatures, folder, name):
-    """Writes `assets.extra/tf_serving_warmup_requests` into a SavedModel: the example of every signature that has one.
-
-    Args:
-        signatures: The `Signature`s of the model.
-        folder: Folder of the SavedModel.
-        name: Name under which the model is served.
-    """
+    """Writes the examples of `Signature`s into the SavedModel in `folder`, which is served as `name`."""
     import tensorflow as tf
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
@@ -30,7 +24,7 @@ def write_warmup(signatures, folder, name):
             request.model_spec.signature_name = signature.name
             for tensor in signature.inputs:
                 array = inputs[tensor.name]
-                # One value stands for all: generated weights would make the file as large as they are.
+                # One value for all: generated weights would take as many bytes in the file.
                 proto = tf.make_tensor_proto(array.flat[0], tensor.dtype, array.shape)
                 request.inputs[tensor.name].CopyFrom(proto)
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
@@ -38,7 +32,7 @@ def write_warmup(signatures, folder, name):
 
 
 def read_warmup(folder):
-    """Returns the `PredictRequest`s of a SavedModel's warm-up file; none if it has no such file.
+    """Returns the `PredictRequest`s of a SavedModel; none without a warm-up file.
 
     Raises:
         ValueError: If the file holds something else.

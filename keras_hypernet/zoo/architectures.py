@@ -1,4 +1,4 @@
-"""The networks of the paper's experiments, built from a task, a method and a recipe."""
+"""build_model: the networks of the paper's experiments, from a task, a method and a recipe."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ HIDDEN_UNITS = 10  # of g and q
 
 
 def build_model(task, method, recipe):
-    """Builds and compiles the model of an experiment, of which d is the number of entries of x.
+    """Builds and compiles the model of an experiment; d is the number of entries of x.
 
     Args:
         task: A `Task`.
@@ -22,13 +22,13 @@ def build_model(task, method, recipe):
             d + that, 10, `task.num_outputs`. `"network"`, for tasks without a condition: the sizes d,
             `recipe.width`, `task.num_outputs`. `"process"`, for conditions that are sets: as `"embed"`, with the mean
             of the embeddings of a set.
-        recipe: A `Recipe`. Its seed is set for all of Keras first, so a model is a function of the arguments.
+        recipe: A `Recipe`. Its seed is set for all of Keras first: equal arguments give equal models.
 
     Returns:
-        A compiled model, which returns the logits of the classes or the values that are to be approximated.
+        A compiled model, which returns the logits of the classes or the approximated values.
 
     Raises:
-        ValueError: If there is no such method, or not for this task, or the initialization is not.
+        ValueError: If the method or the initialization is unknown, or does not fit the task.
 
     Example:
 
@@ -50,13 +50,7 @@ def build_model(task, method, recipe):
             f"Received: the task {task.name!r}"
         )
     keras.utils.set_random_seed(recipe.seed)
-    builders = {
-        "hyper": _hypernetwork,
-        "embed": _embedding_method,
-        "process": _embedding_method,
-        "network": _network,
-    }
-    model = builders[method](task, recipe)
+    model = {"hyper": _hypernetwork, "network": _network}.get(method, _embedding_method)(task, recipe)
     if conditional:
         model.build({"x": (None, *task.x_shape), "condition": (None, *task.condition_shape)})
     step = {"learning_rate": recipe.learning_rate, "global_clipnorm": recipe.gradient_clipnorm}
@@ -71,7 +65,7 @@ def build_model(task, method, recipe):
 
 
 def embedding_dim_of(task, recipe):
-    """Returns the output dimension of e: that of the recipe, or what it leaves to the task. See `Recipe`.
+    """Returns the output dimension of e, of the recipe or by default of the task; see `Recipe`.
 
     Example:
 
@@ -88,14 +82,8 @@ def _hypernetwork(task, recipe):
     def hyper(units, gain, name, activation=None):
         bias = task.generates_biases
         initializer = FanInUniform(rank) if _authors(recipe) else HyperfanIn(gain, generates_bias=bias)
-        return HyperDense(
-            units,
-            activation,
-            use_bias=bias,
-            kernel_initializer=initializer,
-            bias_initializer=initializer if bias else "zeros",
-            name=name,
-        )
+        biases = initializer if bias else "zeros"
+        return HyperDense(units, activation, bias, kernel_initializer=initializer, bias_initializer=biases, name=name)
 
     generator = keras.Sequential(_hidden_layers(task, recipe, rank), name="generator")
     primary = [
@@ -137,7 +125,7 @@ def _network(task, recipe):
 
 def _hidden_layers(task, recipe, last):
     """The condition's input, and the hidden layers of f or e, the last of `last` units."""
-    shape = task.condition_shape[-3:]  # of an image, or of the members of a set of images
+    shape = task.condition_shape[-3:]  # of an image, or of each member of a set
     num_features = _num_features(shape)
     sizes = [num_features, *[recipe.width] * (recipe.depth - 2), last]
     hidden = [
@@ -149,13 +137,13 @@ def _hidden_layers(task, recipe, last):
 
 
 def _flat(shape, dtype):
-    """What comes before the first layer: images are flattened, raw pixels scaled; vectors are left as they are."""
+    """Layers before the first Dense layer, which flatten images and scale raw pixels."""
     scale = [StandardizeImage(name="standardize")] if dtype == "uint8" else []
     return [*scale, keras.layers.Flatten(name="flatten")] if len(shape) == 3 else scale
 
 
 def _num_features(shape):
-    # Of vectors there may be several for each condition: [points, features].
+    # A condition may have several vectors: [points, features].
     return math.prod(shape) if len(shape) == 3 else shape[-1]
 
 

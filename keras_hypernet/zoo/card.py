@@ -1,4 +1,4 @@
-"""Card: what is known of a pretrained model, kept beside its weights as `card.json`."""
+"""Card: the facts about a pretrained model, in `card.json` beside its weights."""
 
 import dataclasses
 import json
@@ -9,37 +9,37 @@ from keras_hypernet.common.parsing import check_schema, parse_json
 
 
 class EntryError(ValueError):
-    """A zoo entry is missing, incomplete, damaged or not what its card says."""
+    """A zoo entry is missing, incomplete, damaged or different from its card."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """The facts about a zoo entry. `card.schema.json` in this folder says what each field may hold.
+    """The facts about a zoo entry; `card.schema.json` in this folder has the values that each field may hold.
 
     Attributes:
         name: Name of the entry.
-        description: What the model does, in a sentence.
-        task: The task, as `Task.config` describes it: its `name` and its arguments.
-        data: The data set: `name`, `origin`, `license`, a `note` on the copy that was used, and the
-            `test_sha256` of the pixels of its test split.
+        description: Purpose of the model, in a sentence.
+        task: `Task.config` of the task: its `name` and its arguments.
+        data: The data set: `name`, `origin`, `license`, a `note` on the copy, and the `test_sha256` of the pixels of
+            its test split.
         method: `"hyper"`, `"embed"`, `"process"` for a neural process, `"network"` for a network without a condition,
-            or `"target"` for the one that such networks approximate.
+            or `"target"` for the function that such networks approximate.
         architecture: The sizes and activations of each part, for people.
-        recipe: The fields of the `Recipe` that the model was trained by; none for a target.
+        recipe: The fields of the `Recipe` of the training; empty for a target.
         command: The command that made the entry.
-        seed: Seed of the model that is the entry.
+        seed: Seed of the model.
         num_parameters: Number of parameters of each part.
-        metrics: Of the splits `validation` and `test`: `num_examples`, and `error` and `loss` or `mse`.
-        seeds: Of each run that was trained: seed, learning rate, clipping, `validation` and `test` (error or mean
-            squared error; validation is None for an f2, whose seed is f1's), training time and, if it diverged, how.
+        metrics: For each split, `validation` and `test`: `num_examples`, and `error` and `loss` or `mse`.
+        seeds: For each run: seed, learning rate, clipping, `validation` and `test` (error or mean squared error;
+            validation is None for an f2, whose seed is f1's), training time and, if it diverged, how.
         selection: How the entry was chosen among the seeds.
         sha256: Checksum of `model.keras`.
         versions: Versions of the software that trained it.
-        date: Day on which it was trained, YYYY-MM-DD.
-        provenance: Which facts the paper's `text` fixes, which its published `code`, and which are `ours`.
-        deviations: What deviates from the paper.
-        limits: What the model is not good for.
-        other_runs: Runs by another recipe, for comparison: the `command` that made them, and `runs` as in `seeds`.
+        date: Day of the training, YYYY-MM-DD.
+        provenance: The facts that the paper's `text` fixes, its published `code`, and this project (`ours`).
+        deviations: Deviations from the paper.
+        limits: Unsuitable uses of the model.
+        other_runs: Runs by another recipe, for comparison: their `command`, and `runs` as in `seeds`.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Card:
 
     @classmethod
     def compare_fields(cls, names):
-        """Returns the names of the fields of a card that are missing among these, and of those that it does not have.
+        """Returns the missing fields of a card among these names, and the unknown names.
 
         Example:
 
@@ -109,7 +109,7 @@ class Card:
 
 
 def read_other_runs(path):
-    """Reads the runs of an earlier training that a card is to list: what `Card.other_runs` says.
+    """Reads the runs of an earlier training, for `Card.other_runs`.
 
     Raises:
         EntryError: If the file is not JSON, or holds something else.

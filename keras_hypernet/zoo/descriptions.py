@@ -1,4 +1,4 @@
-"""describe: what the card of an entry says of its task, its data, its networks and the paper."""
+"""describe: the facts on an entry's card about its task, data, networks and the paper."""
 
 import dataclasses
 
@@ -28,7 +28,7 @@ _PIXELS = "Pixels scaled as (v / 255 - 0.1307) / 0.3081 on any data."
 _TARGET = "The target: convolutions of 20 and 50 channels, kernels of 10 x 10, stride 2, ReLU, and a dense layer."
 _TARGET_WEIGHTS = "The target's weights are uniform with variance 1 / (3 fan_in)."
 
-# Which facts the paper's text fixes, which its authors' published code, and which are this project's.
+# The facts that the paper's text fixes, its authors' published code, and this project.
 _PROVENANCE = {
     "rotation": {
         "text": [
@@ -81,10 +81,7 @@ _PROVENANCE = {
         "code": [
             "Incoming weights of each unit scaled to unit norm; batch size 64; 10,000 fresh uniform samples an epoch."
         ],
-        "ours": [
-            "f1 starts from normal, f2 from uniform weights, biases from zero.",
-            _TARGET_WEIGHTS,
-        ],
+        "ours": ["f1 starts from normal, f2 from uniform weights, biases from zero.", _TARGET_WEIGHTS],
     },
     "classification": {
         "text": ["That such an experiment validates Assumption 2."],
@@ -95,7 +92,7 @@ _PROVENANCE = {
 
 
 def describe(blueprint, task, recipe, data_note, other_runs):
-    """Returns the fields of a `Card` that follow from what is trained, as a dict."""
+    """Returns the fields of a `Card` that follow from a `Blueprint` and its training, as a dict."""
     trained = blueprint.method != "target"
     return {
         "name": blueprint.name,
@@ -117,7 +114,7 @@ def _provenance(blueprint, task, recipe):
     facts = {mark: list(sentences) for mark, sentences in facts.items()}
     if method != "target" and task.name != "synthetic":
         facts["ours"].append(_validation(task))
-    # Fig. 1(a) has 1,000 dimensions. Fig. 1(b) has 100, and of its embedding the text says two things.
+    # Fig. 1(a) has 1,000 dimensions, Fig. 1(b) 100; on the embedding of 1(b) the text contradicts itself.
     figure = {1000: "1a", 100: "1b"}.get(task.dim) if task.name == "synthetic" and task.family == "inner" else None
     if method == "hyper" and recipe.rank:
         mark = "text" if figure == "1b" and "rank" not in changes else "ours"
@@ -139,17 +136,13 @@ def _validation(task):
 
 def _data(task, note):
     name = getattr(task, "data", task.name)
+    origin, license = "Drawn by NumPy's default_rng, as the task says.", "none needed"
+    default = "Drawn anew wherever they are needed; nothing has to be downloaded."
     if name in SOURCES:
         source = SOURCES[name]
-        facts = {"origin": source.origin, "license": source.license, "note": note or source.note}
-        return {"name": name, **facts, "test_sha256": task.fingerprint()}
-    return {
-        "name": name,
-        "origin": "Drawn by NumPy's default_rng, as the task says.",
-        "license": "none needed",
-        "note": note or "Drawn anew wherever they are needed; nothing has to be downloaded.",
-        "test_sha256": task.fingerprint(),
-    }
+        origin, license, default = source.origin, source.license, source.note
+    facts = {"name": name, "origin": origin, "license": license, "note": note or default}
+    return {**facts, "test_sha256": task.fingerprint()}
 
 
 def _architecture(method, task, recipe):
@@ -160,7 +153,7 @@ def _architecture(method, task, recipe):
         return {"network": f"{' x '.join(map(str, task.x_shape))}, {convolutions} -> {outputs}, with biases"}
     if method == "network":
         return {"network": f"{features} -> {recipe.width} ({activation}) -> {outputs}, with biases"}
-    # A neural process embeds the members of its set one by one.
+    # A neural process embeds each member of its set.
     condition_shape = task.condition_shape[1:] if method == "process" else task.condition_shape
     widths = [_size(condition_shape)] + [recipe.width] * (recipe.depth - 2)
     if method == "hyper":
@@ -188,7 +181,7 @@ def _deviations(blueprint, task, recipe, other_runs):
         deviations.append("Trained on 5,000 images fewer than the paper, which are the validation split.")
     elif data in SOURCES:
         deviations.append(f"The data set {data} is not one of the paper's.")
-    # What the experiment varies, and what it fixes beforehand, is no deviation.
+    # Fields that the experiment varies or fixes are no deviations.
     _, expected = dataclasses.replace(blueprint, changes={}).setup(0)
     varied = {"seed", "depth", *(name for name in ("rank", "embedding_dim") if name not in blueprint.changes)}
     paper = {**paper_recipe(task).to_dict(), "initialization": expected.initialization}

@@ -1,4 +1,4 @@
-"""Figures of what models do. Matplotlib is imported where it is used: it is an extra."""
+"""Figures of predictions. Matplotlib, an extra, is imported where it is used."""
 
 import pathlib
 
@@ -10,7 +10,7 @@ from keras_hypernet.tasks import evaluation_angles
 
 
 def check_figure(path):
-    """Returns Matplotlib's `Figure`, if it is installed and can write files of this suffix there; errors as below."""
+    """Returns Matplotlib's `Figure`; raises the errors of `save_predictions`."""
     with needs_extra("Figures need", "plot"):
         from matplotlib.backend_bases import FigureCanvasBase
         from matplotlib.figure import Figure
@@ -23,14 +23,13 @@ def check_figure(path):
 
 
 def save_predictions(model, task, path, split="test", num_images=8):
-    """Draws conditions, rotated inputs, and by which angles they were and seem to be rotated.
+    """Draws the first images of a split: conditions, rotated inputs, and their true and predicted angles.
 
     Args:
         model: A model of the rotation task.
         task: The `RotationTask`.
-        path: File to write; its suffix, such as `.png` or `.pdf`, says the format.
-        split: Split to take the first images of.
-        num_images: How many.
+        path: File to write, in the format of its suffix, such as `.png` or `.pdf`.
+        split, num_images: Split, and number of its images.
 
     Raises:
         ImportError: If Matplotlib is not installed.

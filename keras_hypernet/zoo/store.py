@@ -1,8 +1,7 @@
 """The pretrained models: finding, checking, loading and saving entries.
 
-An entry is a folder with `card.json` and `model.keras`. The model is read once, into a copy of this process's own; that
-copy is loaded, in Keras's safe mode only, and only after its checksum was found to be the one on the card, and its
-contents to be of a size that fits its own.
+An entry is a folder with `card.json` and `model.keras`. A process reads the model once, into its own copy, and loads
+the copy in Keras's safe mode after checking its checksum against the card, and the size of its contents.
 """
 
 import concurrent.futures
@@ -25,7 +24,7 @@ from keras_hypernet.training.checkpoints import num_bytes
 from keras_hypernet.zoo.card import Card, EntryError
 
 _MODEL = "model.keras"
-# Keras stores weights as they are, so a file that unpacks to much more than its size is not Keras's.
+# Keras does not compress weights: a file that unpacks to many times its size is not Keras's.
 _EXPANSION, _LEAST = 10, 2**24
 
 
@@ -33,14 +32,14 @@ def load(name_or_path):
     """Loads a pretrained model, compiled, ready to evaluate, fine-tune, specialize or export.
 
     Args:
-        name_or_path: Name of an entry, or path to the folder of one, with at least one separator: `"./mine"`.
+        name_or_path: Name of an entry, or path to its folder with at least one separator: `"./mine"`.
 
     Returns:
         A `Hypernetwork` or an `EmbeddingMethod`; for the entries of Assumptions 1 and 2 a `keras.Sequential`.
 
     Raises:
-        EntryError: If there is no such entry, its card is missing or not valid, or its weights are
-            missing or not those of the card.
+        EntryError: If there is no such entry, its card is missing or not valid, or its weights are missing or not those
+            of the card.
 
     Example:
 
@@ -90,7 +89,7 @@ def find_entry(name_or_path):
 
 
 def _advice(folder):
-    """What to give instead of a folder that is not an entry."""
+    """The end of the error about a folder that is not an entry."""
     if (folder / "entry" / "card.json").is_file():
         return f". Give the folder of the entry: {folder / 'entry'}"
     if (folder / "state.json").is_file():
@@ -111,22 +110,21 @@ def zoo_folder():
 
 
 def save_entry(model, facts, folder):
-    """Saves a model as a zoo entry, in one step: a folder with `model.keras` and its card.
+    """Saves a model as a zoo entry, a folder with `model.keras` and its card, in one step.
 
     Args:
         model: A built and compiled model of this package.
-        facts: The fields of a `Card` as a dict, but for `num_parameters` and `sha256`, which the model determines.
-        folder: Path of the entry's folder. An entry that stands there is replaced; nothing else is.
+        facts: The fields of a `Card` as a dict, without `num_parameters` and `sha256`, which the model determines.
+        folder: Path of the entry's folder. An existing entry is replaced; nothing else is.
 
     Returns:
         The `Card`.
 
     Raises:
-        EntryError: If the facts do not make a valid card, or what stands at `folder` is not an entry; nothing is
-            written then.
-        TypeError: If a field of the card is missing, or one is given that it does not have; likewise.
-        NotWritableError: If the folder takes no files, or there is no room for the model; likewise.
-        RuntimeError: If Keras's backend is not TensorFlow.
+        EntryError: If the facts do not make a valid card, or `folder` is something else than an entry.
+        TypeError: If a field of the card is missing, or unknown.
+        NotWritableError: If the folder takes no files, or has too little room.
+        RuntimeError: If Keras's backend is not TensorFlow. After any of these errors nothing is written.
 
     Example:
 
@@ -186,7 +184,7 @@ def verify_entry(name_or_path):
 
 
 def num_parameters(model):
-    """Returns the numbers of parameters of a model's parts, as its card has them.
+    """Returns the number of parameters of each part of a model, as on its card.
 
     Example:
 
@@ -201,7 +199,7 @@ def _load(folder, card):
     if not path.is_file():
         raise EntryError(f"{folder} has a card but no {_MODEL}.")
     with tempfile.TemporaryDirectory() as own:
-        # What is checked is what is loaded, whatever becomes of the file meanwhile.
+        # Another process may replace the file between the check and the loading.
         copy = pathlib.Path(shutil.copy(path, own))
         received = sha256(copy)
         if received != card.sha256:
@@ -212,12 +210,12 @@ def _load(folder, card):
         try:
             _check_sizes(copy)
             return keras.saving.load_model(copy, safe_mode=True)
-        except Exception as error:  # whatever is in a file that may be anybody's
+        except Exception as error:  # any failure of an untrusted file
             raise EntryError(f"{path} cannot be loaded: {error or type(error).__name__}") from error
 
 
 def _check_sizes(file):
-    """Raises ValueError if a `.keras` file unpacks to more than its size allows, or asks for more weights than that."""
+    """Raises ValueError if a `.keras` file unpacks to more than its size allows, or its model has more weights."""
     import h5py
 
     most = max(_EXPANSION * file.stat().st_size, _LEAST)
@@ -245,17 +243,15 @@ def _model_bytes(config):
 
 
 def _drop_unset_options(path):
-    """Removes options that are None from the layers' configurations, where older releases of Keras do not know them."""
+    """Removes `quantization_config` where it is None: Keras 3.11 would refuse the option, and with it the entry."""
 
-    def without(value):
-        if isinstance(value, dict):
-            return {k: without(v) for k, v in value.items() if not (k == "quantization_config" and v is None)}
-        return [without(item) for item in value] if isinstance(value, list) else value
+    def set_options(options):
+        return {name: value for name, value in options.items() if name != "quantization_config" or value is not None}
 
     with zipfile.ZipFile(path) as archive:
         contents = {info: archive.read(info) for info in archive.infolist()}
     with zipfile.ZipFile(path, "w") as archive:
         for info, content in contents.items():
             if info.filename == "config.json":
-                content = json.dumps(without(json.loads(content))).encode()
+                content = json.dumps(json.loads(content, object_hook=set_options)).encode()
             archive.writestr(info, content)

@@ -1,4 +1,4 @@
-"""Body: how the body of a REST request is read, within the limits on its size and on its time, or thrown away."""
+"""Body: reads the body of a REST request within the limits on size and time, or discards it."""
 
 import asyncio
 import gzip
@@ -8,62 +8,50 @@ import zlib
 
 from keras_hypernet.serving.errors import ServingError, invalid, too_large, too_slow
 
-# Of a body that is not wanted so many times the limit is read and thrown away, so that the client gets to read why.
+# The server discards this many times the size limit of a refused body: a client reads no answer while it sends.
 _DISCARDED = 16
-# Bytes that are decompressed at a time.
-_PIECE = 2**18
+_PIECE = 2**18  # bytes decompressed at a time
 
 
 class Body:
-    """The body of one request.
-
-    Args:
-        request: Starlette's request.
-        limits: The `Limits`.
-    """
+    """The body of one Starlette request, under `Limits`."""
 
     def __init__(self, request, limits):
         self._stream, self._limits = request.stream(), limits
         length = request.headers.get("content-length", "")
         self._declared = int(length) if length.isdecimal() and len(length) < 20 else 0
         self._received, self._ended, self._end = 0, False, time.monotonic() + limits.body_seconds
-        coding = request.headers.get("content-encoding", "identity")
-        self._coding, self._place = coding.strip().lower(), None
+        self._coding = request.headers.get("content-encoding", "identity").strip().lower()
+        self._reservation = None
         self.is_compressed = self._coding != "identity"
 
-    async def read(self, place):
-        """Returns the body, a bytearray.
-
-        Args:
-            place: The `Place` of the request, which is told of every byte that is kept.
+    async def read(self, reservation):
+        """Returns the body, a bytearray, and counts its bytes in the `Reservation` of the request.
 
         Raises:
-            ServingError: If it is too large or too slow, all bodies together are too large, the client has gone, or its
-                compression is not gzip.
+            ServingError: If the body or all bodies together are too large, the body is too slow, the client has gone,
+                or the compression is not gzip.
         """
-        limit, body, self._place = self._limits.max_body_bytes, bytearray(), place
+        limit, body, self._reservation = self._limits.max_body_bytes, bytearray(), reservation
         if self._coding not in ("identity", "gzip", "x-gzip"):
             expected = f"The Content-Encoding of a request must be gzip, or none. Received: {self._coding[:40]}"
             raise ServingError("INVALID_ARGUMENT", expected, http_status=415)
         while (part := await self._next()) is not None:
             if max(self._received, self._declared) > limit:
                 body.clear()
-                place.drop()
+                reservation.drop()
                 await self.discard()
                 received = max(self._received, self._declared)
                 raise too_large(f"The body of a request may have {limit:,} bytes. Received: {received:,}")
-            place.hold(len(part))
+            reservation.hold(len(part))
             body += part
         return body
 
     def decompressed(self, received):
-        """Returns a body as it was before the client compressed it. Takes its time: not for the event loop.
-
-        Args:
-            received: What `read` returned.
+        """Decompresses the bytes that `read` returned. Slow: call it in a thread.
 
         Raises:
-            ServingError: If it is no gzip file, is too large, or all bodies together are too large.
+            ServingError: If they are not a gzip file, or the body or all bodies together are too large.
         """
         if not self.is_compressed:
             return received
@@ -75,7 +63,7 @@ class Body:
                         raise too_large(
                             f"The body of a request may have {limit:,} bytes. Received: more, when it is decompressed"
                         )
-                    self._place.hold(len(part))
+                    self._reservation.hold(len(part))
                     body += part
         except (EOFError, OSError, zlib.error) as error:
             expected = "The body of a request with Content-Encoding: gzip must be a gzip file."
@@ -83,29 +71,31 @@ class Body:
         return body
 
     async def discard(self):
-        """Reads what is left and keeps nothing of it: a client that is still sending does not read an answer."""
+        """Reads the rest and drops it: a client that is still sending reads no answer."""
         try:
             while self._received <= _DISCARDED * self._limits.max_body_bytes and await self._next() is not None:
                 pass
-        except ServingError:  # too slow, or gone; why the request is refused is known already
+        except ServingError:  # too slow, or gone; the request has been refused already
             pass
 
     async def _next(self):
-        """The next part, or None at the end."""
+        """Returns the next part, or None at the end."""
         from starlette.requests import ClientDisconnect
 
         if self._ended:
             return None
+        failure = None
         try:
             part = await asyncio.wait_for(anext(self._stream), max(self._end - time.monotonic(), 1e-3))
+            self._received += len(part)
+            return part
         except StopAsyncIteration:
-            self._ended = True
-            return None
-        except ClientDisconnect as error:
-            self._ended = True
-            raise ServingError("CANCELLED", "The client has gone before its request was read.") from error
-        except asyncio.TimeoutError as error:
-            self._ended = True
-            raise too_slow(self._limits, f"{self._received:,} bytes") from error
-        self._received += len(part)
-        return part
+            pass
+        except ClientDisconnect:
+            failure = ServingError("CANCELLED", "The client has gone before its request was read.")
+        except asyncio.TimeoutError:
+            failure = too_slow(self._limits, f"{self._received:,} bytes")
+        self._ended = True
+        if failure is not None:
+            raise failure
+        return None

@@ -1,4 +1,4 @@
-"""WeightCache: what the condition alone decides, kept for the next request with the same condition."""
+"""WeightCache: keeps the part of an answer that depends on the condition alone."""
 
 import collections
 import hashlib
@@ -6,10 +6,10 @@ import threading
 
 
 class WeightCache:
-    """The weights theta_I, or embeddings e(I), of conditions that came before, the least recently used go first.
+    """The weights theta_I, or embeddings e(I), of recent conditions; the least recently used are dropped first.
 
     Args:
-        max_bytes: How much they may take together. With 0 nothing is kept.
+        max_bytes: Maximum size of all entries; 0 turns the cache off.
 
     Example:
 
@@ -35,15 +35,14 @@ class WeightCache:
     def key(name, version, condition):
         """The key of one condition, a dict of arrays, for a version of a model."""
         digest = hashlib.blake2b(digest_size=16)
-        for part in sorted(condition):
-            array = condition[part]
+        for part, array in sorted(condition.items()):
             digest.update(repr((part, array.dtype.str, array.shape)).encode())
-            # An array of strings holds where they are, and not what they are.
+            # The bytes of an array of strings are addresses.
             digest.update(repr(array.tolist()).encode() if array.dtype == object else array.tobytes())
         return name, version, digest.digest()
 
     def get(self, key):
-        """Returns what is kept of a condition, or None; counts it as a hit or a miss, if anything can be kept."""
+        """Returns the entry of a key, or None, and counts a hit or a miss unless the cache is off."""
         if not self.max_bytes:
             return None
         with self._lock:
@@ -55,20 +54,21 @@ class WeightCache:
             return None
 
     def put(self, key, weights, num_bytes):
-        """Keeps the weights of a condition, unless they alone are more than may be kept."""
+        """Adds an entry, unless it alone exceeds the maximum size."""
         if num_bytes > self.max_bytes:
             return
         with self._lock:
-            if key in self._kept:
-                self.num_bytes -= self._kept.pop(key)[1]
+            self._remove(key)
             self._kept[key] = weights, num_bytes
             self.num_bytes += num_bytes
             while self.num_bytes > self.max_bytes:
-                _, (_, freed) = self._kept.popitem(last=False)
-                self.num_bytes -= freed
+                self._remove(next(iter(self._kept)))
 
     def drop(self, name, version):
-        """Forgets all of a version of a model."""
+        """Removes all entries of a version of a model."""
         with self._lock:
             for key in [key for key in self._kept if key[:2] == (name, version)]:
-                self.num_bytes -= self._kept.pop(key)[1]
+                self._remove(key)
+
+    def _remove(self, key):
+        self.num_bytes -= self._kept.pop(key, (None, 0))[1]

@@ -1,4 +1,4 @@
-"""Callers: which host names and web pages may ask a server, by the headers `Host` and `Origin` of a request."""
+"""Callers: the host names and web pages that may ask a server, by the headers `Host` and `Origin`."""
 
 import ipaddress
 import re
@@ -11,26 +11,24 @@ _ORIGIN = r"\*|null|[a-z][a-z0-9+.-]*://[^/\s]+"
 
 
 class Callers:
-    """Refuses what a web page from elsewhere has a browser of this machine ask.
+    """Refuses requests that a foreign web page makes the browser of this machine send.
 
-    A page cannot forge these two headers. `Host` is the name in the URL: by DNS rebinding, a name that the page's owner
-    controls leads to this machine, and the browser lets the page read the answers. `Origin` is where the page comes
-    from. Programs other than browsers send what they like: neither header says who asks.
-
-    Starlette's TrustedHostMiddleware does not know `Origin`, and its answer is neither JSON nor a line of the log.
+    A page cannot forge `Host`, the name in the URL, or `Origin`, the page's own address. `Host` stops DNS rebinding,
+    where a name of the attacker leads to this machine and the browser lets the page read the answers. Other programs
+    may send any header: the check identifies nobody. Starlette's TrustedHostMiddleware ignores `Origin`, and its answer
+    is neither JSON nor logged.
 
     Args:
-        host: What the server listens on, an address or a name.
-        hosts: Further names by which it is asked, beside `localhost` and every IP address, which nobody can rebind;
-            `"*"` for every name.
-        origins: Origins of web pages that may ask, beside those of the server itself; `"*"` for every origin.
+        host: Address or name that the server listens on.
+        hosts: Allowed names beside `localhost` and IP addresses, which nobody can rebind; `"*"` for every name.
+        origins: Allowed origins of web pages beside the server's own; `"*"` for every origin.
 
     Attributes:
-        checked: Whether the headers are checked. By default they are if there are `hosts`.
+        checked: Whether the headers are checked; by default only if there are `hosts`.
         origins: As given.
 
     Raises:
-        ValueError: If a host is not a name alone, or an origin is not one.
+        ValueError: If a host is not a bare name, or an origin is not valid.
     """
 
     def __init__(self, host, hosts=(), origins=()):
@@ -44,7 +42,7 @@ class Callers:
         self._hosts = {"localhost", *(name.lower() for name in (host, *hosts))}
 
     def check(self, headers):
-        """Raises ServingError (403) unless a request comes from a caller that may ask, by its headers."""
+        """Raises ServingError (403) unless the headers of a request are those of an allowed caller."""
         host, origin = headers.get("host"), headers.get("origin")
         if not self.checked or host is None:  # HTTP/1.0, which no browser speaks
             return
@@ -57,17 +55,10 @@ class Callers:
     def _is_allowed(self, host):
         try:
             name = urllib.parse.urlsplit(f"//{host}").hostname or ""
-        except ValueError:  # a bracket without the other one
+            return bool({"*", name} & self._hosts or ipaddress.ip_address(name))
+        except ValueError:  # an unpaired bracket, or not an address
             return False
-        return "*" in self._hosts or name in self._hosts or _is_address(name)
 
 
 def _refused(header, expected, received):
     return ServingError("PERMISSION_DENIED", f"The {header} of a request must be {expected}. Received: {received[:80]}")
-
-
-def _is_address(name):
-    try:
-        return bool(ipaddress.ip_address(name))
-    except ValueError:
-        return False

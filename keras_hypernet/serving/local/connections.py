@@ -1,28 +1,23 @@
-"""Connections by REST: how many there may be, and for how long each may keep the server waiting."""
+"""REST connections: limits on their number and on the time that each keeps the server waiting."""
 
 from keras_hypernet.serving.local import events
 
 
 def bounded(limits):
-    """Returns uvicorn's protocol of a connection, with bounds on the number of connections and on their time.
+    """Returns uvicorn's connection protocol with `Limits`; uvicorn itself closes connections after `idle_seconds`.
 
-    A connection waits while it has no request under way: before the headers of a request are complete, and after an
-    answer. Where there is one connection too many, the server closes the one that has waited longest. So clients that
-    never finish their headers do not keep others out: these send at once, and wait last.
-
-    Args:
-        limits: The `Limits`. uvicorn itself closes connections after `idle_seconds`.
+    A connection waits while it has no running request: before the headers of a request are complete, and after an
+    answer. Beyond the maximum number, the server closes the connection that has waited longest. Clients that never
+    finish their headers therefore keep nobody out: others send at once, and their wait is the shortest.
     """
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    waiting = {}  # the keys, in their order: the connection that has waited longest is the first
+    waiting = {}  # an ordered set: the connection that has waited longest comes first
 
     class Connection(H11Protocol):
-        """One connection."""
-
         def connection_made(self, transport):
             super().connection_made(transport)
-            transport.set_write_buffer_limits(high=0)  # writing is paused until the client has taken all of an answer
+            transport.set_write_buffer_limits(high=0)  # pauses writing until the client has taken the whole answer
             self.headers_timer = self.answer_timer = None
             self.follow()
             self.headers_timer = self.close_after(limits.header_seconds, "headers not complete")
@@ -38,7 +33,7 @@ def bounded(limits):
                 self.headers_timer = self.close_after(limits.header_seconds, "headers not complete")
 
         def on_response_complete(self):
-            super().on_response_complete()  # begins the next request, if that has come already
+            super().on_response_complete()  # starts the next request, if it is there already
             self.follow()
 
         def pause_writing(self):
@@ -57,7 +52,7 @@ def bounded(limits):
                     timer.cancel()
 
         def follow(self):
-            """Notes whether the connection waits."""
+            """Updates whether the connection waits."""
             if self.cycle is None or self.cycle.response_complete:
                 waiting.setdefault(self)
             else:

@@ -1,10 +1,10 @@
-"""Engine: what REST and gRPC have in common: which version answers, the limits, the checks, the run, the counting."""
+"""Engine: what REST and gRPC share: the choice of a version, limits, input checks, execution and counting."""
 
 import asyncio
 import concurrent.futures
-import dataclasses
 import os
 import time
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,14 +12,13 @@ from keras_hypernet.layers.contraction import may_match
 from keras_hypernet.serving.errors import ServingError, invalid, too_large
 from keras_hypernet.serving.local.cache import WeightCache
 from keras_hypernet.serving.local.halves import run_default
-from keras_hypernet.serving.local.limits import Admission, Limits, Place
+from keras_hypernet.serving.local.limits import Admission, Limits, Reservation
 from keras_hypernet.serving.local.metrics import Metrics
 from keras_hypernet.serving.local.repository import Repository
 
 
-@dataclasses.dataclass(frozen=True)
-class ModelSpec:
-    """What a request asks for: the model, and one of its versions by number or label, or the latest."""
+class ModelSpec(NamedTuple):
+    """The model that a request asks for, and one of its versions by number or label; by default the latest."""
 
     name: str
     version: int | None = None
@@ -27,14 +26,7 @@ class ModelSpec:
 
 
 class Engine:
-    """Answers requests with the models of a `Repository`, in threads.
-
-    Args:
-        folder: Folder of all exported models.
-        names: The models to serve.
-        limits: `Limits`.
-        cache_bytes: How much the weights of earlier conditions may take; 0 turns their cache off.
-    """
+    """Answers requests in threads with the models of a `Repository`; arguments are those of `Server`."""
 
     def __init__(self, folder, names, limits=None, cache_bytes=64 * 2**20):
         self.limits = limits or Limits()
@@ -42,32 +34,30 @@ class Engine:
         self.repository = Repository(folder, names, on_unload=self.cache.drop)
         self.metrics = Metrics(self)
         self.admission = Admission(self.limits)
-        # More than there are processors: one request is parsed while another one runs.
+        # More threads than processors: one request is parsed while another one runs.
         self._threads = concurrent.futures.ThreadPoolExecutor(2 * (os.cpu_count() or 1), "serving")
 
     def close(self):
-        """Ends the threads, after what they are doing."""
+        """Ends the threads after their current work."""
         self._threads.shutdown(wait=True)
 
     @property
     def running(self):
-        """Number of the requests that are worked on."""
+        """Number of running requests."""
         return self.admission.running
 
     async def predict(self, api, spec, work, read=None):
-        """Reads a request and does its work in a thread, within the limit of concurrent requests, and counts it.
+        """Reads a request, executes it in a thread within the limit of concurrent requests, and counts it.
 
         Args:
             api: `"REST"` or `"gRPC"`, for the metrics.
             spec: The `ModelSpec`.
-            work: Function of the `Servable`, and of the body if there is one to read, called in the thread.
-            read: Coroutine function of the `Place` of the request that returns its body.
-
-        Returns:
-            What `work` returns.
+            work: Function of the `Servable`, and of the body if `read` is given, that returns the answer; the thread
+                calls it.
+            read: Coroutine function of the request's `Reservation` that returns the body.
 
         Raises:
-            ServingError: If the request is one too many, or there is no such version; and those of `work` and `read`.
+            ServingError: If there are too many requests, or no such version; also the errors of `work` and `read`.
         """
         started, code = time.perf_counter(), "INTERNAL"
         try:
@@ -84,20 +74,20 @@ class Engine:
             self.metrics.count(spec.name, api, code, time.perf_counter() - started)
 
     async def _submit(self, spec, work, read):
-        place, future = Place(self.admission), None
+        reservation, future = Reservation(self.admission), None
         try:
-            body = () if read is None else (await read(place),)
-            place.enter()
+            body = () if read is None else (await read(reservation),)
+            reservation.enter()
             future = self._threads.submit(self._work, spec, work, *body)
         finally:
             if future is None:
-                place.leave()
-        # Not when the client has gone, but when the thread is done.
-        future.add_done_callback(lambda _: place.leave())
+                reservation.leave()
+        # When the thread is done, which may be after the client has gone.
+        future.add_done_callback(lambda _: reservation.leave())
         return future
 
     def _work(self, spec, work, *body):
-        with self.repository.use(spec.name, spec.version, spec.label) as servable:
+        with self.repository.use(*spec) as servable:
             try:
                 return work(servable, *body)
             except MemoryError as error:
@@ -110,13 +100,13 @@ class Engine:
             servable: A `Servable`.
             signature: Name of one of its signatures.
             inputs: Dict of arrays of the right dtypes.
-            value_bytes: Bytes that a value of the answer will take; by default those of its dtype.
+            value_bytes: Size of a value in the answer, in bytes; by default that of its dtype.
 
         Returns:
             A dict of arrays.
 
         Raises:
-            ServingError: If a shape does not fit, a limit is exceeded, or TensorFlow refuses them.
+            ServingError: If a shape does not fit, a limit is exceeded, or TensorFlow refuses the inputs.
         """
         rows = self._check(servable, signature, inputs)
         infos = servable.outputs[signature].values()
@@ -126,7 +116,7 @@ class Engine:
         else:
             outputs = servable.run(signature, inputs)
         outputs = {name: np.asarray(value) for name, value in outputs.items()}
-        # Again: not all sizes are known before.
+        # Again: some sizes are unknown before.
         self._check_answer(sum(value.size * (value_bytes or value.itemsize) for value in outputs.values()))
         return outputs
 
@@ -134,33 +124,27 @@ class Engine:
         """Raises ServingError unless inputs fit a signature; returns the number of rows."""
         rows = {}
         for name, info in servable.inputs[signature].items():
-            shape = inputs[name].shape
-            sizes = info.shape
-            fits = sizes is None or (
-                len(shape) == len(sizes) and all(s in (None, r) for s, r in zip(sizes, shape, strict=True))
-            )
-            if not fits:
-                expected = ",".join("?" if size is None else str(size) for size in sizes)
-                raise invalid(
-                    f"Input {name!r} must have the shape [{expected}]. Received: [{','.join(map(str, shape))}]"
-                )
-            if shape and sizes and sizes[0] is None:
+            shape, expected = inputs[name].shape, info.shape
+            if expected is not None and (
+                len(shape) != len(expected)
+                or any(size not in (None, received) for size, received in zip(expected, shape, strict=True))
+            ):
+                sizes = ",".join("?" if size is None else str(size) for size in expected)
+                raise invalid(f"Input {name!r} must have the shape [{sizes}]. Received: [{','.join(map(str, shape))}]")
+            if shape and expected and expected[0] is None:
                 rows[name] = shape[0]
         for name, number in rows.items():
             if not may_match(rows.get("x"), number):
                 raise invalid(f"Input {name!r} must have one row, or as many as x, {rows['x']}. Received: {number}")
-        most = max(rows.values(), default=1)
-        if most > self.limits.max_batch_rows:
-            raise too_large(
-                f"A request may have {self.limits.max_batch_rows} rows. Received: {most}. Send it in parts."
-            )
+        most, allowed = max(rows.values(), default=1), self.limits.max_batch_rows
+        if most > allowed:
+            raise too_large(f"A request may have {allowed} rows. Received: {most}. Send it in parts.")
         return most
 
     def _check_answer(self, size):
-        if size > self.limits.max_body_bytes:
-            raise too_large(
-                f"The answer would take {size:,} bytes, and may {self.limits.max_body_bytes:,}. Send it in parts."
-            )
+        allowed = self.limits.max_body_bytes
+        if size > allowed:
+            raise too_large(f"The answer would take {size:,} bytes, and may {allowed:,}. Send it in parts.")
 
 
 def check_signature(servable, signature, code="INVALID_ARGUMENT"):

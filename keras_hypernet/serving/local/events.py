@@ -1,4 +1,4 @@
-"""The log of the server: its events and the requests, each a line of JSON with its time."""
+"""The server's log: one line of JSON with its time for each event and each request."""
 
 import datetime
 import json
@@ -8,24 +8,20 @@ import time
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("keras_hypernet.serving.access")
-# Characters of a name, a path or an error of a request: a client may send as many as a message holds.
-_LONGEST = 200
+_LONGEST = 200  # characters of a name, path or error in a request's line: a client may send very long ones
 _lock, _rare = threading.Lock(), {}
 
 
 def log(event, failed=False, **facts):
-    """Writes the line of an event: as an error if something failed."""
-    line = json.dumps({"time": now(), "event": event, **facts})
-    if failed:
-        logger.error(line)
-    else:
-        logger.info(line)
+    """Writes the line of an event, as an error if `failed`."""
+    line = json.dumps({"time": _now(), "event": event, **facts})
+    logger.log(logging.ERROR if failed else logging.INFO, line)
 
 
 def log_rarely(event, **facts):
-    """Writes the line of a failure that a client may cause as often as it likes: once a second, for each event.
+    """Writes the line of a failure that clients can cause at will: at most once a second for each event.
 
-    The line says in `times` how often the event has happened since the last line.
+    The field `times` counts the event since its last line.
     """
     with _lock:
         written, times = _rare.get(event, (float("-inf"), 0))
@@ -36,7 +32,7 @@ def log_rarely(event, **facts):
 
 
 def log_request(facts, status, response_bytes):
-    """Writes the line of a request, from the facts that are known of it, `started` among them, in seconds."""
+    """Writes the line of a request from its facts, such as `started`, in seconds."""
     if access.isEnabledFor(logging.INFO):
         started = facts.pop("started", None)
         taken = {} if started is None else {"milliseconds": round(1000 * (time.perf_counter() - started), 2)}
@@ -44,9 +40,8 @@ def log_request(facts, status, response_bytes):
             name: value[:_LONGEST] if isinstance(value, str) and name != "traceback" else value
             for name, value in facts.items()
         }
-        access.info(json.dumps({"time": now(), **facts, "status": status, "response_bytes": response_bytes, **taken}))
+        access.info(json.dumps({"time": _now(), **facts, "status": status, "response_bytes": response_bytes, **taken}))
 
 
-def now():
-    """The time, as the log has it."""
+def _now():
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")

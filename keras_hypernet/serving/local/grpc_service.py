@@ -1,6 +1,7 @@
-"""TensorFlow Serving's gRPC services, PredictionService and ModelService, by its own stubs."""
+"""TensorFlow Serving's gRPC services, PredictionService and ModelService, on its own stubs."""
 
 import asyncio
+import functools
 import time
 
 import numpy as np
@@ -8,27 +9,19 @@ import numpy as np
 from keras_hypernet.serving.errors import ServingError, internal, invalid, too_slow
 from keras_hypernet.serving.local import events
 from keras_hypernet.serving.local.engine import ModelSpec, check_signature
-from keras_hypernet.serving.proto_tensors import decode_tensor, encode_tensor
+from keras_hypernet.serving.proto_tensors import decode_tensor
 
-# Beyond the tensors, names and other small things.
-_MESSAGE_OVERHEAD = 2**20
-# Calls beyond the requests that are worked on, for those that ask for a status or are still being read.
-_MORE_CALLS = 16
-# What gRPC's options can be.
-_LARGEST = 2**31 - 1
-# How much of a message may be on its way before the server asks for more; gRPC begins with 64 KiB.
-_LOOKAHEAD = 4 * 2**20
-# After so long a connection is closed, in a way that loses no call: a client opens another one. What a client that does
-# not take its answers keeps of the server ends with the connection.
+_MESSAGE_OVERHEAD = 2**20  # bytes beside the tensors, such as names
+_MORE_CALLS = 16  # calls beyond the running requests: status requests, and messages still being read
+_LARGEST = 2**31 - 1  # of gRPC's integer options
+_LOOKAHEAD = 4 * 2**20  # bytes of a message in flight; gRPC's own window starts at 64 KiB
+# The server closes connections of this age without losing calls; clients reconnect. The answers that a client does not
+# take stay in memory until then.
 _AGE_SECONDS, _GRACE_SECONDS = 600, 120
 
 
 def make_server(engine):
-    """Returns a `grpc.aio` server of the services, which listens nowhere yet.
-
-    Args:
-        engine: The `Engine`.
-    """
+    """Returns a `grpc.aio` server of both services for an `Engine`, without a port yet."""
     import grpc
     from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
@@ -41,7 +34,7 @@ def make_server(engine):
             ("grpc.max_receive_message_length", size),
             ("grpc.max_send_message_length", size),
             ("grpc.http2.lookahead_bytes", _LOOKAHEAD),
-            ("grpc.so_reuseport", 0),  # a port that is taken is an error, and not shared
+            ("grpc.so_reuseport", 0),  # a port in use is an error, and not shared
             ("grpc.max_allowed_incoming_connections", limits.max_connections),
             ("grpc.server_handshake_timeout_ms", min(1000 * limits.header_seconds, _LARGEST)),
             ("grpc.max_connection_idle_ms", min(1000 * limits.idle_seconds, _LARGEST)),
@@ -55,10 +48,10 @@ def make_server(engine):
 
 
 def _interceptor(limits):
-    """An interceptor that hands a method the error of a message that cannot be read, or that does not come in time.
+    """An interceptor that passes a method the error of a message that is unreadable or too slow.
 
-    Without it, a message that cannot be read would be an UNKNOWN error with a traceback. For the server a call is a
-    stream of one message, which is the same to the client: so the server sees a call before its message.
+    Without it, gRPC answers UNKNOWN with a traceback. The server declares each call as a stream of one message, which
+    is the same to the client, so that it sees the call before the message.
     """
     import grpc
     from google.protobuf.message import DecodeError
@@ -78,7 +71,7 @@ def _interceptor(limits):
                 request = await asyncio.wait_for(anext(messages), limits.body_seconds)
             except asyncio.TimeoutError:
                 request = too_slow(limits, "no complete message")
-            except StopAsyncIteration:  # the client has gone, or gRPC tells it that the message is too large
+            except StopAsyncIteration:  # the client has gone, or gRPC has refused the message as too large
                 request = invalid("The call ended before its message was read.")
             return await answer(request, context)
 
@@ -87,7 +80,7 @@ def _interceptor(limits):
     class Careful(grpc.aio.ServerInterceptor):
         async def intercept_service(self, continuation, details):
             handler = await continuation(details)
-            if handler is None:  # there is no such method, which gRPC says itself
+            if handler is None:  # no such method; gRPC answers
                 return None
             return grpc.stream_unary_rpc_method_handler(
                 in_time(handler.unary_unary), careful(handler.request_deserializer), handler.response_serializer
@@ -97,27 +90,18 @@ def _interceptor(limits):
 
 
 class _Services:
-    """The methods of both services, under the names of the protocol."""
+    """The methods of both services, as attributes with the names of the protocol."""
 
     def __init__(self, engine):
         self._engine = engine
-
-    async def Predict(self, request, context):  # noqa: N802
-        return await self._answer("Predict", self._predict, request, context)
-
-    async def GetModelMetadata(self, request, context):  # noqa: N802
-        return await self._answer("GetModelMetadata", self._metadata, request, context)
-
-    async def GetModelStatus(self, request, context):  # noqa: N802
-        return await self._answer("GetModelStatus", self._status, request, context)
-
-    async def Classify(self, request, context):  # noqa: N802
-        return await self._answer("Classify", self._only_predict, request, context)
-
-    Regress = MultiInference = Classify
-
-    async def HandleReloadConfigRequest(self, request, context):  # noqa: N802
-        return await self._answer("HandleReloadConfigRequest", self._no_reload, request, context)
+        for method, handle in {
+            "Predict": self._predict,
+            "GetModelMetadata": self._metadata,
+            "GetModelStatus": self._status,
+            **dict.fromkeys(("Classify", "Regress", "MultiInference"), self._only_predict),
+            "HandleReloadConfigRequest": self._no_reload,
+        }.items():
+            setattr(self, method, functools.partial(self._answer, method, handle))
 
     async def _answer(self, method, handle, request, context):
         import grpc
@@ -128,7 +112,7 @@ class _Services:
                 raise request
             facts["bytes"] = request.ByteSize()
             response = await handle(request, facts)
-        except asyncio.CancelledError:  # the client has gone, its time is over, or the server stops
+        except asyncio.CancelledError:  # the client has gone, its deadline has passed, or the server stops
             events.log_request(facts, "CANCELLED", 0)
             raise
         except Exception as error:
@@ -140,11 +124,11 @@ class _Services:
         return response
 
     async def _predict(self, request, facts):
+        import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
-        spec = _spec(request)
-        signature = request.model_spec.signature_name or "serving_default"
-        facts.update(model=spec.name, signature=signature)
+        spec, signature = _spec(request, facts), request.model_spec.signature_name or "serving_default"
+        facts["signature"] = signature
 
         def work(servable):
             facts["version"] = servable.version
@@ -158,7 +142,7 @@ class _Services:
             response.model_spec.signature_name = signature
             response.model_spec.version.value = servable.version
             for name in names:
-                encode_tensor(outputs[name], response.outputs[name])
+                response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name]))
             return response
 
         return await self._engine.predict("gRPC", spec, work)
@@ -166,14 +150,13 @@ class _Services:
     async def _metadata(self, request, facts):
         from tensorflow_serving.apis import get_model_metadata_pb2
 
-        spec = _spec(request)
-        facts["model"] = spec.name
+        spec = _spec(request, facts)
         if not request.metadata_field:
             raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
         unknown = [field for field in request.metadata_field if field != "signature_def"]
         if unknown:
             raise invalid(f"Metadata field {unknown[0]} is not supported")
-        with self._engine.repository.use(spec.name, spec.version, spec.label) as servable:
+        with self._engine.repository.use(*spec) as servable:
             response = get_model_metadata_pb2.GetModelMetadataResponse()
             response.model_spec.name = spec.name
             response.model_spec.version.value = servable.version
@@ -184,10 +167,8 @@ class _Services:
     async def _status(self, request, facts):
         from tensorflow_serving.apis import get_model_status_pb2
 
-        spec = _spec(request)
-        facts["model"] = spec.name
         response = get_model_status_pb2.GetModelStatusResponse()
-        for version, state, error in self._engine.repository.status(spec.name, spec.version, spec.label):
+        for version, state, error in self._engine.repository.status(*_spec(request, facts)):
             added = response.model_version_status.add(version=version, state=state)
             added.status.error_code = 2 if error else 0  # UNKNOWN, OK
             added.status.error_message = error
@@ -200,10 +181,12 @@ class _Services:
         raise ServingError("UNIMPLEMENTED", "This server follows the models.config in its folder of models by itself.")
 
 
-def _spec(request):
+def _spec(request, facts):
+    """The `ModelSpec` of a request, whose name is added to the facts."""
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
     spec = request.model_spec
+    facts["model"] = spec.name
     version = spec.version.value if spec.HasField("version") else None
     return ModelSpec(spec.name, version, spec.version_label or None)
 

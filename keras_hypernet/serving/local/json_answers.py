@@ -1,13 +1,13 @@
-"""Answers in JSON, in the format of the request: the row format or the columnar one."""
+"""Answers in JSON, in the format of the request: by rows or by columns."""
 
 import base64
 import json
 
 from keras_hypernet.serving.errors import invalid
 
-# What a value takes in JSON, at most but for a few: -0.012345678901234567 and a comma.
+# Of a value in JSON, with few exceptions: -0.012345678901234567 and a comma.
 BYTES_OF_A_VALUE = 20
-# Python's encoder lets no other thread run until it is done: so it gets so many values at a time.
+# Values encoded at a time: Python's encoder blocks all other threads until it is done.
 _PIECE = 2**14
 
 
@@ -34,7 +34,7 @@ def _object(arrays):
 
 
 def _array(array, name):
-    """The JSON of an array, in pieces."""
+    """The JSON of an array, encoded in pieces."""
     if array.ndim == 0 or array.size <= _PIECE:
         return json.dumps(encode_tensor(array, name))
     size = array.size // len(array)
@@ -46,7 +46,7 @@ def _array(array, name):
 
 
 def encode_tensor(array, name):
-    """An array as nested lists; strings are base64 if the name of the output ends in `_bytes`."""
+    """An array as nested lists; strings become base64 if the name of the output ends in `_bytes`."""
     value = array.tolist()
     return _encoded(value, name.endswith("_bytes")) if array.dtype.kind == "O" else value
 

@@ -1,4 +1,4 @@
-"""Requests in JSON, by the rules of TensorFlow Serving's REST interface: the row format and the columnar one."""
+"""Requests in JSON by the rules of TensorFlow Serving's REST interface: rows (`instances`) or columns (`inputs`)."""
 
 import json
 import math
@@ -13,11 +13,11 @@ def parse(body, max_values):
     """Parses the body of a request: a JSON object, in which NaN, Infinity and -Infinity are numbers too.
 
     Raises:
-        ServingError: If it is not one, is not UTF-8, or has more than `max_values` values, lists and objects.
+        ServingError: If it is not a JSON object in UTF-8, or has more than `max_values` values, lists and objects.
     """
     if not body:
         raise invalid("JSON Parse error: The document is empty")
-    if b"\0" in body:  # what else is counted and looked for in the bytes would not be found
+    if b"\0" in body:  # the parser would not name the cause
         raise invalid("JSON Parse error: The document must be UTF-8. Received: a byte of zero, as UTF-16 has it")
     values = sum(body.count(sign) for sign in (b",", b"[", b"{"))
     if values > max_values:
@@ -26,8 +26,8 @@ def parse(body, max_values):
             "Send it in parts."
         )
     try:
-        content = json.loads(body.decode("utf-8-sig"))  # of bytes, json takes other encodings too
-    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of too many digits; nested too deeply
+        content = json.loads(body.decode("utf-8-sig"))  # json itself would take other encodings of bytes
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of too many digits; too deeply nested
         raise invalid(f"JSON Parse error: {error}") from error
     if not isinstance(content, dict):
         raise invalid(f"JSON Value: {shown(content)} Is not object")
@@ -48,27 +48,23 @@ def decode_request(body, content, infos):
     """Reads the tensors of a request.
 
     Args:
-        body: The body of the request, bytes.
-        content: The parsed body, with `instances` (rows) or `inputs` (columns).
+        body, content: The body, as bytes and parsed.
         infos: Dict of the `TensorInfo` of each input.
 
     Returns:
-        A pair: whether it is in the row format, and a dict of arrays.
+        A pair: whether the request is in the row format, and a dict of arrays.
 
     Raises:
         ServingError: If it is in neither format, or a tensor is missing, unknown, ragged or not of its dtype.
     """
-    if "instances" in content and "inputs" in content:
-        raise invalid("Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist")
-    if "instances" not in content and "inputs" not in content:
-        raise invalid("Missing 'inputs' or 'instances' key")
     row_format = "instances" in content
-    if row_format:
-        tensors = _rows(content["instances"], infos, _plain(body, content))
-    else:
-        tensors = _columns(content["inputs"], infos, _plain(body, content))
+    if row_format and "inputs" in content:
+        raise invalid("Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist")
+    if not row_format and "inputs" not in content:
+        raise invalid("Missing 'inputs' or 'instances' key")
+    tensors = _rows(content["instances"], infos) if row_format else _columns(content["inputs"], infos)
     if any(tensor.dtype.kind == "f" and np.isinf(tensor).any() for tensor in tensors.values()):
-        json.loads(body, parse_float=_finite)  # Infinity, or a number too large? Only the text tells
+        json.loads(body, parse_float=_finite)  # only the text tells Infinity from a number that is too large
     return row_format, tensors
 
 
@@ -79,28 +75,13 @@ def _finite(text):
     return value
 
 
-def _plain(body, content):
-    """Whether the only strings in a request are its keys and the signature's name, and all else in it is numbers.
-
-    NumPy takes true for 1, null for NaN, and makes an array of strings as large as its longest one everywhere.
-    """
-    if any(word in body for word in (b"true", b"false", b"null")):
-        return False
-    instances, inputs = content.get("instances"), content.get("inputs")
-    strings = len(content) + isinstance(content.get("signature_name"), str)
-    strings += len(inputs) if isinstance(inputs, dict) else 0
-    if isinstance(instances, list):
-        strings += sum(len(row) for row in instances if isinstance(row, dict))
-    return body.count(b'"') == 2 * strings
-
-
-def _rows(instances, infos, plain):
+def _rows(instances, infos):
     if not isinstance(instances, list):
         raise invalid("Excepting 'instances' to be an list/array")
     if not instances:
         raise invalid("No values in 'instances' array")
     if not isinstance(instances[0], dict) or is_base64(instances[0]):
-        return _only_input(instances, infos, plain, "instances is a plain list", "list of objects")
+        return _only_input(instances, infos, "instances is a plain list", "list of objects")
     for number, row in enumerate(instances):
         if not isinstance(row, dict):
             raise invalid(f"Expecting object but got list at item {number} of input list")
@@ -109,26 +90,26 @@ def _rows(instances, infos, plain):
                 f"Failed to process element: {number} of 'instances' list. JSON object: {shown(row)} keys must be "
                 f"equal to: {','.join(sorted(infos))}"
             )
-    return {name: decode_tensor([row[name] for row in instances], info, name, plain) for name, info in infos.items()}
+    return {name: decode_tensor([row[name] for row in instances], info, name) for name, info in infos.items()}
 
 
-def _columns(inputs, infos, plain):
+def _columns(inputs, infos):
     if not isinstance(inputs, dict) or is_base64(inputs):
-        return _only_input(inputs, infos, plain, "inputs is a plain value/list", "an object")
+        return _only_input(inputs, infos, "inputs is a plain value/list", "an object")
     for name in infos:
         if name not in inputs:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
     for name in inputs:
         if name not in infos:
             raise invalid(f"JSON object: does not have named input: {shown(name)}. Expected: {','.join(sorted(infos))}")
-    return {name: decode_tensor(inputs[name], info, name, plain) for name, info in infos.items()}
+    return {name: decode_tensor(inputs[name], info, name) for name, info in infos.items()}
 
 
-def _only_input(value, infos, plain, received, expected):
-    """The tensor of a request that does not name its inputs, which is for signatures of one input."""
+def _only_input(value, infos, received, expected):
+    """The tensor of a request that does not name its inputs: only signatures of one input allow that."""
     if len(infos) > 1:
         raise invalid(
             f"{received}, but expecting {expected} as multiple input tensors required: {', '.join(sorted(infos))}"
         )
     ((name, info),) = infos.items()
-    return {name: decode_tensor(value, info, name, plain)}
+    return {name: decode_tensor(value, info, name)}

@@ -1,19 +1,19 @@
-"""Limits: what a server accepts; and the count of the requests, and of the bytes of them, that it holds."""
+"""Limits: what a server accepts; and the counts of running requests and buffered bytes."""
 
 import dataclasses
 import threading
 
 from keras_hypernet.serving.errors import ServingError
 
-# A value takes at most two characters of JSON, "1,", but 8 to 90 bytes once it is parsed: the bytes of a body alone do
-# not tell how large it will be. Images of a channel, [[[0], [255], ...]], have 3 to 6 characters for a value or a list.
+# Bytes of a body for each JSON value or list, by default: a parsed value takes up to 90 bytes, however short its text.
+# Images of one channel, [[[0], [255], ...]], have 3 to 6 characters for each.
 _BYTES_OF_A_VALUE = 16
 _BODIES = 4
-# A body of so many bytes is read though the server holds `max_buffered_bytes`: uvicorn reads as many in any case.
+# A body of this size is read though the server holds `max_buffered_bytes`: uvicorn buffers as much in any case.
 _SMALL_BODY = 64 * 2**10
-# Open files beside the connections: those of TensorFlow, of the models, and what waits to be accepted or closed.
+# Open files beside the connections: TensorFlow's, the models', and connections being accepted or closed.
 _OTHER_FILES = 256
-# gRPC counts the bytes of a message in 31 bits; the server leaves room for names and other small things.
+# gRPC counts the bytes of a message in 31 bits, and the server leaves room for names.
 _LARGEST_BODY = 2046 * 2**20
 
 
@@ -22,17 +22,17 @@ class Limits:
     """What a server accepts.
 
     Attributes:
-        max_body_bytes: Of a request, and of what it asks for, as gRPC or JSON will have it; at most 2046 MiB.
+        max_body_bytes: Size of a request, and of its answer in gRPC or JSON; at most 2046 MiB.
         max_batch_rows: Size of the 0th dimension of an input.
-        max_concurrent: Requests that are worked on, those that wait for a processor included. By gRPC a few more may be
-            under way, those that are still read included.
-        max_buffered_bytes: Of all bodies by REST together; by default of four of the largest. Beyond, the server still
-            reads bodies of at most 64 KiB.
-        max_json_values: Values, lists and objects in a request by REST; by default one for 16 bytes of the largest.
+        max_concurrent: Running requests, those that wait for a processor included. By gRPC, messages still being read
+            count too, and a few more are allowed.
+        max_buffered_bytes: Size of all REST bodies together; by default four times `max_body_bytes`. Beyond, the server
+            still reads bodies of at most 64 KiB.
+        max_json_values: Values, lists and objects in a REST request; by default `max_body_bytes / 16`.
         max_connections: Connections by REST, and as many by gRPC.
-        header_seconds: Within which a client must send the headers of a request, by gRPC the settings of a connection.
-        body_seconds: Within which a client must send the body of a request, and by REST take the answer.
-        idle_seconds: After which a connection without a request is closed.
+        header_seconds: Time to send the headers of a request, or by gRPC the settings of a connection.
+        body_seconds: Time to send the body of a request, and by REST to take the answer.
+        idle_seconds: Time until a connection without a request is closed.
     """
 
     max_body_bytes: int = 64 * 2**20
@@ -43,7 +43,7 @@ class Limits:
     max_connections: int = 1024
     header_seconds: int = 10
     body_seconds: int = 30
-    # Long: if the server closes a connection just when its client sends again, that request is lost.
+    # Long: a request that a client sends just when the server closes the connection is lost.
     idle_seconds: int = 75
 
     def __post_init__(self):
@@ -65,11 +65,7 @@ class Limits:
 
 
 def allow_open_files(limits):
-    """Raises the number of files that this process may open to what the connections need, as far as that is allowed.
-
-    Raises:
-        ValueError: If the process may not have so many.
-    """
+    """Raises this process's limit on open files to what `Limits.max_connections` needs; ValueError if it may not."""
     try:
         import resource
     except ImportError:  # a system without such limits
@@ -86,12 +82,9 @@ def allow_open_files(limits):
 
 
 class Admission:
-    """Which requests are worked on, until the last thread is done with them, and the bytes of those that are read.
+    """Counts running requests, until their threads are done, and the bytes of bodies.
 
-    Requests that are still being read are not counted: a client that stalls would keep others away.
-
-    Args:
-        limits: The `Limits`.
+    Requests still being read are not counted: clients that stall keep no others away.
     """
 
     def __init__(self, limits):
@@ -99,49 +92,43 @@ class Admission:
         self.lock = threading.Lock()
 
 
-class Place:
-    """The place of one request, with the bytes of its body.
-
-    Args:
-        admission: The `Admission`.
-    """
+class Reservation:
+    """The share of one request in the counts of an `Admission`."""
 
     def __init__(self, admission):
         self._admission, self._bytes, self._entered = admission, 0, False
 
     def hold(self, number):
-        """Counts bytes of the body; raises ServingError if this is not small, and all bodies together are too large."""
-        one, most = self._admission, self._admission.limits.max_buffered_bytes
-        with one.lock:
-            if one.buffered + number > most and self._bytes + number > _SMALL_BODY:
-                raise ServingError(
-                    "RESOURCE_EXHAUSTED",
-                    f"The server holds {one.buffered:,} bytes of requests, and may hold {most:,}. Try again later.",
-                )
-            one.buffered += number
+        """Counts bytes of the body; raises ServingError if all bodies are too large and this body is not small."""
+        admission, most = self._admission, self._admission.limits.max_buffered_bytes
+        with admission.lock:
+            if admission.buffered + number > most and self._bytes + number > _SMALL_BODY:
+                raise _full(f"holds {admission.buffered:,} bytes of requests, and may hold {most:,}")
+            admission.buffered += number
             self._bytes += number
 
     def drop(self):
-        """Gives the bytes back."""
+        """Releases the bytes."""
         with self._admission.lock:
             self._admission.buffered -= self._bytes
             self._bytes = 0
 
     def enter(self):
-        """Counts the request as one that is worked on; raises ServingError if it is one too many."""
-        one = self._admission
-        with one.lock:
-            if one.running >= one.limits.max_concurrent:
-                raise ServingError(
-                    "RESOURCE_EXHAUSTED",
-                    f"The server is working on {one.running} requests, as many as it accepts. Try again later.",
-                )
-            one.running += 1
+        """Counts the request as running; raises ServingError if that is too many."""
+        admission = self._admission
+        with admission.lock:
+            if admission.running >= admission.limits.max_concurrent:
+                raise _full(f"is working on {admission.running} requests, as many as it accepts")
+            admission.running += 1
             self._entered = True
 
     def leave(self):
-        """Gives everything back."""
+        """Releases everything."""
         self.drop()
         with self._admission.lock:
             self._admission.running -= self._entered
             self._entered = False
+
+
+def _full(state):
+    return ServingError("RESOURCE_EXHAUSTED", f"The server {state}. Try again later.")

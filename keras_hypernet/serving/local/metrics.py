@@ -1,14 +1,10 @@
-"""Metrics: what Prometheus reads, at TensorFlow Serving's path, two of them under its names and with its labels."""
+"""Metrics for Prometheus at TensorFlow Serving's path, two of them with its names and labels."""
 
 _COUNT = ":tensorflow:serving:request_count"
 
 
 class Metrics:
-    """Counts requests, and reads the state of an engine when it is asked.
-
-    Args:
-        engine: The `Engine`.
-    """
+    """Counts the requests of an `Engine`, and reads its state when Prometheus asks."""
 
     def __init__(self, engine):
         from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
@@ -17,7 +13,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._latency = Histogram(
             ":tensorflow:serving:request_latency",
-            "Time that a request took, in microseconds.",
+            "Duration of a request, in microseconds.",
             ["model_name", "API", "entrypoint"],
             buckets=[10.0 * 1.8**power for power in range(33)],  # TensorFlow Serving's
             registry=self.registry,
@@ -28,7 +24,7 @@ class Metrics:
     def count(self, model, protocol, code, seconds):
         """Counts a request."""
         if model not in self._engine.repository.names():
-            model = ""  # of names that anyone may invent there would be no end
+            model = ""  # clients can invent any number of names
         self._counts[model, code] = self._counts.get((model, code), 0) + 1
         self._latency.labels(model, "Predict", protocol.upper()).observe(1e6 * seconds)
 
@@ -37,32 +33,30 @@ class Metrics:
         from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
         page = generate_latest(self.registry)
-        # prometheus-client ends the names of counters so, where it describes them; TensorFlow Serving does not.
+        # prometheus-client adds _total to counters where it describes them; TensorFlow Serving does not.
         return page.replace(f"{_COUNT}_total".encode(), _COUNT.encode()), CONTENT_TYPE_LATEST
 
     def collect(self):
         """The metrics that are not histograms; prometheus-client calls this."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-        requests = Metric(_COUNT, "Requests, by how they ended.", "counter")
+        requests = Metric(_COUNT, "Requests by result.", "counter")
         for (model, code), number in list(self._counts.items()):
             requests.add_sample(_COUNT, {"model_name": model, "status": code}, number)
         yield requests
-        cache = self._engine.cache
-        for name, what, value in (
-            ("hits", "Conditions whose weights were found in the cache.", cache.hits),
-            ("misses", "Conditions whose weights were not.", cache.misses),
-        ):
-            yield CounterMetricFamily(f"keras_hypernet_weight_cache_{name}", what, value=value)
+        cache, admission = self._engine.cache, self._engine.admission
         asked = cache.hits + cache.misses
-        gauge = GaugeMetricFamily
-        yield gauge("keras_hypernet_weight_cache_hit_rate", "Of all.", value=cache.hits / asked if asked else 0)
-        yield gauge("keras_hypernet_weight_cache_bytes", "What the kept weights take.", value=cache.num_bytes)
-        yield gauge("keras_hypernet_weight_cache_entries", "Conditions that are kept.", value=len(cache))
-        yield gauge("keras_hypernet_requests_running", "Requests that are worked on.", value=self._engine.running)
-        yield gauge(
-            "keras_hypernet_body_bytes", "What their bodies by REST take.", value=self._engine.admission.buffered
-        )
+        counter, gauge = CounterMetricFamily, GaugeMetricFamily
+        for family, name, what, value in (
+            (counter, "weight_cache_hits", "Conditions whose weights were in the cache.", cache.hits),
+            (counter, "weight_cache_misses", "Conditions whose weights were not in the cache.", cache.misses),
+            (gauge, "weight_cache_hit_rate", "Hits of all look-ups.", cache.hits / asked if asked else 0),
+            (gauge, "weight_cache_bytes", "Size of the cached weights.", cache.num_bytes),
+            (gauge, "weight_cache_entries", "Conditions in the cache.", len(cache)),
+            (gauge, "requests_running", "Running requests.", admission.running),
+            (gauge, "body_bytes", "Size of the bodies of REST requests.", admission.buffered),
+        ):
+            yield family(f"keras_hypernet_{name}", what, value=value)
         states = gauge("keras_hypernet_model_version_available", "1 if it is served.", labels=["model_name", "version"])
         for model, version, state, _ in self._engine.repository.states():
             states.add_metric([model, str(version)], float(state == "AVAILABLE"))

@@ -1,4 +1,4 @@
-"""Repository: the models that are served, of which versions come and go while requests run."""
+"""Repository: the models that are served, whose versions come and go while requests run."""
 
 import contextlib
 import dataclasses
@@ -12,8 +12,7 @@ from keras_hypernet.serving.layout import check_contained, find_graph, version_f
 from keras_hypernet.serving.local import events
 from keras_hypernet.serving.local.servable import Servable
 
-# How many versions that are no longer served are still reported as such.
-_REMEMBERED = 10
+_REMEMBERED = 10  # ended versions that are still reported
 
 
 @dataclasses.dataclass
@@ -22,14 +21,14 @@ class _Version:
     error: str = ""
     servable: Servable | None = None
     users: int = 0
-    files: dict | None = None  # as they were when it was loaded; one that failed is tried again if they change
+    files: dict | None = None  # as they were before loading; a failed version is loaded again if they change
 
 
 class Repository:
-    """Models in a folder, `<folder>/<name>/<version>/`, and which of their versions are loaded.
+    """Models in `<folder>/<name>/<version>/`, and their loaded versions.
 
-    `models.config` in the folder is followed too, in what it says of these models: which versions are to be served
-    (`model_version_policy`, by default the latest) and what they are called (`version_labels`).
+    `models.config` in the folder says which versions are served (`model_version_policy`, by default the latest) and
+    names some of them (`version_labels`).
 
     Args:
         folder: Folder of all exported models.
@@ -37,20 +36,19 @@ class Repository:
         on_unload: Called with name and version when a version is no longer used.
 
     Raises:
-        ValueError: If a name is not that of a folder in it, or there is none of them.
+        ValueError: If there are no names, or a name is not that of a folder in `folder`.
     """
 
     def __init__(self, folder, names, on_unload=lambda name, version: None):
         self.folder = pathlib.Path(folder).resolve()
         self._on_unload = on_unload
-        self._lock = threading.Lock()
-        self._polling = threading.Lock()
+        self._lock, self._polling = threading.Lock(), threading.Lock()
         self._config, self._config_changed = {}, None
         self._models = {name: {} for name in names}
         if not self._models:
             raise ValueError("There is no model to serve: name one or more.")
         for name in self._models:
-            # A link may be the folder of a model: whoever starts the server names it. No name leads out by itself.
+            # The folder of a model may be a link, which its owner has made; a name must not lead elsewhere.
             plain = name not in ("", "..") and pathlib.PurePath(name).name == name
             if not plain or not (self.folder / name).is_dir():
                 raise ValueError(f"There is no folder {name!r} in {self.folder}: export the model first.")
@@ -60,11 +58,11 @@ class Repository:
         return list(self._models)
 
     def poll(self):
-        """Loads versions that have come, then unloads those that are to go, when no request uses them any more.
+        """Loads new versions, then unloads those that are to go, each when no request uses it any more.
 
         Raises:
-            OSError: If the folder, or that of a model, cannot be read. What is loaded of it stays so; of the other
-                models the versions have come and gone.
+            OSError: If the folder, or that of a model, cannot be read. Its loaded versions stay, and the other models
+                are up to date.
         """
         failures = []
         with self._polling:
@@ -80,7 +78,7 @@ class Repository:
 
     @contextlib.contextmanager
     def use(self, name, version=None, label=None):
-        """Yields the `Servable` of a version, by default of the latest, which stays loaded meanwhile.
+        """Yields the `Servable` of a version, by default the latest, which stays loaded meanwhile.
 
         Raises:
             ServingError: If there is no such model, version or label.
@@ -93,22 +91,17 @@ class Repository:
         finally:
             with self._lock:
                 used.users -= 1
-                done = self._end_if_unused(used)
-            if done:
-                self._ended(done)
+            self._end_if_unused(used)
 
     def status(self, name, version=None, label=None):
-        """Returns `(version, state, error)` of the versions of a model, the latest first, or of one.
+        """Returns `(version, state, error)` of all versions of a model, the latest first, or of one version.
 
         Raises:
             ServingError: If there is no such model, version or label.
         """
         with self._lock:
-            if label is not None:
-                version = self._labelled(name, label)
             versions = self._models.get(name, {})
-            if version == 0 and 0 not in versions:
-                version = None
+            version = self._number(name, version, label, versions)
             if version is not None and version not in versions:
                 raise ServingError("NOT_FOUND", f"Could not find version {version} of model {name}")
             if not versions:
@@ -117,22 +110,22 @@ class Repository:
             return [(number, versions[number].state, versions[number].error) for number in wanted]
 
     def states(self):
-        """Name, version, state and error of all that is known."""
+        """Returns `(name, version, state, error)` of all versions of all models."""
         with self._lock:
-            known = [(name, number, one) for name, versions in self._models.items() for number, one in versions.items()]
-            return [(name, number, one.state, one.error) for name, number, one in known]
+            return [
+                (name, number, version.state, version.error)
+                for name, versions in self._models.items()
+                for number, version in versions.items()
+            ]
 
     def unavailable(self):
-        """The names of the models without a version that is available."""
+        """The names of the models without an available version."""
         available = {name for name, _, state, _ in self.states() if state == "AVAILABLE"}
         return [name for name in self._models if name not in available]
 
     def _find(self, name, version, label):
-        if label is not None:
-            version = self._labelled(name, label)
         available = {n: v for n, v in self._models.get(name, {}).items() if v.state == "AVAILABLE"}
-        if version == 0 and 0 not in available:
-            version = None  # clients of OpenVINO Model Server ask for the latest so
+        version = self._number(name, version, label, available)
         if version is None and available:
             return available[max(available)]
         if version not in available:
@@ -140,11 +133,15 @@ class Repository:
             raise ServingError("NOT_FOUND", f"Servable not found for request: {request}")
         return available[version]
 
-    def _labelled(self, name, label):
-        config = self._config.get(name)
-        if config is None or label not in config.version_labels:
-            raise invalid(f"Unrecognized servable version label: {label}")
-        return config.version_labels[label]
+    def _number(self, name, version, label, versions):
+        """The version that a request asks for, or None for the latest."""
+        if label is not None:
+            config = self._config.get(name)
+            if config is None or label not in config.version_labels:
+                raise invalid(f"Unrecognized servable version label: {label}")
+            return config.version_labels[label]
+        # Clients of OpenVINO Model Server ask for version 0 as the latest.
+        return None if version == 0 and 0 not in versions else version
 
     def _read_config(self):
         path = self.folder / MODELS
@@ -158,25 +155,27 @@ class Repository:
 
     def _poll_model(self, name, wanted):
         versions = self._models[name]
-        for version, folder in wanted.items():
-            self._load(name, version, folder)
-        available = [version for version in wanted if versions[version].state == "AVAILABLE"]
-        if available or not wanted:
-            self._unload(name, [version for version in versions if version not in wanted])
-        self._forget(versions)
+        for number, folder in wanted.items():
+            self._load(name, number, folder)
+        if not wanted or any(versions[number].state == "AVAILABLE" for number in wanted):
+            self._unload([version for number, version in versions.items() if number not in wanted])
+        ended = sorted(number for number, version in versions.items() if version.state == "END")
+        with self._lock:
+            for number in ended[:-_REMEMBERED]:
+                del versions[number]
 
     def _wanted(self, name):
-        """The versions on the disk that are to be served and their folders, the newest first."""
-        base = (self.folder / name).resolve()  # each time: where a link leads may change
-        # A folder without a graph is not there yet.
-        found = {number: path for number, path in version_folders(base).items() if find_graph(path) is not None}
-        newest = sorted(found, reverse=True)
+        """The versions on the disk that are to be served, the newest first, and their folders."""
+        base = (self.folder / name).resolve()  # at every poll: the target of a link may change
+        # A folder without a graph is still being written.
+        complete = {number: path for number, path in version_folders(base).items() if find_graph(path) is not None}
+        newest = sorted(complete, reverse=True)
         policy = self._config[name].model_version_policy if name in self._config else None
         if policy is not None and policy.HasField("specific"):
             newest = [version for version in newest if version in policy.specific.versions]
         elif policy is None or not policy.HasField("all"):
             newest = newest[: max(1, policy.latest.num_versions if policy is not None else 1)]
-        return {version: found[version] for version in newest}
+        return {version: complete[version] for version in newest}
 
     def _load(self, name, number, folder):
         versions = self._models[name]
@@ -192,7 +191,7 @@ class Repository:
         try:
             check_contained(folder, folder.parent)
             servable = Servable(name, number, folder)
-        except Exception as error:  # whatever it is: the other versions are served
+        except Exception as error:  # any failure: the other versions are served
             message = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             with self._lock:
                 version.state, version.error = "END", message
@@ -202,39 +201,26 @@ class Repository:
             version.servable, version.state = servable, "AVAILABLE"
         events.log("loaded", model=name, version=number)
 
-    def _unload(self, name, numbers):
-        ended = []
-        for number in numbers:
-            version = self._models[name][number]
+    def _unload(self, versions):
+        for version in versions:
             with self._lock:
                 if version.state == "AVAILABLE":
                     version.state, version.files = "UNLOADING", None
-                ended.append(self._end_if_unused(version))
-        for servable in filter(None, ended):
-            self._ended(servable)
+            self._end_if_unused(version)
 
     def _end_if_unused(self, version):
-        """Ends a version that is to go and that no request uses; returns what it was."""
-        if version.state != "UNLOADING" or version.users:
-            return None
-        servable, version.servable, version.state = version.servable, None, "END"
-        return servable
-
-    def _ended(self, servable):
+        with self._lock:
+            if version.state != "UNLOADING" or version.users:
+                return
+            servable, version.servable, version.state = version.servable, None, "END"
         self._on_unload(servable.name, servable.version)
         events.log("unloaded", model=servable.name, version=servable.version)
         del servable
         gc.collect()  # a loaded graph holds itself, and its weights, in cycles
 
-    def _forget(self, versions):
-        ended = sorted(number for number, version in versions.items() if version.state == "END")
-        with self._lock:
-            for number in ended[:-_REMEMBERED]:
-                del versions[number]
-
 
 def _files(folder):
-    """The files of a version, each with its size and when it was written: they need not all be there at once."""
+    """The size and the time of each file of a version, some of which may still be missing."""
     files = {}
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface, as its documentation (api_rest.md) describes it, as an ASGI application."""
+"""TensorFlow Serving's REST interface, as api_rest.md of its documentation describes it, as an ASGI application."""
 
 import asyncio
 import json
@@ -24,8 +24,7 @@ _PATHS = (
     f"GET /v1/models, GET /v1/models/NAME, GET /v1/models/NAME/metadata, POST /v1/models/NAME:predict, each with "
     f"/versions/NUMBER or /labels/LABEL after the name if wanted; GET {HEALTH_PATH}, GET {METRICS_PATH}, GET /"
 )
-# Bytes that are parsed in less time than it takes to hand them to a thread.
-_SMALL_BODY = 2**14
+_SMALL_BODY = 2**14  # bytes that are parsed faster than a thread starts with them
 
 
 def application(engine, page, callers):
@@ -33,8 +32,8 @@ def application(engine, page, callers):
 
     Args:
         engine: The `Engine`.
-        page: Function from a path to the response of a file of the demonstration's page, or None.
-        callers: The `Callers` that may ask.
+        page: Function from a path to the response of the demonstration page's file there, or None.
+        callers: The allowed `Callers`.
     """
     from starlette.middleware.cors import CORSMiddleware
     from starlette.requests import Request
@@ -42,13 +41,13 @@ def application(engine, page, callers):
 
     def failed(error, facts):
         facts["error"] = error.message
-        # So that a client which still sends a body stops.
+        # Makes a client that is still sending stop.
         headers = {"Connection": "close"} if error.http_status in (408, 413, 429) else None
         content = json.dumps({"error": error.message})
         return Response(content, error.http_status, headers=headers, media_type=_JSON)
 
     async def answer(request):
-        # As it was sent: what `%2F` stands for separates nothing.
+        # Still quoted: an encoded %2F separates nothing.
         path = request.scope.get("raw_path", request.url.path.encode()).split(b"?")[0].decode("ascii", "replace")
         facts = {"started": time.perf_counter(), "protocol": "REST", "method": request.method, "path": path}
         try:
@@ -56,14 +55,14 @@ def application(engine, page, callers):
             response = await _dispatch(engine, page, request, path, facts)
         except ServingError as error:
             response = failed(error, facts)
-        except asyncio.CancelledError:  # by the server, when the time of grace is over
+        except asyncio.CancelledError:  # by the server, after the time of grace
             response = failed(ServingError("UNAVAILABLE", "The server stops before this is answered."), facts)
         except Exception as error:
             response = failed(internal(error, facts), facts)
         events.log_request(facts, response.status_code, len(response.body))
         return response
 
-    # Without Starlette's routes, which answer methods that they do not know by themselves.
+    # Starlette's routes would answer unknown methods themselves.
     async def answered(scope, receive, send):
         response = await answer(Request(scope, receive))
         await response(scope, receive, send)
@@ -84,22 +83,21 @@ async def _dispatch(engine, page, request, path, facts):
     if request.method == "GET" and path == "/v1/models":
         return Response(json.dumps(_models(engine), indent=1), media_type=_JSON)
     if not re.match("/v1(/|$)", path, re.IGNORECASE):
-        # In a thread: the first who looks at the page waits for its images, and nobody else does.
-        found = await asyncio.to_thread(page, path) if request.method in ("GET", "HEAD") else None
-        if found is None:
+        # In a thread: the first visitor of the page waits for its images, and no other client does.
+        file = await asyncio.to_thread(page, path) if request.method in ("GET", "HEAD") else None
+        if file is None:
             raise ServingError("NOT_FOUND", f"There is nothing at {path[:80]}. There are: {_PATHS}.")
-        return found
-    post = _POST.fullmatch(path) if request.method == "POST" else None
-    get = _GET.fullmatch(path) if request.method == "GET" else None
-    if post is None and get is None:
+        return file
+    match = {"POST": _POST, "GET": _GET}[request.method].fullmatch(path) if request.method in ("GET", "POST") else None
+    if match is None:
         raise invalid(f"Malformed request: {request.method} {path}")
-    spec = _spec(post or get)
-    if get is not None:
-        answer = _metadata(engine, spec) if get["part"] else _status(engine, spec)
+    spec = _spec(match)
+    if request.method == "GET":
+        answer = _metadata(engine, spec) if match["part"] else _statuses(engine.repository.status(*spec))
         return Response(json.dumps(answer, indent=1), media_type=_JSON)
     body = Body(request, engine.limits)
     try:
-        return Response(await _predict(engine, spec, post["method"].lower(), body, facts), media_type=_JSON)
+        return Response(await _predict(engine, spec, match["method"].lower(), body, facts), media_type=_JSON)
     except ServingError:
         await body.discard()
         raise
@@ -133,13 +131,13 @@ async def _predict(engine, spec, method, body, facts):
         facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
         return encode_response(engine.run(servable, signature, inputs, BYTES_OF_A_VALUE), row_format)
 
-    async def read(place):
-        received = await body.read(place)
+    async def read(reservation):
+        received = await body.read(reservation)
         facts["bytes"] = len(received)
         if body.is_compressed or len(received) > _SMALL_BODY:
             return received, None
-        # At once, and only if there is such a model: nonsense is not to wait for a thread that others need.
-        with engine.repository.use(spec.name, spec.version, spec.label):
+        # At once, and only for a known model: an invalid request must not wait for a thread that others need.
+        with engine.repository.use(*spec):
             return received, json_requests.parse(received, engine.limits.max_json_values)
 
     return await engine.predict("REST", spec, work, read)
@@ -159,12 +157,8 @@ def _models(engine):
     return {"models": [{"name": name, **_statuses(known)} for name, known in versions.items()]}
 
 
-def _status(engine, spec):
-    return _statuses(engine.repository.status(spec.name, spec.version, spec.label))
-
-
 def _statuses(versions):
-    """Versions with their states and errors, as TensorFlow Serving describes those of a model."""
+    """The states and errors of versions, as TensorFlow Serving describes those of a model."""
     return {
         "model_version_status": [
             {
@@ -178,23 +172,15 @@ def _statuses(versions):
 
 
 def _metadata(engine, spec):
+    from google.protobuf import json_format
     from tensorflow_serving.apis import get_model_metadata_pb2
 
-    with engine.repository.use(spec.name, spec.version, spec.label) as servable:
+    with engine.repository.use(*spec) as servable:
         signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions)
+        content = json_format.MessageToDict(
+            signatures, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
         return {
             "model_spec": {"name": spec.name, "signature_name": "", "version": str(servable.version)},
-            "metadata": {"signature_def": _as_dict(signatures)},
+            "metadata": {"signature_def": content},
         }
-
-
-def _as_dict(message):
-    """A message as JSON has it, with all fields, as TensorFlow Serving prints it."""
-    from google.protobuf import json_format
-
-    try:
-        return json_format.MessageToDict(
-            message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-    except TypeError:  # the argument's name before protobuf 5
-        return json_format.MessageToDict(message, preserving_proto_field_name=True, including_default_value_fields=True)

@@ -1,4 +1,4 @@
-"""Servable: a version of a model, loaded with TensorFlow alone from what export wrote."""
+"""Servable: a version of a model, loaded with TensorFlow alone."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ from keras_hypernet.serving.warmup import read_warmup
 
 @dataclasses.dataclass(frozen=True)
 class TensorInfo:
-    """What a signature says of a tensor: its dtype, TensorFlow's number of it, its shape with None for free sizes."""
+    """A tensor of a signature: its dtype, TensorFlow's number of the dtype, its shape with None for free sizes."""
 
     dtype: np.dtype
     enum: int
@@ -22,7 +22,7 @@ class TensorInfo:
 
     @property
     def row_values(self):
-        """Number of values in one row, or None if that is not known."""
+        """Number of values in a row, or None if unknown."""
         if not self.shape or None in self.shape[1:] or self.dtype == object:
             return None
         return math.prod(self.shape[1:])
@@ -32,7 +32,7 @@ class Servable:
     """A loaded version of a model.
 
     Attributes:
-        name, version: Which.
+        name, version: Those of the model.
         definitions: Dict from the name of each signature to its `SignatureDef`.
         inputs, outputs: Dict from the name of each signature to a dict of `TensorInfo`.
 
@@ -48,9 +48,9 @@ class Servable:
         try:
             saved = _read_graph(folder)
             self._loaded = tf.saved_model.load(str(folder))
-        except Exception as error:  # whatever TensorFlow says of a damaged file; the server goes on without it
+        except Exception as error:  # TensorFlow raises many types for a damaged file
             raise ValueError(f"{folder} must hold a SavedModel. Received: {type(error).__name__}: {error}") from error
-        # The function that restores the weights is listed among them, too.
+        # The graph also lists the function that restores the weights.
         listed = saved.meta_graphs[0].signature_def.items() if saved.meta_graphs else ()
         self.definitions = {key: value for key, value in listed if key in self._loaded.signatures}
         if not self.definitions:
@@ -75,14 +75,7 @@ class Servable:
                 raise ValueError(f"A warm-up request for {signature!r} in {folder} failed: {error}") from error
 
     def run(self, signature, inputs):
-        """Runs a signature.
-
-        Args:
-            signature: Its name.
-            inputs: Dict of arrays, or tensors, of the dtypes that it takes.
-
-        Returns:
-            A dict of tensors.
+        """Runs a signature on a dict of arrays or tensors of its dtypes; returns a dict of tensors.
 
         Raises:
             ServingError: If TensorFlow refuses the inputs.
@@ -116,21 +109,17 @@ def _infos(tensors):
 
     infos = {}
     for name, info in tensors.items():
-        shape = None
-        if not info.tensor_shape.unknown_rank:
-            shape = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
+        shape = tf.TensorShape(info.tensor_shape)
+        shape = None if shape.rank is None else tuple(shape.as_list())
         infos[name] = TensorInfo(np.dtype(tf.as_dtype(info.dtype).as_numpy_dtype), info.dtype, shape)
     return infos
 
 
 def _reason(error):
-    """The line of a TensorFlow error that says what was wrong: the one before the place in the graph, unless the place
-    is a check of this package, which says it better."""
+    """The cause in a TensorFlow error: a check of this package, or else the line before the node of the graph."""
     check = re.search(r"\{\{node \S*?check_that_([a-z_]+?)(_\d+)?/", str(error))
     if check:
         return f"Not so: {check[1].replace('_', ' ')}."
     lines = [line.strip() for line in str(getattr(error, "message", None) or error).splitlines() if line.strip()]
-    places = [number for number, line in enumerate(lines) if line.startswith("[[{{node")]
-    if places and places[0] > 0:
-        return lines[places[0] - 1]
-    return lines[0] if lines else type(error).__name__
+    node = next((number for number, line in enumerate(lines) if line.startswith("[[{{node")), 0)
+    return lines[max(node - 1, 0)] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Server: TensorFlow Serving's two interfaces over the exported models, for laptops, tests and demonstrations."""
+"""Server: TensorFlow Serving's two interfaces for exported models, for laptops, tests and demonstrations."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from keras_hypernet.serving.local.engine import Engine
 from keras_hypernet.serving.local.limits import allow_open_files
 from keras_hypernet.serving.local.memory import keep_memory
 
-# Connections that wait to be accepted, and are at once: more would have all other requests wait meanwhile.
+# Connections that wait to be accepted. The server accepts all of them at once, and other requests wait meanwhile.
 _BACKLOG = 64
 
 
@@ -29,19 +29,19 @@ class Server:
         folder: Folder of all exported models.
         names: The models to serve.
         host: Address to listen on; by default this machine's own alone.
-        rest_port, grpc_port: Ports; 0 for free ones, which `rest_port` and `grpc_port` tell after the start.
+        rest_port, grpc_port: Ports; 0 for free ones, which the attributes of these names hold after the start.
         limits: `Limits` of what is accepted.
-        cache_bytes: How much the weights of earlier conditions may take; 0 turns their cache off.
-        poll_seconds: How often the folder is looked at for new versions.
-        grace_seconds: How long requests may still take after the server was told to stop.
-        page: Whether the page of the demonstration is served at `/`.
-        allow_hosts: Host names by which REST is asked, beside `host`, `localhost` and IP addresses; `["*"]` for all.
-            They are checked if they are given or `host` is a loopback address.
+        cache_bytes: Maximum size of the cached weights of earlier conditions; 0 turns the cache off.
+        poll_seconds: Interval in which the folder is searched for new versions.
+        grace_seconds: Time to finish requests after the server is told to stop.
+        page: Whether the demonstration page is served at `/`.
+        allow_hosts: Allowed host names by REST, beside `host`, `localhost` and IP addresses; `["*"]` for all. They are
+            checked if they are given or `host` is a loopback address.
         allow_origins: Origins of other web pages that may ask by REST, by CORS; `["*"]` for all.
 
     Raises:
         ImportError: If the extra `serving` is not installed.
-        ValueError: If there is no such model, none of its versions can be loaded, or an argument makes no sense.
+        ValueError: If there is no such model, none of its versions can be loaded, or an argument is not valid.
         OSError: If an address or a port cannot be listened on.
     """
 
@@ -77,10 +77,10 @@ class Server:
         self._started = threading.Event()
 
     def run(self):
-        """Serves until SIGTERM or SIGINT; returns when all requests that were under way are answered.
+        """Serves until SIGTERM or SIGINT; returns when all running requests are answered.
 
-        The process ends at once, with the exit code 1, at a second signal, and if a request is still worked on when the
-        time of grace is over: nothing can interrupt TensorFlow.
+        A second signal ends the process at once with exit code 1. So does the end of the time of grace, if a request is
+        still running: nothing can interrupt TensorFlow.
         """
         keep_memory()
         asyncio.run(self._serve(signals=True))
@@ -107,41 +107,14 @@ class Server:
             self._started.set()
 
     async def _serve(self, signals):
-        from keras_hypernet.serving.local.grpc_service import make_server
-
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         self._loop.set_exception_handler(_log_of_loop)
         if signals:
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._loop.add_signal_handler(number, self._stop)
         allow_open_files(self.engine.limits)
-        # A port that is taken is said before models are loaded.
-        self._bind(self.grpc_port).close()
-        rest_socket = self._bind(self.rest_port)
-        address, self.rest_port = rest_socket.getsockname()[:2]
-        if ipaddress.ip_address(address).is_loopback:
-            self._callers.checked = True
-        with contextlib.ExitStack() as unless_served:
-            unless_served.callback(rest_socket.close)
-            await asyncio.to_thread(self.engine.repository.poll)
-            self._check_loaded()
-            unless_served.pop_all()
-        grpc_server = make_server(self.engine)
-        try:
-            address = f"[{self.host}]" if ":" in self.host else self.host
-            self.grpc_port = grpc_server.add_insecure_port(f"{address}:{self.grpc_port}")
-        except RuntimeError as error:
-            rest_socket.close()
-            raise _unusable(self.host, self.grpc_port, "gRPC has no more to say") from error
-        rest_server = self._rest_server()
-        await grpc_server.start()
-        rest = asyncio.create_task(rest_server.serve(sockets=[rest_socket]))
+        rest, rest_server, grpc_server = await self._start()
         poll = asyncio.create_task(self._poll())
-        while not rest_server.started and not rest.done():
-            await asyncio.sleep(0.005)
-        self._started.set()
-        page = {"page": f"http://{address}:{self.rest_port}/"} if self._page else {}
-        events.log("ready", host=self.host, rest=self.rest_port, grpc=self.grpc_port, **page)
         await self._stopping.wait()
         events.log("stopping")
         end = self._loop.time() + self._grace_seconds
@@ -150,39 +123,65 @@ class Server:
         poll.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await poll
-        while signals and self.engine.running:  # requests whose clients have gone are worked on, too
-            if self._loop.time() < end:
-                await asyncio.sleep(0.02)
-                continue
-            self._end("stopped with requests unanswered", requests=self.engine.running)
+        while signals and self.engine.running:  # including requests whose clients have gone
+            if self._loop.time() >= end:
+                self._end("stopped with requests unanswered")
+            await asyncio.sleep(0.02)
         await asyncio.to_thread(self.engine.close)
         events.log("stopped")
 
+    async def _start(self):
+        """Loads the models and starts both interfaces; returns REST's task and both servers."""
+        from keras_hypernet.serving.local.grpc_service import make_server
+
+        # Before models are loaded: a port in use is an error at once.
+        self._bind(self.grpc_port).close()
+        rest_socket = self._bind(self.rest_port)
+        address, self.rest_port = rest_socket.getsockname()[:2]
+        self._callers.checked |= ipaddress.ip_address(address).is_loopback
+        address = f"[{self.host}]" if ":" in self.host else self.host
+        with contextlib.ExitStack() as unless_served:
+            unless_served.callback(rest_socket.close)
+            await asyncio.to_thread(self.engine.repository.poll)
+            self._check_loaded()
+            grpc_server = make_server(self.engine)
+            try:
+                self.grpc_port = grpc_server.add_insecure_port(f"{address}:{self.grpc_port}")
+            except RuntimeError as error:
+                raise _unusable(self.host, self.grpc_port, "gRPC gives no reason") from error
+            unless_served.pop_all()
+        rest_server = self._rest_server()
+        await grpc_server.start()
+        rest = asyncio.create_task(rest_server.serve(sockets=[rest_socket]))
+        while not rest_server.started and not rest.done():
+            await asyncio.sleep(0.005)
+        self._started.set()
+        page = {"page": f"http://{address}:{self.rest_port}/"} if self._page else {}
+        events.log("ready", host=self.host, rest=self.rest_port, grpc=self.grpc_port, **page)
+        return rest, rest_server, grpc_server
+
     def _stop(self):
         if self._stopping.is_set():
-            self._end("stopped by a second signal", requests=self.engine.running)
+            self._end("stopped by a second signal")
         self._stopping.set()
 
-    @staticmethod
-    def _end(event, **facts):
-        events.log(event, **facts)
+    def _end(self, event):
+        events.log(event, requests=self.engine.running)
         logging.shutdown()
         os._exit(1)
 
     def _bind(self, port):
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        # The protocol is named because asyncio sends small parts of an answer without delay only if it is.
+        # With the protocol named, asyncio sends small parts of an answer without delay.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((self.host, port))
-        except socket.gaierror as error:
-            listening.close()
-            raise OSError(
-                f"The host must be a name or an address of this machine. Received: {self.host!r} ({error.strerror})"
-            ) from error
         except OSError as error:
             listening.close()
+            if isinstance(error, socket.gaierror):
+                what = f"a name or an address of this machine. Received: {self.host!r} ({error.strerror})"
+                raise OSError(f"The host must be {what}") from error
             raise _unusable(self.host, port, error.strerror) from error
         return listening
 
@@ -194,11 +193,9 @@ class Server:
         from keras_hypernet.serving.local.rest import application
 
         class QuietServer(uvicorn.Server):
-            """uvicorn's, which leaves the signals to this one."""
-
             @contextlib.contextmanager
             def capture_signals(self):
-                yield
+                yield  # this server handles them
 
         page = find(self.engine) if self._page else lambda path: None
         config = uvicorn.Config(
@@ -219,7 +216,7 @@ class Server:
             await asyncio.sleep(self._poll_seconds)
             try:
                 await asyncio.to_thread(self.engine.repository.poll)
-            except Exception:  # a disk that is away for a moment must not end the watching of it
+            except Exception:  # a disk may be away for a moment
                 trace = traceback.format_exc()
                 events.log_rarely("the folder of models could not be read", traceback=trace)
 
@@ -234,7 +231,7 @@ def _unusable(host, port, reason):
 
 
 def _log_of_loop(_, context):
-    """Writes the line of what goes wrong beside the requests: a connection for which no file is free, for example."""
+    """Logs errors outside requests, for example a connection for which no file is free."""
     error = context.get("exception")
     trace = {} if error is None else {"traceback": "".join(traceback.format_exception(error))}
     events.log_rarely("error in the event loop", error=context["message"], **trace)

@@ -5,20 +5,12 @@ import logging
 
 import pytest
 import requests
-from servers import serve, write_version
+from servers import serve
 
 from keras_hypernet.serving.local.callers import Callers
 from keras_hypernet.serving.local.server import Server
 
 APP = "http://localhost:3000"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    (folder / "times").mkdir()
-    write_version(folder / "times", 1)
-    return folder
 
 
 def _ask(server, method="POST", path="/v1/models/times:predict", **headers):

@@ -13,7 +13,7 @@ import time
 import grpc
 import numpy as np
 import pytest
-from servers import predict_request, serve, started, wait_for, write_text_model, write_version
+from servers import predict_request, serve, started, wait_for
 
 from keras_hypernet.serving import Client
 from keras_hypernet.serving.local import events
@@ -28,15 +28,6 @@ HALF = REQUEST[:30]
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = PREFACE + b"\0\0\0\4\0\0\0\0\0"
 LONG = 3600  # seconds that are not over before the end of a test
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    (folder / "times").mkdir()
-    write_version(folder / "times", 1)
-    write_text_model(folder / "long", 2**24)
-    return folder
 
 
 @contextlib.contextmanager

@@ -19,28 +19,12 @@ from servers import (
     resident_bytes,
     serve,
     wait_for,
-    write_gated_model,
-    write_version,
 )
 
 from keras_hypernet.serving import Client, OverloadedError
 from keras_hypernet.serving.local.engine import Limits
 
 PATH = "/v1/models/times:predict"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models")
-    (folder / "times").mkdir()
-    write_version(folder / "times", 1)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def gate(folder):
-    """The gate of the model `gated`, which answers when that is open."""
-    return write_gated_model(folder / "gated")
 
 
 @pytest.fixture

@@ -1,57 +1,17 @@
 """The REST interface: what TensorFlow Serving's documentation says of paths, formats, errors and status codes."""
 
 import base64
-import contextlib
-import gzip
 import json
 import socket
 
 import numpy as np
 import pytest
-import requests
-from servers import assert_close, resident_bytes, serve, write_other_models
+from servers import assert_close
 
 import keras_hypernet as kh
-from keras_hypernet.serving.errors import ServingError
-from keras_hypernet.serving.local.engine import Limits
-from keras_hypernet.serving.local.json_tensors import decode_tensor
-from keras_hypernet.serving.local.servable import TensorInfo
 
 NAME = "rotation_mnist_hyper"
 ROW = {"x": np.zeros((28, 28, 1), int).tolist(), "condition": np.zeros((28, 28, 1), int).tolist()}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, exported):
-    folder = tmp_path_factory.mktemp("saved_models")
-    exported(folder, NAME)
-    write_other_models(folder)
-    (folder / "models.config").write_text(
-        "model_config_list { config { name: 'other' base_path: '/models/other' "
-        "version_labels { key: 'stable' value: 3 } version_labels { key: 'gone' value: 9 } } }"
-    )
-    with serve(folder, NAME, "other", limits=Limits(max_body_bytes=2**20, max_batch_rows=64)) as running:
-        yield running
-
-
-@pytest.fixture
-def ask(server):
-    """Returns a function that sends a request and returns the status and the parsed body."""
-
-    def ask(path, content=None, method=None):
-        body = content if content is None or isinstance(content, bytes) else json.dumps(content)
-        url = f"http://127.0.0.1:{server.rest_port}{path}"
-        answer = requests.request(method or ("GET" if body is None else "POST"), url, data=body, timeout=60)
-        assert answer.headers["content-type"] == "application/json"
-        return answer.status_code, json.loads(answer.content)
-
-    return ask
-
-
-@pytest.fixture
-def half(ask):
-    """Returns a function that asks the model `y = x / 2 + 3`."""
-    return lambda content, path="/v1/models/other": ask(f"{path}:predict", content)
 
 
 def test_rows_and_columns_of_one_input(half):
@@ -84,53 +44,6 @@ def test_integers_that_a_float_has_not_are_refused_among_floats_too(half):
         )
     # Digits of floats are rounded, as TensorFlow Serving does.
     assert half({"instances": [16777217.0, 0.5, 2**22]}) == (200, {"predictions": [8388611.0, 3.25, 2097155.0]})
-
-
-NUMBERS = [0, -1, 255, 256, 300, -129, 2047, 2048, -2049, 65505, 2**24 - 1, -(2**24), 2**24 + 1, 2**31, 2**53 + 1]
-NUMBERS += [2**63, -(2**63) - 1, 2**64, 10**400, 0.5, -2.0, 2049.0, 65504.0, 65505.0, 1e38, 3.5e38, -1e39, 1e308]
-NUMBERS += [float("inf"), float("-inf"), float("nan")]
-
-
-@pytest.mark.regression
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "uint64"])
-def test_what_is_said_of_a_value_does_not_depend_on_its_neighbours(dtype):
-    info = TensorInfo(np.dtype(dtype), 0, (None,))
-
-    def verdict(values, plain=True):
-        try:
-            return decode_tensor(values, info, "x", plain)[0]
-        except ServingError as error:
-            return error.message
-
-    alone = [verdict([number]) for number in NUMBERS]
-    accepted = [number for number, said in zip(NUMBERS, alone, strict=True) if not isinstance(said, str)]
-    for number, said in zip(NUMBERS, alone, strict=True):
-        if info.dtype.kind != "f":
-            right = isinstance(number, int) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
-        elif isinstance(number, int):
-            right = abs(number) < 2 ** (np.finfo(dtype).nmant + 1)
-        else:
-            right = not np.isfinite(number) or abs(number) <= float(np.finfo(dtype).max)
-        assert isinstance(said, str) != right, (number, said)
-        assert not right or said.dtype == dtype
-        for neighbour in accepted:
-            for plain in (True, False):
-                np.testing.assert_array_equal(verdict([number, neighbour], plain), said)
-
-
-@pytest.mark.regression
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
-def test_a_body_that_is_not_utf_8_is_refused(half, encoding):
-    for content in ('{"instances": [1]}', '{"instances": [true]}'):
-        status, answer = half(content.encode(encoding))
-        assert (status, answer) == (
-            400,
-            {"error": "JSON Parse error: The document must be UTF-8. Received: a byte of zero, as UTF-16 has it"},
-        )
-    assert half(content.replace("true", "1").encode("utf-8-sig")) == (200, {"predictions": [3.5]})
-    status, answer = half('{"a": "é", "instances": [1]}'.encode("latin-1"))
-    assert status == 400
-    assert "'utf-8' codec can't decode byte 0xe9" in answer["error"]
 
 
 def test_rows_and_columns_of_several_inputs(ask):
@@ -361,111 +274,3 @@ def test_a_batch_of_none_has_no_shape_in_json(ask):
     status, answer = ask(f"/v1/models/{NAME}:predict", {"inputs": {"x": x, "condition": x}})
     assert status == 400  # JSON cannot tell the other sizes of an array without entries
     assert "must have the shape [?,28,28,1]. Received: [0]" in answer["error"]
-
-
-def test_what_is_too_large_is_a_413(ask, half):
-    status, answer = half({"instances": [1] * 65})
-    assert (status, answer) == (413, {"error": "A request may have 64 rows. Received: 65. Send it in parts."})
-    status, answer = half(b'{"instances": [' + b" " * 2**20 + b"1]}")
-    assert status == 413
-    assert "The body of a request may have 1,048,576 bytes. Received: 1,048,5" in answer["error"]
-    content = {"signature_name": "generate_weights", "instances": [ROW["x"]] * 10}  # 318,400 bytes by gRPC
-    status, answer = ask(f"/v1/models/{NAME}:predict", content)
-    assert status == 413
-    assert "The answer would take 1,592,000 bytes, and may 1,048,576." in answer["error"]
-    status, answer = half(b'{"instances": [' + b"[]," * 300_000 + b"[]]}")
-    assert (status, answer) == (
-        413,
-        {"error": "A request in JSON may have 65,536 values, lists and objects. Received: 600,003. Send it in parts."},
-    )
-    assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
-
-
-def test_large_answers_are_encoded_in_pieces(monkeypatch):
-    """Other threads run between them, and what they make is what one piece would be."""
-    from keras_hypernet.serving.local import json_answers
-
-    values = np.random.default_rng(0).normal(size=(3, 5, 7)).astype("float32")
-    outputs = {"a": values, "b": values[:, 0], "t_bytes": np.array([b"a", b"\xff", b""], object)}
-    expected = {name: json_answers.encode_tensor(value, name) for name, value in outputs.items()}
-    rows = [dict(zip(expected, row, strict=True)) for row in zip(*expected.values(), strict=True)]
-    for piece in (1, 8, 40, 1000):
-        monkeypatch.setattr(json_answers, "_PIECE", piece)
-        assert json_answers.encode_response(outputs, False).decode() == json.dumps({"outputs": expected})
-        assert json_answers.encode_response(outputs, True).decode() == json.dumps({"predictions": rows})
-        one = json_answers.encode_response({"a": values}, True).decode()
-        assert one == json.dumps({"predictions": values.tolist()})
-    monkeypatch.setattr(json_answers, "_PIECE", 8)
-    sizes = []
-    monkeypatch.setattr(json_answers, "encode_tensor", lambda array, name: sizes.append(array.size) or array.tolist())
-    json_answers.encode_response({"a": values}, False)
-    assert max(sizes) <= 8
-    assert sum(sizes) == values.size
-
-
-def test_a_body_of_a_gigabyte_is_not_kept(server, half):
-    before, sent = resident_bytes(), 0
-    with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
-        head = f"POST /v1/models/other:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2**30}\r\n\r\n"
-        connection.sendall(head.encode())
-        part = b" " * 2**20
-        # After sixteen times what it accepts the server answers and closes the connection: what comes after that, and
-        # not before, may cost the client the answer.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            while sent < 2**30:
-                sent += connection.send(part)
-    assert 16 * 2**20 <= sent < 2**28
-    with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
-        connection.sendall(head.encode())
-        for _ in range(16):
-            connection.sendall(part)
-        connection.sendall(b" ")  # and no more
-        answer = connection.recv(65536)
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert resident_bytes() - before < 64 * 2**20
-    assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
-
-
-def _ask_compressed(server, body, coding="gzip"):
-    url = f"http://127.0.0.1:{server.rest_port}/v1/models/other:predict"
-    answer = requests.post(url, data=body, headers={"Content-Encoding": coding}, timeout=60)
-    return answer.status_code, answer.json()
-
-
-@pytest.mark.regression
-def test_bodies_may_be_compressed(server):
-    plain = b'{"instances": [1.0, 2.0, 5.0]}'
-    packed, expected = gzip.compress(plain), (200, {"predictions": [3.5, 4.0, 5.5]})
-    assert _ask_compressed(server, packed) == expected
-    assert _ask_compressed(server, gzip.compress(plain[:9]) + gzip.compress(plain[9:]), "GZIP") == expected
-    assert _ask_compressed(server, gzip.compress(b" " * (2**20 - 100) + plain)) == expected
-    assert _ask_compressed(server, plain, "identity") == expected
-    broken = bytearray(packed)
-    broken[-8] ^= 1  # of the checksum
-    for body in (plain, packed[:-1], packed[:12], bytes(broken), packed + b"more", packed[:15] + b"\xff" * 20):
-        status, answer = _ask_compressed(server, body)
-        assert status == 400, body
-        assert "Content-Encoding: gzip must be a gzip file" in answer["error"]
-    assert _ask_compressed(server, gzip.compress(b"{"))[1]["error"].startswith("JSON Parse error")
-    for coding in ("br", "deflate", "gzip, gzip"):
-        expected = f"The Content-Encoding of a request must be gzip, or none. Received: {coding}"
-        assert _ask_compressed(server, packed, coding) == (415, {"error": expected})
-    assert server.engine.admission.buffered == 0
-
-
-@pytest.mark.regression
-def test_what_is_small_when_it_is_compressed_only_is_too_large(server, half):
-    before, bomb = resident_bytes(), gzip.compress(b" " * 2**28)
-    assert len(bomb) < 2**20
-    error = {"error": "The body of a request may have 1,048,576 bytes. Received: more, when it is decompressed"}
-    assert _ask_compressed(server, bomb) == (413, error)
-    assert resident_bytes() - before < 2**26
-    assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
-
-
-def test_a_body_that_does_not_say_its_size_is_counted(server, half):
-    parts = (b" " * 2**16 for _ in range(20))
-    url = f"http://127.0.0.1:{server.rest_port}/v1/models/other:predict"
-    answer = requests.post(url, data=parts, timeout=60)
-    assert answer.status_code == 413
-    assert "Received: 1,3" in answer.json()["error"]

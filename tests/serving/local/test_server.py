@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import requests
 from helpers import pixels
-from servers import opened, serve, started, wait_for, write_gated_model, write_version
+from servers import opened, serve, started, wait_for, write_version
 
 import keras_hypernet as kh
 from keras_hypernet.serving import Client, OverloadedError, UnavailableError
@@ -26,20 +26,6 @@ from keras_hypernet.serving.local.engine import Limits
 from keras_hypernet.serving.local.server import Server
 
 NAME = "rotation_mnist_hyper"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder with two models: `times`, and `gated`, which answers when its gate is open."""
-    folder = tmp_path_factory.mktemp("models")
-    (folder / "times").mkdir()
-    write_version(folder / "times", 1)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def gate(folder):
-    return write_gated_model(folder / "gated")
 
 
 def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):

@@ -1,4 +1,4 @@
-"""The page at `/`: files of this folder, and the facts and images that they ask for."""
+"""The demonstration page at `/`: the files of this folder, and the models and images that they show."""
 
 import contextlib
 import functools
@@ -12,19 +12,15 @@ from keras_hypernet.serving.errors import ServingError
 _FILES = {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css"}
 _MEDIA_TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css"}
 _SAMPLES = 10
-# Real images that come with the installation, by the shape that a model takes.
+# Real images that come with the installation, by the input shape of a model.
 _SOURCES = {(28, 28, 1): "digits", (32, 32, 3): "patches"}
 
 
 def find(engine):
-    """Returns a function from a path to the response of the page's file there, or None.
-
-    Args:
-        engine: The `Engine` whose models the page is about.
-    """
+    """Returns a function from a path to the response of the page's file there, or None, for an `Engine`'s models."""
     from starlette.responses import Response
 
-    # No script but the page's own, from nowhere else.
+    # No scripts but the page's own, from this server alone.
     headers = {"Content-Security-Policy": "default-src 'self'; img-src data:", "X-Content-Type-Options": "nosniff"}
 
     def response(path):
@@ -39,23 +35,18 @@ def find(engine):
 
 
 def _models(engine):
-    """The models that the page can show: those of images, whose first half is known, with images to choose from."""
+    """The models that the page can show: those of images, each with sample images."""
     models = []
     for name in engine.repository.names():
-        # One without a version at the moment is left out; the others are there.
+        # A model without a version at the moment is left out.
         with contextlib.suppress(ServingError), engine.repository.use(name) as servable:
             default = servable.inputs.get("serving_default", {})
             shapes = {key: info.shape[1:] for key, info in default.items() if info.dtype == "uint8" and info.shape}
-            if set(shapes) == {"x", "condition"} and shapes["x"] == shapes["condition"] and shapes["x"] in _SOURCES:
+            shape = shapes.get("x")
+            if shapes == {"x": shape, "condition": shape} and shape in _SOURCES:
                 kernel = servable.outputs.get("generate_weights", {}).get("hidden_kernel")
-                models.append(
-                    {
-                        "name": name,
-                        "shape": shapes["x"],
-                        "units": kernel.shape[-1] if kernel else None,
-                        "images": _samples(shapes["x"]),
-                    }
-                )
+                units = kernel.shape[-1] if kernel else None
+                models.append({"name": name, "shape": shape, "units": units, "images": _samples(shape)})
     return models
 
 
@@ -65,5 +56,5 @@ def _samples(shape):
 
     images = get_source(_SOURCES[shape]).load("test")
     contrast = images.std(axis=(1, 2, 3))
-    images = images[contrast >= np.median(contrast)]  # what shows nothing but sky cannot be turned either
+    images = images[contrast >= np.median(contrast)]  # plain sky looks the same when turned
     return images[np.linspace(0, len(images) - 1, _SAMPLES).astype(int)].tolist()

@@ -1,0 +1,64 @@
+"""Tensors in JSON, without a server."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_hypernet.serving.errors import ServingError
+from keras_hypernet.serving.local import json_answers
+from keras_hypernet.serving.local.json_tensors import decode_tensor
+from keras_hypernet.serving.local.servable import TensorInfo
+
+NUMBERS = [0, -1, 255, 256, 300, -129, 2047, 2048, -2049, 65505, 2**24 - 1, -(2**24), 2**24 + 1, 2**31, 2**53 + 1]
+
+NUMBERS += [2**63, -(2**63) - 1, 2**64, 10**400, 0.5, -2.0, 2049.0, 65504.0, 65505.0, 1e38, 3.5e38, -1e39, 1e308]
+
+NUMBERS += [float("inf"), float("-inf"), float("nan")]
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "uint64"])
+def test_what_is_said_of_a_value_does_not_depend_on_its_neighbours(dtype):
+    info = TensorInfo(np.dtype(dtype), 0, (None,))
+
+    def verdict(values):
+        try:
+            return decode_tensor(values, info, "x")[0]
+        except ServingError as error:
+            return error.message
+
+    alone = [verdict([number]) for number in NUMBERS]
+    accepted = [number for number, said in zip(NUMBERS, alone, strict=True) if not isinstance(said, str)]
+    for number, said in zip(NUMBERS, alone, strict=True):
+        if info.dtype.kind != "f":
+            right = isinstance(number, int) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
+        elif isinstance(number, int):
+            right = abs(number) < 2 ** (np.finfo(dtype).nmant + 1)
+        else:
+            right = not np.isfinite(number) or abs(number) <= float(np.finfo(dtype).max)
+        assert isinstance(said, str) != right, (number, said)
+        assert not right or said.dtype == dtype
+        for neighbour in accepted:
+            np.testing.assert_array_equal(verdict([number, neighbour]), said)
+
+
+def test_large_answers_are_encoded_in_pieces(monkeypatch):
+    """Other threads run between them, and what they make is what one piece would be."""
+
+    values = np.random.default_rng(0).normal(size=(3, 5, 7)).astype("float32")
+    outputs = {"a": values, "b": values[:, 0], "t_bytes": np.array([b"a", b"\xff", b""], object)}
+    expected = {name: json_answers.encode_tensor(value, name) for name, value in outputs.items()}
+    rows = [dict(zip(expected, row, strict=True)) for row in zip(*expected.values(), strict=True)]
+    for piece in (1, 8, 40, 1000):
+        monkeypatch.setattr(json_answers, "_PIECE", piece)
+        assert json_answers.encode_response(outputs, False).decode() == json.dumps({"outputs": expected})
+        assert json_answers.encode_response(outputs, True).decode() == json.dumps({"predictions": rows})
+        one = json_answers.encode_response({"a": values}, True).decode()
+        assert one == json.dumps({"predictions": values.tolist()})
+    monkeypatch.setattr(json_answers, "_PIECE", 8)
+    sizes = []
+    monkeypatch.setattr(json_answers, "encode_tensor", lambda array, name: sizes.append(array.size) or array.tolist())
+    json_answers.encode_response({"a": values}, False)
+    assert max(sizes) <= 8
+    assert sum(sizes) == values.size
