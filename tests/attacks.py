@@ -1,4 +1,4 @@
-"""Clients that stall, or send garbage, until `done` is set: for the tests of what other clients lose meanwhile."""
+"""Clients that stall, or send garbage, until `done` is set, while tests watch the other clients."""
 
 import contextlib
 import random
@@ -23,7 +23,7 @@ def garbage(ports, done):
 
 
 def half_headers(ports, number, done):
-    """Keeps connections to both interfaces that never finish their headers, and opens what the server closes again."""
+    """Keeps connections to both interfaces that never finish their headers, and replaces closed ones."""
     halves = {ports["rest"]: HEAD[:40].encode(), ports["grpc"]: b"PRI * HTTP/2.0\r\n"}
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
         open_now = dict.fromkeys(halves, 0)
@@ -46,7 +46,7 @@ def half_headers(ports, number, done):
 
 
 def stalled_body(ports, size, done):
-    """Sends all of a body but for its last 100 bytes, at once, and waits; and again, when the server has had enough."""
+    """Sends a body without its last 100 bytes, at once, and waits; and again when the server closes the connection."""
     while not done.is_set():
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", ports["rest"])) as connection:
             connection.settimeout(0.2)
@@ -76,10 +76,9 @@ def stalled_calls(ports, number, done):
                 call.cancel()
 
 
-def attack(ports, full, done):
-    """All of these, in threads, which it returns: a few connections each, or in full over a thousand."""
-    size, halves, calls = (2**26, 1000, 100) if full else (2**20, 20, 10)
-    attackers = [(garbage,), (half_headers, halves), (stalled_calls, calls), *4 * [(stalled_body, size)]]
+def attack(ports, done):
+    """Starts all attackers, with over a thousand connections to each interface; returns their threads."""
+    attackers = [(garbage,), (half_headers, 1000), (stalled_calls, 100), *4 * [(stalled_body, 2**26)]]
     threads = [threading.Thread(target=run, args=(ports, *arguments, done)) for run, *arguments in attackers]
     for thread in threads:
         thread.start()

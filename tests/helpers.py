@@ -4,6 +4,7 @@ import pathlib
 
 import keras
 import numpy as np
+import pytest
 
 TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent
@@ -22,6 +23,11 @@ def normal(shape, seed=0):
 def pixels(shape, seed=0):
     """Random uint8 images."""
     return np.random.default_rng(seed).integers(0, 256, shape, dtype="uint8")
+
+
+def mostly_full(parameters, *plain):
+    """Parameters of a test, all marked `full` but those that are called like one of `plain`."""
+    return [each if str(each) in plain else pytest.param(each, marks=pytest.mark.full) for each in parameters]
 
 
 def gradients(model, inputs, targets):

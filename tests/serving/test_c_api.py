@@ -6,6 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from helpers import mostly_full
 
 import keras_hypernet as kh
 from keras_hypernet.serving.signatures import signatures
@@ -94,7 +95,7 @@ def run(program, model, version, folder):
     return {name: float(difference) / max(float(scale), 1e-3) for name, difference, scale in rows}
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("name", mostly_full(ENTRIES, "rotation_mnist_hyper", "rotation_mnist_embed"))
 def test_every_entry_runs_without_python(program, exported, name, tmp_path):
     differences = run(program, kh.load(name), exported(tmp_path, name) / name / "1", tmp_path)
     assert set(differences) in [
@@ -105,7 +106,7 @@ def test_every_entry_runs_without_python(program, exported, name, tmp_path):
     assert max(differences.values()) < 2e-5, differences
 
 
-def test_wrong_outputs_are_noticed(program, exported, tmp_path):
+def test_wrong_outputs_are_detected(program, exported, tmp_path):
     model = kh.load("rotation_mnist_hyper")
     version = exported(tmp_path, "rotation_mnist_hyper") / "rotation_mnist_hyper" / "1"
     first = model.primary[-1].trainable_variables[0]

@@ -42,8 +42,8 @@ def connect(request, server):
 
 
 def test_large_batches_are_sent_in_parts(connect):
-    x, condition = pixels((40, 28, 28, 1)), pixels((40, 28, 28, 1), seed=1)
-    with pytest.raises(OverloadedError, match="A request may have 16 rows. Received: 40"):
+    x, condition = pixels((20, 28, 28, 1)), pixels((20, 28, 28, 1), seed=1)
+    with pytest.raises(OverloadedError, match="A request may have 16 rows. Received: 20"):
         connect().predict(x, condition)
     client = connect(max_rows=16)
     expected = kh.load(NAME).predict({"x": x, "condition": condition}, verbose=0)
@@ -52,19 +52,19 @@ def test_large_batches_are_sent_in_parts(connect):
     assert received.dtype == np.float32
     weights = client.generate_weights(condition)
     assert {name: value.shape for name, value in weights.items()} == {
-        "hidden_kernel": (40, 784, 10),
-        "logits_kernel": (40, 10, 12),
+        "hidden_kernel": (20, 784, 10),
+        "logits_kernel": (20, 10, 12),
     }
     np.testing.assert_allclose(client.apply(x, weights), expected, atol=1e-4)
     # One condition for all goes with every part.
     one = {name: value[:1] for name, value in weights.items()}
-    same = kh.load(NAME).predict({"x": x, "condition": np.repeat(condition[:1], 40, axis=0)}, verbose=0)
+    same = kh.load(NAME).predict({"x": x, "condition": np.repeat(condition[:1], 20, axis=0)}, verbose=0)
     np.testing.assert_allclose(client.apply(x, one), same, atol=1e-4)
     np.testing.assert_allclose(client.predict(x, condition[:1]), same, atol=1e-4)
 
 
 @pytest.mark.parametrize(("rows", "conditions"), [(17, 16), (16, 17), (3, 2), (0, 2), (2, 0), (0, 0), (1, 0), (0, 1)])
-def test_batches_that_do_not_fit_are_not_sent(connect, rows, conditions):
+def test_unequal_or_empty_batches_are_not_sent(connect, rows, conditions):
     """Not even in parts of which the last ones would fit."""
     images = pixels((17, 28, 28, 1))
     message = "(the same number of rows, or one row|must have a row or more)"
@@ -144,7 +144,7 @@ def test_conditions_may_be_integers(protocol, tmp_path):
 
 
 @pytest.mark.regression
-def test_integers_that_a_float_has_not_are_refused(tmp_path):
+def test_integers_beyond_the_precision_of_a_float_are_refused(tmp_path):
     (tmp_path / "times").mkdir()
     write_version(tmp_path / "times", 1)
     with serve(tmp_path, "times") as server, Client(f"127.0.0.1:{server.rest_port}", "times") as client:
@@ -163,7 +163,7 @@ def test_versions_may_be_any_integer(connect):
         connect(version=1.0)
 
 
-def test_names_and_labels_are_what_they_are(connect):
+def test_names_and_labels_are_quoted_in_urls(connect):
     """And not parts of a path."""
     image = pixels((1, 28, 28, 1))
     for name in (f"{NAME}/versions/1", f"{NAME}?", "a#b", "a b", "ä:%41"):
@@ -190,7 +190,7 @@ def test_errors_are_typed(connect):
 
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
-def test_a_version_that_takes_another_dtype_is_asked_as_it_wants(protocol, tmp_path):
+def test_the_client_follows_a_new_version_with_another_dtype(protocol, tmp_path):
     """By a client that knows the signatures of the version before."""
     (tmp_path / "times").mkdir()
     dtypes = {1: "float32", 2: "uint8", 3: "float32"}
@@ -211,7 +211,7 @@ def test_a_version_that_takes_another_dtype_is_asked_as_it_wants(protocol, tmp_p
 
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
-def test_a_server_that_is_not_there(protocol):
+def test_an_unreachable_server_is_unavailable(protocol):
     client = Client("127.0.0.1:9", NAME, protocol=protocol, retries=2, backoff=0.01, timeout=5)
     with pytest.raises(UnavailableError):
         client.status()
@@ -233,7 +233,7 @@ def test_a_server_that_is_not_there(protocol):
         ({"retries": 1.5}, "`retries` must be an integer of at least 0. Received: 1.5"),
     ],
 )
-def test_bad_arguments(arguments, message):
+def test_invalid_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Client(**{"address": "127.0.0.1:9", "model": NAME, **arguments})
 
@@ -316,7 +316,7 @@ def test_the_wait_doubles_up_to_five_seconds(misbehaving, monkeypatch):
     assert len(asked) == 8
 
 
-def test_an_answer_that_takes_too_long(misbehaving):
+def test_a_slow_answer_is_a_deadline_error(misbehaving):
     address, answers, asked = misbehaving
     answers[:] = [(200, GOOD, 30)]
     with pytest.raises(DeadlineError, match="No answer within 0.2 seconds"):

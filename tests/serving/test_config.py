@@ -59,15 +59,14 @@ MonitoringConfig = _message(
 
 
 @pytest.mark.parametrize("where", ["exported", "committed"])
-def test_the_files_are_what_the_server_parses(where, tmp_path):
+def test_tensorflow_servings_protocol_buffers_parse_the_files(where, exported, tmp_path):
     folder = tmp_path
     if where == "committed":
         folder = COMMITTED
         if not folder.is_dir():
             pytest.skip("this is not a checkout: saved_models/ is not installed")
     else:
-        kh.export("rotation_mnist_embed", folder)
-        kh.export("rotation_mnist_hyper", folder)
+        exported(folder, "rotation_mnist_embed", "rotation_mnist_hyper")
     models = _parse_models(folder / "models.config")
     folders = sorted(path.name for path in folder.iterdir() if path.is_dir())
     assert [(model.name, model.base_path) for model in models] == [(name, f"/models/{name}") for name in folders]
@@ -81,7 +80,7 @@ def test_the_files_are_what_the_server_parses(where, tmp_path):
     )
 
 
-def test_what_an_operator_has_written_is_kept(tmp_path):
+def test_comments_in_models_config_are_kept(tmp_path):
     path = tmp_path / "models.config"
     write_configs(tmp_path, "one")
     path.write_text(path.read_text().replace("  config {", "  # not before Friday\n  config {"))
@@ -98,7 +97,7 @@ def test_what_an_operator_has_written_is_kept(tmp_path):
     ]
 
 
-def test_what_cannot_be_batched_is_said_in_the_files(tmp_path):
+def test_the_files_say_which_signatures_cannot_be_batched(tmp_path):
     """By TensorFlow's own batching, whose rule and words TensorFlow Serving's share."""
     import tensorflow as tf
 
@@ -133,7 +132,7 @@ def test_what_cannot_be_batched_is_said_in_the_files(tmp_path):
     assert "embed. apply" in comments["models.config"]
 
 
-def test_what_an_operator_wrote_is_kept(tmp_path):
+def test_labels_and_policies_in_models_config_are_kept(tmp_path):
     write_configs(tmp_path, "first")
     models = read_models_config(tmp_path / "models.config")
     models["first"].version_labels["stable"] = 1

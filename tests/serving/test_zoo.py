@@ -2,20 +2,23 @@
 
 import numpy as np
 import pytest
+from helpers import mostly_full
 from servers import assert_close, example_inputs, grpc_stubs, predict_request, serve
 
 import keras_hypernet as kh
 
 ENTRIES = [card.name for card in kh.list_entries()]
+PLAIN = "rotation_mnist_hyper", "rotation_mnist_embed"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, exported):
-    with serve(exported(tmp_path_factory.mktemp("saved_models"), *ENTRIES), *ENTRIES) as running:
+def server(request, tmp_path_factory, exported):
+    names = ENTRIES if request.config.getoption("--full") else PLAIN
+    with serve(exported(tmp_path_factory.mktemp("saved_models"), *names), *names) as running:
         yield running
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("name", mostly_full(ENTRIES, *PLAIN))
 def test_three_clients_get_what_predict_returns(server, name):
     import ovmsclient
     import tensorflow as tf
@@ -45,7 +48,7 @@ def test_three_clients_get_what_predict_returns(server, name):
 
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
-@pytest.mark.parametrize("name", [name for name in ENTRIES if name.startswith("rotation")])
+@pytest.mark.parametrize("name", mostly_full([name for name in ENTRIES if name.startswith("rotation")], *PLAIN))
 def test_the_weights_of_one_condition_serve_many_x(server, name, protocol):
     inputs, _ = example_inputs(kh.load(name))
     same = {**inputs, "condition": np.repeat(inputs["condition"][:1], 4, axis=0)}

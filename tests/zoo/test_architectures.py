@@ -193,7 +193,7 @@ def test_recipes_of_the_paper():
     assert recipe(ClassificationTask("mnist")) == (29, "elu", 2, None, "adadelta", 1.0, 0.0, 64, 5)
 
 
-def test_methods_and_initializations_of_the_other_kind_of_task_are_refused():
+def test_methods_and_initializations_that_do_not_fit_the_task_are_refused():
     rotation, approximation = RotationTask("digits"), NETWORKS[0]
     message = r"`method` must be one of \('hyper', 'embed'\) for the task 'rotation'. Received: 'network'"
     with pytest.raises(ValueError, match=message):
@@ -228,7 +228,7 @@ def test_networks_scale_pixels_themselves_and_vectors_are_left_as_they_are():
 
 
 @pytest.mark.regression
-def test_a_task_of_ones_own_has_no_recipe_of_the_paper():
+def test_a_users_task_has_no_recipe_of_the_paper():
     class Mine(kh.tasks.Task):
         name = "mine"
 

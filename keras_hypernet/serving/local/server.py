@@ -16,7 +16,6 @@ from keras_hypernet.serving.local import events
 from keras_hypernet.serving.local.callers import Callers
 from keras_hypernet.serving.local.engine import Engine
 from keras_hypernet.serving.local.limits import allow_open_files
-from keras_hypernet.serving.local.memory import keep_memory
 
 # Connections that wait to be accepted. The server accepts all of them at once, and other requests wait meanwhile.
 _BACKLOG = 64
@@ -82,7 +81,6 @@ class Server:
         A second signal ends the process at once with exit code 1. So does the end of the time of grace, if a request is
         still running: nothing can interrupt TensorFlow.
         """
-        keep_memory()
         asyncio.run(self._serve(signals=True))
 
     def __enter__(self):

@@ -12,7 +12,7 @@ from servers import resident_bytes
 
 @pytest.mark.regression
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
-def test_a_body_that_is_not_utf_8_is_refused(half, encoding):
+def test_other_encodings_than_utf_8_are_refused(half, encoding):
     for content in ('{"instances": [1]}', '{"instances": [true]}'):
         status, answer = half(content.encode(encoding))
         assert (status, answer) == (
@@ -25,7 +25,7 @@ def test_a_body_that_is_not_utf_8_is_refused(half, encoding):
     assert "'utf-8' codec can't decode byte 0xe9" in answer["error"]
 
 
-def test_what_is_too_large_is_a_413(ask, half):
+def test_too_large_requests_are_a_413(ask, half):
     status, answer = half({"instances": [1] * 65})
     assert (status, answer) == (413, {"error": "A request may have 64 rows. Received: 65. Send it in parts."})
     status, answer = half(b'{"instances": [' + b" " * 2**20 + b"1]}")
@@ -46,7 +46,7 @@ def test_what_is_too_large_is_a_413(ask, half):
     assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
 
 
-def test_a_body_of_a_gigabyte_is_not_kept(server, half):
+def test_a_body_of_a_gigabyte_is_discarded(server, half):
     before, sent = resident_bytes(), 0
     with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
         head = f"POST /v1/models/other:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2**30}\r\n\r\n"
@@ -97,7 +97,7 @@ def test_bodies_may_be_compressed(server):
 
 
 @pytest.mark.regression
-def test_what_is_small_when_it_is_compressed_only_is_too_large(server, half):
+def test_a_gzip_bomb_is_too_large(server, half):
     before, bomb = resident_bytes(), gzip.compress(b" " * 2**28)
     assert len(bomb) < 2**20
     error = {"error": "The body of a request may have 1,048,576 bytes. Received: more, when it is decompressed"}
@@ -106,7 +106,7 @@ def test_what_is_small_when_it_is_compressed_only_is_too_large(server, half):
     assert half({"instances": [1.0]}) == (200, {"predictions": [3.5]})
 
 
-def test_a_body_that_does_not_say_its_size_is_counted(server, half):
+def test_a_body_without_a_declared_size_is_limited(server, half):
     parts = (b" " * 2**16 for _ in range(20))
     url = f"http://127.0.0.1:{server.rest_port}/v1/models/other:predict"
     answer = requests.post(url, data=parts, timeout=60)

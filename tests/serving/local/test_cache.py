@@ -13,6 +13,7 @@ from keras_hypernet.data.sources import get_source
 from keras_hypernet.serving.local.cache import WeightCache
 from keras_hypernet.serving.local.engine import Engine
 from keras_hypernet.serving.local.halves import run_default
+from keras_hypernet.serving.local.servable import Servable
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +36,14 @@ class _Counting:
         return self._servable.run(signature, inputs)
 
 
-@pytest.fixture(params=["rotation_mnist_hyper", "rotation_mnist_embed"])
-def servable(request, folder):
-    engine = Engine(folder, [request.param])
-    engine.repository.poll()
-    with engine.repository.use(request.param) as servable:
-        yield _Counting(servable)
-    engine.close()
+@pytest.fixture(scope="module", params=["rotation_mnist_hyper", "rotation_mnist_embed"])
+def loaded(request, folder):
+    return Servable(request.param, 1, folder / request.param / "1")
+
+
+@pytest.fixture
+def servable(loaded):
+    return _Counting(loaded)
 
 
 def _inputs(conditions, rows, seed=0):
@@ -51,7 +53,7 @@ def _inputs(conditions, rows, seed=0):
 
 
 @pytest.mark.parametrize(("conditions", "rows"), [(1, 1), (1, 40), (2, 40), (40, 40)])
-def test_answers_are_the_same_with_and_without(servable, conditions, rows):
+def test_the_cache_does_not_change_answers(servable, conditions, rows):
     inputs, cache, none = _inputs(conditions, rows), WeightCache(2**24), WeightCache(0)
     without = np.asarray(run_default(servable, inputs, none)["logits"])
     for _ in range(3):
@@ -62,8 +64,9 @@ def test_answers_are_the_same_with_and_without(servable, conditions, rows):
     assert_close(without, servable.run("serving_default", inputs)["logits"].numpy(), 5e-6)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["rotation_cifar_hyper", "rotation_cifar_embed"])
-def test_with_3072_pixels_too(exported, tmp_path, name):
+def test_the_cache_does_not_change_answers_with_3072_pixels(exported, tmp_path, name):
     images = get_source("patches").load("test")
     engine = Engine(exported(tmp_path, name), [name])
     engine.repository.poll()
@@ -92,12 +95,12 @@ def _in_float64(model):
     ("name", "source", "most"),
     [
         ("rotation_mnist_hyper", "digits", 1.5e-6),
-        ("rotation_mnist_embed", "digits", 1.5e-6),
-        ("rotation_cifar_hyper", "patches", 2e-5),
-        ("rotation_cifar_embed", "patches", 1e-5),
+        pytest.param("rotation_mnist_embed", "digits", 1.5e-6, marks=pytest.mark.full),
+        pytest.param("rotation_cifar_hyper", "patches", 2e-5, marks=pytest.mark.full),
+        pytest.param("rotation_cifar_embed", "patches", 1e-5, marks=pytest.mark.full),
     ],
 )
-def test_what_they_differ_by_is_rounding(exported, tmp_path, name, source, most):
+def test_the_halves_differ_from_the_whole_by_rounding(exported, tmp_path, name, source, most):
     """Relative to the largest output, on real images: neither is further from float64 than rounding explains.
 
     `serving_default` itself differs from batch to batch by as much; 1e-6 is not in float32.
@@ -153,7 +156,7 @@ def test_one_changed_pixel_is_another_condition(servable):
     assert len(cache) == 2
 
 
-def test_networks_of_x_alone_have_no_use_for_it(folder):
+def test_networks_of_x_alone_do_not_use_the_cache(folder):
     engine = Engine(folder, ["assumption1_mnist_f1"])
     engine.repository.poll()
     with engine.repository.use("assumption1_mnist_f1") as servable:

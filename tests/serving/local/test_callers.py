@@ -106,7 +106,7 @@ def test_allowed_pages_get_what_cors_asks_for(folder):
         ({"allow_origins": [f"{APP}/"]}, "without a path"),
     ],
 )
-def test_what_is_no_name_or_origin(folder, arguments, message):
+def test_invalid_hosts_and_origins_are_refused(folder, arguments, message):
     with pytest.raises(ValueError, match=message):
         Server(folder, ["times"], **arguments)
 

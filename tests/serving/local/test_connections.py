@@ -86,7 +86,7 @@ def test_headers_that_come_byte_by_byte_have_the_same_deadline(folder):
             time.sleep(0.1)
 
 
-def test_a_request_under_way_has_no_deadline_of_the_headers(folder):
+def test_a_running_request_has_no_header_deadline(folder):
     limits = Limits(header_seconds=2, body_seconds=LONG)
     with serve(folder, "times", limits=limits) as server, _connected(server.rest_port, REQUEST[:-5]) as connection:
         time.sleep(2.5)
@@ -94,7 +94,7 @@ def test_a_request_under_way_has_no_deadline_of_the_headers(folder):
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_requests_one_behind_another_are_all_answered(folder):
+def test_pipelined_requests_are_all_answered(folder):
     with serve(folder, "times") as server, _connected(server.rest_port, 5 * REQUEST) as connection:
         received = b""
         while received.count(b"predictions") < 5:
@@ -102,7 +102,7 @@ def test_requests_one_behind_another_are_all_answered(folder):
         assert received.count(b"HTTP/1.1 200 ") == 5
 
 
-def test_an_answer_that_is_not_taken_is_dropped(folder, caplog):
+def test_an_answer_that_the_client_does_not_read_is_dropped(folder, caplog):
     body = b'{"instances": [1]}'
     head = f"POST /v1/models/long:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     with (
@@ -115,7 +115,7 @@ def test_an_answer_that_is_not_taken_is_dropped(folder, caplog):
         assert len(received) < 2**24 < int(length)
 
 
-def test_connections_that_wait_make_way_for_others(folder):
+def test_the_longest_waiting_connection_is_closed_first(folder):
     limits = Limits(max_connections=3, header_seconds=LONG, body_seconds=LONG, idle_seconds=LONG)
     with serve(folder, "times", limits=limits) as server, contextlib.ExitStack() as stack:
         under_way = stack.enter_context(_connected(server.rest_port, REQUEST[:-5]))
@@ -132,7 +132,7 @@ def test_connections_that_wait_make_way_for_others(folder):
         assert under_way.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_requests_under_way_are_not_given_up_for_a_connection_too_many(folder, caplog):
+def test_running_requests_survive_new_connections(folder, caplog):
     limits = Limits(max_connections=2, body_seconds=LONG)
     with serve(folder, "times", limits=limits) as server, contextlib.ExitStack() as stack:
         under_way = [stack.enter_context(_connected(server.rest_port, REQUEST[:-5])) for _ in range(2)]
@@ -163,7 +163,7 @@ def test_idle_connections_by_grpc_are_closed_and_no_call_is_lost(folder):
         assert client.predict(np.float32([1])).tolist() == [1.0]
 
 
-def test_connections_by_grpc_are_bounded(folder):
+def test_the_number_of_grpc_connections_is_limited(folder):
     limits = Limits(max_connections=3, header_seconds=LONG)
     with serve(folder, "times", limits=limits) as server, contextlib.ExitStack() as stack:
         client = stack.enter_context(Client(f"127.0.0.1:{server.grpc_port}", "times", protocol="grpc", retries=0))
@@ -176,7 +176,7 @@ def test_connections_by_grpc_are_bounded(folder):
         assert client.predict(np.float32([1])).tolist() == [1.0]
 
 
-def test_a_message_by_grpc_that_stalls_gives_its_place_back(folder, caplog):
+def test_a_stalled_grpc_message_ends_at_its_deadline(folder, caplog):
     caplog.set_level(logging.INFO, "keras_hypernet.serving.access")
     never = threading.Event()
 
@@ -205,7 +205,7 @@ def test_a_message_by_grpc_that_stalls_gives_its_place_back(folder, caplog):
     assert statuses == ["DEADLINE_EXCEEDED"] * 17 + ["OK", "INVALID_ARGUMENT"]
 
 
-def test_a_failure_is_a_line_a_second(caplog):
+def test_repeated_failures_are_logged_once_a_second(caplog):
     begun = time.monotonic()
     for number in range(3000):
         events.log_rarely("much", number=number)
@@ -220,7 +220,7 @@ def test_a_failure_is_a_line_a_second(caplog):
 
 @pytest.mark.full
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the limits of another process are Linux's alone")
-def test_a_server_without_a_free_file_says_so_once_a_second_and_recovers(folder):
+def test_a_server_without_free_files_logs_it_and_recovers(folder):
     with started(folder, "times") as (process, ports, lines), contextlib.ExitStack() as stack:
         soft, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
         files = len(list(pathlib.Path(f"/proc/{process.pid}/fd").iterdir()))
@@ -237,7 +237,7 @@ def test_a_server_without_a_free_file_says_so_once_a_second_and_recovers(folder)
     assert len(lines) < sum(line["times"] for line in lines)
 
 
-def test_as_many_files_may_be_opened_as_connections_need():
+def test_the_file_limit_is_raised_for_the_connections():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))

@@ -114,7 +114,7 @@ def test_metadata_and_status(stubs):
     assert error.value.code().name == "NOT_FOUND"
 
 
-def test_what_is_not_there(refused):
+def test_unknown_models_versions_and_signatures_are_refused(refused):
     x = {"x": np.float32([1])}
     assert refused(predict_request("nothing", x)) == ("NOT_FOUND", "Servable not found for request: Latest(nothing)")
     specific = predict_request("other", x, version=7)
@@ -133,7 +133,7 @@ def test_what_is_not_there(refused):
     assert refused(predict_pb2.PredictRequest()) == ("INVALID_ARGUMENT", "Missing ModelSpec")
 
 
-def test_inputs_that_are_not_those_of_the_signature(refused):
+def test_missing_and_extra_inputs_are_named(refused):
     code, message = refused(predict_request(NAME, {"x": IMAGES, "y": IMAGES}))
     assert code == "INVALID_ARGUMENT"
     assert message == (
@@ -153,11 +153,11 @@ def test_inputs_that_are_not_those_of_the_signature(refused):
         (np.array([b"image"]), "Input 'x' must be of dtype DT_UINT8. Received: DT_STRING"),
     ],
 )
-def test_images_that_are_none(refused, x, message):
+def test_invalid_images_are_refused(refused, x, message):
     assert refused(predict_request(NAME, {"x": x, "condition": IMAGES})) == ("INVALID_ARGUMENT", message)
 
 
-def test_messages_that_lie(refused):
+def test_grpc_tensors_with_wrong_sizes_are_refused(refused):
     def spoiled(change):
         request = predict_request("other", {"x": np.float32([1, 2])})
         change(request.inputs["x"])
@@ -200,7 +200,7 @@ def test_limits(refused, stubs):
     assert "larger than max" in message
 
 
-def test_methods_that_no_model_has(stubs):
+def test_unsupported_grpc_methods_are_refused(stubs):
     from tensorflow_serving.apis import classification_pb2, inference_pb2, model_management_pb2, regression_pb2
 
     prediction, models = stubs

@@ -19,7 +19,7 @@ NUMBERS += [float("inf"), float("-inf"), float("nan")]
 
 @pytest.mark.regression
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "uint64"])
-def test_what_is_said_of_a_value_does_not_depend_on_its_neighbours(dtype):
+def test_the_check_of_a_value_does_not_depend_on_its_neighbours(dtype):
     info = TensorInfo(np.dtype(dtype), 0, (None,))
 
     def verdict(values):

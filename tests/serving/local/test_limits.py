@@ -64,7 +64,7 @@ def _ask(server):
     return answer.status_code, answer.json()
 
 
-def test_a_client_that_stalls_keeps_no_other_one_away(folder):
+def test_stalled_clients_block_no_others(folder):
     with serve(folder, "times", limits=Limits(max_concurrent=1)) as server:
         with _stalled(server, 10), _stalled(server, 10):
             wait_for(lambda: server.engine.admission.buffered == 20)
@@ -126,7 +126,7 @@ def test_a_client_that_hangs_up_while_it_sends_is_a_line_of_the_log(folder, line
     assert not [record for record in caplog.records if record.exc_info or "Traceback" in record.message]
 
 
-def test_what_is_too_large_is_counted(folder):
+def test_too_large_requests_are_counted(folder):
     with serve(folder, "times", limits=Limits(max_body_bytes=2**10)) as server:
         url = f"http://127.0.0.1:{server.rest_port}"
         assert requests.post(url + PATH, data=b" " * 2000, timeout=60).status_code == 413
@@ -134,7 +134,7 @@ def test_what_is_too_large_is_counted(folder):
     assert ':tensorflow:serving:request_count{model_name="times",status="RESOURCE_EXHAUSTED"} 1.0' in metrics
 
 
-def test_what_should_not_happen_is_an_error_and_a_line_with_the_traceback(folder, lines, monkeypatch, caplog):
+def test_unexpected_errors_are_logged_with_their_traceback(folder, lines, monkeypatch, caplog):
     with serve(folder, "times") as server, grpc_stubs(server) as (prediction, _):
         monkeypatch.setattr(server.engine, "run", lambda *_: {}["nothing"])
         assert _ask(server) == (500, {"error": "The server failed: KeyError."})
@@ -158,7 +158,7 @@ def test_a_cancelled_request_by_grpc_is_a_line_of_the_log(folder, gate, lines):
         wait_for(lambda: not server.engine.running)
 
 
-def test_what_is_not_answered_at_the_end_is_told_so(folder, gate, lines):
+def test_requests_unanswered_at_the_end_are_refused(folder, gate, lines):
     answers = []
     with contextlib.ExitStack() as stack:
 
@@ -180,7 +180,7 @@ def test_what_is_not_answered_at_the_end_is_told_so(folder, gate, lines):
     assert {line["status"] for line in lines(2)} == {503, "CANCELLED"}
 
 
-def test_what_a_client_calls_things_is_cut_in_the_log(folder, lines):
+def test_long_names_are_cut_in_the_log(folder, lines):
     from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
     name, inputs = "n" * 50_000, {"x": np.float32([1])}
@@ -203,7 +203,7 @@ def test_what_a_client_calls_things_is_cut_in_the_log(folder, lines):
     assert all("n" * 100 in json.dumps(line) and len(json.dumps(line)) < 1000 for line in logged)
 
 
-def test_calls_by_grpc_that_are_still_sent_are_bounded(folder):
+def test_the_number_of_unread_grpc_calls_is_limited(folder):
     """Each may hold a message of the largest size. Those beyond are told so, until places are given back."""
     going_on = threading.Event()
 
@@ -237,7 +237,7 @@ def _is_answered(client):
         return False
 
 
-def test_any_number_of_requests_may_be_allowed(folder):
+def test_limits_may_be_huge(folder):
     limits = Limits(max_concurrent=2**40, header_seconds=2**30, body_seconds=2**30, idle_seconds=2**30)
     with serve(folder, "times", limits=limits) as server:
         assert _ask(server)[0] == 200
@@ -250,7 +250,7 @@ def test_a_body_that_grpc_cannot_carry_is_refused_before_anything_is_loaded():
         Limits(max_body_bytes=2047 * 2**20)
 
 
-def test_a_message_of_many_megabytes_is_not_kept(folder):
+def test_a_too_large_grpc_message_leaves_no_memory(folder):
     message = predict_request("times", {"x": np.zeros(2**24, "float32")}).SerializeToString()
     with (
         serve(folder, "times", limits=Limits(max_body_bytes=2**20)) as server,

@@ -80,7 +80,7 @@ def _choose(browser, name):
     _wait_for(browser, lambda: browser.execute_script(done, asked))
 
 
-def test_it_says_what_the_model_says(page):
+def test_the_page_shows_the_predictions_of_the_model(page):
     """For every angle in the middle of a class, what `predict` says of the same pixels."""
     model = kh.load(MNIST)
     for angle in (0, 90, 210):
@@ -96,7 +96,7 @@ def test_it_says_what_the_model_says(page):
             np.testing.assert_array_equal(x, np.rot90(condition, angle // 90, axes=(1, 2)))
 
 
-def test_it_turns_as_the_models_were_trained(page):
+def test_the_page_rotates_like_the_training_data(page):
     from keras_hypernet.tasks.rotation import rotate_images
 
     image = np.array(page.execute_script("return cards[0].image"), "uint8")
@@ -157,7 +157,7 @@ def test_another_image_changes_its_card_alone(page):
     assert pressed == "Image 5"
 
 
-def test_one_can_draw(page):
+def test_users_can_draw(page):
     from selenium.webdriver import ActionChains
 
     canvas = page.find_element("css selector", "#first .condition")
@@ -186,12 +186,12 @@ def test_models_of_colours_and_of_the_embedding_method(page):
     assert options == [MNIST, CIFAR, EMBED]  # and not the network of x alone
 
 
-def test_what_the_server_says_is_shown(page):
+def test_errors_of_the_server_are_shown(page):
     page.execute_script("model.name = 'gone'; cards[0].refresh()")
     _wait_for(page, lambda: "Servable not found for request: Latest(gone)" in _text(page, "#error"))
 
 
-def test_nothing_comes_from_elsewhere_and_nothing_goes_wrong(page, server):
+def test_the_page_loads_nothing_from_elsewhere_without_errors(page, server):
     severe = [entry["message"] for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
     # The page has no icon; and of the model that is gone the test before has asked.
     errors = [message for message in severe if not re.search(r"/favicon\.ico |/v1/models/gone:predict ", message)]
@@ -201,7 +201,7 @@ def test_nothing_comes_from_elsewhere_and_nothing_goes_wrong(page, server):
     assert all(url.startswith(f"http://127.0.0.1:{server.rest_port}/") for url in loaded if not url.startswith("data:"))
 
 
-def test_the_page_is_a_few_files_and_can_be_turned_off(server, exported, tmp_path):
+def test_the_page_has_three_files_and_can_be_turned_off(server, exported, tmp_path):
     url = f"http://127.0.0.1:{server.rest_port}"
     for path, kind in (("/", "text/html"), ("/page.js", "text/javascript"), ("/page.css", "text/css")):
         answer = requests.get(url + path, timeout=60)

@@ -26,7 +26,7 @@ def test_rows_and_columns_of_one_input(half):
         assert half(content) == (200, expected)
 
 
-def test_numbers_that_json_has_not(half):
+def test_nan_and_infinity_in_json(half):
     for also in (b"", b', "a": null'):
         status, answer = half(b'{"instances": [NaN, Infinity, -Infinity, 1e3]%s}' % also)
         assert status == 200
@@ -34,7 +34,7 @@ def test_numbers_that_json_has_not(half):
 
 
 @pytest.mark.regression
-def test_integers_that_a_float_has_not_are_refused_among_floats_too(half):
+def test_integers_beyond_float_precision_are_refused_among_floats(half):
     for values in ([16777217], [16777217, 0.5], [0.5, 16777217], [0.5, 2, -16777217], [0.5, 2**63], [0.5, 2**70]):
         status, answer = half({"instances": values})
         large = max(values, key=abs)
@@ -127,7 +127,7 @@ def test_versions_and_labels(ask, half, path):
         ("/v2/models/other:predict", 404, "There is nothing at /v2/models/other:predict."),
     ],
 )
-def test_what_is_not_there(ask, path, status, message):
+def test_unknown_models_versions_and_signatures_are_refused(ask, path, status, message):
     received, answer = ask(path, {"instances": [1.0]})
     assert (received, list(answer)) == (status, ["error"])
     assert message in answer["error"]
@@ -146,7 +146,7 @@ def test_what_is_not_there(ask, path, status, message):
         ("/page.js/../../../etc/passwd", 404, "There is nothing at"),
     ],
 )
-def test_what_cannot_be_had(ask, server, path, status, message):
+def test_unknown_paths_of_get_requests_are_refused(ask, server, path, status, message):
     with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:  # requests would mend the path
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b"")).decode()
@@ -169,7 +169,7 @@ def test_the_models_are_listed(ask):
 
 
 @pytest.mark.regression
-def test_the_health_path_and_what_there_is(ask):
+def test_the_health_path_and_the_error_for_unknown_paths(ask):
     assert ask("/healthz") == (200, {"status": "ok"})
     for path in ("/health", "/v2/health/ready", "/favicon.ico"):
         status, answer = ask(path)
@@ -180,7 +180,7 @@ def test_the_health_path_and_what_there_is(ask):
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])
-def test_other_methods_are_malformed(ask, method):
+def test_other_http_methods_are_refused(ask, method):
     assert ask("/v1/models/other:predict", b"{}", method) == (
         400,
         {"error": f"Malformed request: {method} /v1/models/other:predict"},
@@ -229,7 +229,7 @@ def test_other_methods_are_malformed(ask, method):
         ),
     ],
 )
-def test_what_cannot_be_answered_is_a_400(half, content, message):
+def test_invalid_requests_are_a_400(half, content, message):
     status, answer = half(content)
     assert (status, list(answer)) == (400, ["error"])
     assert message in answer["error"]
@@ -247,7 +247,7 @@ def test_what_cannot_be_answered_is_a_400(half, content, message):
         ({"extra": 1}, "keys must be equal to: condition,x"),
     ],
 )
-def test_images_that_are_none(ask, change, message):
+def test_invalid_images_are_refused(ask, change, message):
     status, answer = ask(f"/v1/models/{NAME}:predict", {"instances": [{**ROW, **change}]})
     assert status == 400
     assert message in answer["error"]
@@ -269,7 +269,7 @@ def test_batches_of_unequal_size_are_refused(ask):
         assert answer["error"] == f"Input 'condition' must have one row, or as many as x, {rows}. Received: 2"
 
 
-def test_a_batch_of_none_has_no_shape_in_json(ask):
+def test_an_empty_batch_has_no_shape_in_json(ask):
     x = np.zeros((0, 28, 28, 1), int).tolist()
     status, answer = ask(f"/v1/models/{NAME}:predict", {"inputs": {"x": x, "condition": x}})
     assert status == 400  # JSON cannot tell the other sizes of an array without entries

@@ -12,7 +12,6 @@ import pytest
 import requests
 from servers import serve, wait_for, write_version
 
-import keras_hypernet as kh
 from keras_hypernet.serving import Client, InvalidRequestError, NotFoundError
 from keras_hypernet.serving.export import next_version, remove_versions
 from keras_hypernet.serving.local.engine import Engine
@@ -120,7 +119,7 @@ def test_labels_and_policies_are_followed(base):
         assert client.status() == {3: "AVAILABLE", 2: "AVAILABLE", 1: "END"}
 
 
-def test_what_is_not_a_version_is_left_alone(base):
+def test_other_folders_are_no_versions(base):
     (base / "8").mkdir()  # not there yet
     for name in ("latest", "-3", "1_0", "9" * 30, "\u0669"):
         shutil.copytree(base / "1", base / name)
@@ -135,7 +134,7 @@ def test_what_is_not_a_version_is_left_alone(base):
 
 
 @pytest.mark.regression
-def test_a_version_may_have_zeros_before_it_and_be_text(base):
+def test_version_folders_may_have_leading_zeros_and_text_graphs(base):
     from google.protobuf import text_format
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -162,7 +161,7 @@ def test_a_version_may_have_zeros_before_it_and_be_text(base):
 
 
 @pytest.mark.regression
-def test_the_folder_of_a_model_may_be_a_link(base, tmp_path_factory):
+def test_a_model_folder_may_be_a_link(base, tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
     write_version(base, 2)
     (folder / "linked").symlink_to(base)
@@ -182,7 +181,7 @@ def test_the_folder_of_a_model_may_be_a_link(base, tmp_path_factory):
 
 @pytest.mark.regression
 @pytest.mark.parametrize("kind", ["version", "graph", "weights", "asset", "folder of files", "loop"])
-def test_a_version_with_links_that_lead_outside_is_not_served(base, kind, tmp_path_factory, caplog):
+def test_versions_with_links_to_the_outside_are_refused(base, kind, tmp_path_factory, caplog):
     outside = tmp_path_factory.mktemp("outside")
     write_version(outside, 9)
     repository = Repository(base.parent, ["times"])
@@ -233,10 +232,10 @@ def test_links_within_a_version_and_between_versions_are_followed(base):
 
 
 @pytest.mark.parametrize("damage", ["graph", "weights", "warmup", "signature", "memory"])
-def test_a_damaged_version_does_not_replace_a_good_one(base, damage, caplog, monkeypatch):
-    folder = base.parent
-    kh.export("rotation_mnist_hyper", folder)
-    bad = kh.export("rotation_mnist_hyper", folder)
+def test_a_damaged_version_does_not_replace_a_good_one(exported, tmp_path, damage, caplog, monkeypatch):
+    folder = exported(tmp_path, "rotation_mnist_hyper")
+    bad = folder / "rotation_mnist_hyper" / "2"
+    shutil.copytree(bad.with_name("1"), bad)
     if damage == "graph":
         (bad / "saved_model.pb").write_bytes(b"\x0a\xff\xff")
     elif damage == "weights":
@@ -273,10 +272,10 @@ def test_a_damaged_version_does_not_replace_a_good_one(base, damage, caplog, mon
     engine.close()
 
 
-def test_a_version_whose_files_come_one_by_one_is_served_when_they_are_there(tmp_path):
-    folder, name = tmp_path / "models", "rotation_mnist_hyper"
-    kh.export(name, folder)
-    whole = kh.export(name, folder).rename(tmp_path / "whole")
+def test_an_incomplete_version_is_served_once_complete(exported, tmp_path):
+    folder, whole, name = tmp_path / "models", tmp_path / "whole", "rotation_mnist_hyper"
+    folder.mkdir()
+    shutil.copytree(exported(folder, name) / name / "1", whole)
     repository = Repository(folder, [name])
     repository.poll()
     (folder / name / "2").mkdir()
@@ -302,7 +301,7 @@ def test_a_folder_that_is_away_for_a_moment_changes_nothing(base, caplog):
         wait_for(lambda: Client(f"127.0.0.1:{server.rest_port}", "times").status().get(2) == "AVAILABLE")
 
 
-def test_a_model_whose_folder_cannot_be_read_stays_and_the_others_go_on(base):
+def test_an_unreadable_model_folder_affects_no_other_model(base):
     folder = base.parent
     (folder / "after").mkdir()
     write_version(folder / "after", 1)
@@ -320,7 +319,7 @@ def test_a_model_whose_folder_cannot_be_read_stays_and_the_others_go_on(base):
     assert repository.status("times") == [(1, "END", "")]
 
 
-def test_a_folder_that_was_emptied_serves_nothing(base):
+def test_an_emptied_folder_serves_nothing(base):
     with serve(base.parent, "times") as server:
         client = Client(f"127.0.0.1:{server.grpc_port}", "times", protocol="grpc")
         assert client.predict(np.float32([1])).tolist() == [1.0]
