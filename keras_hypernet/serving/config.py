@@ -66,21 +66,8 @@ def read_models_config(path):
 def write_configs(folder, name, base="/models"):
     """Adds a model to `models.config` in a folder of exported models, and writes missing files beside it.
 
-    Args:
-        folder: The folder; concurrent processes wait for each other.
-        name: Name of the model.
-        base: The folder as the server sees it; by default the mount point of TensorFlow Serving's container.
-
-    Raises:
-        ValueError: If there is a `models.config` that `read_models_config` does not read.
-
-    Example:
-
-    >>> import tempfile
-    >>> folder = pathlib.Path(tempfile.mkdtemp())
-    >>> write_configs(folder, "mine")
-    >>> list(read_models_config(folder / MODELS))
-    ['mine']
+    Concurrent processes wait for each other. `base` is the folder as the server sees it, by default in TensorFlow
+    Serving's container. The errors are those of `read_models_config`.
     """
     folder = pathlib.Path(folder)
     with locked(folder, seconds=math.inf):  # not a file, which would be replaced with its lock

@@ -98,13 +98,7 @@ _TYPES = {
 
 
 def from_code(code, message):
-    """The client's error of a gRPC code.
-
-    Example:
-
-    >>> type(from_code("NOT_FOUND", "no such model")).__name__
-    'NotFoundError'
-    """
+    """The client's error of a gRPC code."""
     return _TYPES.get(code, ServingError)(code if code in HTTP_STATUS else "INTERNAL", message)
 
 

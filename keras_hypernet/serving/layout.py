@@ -11,18 +11,6 @@ def version_folders(base):
 
     Names are decimal numbers, with leading zeros or not. Of several names for one number, the one with the fewest zeros
     counts, as in TensorFlow Serving.
-
-    Raises:
-        OSError: If the folder cannot be read.
-
-    Example:
-
-    >>> import pathlib, tempfile
-    >>> base = pathlib.Path(tempfile.mkdtemp())
-    >>> for name in ("9", "0010", "010", "latest"):
-    ...     (base / name).mkdir()
-    >>> {version: folder.name for version, folder in version_folders(base).items()}
-    {9: '9', 10: '010'}
     """
     paths = sorted(path for path in base.iterdir() if re.fullmatch("[0-9]+", path.name))
     folders = {int(path.name): path for path in paths if int(path.name) < _VERSIONS}

@@ -11,9 +11,6 @@ def decode_tensor(proto, info, name, max_bytes):
     """Reads the `TensorProto` of an input `name` with a `TensorInfo` as an array.
 
     Its size is limited to `max_bytes`: a short message can stand for a large array.
-
-    Raises:
-        ServingError: If the dtype is wrong, the shape is not valid or does not fit the values, or it is too large.
     """
     import tensorflow as tf
 

@@ -32,11 +32,7 @@ def write_warmup(signatures, folder, name):
 
 
 def read_warmup(folder):
-    """Returns the `PredictRequest`s of a SavedModel; none without a warm-up file.
-
-    Raises:
-        ValueError: If the file holds something else.
-    """
+    """Returns the `PredictRequest`s of a SavedModel, none without a warm-up file; ValueError if it holds others."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
     from tensorflow_serving.apis import prediction_log_pb2

@@ -65,14 +65,7 @@ def build_model(task, method, recipe):
 
 
 def embedding_dim_of(task, recipe):
-    """Returns the output dimension of e, of the recipe or by default of the task; see `Recipe`.
-
-    Example:
-
-    >>> task = keras_hypernet.RotationTask("digits")
-    >>> embedding_dim_of(task, keras_hypernet.paper_recipe(task))
-    7850
-    """
+    """Returns the output dimension of e, of the recipe or by default of the task; see `Recipe`."""
     return recipe.embedding_dim or HIDDEN_UNITS * _num_features(task.x_shape) + HIDDEN_UNITS
 
 

@@ -71,11 +71,7 @@ class Card:
 
     @classmethod
     def read(cls, folder):
-        """Reads and validates the card of an entry's folder.
-
-        Raises:
-            EntryError: If there is no card, it is not JSON, or it does not follow the schema.
-        """
+        """Reads the card of an entry's folder; EntryError if it is missing or does not follow the schema."""
         path = pathlib.Path(folder) / "card.json"
         try:
             content = parse_json(path.read_text(encoding="utf-8"))
@@ -92,14 +88,7 @@ class Card:
 
     @classmethod
     def compare_fields(cls, names):
-        """Returns the missing fields of a card among these names, and the unknown names.
-
-        Example:
-
-        >>> missing, unknown = Card.compare_fields(["name", "stars"])
-        >>> "name" in missing, "seed" in missing, unknown
-        (False, True, ['stars'])
-        """
+        """Returns the fields of a card that these names lack, and the unknown names."""
         fields = {field.name for field in dataclasses.fields(cls)}
         return sorted(fields - {"other_runs"} - set(names)), sorted(set(names) - fields)
 
@@ -109,11 +98,7 @@ class Card:
 
 
 def read_other_runs(path):
-    """Reads the runs of an earlier training, for `Card.other_runs`.
-
-    Raises:
-        EntryError: If the file is not JSON, or holds something else.
-    """
+    """Reads the runs of an earlier training, for `Card.other_runs`; EntryError if the file holds something else."""
     schema = _schema()
     try:
         content = parse_json(path.read_text(encoding="utf-8"))

@@ -25,16 +25,8 @@ def check_figure(path):
 def save_predictions(model, task, path, split="test", num_images=8):
     """Draws the first images of a split: conditions, rotated inputs, and their true and predicted angles.
 
-    Args:
-        model: A model of the rotation task.
-        task: The `RotationTask`.
-        path: File to write, in the format of its suffix, such as `.png` or `.pdf`.
-        split, num_images: Split, and number of its images.
-
-    Raises:
-        ImportError: If Matplotlib is not installed.
-        ValueError: If Matplotlib cannot write files of this suffix.
-        NotWritableError: If the folder takes no files.
+    The suffix of the path is the format, such as `.png` or `.pdf`. Raises ValueError if Matplotlib does not write it,
+    ImportError without Matplotlib, and NotWritableError.
     """
     figure_class = check_figure(path)
     inputs, labels = next(iter(task.evaluation_dataset(split, num_images)))

@@ -156,9 +156,9 @@ def _check_facts(facts):
     unknown += sorted(determined & set(facts))
     if missing or unknown:
         raise TypeError(
-            f"`facts` must hold the fields of a `keras_hypernet.Card`, which says what each is, but for those that the "
-            f"model determines, {sorted(determined)}. Received: a dict without {missing}, and with {unknown}. For an "
-            "example, see the card of an entry: dataclasses.asdict(keras_hypernet.verify_entry('rotation_mnist_hyper'))"
+            f"`facts` must hold the fields of a `keras_hypernet.Card`, without those that the model determines, "
+            f"{sorted(determined)}. Received: a dict without {missing}, and with {unknown}. For an example, see the "
+            "card of an entry: dataclasses.asdict(keras_hypernet.verify_entry('rotation_mnist_hyper'))"
         )
 
 
@@ -184,13 +184,7 @@ def verify_entry(name_or_path):
 
 
 def num_parameters(model):
-    """Returns the number of parameters of each part of a model, as on its card.
-
-    Example:
-
-    >>> num_parameters(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
-    {'network': 8}
-    """
+    """Returns the number of parameters of each part of a model, as on its card."""
     return model.num_parameters() if isinstance(model, ConditionalModel) else {"network": model.count_params()}
 
 

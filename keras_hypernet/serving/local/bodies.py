@@ -14,7 +14,7 @@ _PIECE = 2**18  # bytes decompressed at a time
 
 
 class Body:
-    """The body of one Starlette request, under `Limits`."""
+    """The body of one Starlette request, under `Limits`; raises ServingError beyond them."""
 
     def __init__(self, request, limits):
         self._stream, self._limits = request.stream(), limits
@@ -26,12 +26,7 @@ class Body:
         self.is_compressed = self._coding != "identity"
 
     async def read(self, reservation):
-        """Returns the body, a bytearray, and counts its bytes in the `Reservation` of the request.
-
-        Raises:
-            ServingError: If the body or all bodies together are too large, the body is too slow, the client has gone,
-                or the compression is not gzip.
-        """
+        """Returns the body, a bytearray, and counts its bytes in the `Reservation` of the request."""
         limit, body, self._reservation = self._limits.max_body_bytes, bytearray(), reservation
         if self._coding not in ("identity", "gzip", "x-gzip"):
             expected = f"The Content-Encoding of a request must be gzip, or none. Received: {self._coding[:40]}"
@@ -48,11 +43,7 @@ class Body:
         return body
 
     def decompressed(self, received):
-        """Decompresses the bytes that `read` returned. Slow: call it in a thread.
-
-        Raises:
-            ServingError: If they are not a gzip file, or the body or all bodies together are too large.
-        """
+        """Decompresses the bytes that `read` returned. Slow: call it in a thread."""
         if not self.is_compressed:
             return received
         limit, body = self._limits.max_body_bytes, bytearray()

@@ -6,20 +6,9 @@ import threading
 
 
 class WeightCache:
-    """The weights theta_I, or embeddings e(I), of recent conditions; the least recently used are dropped first.
+    """The weights theta_I, or embeddings e(I), of recent conditions, up to `max_bytes`; 0 turns the cache off.
 
-    Args:
-        max_bytes: Maximum size of all entries; 0 turns the cache off.
-
-    Example:
-
-    >>> import numpy as np
-    >>> cache = WeightCache(max_bytes=100)
-    >>> key = cache.key("model", 1, {"condition": np.zeros(3)})
-    >>> cache.get(key) is None, cache.put(key, {"kernel": np.ones(5)}, num_bytes=40)
-    (True, None)
-    >>> cache.get(key)["kernel"].shape, cache.num_bytes, cache.hits, cache.misses
-    ((5,), 40, 1, 1)
+    The least recently used entries are dropped first.
     """
 
     def __init__(self, max_bytes):

@@ -18,17 +18,8 @@ class Callers:
     may send any header: the check identifies nobody. Starlette's TrustedHostMiddleware ignores `Origin`, and its answer
     is neither JSON nor logged.
 
-    Args:
-        host: Address or name that the server listens on.
-        hosts: Allowed names beside `localhost` and IP addresses, which nobody can rebind; `"*"` for every name.
-        origins: Allowed origins of web pages beside the server's own; `"*"` for every origin.
-
-    Attributes:
-        checked: Whether the headers are checked; by default only if there are `hosts`.
-        origins: As given.
-
-    Raises:
-        ValueError: If a host is not a bare name, or an origin is not valid.
+    Allowed are `localhost`, IP addresses, which nobody can rebind, the `host` that the server listens on, and `hosts`;
+    and web pages of this server and of `origins`; `"*"` allows all. By default, only `hosts` turn the check on.
     """
 
     def __init__(self, host, hosts=(), origins=()):

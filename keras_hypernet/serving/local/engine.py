@@ -52,12 +52,8 @@ class Engine:
         Args:
             api: `"REST"` or `"gRPC"`, for the metrics.
             spec: The `ModelSpec`.
-            work: Function of the `Servable`, and of the body if `read` is given, that returns the answer; the thread
-                calls it.
+            work: Function of the `Servable`, and of the body if `read` is given, that returns the answer.
             read: Coroutine function of the request's `Reservation` that returns the body.
-
-        Raises:
-            ServingError: If there are too many requests, or no such version; also the errors of `work` and `read`.
         """
         started, code = time.perf_counter(), "INTERNAL"
         try:
@@ -94,19 +90,9 @@ class Engine:
                 raise ServingError("RESOURCE_EXHAUSTED", "The request needs more memory than there is.") from error
 
     def run(self, servable, signature, inputs, value_bytes=None):
-        """Checks the inputs of a request against a signature and runs it.
+        """Checks inputs, a dict of arrays of the right dtypes, runs a signature of a `Servable`, and returns arrays.
 
-        Args:
-            servable: A `Servable`.
-            signature: Name of one of its signatures.
-            inputs: Dict of arrays of the right dtypes.
-            value_bytes: Size of a value in the answer, in bytes; by default that of its dtype.
-
-        Returns:
-            A dict of arrays.
-
-        Raises:
-            ServingError: If a shape does not fit, a limit is exceeded, or TensorFlow refuses the inputs.
+        For the limit on the answer, a value takes `value_bytes`, by default those of its dtype.
         """
         rows = self._check(servable, signature, inputs)
         infos = servable.outputs[signature].values()

@@ -56,35 +56,25 @@ def _interceptor(limits):
     import grpc
     from google.protobuf.message import DecodeError
 
-    def careful(read):
-        def read_or_keep(data):
-            try:
-                return read(data)
-            except DecodeError as error:
-                return invalid(f"The message cannot be read: {error}")
-
-        return read_or_keep
-
-    def in_time(answer):
-        async def answer_first(messages, context):
-            try:
-                request = await asyncio.wait_for(anext(messages), limits.body_seconds)
-            except asyncio.TimeoutError:
-                request = too_slow(limits, "no complete message")
-            except StopAsyncIteration:  # the client has gone, or gRPC has refused the message as too large
-                request = invalid("The call ended before its message was read.")
-            return await answer(request, context)
-
-        return answer_first
-
     class Careful(grpc.aio.ServerInterceptor):
         async def intercept_service(self, continuation, details):
             handler = await continuation(details)
             if handler is None:  # no such method; gRPC answers
                 return None
-            return grpc.stream_unary_rpc_method_handler(
-                in_time(handler.unary_unary), careful(handler.request_deserializer), handler.response_serializer
-            )
+
+            async def answer(messages, context):
+                try:
+                    message = await asyncio.wait_for(anext(messages), limits.body_seconds)
+                    request = handler.request_deserializer(message)
+                except asyncio.TimeoutError:
+                    request = too_slow(limits, "no complete message")
+                except StopAsyncIteration:  # the client has gone, or gRPC has refused the message as too large
+                    request = invalid("The call ended before its message was read.")
+                except DecodeError as error:
+                    request = invalid(f"The message cannot be read: {error}")
+                return await handler.unary_unary(request, context)
+
+            return grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
 
     return Careful()
 

@@ -10,11 +10,7 @@ from keras_hypernet.serving.local.json_tensors import decode_tensor, is_base64, 
 
 
 def parse(body, max_values):
-    """Parses the body of a request: a JSON object, in which NaN, Infinity and -Infinity are numbers too.
-
-    Raises:
-        ServingError: If it is not a JSON object in UTF-8, or has more than `max_values` values, lists and objects.
-    """
+    """Parses a JSON object, in which NaN, Infinity and -Infinity are numbers too, of limited size."""
     if not body:
         raise invalid("JSON Parse error: The document is empty")
     if b"\0" in body:  # the parser would not name the cause
@@ -45,18 +41,7 @@ def signature_name(content):
 
 
 def decode_request(body, content, infos):
-    """Reads the tensors of a request.
-
-    Args:
-        body, content: The body, as bytes and parsed.
-        infos: Dict of the `TensorInfo` of each input.
-
-    Returns:
-        A pair: whether the request is in the row format, and a dict of arrays.
-
-    Raises:
-        ServingError: If it is in neither format, or a tensor is missing, unknown, ragged or not of its dtype.
-    """
+    """Returns whether a request, as bytes and parsed, is in the row format, and its arrays by the `TensorInfo`s."""
     row_format = "instances" in content
     if row_format and "inputs" in content:
         raise invalid("Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist")

@@ -23,18 +23,9 @@ def shown(value):
 
 
 def decode_tensor(value, info, name):
-    """Nested lists as an array; whether a value is valid does not depend on the values beside it.
+    """The nested lists of an input, with this `TensorInfo` and name, as an array of its dtype.
 
-    Args:
-        value: The input, as parsed.
-        info: The `TensorInfo` of the input.
-        name: Name of the input, for errors.
-
-    Returns:
-        An array of the input's dtype.
-
-    Raises:
-        ServingError: If the lists are ragged, nested too deeply, or not of that dtype.
+    Whether a value is valid does not depend on the values beside it.
     """
     values, shape = _flat(value, name)
     kind = info.dtype.kind

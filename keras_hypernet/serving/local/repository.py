@@ -30,13 +30,8 @@ class Repository:
     `models.config` in the folder says which versions are served (`model_version_policy`, by default the latest) and
     names some of them (`version_labels`).
 
-    Args:
-        folder: Folder of all exported models.
-        names: The models to serve.
-        on_unload: Called with name and version when a version is no longer used.
-
-    Raises:
-        ValueError: If there are no names, or a name is not that of a folder in `folder`.
+    `on_unload` is called with name and version when a version is no longer used. ValueError is raised if there are no
+    names, or a name is not that of a folder in `folder`; ServingError for an unknown model, version or label.
     """
 
     def __init__(self, folder, names, on_unload=lambda name, version: None):
@@ -58,11 +53,9 @@ class Repository:
         return list(self._models)
 
     def poll(self):
-        """Loads new versions, then unloads those that are to go, each when no request uses it any more.
+        """Loads new versions, then unloads old ones, each after its last request.
 
-        Raises:
-            OSError: If the folder, or that of a model, cannot be read. Its loaded versions stay, and the other models
-                are up to date.
+        If a folder cannot be read, its loaded versions stay, the other models are updated, and OSError is raised.
         """
         failures = []
         with self._polling:
@@ -78,11 +71,7 @@ class Repository:
 
     @contextlib.contextmanager
     def use(self, name, version=None, label=None):
-        """Yields the `Servable` of a version, by default the latest, which stays loaded meanwhile.
-
-        Raises:
-            ServingError: If there is no such model, version or label.
-        """
+        """Yields the `Servable` of a version, by default the latest, which stays loaded meanwhile."""
         with self._lock:
             used = self._find(name, version, label)
             used.users += 1
@@ -94,11 +83,7 @@ class Repository:
             self._end_if_unused(used)
 
     def status(self, name, version=None, label=None):
-        """Returns `(version, state, error)` of all versions of a model, the latest first, or of one version.
-
-        Raises:
-            ServingError: If there is no such model, version or label.
-        """
+        """Returns `(version, state, error)` of all versions of a model, the latest first, or of one version."""
         with self._lock:
             versions = self._models.get(name, {})
             version = self._number(name, version, label, versions)

@@ -28,13 +28,7 @@ _SMALL_BODY = 2**14  # bytes that are parsed faster than a thread starts with th
 
 
 def application(engine, page, callers):
-    """Returns the ASGI application.
-
-    Args:
-        engine: The `Engine`.
-        page: Function from a path to the response of the demonstration page's file there, or None.
-        callers: The allowed `Callers`.
-    """
+    """Returns the ASGI application for an `Engine` and `Callers`; `page` maps a path to a response, or None."""
     from starlette.middleware.cors import CORSMiddleware
     from starlette.requests import Request
     from starlette.responses import Response

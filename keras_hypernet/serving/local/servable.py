@@ -36,8 +36,7 @@ class Servable:
         definitions: Dict from the name of each signature to its `SignatureDef`.
         inputs, outputs: Dict from the name of each signature to a dict of `TensorInfo`.
 
-    Raises:
-        ValueError: If the folder holds no SavedModel with a signature, or its warm-up requests fail.
+    ValueError is raised if the folder holds no SavedModel with a signature, or its warm-up requests fail.
     """
 
     def __init__(self, name, version, folder):
@@ -75,11 +74,7 @@ class Servable:
                 raise ValueError(f"A warm-up request for {signature!r} in {folder} failed: {error}") from error
 
     def run(self, signature, inputs):
-        """Runs a signature on a dict of arrays or tensors of its dtypes; returns a dict of tensors.
-
-        Raises:
-            ServingError: If TensorFlow refuses the inputs.
-        """
+        """Runs a signature on a dict of arrays or tensors of its dtypes; returns a dict of tensors."""
         import tensorflow as tf
 
         function = self._loaded.signatures[signature]

@@ -15,14 +15,11 @@ async function ask(signature, inputs) {
   return content.outputs;
 }
 
-function paint(canvas, image, scale = (value) => value) {
+function paint(canvas, image) {
   const height = image.length, width = image[0].length;
   Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d"), pixels = context.createImageData(width, height);
-  image.flat().forEach((pixel, place) => {
-    const colour = pixel.length === 3 ? pixel.map(scale) : scale(pixel[0]);
-    pixels.data.set([...(Array.isArray(colour) ? colour : [colour, colour, colour]), 255], 4 * place);
-  });
+  image.flat().forEach(([red, green = red, blue = red], number) => pixels.data.set([red, green, blue, 255], 4 * number));
   context.putImageData(pixels, 0, 0);
 }
 
