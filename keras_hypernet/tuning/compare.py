@@ -29,18 +29,11 @@ time and include other work of the machine. 20 trials train as much as two and a
 
 
 def compare_with_grid(config, trials, results):
-    """Compares a search with the depth experiment of its task.
+    """Returns a dict about the best of a search's trials, a `pandas.DataFrame`, and about the grid in the results.
 
-    Args:
-        config: The configuration of the search.
-        trials: A `pandas.DataFrame` of its trials, with a finished trial.
-        results: Folder with the results of the experiments.
-
-    Returns:
-        A dict: `depth`, `others`, the other hyperparameters, and `validation`, error or mean squared error, of the best
-        trial; `seconds` of all trials; `seed_depth` and `seed_validation`, the best depth of the grid of the same seed;
-        `grid_depth` and `grid_validation`, the best depth by the mean over the grid's seeds; `seeds`, their number; and
-        `grid_seconds`, of the grid of one seed. Values are None without rows of the grid.
+    `depth`, `validation` and `others`, the other hyperparameters, belong to the best trial; `seed_depth` and
+    `seed_validation` to the grid with the same seed; `grid_depth` and `grid_validation` to the mean over the grid's
+    `seeds`. All trials take `seconds`, and the grid of a seed `grid_seconds`. Values without rows of the grid are None.
     """
     task, finished = get_task(**config["task"]), trials[trials.status == "finished"]
     best = finished.loc[finished[config["objective"]].idxmin()].dropna().to_dict()
@@ -86,15 +79,8 @@ def check_grid(task):
 def write_comparison(folder, results):
     """Writes `README.md` into a folder of searches: a table that compares each search with the full grid.
 
-    Args:
-        folder: A folder with a folder for each search, which contains `search.json` and `trials.csv`.
-        results: Folder with the results of the experiments.
-
-    Returns:
-        The path. The text names searches that have no comparison, with the reason.
-
-    Raises:
-        ValueError: If no search has a comparison.
+    Each search has a folder there with `search.json` and `trials.csv`. The text names searches without a comparison,
+    with the reason; ValueError if there are no others. Returns the path.
     """
     folder = pathlib.Path(folder)
     lines, compared, omitted = [], [], []
@@ -133,12 +119,16 @@ def _line(name, config, trials, facts):
     task = search_name(get_task(**config["task"])) or config["task"]["name"]
     methods = ", ".join(METHOD_LABELS.get(method, method) for method in config["method"])
     lost = sum(trials.status != "finished")
-    others = [_other(name, value, config["space"][name]) for name, value in facts["others"].items()]
+    best = [str(facts["depth"])]
+    for name, value in facts["others"].items():
+        field = config["space"][name]
+        end = ", an end of its range" if isinstance(field, dict) and value in field.values() else ""
+        best.append(f"{name} {value if isinstance(value, str) else f'{value:.2g}'}{end}")
     cells = [
         f"[`{name}`]({name}): {task}, {methods}, {config['oracle']}",
         ", ".join(name for name, field in config["space"].items() if field is not None),
         f"{len(trials)}" + (f" ({lost} without result)" if lost else ""),
-        ", ".join([str(facts["depth"]), *others]),
+        ", ".join(best),
         f"{facts['validation']:.4g}",
         f"{facts['seconds']:.0f}",
     ]
@@ -148,14 +138,6 @@ def _line(name, config, trials, facts):
         cells += ["", "", "no rows of the grid"] if depth is None else [str(depth), f"{validation:.4g}{seeds}", agrees]
     cells.append(f"{facts['grid_seconds']:.0f}" if facts["seeds"] else "")
     return f"| {' | '.join(cells)} |"
-
-
-def _other(name, value, field):
-    """Returns another hyperparameter of the best trial; the end of its range suggests a wider range."""
-    if isinstance(value, str):
-        return f"{name} {value}"
-    end = isinstance(field, dict) and value in field.values()
-    return f"{name} {value:.2g}" + (", an end of its range" if end else "")
 
 
 def _summary(compared):

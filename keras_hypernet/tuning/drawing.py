@@ -51,9 +51,8 @@ def draw_searches(results, folder):
     names = dict.fromkeys(name for result in results for name in result.hyperparameters)
     names = [name for name in names if any(row.get(name) is not None for row in finished)]
     names.append(results[0].objective)
-    figures = {}
-    for name, width in (("depth", 5.2), ("parallel", 2.0 + 1.7 * len(names))):
-        figures[name] = Figure(figsize=(width, 3.6), layout="constrained")
+    widths = {"depth": 5.2, "parallel": 2.0 + 1.7 * len(names)}
+    figures = {name: Figure(figsize=(width, 3.6), layout="constrained") for name, width in widths.items()}
     _draw_depth(figures["depth"].subplots(), rows, finished, names[-1])
     _draw_parallel(figures["parallel"].subplots(), finished, names)
     for name, figure in figures.items():

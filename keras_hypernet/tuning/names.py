@@ -19,15 +19,12 @@ SEARCH_TASKS = {
 
 
 def get_search_task(name, seed=0, quick=False):
-    """Returns the task of a name.
+    """Returns the task of a name; ValueError if the name is unknown.
 
     Args:
         name: A key of `SEARCH_TASKS`: `rotation_mnist`, `synthetic_inner`, `colorization_cifar` and the like.
         seed: Seed of a synthetic task.
         quick: Whether to return a similar task that needs no network and trains an epoch in a second or two.
-
-    Raises:
-        ValueError: If the name is unknown; the message offers the closest names.
 
     Example:
 

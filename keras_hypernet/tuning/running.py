@@ -1,9 +1,11 @@
-"""run_search: asks an oracle for trials, lets an engine execute them, and tells the oracle the results."""
+"""run_search: asks an oracle for trials, lets an engine execute them, tells the oracle the results, and logs them."""
 
 import contextlib
 import functools
 import math
 import tempfile
+
+from tensorboard.plugins.hparams import api
 
 from keras_hypernet.runs.cluster import run_on_ray
 from keras_hypernet.runs.engines import Job, LocalWorkers, run_here
@@ -11,10 +13,11 @@ from keras_hypernet.runs.progress import RunsProgress
 from keras_hypernet.runs.worker import importable_name
 from keras_hypernet.training.retracing import expected_retracing
 from keras_hypernet.tuning.journal import Journal
-from keras_hypernet.tuning.logs import write_logs
+from keras_hypernet.tuning.metrics import is_internal, metrics_of
 from keras_hypernet.tuning.names import search_name
 from keras_hypernet.tuning.oracles import count_trials, make_oracle
 from keras_hypernet.tuning.result import SearchResult
+from keras_hypernet.tuning.space import searched
 from keras_hypernet.tuning.trial import JOB, run_trial
 
 
@@ -36,7 +39,7 @@ def run_search(config, hypermodel, folder, resume, overwrite, engine, progress):
         for answer in stack.enter_context(contextlib.closing(answers)):
             journal.tell(answer)
             row = answer["row"]
-            write_logs(folder.path / "tensorboard", hypermodel, row, journal.asked[row["trial"]])
+            _write_logs(folder.path / "tensorboard", hypermodel, row, journal.asked[row["trial"]])
             if hypermodel.function is not None:
                 total = count_trials(config, oracle)  # the function may ask for more
             shown.add(row, total)
@@ -63,6 +66,24 @@ def _execute(trials, hypermodel, workers, engine, address):
     else:
         with LocalWorkers(workers) as local:
             yield from local.run(JOB, trials)
+
+
+def _write_logs(folder, hypermodel, row, hyperparameters):
+    """Writes the logs of a trial for TensorBoard's HParams dashboard into a folder."""
+    import tensorflow as tf
+
+    values = {name: value for name, value in hyperparameters.items() if not is_internal(name)}
+    metrics, trial = metrics_of(hypermodel.task), f"{row['trial']:04}"
+    if not (folder / "hparams").exists():
+        # The hyperparameters of a user's own function are known after its first call.
+        names = dict.fromkeys([*searched(hypermodel.methods, hypermodel.space), *values])
+        with tf.summary.create_file_writer(str(folder / "hparams")).as_default():
+            api.hparams_config([api.HParam(name) for name in names], [api.Metric(name) for name in metrics])
+    with tf.summary.create_file_writer(str(folder / trial)).as_default():
+        api.hparams(values, trial_id=trial)
+        for name in (*metrics, "seconds"):
+            if row[name] is not None:
+                tf.summary.scalar(name, row[name], step=row["epochs"])
 
 
 def summarize(rows, objective):

@@ -29,7 +29,7 @@ def run_trial(config, hypermodel=None):
     """Trains and measures the models of a trial, a model for each seed.
 
     The trial's folder keeps its trainings: an interrupted training continues after its last whole epoch, and a later
-    trial of Hyperband continues a training that has ended.
+    trial of Hyperband continues a training that has ended. Missing data, packages or disk space are errors, not rows.
 
     Args:
         config: A dict for JSON: `search`, the configuration of the search; `directory`, its folder; `asked`, the number
@@ -37,8 +37,7 @@ def run_trial(config, hypermodel=None):
         hypermodel: The `DepthSearch`; by default it is made from the configuration.
 
     Returns:
-        A dict for JSON: `row`, and `hyperparameters`, keras-tuner's configuration if a user's own function asks for
-        hyperparameters, or None. Missing data, packages or disk space are errors, not rows.
+        A dict for JSON: `row`, and `hyperparameters`, keras-tuner's configuration for a user's own function, or None.
     """
     search = config["search"]
     hypermodel = hypermodel or _make_hypermodel(search, config["build"])
