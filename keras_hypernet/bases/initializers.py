@@ -1,29 +1,37 @@
 """Initializers for generated weights, and the initialization of the paper's experiments.
 
-A basis of shape `[..., R + 1, units]` generates a weight of shape `[..., units]` by contraction with
-the condition extended by a one (see `layers/base.py`). If the R entries of the condition have the
-second moment m2, and the constant term starts at zero, a generated weight has the variance
-`R * m2 * Var(basis)`. The hyperfan initializers choose `Var(basis)` so that the *generated* network
-starts as a well initialized one would; an initializer made for ordinary weights does not.
+A basis of shape `[..., R + 1, units]` generates a weight of shape `[..., units]` by contraction with the condition
+extended by a one (see `layers/base.py`). With a constant term of zero and a second moment m2 of the R entries of the
+condition, a generated weight has the variance `R * m2 * Var(basis)`. The hyperfan initializers choose `Var(basis)` so
+that the *generated* network starts well initialized; initializers for ordinary weights do not.
 """
 
+import dataclasses
 import math
 
 import keras
 from keras import ops
 
 
-class _Hyperfan(keras.initializers.Initializer):
-    """Abstract: uniform, zero in the constant term; a subclass gives the variance of a generated weight."""
+class _Initializer(keras.initializers.Initializer):
+    """Abstract: the fields of a subclass, a dataclass, are its configuration."""
 
-    def __init__(self, gain=1.0, condition_second_moment=1.0, generates_bias=False, seed=None):
-        for name, value in {"gain": gain, "condition_second_moment": condition_second_moment}.items():
-            if not value > 0:
+    def __post_init__(self):
+        for name in ("gain", "condition_second_moment", "fan_in"):
+            value = getattr(self, name, None)
+            if value is not None and not value > 0:
                 raise ValueError(f"`{name}` must be positive. Received: {value!r}")
-        self.gain = gain
-        self.condition_second_moment = condition_second_moment
-        self.generates_bias = generates_bias
-        self.seed = seed
+
+    def get_config(self):
+        return dataclasses.asdict(self)
+
+    def uniform(self, limit, shape, dtype):
+        # Without a seed, Keras's initializer draws one from the state that `set_random_seed` sets.
+        return keras.initializers.RandomUniform(-limit, limit, self.seed)(shape, dtype)
+
+
+class _Hyperfan(_Initializer):
+    """Abstract: uniform, zero in the constant term; a subclass defines the variance of a generated weight."""
 
     def __call__(self, shape, dtype=None):
         if len(shape) < 2:
@@ -31,23 +39,16 @@ class _Hyperfan(keras.initializers.Initializer):
         *leading, terms, units = shape
         rank = terms - 1
         variance = self.generated_variance((*leading, units)) / (rank * self.condition_second_moment)
-        slopes = _uniform(math.sqrt(3 * variance), self.seed, (*leading, rank, units), dtype)
+        slopes = self.uniform(math.sqrt(3 * variance), (*leading, rank, units), dtype)
         return ops.concatenate([slopes, ops.zeros((*leading, 1, units), dtype=slopes.dtype)], axis=-2)
-
-    def get_config(self):
-        return {
-            "gain": self.gain,
-            "condition_second_moment": self.condition_second_moment,
-            "generates_bias": self.generates_bias,
-            "seed": self.seed,
-        }
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
+@dataclasses.dataclass(eq=False)
 class HyperfanIn(_Hyperfan):
     """Keeps the variance of activations: generated kernels get the variance `gain / fan_in`.
 
-    Where the bias is generated too, kernel and bias share the variance of the output: use one
+    If a layer also generates its bias, kernel and bias share the variance of the output: use one
     `HyperfanIn(generates_bias=True)` for both, which halves the variance and gives biases `gain / 2`.
 
     Args:
@@ -57,7 +58,7 @@ class HyperfanIn(_Hyperfan):
         seed: An integer for the same values at every call, or None.
 
     Raises:
-        ValueError: If `gain` or `condition_second_moment` is not positive, or the shape is not a basis's.
+        ValueError: If `gain` or `condition_second_moment` is not positive, or the shape is not that of a basis.
 
     Example:
 
@@ -68,28 +69,33 @@ class HyperfanIn(_Hyperfan):
     Reference: Chang, Flokas and Lipson, "Principled Weight Initialization for Hypernetworks", ICLR 2020.
     """
 
+    gain: float = 1.0
+    condition_second_moment: float = 1.0
+    generates_bias: bool = False
+    seed: int | None = None
+
     def generated_variance(self, shape):
-        """Variance that a generated weight of this shape, `[..., units]`, is to have."""
-        # A bias has no input axis: its fan-in is the empty product, one. A kernel of no inputs has no weights.
+        """Returns the variance of a generated weight of shape `[..., units]`."""
+        # A bias has no input axis and the fan-in one, the empty product. A kernel without inputs has no weights.
         fan_in = max(math.prod(shape[:-1]), 1)
         return self.gain / (fan_in * (2 if self.generates_bias else 1))
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
+@dataclasses.dataclass(eq=False)
 class HyperfanOut(_Hyperfan):
     """Keeps the variance of gradients: generated kernels get the variance `gain / fan_out`.
 
-    A generated bias makes up what the kernel leaves of the activations' variance, which is
-    `gain * max(1 - fan_in / fan_out, 0)`.
+    A generated bias adds the rest of the activations' variance, `gain * max(1 - fan_in / fan_out, 0)`.
 
     Args:
         gain: Variance of a gradient for gradients of variance one: 2 before a ReLU, otherwise 1.
         condition_second_moment: Mean square of the condition's entries, m2.
-        fan_in: Input dimension of the layer. Needed for the basis of a bias only: it is not in its shape.
+        fan_in: Input dimension of the layer, needed for the basis of a bias, whose shape does not contain it.
         seed: An integer for the same values at every call, or None.
 
     Raises:
-        ValueError: If an argument is not positive, the shape is not a basis's, or `fan_in` is missing.
+        ValueError: If an argument is not positive, the shape is not that of a basis, or `fan_in` is missing.
 
     Example:
 
@@ -99,14 +105,13 @@ class HyperfanOut(_Hyperfan):
     Reference: Chang, Flokas and Lipson, "Principled Weight Initialization for Hypernetworks", ICLR 2020.
     """
 
-    def __init__(self, gain=1.0, condition_second_moment=1.0, fan_in=None, seed=None):
-        super().__init__(gain, condition_second_moment, seed=seed)
-        if fan_in is not None and not fan_in > 0:
-            raise ValueError(f"`fan_in` must be positive. Received: {fan_in!r}")
-        self.fan_in = fan_in
+    gain: float = 1.0
+    condition_second_moment: float = 1.0
+    fan_in: int | None = None
+    seed: int | None = None
 
     def generated_variance(self, shape):
-        """Variance that a generated weight of this shape, `[..., units]`, is to have."""
+        """Returns the variance of a generated weight of shape `[..., units]`."""
         *inputs, fan_out = shape
         if inputs:
             return self.gain / (fan_out * math.prod(inputs[:-1]))
@@ -114,21 +119,17 @@ class HyperfanOut(_Hyperfan):
             raise ValueError("HyperfanOut needs `fan_in`, the layer's input dimension, for the basis of a bias.")
         return self.gain * max(1 - self.fan_in / fan_out, 0.0)
 
-    def get_config(self):
-        config = {**super().get_config(), "fan_in": self.fan_in}
-        del config["generates_bias"]
-        return config
-
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
-class FanInUniform(keras.initializers.Initializer):
-    """Uniform on `+-1 / sqrt(fan_in)`, hence of variance `1 / (3 fan_in)`: that of the paper's experiments.
+@dataclasses.dataclass(eq=False)
+class FanInUniform(_Initializer):
+    """Uniform on `+-1 / sqrt(fan_in)`, of variance `1 / (3 fan_in)`: the initialization of the paper's experiments.
 
-    The authors' networks start every kernel and every bias this way, the default of their framework.
-    The last layer of f has R inputs, so in a basis, its constant term included, `fan_in` is R.
+    The authors' networks start every kernel and bias this way, the default of their framework.
+    The last layer of f has R inputs, so `fan_in` is R for a basis and its constant term.
 
     Args:
-        fan_in: Number of inputs of the linear map that the weight belongs to.
+        fan_in: Number of inputs of the weight's linear map.
         seed: An integer for the same values at every call, or None.
 
     Raises:
@@ -142,29 +143,24 @@ class FanInUniform(keras.initializers.Initializer):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5, published code.
     """
 
-    def __init__(self, fan_in, seed=None):
-        if not fan_in > 0:
-            raise ValueError(f"`fan_in` must be positive. Received: {fan_in!r}")
-        self.fan_in = fan_in
-        self.seed = seed
+    fan_in: int
+    seed: int | None = None
 
     def __call__(self, shape, dtype=None):
-        return _uniform(1 / math.sqrt(self.fan_in), self.seed, shape, dtype)
-
-    def get_config(self):
-        return {"fan_in": self.fan_in, "seed": self.seed}
+        return self.uniform(1 / math.sqrt(self.fan_in), shape, dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
-class UnitIncomingNorm(keras.initializers.Initializer):
+@dataclasses.dataclass(eq=False)
+class UnitIncomingNorm(_Initializer):
     """Random directions: the incoming weights of each unit, a column of the kernel, have unit L2 norm.
 
     Args:
-        distribution: `"normal"` or `"uniform"`, from which the weights are drawn before they are scaled.
+        distribution: `"normal"` or `"uniform"`, the distribution of the weights before scaling.
         seed: An integer for the same values at every call, or None.
 
     Raises:
-        ValueError: If there is no such distribution.
+        ValueError: If the distribution is neither.
 
     Example:
 
@@ -175,23 +171,16 @@ class UnitIncomingNorm(keras.initializers.Initializer):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5, Fig. 2, published code.
     """
 
-    def __init__(self, distribution="normal", seed=None):
-        if distribution not in ("normal", "uniform"):
-            raise ValueError(f"`distribution` must be 'normal' or 'uniform'. Received: {distribution!r}")
-        self.distribution = distribution
-        self.seed = seed
+    distribution: str = "normal"
+    seed: int | None = None
+
+    def __post_init__(self):
+        if self.distribution not in ("normal", "uniform"):
+            raise ValueError(f"`distribution` must be 'normal' or 'uniform'. Received: {self.distribution!r}")
 
     def __call__(self, shape, dtype=None):
         if self.distribution == "normal":
             weights = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)(shape, dtype)
         else:
-            weights = _uniform(1.0, self.seed, shape, dtype)
+            weights = self.uniform(1.0, shape, dtype)
         return weights / ops.sqrt(ops.sum(ops.square(weights), axis=tuple(range(len(shape) - 1)), keepdims=True))
-
-    def get_config(self):
-        return {"distribution": self.distribution, "seed": self.seed}
-
-
-def _uniform(limit, seed, shape, dtype):
-    # Keras's own initializer draws a fresh seed if there is none, from what `set_random_seed` has set.
-    return keras.initializers.RandomUniform(-limit, limit, seed)(shape, dtype)

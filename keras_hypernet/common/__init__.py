@@ -1,1 +1,1 @@
-"""What all rooms use: files, locks, parsing, the terminal, versions."""
+"""Files, locks, JSON, the terminal, backends, extras and versions, for all rooms."""

@@ -1,18 +1,10 @@
-"""require_tensorflow: layers and models run on each of Keras's backends; what does not says so."""
+"""require_tensorflow: a clear error on Keras's other backends, where only layers and models run."""
 
 import keras
 
 
 def require_tensorflow(what):
-    """Raises RuntimeError unless TensorFlow is Keras's backend.
-
-    Args:
-        what: What needs it: the subject of the message.
-
-    Example:
-
-    >>> require_tensorflow("`fit`")
-    """
+    """Raises RuntimeError unless Keras's backend is TensorFlow; `what` is the subject of the message."""
     backend = keras.config.backend()
     if backend != "tensorflow":
         raise RuntimeError(

@@ -1,14 +1,10 @@
-"""needs_extra: imports of optional dependencies, which say how to install what is missing."""
+"""needs_extra: missing optional dependencies are errors that name the extra to install."""
 
 import contextlib
 
 
 def missing_extra(what, *extras):
-    """Returns the ImportError that names the extras to install.
-
-    Args:
-        what: The start of the message, a subject and its verb: `"Figures need"`.
-        extras: Names of extras in setup.cfg.
+    """Returns an ImportError that names extras of setup.cfg; `what` is subject and verb of the message.
 
     Example:
 
@@ -20,13 +16,7 @@ def missing_extra(what, *extras):
 
 @contextlib.contextmanager
 def needs_extra(what, extra):
-    """Turns an ImportError of the block into one that names the extra to install; arguments as of `missing_extra`.
-
-    Example:
-
-    >>> with needs_extra("Figures need", "plot"):
-    ...     import matplotlib
-    """
+    """Turns an ImportError of the block into that of `missing_extra`."""
     try:
         yield
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Files and folders: nothing half-written is found under a final name, and there is room for what is written."""
+"""Files and folders that appear complete or not at all, and checks for room on the disk."""
 
 import contextlib
 import errno
@@ -12,22 +12,21 @@ import tempfile
 
 from keras_hypernet.common.locks import BusyError, locked
 
-# What a disk says that takes nothing more.
+# Error numbers of a full disk.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# What is written beside the content of a file: headers, graphs, cards.
+# Bytes for headers, graphs and cards, in addition to the weights.
 _MARGIN = 2**20
 
 
 class NotWritableError(OSError):
-    """A folder takes no files, or none of this size. Nothing was changed."""
+    """A folder takes no files, or no files of this size. Nothing was changed."""
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """Yields a temporary path, to write a file to; the file replaces `path` if nothing is raised.
+    """Yields a temporary path to write a file to; the file replaces `path` if the block raises nothing.
 
-    Raises:
-        NotWritableError: If the folder takes no files, or the disk is full.
+    Raises NotWritableError if the folder takes no files, or the disk is full.
 
     Example:
 
@@ -39,7 +38,7 @@ def replacing(path):
     """
     path = pathlib.Path(path)
     with _beside(path) as folder:
-        temporary = folder / path.name  # with its suffix, by which Keras and Matplotlib choose the format
+        temporary = folder / path.name  # Keras and Matplotlib choose the format by the suffix
         yield temporary
         _sync(temporary)
         temporary.replace(path)
@@ -48,32 +47,20 @@ def replacing(path):
 
 @contextlib.contextmanager
 def replacing_folder(path, overwrite=True):
-    """Yields a new temporary folder, which becomes `path` if nothing is raised.
+    """Yields a new temporary folder, which becomes `path` if the block raises nothing.
 
-    What stood at `path` before is removed once the new folder is complete, and is back if the new one cannot take its
-    place. After a kill, `heal` does the same.
-
-    Args:
-        path: Path of the folder.
-        overwrite: Whether a folder at `path` is replaced.
+    The old folder is removed once the new folder is complete, and comes back if the new folder cannot take its place.
+    After a kill, `heal` does the same.
 
     Raises:
-        FileExistsError: If `overwrite` is False and there is a folder at `path` by the time the new one is complete.
-        NotADirectoryError: If there is something else at `path`, a link to a folder included.
+        FileExistsError: If `overwrite` is False and `path` exists by the time the new folder is complete.
+        NotADirectoryError: If `path` is a file, or a link, even a link to a folder.
         NotWritableError: If the folder above takes no files, or the disk is full.
-
-    Example:
-
-    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "entry"
-    >>> with replacing_folder(folder) as temporary:
-    ...     (temporary / "notes.txt").touch()
-    >>> [path.name for path in folder.iterdir()]
-    ['notes.txt']
     """
     path = pathlib.Path(path)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         kind = "a link" if path.is_symlink() else "a file"
-        raise NotADirectoryError(f"{path} must be a folder, or not be there. Received: {kind}")
+        raise NotADirectoryError(f"{path} must be a folder, or not exist. Received: {kind}")
     with _beside(path) as temporary:
         new, old = temporary / "new", temporary / "old"
         new.mkdir()
@@ -94,19 +81,20 @@ def replacing_folder(path, overwrite=True):
 
 
 def remove_folder(path):
-    """Removes a folder: it is gone at once for whoever looks for it, and then what was in it."""
+    """Removes a folder and its content; the folder disappears in one step."""
     path = pathlib.Path(path)
     with _beside(path) as temporary:
         path.rename(temporary / "old")
 
 
 def heal(folder):
-    """Ends what killed processes have begun in a folder: a new folder that is complete takes its place, the rest goes.
+    """Completes or removes what killed processes left in a folder.
 
-    Every write into the folder does so first. A reader does so where it finds nothing.
+    A complete new folder takes its place; all other temporary folders go. Every write into the folder heals first; a
+    reader heals where a file is missing.
     """
     for temporary in pathlib.Path(folder).glob(".*.keras_hypernet-*"):
-        # The lock of a living process is respected; a reader may have no right to write.
+        # A living process holds the lock of its folder; a reader may have no right to write.
         with contextlib.suppress(BusyError, OSError), locked(temporary):
             path = temporary.with_name(temporary.name[1:].rpartition(".keras_hypernet-")[0])
             if all((temporary / name).exists() for name in ("new", "old")) and not path.exists():
@@ -116,11 +104,9 @@ def heal(folder):
 
 @contextlib.contextmanager
 def locked_folder(path, doing, instead, seconds=0.0):
-    """Creates a folder if there is none, and locks it; see `locked`. One that was created and is empty then goes.
+    """Locks a folder as `locked` does, and creates it first if needed; a created folder goes if it stays empty.
 
-    Raises:
-        BusyError: If another process holds the lock.
-        NotWritableError: If the folder cannot be created.
+    Raises NotWritableError if the folder cannot be created.
     """
     path = pathlib.Path(path)
     try:
@@ -138,12 +124,7 @@ def locked_folder(path, doing, instead, seconds=0.0):
 
 
 def check_writable(path, num_bytes=0):
-    """Raises NotWritableError unless a folder, which need not exist, takes files of so many bytes in all.
-
-    Example:
-
-    >>> check_writable(tempfile.mkdtemp(), num_bytes=1000)
-    """
+    """Raises NotWritableError unless a folder, which need not exist, takes files of `num_bytes` bytes in total."""
     path = pathlib.Path(path)
     try:
         nearest = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
@@ -160,7 +141,7 @@ def check_writable(path, num_bytes=0):
 
 
 def sha256(path):
-    """Returns the checksum of a file, in hexadecimal digits."""
+    """Returns the SHA-256 checksum of a file in hexadecimal digits."""
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
@@ -172,7 +153,7 @@ def write_json(path, content):
 
 @contextlib.contextmanager
 def _beside(path):
-    """Yields a new folder beside `path`, on the same disk, which goes at the end with what is left in it."""
+    """Yields a new folder beside `path`, on the same disk, and removes the folder at the end."""
     with contextlib.ExitStack() as stack:
         try:
             created = [folder for folder in path.parents if not folder.exists()]
@@ -187,24 +168,23 @@ def _beside(path):
             if error.errno not in _FULL:
                 raise
             reason = os.strerror(error.errno)
-            raise NotWritableError(
-                f"{path} cannot be written: {reason}. Make room, or choose another folder."
-            ) from error
+            message = f"{path} cannot be written: {reason}. Make room, or choose another folder."
+            raise NotWritableError(message) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             for folder in created:
-                with contextlib.suppress(OSError):  # it holds what was written
+                with contextlib.suppress(OSError):  # the folder is not empty
                     folder.rmdir()
 
 
 def _locked_temporary(path, stack):
     while True:
         temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.keras_hypernet-", dir=path.parent))
+        # Another process may heal the folder between its creation and its lock.
         with contextlib.suppress(FileNotFoundError):
             stack.enter_context(locked(temporary, seconds=math.inf))
             if temporary.exists():
                 return temporary
-        # Another process has found it before it was locked, and has taken it for what a kill had left.
 
 
 def _not_writable(path, error):

@@ -14,19 +14,15 @@ class BusyError(ValueError):
 
 @contextlib.contextmanager
 def locked(path, doing="writing", instead="another folder", seconds=0.0):
-    """Keeps other processes that ask for the same lock from a file or a folder meanwhile.
+    """Holds the lock of an existing file or folder during the block.
 
-    The lock is that of the file or folder itself, also where it is moved to. It ends with the process, however that
-    ends. File systems without locks have none.
+    The lock stays with the file or folder when that is moved, and ends with the process. File systems without locks
+    and Windows take no lock.
 
     Args:
-        path: Path of a file or a folder, which exists.
-        doing: What a process that holds the lock does, for the message: "adding to".
-        instead: What to choose instead, for the message.
-        seconds: For how long to wait for another process.
-
-    Raises:
-        BusyError: If another process holds the lock.
+        path: Path of the file or folder.
+        doing, instead: What the holder of the lock does, and what to choose instead, for the message.
+        seconds: Seconds to wait for another process; after them, BusyError is raised.
 
     Example:
 
@@ -37,7 +33,7 @@ def locked(path, doing="writing", instead="another folder", seconds=0.0):
     Traceback (most recent call last):
     keras_hypernet.common.locks.BusyError: Another process is adding to ... or choose another --out.
     """
-    if os.name == "nt":  # where no folder can be opened, and a lock is also in the way of who holds it
+    if os.name == "nt":  # Windows cannot open a folder, and a lock would block its own holder
         yield
         return
     descriptor = os.open(path, os.O_RDONLY if pathlib.Path(path).is_dir() else os.O_RDWR)

@@ -1,29 +1,22 @@
-"""JSON that others have written: parsed, and checked by a schema; whatever is wrong with it is a ValueError."""
+"""JSON from others, parsed and checked by a schema; every fault is a ValueError."""
 
 import json
 import math
 
 _LEVELS = 50
+_TOO_DEEP = f"it is nested in more than {_LEVELS} levels"
 
 
 def parse_json(text):
-    """Returns what a text of JSON holds.
+    """Parses JSON text, a `str` or `bytes`.
 
-    Args:
-        text: `str` or `bytes`.
-
-    Raises:
-        ValueError: If it is not JSON, which has no NaN and no infinite numbers, or is nested in more than 50 levels:
-            with more, functions that walk through it could reach Python's limit of recursion.
+    Raises ValueError if the text is not JSON, holds NaN or an infinite number, or nests more than 50 levels, which
+    could reach Python's recursion limit in functions that walk the content.
 
     Example:
 
     >>> parse_json(b'{"depth": 2}')
     {'depth': 2}
-    >>> parse_json("[NaN]")
-    Traceback (most recent call last):
-    ...
-    ValueError: it holds NaN, which is not a number in JSON
     """
     try:
         content = json.loads(text, parse_constant=_number, parse_float=_number)
@@ -38,7 +31,7 @@ def parse_json(text):
 
 
 def check_schema(content, schema):
-    """Raises ValueError if what JSON holds is not as a JSON schema says; the message tells where.
+    """Raises ValueError, which names the position, if parsed JSON does not match a JSON schema.
 
     Example:
 
@@ -54,9 +47,6 @@ def check_schema(content, schema):
     except jsonschema.ValidationError as error:
         where = "/".join(str(part) for part in error.absolute_path)
         raise ValueError(f"at {where or 'the top'}: {error.message}") from error
-
-
-_TOO_DEEP = f"it is nested in more than {_LEVELS} levels"
 
 
 def _inside(value):

@@ -1,15 +1,10 @@
-"""suggestion: what an error says of a name that is not known."""
+"""suggestion: close matches for an unknown name."""
 
 import difflib
 
 
 def suggestion(name, names, otherwise=None):
-    """The end of an error message about a name: the closest ones of those that there are, or all of them.
-
-    Args:
-        name: The name that was received.
-        names: Those that there are.
-        otherwise: What to say instead of all names, if none is close.
+    """Returns the end of an error message about an unknown name: the closest known names, `otherwise`, or all names.
 
     Example:
 

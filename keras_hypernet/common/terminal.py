@@ -1,7 +1,7 @@
-"""What a terminal shows: every text as it is, since cards, rows, paths and messages of libraries come from others.
+"""Literal text on the terminal: cards, rows, paths and messages of libraries come from others.
 
-Such a text can hold Rich's markup, or escape sequences, which control a terminal. All that this package prints for
-people goes through `LiteralConsole`.
+Such text can hold Rich's markup, or escape sequences, which control a terminal. All output for people goes through
+`LiteralConsole`.
 """
 
 from rich.console import Console
@@ -11,26 +11,27 @@ _LONGEST = 2000
 
 
 def printable(text):
-    r"""Returns a text in which each character that cannot be shown, a line break included, is written as Python does.
+    r"""Returns a text with Python's escapes in place of unprintable characters, line breaks included.
 
     Example:
 
     >>> print(printable("[mirror] \x1b[2J\n"))
     [mirror] \x1b[2J\n
     """
-    characters = (one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text))
-    return "".join(characters)
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in str(text)
+    )
 
 
 def one_line(text):
-    """Returns a text as a printable line, with single spaces."""
+    """Returns a text as a printable line with single spaces."""
     return printable(" ".join(str(text).split()))
 
 
 class LiteralConsole(Console):
-    """A console for which a `str`, in a table too, is a line of text: without markup, emoji codes, control sequences.
+    """A console that prints a `str`, also in a table, as one literal line: no markup, emoji codes, control sequences.
 
-    Styles and line breaks are those of a `rich.text.Text`, which is shown as it is: make it of `printable` text.
+    A `rich.text.Text` keeps its styles and line breaks; make a `Text` from `printable` text.
 
     Args:
         stderr: Whether to write to standard error.
@@ -44,16 +45,16 @@ class LiteralConsole(Console):
         return super().render_str(printable(text), **options)
 
     def status(self, status, **options):
-        """Returns a context manager that shows a sentence as long as it lasts."""
+        """Returns a context manager that shows a sentence during the block."""
         return super().status(Text(printable(status)), **options)
 
     def say(self, word, style, sentence):
-        """Prints a sentence of one line after a word in a style: Error, Warning. Of a very long one, the ends."""
-        said = one_line(sentence)
-        if len(said) > _LONGEST:
-            said = f"{said[: _LONGEST // 2]} ... {said[-_LONGEST // 2 :]}"
-        self.print(Text.assemble((f"{word}:", style), " ", said), soft_wrap=True)
+        """Prints a styled word, such as Error, and a sentence on one line; cuts the middle of a very long sentence."""
+        line = one_line(sentence)
+        if len(line) > _LONGEST:
+            line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
+        self.print(Text.assemble((f"{word}:", style), " ", line), soft_wrap=True)
 
     def warn(self, sentence):
-        """Prints a warning of one line."""
+        """Prints a warning on one line."""
         self.say("Warning", "yellow", sentence)

@@ -1,23 +1,20 @@
-"""Which software made a result, and when."""
+"""Software versions and date of a result."""
 
 import datetime
 import importlib.metadata
 import platform
 
-import keras_hypernet._version
+from keras_hypernet import _version
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
 
 
 def versions():
-    """Returns the versions of Python, of this package and of those it computes with, by name."""
-    return {
-        "python": platform.python_version(),
-        "keras_hypernet": keras_hypernet._version.__version__,
-        **{package: importlib.metadata.version(package) for package in _PACKAGES},
-    }
+    """Returns the versions of Python, of keras_hypernet and of the packages it computes with, by name."""
+    packages = {package: importlib.metadata.version(package) for package in _PACKAGES}
+    return {"python": platform.python_version(), "keras_hypernet": _version.__version__, **packages}
 
 
 def today():
-    """Returns the day, in UTC, as YYYY-MM-DD."""
+    """Returns the day in UTC as YYYY-MM-DD."""
     return datetime.datetime.now(datetime.timezone.utc).date().isoformat()

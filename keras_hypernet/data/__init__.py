@@ -1,4 +1,4 @@
-"""Images to learn from."""
+"""Image sources."""
 
 from keras_hypernet.data.sources import SOURCES, DataUnavailableError, get_source
 

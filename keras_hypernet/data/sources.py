@@ -1,6 +1,6 @@
-"""Image sources: MNIST and CIFAR-10 through TensorFlow Datasets, and real images that need no network.
+"""Image sources: MNIST and CIFAR-10 through TensorFlow Datasets, and images that ship inside a package.
 
-Every source is split into train, validation and test; no image, nor part of one, is in two of them.
+Every source has train, validation and test splits, which share no image or part of an image.
 """
 
 import contextlib
@@ -17,17 +17,21 @@ SPLITS = ("train", "validation", "test")
 _TFDS_SPLITS = {"train": "train[:-5000]", "validation": "train[-5000:]", "test": "test"}
 
 
+class DataUnavailableError(RuntimeError):
+    """A data set is not on this machine and cannot be downloaded, or its files are damaged."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where images come from.
+    """An image source.
 
     Attributes:
-        name: What the source is called in this package.
+        name: Name in this package.
         image_shape: `(height, width, channels)`.
-        origin: Who made the images, and where they are published.
-        license: The terms they are published under.
-        offline: Whether they ship with a Python package.
-        note: What else there is to know about the copy that was used.
+        origin: Authors and place of publication.
+        license: Terms of publication.
+        offline: Whether the images ship with a Python package.
+        note: Further facts about the copy in use.
     """
 
     name: str
@@ -46,17 +50,17 @@ class Source:
             split: `"train"`, `"validation"` or `"test"`.
 
         Returns:
-            A uint8 array `[N, height, width, channels]`, in the same order at every call.
+            A read-only uint8 array `[N, height, width, channels]`, in the same order at every call.
 
         Raises:
-            ValueError: If there is no such split.
-            DataUnavailableError: If the images are neither on this machine nor to be downloaded, or are damaged.
+            ValueError: If the split does not exist.
+            DataUnavailableError: If the images are damaged, or not on this machine and cannot be downloaded.
         """
         check_split(split)
         return _load_once(self._load, split)
 
     def load_labels(self, split):
-        """Reads the classes of the images of a split: int32 `[N]`, in the order of `load`; errors as there."""
+        """Reads the classes of the images of a split, int32 `[N]`, in the order and with the errors of `load`."""
         check_split(split)
         self.check_labels()
         return _load_once(self._load_labels, split)
@@ -69,7 +73,7 @@ class Source:
 
 
 def check_split(split):
-    """Raises ValueError if there is no such split."""
+    """Raises ValueError if the split does not exist."""
     if split not in SPLITS:
         raise ValueError(f"The split must be one of {SPLITS}. Received: {split!r}")
 
@@ -77,19 +81,15 @@ def check_split(split):
 @functools.lru_cache(maxsize=6)
 def _load_once(load, split):
     array = load(split)
-    array.flags.writeable = False  # it is handed out again
+    array.flags.writeable = False  # all callers share the array
     return array
 
 
-class DataUnavailableError(RuntimeError):
-    """A data set is not on this machine, and cannot be downloaded; or its files are damaged."""
-
-
 def get_source(name):
-    """Returns the `Source` of this name.
+    """Returns the `Source` with a name.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the source does not exist.
 
     Example:
 
@@ -111,7 +111,7 @@ def _load_tfds(name, feature, dtype):
         if not builder.is_prepared():
             _download(builder)
         with _readable(name, builder.data_dir):
-            # Not PartialDecoding, under which TensorFlow Datasets warns of itself.
+            # TensorFlow Datasets warns of its own PartialDecoding, so the other features skip decoding instead.
             decoders = {other: tfds.decode.SkipDecoding() for other in builder.info.features if other != feature}
             examples = builder.as_dataset(split=_TFDS_SPLITS[split], batch_size=-1, decoders=decoders)
             return examples[feature].numpy().astype(dtype, copy=False)
@@ -121,13 +121,13 @@ def _load_tfds(name, feature, dtype):
 
 @contextlib.contextmanager
 def _readable(name, folder):
-    """Whatever TensorFlow Datasets and TensorFlow raise of damaged files names the data set and its folder."""
+    """Turns any error of TensorFlow or TensorFlow Datasets into one that names the data set and its folder."""
     try:
         yield
     except (ImportError, MemoryError):
         raise
     except Exception as error:
-        reason = str(error).rpartition("}} ")[2].partition(" [Op:")[0]  # of TensorFlow's, without its operations
+        reason = str(error).rpartition("}} ")[2].partition(" [Op:")[0]  # without TensorFlow's operation names
         raise DataUnavailableError(
             f"The data set {name!r} in {os.fspath(folder)} cannot be read ({type(error).__name__}: "
             f"{textwrap.shorten(reason, 200)}). If its files are damaged, delete this folder, and the data set is "
@@ -139,7 +139,7 @@ def _download(builder):
     import requests
 
     try:
-        # One quick look at the host: without a network, the downloads would be retried for minutes.
+        # One quick request: without a network, TensorFlow Datasets retries for minutes.
         for url in list(builder.url_infos)[:1]:
             requests.head(url, timeout=10)
         builder.download_and_prepare()
@@ -174,7 +174,7 @@ def _load_digits(split):
 def _load_patches(split):
     from sklearn.datasets import load_sample_images
 
-    # Each split has a strip of columns of its own, so that overlapping crops never meet in two splits.
+    # A strip of columns per split: overlapping crops never cross splits.
     left, right = {"train": (0, 448), "validation": (448, 544), "test": (544, 640)}[split]
     crops = []
     for photograph in load_sample_images().images:  # two uint8 arrays [427, 640, 3]
@@ -183,47 +183,45 @@ def _load_patches(split):
     return np.ascontiguousarray(np.concatenate(crops))
 
 
-SOURCES = {
-    source.name: source
-    for source in (
-        Source(
-            name="mnist",
-            image_shape=(28, 28, 1),
-            origin="Y. LeCun, C. Cortes, C. Burges, MNIST; mnist in TensorFlow Datasets",
-            license="CC BY-SA 3.0",
-            offline=False,
-            note="The original pixels.",
-            _load=_load_tfds("mnist", "image", "uint8"),
-            _load_labels=_load_tfds("mnist", "label", "int32"),
-        ),
-        Source(
-            name="cifar10",
-            image_shape=(32, 32, 3),
-            origin="A. Krizhevsky, V. Nair, G. Hinton, CIFAR-10; cifar10 in TensorFlow Datasets",
-            license="none stated by its authors",
-            offline=False,
-            note="The pixels as TensorFlow Datasets has prepared them.",
-            _load=_load_tfds("cifar10", "image", "uint8"),
-            _load_labels=_load_tfds("cifar10", "label", "int32"),
-        ),
-        Source(
-            name="digits",
-            image_shape=(28, 28, 1),
-            origin="E. Alpaydin, C. Kaynak, handwritten digits; load_digits in scikit-learn, resized from 8 x 8",
-            license="CC BY 4.0",
-            offline=True,
-            note="1,197 training, 300 validation and 300 test images.",
-            _load=_load_digits,
-            _load_labels=_load_digits_labels,
-        ),
-        Source(
-            name="patches",
-            image_shape=(32, 32, 3),
-            origin="Crops of the photographs china.jpg (danielbuechele) and flower.jpg (vultilion) in scikit-learn",
-            license="CC BY 2.0",
-            offline=True,
-            note="Crops of 32 x 32 pixels every 8; the splits are disjoint strips of the photographs.",
-            _load=_load_patches,
-        ),
-    )
-}
+_SOURCES = (
+    Source(
+        "mnist",
+        (28, 28, 1),
+        origin="Y. LeCun, C. Cortes, C. Burges, MNIST; mnist in TensorFlow Datasets",
+        license="CC BY-SA 3.0",
+        offline=False,
+        note="The original pixels.",
+        _load=_load_tfds("mnist", "image", "uint8"),
+        _load_labels=_load_tfds("mnist", "label", "int32"),
+    ),
+    Source(
+        "cifar10",
+        (32, 32, 3),
+        origin="A. Krizhevsky, V. Nair, G. Hinton, CIFAR-10; cifar10 in TensorFlow Datasets",
+        license="none stated by its authors",
+        offline=False,
+        note="The pixels as TensorFlow Datasets has prepared them.",
+        _load=_load_tfds("cifar10", "image", "uint8"),
+        _load_labels=_load_tfds("cifar10", "label", "int32"),
+    ),
+    Source(
+        "digits",
+        (28, 28, 1),
+        origin="E. Alpaydin, C. Kaynak, handwritten digits; load_digits in scikit-learn, resized from 8 x 8",
+        license="CC BY 4.0",
+        offline=True,
+        note="1,197 training, 300 validation and 300 test images.",
+        _load=_load_digits,
+        _load_labels=_load_digits_labels,
+    ),
+    Source(
+        "patches",
+        (32, 32, 3),
+        origin="Crops of the photographs china.jpg (danielbuechele) and flower.jpg (vultilion) in scikit-learn",
+        license="CC BY 2.0",
+        offline=True,
+        note="Crops of 32 x 32 pixels every 8; the splits are disjoint strips of the photographs.",
+        _load=_load_patches,
+    ),
+)
+SOURCES = {source.name: source for source in _SOURCES}

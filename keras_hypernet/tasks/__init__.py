@@ -1,4 +1,4 @@
-"""Tasks as `tf.data` pipelines: which x, condition and target a model is trained on."""
+"""Tasks as `tf.data` pipelines: x, condition and target of a training."""
 
 from keras_hypernet.tasks.approximation import ApproximationTask
 from keras_hypernet.tasks.base import Task
@@ -23,24 +23,15 @@ __all__ = [
     "rotate_images",
 ]
 
-TASKS = {
-    task.name: task
-    for task in (
-        ApproximationTask,
-        ClassificationTask,
-        ColorizationTask,
-        RotationSetTask,
-        RotationTask,
-        SyntheticTask,
-    )
-}
+_CLASSES = ApproximationTask, ClassificationTask, ColorizationTask, RotationSetTask, RotationTask, SyntheticTask
+TASKS = {task.name: task for task in _CLASSES}
 
 
 def get_task(name, **arguments):
     """Returns the task that `Task.config` describes.
 
     Raises:
-        ValueError: If there is no task of this name, or it takes other arguments.
+        ValueError: If the task does not exist, or takes other arguments.
 
     Example:
 
@@ -56,10 +47,10 @@ def get_task(name, **arguments):
 
 
 def is_registered(task):
-    """Whether `get_task` returns this task from its configuration, which it does not for a task of a user's own.
+    """Whether `get_task` makes this task from its configuration; a user's own task is not registered.
 
     Raises:
-        ValueError: If `get_task` returns another task of the same name.
+        ValueError: If `get_task` makes another task of the same name.
 
     Example:
 

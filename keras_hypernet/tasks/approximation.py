@@ -1,4 +1,4 @@
-"""The approximation task of Assumption 1: a random convolutional network is to be matched by a small one."""
+"""The approximation task of Assumption 1: a small network approximates a random convolutional network."""
 
 import dataclasses
 import functools
@@ -7,25 +7,27 @@ import keras
 import numpy as np
 
 from keras_hypernet.bases.initializers import FanInUniform
-from keras_hypernet.data.sources import check_split, get_source
+from keras_hypernet.data.sources import check_split
 from keras_hypernet.layers import StandardizeImage
-from keras_hypernet.tasks.base import EVALUATION_SEED, Task, check_integers, planned_batches, shuffled, stream
+from keras_hypernet.tasks.base import EVALUATION_SEED, check_integers, planned_batches, stream
+from keras_hypernet.tasks.kinds import ImageTask, RowTask
 
 _UNIFORM_SHAPE = (28, 28, 1)
 
 
 @dataclasses.dataclass(frozen=True)
-class ApproximationTask(Task):
+class ApproximationTask(RowTask, ImageTask):
     """Approximate y(x), a random convolutional network that is never trained. There is no condition.
+
+    Batches are `(x: [B, height, width, channels], y: float32 [B, 10])`.
 
     Args:
         data: Name of a data source, whose images are x; or `"uniform"`, for x uniform on `[-1, 1]^(28 x 28)`.
         seed: Determines y.
-        num_samples: Number of samples in each split if `data` is `"uniform"`; those of the training split are
-            drawn anew in every epoch.
+        num_samples: Number of samples in each split if `data` is `"uniform"`. Every epoch draws new training samples.
 
     Raises:
-        ValueError: If there is no such data source, or a number is not an integer of its range.
+        ValueError: If the data source does not exist, or a number is not an integer of its range.
 
     Example:
 
@@ -37,7 +39,6 @@ class ApproximationTask(Task):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5, Fig. 2.
     """
 
-    data: str
     seed: int = 0
     num_samples: int = 10_000
     name = "approximation"
@@ -48,7 +49,7 @@ class ApproximationTask(Task):
 
     def __post_init__(self):
         if not self._uniform:
-            get_source(self.data)
+            super().__post_init__()
         check_integers(self, "num_samples")
         check_integers(self, "seed", least=0)
 
@@ -58,13 +59,13 @@ class ApproximationTask(Task):
 
     @property
     def x_dtype(self):
-        """`"float32"` for samples of the uniform distribution, `"uint8"` for images."""
+        """`"float32"` for uniform samples, `"uint8"` for images."""
         return "float32" if self._uniform else "uint8"
 
     @property
     def x_shape(self):
         """`(height, width, channels)`."""
-        return _UNIFORM_SHAPE if self._uniform else get_source(self.data).image_shape
+        return _UNIFORM_SHAPE if self._uniform else super().x_shape
 
     def target(self):
         """Returns y as a `keras.Sequential`: two convolutions of 20 and 50 channels and a dense layer of 10 units."""
@@ -74,17 +75,19 @@ class ApproximationTask(Task):
         """x of a split, `[N, height, width, channels]`: uint8 images, or uniform float32 samples."""
         check_split(split)
         if not self._uniform:
-            return get_source(self.data).load(split)
-        shape = (self.num_samples, *_UNIFORM_SHAPE)
+            return super().load(split)
         rng = np.random.default_rng([EVALUATION_SEED, ("validation", "test", "train").index(split)])
-        return rng.uniform(-1, 1, shape).astype("float32")
+        return rng.uniform(-1, 1, (self.num_samples, *_UNIFORM_SHAPE)).astype("float32")
+
+    def rows(self, examples):
+        """x, and y as the target predicts it."""
+        return examples, self.target().predict(examples, batch_size=500, verbose=0)
 
     def training_dataset(self, examples, batch_size, seed, epoch):
-        """One epoch of `(x, y: float32 [B, 10])`; see `Task`."""
-        import tensorflow as tf
-
+        """One epoch of images in another order, or of new uniform samples; see `Task`."""
         if not self._uniform:
-            return _batches(examples, self._outputs(examples), lambda: shuffled(len(examples), seed, epoch), batch_size)
+            return super().training_dataset(examples, batch_size, seed, epoch)
+        import tensorflow as tf
 
         target = self.target()
 
@@ -92,16 +95,6 @@ class ApproximationTask(Task):
             return tf.random.stateless_uniform(examples.shape, stream(seed, epoch), -1, 1)
 
         return planned_batches(len(examples), draw, lambda x: (x, target(x)), batch_size)
-
-    def evaluation_dataset(self, split, batch_size=500):
-        """A split, in order; see `Task`."""
-        import tensorflow as tf
-
-        x = self.load(split) if isinstance(split, str) else split
-        return _batches(x, self._outputs(x), lambda: tf.range(len(x)), batch_size)
-
-    def _outputs(self, x):
-        return self.target().predict(x, batch_size=500, verbose=0)
 
 
 @functools.lru_cache(maxsize=2)
@@ -126,11 +119,3 @@ def _target(task):
         ],
         name="target",
     )
-
-
-def _batches(x, y, order, batch_size):
-    import tensorflow as tf
-
-    # Held by the closure and not by the graph: see the rotation task.
-    x, y = tf.constant(x), tf.constant(y)
-    return planned_batches(len(x), order, lambda numbers: (tf.gather(x, numbers), tf.gather(y, numbers)), batch_size)

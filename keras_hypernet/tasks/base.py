@@ -1,4 +1,4 @@
-"""What every task has in common: its description as data, and batches that are planned once a pass."""
+"""Task: the description of a task as data; and batches that are planned once per pass."""
 
 import dataclasses
 import hashlib
@@ -11,28 +11,27 @@ import numpy as np
 
 from keras_hypernet.common.backends import require_tensorflow
 
-# Training draws from (seed, epoch) streams; a fixed one of its own makes every evaluation the same.
+# Training draws from (seed, epoch) streams; evaluations draw from this fixed stream.
 EVALUATION_SEED = 20200610
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Abstract: which x, condition and target are made of a set of examples.
+    """Abstract: makes x, condition and target from examples.
 
-    A subclass is a frozen dataclass whose fields are plain values, so that a task can be written down, and
-    implements `load`, `training_dataset` and `evaluation_dataset`.
+    A subclass is a frozen dataclass with plain values as fields, so that JSON can hold the task, and implements
+    `load`, `training_dataset` and `evaluation_dataset`.
 
     Attributes:
         name: Name of the task.
-        metric: What its models are judged by: `"error"`, the share of wrong classes, or `"mse"`, the mean
-            squared error.
-        loss: What they are trained on: `"cross_entropy"`, of logits and integer labels, or `"mse"`.
-        inputs: Which inputs its models take: `("x", "condition")`, or `("x",)`.
-        x_shape, condition_shape: Shapes of the inputs, without the batch. None where any size will do.
-        x_dtype, condition_dtype: `"uint8"` for images, which the models scale themselves, otherwise `"float32"`, which
-            a task must say. `fit` and `evaluate` compare them with the batches.
-        num_outputs: Dimension of a model's output.
-        generates_biases: Whether g has biases. A network without them is homogeneous in x.
+        metric: Metric of evaluations: `"error"`, the share of wrong classes, or `"mse"`, the mean squared error.
+        loss: Training loss: `"cross_entropy"`, of logits and integer labels, or `"mse"`.
+        inputs: Inputs of its models: `("x", "condition")`, or `("x",)`.
+        x_shape, condition_shape: Shapes of the inputs without the batch; None for a free size.
+        x_dtype, condition_dtype: `"uint8"` for images, which models scale themselves, otherwise `"float32"`. `fit` and
+            `evaluate` compare these dtypes with the batches.
+        num_outputs: Output dimension of a model.
+        generates_biases: Whether g has biases. A network without biases is homogeneous in x.
     """
 
     name: ClassVar[str]
@@ -44,14 +43,14 @@ class Task:
     generates_biases: ClassVar[bool] = False
 
     def config(self):
-        """Returns the task as a dict, as JSON holds it; `get_task(**config)` is its inverse.
+        """Returns the task as a dict for JSON; `get_task(**config)` is the inverse.
 
         Raises:
             TypeError: If JSON cannot hold a field of the task.
         """
         fields = {"name": self.name, **dataclasses.asdict(self)}
         try:
-            return json.loads(json.dumps(fields))  # in which a tuple is a list
+            return json.loads(json.dumps(fields))  # turns tuples into lists
         except TypeError as error:
             raise TypeError(
                 f"The fields of a task must be plain values, which a file can hold. Received for {self.name!r}: "
@@ -59,9 +58,9 @@ class Task:
             ) from error
 
     def load(self, split):
-        """Returns the examples of `"train"`, `"validation"` or `"test"`: what `training_dataset` is given.
+        """Returns the examples of `"train"`, `"validation"` or `"test"`.
 
-        They are an array with a row for each example, or a tuple or a dict of such arrays.
+        Examples are an array with a row per example, or a tuple or a dict of such arrays.
         """
         raise NotImplementedError
 
@@ -71,10 +70,10 @@ class Task:
         return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts) if len(parts) > 1 else parts[0]
 
     def num_examples(self, split):
-        """Number of examples of a split: the rows of what `load` returns, an array, or a tuple or a dict of arrays.
+        """Number of examples of a split.
 
         Raises:
-            ValueError: If these arrays are not of the same number of rows.
+            ValueError: If the arrays of `load` differ in their number of rows.
         """
         shapes = [tuple(np.shape(array)) for array in keras.tree.flatten(self.load(split))]
         rows = {shape[:1] for shape in shapes}
@@ -86,19 +85,19 @@ class Task:
         return shapes[0][0]
 
     def fingerprint(self):
-        """Returns the sha256 of x of the test split as it is loaded, which tells copies of a data set apart."""
+        """Returns the SHA-256 of x of the test split as loaded, which identifies a copy of a data set."""
         examples = self.load("test")
         x = examples["x"] if isinstance(examples, dict) else examples[0] if isinstance(examples, tuple) else examples
         return hashlib.sha256(x.tobytes()).hexdigest()
 
     def training_dataset(self, examples, batch_size, seed, epoch):
-        """Returns one epoch: every example once, in an order that (seed, epoch) determine, as all else that is drawn.
+        """Returns one epoch: every example once; seed and epoch determine the order and all other draws.
 
         Args:
-            examples: What `load` returns.
-            batch_size: The last batch of an epoch may be smaller.
+            examples: Examples as `load` returns them.
+            batch_size: Examples per batch; the last batch may be smaller.
             seed: An integer.
-            epoch: An integer, or an integer `tf.Variable` that is read each time the dataset is iterated.
+            epoch: An integer, or an integer `tf.Variable`, read at the start of each pass over the dataset.
 
         Returns:
             A `tf.data.Dataset` of pairs of inputs and targets.
@@ -106,11 +105,11 @@ class Task:
         raise NotImplementedError
 
     def evaluation_dataset(self, split, batch_size=500):
-        """Returns a split, in order, the same at each call.
+        """Returns a split in order, the same at each call.
 
         Args:
             split: Name of a split, or examples as `load` returns them.
-            batch_size: The last batch may be smaller.
+            batch_size: Examples per batch; the last batch may be smaller.
 
         Returns:
             A `tf.data.Dataset` as of `training_dataset`.
@@ -119,7 +118,7 @@ class Task:
 
 
 def check_dtypes(task, dataset):
-    """Raises ValueError if the inputs in a task's batches are not of the types that the task declares."""
+    """Raises ValueError if the dtypes of a task's batches differ from the dtypes that the task declares."""
     inputs = dataset.element_spec[0]
     for name in task.inputs:
         spec = inputs[name] if isinstance(inputs, dict) else inputs
@@ -134,7 +133,7 @@ def check_dtypes(task, dataset):
 
 
 def check_integers(task, *names, least=1):
-    """Raises ValueError if one of these fields of a task is not an integer from `least`, 0 or 1, to 2^31 - 1."""
+    """Raises ValueError unless these fields of a task are integers from `least`, 0 or 1, to 2^31 - 1."""
     for name in names:
         value = getattr(task, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -145,7 +144,7 @@ def check_integers(task, *names, least=1):
 
 
 def stream(seed, epoch, number=0):
-    """A seed for TensorFlow's stateless operations: one of several independent ones of an epoch."""
+    """Returns a seed for TensorFlow's stateless operations; each `number` is an independent stream of the epoch."""
     import tensorflow as tf
 
     epoch = tf.cast(tf.convert_to_tensor(epoch), tf.int64)
@@ -153,21 +152,22 @@ def stream(seed, epoch, number=0):
 
 
 def shuffled(num_examples, seed, epoch):
-    """The order of an epoch: an int32 permutation."""
+    """Returns the order of an epoch, an int32 permutation."""
     import tensorflow as tf
 
     return tf.random.experimental.stateless_shuffle(tf.range(num_examples), stream(seed, epoch))
 
 
 def planned_batches(num_examples, plan, make, batch_size):
-    """A dataset of batches that are planned together at the start of each pass, and made one by one.
+    """Returns a dataset of batches, planned together at the start of each pass and made one by one.
 
     Args:
-        num_examples: Examples in a pass.
-        plan: Function without arguments that returns a tensor with a row for each example. What is small is
-            computed there once; for each batch anew it would take as long as to make the batch.
-        make: Function of a batch's rows that returns what the dataset yields.
-        batch_size: The last batch may be smaller.
+        num_examples: Examples per pass.
+        plan: Function without arguments that returns a tensor with a row per example. Small computations belong
+            here: repeated for each batch, they would take as long as making the batch.
+        make: Function from the rows of a batch to an element of the dataset. Its closure holds large arrays as
+            tensors; constants of the graph would be serialized in every pass.
+        batch_size: Examples per batch; the last batch may be smaller.
 
     Raises:
         RuntimeError: If Keras's backend is not TensorFlow.

@@ -1,29 +1,29 @@
-"""The colorization task: which colour has a pixel of a photograph, given the photograph in grey?"""
+"""The colorization task: the colours of pixels of a photograph, given the photograph in grey."""
 
 import dataclasses
 
 import numpy as np
 
-from keras_hypernet.data.sources import get_source
-from keras_hypernet.tasks.base import Task, check_integers, planned_batches, shuffled, stream
+from keras_hypernet.tasks.base import check_integers, planned_batches, shuffled, stream
+from keras_hypernet.tasks.kinds import ImageTask
 
 # Grey as a weighted sum of red, green and blue (ITU-R BT.601) in 16-bit fixed point, the arithmetic of PIL.
 _LUMINANCE = np.array([19595, 38470, 7471], "int32")
 
 
 @dataclasses.dataclass(frozen=True)
-class ColorizationTask(Task):
-    """Tell the colour of a pixel from its place, given the image in grey.
+class ColorizationTask(ImageTask):
+    """Predict the colour of a pixel from its position, given the image in grey.
 
-    The condition is a grey image, x places of pixels in it, `[-1, 1]^2` (row, column), and the target the
-    colours there, red, green and blue on a scale of [-1, 1]. Many pixels share one condition.
+    The condition is a grey image; x holds pixel positions (row, column) in `[-1, 1]^2`; the target holds red, green
+    and blue there in [-1, 1]. All pixels of an image share its condition.
 
     Args:
         data: Name of a data source of colour images.
-        num_points: Pixels drawn, with replacement, from each image in an epoch. An evaluation takes all.
+        num_points: Pixels drawn with replacement from each image in an epoch. Evaluations take all pixels.
 
     Raises:
-        ValueError: If there is no such data source, its images have no colour, or `num_points` is not positive.
+        ValueError: If the data source does not exist or has no colour images, or `num_points` is not positive.
 
     Example:
 
@@ -35,7 +35,6 @@ class ColorizationTask(Task):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, appendix.
     """
 
-    data: str
     num_points: int = 64
     name = "colorization"
     metric = "mse"
@@ -45,7 +44,8 @@ class ColorizationTask(Task):
     generates_biases = True
 
     def __post_init__(self):
-        shape = get_source(self.data).image_shape
+        super().__post_init__()
+        shape = super().x_shape
         if shape[-1] != 3:
             raise ValueError(f"Colorization needs images in colour, of 3 channels. Received: {self.data}, of {shape}")
         check_integers(self, "num_points")
@@ -53,11 +53,7 @@ class ColorizationTask(Task):
     @property
     def condition_shape(self):
         """`(height, width, 1)`."""
-        return (*get_source(self.data).image_shape[:2], 1)
-
-    def load(self, split):
-        """The images of a split: uint8 `[N, height, width, 3]`."""
-        return get_source(self.data).load(split)
+        return (*super().x_shape[:2], 1)
 
     def training_dataset(self, examples, batch_size, seed, epoch):
         """One epoch of `({"x": [B, P, 2], "condition": [B, height, width, 1]}, colours: [B, P, 3])`; see `Task`."""
@@ -74,7 +70,7 @@ class ColorizationTask(Task):
         return _batches(examples, plan, lambda rows: rows[:, 1:], batch_size)
 
     def evaluation_dataset(self, split, batch_size=100):
-        """A split in order, with every pixel of each image; see `Task`."""
+        """Every pixel of each image of a split, in order; see `Task`."""
         import tensorflow as tf
 
         images = self.load(split) if isinstance(split, str) else split
@@ -88,7 +84,7 @@ class ColorizationTask(Task):
 
 
 def grey(images):
-    """Images in grey, as `PIL.Image.convert("L")` makes them: uint8 `[..., 3]` -> uint8 `[..., 1]`.
+    """Converts uint8 colours `[..., 3]` to uint8 grey `[..., 1]`, as `PIL.Image.convert("L")` does.
 
     Example:
 
@@ -104,15 +100,14 @@ def _batches(images, plan, pixels_of, batch_size):
 
     num_images, height, width, channels = images.shape
     rows, columns = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    places = tf.constant(np.stack([rows, columns], axis=-1).reshape(-1, 2), tf.float32)
-    # Held by the closures and not by the graph: see the rotation task.
+    positions = tf.constant(np.stack([rows, columns], axis=-1).reshape(-1, 2), tf.float32)
     conditions = tf.constant(grey(images))
     images = tf.constant(images.reshape(num_images, height * width, channels))
 
     def make(rows):
         numbers, pixels = rows[:, 0], pixels_of(rows)
         colours = tf.gather_nd(images, tf.stack([tf.broadcast_to(numbers[:, None], tf.shape(pixels)), pixels], axis=-1))
-        inputs = {"x": tf.gather(places, pixels), "condition": tf.gather(conditions, numbers)}
+        inputs = {"x": tf.gather(positions, pixels), "condition": tf.gather(conditions, numbers)}
         return inputs, tf.cast(colours, tf.float32) / 127.5 - 1
 
     return planned_batches(num_images, plan, make, batch_size)

@@ -1,4 +1,4 @@
-"""The rotation task: by which angle was an image turned?"""
+"""The rotation task: the angle by which an image is rotated."""
 
 import dataclasses
 import functools
@@ -6,22 +6,22 @@ import math
 
 import numpy as np
 
-from keras_hypernet.data.sources import get_source
-from keras_hypernet.tasks.base import EVALUATION_SEED, Task, planned_batches, shuffled, stream
+from keras_hypernet.tasks.base import EVALUATION_SEED, planned_batches, shuffled, stream
+from keras_hypernet.tasks.kinds import ImageTask
 
 
 @dataclasses.dataclass(frozen=True)
-class RotationTask(Task):
-    """Tell by which angle an image was turned, given the image as it was.
+class RotationTask(ImageTask):
+    """Predict the angle by which an image is rotated, given the upright image.
 
-    The condition is an image, x the same image rotated counter-clockwise about its centre by an angle
-    drawn uniformly from [0, 360) degrees, the label the closest of 0, 30, ..., 330 degrees.
+    The condition is an image, x the same image rotated counter-clockwise about its centre by an angle uniform on
+    [0, 360) degrees, the label the closest of 0, 30, ..., 330 degrees.
 
     Args:
         data: Name of the data source.
 
     Raises:
-        ValueError: If there is no such data source.
+        ValueError: If the data source does not exist.
 
     Example:
 
@@ -33,42 +33,29 @@ class RotationTask(Task):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5, Fig. 3.
     """
 
-    data: str
     name = "rotation"
     metric = "error"
     loss = "cross_entropy"
     num_outputs = 12
 
-    def __post_init__(self):
-        get_source(self.data)
-
-    @property
-    def x_shape(self):
-        """`(height, width, channels)` of x."""
-        return get_source(self.data).image_shape
-
     @property
     def condition_shape(self):
-        """The same as of x."""
+        """The shape of x."""
         return self.x_shape
-
-    def load(self, split):
-        """The images of a split: uint8 `[N, height, width, channels]`."""
-        return get_source(self.data).load(split)
 
     def training_dataset(self, examples, batch_size, seed, epoch):
         """One epoch of `({"x": uint8, "condition": uint8}, labels: int32)`; see `Task`."""
         import tensorflow as tf
 
         def draw():
-            # A second stream, so that an image's angle does not depend on its place.
+            # A second stream keeps an image's angle independent of its position in the epoch.
             angles = tf.random.stateless_uniform([len(examples)], stream(seed, epoch, 1), 0, 360, tf.float64)
             return shuffled(len(examples), seed, epoch), angles
 
         return _batches(examples, draw, batch_size)
 
     def evaluation_dataset(self, split, batch_size=500):
-        """A split in order, each image rotated by one angle that is always the same; see `Task`."""
+        """A split in order, with a fixed angle for each image; see `Task`."""
         import tensorflow as tf
 
         images = self.load(split) if isinstance(split, str) else split
@@ -77,14 +64,14 @@ class RotationTask(Task):
 
 
 def evaluation_angles(num_images):
-    """The angles, in degrees, by which the images of an evaluation are rotated: float64 `[num_images]`."""
+    """Returns the angles of an evaluation in degrees, float64 `[num_images]`."""
     return np.random.default_rng(EVALUATION_SEED).uniform(0, 360, num_images)
 
 
 def angle_labels(angles):
-    """The index i of the closest of 30 i degrees, i = 0..11, by `|angle - 30 i|`: int32 `[B]`.
+    """Returns the index i, int32 `[B]`, of the closest of 30 i degrees, i = 0..11, by `|angle - 30 i|`.
 
-    As the paper writes it the distance does not wrap around: 345 to 360 degrees are class 11, not 0.
+    In the paper, the distance does not wrap around: 345 to 360 degrees are class 11, not 0.
     """
     import tensorflow as tf
 
@@ -95,7 +82,7 @@ def angle_labels(angles):
 def rotate_images(images, angles):
     """Rotates a batch of images about their centres: nearest neighbour, zeros outside.
 
-    The arithmetic is that of `PIL.Image.rotate`, 16.16 fixed point, so that the pixels are the same.
+    The 16.16 fixed-point arithmetic of `PIL.Image.rotate` gives the same pixels.
 
     Args:
         images: uint8 tensor `[B, height, width, channels]`.
@@ -111,17 +98,16 @@ def rotate_images(images, angles):
 
 
 def plan_rotations(order, angles, size):
-    """What each example is made of: int32 `[N, 6]`, the image's number, what its rotation is to the pixels, its label.
+    """Returns the number of the image, the rotation and the label of each example: int32 `[N, 6]`.
 
-    A rotation is four numbers in 16.16 fixed point: the row and the column from which the first pixel is taken, and
-    the cosine and the sine of the angle.
+    A rotation is four numbers in 16.16 fixed point: source row and source column of the first pixel, cosine, sine.
     """
     import tensorflow as tf
 
     height, width = size
     turn = tf.cast(angles, tf.float64) * (math.pi / 180)
     cosine, sine = tf.cos(turn), tf.sin(turn)
-    # A pixel of the result takes the pixel of the image where its centre was before the rotation.
+    # Each new pixel takes the pixel that lay at its centre before the rotation.
     from_left, from_top = 0.5 - width / 2, 0.5 - height / 2
     row = sine * from_left + cosine * from_top + height / 2
     column = cosine * from_left - sine * from_top + width / 2
@@ -134,8 +120,8 @@ def assemble():
     """Returns the compiled function from images and rows of `plan_rotations` to x, conditions and labels."""
     import tensorflow as tf
 
-    # Compiled: one loop over the pixels, where TensorFlow's operations would each pass over all of them. Integers
-    # alone, since a compiled cosine might be rounded another way.
+    # Compilation makes one loop over the pixels; separate operations would each pass over all pixels. The loop uses
+    # integers only: a compiled cosine might round differently.
     @tf.function(jit_compile=True)
     def assemble(images, plan):
         height, width, channels = images.shape[1:]
@@ -153,10 +139,9 @@ def assemble():
 
 
 def _batches(images, draw, batch_size):
-    """A dataset of the batches for which `draw`, at the start of each pass, returns the images' order and angles."""
+    """Returns a dataset of batches; each pass calls `draw` for the order of the images and the angles."""
     import tensorflow as tf
 
-    # Held by the closure and not by the graph, where every pass would serialize it as a constant.
     images = tf.constant(images)
 
     def make(plan):

@@ -1,4 +1,4 @@
-"""The synthetic tasks: a random network h decides how y depends on x and on the condition."""
+"""The synthetic tasks: a random network h relates y to x and the condition."""
 
 import dataclasses
 import functools
@@ -7,33 +7,35 @@ import itertools
 import numpy as np
 
 from keras_hypernet.data.sources import check_split
-from keras_hypernet.tasks.base import Task, check_integers, planned_batches, shuffled
+from keras_hypernet.tasks.base import check_integers
+from keras_hypernet.tasks.kinds import RowTask
 
 FAMILIES = ("inner", "hadamard", "concat")
-# Independent streams of random numbers, by what they are for.
+# Independent streams of random numbers, by purpose.
 _STREAMS = {"target": 0, "train": 1, "validation": 2, "test": 3, "scale": 4}
 
 
 @dataclasses.dataclass(frozen=True)
-class SyntheticTask(Task):
-    """Approximate `y(x, I)` made by a random network h of three layers; x and I are standard normal.
+class SyntheticTask(RowTask):
+    """Approximate `y(x, I)`, made by a random network h of three layers; x and I are standard normal.
 
     The families are `"inner"`, `y = <x, h(I)>`, `"hadamard"`, `y = h(x * I)`, and `"concat"`, `y = h([x, I])`.
-    h has sigmoid activations in its two hidden layers, and is never trained. For the last two families, whose y
-    would hardly vary, it is centred and scaled to unit variance, so a mean squared error of 1 is that of a constant.
+    h has sigmoid activations in two hidden layers, and is never trained. y of the last two families hardly varies, so
+    y is centred and scaled to unit variance: a constant has a mean squared error of 1.
+    Batches are `({"x": [B, dim], "condition": [B, dim]}, y: [B, 1])`, all float32.
 
     Args:
         family: Family of the target.
         dim: Dimension of x and of I.
         seed: Determines h and all samples.
         hidden_units: Width of h.
-        gain: Factor of the kernels of h's hidden layers; but for it, all kernels are uniform with variance
-            `1 / (3 fan_in)`. The larger, the more depends on I: of the variance of the inner product, which is about
-            `dim / 12` with a gain of 1, 0.1% is due to I there, 20% with a gain of 10, and 30% with one of 30.
-        num_train, num_validation, num_test: Numbers of samples. They are drawn once, not anew in every epoch.
+        gain: Factor of the kernels of h's hidden layers, which are uniform with variance `1 / (3 fan_in)` before. A
+            larger gain makes y depend more on I: of the variance of the inner product, I causes 0.1% with a gain of 1
+            (where the variance is about `dim / 12`), 20% with 10, and 30% with 30.
+        num_train, num_validation, num_test: Numbers of samples, drawn once for all epochs.
 
     Raises:
-        ValueError: If there is no such family, or a number is not positive, or not an integer.
+        ValueError: If the family does not exist, or a number is not a positive integer.
 
     Example:
 
@@ -42,8 +44,8 @@ class SyntheticTask(Task):
     >>> inputs["x"].shape, inputs["condition"].shape, y.shape
     (TensorShape([32, 8]), TensorShape([32, 8]), TensorShape([32, 1]))
 
-    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5, Fig. 1. The width of h, its
-    initial weights and the scale of y are not given there.
+    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5, Fig. 1. The paper leaves open the
+    width of h, its initial weights and the scale of y.
     """
 
     family: str = "inner"
@@ -79,9 +81,13 @@ class SyntheticTask(Task):
         return (self.dim,)
 
     def load(self, split):
-        """The samples of a split: float32 arrays `x [N, dim]`, `condition [N, dim]` and `y [N, 1]`, in a dict."""
+        """A dict of the samples of a split: float32 arrays `x [N, dim]`, `condition [N, dim]` and `y [N, 1]`."""
         x, condition = self.draw(split, self.num_examples(split))
         return {"x": x, "condition": condition, "y": self.target()(x, condition)}
+
+    def rows(self, examples):
+        """x and condition in a dict, and y."""
+        return {"x": examples["x"], "condition": examples["condition"]}, examples["y"]
 
     def num_examples(self, split):
         """Number of samples of a split."""
@@ -89,27 +95,16 @@ class SyntheticTask(Task):
         return getattr(self, f"num_{split}")
 
     def draw(self, purpose, num_samples):
-        """Draws `num_samples` of x and of the condition from the stream of this purpose."""
+        """Draws `num_samples` samples of x and of the condition from the stream of a purpose."""
         rng = self._random(purpose)
         return tuple(rng.standard_normal((num_samples, self.dim), dtype="float32") for _ in range(2))
 
     def target(self):
-        """Returns y, a function of x `[N, dim]` and condition `[N, dim]` to float32 `[N, 1]`."""
+        """Returns y, a function from x `[N, dim]` and condition `[N, dim]` to float32 `[N, 1]`."""
         return _target(self)
 
     def _random(self, purpose):
         return np.random.default_rng([self.seed, _STREAMS[purpose]])
-
-    def training_dataset(self, examples, batch_size, seed, epoch):
-        """One epoch of `({"x": [B, dim], "condition": [B, dim]}, y: [B, 1])`; see `Task`."""
-        return _batches(examples, lambda: shuffled(len(examples["y"]), seed, epoch), batch_size)
-
-    def evaluation_dataset(self, split, batch_size=500):
-        """The samples of a split, in order; see `Task`."""
-        import tensorflow as tf
-
-        examples = self.load(split) if isinstance(split, str) else split
-        return _batches(examples, lambda: tf.range(len(examples["y"])), batch_size)
 
 
 @functools.lru_cache(maxsize=4)
@@ -127,7 +122,7 @@ def _target(task):
     def h(inputs):
         *hidden, (kernel, bias) = weights
         for hidden_kernel, hidden_bias in hidden:
-            with np.errstate(over="ignore"):  # infinity makes the sigmoid zero, as it should
+            with np.errstate(over="ignore"):  # infinity makes the sigmoid zero, the right limit
                 inputs = 1 / (1 + np.exp(-(inputs @ hidden_kernel + hidden_bias)))
         return inputs @ kernel + bias
 
@@ -141,15 +136,3 @@ def _target(task):
     sample = raw(*task.draw("scale", 10_000))
     mean, stddev = sample.mean(dtype="float64"), sample.std(dtype="float64")
     return lambda x, condition: ((raw(x, condition) - mean) / stddev).astype("float32")
-
-
-def _batches(examples, order, batch_size):
-    import tensorflow as tf
-
-    # Held by the closure and not by the graph: see the rotation task.
-    x, condition, y = (tf.constant(examples[name]) for name in ("x", "condition", "y"))
-
-    def make(numbers):
-        return {"x": tf.gather(x, numbers), "condition": tf.gather(condition, numbers)}, tf.gather(y, numbers)
-
-    return planned_batches(len(examples["y"]), order, make, batch_size)

@@ -12,16 +12,16 @@ EMBEDDING_DIMS = ("constant", "unbounded")
 
 
 def lower_bound(eps, m, r, constant=1.0):
-    """Theorem 1: the parameters that any class of networks has which approximates W_{r,m} to eps, eps^(-m/r).
+    """Theorem 1: the parameters of any class of networks that approximates W_{r,m} to eps, at least eps^(-m/r).
 
     Args:
         eps: The error, positive; a number or an array.
-        m: Dimension of the input: m1 + m2, of x and of the condition, or m1 for one y_I.
+        m: Dimension of the input: m1 + m2 for x and the condition, or m1 for one y_I.
         r: Order of smoothness of the target functions.
         constant: The factor, which the theorem leaves open.
 
     Returns:
-        A float, or an array of the shape of `eps`; infinity where the number is beyond the range of a float.
+        A float, or an array of the shape of `eps`; infinity beyond the range of a float.
 
     Raises:
         ValueError: If `eps` or `constant` is not positive, `m` or `r` not a positive integer.
@@ -35,16 +35,15 @@ def lower_bound(eps, m, r, constant=1.0):
 
 
 def embedding_primary_bound(eps, m1, m2, embedding_dim="constant", constant=1.0):
-    """Theorems 2 and 3: the least N_q for an error of eps where y is in W_{1,m1+m2}, however many parameters e has.
+    """Theorems 2 and 3: the least N_q for an error of eps where y is in W_{1,m1+m2}, for any size of e.
 
-    They are of e and q whose Lipschitz constants are bounded, however small eps is; Theorem 3 also of a q whose first
-    layer's weights are.
+    The Lipschitz constants of e and q, or in Theorem 3 the weights of q's first layer, stay bounded as eps falls.
 
     Args:
-        eps, constant: As for `lower_bound`; likewise what is returned and raised.
+        eps, constant: As for `lower_bound`; so are the return value and the errors.
         m1, m2: Dimensions of x and of the condition.
-        embedding_dim: `"constant"`, eps^-(m1+m2) by Theorem 2; or `"unbounded"`, where the output dimension of e may
-            grow as eps falls, eps^-min(m1+m2, 2 m1) by Theorem 3.
+        embedding_dim: `"constant"`, eps^-(m1+m2) by Theorem 2; or `"unbounded"`, eps^-min(m1+m2, 2 m1) by Theorem 3,
+            where the output dimension of e may grow as eps falls.
 
     Example:
 
@@ -58,10 +57,10 @@ def embedding_primary_bound(eps, m1, m2, embedding_dim="constant", constant=1.0)
 
 
 def hypernetwork_primary_bound(eps, m1, r, constant=1.0):
-    """Theorem 4: the N_g with which some hypernetwork reaches an error of eps, eps^(-m1/r), whatever m2 is.
+    """Theorem 4: an N_g that suffices for some hypernetwork to reach an error of eps, eps^(-m1/r), for any m2.
 
     Args:
-        eps, r, constant: As for `lower_bound`; likewise what is returned and raised.
+        eps, r, constant: As for `lower_bound`; so are the return value and the errors.
         m1: Dimension of x.
 
     Example:
@@ -73,15 +72,15 @@ def hypernetwork_primary_bound(eps, m1, r, constant=1.0):
 
 
 def hypernetwork_total_bound(eps, m2, r, w, n_g, constant=1.0):
-    """Theorem 5: the N_f, all that is trained, of some hypernetwork of error eps, w^(1+m2/r) eps^(-m2/r) + w N_g.
+    """Theorem 5: the trained parameters, N_f, of some hypernetwork of error eps, w^(1+m2/r) eps^(-m2/r) + w N_g.
 
-    It holds where a linear map of w features of the condition can choose the weights of g.
+    The theorem assumes that a linear map of w features of the condition can choose the weights of g.
 
     Args:
-        eps, r, constant: As for `lower_bound`; likewise what is returned and raised.
+        eps, r, constant: As for `lower_bound`; so are the return value and the errors.
         m2: Dimension of the condition.
         w: Number of features.
-        n_g: N_g, as `hypernetwork_primary_bound` returns for the same `eps`, or the size of a network.
+        n_g: N_g, from `hypernetwork_primary_bound` for the same `eps`, or the size of a network.
 
     Example:
 
@@ -96,26 +95,25 @@ def hypernetwork_total_bound(eps, m2, r, w, n_g, constant=1.0):
 
 
 def _power_law(eps, exponent, constant):
-    """`constant eps^-exponent`, infinity where that is too large for a float."""
+    """Returns `constant eps^-exponent`, infinity beyond the range of a float."""
     with np.errstate(over="ignore"):
         value = positive("constant", constant) * np.power(positive("eps", eps), -float(exponent))
     return value if value.ndim else float(value)
 
 
 def plot_bounds(path, m1, m2, r=1, eps=None):
-    """Draws how the primary networks of the two methods grow as the error falls, with 1 for all open constants.
+    """Draws the growth of both methods' primary networks as the error falls, with 1 for all open constants.
 
     Args:
         path: File to write, `.png` or `.svg`. The same arguments make the same bytes.
-        m1: Dimension of x.
-        m2: Dimension of the condition.
-        r: Order of smoothness. Theorems 2 and 3 are for 1; for others, Theorem 1 is drawn in their place, the
-            bound for a network that reads x and the condition together.
+        m1, m2: Dimensions of x and of the condition.
+        r: Order of smoothness. Theorems 2 and 3 need 1; for other orders the figure shows Theorem 1, the bound for a
+            network that reads x and the condition together.
         eps: Errors, an array; by default 0.001 to 1.
 
     Raises:
         ImportError: If Matplotlib is not installed.
-        ValueError: If the suffix is another one, an argument is not positive, or a bound is beyond a float's range.
+        ValueError: If the suffix differs, an argument is not positive, or a bound is beyond the range of a float.
 
     Reference: Secs. 3 and 4.1.
     """
@@ -140,14 +138,14 @@ def plot_bounds(path, m1, m2, r=1, eps=None):
 
     figure = Figure(figsize=(5, 3.6), layout="constrained")
     axes = figure.subplots()
-    # Where Theorems 2 and 3 say the same, the thin dashes are seen on the wide line.
+    # Thin dashes stay visible on the wide line where Theorems 2 and 3 agree.
     styles = [("black", "-", 1.5), ("0.7", "-", 5.0), ("black", "--", 1.5)]
     for (label, values), (color, style, width) in zip(curves.items(), styles, strict=False):
         axes.loglog(eps, values, color=color, linestyle=style, linewidth=width, label=label)
     axes.set(xlabel="error ε", ylabel="parameters, up to a factor")
     axes.set_title(f"$m_1$ = {m1}, $m_2$ = {m2}, $r$ = {r}")
     axes.legend()
-    # An SVG would hold the time, and identifiers at random.
+    # By default, an SVG holds the time and random identifiers.
     metadata = {"Date": None} if suffix == ".svg" else None
     with matplotlib.rc_context({"svg.hashsalt": "keras_hypernet"}), replacing(path) as temporary:
         figure.savefig(temporary, dpi=150, metadata=metadata)

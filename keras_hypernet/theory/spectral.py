@@ -1,4 +1,4 @@
-"""Spectral complexity, which bounds by how much the output of a network can change (Sec. 2.1, Lemma 3)."""
+"""Spectral complexity, a bound of the change of a network's output (Sec. 2.1, Lemma 3)."""
 
 import collections.abc
 import itertools
@@ -9,37 +9,36 @@ import numpy as np
 from keras_hypernet.theory.checks import positive
 
 ACTIVATION_LIPSCHITZ = {"linear": 1.0, "relu": 1.0, "elu": 1.0, "tanh": 1.0, "sigmoid": 0.25}
-# Keras layers that let every entry through once, or drop it.
+# Keras layers that move or drop entries.
 _REARRANGING = ("InputLayer", "Flatten", "Reshape", "Permute", "Dropout")
 
 
 def spectral_complexity(weights, lipschitz=None):
     """Returns `C(f) = L^(k-1) prod_i ||W_i||_1`, which bounds the Lipschitz constant of f in the L1 norm.
 
-    `||W||_1` is the induced norm, the largest column sum of `|W|`. A kernel is stored as W's transpose,
-    `[inputs, units]`, so it is the largest sum of absolute values in a row of the kernel.
+    `||W||_1` is the induced norm, the largest column sum of `|W|`. A kernel is W's transpose, `[inputs, units]`, so the
+    norm is the largest row sum of the kernel's absolute values.
 
     Args:
         weights: One of:
 
             - a list of kernels `[inputs, units]` of a fully connected network, in the order of its layers.
             - a built `keras.Sequential`, such as `specialize` returns, of Dense layers and layers that only
-              rearrange. `StandardizeImage` counts with its factor, `1 / (255 stddev)`, so that distances
-              between inputs are those of uint8 pixels. A last activation counts too.
+              rearrange. `StandardizeImage` counts as its factor, `1 / (255 stddev)`: distances between inputs are
+              those of uint8 pixels. The last activation counts too.
             - theta_I, the dict `{"<layer>/kernel": [B, inputs, units]}` that a hypernetwork generates for B
-              conditions, in the order of its layers and with every kernel among them. Biases do not count, nor
-              does a layer before the generated ones.
-        lipschitz: L, the Lipschitz constant of the activation. By default 1, that of ReLU, ELU and tanh; or for a
+              conditions, with every kernel, in the order of its layers. Biases and layers before the generated
+              layers do not count.
+        lipschitz: L, the Lipschitz constant of the activation. By default 1, that of ReLU, ELU and tanh; for a
             `keras.Sequential`, that of each layer's activation.
 
     Returns:
         A float, or for theta_I a float64 array `[B]`.
 
     Raises:
-        ValueError: If there are no kernels, their shapes do not fit, a model has no weights yet, the constant of an
-            activation is not known, or `lipschitz` is not positive.
-        TypeError: If the model is not a `keras.Sequential`, whose layers are a chain, or a layer of it is of a kind
-            whose Lipschitz constant is not known.
+        ValueError: If there is no kernel, the shapes do not fit, a model has no weights yet, the Lipschitz constant of
+            an activation is unknown, or `lipschitz` is not positive.
+        TypeError: If the model is not a `keras.Sequential`, or the Lipschitz constant of a layer is unknown.
 
     Example:
 
@@ -78,14 +77,14 @@ def spectral_complexity(weights, lipschitz=None):
 
 
 def _induced_norm(kernel):
-    """`||W||_1` of kernels `[..., inputs, units]`, of which W is the transpose."""
+    """Returns `||W||_1` of kernels `[..., inputs, units]`, the transposes of W."""
     return np.abs(kernel).sum(axis=-1).max(axis=-1)
 
 
 def _check_chain(shapes, expected):
     rank = expected.count(",") + 1
     fits = bool(shapes) and all(len(shape) == rank and 0 not in shape for shape in shapes)
-    # What comes before the inputs, the number of conditions, is the same for all.
+    # All kernels have the same leading axes, the number of conditions.
     fits = fits and all(left[:-2] == right[:-2] and left[-1] == right[-2] for left, right in itertools.pairwise(shapes))
     if not fits:
         raise ValueError(
@@ -95,7 +94,7 @@ def _check_chain(shapes, expected):
 
 
 def _layer_constant(layer, lipschitz):
-    """Upper bound of the Lipschitz constant of one Keras layer, its activation included."""
+    """Returns an upper bound of the Lipschitz constant of a Keras layer with its activation."""
     names = {weight.name for weight in layer.weights}
     if type(layer).__name__ == "Dense" and names in ({"kernel"}, {"kernel", "bias"}):
         return float(_induced_norm(_array(layer.kernel))) * _activation_constant(layer, lipschitz)
@@ -125,8 +124,8 @@ def _activation_constant(layer, lipschitz):
 
 
 def _array(tensor):
-    """A kernel as float64: an array, a tensor of any of Keras's backends, or a Keras variable."""
+    """Returns an array, a tensor of any Keras backend, or a Keras variable as a float64 array."""
     tensor = getattr(tensor, "value", tensor)
-    if hasattr(tensor, "detach"):  # PyTorch refuses what has a gradient, and has no NumPy of bfloat16
+    if hasattr(tensor, "detach"):  # PyTorch converts no tensor with a gradient, and no bfloat16
         tensor = tensor.detach().cpu().double()
     return np.asarray(tensor.numpy() if hasattr(tensor, "numpy") else tensor).astype("float64")

@@ -1,4 +1,4 @@
-"""Run: the state of a training, kept in a folder so that it can be killed at any time; and what says it diverged."""
+"""Run: the files of a training, which survive a kill at any time; and divergence."""
 
 import contextlib
 import csv
@@ -12,20 +12,14 @@ from keras_hypernet.common.files import check_writable, locked_folder, replacing
 from keras_hypernet.common.parsing import check_schema, parse_json
 from keras_hypernet.common.versions import today, versions
 
-# What is read of a state, here and where an entry is made.
+# The fields that `Run` and the making of an entry read.
+_EPOCH = {"type": "object", "required": ["epoch", "loss", "seconds"], "additionalProperties": {"type": "number"}}
 _STATE = {
     "type": "object",
     "required": ["recipe", "history", "versions", "date"],
     "properties": {
         "recipe": {"type": "object", "required": ["epochs"], "properties": {"epochs": {"type": "integer"}}},
-        "history": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["epoch", "loss", "seconds"],
-                "additionalProperties": {"type": "number"},
-            },
-        },
+        "history": {"type": "array", "items": _EPOCH},
         "versions": {"type": "object"},
         "date": {"type": "string"},
         "diverged": {"type": "string"},
@@ -34,7 +28,7 @@ _STATE = {
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss is no longer a finite number. `history` holds the epochs before that, as `fit` returns them."""
+    """The loss is no longer a finite number. `history` holds the epochs before, as `fit` returns them."""
 
     def __init__(self, message, history=()):
         super().__init__(message)
@@ -42,7 +36,7 @@ class TrainingDivergedError(RuntimeError):
 
 
 class Run:
-    """A training's history, and the files that keep it: `state.json`, the last checkpoint, `history.csv`."""
+    """A training's history, and its files: `state.json`, the last checkpoint, `history.csv`."""
 
     def __init__(self, directory, identity, csv_log):
         self.directory = None if directory is None else pathlib.Path(directory)
@@ -50,24 +44,19 @@ class Run:
         self.history, self._checksum = [], None
 
     def locked(self):
-        """Keeps other processes from training in the folder meanwhile, which is created if there is none.
-
-        Raises:
-            BusyError: If another process does so.
-            NotWritableError: If the folder takes no files.
-        """
+        """Creates the folder if needed, and locks it against trainings of other processes; see `locked_folder`."""
         if self.directory is None:
             return contextlib.nullcontext()
         return locked_folder(self.directory, "training in", "another directory (--out)")
 
     def check_room(self, model):
-        """Raises NotWritableError unless there is room for two checkpoints: one replaces the other."""
+        """Raises NotWritableError unless there is room for two checkpoints: the new checkpoint replaces the old."""
         if self.directory is not None:
             _build_optimizer(model)
             check_writable(self.directory, 2 * _size(model))
 
     def restore(self, model, resume):
-        """Loads the weights of the last checkpoint and the history up to it, if there is one."""
+        """Loads the history and the weights of the last checkpoint, if a checkpoint exists."""
         if self.directory is None or not self._state_file.exists():
             return
         if not resume:
@@ -75,9 +64,38 @@ class Run:
                 f"{self.directory} holds a training already: resume it (--resume), or choose another directory (--out)."
             )
         state = self._read_state()
-        held, asked = (
-            {"splits": ["train"], **what, **what["recipe"], "recipe": None} for what in (state, self.identity)
-        )
+        self._check_identity(state)
+        if "diverged" in state:
+            raise TrainingDivergedError(state["diverged"], state["history"])
+        self.history = state["history"]
+        path, checksum = self._last_checkpoint, state.get("sha256")  # an earlier release wrote no checksum
+        if not path.is_file():
+            raise self._unusable(f"{path} is missing.")
+        if checksum not in (None, sha256(path)):
+            raise self._unusable(f"{path} is damaged: its sha256 is not that in {self._state_file.name}.")
+        self._checksum = checksum
+        self._write_csv()
+        self._remove_other_checkpoints()
+        _build_optimizer(model)
+        model.load_weights(path)
+
+    def _read_state(self):
+        try:
+            state = parse_json(self._state_file.read_text(encoding="utf-8"))
+            check_schema(state, _STATE)
+        except ValueError as error:
+            raise self._unusable(
+                f"{self._state_file} must be the state of a training, as `fit` writes it. Received: {error}."
+            ) from error
+        return state
+
+    def _unusable(self, fault):
+        advice = f"Put the file back from a copy, or delete the folder {self.directory} to train from the beginning."
+        return ValueError(f"{fault} {advice}")
+
+    def _check_identity(self, state):
+        """Raises ValueError if the state is that of another training; more epochs are the same training."""
+        held, asked = ({"splits": ["train"], **of, **of["recipe"], "recipe": None} for of in (state, self.identity))
         differences = [name for name in asked if held.get(name) != asked[name]]
         if held["epochs"] < asked["epochs"]:
             differences.remove("epochs")
@@ -86,50 +104,17 @@ class Run:
                 f"{self.directory} holds another training: { ({name: held.get(name) for name in differences}) }. "
                 f"Asked for: { ({name: asked[name] for name in differences}) }"
             )
-        if "diverged" in state:
-            raise TrainingDivergedError(state["diverged"], state["history"])
-        self.history = state["history"]
-        self._checksum = state.get("sha256")  # an earlier release wrote none
-        self._check_checkpoint()
-        self._write_csv()
-        self._remove_other_checkpoints()
-        _build_optimizer(model)
-        model.load_weights(self._last_checkpoint)
-
-    def _read_state(self):
-        try:
-            state = parse_json(self._state_file.read_text(encoding="utf-8"))
-            check_schema(state, _STATE)
-        except ValueError as error:
-            raise ValueError(
-                f"{self._state_file} must be the state of a training, as `fit` writes it. Received: {error}. Put the "
-                f"file back from a copy, or delete the folder {self.directory} to train from the beginning."
-            ) from error
-        return state
-
-    def _check_checkpoint(self):
-        path = self._last_checkpoint
-        if not path.is_file():
-            what = "is missing"
-        elif self._checksum not in (None, sha256(path)):
-            what = f"is damaged: its sha256 is not that in {self._state_file.name}"
-        else:
-            return
-        raise ValueError(
-            f"{path} {what}. Put the file back from a copy, or delete the folder {self.directory} to train from the "
-            "beginning."
-        )
 
     def save(self, model):
-        """Saves weights, optimizer and history; a kill at any point leaves the last state or this one."""
+        """Saves weights, optimizer and history; a kill at any point leaves the old state or the new."""
         if self.directory is None:
             return
-        # On a full disk the HDF5 library does not close its file, and ends the process with a segmentation fault.
+        # On a full disk, HDF5 cannot close its file and ends the process with a segmentation fault.
         check_writable(self.directory, _size(model))
         with replacing(self._last_checkpoint) as temporary:
-            model.save_weights(temporary)  # the optimizer's state included
+            model.save_weights(temporary)  # with the optimizer's state
             self._checksum = sha256(temporary)
-        # The checkpoint is complete before the state names it, and the one before it goes after that.
+        # Order: complete checkpoint, state that names it, removal of the old checkpoint.
         self._write_state()
         self._remove_other_checkpoints()
         self._write_csv()
@@ -146,7 +131,6 @@ class Run:
         raise TrainingDivergedError(message, self.history)
 
     def _remove_other_checkpoints(self):
-        """Removes the one before the last."""
         for path in self.directory.iterdir():
             if re.fullmatch(r"epoch-\d+\.weights\.h5", path.name) and path != self._last_checkpoint:
                 path.unlink()
@@ -181,5 +165,5 @@ def _size(model):
 
 
 def num_bytes(variables):
-    """Returns how many bytes the values of Keras's variables take."""
+    """Returns the number of bytes in the values of Keras variables."""
     return sum(math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in variables)

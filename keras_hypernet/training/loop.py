@@ -1,4 +1,4 @@
-"""fit and evaluate: deterministic training that can be killed at any time and resumed."""
+"""fit and evaluate: deterministic training, which resumes after a kill at any time."""
 
 import math
 import time
@@ -12,7 +12,7 @@ from keras_hypernet.training.checkpoints import Run
 from keras_hypernet.training.progress import ProgressBar
 from keras_hypernet.training.replicas import evaluation_dataset, prepare_replicas
 
-# Steps run inside one call of the compiled function; more hardly lowers Python's share of the time.
+# More steps in one call of the compiled function hardly lower Python's share of the time.
 _MAX_STEPS_PER_EXECUTION = 64
 
 
@@ -30,37 +30,36 @@ def fit(
 ):
     """Trains a compiled model on a task's training split.
 
-    With a directory, the state is saved after every epoch, each time in one step. What an epoch does is
-    determined by the recipe's seed, the epoch's number and the weights it starts from; so a run that was
-    killed repeats the interrupted epoch when it is resumed, and ends with the weights it would have had. For the same
-    reason, one that has ended can be resumed by a recipe of more epochs.
+    Seed, epoch number and initial weights determine an epoch. With a directory, every epoch saves the state in one
+    step. After a kill, `resume=True` repeats the interrupted epoch and reaches the weights of an uninterrupted run; a
+    recipe of more epochs continues a complete run.
 
     Args:
-        model: A compiled Keras model of the task's inputs. If it was built in the scope of a `tf.distribute` strategy,
-            each batch is divided among its replicas; one that cannot be divided evenly, such as the last of an epoch,
+        model: A compiled Keras model of the task's inputs. A model built in the scope of a `tf.distribute` strategy
+            divides each batch among the replicas; a batch that does not divide evenly, such as the last of an epoch,
             counts as the mean of its parts.
         task: A `Task`.
-        recipe: A `Recipe`, for the batch size, the epochs and the seed.
-        directory: Folder for checkpoints and logs, or None to keep nothing.
-        resume: Whether to go on from the directory's last checkpoint. Without one, starts at the beginning.
+        recipe: A `Recipe`; batch size, epochs and seed are used.
+        directory: Folder for checkpoints and logs, or None to keep no files.
+        resume: Whether to continue from the last checkpoint in the directory, if there is one.
         progress: Whether to show a progress bar on standard error.
         csv_log: Whether to write `history.csv` to the directory.
         tensorboard: Whether to write TensorBoard logs to `tensorboard/` in the directory.
         callbacks: Further Keras callbacks.
-        splits: The splits to train on: once nothing more is to be chosen by it, the validation split can be one.
+        splits: Splits to train on; the validation split can be added once all choices are made.
 
     Returns:
-        The history: a list with a dict for each epoch, of its number from 1, `loss`, `val_loss`, `seconds`, and for
-        classes `accuracy` and `val_accuracy`. Without `val_loss` and `val_accuracy` if the validation split is one of
-        `splits`.
+        The history: a list of a dict per epoch with its number from 1 as `epoch`, `loss`, `val_loss`, `seconds`, and
+        for classes `accuracy` and `val_accuracy`. Training on the validation split leaves out `val_loss` and
+        `val_accuracy`.
 
     Raises:
         TrainingDivergedError: If the loss becomes NaN or infinite; the message names epoch and learning rate.
-        ValueError: If the directory holds a training and `resume` is False, or one by another recipe, or its checkpoint
-            is missing or damaged, or another process trains there, or a log is asked for without a directory, or the
-            batches are not of the types that the task declares, or a batch cannot be divided among the replicas, or
-            the validation split has fewer examples than there are replicas.
-        NotWritableError: If the directory takes no files, or there is no room for the checkpoints.
+        ValueError: If the directory holds a training and `resume` is False, holds another training or a missing or
+            damaged checkpoint, or is in use by another process; if a log has no directory; if the dtypes of batches
+            differ from the task's; if a batch cannot be divided among the replicas, or the validation split has fewer
+            examples than replicas.
+        NotWritableError: If the directory takes no files, or has no room for the checkpoints.
         RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
@@ -87,7 +86,7 @@ def fit(
 
 
 def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks):
-    """Trains on from where a run is."""
+    """Trains the remaining epochs of a run."""
     import tensorflow as tf
 
     epoch = tf.Variable(len(run.history), dtype=tf.int64, trainable=False)
@@ -100,7 +99,9 @@ def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks
         prepare_replicas(model, task, recipe, replicas, sum(map(task.num_examples, splits)))
     callbacks = [_Epochs(run, epoch), *callbacks]
     if tensorboard:
-        callbacks.append(_tensorboard(run.directory))
+        with needs_extra("TensorBoard logs need", "tensorboard"):
+            import tensorboard
+        callbacks.append(keras.callbacks.TensorBoard(run.directory / "tensorboard"))
     bar = ProgressBar(len(run.history), recipe.epochs, len(train)) if progress else None
     try:
         model.fit(
@@ -109,7 +110,7 @@ def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks
             initial_epoch=len(run.history),
             epochs=recipe.epochs,
             callbacks=[*callbacks, bar] if bar else callbacks,
-            shuffle=False,  # the dataset does
+            shuffle=False,  # the dataset shuffles
             verbose=0,
         )
     finally:
@@ -118,22 +119,22 @@ def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks
 
 
 def evaluate(model, task, split="test"):
-    """Measures a compiled model on a split; all that is drawn, as angles of rotation are, is the same at each call.
+    """Measures a compiled model on a split; random draws, such as angles, are the same at each call.
 
     Args:
-        model: A compiled Keras model of the task's inputs. Its loss is the mean squared error, where it is judged by
-            that, unless it reports it as the metric `mse`.
+        model: A compiled Keras model of the task's inputs. For a task judged by the mean squared error, either the
+            loss or a metric `mse` is this error.
         task: A `Task`.
         split: `"test"`, `"validation"` or `"train"`.
 
     Returns:
-        `{"error": float, "loss": float, "num_examples": int}`, where error is the share of wrong classes; or for a
-        task that is judged by it `{"mse": float, "num_examples": int}`.
+        `{"error": float, "loss": float, "num_examples": int}`, where error is the share of wrong classes; or
+        `{"mse": float, "num_examples": int}` for a task judged by the mean squared error.
 
     Raises:
-        DataUnavailableError: If the task's images are not to be had.
-        ValueError: If there is no such split, or the batches are not of the types that the task declares, or a model
-            for a task of classes does not measure its accuracy.
+        DataUnavailableError: If the task's images are not available.
+        ValueError: If the split does not exist, the dtypes of batches differ from the task's, or a model for a task of
+            classes has no metric `accuracy`.
         RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
@@ -153,12 +154,12 @@ def evaluate(model, task, split="test"):
         raise ValueError(
             f"The model must be compiled with the metric 'accuracy', for a task of classes. Received: {[*measured]}"
         )
-    wrong = round((1 - measured["accuracy"]) * num_examples)  # a whole number, which accuracy has in float32
+    wrong = round((1 - measured["accuracy"]) * num_examples)  # undoes the rounding of accuracy to float32
     return {"error": wrong / num_examples, "loss": measured["loss"], "num_examples": num_examples}
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Tells the data which epoch it is, watches the loss, and saves the state after each epoch."""
+    """Sets the epoch number of the data, watches the loss, and saves the state after each epoch."""
 
     def __init__(self, run, epoch):
         super().__init__()
@@ -169,32 +170,27 @@ class _Epochs(keras.callbacks.Callback):
         self.started = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            self.run.diverge(self.model, float(logs["loss"]))
+        self._check(float(logs["loss"]))
 
     def on_epoch_end(self, epoch, logs=None):
         values = {name: float(value) for name, value in logs.items()}
-        for value in values.values():
-            # The last step's update can spoil the weights after its loss was computed.
-            if not math.isfinite(value):
-                self.run.diverge(self.model, value)
+        for value in values.values():  # the last update can spoil the weights after its loss is computed
+            self._check(value)
         self.run.history.append({"epoch": epoch + 1, **values, "seconds": time.perf_counter() - self.started})
         self.run.save(self.model)
 
+    def _check(self, value):
+        if not math.isfinite(value):
+            self.run.diverge(self.model, value)
+
 
 def steps_per_execution(num_steps):
-    """The largest divisor of an epoch's steps that is worth it: with one, no execution is cut short and traced anew."""
+    """Returns the largest useful divisor of an epoch's steps: a shorter last execution would be traced anew."""
     return max(count for count in range(1, _MAX_STEPS_PER_EXECUTION + 1) if num_steps % count == 0)
 
 
 def _set_steps_per_execution(model, steps):
     if model.steps_per_execution != steps:
         model.steps_per_execution = steps
-        # Functions that Keras has compiled for another number would leave out the rest of the steps.
+        # Functions that Keras compiled for another number would skip the remaining steps.
         model.train_function = model.test_function = model.predict_function = None
-
-
-def _tensorboard(directory):
-    with needs_extra("TensorBoard logs need", "tensorboard"):
-        import tensorboard  # noqa: F401
-    return keras.callbacks.TensorBoard(directory / "tensorboard")

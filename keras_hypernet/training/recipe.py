@@ -1,35 +1,36 @@
-"""Recipe: everything that determines how a model of the zoo is built and trained."""
+"""Recipe: the settings that determine how a model is built and trained."""
 
 import dataclasses
 import math
 
 INITIALIZATIONS = ("fan_in_uniform", "hyperfan_in", "unit_norm_normal", "unit_norm_uniform")
 
+_LEAST = {"width": 1, "depth": 2, "rank": 1, "embedding_dim": 1, "batch_size": 1, "epochs": 1, "seed": 0}
+_MOST = {"depth": 1000, "seed": 2**32 - 1}  # of the others 2^31 - 1
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a model is built and trained; with a task and a method it determines the result.
+    """How a model is built and trained; recipe, task and method determine the result.
 
     Args:
-        width: Units of each hidden layer of f or e; or of the only one of a network without a condition.
-        activation: Activation of the hidden layer of g or q; or of a network without a condition.
-        depth: Number of linear layers of f or e, hence `depth - 1` hidden ones.
+        width: Units of each hidden layer of f or e, or of the hidden layer of a network without a condition.
+        activation: Activation of the hidden layer of g or q, or of a network without a condition.
+        depth: Number of linear layers of f or e.
         rank: Units of the last hidden layer of f, from which all weights are generated; None for `width`.
-        embedding_dim: Output dimension of e; None for as many as g has weights without its biases, if its output
-            had one dimension only: ten for each input and ten more.
+        embedding_dim: Output dimension of e; None for ten times the number of inputs plus ten, the number of weights
+            of a g with one output and no biases.
         initialization: `"fan_in_uniform"` (the authors'), `"hyperfan_in"` (He in f, hyperfan-in in g), or, for
-            networks without a condition, `"unit_norm_normal"` or `"unit_norm_uniform"`: the weights of each unit
-            drawn from one of these distributions and scaled to unit norm.
-        optimizer: Name of a Keras optimizer, used with its default settings but for those that follow.
+            networks without a condition, `"unit_norm_normal"` or `"unit_norm_uniform"`: draws from this distribution,
+            scaled to unit norm for each unit.
+        optimizer: Name of a Keras optimizer; settings without a field here keep Keras's defaults.
         learning_rate: Step size of the optimizer.
         momentum: Momentum of SGD.
-        rho: Decay of Adadelta's averages, or None for Keras's default.
-        epsilon: Small constant of Adadelta, or None for Keras's default.
-        gradient_clipnorm: Norm to which the gradient of all weights together is scaled down where it is larger,
-            or None.
-        batch_size: Examples in a step.
+        rho, epsilon: Adadelta's decay of averages and small constant, or None for Keras's defaults.
+        gradient_clipnorm: Largest norm of the gradient of all weights together, or None.
+        batch_size: Examples per step.
         epochs: Passes over the training split.
-        seed: Determines the initial weights, the order of the examples and all else that is drawn.
+        seed: Determines initial weights, order of examples and all other draws.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -61,34 +62,30 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        least = {"width": 1, "depth": 2, "rank": 1, "embedding_dim": 1, "batch_size": 1, "epochs": 1, "seed": 0}
-        most = {"depth": 1000, "seed": 2**32 - 1}
-        for name, bound in least.items():
-            value, high = getattr(self, name), most.get(name, 2**31 - 1)
+        for name, least in _LEAST.items():
+            value, most = getattr(self, name), _MOST.get(name, 2**31 - 1)
             if value is None and name in ("rank", "embedding_dim"):
                 continue
-            if not isinstance(value, int) or value < bound:
-                raise ValueError(f"`{name}` must be an integer of at least {bound}. Received: {value!r}")
-            if value > high:
-                raise ValueError(f"`{name}` must be an integer of at most {high}. Received: {value!r}")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"`learning_rate` must be positive and finite. Received: {self.learning_rate!r}")
-        if not 0 <= self.momentum < 1 or (self.momentum and self.optimizer != "sgd"):
-            raise ValueError(f"`momentum` must be in [0, 1), and 0 but for sgd. Received: {self.momentum!r}")
+            self._require(isinstance(value, int) and value >= least, name, f"be an integer of at least {least}")
+            self._require(value <= most, name, f"be an integer of at most {most}")
+        self._require(0 < self.learning_rate < math.inf, "learning_rate", "be positive and finite")
+        momentum = 0 <= self.momentum < 1 and (not self.momentum or self.optimizer == "sgd")
+        self._require(momentum, "momentum", "be in [0, 1), and 0 but for sgd")
         if self.optimizer != "adadelta" and (self.rho, self.epsilon) != (None, None):
             raise ValueError(
                 f"`rho` and `epsilon` are settings of adadelta. Received: {self.rho!r}, {self.epsilon!r} for "
                 f"{self.optimizer!r}"
             )
-        if self.gradient_clipnorm is not None and not 0 < self.gradient_clipnorm < math.inf:
-            raise ValueError(
-                f"`gradient_clipnorm` must be positive and finite, or None. Received: {self.gradient_clipnorm!r}"
-            )
-        if self.initialization not in INITIALIZATIONS:
-            raise ValueError(f"`initialization` must be one of {INITIALIZATIONS}. Received: {self.initialization!r}")
+        clipnorm = self.gradient_clipnorm is None or 0 < self.gradient_clipnorm < math.inf
+        self._require(clipnorm, "gradient_clipnorm", "be positive and finite, or None")
+        self._require(self.initialization in INITIALIZATIONS, "initialization", f"be one of {INITIALIZATIONS}")
+
+    def _require(self, holds, name, what):
+        if not holds:
+            raise ValueError(f"`{name}` must {what}. Received: {getattr(self, name)!r}")
 
     def to_dict(self):
-        """Returns the recipe as a dict that JSON can hold; `Recipe(**d)` is its inverse."""
+        """Returns the recipe as a dict for JSON; `Recipe(**d)` is the inverse."""
         return dataclasses.asdict(self)
 
 
@@ -96,9 +93,8 @@ def paper_recipe(task, **changes):
     """Returns the recipe of the paper's experiment with a task.
 
     Args:
-        task: A `Task`. Image sources other than MNIST and CIFAR-10 are treated as the one they resemble: grey
-            images as MNIST, images in colour as CIFAR-10.
-        **changes: Fields of the recipe to set otherwise.
+        task: A `Task`. Other grey images count as MNIST, other colour images as CIFAR-10.
+        **changes: Fields of the recipe to change.
 
     Raises:
         ValueError: If the paper has no experiment with the task, or a value is out of its range.
@@ -108,8 +104,8 @@ def paper_recipe(task, **changes):
     >>> paper_recipe(keras_hypernet.RotationTask("cifar10"), seed=3).width
     100
 
-    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5. What its main text leaves open
-    (for the synthetic tasks: the epochs; for colorization: all but the depths) is this project's choice.
+    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5. This project chose what the main
+    text leaves open: the epochs of the synthetic tasks, and all but the depths of colorization.
     """
     name = getattr(task, "name", None)
     if name not in _PAPER:
@@ -125,26 +121,20 @@ def _rotation(task):
     return {"width": 100 if colour else 50, "activation": "elu" if colour else "relu"}
 
 
-def _synthetic(task):
-    return {"width": 100, "depth": 3, "embedding_dim": 10 * task.dim, "batch_size": 200, "epochs": 30}
-
-
+# rho and epsilon are the defaults of the authors' framework.
+_ADADELTA = {"optimizer": "adadelta", "learning_rate": 1.0, "rho": 0.9, "epsilon": 1e-6}
 _PAPER = {
     "rotation": _rotation,
     "rotation_set": _rotation,
-    # As many as g has weights, the biases included: with so few inputs, they count.
+    # As many outputs as g has weights and biases: with two inputs, the biases matter.
     "colorization": lambda task: {"width": 100, "activation": "elu", "embedding_dim": 63},
-    "synthetic": _synthetic,
-    "approximation": lambda task: {"width": 100, "depth": 2, "momentum": 0.5, "epochs": 50},
-    "classification": lambda task: {
-        "width": 29,
-        "depth": 2,
-        "activation": "elu",
-        "optimizer": "adadelta",
-        "learning_rate": 1.0,
-        # The defaults of the framework that the authors' code is written in.
-        "rho": 0.9,
-        "epsilon": 1e-6,
-        "epochs": 5,
+    "synthetic": lambda task: {
+        "width": 100,
+        "depth": 3,
+        "embedding_dim": 10 * task.dim,
+        "batch_size": 200,
+        "epochs": 30,
     },
+    "approximation": lambda task: {"width": 100, "depth": 2, "momentum": 0.5, "epochs": 50},
+    "classification": lambda task: {"width": 29, "depth": 2, "activation": "elu", "epochs": 5, **_ADADELTA},
 }

@@ -1,11 +1,10 @@
-"""Batches that the replicas of a `tf.distribute` strategy can share."""
+"""Batches for the replicas of a `tf.distribute` strategy."""
 
-# Evaluated at once by each replica.
-_EXAMPLES_OF_A_REPLICA = 100
+_EVALUATED_EXAMPLES = 100  # per replica and step
 
 
 def evaluation_dataset(model, task, split):
-    """A split in batches; for several replicas in such that the first can be divided evenly."""
+    """Returns a split in batches; for several replicas, the first batch is divided evenly."""
     replicas = model.distribute_strategy.num_replicas_in_sync
     if replicas == 1:
         return task.evaluation_dataset(split)
@@ -14,12 +13,12 @@ def evaluation_dataset(model, task, split):
         raise ValueError(
             f"The {split} split must have an example for each of {replicas} replicas. Received: {number} examples"
         )
-    # Keras takes the mean of the replicas' first parts, to build what is built already, so they must have one shape.
-    return task.evaluation_dataset(split, batch_size=replicas * min(_EXAMPLES_OF_A_REPLICA, number // replicas))
+    # Keras averages the first parts of all replicas to build the model, so these parts need one shape.
+    return task.evaluation_dataset(split, batch_size=replicas * min(_EVALUATED_EXAMPLES, number // replicas))
 
 
 def prepare_replicas(model, task, recipe, replicas, number):
-    """Builds what Keras would build of the mean over the replicas' first batches, which is float32 even for pixels."""
+    """Builds the model on real inputs: Keras would build it on a float32 average, even of uint8 pixels."""
     if recipe.batch_size % replicas:
         raise ValueError(
             f"`batch_size` must be a multiple of {replicas}, the number of replicas. Received: {recipe.batch_size}"
@@ -29,6 +28,5 @@ def prepare_replicas(model, task, recipe, replicas, number):
             f"A training of one batch must be of a multiple of {replicas}, the number of replicas. Received: {number} "
             "examples"
         )
-    inputs, targets = next(iter(task.evaluation_dataset("validation", batch_size=replicas)))
-    model.test_on_batch(inputs, targets)
+    model.test_on_batch(*next(iter(task.evaluation_dataset("validation", batch_size=replicas))))
     model.reset_metrics()

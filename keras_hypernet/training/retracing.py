@@ -1,11 +1,11 @@
-"""expected_retracing: models one after another, of which TensorFlow is not to warn that each is traced anew."""
+"""expected_retracing: no warnings of TensorFlow where each of many models is traced anew."""
 
 import contextlib
 
 
 @contextlib.contextmanager
 def expected_retracing():
-    """Keeps TensorFlow meanwhile from warning that functions are traced again and again, as those of new models are."""
+    """Silences TensorFlow's warnings of repeated tracing during the block."""
     import tensorflow as tf
 
     level = tf.get_logger().level

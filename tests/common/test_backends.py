@@ -1,4 +1,4 @@
-"""What needs TensorFlow says so on Keras's other backends, in one line; models of the zoo run on all of them."""
+"""On Keras's other backends, functions that need TensorFlow name it in one line; models of the zoo run."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from helpers import pixels
 
 import keras_hypernet as kh
 
-# This process's backend, as in CI, or NumPy.
+# The backend of this process, as in CI, or NumPy.
 BACKEND = "numpy" if keras.config.backend() == "tensorflow" else keras.config.backend()
 CODE = """
 import json, sys
@@ -47,9 +47,9 @@ print(json.dumps([messages, predicted.tolist()]))
 
 
 @pytest.mark.regression
-def test_what_needs_tensorflow_says_so(tmp_path):
+def test_functions_that_need_tensorflow_name_it(tmp_path):
     if BACKEND == "numpy":
-        pytest.importorskip("jax")  # which Keras's NumPy backend imports
+        pytest.importorskip("jax")  # Keras's NumPy backend imports JAX
     x = pixels((3, 28, 28, 1))
     np.save(tmp_path / "x.npy", x)
     command = [sys.executable, "-c", CODE, tmp_path / "out", tmp_path / "x.npy"]

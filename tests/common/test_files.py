@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all, what stood in their place before, locks, and room."""
+"""Files and folders that appear complete or not at all, old content, locks, and room on the disk."""
 
 import pathlib
 import shutil
@@ -23,7 +23,7 @@ from keras_hypernet.common.locks import BusyError, locked
 
 @pytest.fixture
 def old(tmp_path):
-    """A folder that is to be replaced."""
+    """A folder to replace."""
     folder = tmp_path / "entry"
     folder.mkdir()
     (folder / "old").touch()
@@ -48,21 +48,21 @@ def test_the_old_folder_is_back_if_the_new_one_cannot_take_its_place(old, tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["file", "link to a folder", "link to nothing"])
-def test_what_is_no_folder_is_refused_and_kept(kind, old, tmp_path):
+def test_a_path_of_another_kind_is_refused_and_kept(kind, old, tmp_path):
     path = tmp_path / "other"
     if kind == "file":
         path.write_text("kept")
     else:
         path.symlink_to(old if kind == "link to a folder" else tmp_path / "nothing")
     before = _left(tmp_path)
-    message = f"other must be a folder, or not be there. Received: a {kind.split()[0]}"
+    message = f"other must be a folder, or not exist. Received: a {kind.split()[0]}"
     with pytest.raises(NotADirectoryError, match=message), replacing_folder(path) as temporary:
         (temporary / "new").touch()
     assert _left(tmp_path) == before
     assert path.is_symlink() or path.read_text() == "kept"
 
 
-# These modules alone: the package would import TensorFlow.
+# Imports these modules only: the package would import TensorFlow.
 _FILES = """
 import os, pathlib, signal, sys, time, types
 sys.modules["keras_hypernet"] = package = types.ModuleType("keras_hypernet")
@@ -119,7 +119,7 @@ def test_a_kill_between_the_renames_leaves_the_new_folder(end, old, tmp_path):
 
 @pytest.mark.regression
 @pytest.mark.parametrize("where", ["in a folder", "in a file"])
-def test_what_a_kill_leaves_goes_with_the_next_write(where, old, tmp_path):
+def test_leftovers_of_a_kill_go_with_the_next_write(where, old, tmp_path):
     _killed(old if where == "in a folder" else tmp_path / "notes.txt", where)
     assert any(".keras_hypernet-" in name for name in _left(tmp_path))
     with replacing(tmp_path / "another.txt") as temporary:
@@ -128,7 +128,7 @@ def test_what_a_kill_leaves_goes_with_the_next_write(where, old, tmp_path):
 
 
 @pytest.mark.regression
-def test_what_a_living_process_writes_stays(old, tmp_path):
+def test_the_folder_of_a_living_process_stays(old, tmp_path):
     with replacing_folder(old) as first:
         heal(tmp_path)
         with replacing_folder(old) as second:
@@ -146,12 +146,12 @@ def test_only_its_own_temporaries_are_removed(old, tmp_path):
     assert _left(tmp_path) == sorted([*others, "entry"])
 
 
-def test_a_folder_is_removed_with_what_is_in_it(old, tmp_path):
+def test_a_folder_is_removed_with_its_content(old, tmp_path):
     remove_folder(old)
     assert _left(tmp_path) == []
 
 
-def test_a_failure_leaves_no_folder_that_was_made_for_it(tmp_path):
+def test_a_failure_leaves_no_created_folder(tmp_path):
     for writing in (replacing, replacing_folder):
         with pytest.raises(RuntimeError, match="No more."), writing(tmp_path / "a" / "b" / "c"):
             raise RuntimeError("No more.")
@@ -170,7 +170,7 @@ def test_a_lock_ends_with_its_process(tmp_path):
             pass
 
 
-def test_a_folder_that_was_made_to_be_locked_goes_if_it_stays_empty(tmp_path):
+def test_a_folder_created_for_its_lock_goes_if_it_stays_empty(tmp_path):
     for name in ("empty", "full"):
         with locked_folder(tmp_path / name, "searching in", "another"):
             if name == "full":

@@ -1,4 +1,4 @@
-"""What a terminal is told: text of others is shown as it is, wherever it stands."""
+"""The terminal shows text of others literally, in every position."""
 
 import pytest
 from rich.table import Table
@@ -7,7 +7,7 @@ from keras_hypernet.common.terminal import LiteralConsole, one_line, printable
 from keras_hypernet.experiments.runner import summarize
 from keras_hypernet.runs.progress import RunsProgress
 
-# Markup that is wrong, markup that vanishes, a code of an emoji; and what clears a screen, in both its forms.
+# Wrong markup, valid markup, an emoji code, and both escape sequences that clear a screen.
 OTHERS = "[/3, /5] [mirror] :warning: \x1b[2J\x9b2J \x08\r\n\u202e\ud800 Ünïcode ± 字"
 SHOWN = r"[/3, /5] [mirror] :warning: \x1b[2J\x9b2J \x08\r\n\u202e\ud800 Ünïcode ± 字"
 SHOWN_IN_A_SENTENCE = SHOWN.replace(r"\r\n", " ").replace(r"\x08 ", r"\x08 ")
@@ -19,7 +19,7 @@ def _wide(monkeypatch):
 
 
 @pytest.mark.regression
-def test_all_that_can_be_shown_is_left_alone():
+def test_printable_characters_stay():
     assert printable(OTHERS) == SHOWN
     assert printable(SHOWN) == SHOWN
     assert one_line(f"  {OTHERS}\n\n{OTHERS}") == f"{SHOWN_IN_A_SENTENCE} {SHOWN_IN_A_SENTENCE}"
@@ -48,7 +48,7 @@ def test_a_console_shows_text_as_it_is(capfd, monkeypatch, terminal):
 
 
 @pytest.mark.regression
-def test_of_a_long_error_the_ends_are_shown(capfd):
+def test_a_long_error_loses_its_middle(capfd):
     LiteralConsole(stderr=True).say("Error", "red", "begin " + "x" * 100_000 + " end.")
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("Error: begin xxx")

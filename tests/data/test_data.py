@@ -1,4 +1,4 @@
-"""Image sources: shapes, labels, splits without overlap, and what happens without a network."""
+"""Image sources: shapes, labels, splits without overlap, a missing network, damaged files."""
 
 import json
 import os
@@ -18,61 +18,76 @@ SIZES = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(SOURCES))
+@pytest.fixture(
+    scope="module",
+    params=["digits", "patches", *(pytest.param(name, marks=pytest.mark.full) for name in ("mnist", "cifar10"))],
+)
 def splits(request, source):
-    found = source(request.param)
-    return found, {split: found.load(split) for split in SPLITS}
+    images = source(request.param)
+    return images, {split: images.load(split) for split in SPLITS}
+
+
+def test_every_source_is_tested():
+    assert set(SIZES) == set(SOURCES)
 
 
 def test_splits_have_their_sizes_shape_and_dtype(splits):
-    found, images = splits
-    assert tuple(len(images[split]) for split in SPLITS) == SIZES[found.name]
+    source, images = splits
+    assert tuple(len(images[split]) for split in SPLITS) == SIZES[source.name]
     for array in images.values():
-        assert array.shape[1:] == found.image_shape
+        assert array.shape[1:] == source.image_shape
         assert array.dtype == np.uint8
         assert array.max() > 200
 
 
 def test_no_validation_or_test_image_is_trained_on(splits):
-    found, images = splits
+    source, images = splits
     seen = {split: {image.tobytes() for image in array} for split, array in images.items()}
-    # A data set may hold the same image twice; of MNIST and CIFAR-10 a few pairs are known. More would
-    # mean that a split is read twice.
-    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        assert len(seen[one] & seen[other]) <= 5, (found.name, one, other)
+    # MNIST and CIFAR-10 hold a few images twice. More common images would mean that a split is read twice.
+    for left, right in (("train", "validation"), ("train", "test"), ("validation", "test")):
+        assert len(seen[left] & seen[right]) <= 5, (source.name, left, right)
 
 
-def test_reading_warns_of_nothing(source):
+@pytest.mark.full
+def test_reading_gives_no_warning(source):
+    """In a new process, since TensorFlow Datasets warns once per process."""
     source("mnist")
-    # A process of its own: TensorFlow Datasets warns once in each.
     code = "from keras_hypernet.data import get_source; get_source('mnist').load('test')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "WARNING:absl:" not in done.stderr
 
 
 def test_order_is_the_same_whenever_a_split_is_read(splits):
-    found, images = splits
-    np.testing.assert_array_equal(found._load("validation"), images["validation"])  # past what `load` keeps
+    source, images = splits
+    np.testing.assert_array_equal(source._load("validation"), images["validation"])  # past the cache of `load`
 
 
 @pytest.mark.parametrize("name", ["digits", "patches"])
 def test_images_are_read_once_and_cannot_be_changed(name):
-    images = get_source(name).load("test")
-    assert get_source(name).load("test") is images
-    assert get_source(name).load("validation") is not images
-    with pytest.raises(ValueError, match="read-only"):
-        images[0] = 0
+    _check_shared(get_source(name).load)
 
 
 def test_labels_are_read_once_and_cannot_be_changed():
-    labels = get_source("digits").load_labels("test")
-    assert get_source("digits").load_labels("test") is labels
+    _check_shared(get_source("digits").load_labels)
+
+
+def _check_shared(read):
+    array = read("test")
+    assert read("test") is array
+    assert read("validation") is not array
     with pytest.raises(ValueError, match="read-only"):
-        labels[0] = 0
+        array[0] = 0
 
 
-@pytest.mark.parametrize("split", ["validation", "test"])
-@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("mnist", "test"),
+        pytest.param("mnist", "validation", marks=pytest.mark.full),
+        pytest.param("cifar10", "validation", marks=pytest.mark.full),
+        pytest.param("cifar10", "test", marks=pytest.mark.full),
+    ],
+)
 def test_images_and_labels_are_those_of_tensorflow_datasets(source, name, split):
     import tensorflow_datasets as tfds
 
@@ -90,7 +105,7 @@ def test_images_and_labels_are_those_of_tensorflow_datasets(source, name, split)
 def test_patches_of_different_splits_share_no_pixels():
     from sklearn.datasets import load_sample_images
 
-    # Crops start every 8 pixels, so all pixels of a split are in non-overlapping crops, every 4th one.
+    # A crop starts every 8 pixels, so every 4th crop of a row covers its pixels without overlap.
     strips = {"train": (0, 448), "validation": (448, 544), "test": (544, 640)}
     for split, (left, right) in strips.items():
         crops = get_source("patches").load(split)
@@ -149,22 +164,7 @@ def test_sources_without_labels_name_those_that_have_some():
     get_source("digits").check_labels()
 
 
-def test_without_data_and_network_the_error_names_the_ways_out(tmp_path):
-    """In a process whose only network is a proxy that does not answer."""
-    code = "from keras_hypernet.data import get_source; get_source('mnist').load('test')"
-    nowhere = "http://127.0.0.1:9"
-    environment = {"TFDS_DATA_DIR": str(tmp_path), "HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**_environment(), **environment}, capture_output=True, text=True, check=False
-    )
-    last = done.stderr.strip().splitlines()[-1]
-    assert done.returncode != 0
-    assert "DataUnavailableError: The data set 'mnist' is not in" in last
-    assert "Set TFDS_DATA_DIR" in last
-    assert "digits, patches" in last
-
-
-# Three images as TensorFlow Datasets keeps MNIST; then, one by one, what can become of the files.
+# First no data set; then three images as TensorFlow Datasets keeps MNIST, and one damage of the files after another.
 _DAMAGES = """
 import json, pathlib, shutil, sys
 import numpy as np
@@ -212,6 +212,10 @@ def write(first=None):
             writer.write(tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString())
 
 
+try:
+    get_source("mnist").load("test")
+except DataUnavailableError as error:
+    missing = str(error)
 records = folder / "mnist-test.tfrecord-00000-of-00001"
 described = folder / "dataset_info.json"
 write()
@@ -241,21 +245,23 @@ for name, damage in damages.items():
 write()
 np.testing.assert_array_equal(get_source("mnist").load("test"), images)
 np.testing.assert_array_equal(get_source("mnist").load_labels("test"), [0, 1, 2])
-print(json.dumps([list(damages), messages]))
+print(json.dumps([missing, list(damages), messages]))
 """
 
 
 @pytest.mark.regression
-def test_damaged_files_are_named(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", _DAMAGES, tmp_path],
-        env={**os.environ, "TFDS_DATA_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_missing_and_damaged_files_are_named(tmp_path):
+    """In a process whose only network is a proxy that does not answer."""
+    nowhere = "http://127.0.0.1:9"
+    environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    environment |= {"TFDS_DATA_DIR": str(tmp_path), "HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere}
+    command = [sys.executable, "-c", _DAMAGES, tmp_path]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    damages, messages = json.loads(done.stdout.splitlines()[-1])
+    missing, damages, messages = json.loads(done.stdout.splitlines()[-1])
+    assert missing.startswith("The data set 'mnist' is not in")
+    assert "Set TFDS_DATA_DIR" in missing
+    assert "digits, patches" in missing
     assert list(messages) == damages
     for message in messages.values():
         assert message.startswith(f"The data set 'mnist' in {tmp_path / 'mnist'}")
@@ -264,7 +270,3 @@ def test_damaged_files_are_named(tmp_path):
         assert len(message) < 600
     assert "3.0.1 cannot be read (DataLossError: corrupted record at " in messages["flipped"]
     assert "3.0.1 cannot be read (NotFoundError: " in messages["gone"]
-
-
-def _environment():
-    return {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}

@@ -1,4 +1,4 @@
-"""The approximation task: its target against convolutions in plain NumPy, and the samples it is compared on."""
+"""The approximation task: the target against convolutions in plain NumPy, and the samples."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_weights_of_the_target_have_the_papers_shapes_and_the_authors_distributi
         assert 0.5 < np.abs(weight).max() * np.sqrt(fan_in) <= 1 + 1e-6
     assert weights[2].var() == pytest.approx(1 / (3 * 2000), rel=0.02)
     correlation = np.corrcoef(weights[0].ravel()[:2000], weights[2].ravel()[:2000])[0, 1]
-    assert abs(correlation) < 0.1  # no two layers are drawn from one stream
+    assert abs(correlation) < 0.1  # each layer has its own stream
 
 
 def test_the_target_is_a_function_of_the_seed():
@@ -59,7 +59,7 @@ def test_the_target_is_a_function_of_the_seed():
         outputs.setdefault(task.seed, []).append(array(task.target()(x)))
     np.testing.assert_array_equal(outputs[0][0], outputs[0][1])
     assert np.abs(outputs[0][0] - outputs[1][0]).max() > 0.01
-    # Of the day the experiments were run: whoever changes the target changes their results.
+    # Values at the time of the experiments: another target would change the published results.
     np.testing.assert_allclose(outputs[0][0][0, :3], [0.03087674, -0.1154677, -0.08390572], rtol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""The rotation task: its pixels against PIL's, its labels against the definition, its epochs."""
+"""The rotation task: pixels against PIL, labels against the definition, epochs."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def rotate_with_pil(images, angles):
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (27, 31, 3)])
 def test_pixels_are_those_of_pil(shape):
     rng = np.random.default_rng(0)
-    images = rng.integers(1, 256, (2000, *shape), dtype="uint8")  # no zeros: those are outside
+    images = rng.integers(1, 256, (500, *shape), dtype="uint8")  # zeros are outside
     angles = rng.uniform(0, 360, len(images))
     same = rotate_images(tf.constant(images), tf.constant(angles)).numpy() == rotate_with_pil(images, angles)
     assert same.mean() >= 0.999

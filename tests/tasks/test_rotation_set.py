@@ -1,4 +1,4 @@
-"""The rotation task of neural processes: what is in a set, against plain NumPy."""
+"""The rotation task of neural processes: the sets against plain NumPy."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ IMAGES, LABELS = (load("test") for load in (get_source("digits").load, get_sourc
 
 
 def _classes(members):
-    """The class of each member `[B, members, 28, 28, 1]`, found by its pixels."""
+    """The class of each member `[B, members, 28, 28, 1]`, by its pixels."""
     known = {image.tobytes(): label for image, label in zip(IMAGES, LABELS, strict=True)}
     return np.array([[known[member.tobytes()] for member in each] for each in members])
 
@@ -22,7 +22,7 @@ def test_members_are_images_of_the_class_of_x():
     members = np.concatenate([inputs["condition"] for inputs, _ in batches])
     assert members.shape == (300, 5, 28, 28, 1)
     np.testing.assert_array_equal(_classes(members), np.repeat(LABELS[:, None], 5, axis=1))
-    # Drawn from all of the class: far more different images than classes.
+    # A set draws from the whole class: there are far more different images than classes.
     assert len({member.tobytes() for member in members.reshape(-1, 28, 28, 1)}) > 250
 
 
@@ -45,7 +45,7 @@ def test_sets_are_drawn_anew_in_each_epoch_and_belong_to_the_image_that_is_turne
 
     x, classes = draw()
     assert (classes[:, 0] == classes[:, 1]).all()
-    # Of the same order, the rotation task's epoch: its condition is the image that was turned.
+    # The rotation task has the same order; its condition is the upright image.
     ((single, _),) = list(RotationTask("digits").training_dataset(IMAGES, 300, 7, 0))
     np.testing.assert_array_equal(x, single["x"])
     np.testing.assert_array_equal(classes[:, :1], _classes(single["condition"].numpy()[:, None]))

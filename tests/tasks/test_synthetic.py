@@ -1,4 +1,4 @@
-"""The synthetic tasks: y against plain NumPy, and the streams that samples and targets are drawn from."""
+"""The synthetic tasks: y against plain NumPy, and the random streams of samples and targets."""
 
 import hashlib
 
@@ -35,7 +35,7 @@ def _h(task, inputs):
 
 
 def _raw(task, x, condition):
-    """y, not yet centred and scaled: float64 `[N, 1]`."""
+    """y before it is centred and scaled: float64 `[N, 1]`."""
     x, condition = x.astype("float64"), condition.astype("float64")
     if task.family == "inner":
         return (x * _h(task, condition)).sum(axis=1, keepdims=True)
@@ -75,12 +75,12 @@ def test_targets_have_mean_zero_and_variance_one(family, gain):
 
 
 def _share_due_to_the_condition(gain):
-    """Of the variance of the inner product, how much comes from I; and that variance, divided by the dimension."""
+    """The share of I in the variance of the inner product, and this variance divided by the dimension."""
     task = SyntheticTask("inner", gain=gain)
     rng = np.random.default_rng(0)
     x, condition = (rng.standard_normal((number, task.dim), dtype="float32") for number in (200, 20))
     y = task.target()(np.repeat(x, 20, axis=0), np.tile(condition, (200, 1))).reshape(200, 20).astype("float64")
-    # Given x, y varies with I alone; over all x its mean is zero.
+    # For a fixed x, y varies with I alone; over all x, the mean of y is zero.
     return y.var(axis=1, ddof=1).mean() / np.mean(y**2), np.mean(y**2) / task.dim
 
 
@@ -92,7 +92,7 @@ def test_the_condition_decides_little_unless_the_gain_is_large():
     assert 0.23 < _share_due_to_the_condition(30.0)[0] < 0.4
 
 
-# Values of the day the experiments were run: whoever changes a stream or a target changes their results.
+# Values at the time of the experiments: another stream or target would change the published results.
 GOLDEN_X = "84871e1dd5855e3457addaba0faf38e9a4e6e9b332e9a022843100dc4410e986"
 GOLDEN_Y = {
     "inner": [1.255717, -1.045686, -1.366754, 0.2623985],
@@ -143,7 +143,7 @@ def test_shuffled_samples_stay_together_and_an_evaluation_is_in_order():
 
 @families
 def test_sigmoids_may_saturate(family):
-    y = SyntheticTask(family, **SMALL, gain=1e4).load("train")["y"]  # an overflow would be a warning, hence an error
+    y = SyntheticTask(family, **SMALL, gain=1e4).load("train")["y"]  # a warning of overflow would be an error
     assert np.isfinite(y).all()
     assert y.std() > 0
 

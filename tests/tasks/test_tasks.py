@@ -1,4 +1,4 @@
-"""What holds of every task: its description as data, its declared shapes, its epochs and its evaluations."""
+"""Properties of every task: description as data, declared shapes, epochs and evaluations."""
 
 import dataclasses
 import json
@@ -39,19 +39,21 @@ tasks = pytest.mark.parametrize("task", EXAMPLES, ids=str)
 
 
 def _examples(task):
-    """45 examples, of the test split where that is of the same kind as the training split."""
+    """45 examples, of the smaller test split where it has the form of the training split."""
     uniform = getattr(task, "data", None) == "uniform"
     return keras.tree.map_structure(lambda array: array[:45], task.load("train" if uniform else "test"))
 
 
 def _arrays(dataset):
-    """All batches of a dataset, each a list of arrays: of the inputs, then of the target."""
+    """All batches of a dataset, each a list of arrays of inputs and target."""
     return [[np.asarray(array) for array in keras.tree.flatten(batch)] for batch in dataset]
 
 
-def _same(one, other):
+def _same(first, second):
     return all(
-        (left == right).all() for batches in zip(one, other, strict=True) for left, right in zip(*batches, strict=True)
+        (left == right).all()
+        for batches in zip(first, second, strict=True)
+        for left, right in zip(*batches, strict=True)
     )
 
 
@@ -133,7 +135,7 @@ def test_an_epoch_is_a_function_of_seed_and_epoch(task):
     dataset = task.training_dataset(examples, 20, 7, epoch)
     first = _arrays(dataset)
     assert _same(_arrays(dataset), first)
-    epoch.assign(1)  # read when the dataset is iterated, not when it is made
+    epoch.assign(1)  # each pass reads the variable
     second = _arrays(dataset)
     assert not _same(second, first)
     assert _same(_arrays(task.training_dataset(examples, 20, 7, 1)), second)
@@ -155,7 +157,7 @@ def _joined(batches):
 
 @dataclasses.dataclass(frozen=True)
 class OwnTask(Task):
-    """A user's own: 7 rows of x and of a condition. `form` makes of these and of the target what `load` returns."""
+    """A user's own task of 7 rows; `load` returns x, condition and target in one of several forms."""
 
     form: str = "tuple"
     name = "own"
@@ -231,8 +233,8 @@ def test_evaluate_reports_rows_of_an_own_task():
 
 @pytest.mark.regression
 @pytest.mark.parametrize("method", ["hyper", "embed", "network"])
-def test_a_type_that_a_task_does_not_declare_is_named(method):
-    """A network would cast to uint8 what are floats, and train on that."""
+def test_an_undeclared_dtype_is_named(method):
+    """A network would cast floats to uint8."""
     task = OwnTask()
     if method == "network":
         task = dataclasses.make_dataclass("Network", [], bases=(OwnTask,), namespace={"inputs": ("x",)}, frozen=True)()

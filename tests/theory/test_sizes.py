@@ -22,17 +22,14 @@ def test_dense_parameters_are_those_that_keras_builds(use_bias):
         assert theory.dense_parameters(sizes, use_bias) == _built(sizes, use_bias)
 
 
-@pytest.mark.parametrize("depth", range(2, 10))
+@pytest.mark.parametrize("depth", [2, 9])
 def test_sizes_of_figure_1a(depth):
     sizes = theory.synthetic_depth_parameters(depth)
     n_g, layers = 10**4 + 10, 10**5 + 10**4 * (depth - 2)
     assert sizes == {"g": n_g, "q": 10**4 + 10 * 10**4 + 10, "f": layers + 10**2 * n_g, "e": layers + 10**6}
-    hidden = [1000] + [100] * (depth - 1)
-    built = {"g": (1000, 10, 1), "q": (1000 + 10_000, 10, 1), "f": (*hidden, n_g), "e": (*hidden, 10_000)}
-    assert sizes == {name: _built(chain) for name, chain in built.items()}
 
 
-@pytest.mark.parametrize("i", range(1, 9))
+@pytest.mark.parametrize("i", [1, 8])
 def test_sizes_of_figure_1b(i):
     sizes = theory.synthetic_embedding_dim_parameters(i)
     assert sizes == {
@@ -41,25 +38,14 @@ def test_sizes_of_figure_1b(i):
         "f": 10**4 + 10**4 * i + 100 * i * 1010,
         "e": 2 * 10**4 + 10**5 * i,
     }
-    built = {
-        "g": (100, 10, 1),
-        "q": (100 + 1000 * i, 10, 1),
-        "f": (100, 100, 100 * i, 1010),
-        "e": (100, 100, 100, 1000 * i),
-    }
-    assert sizes == {name: _built(chain) for name, chain in built.items()}
     assert sizes["f"] == pytest.approx(10**4 + 10**4 * i + 10**5 * i, rel=0.01)  # as the text rounds it
 
 
-@pytest.mark.parametrize(("data", "width"), [("digits", 50), ("patches", 100)])
-@pytest.mark.parametrize("depth", [2, 4])
+@pytest.mark.parametrize(("data", "width", "depth"), [("digits", 50, 4), ("patches", 100, 2)])
 def test_sizes_of_figure_3_are_those_of_the_built_models(data, width, depth):
     task, recipe = kh.RotationTask(data), kh.Recipe(width=width, depth=depth)
     sizes = theory.rotation_parameters(task.x_shape, depth, width, use_bias=True)
-    hyper, embed = (kh.build_model(task, method, recipe) for method in ("hyper", "embed"))
-    assert hyper.num_parameters() == {"generator": sizes["f"], "primary": sizes["g"]}
-    assert embed.num_parameters() == {"embedding": sizes["e"], "primary": sizes["q"]}
-
+    _check_built(task, recipe, sizes)
     # Without biases: one a unit of every layer of q and e; and of f, whose last layer's units are the weights of g.
     aside = theory.rotation_parameters(task.x_shape, depth, width)
     hidden, entries = (depth - 1) * width, math.prod(task.x_shape)
@@ -76,8 +62,7 @@ def test_sizes_of_figure_3_as_the_text_counts_them():
         assert theory.rotation_parameters((h, h, c), 3, width)["g"] == 10 * h**2 * c + 120
 
 
-@pytest.mark.parametrize("data", ["digits", "patches"])
-@pytest.mark.parametrize("i", [1, 3])
+@pytest.mark.parametrize(("data", "i"), [("digits", 3), pytest.param("patches", 1, marks=pytest.mark.full)])
 def test_sizes_of_rotation_by_embedding_dimension_are_those_of_the_built_models(data, i):
     task = kh.RotationTask(data)
     recipe = kh.paper_recipe(task, depth=3, rank=100 * i, embedding_dim=10_000 * i)
@@ -93,7 +78,7 @@ def test_sizes_of_rotation_by_embedding_dimension_are_those_of_the_built_models(
     }
 
 
-@pytest.mark.parametrize("options", [{"depth": 2}, {"depth": 5}, {"depth": 2, "rank": 7}], ids=str)
+@pytest.mark.parametrize("options", [{"depth": 5}, {"depth": 2, "rank": 7}], ids=str)
 def test_sizes_of_colorization_are_those_of_the_built_models(options):
     task = ColorizationTask("patches")
     sizes = theory.colorization_parameters(task.condition_shape, use_bias=True, **options)
@@ -103,9 +88,8 @@ def test_sizes_of_colorization_are_those_of_the_built_models(options):
     assert (sizes["f"] == sizes["e"]) == ("rank" not in options)
 
 
-@pytest.mark.parametrize("i", [1, 8])
-def test_sizes_of_colorization_by_embedding_dimension_are_those_of_the_built_models(i):
-    task = ColorizationTask("patches")
+def test_sizes_of_colorization_by_embedding_dimension_are_those_of_the_built_models():
+    i, task = 8, ColorizationTask("patches")
     options = {"depth": 3, "rank": 100 * i, "embedding_dim": 1000 * i}
     sizes = theory.colorization_parameters(task.condition_shape, use_bias=True, **options)
     _check_built(task, kh.paper_recipe(task, **options), sizes)
@@ -117,7 +101,7 @@ def test_sizes_of_colorization_by_embedding_dimension_are_those_of_the_built_mod
     }
 
 
-@pytest.mark.parametrize("data", ["uniform", "digits", "patches"])
+@pytest.mark.parametrize("data", ["uniform", "patches"])
 def test_sizes_of_assumption_1_are_those_of_the_built_networks(data):
     task = ApproximationTask(data)
     sizes = theory.assumption_1_parameters(task.x_shape, use_bias=True)

@@ -52,7 +52,7 @@ def _largest_ratio(network, x, y):
 
 
 def _pairs(rng, features):
-    """Pairs, half of which differ in a single entry: there the ratio is largest. None are close enough for rounding."""
+    """Pairs, far enough apart for rounding; half differ in one entry, where the ratio is largest."""
     x = rng.normal(size=(PAIRS, features))
     difference = rng.choice([-1, 1], size=x.shape) * 10 ** rng.uniform(-1, 1, size=x.shape)
     difference[: PAIRS // 2] *= np.eye(features)[rng.integers(features, size=PAIRS // 2)]
@@ -91,7 +91,7 @@ def test_the_complexity_is_reached():
     assert slope == pytest.approx(theory.spectral_complexity([[[1.0]], [[1.0]]], lipschitz=0.25))
 
 
-@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+@pytest.mark.parametrize("activation", ["elu", "sigmoid"])
 def test_a_keras_network_has_the_complexity_of_its_kernels(activation):
     network = keras.Sequential(
         [
@@ -119,10 +119,10 @@ def test_lipschitz_replaces_every_activation_of_a_keras_network_that_has_one():
     network = keras.Sequential([keras.Input((1,)), dense("softplus"), dense(), dense("tanh"), dense()])
     assert theory.spectral_complexity(network, lipschitz=3.0) == pytest.approx(9)
     last = keras.Sequential([keras.Input((1,)), dense("sigmoid")])
-    assert theory.spectral_complexity(last) == pytest.approx(0.25)  # one activation more than in C(f)
+    assert theory.spectral_complexity(last) == pytest.approx(0.25)  # C(f) has no last activation
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "sigmoid", "elu"])
+@pytest.mark.parametrize("activation", ["sigmoid", "elu"])
 def test_generated_weights_have_a_complexity_for_each_condition(activation):
     generator = keras.Sequential([keras.layers.Dense(6, "relu"), keras.layers.Dense(4, "tanh")])
     primary = [
@@ -152,8 +152,8 @@ def test_generated_weights_have_a_complexity_for_each_condition(activation):
         )
         np.testing.assert_allclose(network(inputs["x"][number : number + 1])[0], outputs[number], rtol=1e-4, atol=1e-5)
         assert _largest_ratio(network, *_pairs(rng, 8)) <= bound * ROUNDING
-        special = kh.specialize(model, condition[number : number + 1])
-        assert theory.spectral_complexity(special) == pytest.approx(bound, rel=1e-5)
+    special = kh.specialize(model, condition[:1])
+    assert theory.spectral_complexity(special) == pytest.approx(bounds[0], rel=1e-5)
 
 
 def _check_complexity(model, task):
@@ -172,7 +172,7 @@ def _check_complexity(model, task):
 
 
 def _bound_and_largest_ratio(network, is_image, shape):
-    """The complexity of a chain of Dense layers, and the largest ratio of pairs of inputs, which is not above it."""
+    """The complexity of a chain of Dense layers, and the largest ratio of pairs of inputs, which is not larger."""
     bound = theory.spectral_complexity(network)
     dense = [layer for layer in network.layers if hasattr(layer, "kernel")]
     kernels = [array(layer.kernel) for layer in dense]
@@ -184,7 +184,7 @@ def _bound_and_largest_ratio(network, is_image, shape):
     forward = functools.partial(_forward, kernels=kernels, biases=biases, activations=activations)
 
     x, y = _stored_pairs(len(kernels[0]), is_image)
-    # Where there may be any number of points, one each.
+    # A free number of points is one.
     few = array(network(x[:20].reshape(20, *(size or 1 for size in shape)))).reshape(20, -1)
     np.testing.assert_allclose(forward(x[:20]), few, rtol=1e-3, atol=1e-4 * max(np.abs(few).max(), 1))
     chunks = [slice(first, first + 1000) for first in range(0, PAIRS, 1000)]
@@ -195,7 +195,7 @@ def _bound_and_largest_ratio(network, is_image, shape):
 
 @functools.lru_cache(maxsize=1)
 def _stored_pairs(features, is_image):
-    """Pairs of float32 vectors; or of uint8 images, from dark to bright, that differ in one pixel up to all of them."""
+    """Pairs of float32 vectors; or of uint8 images, from dark to bright, that differ in one pixel to all pixels."""
     rng = np.random.default_rng(0)
     if not is_image:
         return [rows.astype("float32") for rows in _pairs(rng, features)]
@@ -205,17 +205,19 @@ def _stored_pairs(features, is_image):
 
 
 def _trained(*methods):
-    """Cards of the zoo; there are none of the target of Assumption 1, whose convolutions have no complexity here."""
+    """Cards of the zoo, except of the target of Assumption 1, whose convolutions have no complexity here."""
     cards = [card for card in kh.list_entries() if card.method in methods]
-    # Those with the same inputs one after another, since the pairs are the same.
+    # Cards with the same inputs follow each other, since `_stored_pairs` keeps the last pairs.
     return sorted(cards, key=lambda card: (str(get_task(**card.task).x_shape), card.name))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("card", _trained("hyper", "embed", "network"), ids=lambda card: card.name)
 def test_no_ratio_of_a_trained_network_exceeds_its_complexity(card):
     _check_complexity(kh.load(card.name), get_task(**card.task))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("card", _trained("hyper"), ids=lambda card: card.name)
 def test_no_ratio_of_a_trained_f_exceeds_its_complexity(card):
     model, task = kh.load(card.name), get_task(**card.task)
@@ -224,12 +226,18 @@ def test_no_ratio_of_a_trained_f_exceeds_its_complexity(card):
 
 
 UNTRAINED = [
-    (task, method)
-    for task in (SyntheticTask(dim=20), ColorizationTask("patches"), kh.RotationTask("digits"))
-    for method in ("hyper", "embed")
+    *((SyntheticTask(dim=20), method) for method in ("hyper", "embed")),
+    (ClassificationTask("digits"), "network"),
+    *(
+        pytest.param(task, method, marks=pytest.mark.full)
+        for task in (ColorizationTask("patches"), kh.RotationTask("digits"))
+        for method in ("hyper", "embed")
+    ),
+    *(
+        pytest.param(ApproximationTask(data, num_samples=64), "network", marks=pytest.mark.full)
+        for data in ("uniform", "digits")
+    ),
 ]
-UNTRAINED += [(ApproximationTask("uniform", num_samples=64), "network"), (ApproximationTask("digits"), "network")]
-UNTRAINED += [(ClassificationTask("digits"), "network")]
 
 
 @pytest.mark.parametrize(("task", "method"), UNTRAINED, ids=lambda value: getattr(value, "name", value))
@@ -297,7 +305,7 @@ def test_models_whose_constant_is_not_known():
         with pytest.raises(TypeError, match="chain of Dense.*Received: layer 'odd' of class.*`specialize`"):
             theory.spectral_complexity(keras.Sequential([keras.Input(shape), layer]))
     inputs, once = keras.Input((3,)), dense(3, name="once")
-    twice = keras.Model(inputs, 1000 * once(once(inputs)), name="twice")  # `layers` lists neither of these
+    twice = keras.Model(inputs, 1000 * once(once(inputs)), name="twice")  # more than `layers` lists
     with pytest.raises(TypeError, match="must be a keras.Sequential, .*Received: 'twice' of class Functional"):
         theory.spectral_complexity(twice)
     quantized = keras.Sequential([keras.Input((3,)), dense(2)])
