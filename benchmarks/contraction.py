@@ -1,10 +1,10 @@
-"""Is `contraction="auto"` ever much slower than the better route?
+"""The time of `contraction="auto"` against the better route.
 
     python benchmarks/contraction.py [--quick]
 
-Times HyperDense with either route, forward and backward, interleaved, on one thread, over a grid of input_dim, units,
-R, P and batch; `auto` is the one that `plan` chooses. Claim: never more than 1.15 times the better one. About four
-minutes; --quick takes every fifth point, and writes contraction_quick.json.
+Times HyperDense with each route, forward and backward, interleaved, on one thread, over a grid of input_dim, units, R,
+P and batch; `auto` is the route that `plan` chooses. Claim: `auto` takes at most 1.15 times the time of the better
+route. About four minutes; --quick takes every fifth point and writes contraction_quick.json.
 """
 
 import itertools
@@ -26,7 +26,7 @@ GRID = {
     "points": (1, 16, 128),
     "batch": (8, 64, 256),
 }
-MOST_ENTRIES = 4e7  # of the largest tensor; larger points take seconds a call, and gigabytes
+MOST_ENTRIES = 4e7  # of the largest tensor; larger points take gigabytes, and seconds per call
 MOST_OPERATIONS = 4e9
 
 
@@ -49,7 +49,7 @@ def step(route, input_dim, units, rank, points, batch):
 
 
 def grid():
-    """Yields the points of the grid that fit into the limits, as dicts."""
+    """Yields the points of the grid within the limits, as dicts."""
     for values in itertools.product(*GRID.values()):
         point = dict(zip(GRID, values, strict=True))
         rows = point["batch"] * point["points"]

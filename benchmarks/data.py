@@ -1,13 +1,13 @@
-"""How fast are rotated images made, and how long does training wait for them?
+"""The speed of making rotated images, and the time that training waits for them.
 
     python benchmarks/data.py
 
 On two cores, for MNIST and CIFAR-10 (see TFDS_DATA_DIR in the README), interleaved, about four minutes:
-- images a second of the task's pipeline, shuffling and labels included, against PIL image by image;
-- an epoch of `model.fit` against the same steps in one graph: the difference is Python; and how much of the latter
-  passes between asking for a batch and having it, which is waiting for data;
-- the same steps on batches that lie in memory: what the step would take if the data cost no processor time either.
-Claims: at least 3 times PIL on both data sets; on MNIST, Python and waiting are less than 15% of a step.
+- images per second of the task's pipeline, with shuffling and labels, against PIL image by image;
+- an epoch of `model.fit` against the same steps in one graph: the difference is Python; and the time between asking for
+  a batch and receiving it, which is waiting for data;
+- the same steps on batches in memory: the time of a step if the data cost no processor time.
+Claims: at least 3 times PIL on both data sets; on MNIST, Python and waiting take less than 15% of a step.
 """
 
 import os
@@ -30,7 +30,7 @@ READY = 16  # batches in memory
 
 
 def rotation_rates(task, images):
-    """Returns images a second of the pipeline and of PIL."""
+    """Returns images per second of the pipeline and of PIL."""
     epoch = task.training_dataset(images, BATCH_SIZE, seed=0, epoch=0)
 
     @tf.function
@@ -48,8 +48,8 @@ def rotation_rates(task, images):
 
 
 def training_times(task, images):
-    """Returns milliseconds of a training step: as `fit` does it, in one graph, of it waiting, and on ready batches."""
-    # Small steps: many rounds are not to change what the weights are like.
+    """Returns milliseconds per training step: of `fit`, in one graph, waiting in that graph, on batches in memory."""
+    # Small steps: many rounds hardly change the weights.
     model = build_model(task, "hyper", paper_recipe(task, learning_rate=1e-6))
     epoch = task.training_dataset(images, BATCH_SIZE, seed=0, epoch=0)
     num_steps = len(epoch)
@@ -62,7 +62,7 @@ def training_times(task, images):
     def graph(iterator):
         waiting, loss = tf.constant(0.0, tf.float64), tf.constant(0.0)
         for _ in tf.range(num_steps):
-            with tf.control_dependencies([loss]):  # the step before is done
+            with tf.control_dependencies([loss]):  # after the step
                 asked = tf.timestamp()
             with tf.control_dependencies([asked]):
                 batch = iterator.get_next()

@@ -1,9 +1,8 @@
-"""A training step of the embedding method, with the kernels multiplied first and with `[x, e(I)]` built.
+"""A training step of the embedding method: kernels multiplied first, against building `[x, e(I)]`.
 
     python benchmarks/embedding.py
 
-One thread, interleaved in one process, at the sizes of rotation_depth and synthetic_depth, depth 4. Takes
-about a minute.
+One thread, interleaved in one process, at the sizes of rotation_depth and synthetic_depth, depth 4. About a minute.
 """
 
 import os

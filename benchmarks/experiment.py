@@ -1,17 +1,17 @@
-"""One point of the depth figure, an epoch of rotation/CIFAR-10 at depth 4 with its data: this package against PyTorch.
+"""One epoch of rotation/CIFAR-10 at depth 4 with its data: this package against PyTorch.
 
     pip install -e '.[benchmarks]' && python benchmarks/experiment.py [--full | --images N]
 
-PyTorch is written as such experiments usually are: f of nn.Linear, whose output is cut into each example's weights,
-which torch.bmm applies; a Dataset in which PIL rotates one image after the other, read by a DataLoader without workers;
-`loss.item()` at every step. This package does what `fit` does, accuracy included. Both have one thread and the same
-processor, which the data share with the training, and take turns in one process; the epoch before the clock starts
-builds and compiles all that is used. They start from the same weights, with which they must agree about a batch. The
-embedding method is measured in the same way, PyTorch's with torch.cat.
+The PyTorch code is typical for such experiments: f of nn.Linear, whose output is cut into the weights of each example
+for torch.bmm; a Dataset that rotates image after image with PIL, read by a DataLoader without workers; `loss.item()` at
+every step. This package does the work of `fit`, accuracy included. Both have one thread on the same processor for data
+and training, and take turns in one process; an epoch before the measurement builds and compiles everything. Both start
+from the same weights, and the script checks that they agree on a batch. The embedding method is measured the same way,
+with torch.cat in PyTorch.
 
-Goal: for the hypernetwork, at least 3 times as many images a second, in the median round. Three rounds of 12,800 images
-take two minutes; of the whole training split (--full), six, or twelve where the processor is slow. With fewer images,
-for a trial, the results go to experiment_quick.json. On Linux.
+Goal: for the hypernetwork, at least 3 times as many images per second in the median round. Three rounds of 12,800
+images take two minutes; of the whole training split (--full), six to twelve. With fewer images, the results go to
+experiment_quick.json. Linux only.
 """
 
 import argparse
@@ -35,12 +35,12 @@ from keras_hypernet.layers import HyperDense
 from keras_hypernet.training.loop import steps_per_execution
 
 NUM_IMAGES, BATCH_SIZE, ROUNDS, GOAL = 12800, 64, 3, 3
-LEARNING_RATE = 1e-3  # with the paper's 0.01 both diverge from these weights, and losses could not be compared
+LEARNING_RATE = 1e-3  # with the paper's 0.01, both diverge from these weights
 PIXELS, WIDTH, HIDDEN, CLASSES = 3072, 100, 10, 12
 
 
 class Rotations(torch.utils.data.Dataset):
-    """Triples of an image rotated by PIL, the image as it was, and the closest of the twelve angles."""
+    """Triples of an image rotated by PIL, the upright image, and the closest of the twelve angles."""
 
     def __init__(self, images):
         self.images = images
@@ -54,12 +54,12 @@ class Rotations(torch.utils.data.Dataset):
 
 
 def standardized(image):
-    """An image as the vector that PyTorch's models read."""
+    """An image as the input vector of PyTorch's models."""
     return ((torch.from_numpy(np.array(image)).float() / 255 - 0.1307) / 0.3081).flatten()
 
 
 class TorchModel(nn.Module):
-    """Either method: all weights of g written and applied, or the embedding put behind x."""
+    """Either method: f writes all weights of g, or x is concatenated with the embedding."""
 
     def __init__(self, method):
         super().__init__()
@@ -81,11 +81,11 @@ class TorchModel(nn.Module):
 
 
 def translated(model, method):
-    """Returns the PyTorch model with the weights of a Keras model, all of which must have a place there."""
+    """Returns the PyTorch model with all weights of a Keras model."""
     layers = [*model.encoder.layers, *model.primary]
     pairs = [layer.get_weights() for layer in layers if isinstance(layer, keras.layers.Dense)]
     bases = [layer.get_weights()[0] for layer in layers if isinstance(layer, HyperDense)]
-    if bases:  # [inputs, rank + 1, units], of which the last along the rank are the biases of f
+    if bases:  # [inputs, rank + 1, units], where the last slice along the rank holds the biases of f
         kernel = np.concatenate([basis.swapaxes(0, 1).reshape(basis.shape[1], -1) for basis in bases], axis=1)
         pairs.append((kernel[:-1], kernel[-1]))
     network = TorchModel(method)
@@ -96,7 +96,7 @@ def translated(model, method):
 
 
 def keras_epoch(model, task, images, losses):
-    """Returns a function that trains for one epoch, and notes the mean loss."""
+    """Returns a function that trains for one epoch and records the mean loss."""
     number = tf.Variable(0, dtype=tf.int64, trainable=False)
     batches = task.training_dataset(images, BATCH_SIZE, seed=0, epoch=number)
     model.steps_per_execution = steps_per_execution(len(batches))
@@ -127,7 +127,7 @@ def torch_epoch(network, images, losses):
 
 
 def measure(method, images):
-    """Returns a row of the table: parameters, images a second of both, their ratio, their last losses."""
+    """Returns a row of the table: parameters, images per second of both, their ratio, their last losses."""
     task = RotationTask("cifar10")
     model = build_model(task, method, paper_recipe(task, learning_rate=LEARNING_RATE, batch_size=BATCH_SIZE))
     network = translated(model, method)
@@ -150,7 +150,7 @@ def main():
     parser.add_argument("--full", action="store_const", dest="images", const=None)
     options = parser.parse_args()
     processor = max(os.sched_getaffinity(0))
-    for thread in pathlib.Path("/proc/self/task").iterdir():  # all there are so far; later ones inherit it
+    for thread in pathlib.Path("/proc/self/task").iterdir():  # the existing threads; later threads inherit the setting
         os.sched_setaffinity(int(thread.name), {processor})
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -1,4 +1,4 @@
-"""A model behind FastAPI, as it is usually written: JSON in, `model.predict`, JSON out. What serving.py compares with.
+"""A typical FastAPI server of a model: JSON in, `model.predict`, JSON out; the counterpart in serving.py.
 
 python benchmarks/fastapi_server.py rotation_cifar_hyper 8600
 """
@@ -32,7 +32,7 @@ def predict(request: Request):
 
 @app.get("/")
 def ready():
-    """Whether it is there."""
+    """Whether the server runs."""
     return "ready"
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved timing, the machine, and a JSON file beside the table."""
+"""Shared code of the benchmarks: interleaved timing, the machine, tables and JSON files."""
 
 import ctypes
 import json
@@ -12,16 +12,16 @@ from rich.table import Table
 
 
 def interleaved(contenders, rounds, warmup=3, clock=time.perf_counter):
-    """Times functions in turn, so that whatever slows the machine down slows all of them.
+    """Times functions in turn, so that a slow phase of the machine affects all of them.
 
     Args:
         contenders: Dict from name to a function without arguments.
-        rounds: How often each is timed; or a dict of that by name, in which the fewer times of one are spread evenly.
-        warmup: How often each is called beforehand.
-        clock: What reads the time; `time.process_time` counts what this process takes of the processor.
+        rounds: Timed calls of each function, or a dict of these numbers by name; fewer calls are spread evenly.
+        warmup: Number of calls of each function beforehand.
+        clock: Function that returns the time; `time.process_time` counts the processor time of this process.
 
     Returns:
-        A dict from name to the list of its times in seconds.
+        A dict from name to the list of times in seconds.
     """
     for _ in range(warmup):
         for run in contenders.values():
@@ -45,9 +45,9 @@ def medians(times):
 
 
 def peak_memory_growth(run):
-    """By how many MiB the resident set of this process exceeds at its peak in `run()` what it was before; on Linux."""
-    ctypes.CDLL(None).malloc_trim(0)  # what is free already would hide what is needed
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+    """Returns the peak growth of this process's resident set during `run()` in MiB; Linux only."""
+    ctypes.CDLL(None).malloc_trim(0)  # free memory of the process would hide the growth
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _memory("VmRSS")
     run()
     return _memory("VmHWM") - before
@@ -60,7 +60,7 @@ def _memory(field):
 
 
 def machine():
-    """The processor, as the operating system names it, and the versions of Python and the system."""
+    """The processor's name, and the versions of Python and the operating system."""
     model = platform.processor()
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -1,4 +1,4 @@
-"""Writes docs/speed.md, and the lines of speed in the README, from the JSON files that the benchmarks have written.
+"""Writes docs/speed.md and the README's lines on speed from the JSON files of the benchmarks.
 
 Command: `python benchmarks/report.py`
 """
@@ -20,13 +20,13 @@ and a JSON file beside the script keeps it. `python benchmarks/report.py` writes
 
 
 def read(name):
-    """The JSON that a benchmark has written, with its rows by their first cell."""
+    """The JSON of a benchmark, with its rows by their first cell."""
     content = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return {**content, "by_name": {row[0]: row[1:] for row in content["rows"]}}
 
 
 def facts():
-    """The rows of the page: for each the name of the JSON file, what is measured, the result, the command."""
+    """The rows of the page: name of the JSON file, quantity, result, command."""
     step, data, start = (read(name)["by_name"] for name in ("train_step", "data", "startup"))
     epoch, embedding, workers = (read(name)["by_name"] for name in ("experiment", "embedding", "workers"))
     contraction, serving, overhead = (read(name) for name in ("contraction", "serving", "tuning_overhead"))
@@ -146,7 +146,7 @@ def page():
 
 
 def readme():
-    """The README, with today's lines of speed."""
+    """The README with the current lines on speed."""
     told = ("train_step.py", "contraction.py", "data.py", "startup.py", "serving.py")
     first = {command: f"- {what}: {result}.\n" for _, what, result, command in reversed(list(facts()))}
     lines = "".join(first[command] for command in told)

@@ -1,15 +1,14 @@
-"""The local server by REST and gRPC, against `model.predict` in this process and against a FastAPI endpoint around it.
+"""The local server by REST and gRPC, against `model.predict` in this process and a FastAPI endpoint around it.
 
     python benchmarks/serving.py            # about 11 minutes on two cores; needs the extras serving and benchmarks
     python benchmarks/serving.py --quick    # a minute; writes benchmarks/serving_quick.json
 
-rotation_cifar_hyper, every row with a condition of its own; one client, which waits for each answer. The contenders are
-called in turn. Latency as the client sees it, its own encoding and decoding included. `apply` sends the weights of one
-condition with every request; with "one condition, kept" the condition itself is sent with all rows, and the server
-keeps its weights. The same signatures of the SavedModel, run in this process, show what they take without a way there
-and back. Images as JSON take seconds in batches of 256: these contenders have fewer calls, spread among those of the
-others; of less than a hundred calls p99 is nearly the slowest. In the end, the memory of a server of its own after
-many requests, when its cache is full and goes on to forget.
+rotation_cifar_hyper with a condition per row; one client, which waits for each answer. The contenders take turns. The
+latency is that of the client, with its encoding and decoding. `apply` sends the weights of one condition with every
+request; "one condition, kept" sends the condition with all rows, and the server caches the weights. The same signatures
+of the SavedModel, run in this process, show the time without transport. Images as JSON take seconds in batches of 256,
+so these contenders have fewer calls, spread among the others' calls; p99 of fewer than a hundred calls is nearly the
+maximum. At the end, a fresh server's memory is measured after many requests, with a full cache that evicts.
 """
 
 import argparse
@@ -35,18 +34,18 @@ import keras_hypernet as kh
 
 NAME = "rotation_cifar_hyper"
 BATCHES = (1, 256)
-# Some 68 conditions, of the POOL that come again and again while the memory is looked at.
+# About 68 conditions of the POOL, which recur during the measurement of memory.
 CACHE_MIB, POOL = 8, 200
 # The weights of 256 conditions take 151 MiB in JSON.
 MAX_BODY_MIB = 256
-# (calls of each contender at each batch size, of those with JSON in batches of 256, requests before the first and the
-# second look at the memory)
+# (calls of each contender at each batch size, calls with JSON in batches of 256, requests before the first and second
+# measurement of memory)
 SIZES = {False: ({1: 300, 256: 100}, 6, (1_000, 100_000)), True: ({1: 20, 256: 6}, 1, (100, 500))}
 
 
 @contextlib.contextmanager
 def process(command, ready):
-    """A server process, from when `ready()` is true."""
+    """Runs a server process; starts the block once `ready()` is true."""
     with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as running:
         try:
             end = time.monotonic() + 300
@@ -61,7 +60,7 @@ def process(command, ready):
 
 
 def answers(url):
-    """Whether a GET is answered by 200."""
+    """Whether a GET returns 200."""
     try:
         return requests.get(url, timeout=5).status_code == 200
     except requests.ConnectionError:
@@ -69,7 +68,7 @@ def answers(url):
 
 
 def free_ports(number):
-    """Ports that nothing listens on."""
+    """Ports without a listener."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
     ports = [one.getsockname()[1] for one in sockets]
     for one in sockets:
@@ -100,7 +99,7 @@ def run_signature(function, inputs):
 
 
 def contenders(batch, clients, cached, fastapi, model, saved_model):
-    """Functions without arguments, by name, that each send one request and wait for the answer."""
+    """Functions without arguments, by name; each sends one request and waits for the answer."""
     rng = np.random.default_rng(0)
     x, condition = rng.integers(0, 256, (2, batch, 32, 32, 3), "uint8")
     theta = clients["gRPC"].generate_weights(condition[:1])
@@ -114,7 +113,7 @@ def contenders(batch, clients, cached, fastapi, model, saved_model):
         runs[f"apply, {protocol}"] = lambda client=client: client.apply(x, theta)
     runs["serving_default, one condition, kept, gRPC"] = lambda: cached.predict(x, condition[:1])
 
-    session = requests.Session()  # which keeps the connection, as the other clients do
+    session = requests.Session()  # keeps the connection, as the other clients do
 
     def ask_fastapi():
         answer = session.post(fastapi, json={"x": x.tolist(), "condition": condition.tolist()}, timeout=600)
@@ -156,7 +155,7 @@ def main(quick):
                 rows.append([name, batch, len(times), 1000 * float(p50), 1000 * float(p99), rates[name, batch]])
     with tempfile.TemporaryDirectory() as folder:
         kh.export(NAME, folder)
-        fresh, _, grpc = serve(folder, cache=CACHE_MIB)  # which has answered nothing yet
+        fresh, _, grpc = serve(folder, cache=CACHE_MIB)  # a fresh server
         with fresh as running, kh.serving.Client(f"127.0.0.1:{grpc}", NAME, protocol="grpc", timeout=600) as client:
             memory = grow(client, running.pid, looks)
     largest = BATCHES[-1]
@@ -177,7 +176,7 @@ def main(quick):
 
 
 def grow(client, pid, looks):
-    """The server's memory after two numbers of requests: every signature, conditions that are new and that are not."""
+    """The server's memory after two numbers of requests: every signature, with new and repeated conditions."""
     rng = np.random.default_rng(1)
     pool = rng.integers(0, 256, (POOL, 1, 32, 32, 3), "uint8")
     x = rng.integers(0, 256, (4, 32, 32, 3), "uint8")

@@ -1,13 +1,13 @@
-"""One training step of the rotation/CIFAR-10 hypernetwork: both routes, PyTorch, and the GEMMs it cannot do without.
+"""One training step of the rotation/CIFAR-10 hypernetwork: both routes, PyTorch, and the necessary GEMMs alone.
 
     pip install -e '.[benchmarks]' && python benchmarks/train_step.py
 
 Batch 64, one thread, all four interleaved in one process; then the growth of the peak memory in steps of batch 256,
-each contender in a process of its own, for the paper's g of 10 hidden units and for one of 100 (308,400 weights).
-Takes about a minute. Goals: the factorised route takes at most 0.42 of the time of the materialised one, 0.30 of
-PyTorch's, and a quarter of the memory; the GEMMs are at least 75% of its time. The ratios depend on how fast the
-processor and the libraries do GEMMs. The last contender does nothing but these GEMMs and subtracts each gradient from
-its weights in one pass: what is left of a step of TensorFlow without any overhead.
+each contender in a new process, for the paper's g of 10 hidden units and for a g of 100 (308,400 weights). About a
+minute. Goals: the factorised route takes at most 0.42 of the materialised route's time, 0.30 of PyTorch's time, and a
+quarter of the memory; the GEMMs take at least 75% of its time. The ratios depend on the speed of GEMMs on the processor
+and in the libraries. The last contender computes only these GEMMs, and subtracts each gradient from its weights in one
+pass: a step of TensorFlow without overhead.
 """
 
 import json
@@ -26,7 +26,7 @@ from keras_hypernet.layers import HyperDense
 from keras_hypernet.zoo import architectures
 
 ROUTES = ("factorised", "materialised")
-STEPS = 5  # in one call, so that Python's share is that of training with steps_per_execution
+STEPS = 5  # per call, as in training with steps_per_execution
 ROUNDS = 15
 
 
@@ -39,7 +39,7 @@ def random_batch(batch):
 
 def keras_step(route, batch):
     """Returns a function that does STEPS training steps of the model of the zoo."""
-    # Small steps: random labels are to be neither learned nor diverged on.
+    # Small steps neither learn random labels nor diverge.
     task = RotationTask("cifar10")
     model = architectures.build_model(task, "hyper", paper_recipe(task, learning_rate=1e-6))
     for layer in model.primary:
@@ -56,7 +56,7 @@ def keras_step(route, batch):
 
 
 def torch_step(batch, units=architectures.HIDDEN_UNITS):
-    """Returns the same for the usual PyTorch hypernetwork: nn.Linear writes the weights, bmm applies them."""
+    """Returns the same for a typical PyTorch hypernetwork: nn.Linear writes the weights, bmm applies them."""
     import torch
     from torch import nn
 
@@ -88,10 +88,10 @@ def torch_step(batch, units=architectures.HIDDEN_UNITS):
 
 
 def gemms(batch, update=False):
-    """Returns a function that does the bare matrix products of STEPS steps: forward and weight gradients.
+    """Returns a function that computes the bare matrix products of STEPS steps: forward and weight gradients.
 
-    Those of the two bases and of f. The gradients of activations are left out, and updates of weights, too, unless
-    `update` is true: then each gradient is subtracted from its weights in one pass.
+    The products are those of the two bases and of f, without gradients of activations. With `update`, each gradient is
+    subtracted from its weights in one pass.
     """
     sizes = [(3072, 101 * 10), (10, 101 * 12), (3072, 100), (100, 100), (100, 100)]
     inputs = [tf.random.normal((batch, rows)) for rows, _ in sizes]
@@ -102,7 +102,7 @@ def gemms(batch, update=False):
     def step():
         total = tf.constant(0.0)
         for x, weight, gradient in zip(inputs, weights, gradients, strict=True):
-            # One number of each product is enough to keep it from being pruned.
+            # One number of each product keeps the graph from dropping the product.
             total += tf.matmul(x, weight)[0, 0]
             of_weight = tf.matmul(x, gradient, transpose_a=True)
             if update:
@@ -120,7 +120,7 @@ def make(name, batch):
 
 
 def memory_growth(name, units):
-    """Runs this script in a new process; returns by how many MiB its memory grew at the peak of steps of batch 256."""
+    """Runs this script in a new process; returns the peak growth of its memory in steps of batch 256, in MiB."""
     command = [sys.executable, __file__, name, str(units)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -131,8 +131,8 @@ def main():
     tf.config.threading.set_inter_op_parallelism_threads(1)
     if len(sys.argv) > 1:
         name, architectures.HIDDEN_UNITS = sys.argv[1], int(sys.argv[2])
-        make(name, 8)()  # everything loaded, at a batch that takes next to no memory
-        run = make(name, 256)  # the weights and the batch are there
+        make(name, 8)()  # loads everything with a tiny batch
+        run = make(name, 256)  # creates weights and batch
         print(json.dumps(peak_memory_growth(run)))
         return
     contenders = {name: make(name, 64) for name in (*ROUTES, "PyTorch")}

@@ -1,22 +1,21 @@
-"""What does a search cost: keras-tuner's part of a trial, and how much of the grid's training a search needs?
+"""The cost of a search: keras-tuner's share of a trial, and a search's share of the grid's training.
 
     python benchmarks/tuning.py overhead [--quick]
     python benchmarks/tuning.py budget [--quick] [--results results]
 
-overhead: the same trainings by a search, and by `build_model`, `fit` and `evaluate` alone, in turn. What a search adds
-to a trial is something once and a checkpoint an epoch; both follow from trials of one epoch and of five, and make what
-it adds to a trial of one minute. In seconds of the processor, with one thread for TensorFlow's operations: the clock
-would count whatever else the machine does, which is more than what is looked for. Claim: less than 10%. On
-rotation/MNIST, depth 4, five rounds, about six minutes.
+overhead: the same trainings by a search, and by `build_model`, `fit` and `evaluate` alone, in turn. A search adds a
+fixed time per trial and a checkpoint per epoch; trials of one and of five epochs give both, and from them the overhead
+of a one-minute trial. Times are processor seconds, with one thread for TensorFlow's operations, since other processes
+affect the clock more than the overhead does. Claim: less than 10%. On rotation/MNIST, depth 4, five rounds, about six
+minutes.
 
-budget: rotation/MNIST, the depth of f. The grid is that of the experiment `rotation_depth`, depth 2 to 9, whose rows
-are read from --results, or trained here if they are not there. Against its best validation error the best of Hyperband
-(factor 5: all eight depths for two epochs, the two best for ten) and of Bayesian optimization, over three seeds, each
-of the search and of its trainings. The latter can have three trials, and keras-tuner draws its first three at random:
-it is here to show what chance alone comes to. Claim: one of them comes within 0.01 of it with at most 40% of the grid's
-training steps: "reached" says whether for every seed, "mean_behind" how far behind each is by the mean over the seeds.
-About 20 minutes, and eight more for each seed whose rows are not there. With --quick,
-both on `digits`, for a trial; those results go to tuning_*_quick.json.
+budget: rotation/MNIST, the depth of f. The grid is that of the experiment `rotation_depth`, depth 2 to 9; its rows come
+from --results, or are trained here. The script compares the grid's best validation error with the best of Hyperband
+(factor 5: all eight depths for two epochs, the two best for ten) and of Bayesian optimization, over three seeds of the
+search and of its trainings. Bayesian optimization has three trials, which keras-tuner draws at random, so it shows the
+result of chance. Claim: one of the two comes within 0.01 with at most 40% of the grid's training steps; "reached" holds
+whether for every seed, "mean_behind" the mean distance over the seeds. About 20 minutes, and eight more for each seed
+without rows. With --quick, both run on `digits` and write tuning_*_quick.json.
 """
 
 import argparse
@@ -42,7 +41,7 @@ SEARCHES = {"hyperband": {"factor": 5, "trials": 10}, "bayesian": {"trials": 3}}
 
 
 def measure_overhead(quick):
-    """Prints and writes how long the same trainings take with a search around them, and without."""
+    """Prints and writes the time of the same trainings with and without a search."""
     task, few, many = RotationTask("digits" if quick else "mnist"), 1, 5
     tf.config.threading.set_intra_op_parallelism_threads(1)
 
@@ -82,7 +81,7 @@ def measure_overhead(quick):
 
 
 def measure_budget(quick, results):
-    """Prints and writes how close searches come to the grid's best, and at which part of its steps."""
+    """Prints and writes the searches' distances from the grid's best, and their shares of its steps."""
     task = RotationTask("digits" if quick else "mnist")
     options = {"epochs": 5} if quick else {}
     rows = []
@@ -112,7 +111,7 @@ def measure_budget(quick, results):
 
 
 def _grid(task, seed, options, results):
-    """Best depth, its validation error, and the training steps of the grid of a seed."""
+    """Best depth, its validation error, and the training steps of the grid for a seed."""
     errors = {}
     if results is not None:
         experiment = get_experiment("rotation_depth")

@@ -1,10 +1,10 @@
-"""How much sooner is a grid of runs done by two workers than by one?
+"""A grid of runs by two workers against one worker.
 
     python benchmarks/workers.py [--seeds 8] [--rounds 3]
 
-On two cores, the quick grid of the experiment `rotation_depth` (the images of `digits`, three epochs), with eight seeds
-32 runs, in turn by one worker, which has both cores to itself, and by two with one each; the start of the processes is
-part of the time. About seven minutes. Fewer seeds are to try it out: the start weighs more then, and the results go to
+On two cores, the quick grid of the experiment `rotation_depth` (the images of `digits`, three epochs): with eight seeds
+32 runs, in turn by one worker with both cores and by two workers with one core each; the time includes the start of the
+processes. About seven minutes. Fewer seeds are for a trial: the start weighs more, and the results go to
 workers_quick.json. Claim: two workers take at most 0.6 times as long as one.
 """
 

@@ -13,7 +13,7 @@ BATCH, POINTS, MEMBERS, FEATURES, RANK = 6, 5, 4, 7, 3
 
 @dataclasses.dataclass(frozen=True)
 class LayerCase:
-    """A layer, and the shapes it is to be called with."""
+    """A layer, and the shapes of its inputs."""
 
     name: str
     make: Callable
@@ -39,7 +39,7 @@ class ModelCase:
 
 
 def _dense(**arguments):
-    # A bias that is zero to begin with would let a test of the bias pass without one.
+    # With a bias of zero, a test of the bias would pass without a bias.
     arguments = {"bias_initializer": "random_normal", "activation": "tanh", **arguments}
     return lambda: HyperDense(4, **arguments)
 

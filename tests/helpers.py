@@ -1,4 +1,4 @@
-"""What several tests need."""
+"""Helpers of several tests."""
 
 import pathlib
 
@@ -31,7 +31,7 @@ def mostly_full(parameters, *plain):
 
 
 def gradients(model, inputs, targets):
-    """The gradients of a model's mean squared error, found as what one step of SGD at rate 1 subtracts."""
+    """The gradients of a model's mean squared error: the change of one SGD step at rate 1."""
     before = [array(weight) for weight in model.trainable_variables]
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
     model.train_on_batch(inputs, targets)

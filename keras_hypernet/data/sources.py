@@ -121,7 +121,7 @@ def _load_tfds(name, feature, dtype):
 
 @contextlib.contextmanager
 def _readable(name, folder):
-    """Turns any error of TensorFlow or TensorFlow Datasets into one that names the data set and its folder."""
+    """Turns any error of TensorFlow or TensorFlow Datasets into an error that names the data set and its folder."""
     try:
         yield
     except (ImportError, MemoryError):

@@ -35,25 +35,12 @@ class ConditionedLayer(keras.Layer):
 
 
 def match_batch(x, value, name="condition"):
-    """Holds a value to the batch rule of `contraction.may_match`; an unknown size is checked at run time.
+    """Holds a value `[1, ...]` or `[B, ...]` to the batch rule of `contraction.may_match` for x `[B, ...]`.
 
-    Args:
-        x: Tensor `[B, ...]`.
-        value: Tensor `[1, ...]`, one row for all x, or `[B, ...]`, one row for each x.
-        name: The name of the value in errors.
+    Returns the value. A traced function that does not know both sizes reshapes the value to one row if it has one, else
+    to B rows. The reshape moves no data, and fails for any other number of rows.
 
-    Returns:
-        The value. A traced function that does not know both sizes reshapes the value to one row if it has one, else to
-        B rows. The reshape moves no data, and fails for any other number of rows.
-
-    Raises:
-        ValueError: If the sizes are known and do not match.
-
-    Example:
-
-    >>> x, condition = keras.ops.ones((5, 2)), keras.ops.ones((1, 3))
-    >>> match_batch(x, condition).shape
-    TensorShape([1, 3])
+    Raises ValueError, which calls the value `name`, if the sizes are known and do not match.
     """
     check_batch(x.shape, value.shape, name)
     if value.shape[0] == 1 or None not in (x.shape[0], value.shape[0]):
@@ -80,14 +67,7 @@ _KEEP_MASK = KeepMask()  # one layer for all calls: PyTorch cannot compile a fun
 
 
 def keep_mask(x, function):
-    """Returns `function(x)` with the mask of x, as if the function were a layer that supports masking.
-
-    Example:
-
-    >>> x = keras.layers.Masking()(keras.ops.ones((2, 3, 4)))
-    >>> keep_mask(x, lambda x: 2 * x).shape
-    TensorShape([2, 3, 4])
-    """
+    """Returns `function(x)` with the mask of x, as if the function were a layer that supports masking."""
     return _KEEP_MASK(x, function=function)
 
 

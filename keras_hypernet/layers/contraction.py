@@ -1,66 +1,55 @@
-"""Which of the two routes computes `x K(z)`: a pure decision made from shapes.
+"""The route that computes `x K(z)`: a decision from shapes alone.
 
-The generated kernel is linear in the condition z extended by a one,
-`K(z) = sum_r [z, 1]_r T_r`, so the product with x is bilinear and can be associated two ways:
+The generated kernel is linear in the condition z extended by a one, `K(z) = sum_r [z, 1]_r T_r`. The product with x is
+bilinear, so there are two routes:
 
-- `"factorised"`: `u = x . T`, one GEMM for the whole batch, then u is contracted with `[z, 1]`.
-  No kernel is built; the intermediate result has `points * (rank + 1) * units` entries a condition.
-- `"materialised"`: `K = [z, 1] . T`, then a product of x with one kernel per condition.
-  The intermediate result has `input_dim * units` entries a condition.
+- `"factorised"`: `u = x . T`, one GEMM for the whole batch, then a contraction of u with `[z, 1]`. No kernel is built;
+  the intermediate result has `points * (rank + 1) * units` entries per condition.
+- `"materialised"`: `K = [z, 1] . T`, then a product of x with one kernel per condition. The intermediate result has
+  `input_dim * units` entries per condition.
 
-This module knows no tensors and imports no Keras, so every decision can be tested as arithmetic.
+This module imports no Keras, so tests check every decision as arithmetic.
 """
 
-import dataclasses
+import typing
 
 ROUTES = ("factorised", "materialised")
 CHOICES = ("auto", *ROUTES)
 
-# A route's cost is its floating-point operations plus the entries it moves through memory, each entry
-# weighed as this many operations. A core does tens of operations in the time memory delivers one float32.
+# The cost of a route is its floating-point operations, plus the entries it moves through memory times this number: a
+# core does tens of operations while memory delivers one float32.
 OPERATIONS_PER_ENTRY = 20.0
-# The batch, or number of points, assumed where a shape leaves it open.
+# The size assumed for an unknown batch or number of points.
 ASSUMED_BATCH = 64
 
 
-@dataclasses.dataclass(frozen=True)
-class Contraction:
-    """How a hyper layer multiplies x by its generated kernels.
-
-    Attributes:
-        route: `"factorised"` or `"materialised"`.
-        shared: True if one condition serves the whole batch, so that a single kernel is built.
-        costs: Estimated cost of each route, in floating-point operations, by the route's name.
-    """
+class Contraction(typing.NamedTuple):
+    """A route, and whether one condition, and thus one kernel, serves the whole batch."""
 
     route: str
     shared: bool
-    costs: dict
 
 
 def plan(x_shape, condition_shape, units, contraction="auto"):
-    """Chooses the cheaper route for `x . K(condition)` from static shapes alone.
+    """Chooses the cheaper route for `x . K(condition)` from static shapes.
 
     Args:
-        x_shape: `(batch, input_dim)` or `(batch, points, input_dim)`. Batch and points may be open: None, or a
+        x_shape: `(batch, input_dim)` or `(batch, points, input_dim)`. Batch and points may be unknown: None, or a
             symbolic size of another library.
         condition_shape: `(batch, rank)`, or `(1, rank)` for one condition shared by the batch.
         units: Output dimension of the generated kernel.
-        contraction: `"auto"`, or the route to take whatever it costs.
+        contraction: `"auto"`, or the route to take at any cost.
 
     Returns:
         A `Contraction`.
 
     Raises:
-        ValueError: If a shape has the wrong rank, a feature dimension is unknown, the batch sizes do
-            not match or `contraction` is not one of the choices.
+        ValueError: If the shapes do not fit, or `contraction` is not one of the choices.
 
     Example:
 
-    >>> plan((64, 3072), (64, 100), units=10).route
-    'factorised'
-    >>> plan((64, 3072), (1, 100), units=10).route
-    'materialised'
+    >>> plan((64, 3072), (64, 100), units=10).route, plan((64, 3072), (1, 100), units=10).route
+    ('factorised', 'materialised')
     """
     check_contraction(contraction)
     check_shapes(x_shape, condition_shape)
@@ -76,28 +65,22 @@ def plan(x_shape, condition_shape, units, contraction="auto"):
     kernels = conditions * input_dim * units  # entries of K = [z, 1] . T
     costs = {
         "factorised": 2.0 * rows * basis + 2.0 * products + OPERATIONS_PER_ENTRY * 2 * products,
-        # The basis is stored for the other route: this one reads it transposed.
+        # The basis is stored for the factorised route; this route reads the basis transposed.
         "materialised": 2.0 * conditions * basis
         + 2.0 * rows * input_dim * units
         + OPERATIONS_PER_ENTRY * (2 * kernels + basis),
     }
     route = min(ROUTES, key=costs.__getitem__) if contraction == "auto" else contraction
-    return Contraction(route, shared, costs)
+    return Contraction(route, shared)
 
 
 def is_known(size):
-    """Whether a size is a number: neither None nor symbolic, as those that `jax.export` traces with.
-
-    Example:
-
-    >>> is_known(3), is_known(None)
-    (True, False)
-    """
+    """Whether a size is a number: neither None nor symbolic, as in `jax.export`."""
     return isinstance(size, int)
 
 
 def assumed(size):
-    """The size, or what is assumed for it if it is not known."""
+    """Returns the size, or the assumed size for an unknown one."""
     return size if is_known(size) else ASSUMED_BATCH
 
 
@@ -108,11 +91,10 @@ def check_contraction(contraction):
 
 
 def check_shapes(x_shape, condition_shape):
-    """Raises ValueError unless the shapes are those of an x and of its condition; TypeError if there is no condition.
+    """Raises ValueError unless x and condition have fitting shapes, TypeError if there is no condition.
 
-    Args:
-        x_shape: Expected `(batch, ..., features)` with a known last dimension and rank 2 or 3.
-        condition_shape: Expected `(batch, rank)` or `(1, rank)` with a known last dimension.
+    x has the shape `(batch, features)` or `(batch, points, features)`, the condition `(batch, rank)` or `(1, rank)`;
+    the last dimensions are known.
     """
     if condition_shape is None:
         raise TypeError(
@@ -134,7 +116,7 @@ def check_shapes(x_shape, condition_shape):
 
 
 def check_batch(x_shape, shape, name="condition"):
-    """Raises ValueError unless a shape may be that of a value which belongs to x, by `may_match`."""
+    """Raises ValueError unless the value `name` of a shape may belong to x by `may_match`."""
     if not may_match(x_shape[0], shape[0]):
         raise ValueError(
             f"x and {name} must have the same batch size, or {name} a batch size of 1. "
@@ -144,10 +126,9 @@ def check_batch(x_shape, shape, name="condition"):
 
 
 def may_match(batch, rows):
-    """The batch rule: a condition, and what is computed from it, has one row for all x, or one row for each x.
+    """The batch rule: a condition, and every value computed from it, has one row for all x or one row for each x.
 
-    Args:
-        batch, rows: The two sizes. One that is not known, such as None, may be a size that fits.
+    An unknown size may match.
 
     Example:
 

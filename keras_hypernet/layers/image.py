@@ -1,4 +1,4 @@
-"""The preprocessing that travels with an image model, so that what is served takes raw pixels."""
+"""The preprocessing inside an image model, which therefore takes raw pixels when served."""
 
 import keras
 from keras import ops
@@ -8,8 +8,7 @@ from keras import ops
 class StandardizeImage(keras.Layer):
     """`(image / 255 - mean) / stddev`, from uint8 pixels.
 
-    The default mean and standard deviation are those of MNIST, which the authors' code uses for
-    CIFAR-10 as well.
+    The default mean and standard deviation are those of MNIST; the authors' code uses them for CIFAR-10 too.
 
     Call arguments:
         images: uint8 tensor of any shape.
@@ -18,12 +17,11 @@ class StandardizeImage(keras.Layer):
         A tensor of the same shape and of the compute dtype.
 
     Args:
-        mean: Mean of the pixels on a scale of 0 to 1.
-        stddev: Standard deviation of the pixels on that scale.
+        mean, stddev: Mean and standard deviation of the pixels on a scale of 0 to 1.
 
     Raises:
-        TypeError: If the images are not uint8. In a `keras.Sequential`, put `keras.Input(shape, dtype="uint8")` before
-            this layer: Keras casts what it gives to others.
+        TypeError: If the images are not uint8. A `keras.Sequential` casts its inputs to floats unless it begins with
+            `keras.Input(shape, dtype="uint8")`.
 
     Example:
 
@@ -34,7 +32,7 @@ class StandardizeImage(keras.Layer):
     """
 
     def __init__(self, mean=0.1307, stddev=0.3081, **kwargs):
-        # Autocast would turn whatever comes in into floats before `call` could see its dtype.
+        # Autocast would hide the dtype of the images from `call`.
         super().__init__(autocast=False, **kwargs)
         self.mean = mean
         self.stddev = stddev
@@ -52,7 +50,7 @@ class StandardizeImage(keras.Layer):
 
 
 def check_pixels(images, name):
-    """Raises TypeError unless the images are uint8: pixels that are scaled already would be scaled again."""
+    """Raises TypeError unless the images are uint8: scaled pixels would be scaled again."""
     dtype = keras.backend.standardize_dtype(images.dtype)
     if dtype != "uint8":
         raise TypeError(

@@ -49,8 +49,7 @@ def synthetic_depth_parameters(depth):
 
     Reference: Sec. 5, "Varying the number of layers".
     """
-    hidden = _hidden(1000, depth, 100)
-    return _parameters(1000, hidden, hidden, embedding_dim=10_000, outputs=1)
+    return _parameters(1000, 1000, depth, width=100, embedding_dim=10_000, outputs=1)
 
 
 def synthetic_embedding_dim_parameters(index):
@@ -75,8 +74,7 @@ def synthetic_embedding_dim_parameters(index):
     Reference: Sec. 5, "Varying the embedding dimension".
     """
     index = integer("index", index)
-    generator, embedding = _hidden(100, 3, 100, 100 * index), _hidden(100, 3, 100)
-    return _parameters(100, generator, embedding, embedding_dim=1000 * index, outputs=1)
+    return _parameters(100, 100, 3, width=100, rank=100 * index, embedding_dim=1000 * index, outputs=1)
 
 
 def rotation_parameters(image_shape, depth, width, outputs=12, use_bias=False, rank=None, embedding_dim=None):
@@ -107,8 +105,7 @@ def rotation_parameters(image_shape, depth, width, outputs=12, use_bias=False, r
     num_pixels = _entries(image_shape)
     if embedding_dim is None:
         embedding_dim = HIDDEN_UNITS * num_pixels + HIDDEN_UNITS
-    generator, embedding = _hidden(num_pixels, depth, width, rank), _hidden(num_pixels, depth, width)
-    return _parameters(num_pixels, generator, embedding, embedding_dim, outputs, use_bias)
+    return _parameters(num_pixels, num_pixels, depth, width, embedding_dim, outputs, rank, use_bias)
 
 
 def colorization_parameters(image_shape, depth, width=100, use_bias=False, rank=None, embedding_dim=63):
@@ -135,8 +132,7 @@ def colorization_parameters(image_shape, depth, width=100, use_bias=False, rank=
     Reference: Appendix, "colorization". This project chose the sizes, except the three outputs of g.
     """
     num_pixels = _entries(image_shape)
-    generator, embedding = _hidden(num_pixels, depth, width, rank), _hidden(num_pixels, depth, width)
-    return _parameters(2, generator, embedding, embedding_dim, 3, use_bias, generates_biases=True)
+    return _parameters(2, num_pixels, depth, width, embedding_dim, 3, rank, use_bias, generates_biases=True)
 
 
 def assumption_1_parameters(image_shape, use_bias=False):
@@ -198,19 +194,16 @@ def _entries(image_shape):
     return math.prod(integer("image_shape", size) for size in image_shape)
 
 
-def _hidden(num_inputs, depth, width, last=None):
-    """Returns the sizes of f or e without its last layer; None as `last` hidden size stands for `width`."""
-    before = [integer("width", width)] * (integer("depth", depth, 2) - 2)
-    return [num_inputs, *before, width if last is None else integer("rank", last)]
-
-
-def _parameters(num_inputs, generator, embedding, embedding_dim, outputs, use_bias=False, generates_biases=False):
-    """Returns the four sizes; `generator` and `embedding` are the sizes of f and e without their last layers."""
+def _parameters(
+    x_dim, condition_dim, depth, width, embedding_dim, outputs, rank=None, use_bias=False, generates_biases=False
+):
+    """Returns the sizes of g, q, f and e."""
     embedding_dim = integer("embedding_dim", embedding_dim)
-    n_g = dense_parameters((num_inputs, HIDDEN_UNITS, outputs), generates_biases)
+    hidden = [condition_dim, *[integer("width", width)] * (integer("depth", depth, 2) - 2)]
+    n_g = dense_parameters((x_dim, HIDDEN_UNITS, outputs), generates_biases)
     return {
         "g": n_g,
-        "q": dense_parameters((num_inputs + embedding_dim, HIDDEN_UNITS, outputs), use_bias),
-        "f": dense_parameters((*generator, n_g), use_bias),
-        "e": dense_parameters((*embedding, embedding_dim), use_bias),
+        "q": dense_parameters((x_dim + embedding_dim, HIDDEN_UNITS, outputs), use_bias),
+        "f": dense_parameters((*hidden, width if rank is None else integer("rank", rank), n_g), use_bias),
+        "e": dense_parameters((*hidden, width, embedding_dim), use_bias),
     }

@@ -91,8 +91,8 @@ def _check_shared(read):
 def test_images_and_labels_are_those_of_tensorflow_datasets(source, name, split):
     import tensorflow_datasets as tfds
 
-    found = source(name)
-    images, labels = found.load(split), found.load_labels(split)
+    data = source(name)
+    images, labels = data.load(split), data.load_labels(split)
     assert labels.shape == images.shape[:1]
     assert labels.dtype == np.int32
     assert set(labels) == set(range(10))
@@ -119,20 +119,20 @@ def test_patches_of_different_splits_share_no_pixels():
 def test_labels_of_digits_are_those_of_scikit_learn():
     from sklearn.datasets import load_digits
 
-    found = get_source("digits")
-    labels = [found.load_labels(split) for split in SPLITS]
-    assert [len(array) for array in labels] == [len(found.load(split)) for split in SPLITS]
+    digits = get_source("digits")
+    labels = [digits.load_labels(split) for split in SPLITS]
+    assert [len(array) for array in labels] == [len(digits.load(split)) for split in SPLITS]
     assert {array.dtype.name for array in labels} == {"int32"}
     np.testing.assert_array_equal(np.concatenate(labels), load_digits().target)
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_images_and_labels_of_digits_are_aligned(split):
-    found = get_source("digits")
-    means = np.stack([found.load("train")[found.load_labels("train") == digit].mean(axis=0) for digit in range(10)])
-    differences = np.abs(found.load(split)[:, np.newaxis] - means).mean(axis=(2, 3, 4))
+    digits = get_source("digits")
+    means = np.stack([digits.load("train")[digits.load_labels("train") == digit].mean(axis=0) for digit in range(10)])
+    differences = np.abs(digits.load(split)[:, np.newaxis] - means).mean(axis=(2, 3, 4))
     # An image is nearest to the mean of its own digit, mostly; of shuffled labels, a tenth of the time.
-    assert (differences.argmin(axis=1) == found.load_labels(split)).mean() > 0.8
+    assert (differences.argmin(axis=1) == digits.load_labels(split)).mean() > 0.8
 
 
 def test_digits_are_those_of_scikit_learn():
@@ -142,10 +142,10 @@ def test_digits_are_those_of_scikit_learn():
     small = load_digits().images[: len(images)]
     # A pixel of the original is 3.5 wide, so the one around its centre is nearly the original's.
     centres = (3.5 * np.arange(8) + 1.75).astype(int)
-    found = images[:, centres[:, np.newaxis], centres]
-    assert np.abs(found / 255 - small / 16).mean() < 0.05
+    sampled = images[:, centres[:, np.newaxis], centres]
+    assert np.abs(sampled / 255 - small / 16).mean() < 0.05
     for flipped in (small[:, ::-1], small[:, :, ::-1], small.transpose(0, 2, 1)):
-        assert np.abs(found / 255 - flipped / 16).mean() > 0.2
+        assert np.abs(sampled / 255 - flipped / 16).mean() > 0.2
 
 
 def test_unknown_source_and_split():

@@ -1,4 +1,4 @@
-"""Properties that every layer and every model has, on every backend of Keras."""
+"""Properties of every layer and every model, on every backend of Keras."""
 
 import inspect
 
@@ -13,13 +13,22 @@ from keras_hypernet.layers import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.base import keep_mask
 from keras_hypernet.models import ConditionalModel
 
-layers = pytest.mark.parametrize("case", LAYERS, ids=str)
+# Slow properties: these cases run in plain tests, all cases with --full.
+FEW = {"dense", "dense_points_materialised", "concatenate", "hypernetwork", "embedding_images", "neural_process_points"}
+
+
+def _cases(cases, few=False):
+    full = [pytest.mark.full]
+    params = [pytest.param(case, marks=full if few and case.name not in FEW else ()) for case in cases]
+    return pytest.mark.parametrize("case", params, ids=str)
+
+
+layers = _cases(LAYERS)
 # A condition for the whole batch is a constant, not an input of a model of free batch.
-batched_layers = pytest.mark.parametrize("case", [case for case in LAYERS if case.condition_shape[0] > 1], ids=str)
-hyper_layers = pytest.mark.parametrize(
-    "case", [case for case in LAYERS if isinstance(case.make(), HyperLayer)], ids=str
-)
-models = pytest.mark.parametrize("case", MODELS, ids=str)
+batched_layers = _cases([case for case in LAYERS if case.condition_shape[0] > 1], few=True)
+hyper_layers = _cases([case for case in LAYERS if isinstance(case.make(), HyperLayer)])
+models = _cases(MODELS)
+few_models = _cases(MODELS, few=True)
 
 
 def test_every_public_layer_and_model_has_a_case():
@@ -43,7 +52,7 @@ def _model_inputs(case, batch=6):
 
 
 def _model_calls(case):
-    """Inputs of a model; of a neural process those with a mask as well."""
+    """Inputs of a model; for a neural process also inputs with a mask."""
     inputs = _model_inputs(case)
     yield inputs
     if "mask" in case.make().optional_inputs:
@@ -51,7 +60,7 @@ def _model_calls(case):
 
 
 def _functional(case):
-    """A model of one layer, of free batch, between layers through which gradients of its inputs show."""
+    """A model of free batch with the layer after Dense layers, whose gradients show those of the inputs."""
     x, condition = keras.Input(case.x_shape[1:]), keras.Input(case.condition_shape[1:])
     layer = case.make()
     y = layer(keras.layers.Dense(case.x_shape[-1])(x), keras.layers.Dense(case.condition_shape[-1])(condition))
@@ -149,7 +158,7 @@ def test_specialized_layer_is_the_layer_under_that_condition(case):
     np.testing.assert_allclose(array(ordinary(x)), array(expected), atol=1e-5)
 
 
-@models
+@few_models
 def test_model_is_saved_and_loaded(case, tmp_path):
     model, inputs = case.make(), _model_inputs(case)
     y = array(model(inputs))
@@ -172,7 +181,7 @@ def test_model_takes_a_pair_as_well_as_a_dict(case):
     np.testing.assert_array_equal(array(model((inputs["x"], inputs["condition"]))), array(model(inputs)))
 
 
-@models
+@few_models
 def test_model_fits_and_predicts_any_batch(case):
     model, inputs = case.make(), _model_inputs(case)
     targets = normal(tuple(model(inputs).shape))
@@ -184,7 +193,7 @@ def test_model_fits_and_predicts_any_batch(case):
 
 @pytest.mark.regression
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a format of TensorFlow's")
-@models
+@few_models
 def test_tensorflow_checkpoint_holds_every_weight(case, tmp_path):
     import tensorflow as tf
 
@@ -202,7 +211,7 @@ def test_tensorflow_checkpoint_holds_every_weight(case, tmp_path):
 
 
 class Unkept(HyperLayer):
-    """A layer that leaves it to HyperLayer to keep its basis."""
+    """A layer whose basis HyperLayer keeps."""
 
     def build(self, x_shape, condition_shape):
         self.add_basis("scale", x_shape[-1:], condition_shape[-1], "random_normal")
@@ -227,7 +236,7 @@ def test_tensorflow_checkpoint_holds_every_basis(tmp_path):
 
 
 def _jax_exported(function, arrays, free):
-    """What `jax.export` makes of a function of arrays; `free` names the first dimensions of each that stay free."""
+    """A function exported by `jax.export`; `free` names the free first dimensions of each array."""
     import jax
 
     scope, specs = jax.export.SymbolicScope(), []
@@ -270,9 +279,9 @@ def test_a_model_is_exported_by_jax_with_free_batch_points_and_members(case):
 
 
 @pytest.mark.regression
-@pytest.mark.filterwarnings("ignore")  # PyTorch's own, of what it finds in Keras
+@pytest.mark.filterwarnings("ignore")  # PyTorch's warnings about Keras
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="a compiler of PyTorch's")
-def test_pytorch_compiles_what_hands_a_mask_on():
+def test_pytorch_compiles_keep_mask():
     import torch
 
     x = keras.ops.convert_to_tensor(normal((6, 7)))
@@ -296,11 +305,11 @@ def test_pytorch_compiles_a_model(name):
 
 
 class Probe(keras.layers.Layer):
-    """Notes whether it is told that it is trained."""
+    """Records the values of `training`."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.told = set()  # JAX's first step traces the model for its shapes, too, as if it were not trained
+        self.told = set()  # JAX's first step also traces the model for its shapes, with training=False
 
     def call(self, inputs, training=None):
         self.told.add(training)
@@ -310,9 +319,9 @@ class Probe(keras.layers.Layer):
         return input_shape
 
 
-@models
-def test_layers_of_both_parts_are_told_that_they_are_trained(case):
-    """As Dropout and BatchNormalization have to be."""
+@few_models
+def test_layers_of_both_parts_receive_training(case):
+    """Dropout and BatchNormalization need it."""
     model, inputs = case.make(), _model_inputs(case)
     probes = Probe(), Probe()
     model.encoder.add(probes[0])
@@ -329,7 +338,7 @@ def test_layers_of_both_parts_are_told_that_they_are_trained(case):
     assert not any(True in probe.told for probe in probes)
 
 
-@models
+@few_models
 def test_specialized_model_is_the_model_under_that_condition(case, tmp_path):
     model, inputs = case.make(), _model_inputs(case)
     model(inputs)

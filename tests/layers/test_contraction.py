@@ -1,4 +1,4 @@
-"""The choice of a route is arithmetic on shapes."""
+"""The route: arithmetic on shapes."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ sizes = st.integers(1, 2000)
 
 
 @given(batch=sizes, input_dim=sizes, rank=sizes, units=sizes, route=st.sampled_from(ROUTES))
-def test_a_route_asked_for_is_taken(batch, input_dim, rank, units, route):
+def test_an_explicit_route_is_taken(batch, input_dim, rank, units, route):
     assert plan((batch, input_dim), (batch, rank), units, route).route == route
 
 
@@ -43,7 +43,7 @@ def test_shapes_that_do_not_fit(x_shape, condition_shape, message):
 
 
 class Symbolic:
-    """A size that cannot be compared, as those are that `jax.export` traces with."""
+    """A size without comparisons, as in `jax.export`."""
 
     def __eq__(self, other):
         raise AssertionError("compared")

@@ -50,15 +50,17 @@ def test_generated_weights_are_those_of_numpy():
 @pytest.mark.parametrize("x_shape", [(6, 7), (6, 5, 7)])
 def test_routes_have_the_same_gradients(x_shape):
     x, condition = normal(x_shape), normal((6, 3), seed=1)
-    found = {}
+    by_route = {}
     for contraction in ("factorised", "materialised"):
         keras.utils.set_random_seed(0)
         inputs = keras.Input(x_shape[1:]), keras.Input((3,))
         y = _layer(contraction)(keras.layers.Dense(7)(inputs[0]), keras.layers.Dense(3)(inputs[1]))
-        found[contraction] = gradients(keras.Model(inputs, y), [x, condition], np.ones((*x_shape[:-1], 4), "float32"))
-    for one, other in zip(found["factorised"], found["materialised"], strict=True):
-        assert np.abs(one).max() > 1e-3
-        np.testing.assert_allclose(one, other, atol=1e-6)
+        by_route[contraction] = gradients(
+            keras.Model(inputs, y), [x, condition], np.ones((*x_shape[:-1], 4), "float32")
+        )
+    for factorised, materialised in zip(by_route["factorised"], by_route["materialised"], strict=True):
+        assert np.abs(factorised).max() > 1e-3
+        np.testing.assert_allclose(factorised, materialised, atol=1e-6)
 
 
 def test_gradient_of_the_basis_is_that_of_numpy():

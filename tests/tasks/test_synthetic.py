@@ -117,11 +117,11 @@ def test_no_sample_is_in_two_splits_or_is_its_own_condition():
 
 @families
 def test_another_seed_is_another_target_and_other_samples(family):
-    one, other = (SyntheticTask(family, **{**SMALL, "seed": seed}) for seed in (0, 1))
-    x, condition = one.draw("test", 20)
-    assert (x != other.draw("test", 20)[0]).all()
-    assert np.abs(one.target()(x, condition) - other.target()(x, condition)).max() > 0.1
-    np.testing.assert_array_equal(one.target()(x, condition), one.load("test")["y"])
+    first, second = (SyntheticTask(family, **{**SMALL, "seed": seed}) for seed in (0, 1))
+    x, condition = first.draw("test", 20)
+    assert (x != second.draw("test", 20)[0]).all()
+    assert np.abs(first.target()(x, condition) - second.target()(x, condition)).max() > 0.1
+    np.testing.assert_array_equal(first.target()(x, condition), first.load("test")["y"])
 
 
 def test_shuffled_samples_stay_together_and_an_evaluation_is_in_order():

@@ -46,7 +46,7 @@ def test_sizes_of_figure_3_are_those_of_the_built_models(data, width, depth):
     task, recipe = kh.RotationTask(data), kh.Recipe(width=width, depth=depth)
     sizes = theory.rotation_parameters(task.x_shape, depth, width, use_bias=True)
     _check_built(task, recipe, sizes)
-    # Without biases: one a unit of every layer of q and e; and of f, whose last layer's units are the weights of g.
+    # Biases: one per unit of each layer of q, e and f; the units of f's last layer are the weights of g.
     aside = theory.rotation_parameters(task.x_shape, depth, width)
     hidden, entries = (depth - 1) * width, math.prod(task.x_shape)
     biases = {"g": 0, "q": 10 + 12, "f": hidden + sizes["g"], "e": hidden + 10 * entries + 10}

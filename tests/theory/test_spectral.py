@@ -172,7 +172,7 @@ def _check_complexity(model, task):
 
 
 def _bound_and_largest_ratio(network, is_image, shape):
-    """The complexity of a chain of Dense layers, and the largest ratio of pairs of inputs, which is not larger."""
+    """Returns the complexity of a chain of Dense layers and the largest ratio of pairs; checks that the ratio fits."""
     bound = theory.spectral_complexity(network)
     dense = [layer for layer in network.layers if hasattr(layer, "kernel")]
     kernels = [array(layer.kernel) for layer in dense]

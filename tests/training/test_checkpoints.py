@@ -64,8 +64,8 @@ def test_a_damaged_checkpoint_is_not_resumed(folder):
     path = folder / "epoch-1.weights.h5"
     content = path.read_bytes()
     message = f"^{path} is damaged: its sha256 is not that in state.json. .* delete the folder {folder} to train"
-    for place in (100, len(content) // 2, len(content) - 100):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    for offset in (100, len(content) // 2, len(content) - 100):
+        path.write_bytes(content[:offset] + bytes([content[offset] ^ 1]) + content[offset + 1 :])
         with pytest.raises(ValueError, match=message):
             _resume(folder)
     path.write_bytes(content[:-1])

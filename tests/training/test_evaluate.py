@@ -16,7 +16,7 @@ ROTATION = kh.RotationTask("digits")
 
 @pytest.fixture(scope="module")
 def rotation():
-    return train(task=ROTATION, recipe=kh.paper_recipe(ROTATION, width=8, epochs=2))
+    return train(task=ROTATION, recipe=kh.paper_recipe(ROTATION, width=8, epochs=1))
 
 
 def _predictions(model, task, split):
@@ -86,8 +86,6 @@ def test_a_regression_to_classes_is_judged_by_its_errors():
     }
 
 
-@pytest.mark.parametrize("method", ["hyper", "embed"])
-def test_principled_initialization_trains(method):
-    recipe = dataclasses.replace(RECIPE, initialization="hyperfan_in", learning_rate=0.003)
-    _, history = train(recipe=recipe, method=method)
+def test_principled_initialization_trains():
+    _, history = train(recipe=dataclasses.replace(RECIPE, initialization="hyperfan_in", learning_rate=0.003))
     assert history[-1]["loss"] < history[0]["loss"]
