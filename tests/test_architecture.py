@@ -159,9 +159,9 @@ def test_public_names_are_documented():
 def test_names_that_the_readme_of_the_first_release_shows_stay():
     names = """
         Hypernetwork EmbeddingMethod ConditionalNeuralProcess specialize RotationTask Recipe paper_recipe build_model
-        fit evaluate load list_entries save_entry verify_entry export theory layers.HyperDense layers.ConcatenateCondition
-        layers.StandardizeImage initializers.HyperfanIn tasks.SyntheticTask serving.Client tuning.search
-        tuning.DepthSearch tuning.SearchResult
+        fit evaluate load list_entries save_entry verify_entry export theory layers.HyperDense
+        layers.ConcatenateCondition layers.StandardizeImage initializers.HyperfanIn tasks.SyntheticTask
+        serving.Client tuning.search tuning.DepthSearch tuning.SearchResult
     """
     for name in names.split():
         operator.attrgetter(name)(keras_hypernet)

@@ -88,7 +88,7 @@ def _check_shared(read):
         pytest.param("cifar10", "test", marks=pytest.mark.full),
     ],
 )
-def test_images_and_labels_are_those_of_tensorflow_datasets(source, name, split):
+def test_images_and_labels_match_tensorflow_datasets(source, name, split):
     import tensorflow_datasets as tfds
 
     data = source(name)
@@ -116,7 +116,7 @@ def test_patches_of_different_splits_share_no_pixels():
         np.testing.assert_array_equal(crops[-1], photograph[8 * (rows - 1) :, right - 32 : right][:32])
 
 
-def test_labels_of_digits_are_those_of_scikit_learn():
+def test_labels_of_digits_match_scikit_learn():
     from sklearn.datasets import load_digits
 
     digits = get_source("digits")
@@ -135,7 +135,7 @@ def test_images_and_labels_of_digits_are_aligned(split):
     assert (differences.argmin(axis=1) == digits.load_labels(split)).mean() > 0.8
 
 
-def test_digits_are_those_of_scikit_learn():
+def test_digits_match_scikit_learn():
     from sklearn.datasets import load_digits
 
     images = get_source("digits").load("train")[..., 0]
@@ -156,7 +156,7 @@ def test_unknown_source_and_split():
             read("all")
 
 
-def test_sources_without_labels_name_those_that_have_some():
+def test_sources_without_labels_name_sources_with_labels():
     message = r"The images of 'patches' have no labels; choose one of \['cifar10', 'digits', 'mnist'\]"
     for ask in (get_source("patches").check_labels, lambda: get_source("patches").load_labels("test")):
         with pytest.raises(ValueError, match=message):

@@ -30,13 +30,13 @@ def _layer(contraction):
 
 @pytest.mark.parametrize("contraction", ["factorised", "materialised", "auto"])
 @pytest.mark.parametrize(("x_shape", "condition_shape"), SHAPES)
-def test_values_are_those_of_numpy(x_shape, condition_shape, contraction):
+def test_values_match_numpy(x_shape, condition_shape, contraction):
     layer, x, condition = _layer(contraction), normal(x_shape), normal(condition_shape, seed=1)
     y = layer(x, condition)
     np.testing.assert_allclose(array(y), _numpy(layer, x, condition), atol=1e-5)
 
 
-def test_generated_weights_are_those_of_numpy():
+def test_generated_weights_match_numpy():
     layer, x, condition = _layer("auto"), normal((6, 7)), normal((6, 3), seed=1)
     layer(x, condition)
     kernel_basis, bias_basis = layer.get_weights()
@@ -63,7 +63,7 @@ def test_routes_have_the_same_gradients(x_shape):
         np.testing.assert_allclose(factorised, materialised, atol=1e-6)
 
 
-def test_gradient_of_the_basis_is_that_of_numpy():
+def test_gradient_of_the_basis_matches_numpy():
     x, condition, targets = normal((6, 7)), normal((6, 3), seed=1), normal((6, 4), seed=2)
     inputs = keras.Input((7,)), keras.Input((3,))
     layer = HyperDense(4, use_bias=False, contraction="factorised")
@@ -160,7 +160,7 @@ def test_x_of_no_features_leaves_the_bias(points, contraction):
 
 
 @pytest.mark.regression
-def test_a_call_without_a_condition_says_what_is_expected():
+def test_a_call_without_a_condition_names_the_arguments():
     x, condition = normal((6, 7)), normal((6, 3))
     for layer in (HyperDense(3, name="mine"), ConcatenateCondition(name="mine")):
         for _ in range(2):  # before and after it is built

@@ -25,7 +25,7 @@ def _weights(task):
 
 
 @pytest.mark.parametrize("data", ["digits", "patches", "uniform"])
-def test_the_target_is_that_of_numpy(data):
+def test_the_target_matches_numpy(data):
     task = ApproximationTask(data, num_samples=2)
     x = task.load("test")[:2]
     scaled = x.astype("float64") if data == "uniform" else (x / 255 - 0.1307) / 0.3081

@@ -43,7 +43,7 @@ def _numbers(conditions, images):
     return [numbers[condition.tobytes()] for condition in conditions]
 
 
-def test_grey_is_that_of_pil_for_every_colour():
+def test_grey_matches_pil_for_every_colour():
     levels = np.arange(256, dtype="uint8")
     for red in np.split(levels, 16):
         colours = np.stack(np.meshgrid(red, levels, levels, indexing="ij"), axis=-1).reshape(1, -1, 256, 3)

@@ -17,7 +17,7 @@ def rotate_with_pil(images, angles):
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (27, 31, 3)])
-def test_pixels_are_those_of_pil(shape):
+def test_pixels_match_pil(shape):
     rng = np.random.default_rng(0)
     images = rng.integers(1, 256, (500, *shape), dtype="uint8")  # zeros are outside
     angles = rng.uniform(0, 360, len(images))

@@ -26,7 +26,7 @@ def test_members_are_images_of_the_class_of_x():
     assert len({member.tobytes() for member in members.reshape(-1, 28, 28, 1)}) > 250
 
 
-def test_x_and_its_label_are_those_of_the_rotation_task():
+def test_x_and_its_label_match_the_rotation_task():
     theirs = list(RotationTask("digits").evaluation_dataset("test", 100))
     for (inputs, labels), (expected, expected_labels) in zip(
         RotationSetTask("digits").evaluation_dataset("test", 100), theirs, strict=True

@@ -50,7 +50,7 @@ def _drawn(task, number, num_samples):
 @families
 @gains
 @pytest.mark.parametrize(("split", "number"), [("train", 1), ("validation", 2), ("test", 3)])
-def test_samples_and_targets_are_those_of_numpy(family, gain, split, number):
+def test_samples_and_targets_match_numpy(family, gain, split, number):
     task = SyntheticTask(family, gain=gain, **SMALL)
     examples = task.load(split)
     assert {name: array.dtype.name for name, array in examples.items()} == dict.fromkeys(
@@ -102,7 +102,7 @@ GOLDEN_Y = {
 
 
 @families
-def test_targets_and_samples_are_those_of_the_published_results(family):
+def test_targets_and_samples_match_the_published_results(family):
     examples = SyntheticTask(family, **SMALL).load("test")
     assert hashlib.sha256(examples["x"].tobytes()).hexdigest() == GOLDEN_X
     np.testing.assert_allclose(examples["y"][:4, 0], GOLDEN_Y[family], rtol=1e-4, atol=1e-5)

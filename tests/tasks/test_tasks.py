@@ -211,7 +211,7 @@ def test_examples_are_counted_by_rows(form):
 @pytest.mark.parametrize(
     ("form", "shapes"), [("unequal", r"\[\(7, 3\), \(5, 2\), \(7, 1\)\]"), ("numbers", r"\[\(\), \(\)\]")]
 )
-def test_examples_that_have_no_number_are_named(form, shapes):
+def test_examples_without_a_common_number_of_rows_are_named(form, shapes):
     message = (
         f"`load` of the task 'own' must return arrays with a row for each .* Received: arrays of the shapes {shapes}"
     )

@@ -17,7 +17,7 @@ def _built(sizes, use_bias=False):
 
 
 @pytest.mark.parametrize("use_bias", [False, True])
-def test_dense_parameters_are_those_that_keras_builds(use_bias):
+def test_dense_parameters_match_keras(use_bias):
     for sizes in ((3, 5), (784, 10, 12), (7, 1, 1, 4)):
         assert theory.dense_parameters(sizes, use_bias) == _built(sizes, use_bias)
 
@@ -42,7 +42,7 @@ def test_sizes_of_figure_1b(i):
 
 
 @pytest.mark.parametrize(("data", "width", "depth"), [("digits", 50, 4), ("patches", 100, 2)])
-def test_sizes_of_figure_3_are_those_of_the_built_models(data, width, depth):
+def test_sizes_of_figure_3_match_the_built_models(data, width, depth):
     task, recipe = kh.RotationTask(data), kh.Recipe(width=width, depth=depth)
     sizes = theory.rotation_parameters(task.x_shape, depth, width, use_bias=True)
     _check_built(task, recipe, sizes)
@@ -63,7 +63,7 @@ def test_sizes_of_figure_3_as_the_text_counts_them():
 
 
 @pytest.mark.parametrize(("data", "i"), [("digits", 3), pytest.param("patches", 1, marks=pytest.mark.full)])
-def test_sizes_of_rotation_by_embedding_dimension_are_those_of_the_built_models(data, i):
+def test_sizes_of_rotation_by_embedding_dimension_match_the_built_models(data, i):
     task = kh.RotationTask(data)
     recipe = kh.paper_recipe(task, depth=3, rank=100 * i, embedding_dim=10_000 * i)
     width, entries = recipe.width, math.prod(task.x_shape)
@@ -79,7 +79,7 @@ def test_sizes_of_rotation_by_embedding_dimension_are_those_of_the_built_models(
 
 
 @pytest.mark.parametrize("options", [{"depth": 5}, {"depth": 2, "rank": 7}], ids=str)
-def test_sizes_of_colorization_are_those_of_the_built_models(options):
+def test_sizes_of_colorization_match_the_built_models(options):
     task = ColorizationTask("patches")
     sizes = theory.colorization_parameters(task.condition_shape, use_bias=True, **options)
     assert sizes["g"] == 63
@@ -88,7 +88,7 @@ def test_sizes_of_colorization_are_those_of_the_built_models(options):
     assert (sizes["f"] == sizes["e"]) == ("rank" not in options)
 
 
-def test_sizes_of_colorization_by_embedding_dimension_are_those_of_the_built_models():
+def test_sizes_of_colorization_by_embedding_dimension_match_the_built_models():
     i, task = 8, ColorizationTask("patches")
     options = {"depth": 3, "rank": 100 * i, "embedding_dim": 1000 * i}
     sizes = theory.colorization_parameters(task.condition_shape, use_bias=True, **options)
@@ -102,7 +102,7 @@ def test_sizes_of_colorization_by_embedding_dimension_are_those_of_the_built_mod
 
 
 @pytest.mark.parametrize("data", ["uniform", "patches"])
-def test_sizes_of_assumption_1_are_those_of_the_built_networks(data):
+def test_sizes_of_assumption_1_match_the_built_networks(data):
     task = ApproximationTask(data)
     sizes = theory.assumption_1_parameters(task.x_shape, use_bias=True)
     for initialization in ("unit_norm_normal", "unit_norm_uniform"):  # f1 and f2
@@ -114,7 +114,7 @@ def test_sizes_of_assumption_1_are_those_of_the_built_networks(data):
 
 
 @pytest.mark.parametrize("width", [1, 29])
-def test_sizes_of_assumption_2_are_those_of_the_built_networks(width):
+def test_sizes_of_assumption_2_match_the_built_networks(width):
     for task in (ClassificationTask("digits"), ClassificationTask("cifar10")):
         network = kh.build_model(task, "network", kh.paper_recipe(task, width=width))
         assert theory.assumption_2_parameters(task.x_shape, width, use_bias=True) == {"f": network.count_params()}

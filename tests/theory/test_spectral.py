@@ -278,12 +278,12 @@ def test_kernels_of_low_precision():
         ),
     ],
 )
-def test_kernels_that_make_no_network(weights, message):
+def test_kernels_of_no_network(weights, message):
     with pytest.raises(ValueError, match=message):
         theory.spectral_complexity(weights)
 
 
-def test_models_whose_constant_is_not_known():
+def test_models_with_an_unknown_constant():
     dense = keras.layers.Dense
     with pytest.raises(ValueError, match="'unbuilt' has no weights yet: call it on x before"):
         theory.spectral_complexity(keras.Sequential([dense(2)], name="unbuilt"))
