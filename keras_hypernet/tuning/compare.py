@@ -120,10 +120,10 @@ def _line(name, config, trials, facts):
     methods = ", ".join(METHOD_LABELS.get(method, method) for method in config["method"])
     lost = sum(trials.status != "finished")
     best = [str(facts["depth"])]
-    for name, value in facts["others"].items():
-        field = config["space"][name]
+    for other, value in facts["others"].items():
+        field = config["space"][other]
         end = ", an end of its range" if isinstance(field, dict) and value in field.values() else ""
-        best.append(f"{name} {value if isinstance(value, str) else f'{value:.2g}'}{end}")
+        best.append(f"{other} {value if isinstance(value, str) else f'{value:.2g}'}{end}")
     cells = [
         f"[`{name}`]({name}): {task}, {methods}, {config['oracle']}",
         ", ".join(name for name, field in config["space"].items() if field is not None),

@@ -83,7 +83,8 @@ def test_a_table_of_searches_is_written(results, write):
         "| [`one`](one): synthetic_inner, hypernetwork, grid | depth | 3 (1 without result) | 3 | 0.41 | 10 | 3 | 0.5 "
     )
     assert f"{line}| yes | 3 | 0.45 (2 seeds) | yes | 30 |" in text.splitlines()
-    assert "| depth, learning_rate | 1 | 3, learning_rate 0.01, an end of its range | 0.41 |" in text
+    line = "| [`two`](two): synthetic_inner, hypernetwork, grid | depth, learning_rate | 1 "
+    assert f"{line}| 3, learning_rate 0.01, an end of its range | 0.41 |" in text
     summary = text.split("\n\n")[-1].replace("\n", " ")
     assert summary.startswith(
         "Of 2 searches, 2 find the best depth of the grid with the same seed, and 2 the best depth"
