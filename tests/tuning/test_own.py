@@ -50,7 +50,7 @@ def _late(depth, hp):
     ("build", "expected"),
     [
         (_conditional, [(2, None), (3, 4), (3, 8)]),
-        (_late, [(2, 4), (2, 8), (3, None)]),
+        pytest.param(_late, [(2, 4), (2, 8), (3, None)], marks=pytest.mark.full),
     ],
 )
 def test_a_grid_of_own_models(tmp_path, capfd, build, expected):

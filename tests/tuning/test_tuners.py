@@ -44,7 +44,7 @@ def test_the_search_space_works_with_tuners_of_keras_tuner(tmp_path):
     assert abs(trial.score - expected) <= 1e-6
 
 
-@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("own", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_executions_of_a_trial_of_keras_tuner_have_different_seeds(tmp_path, monkeypatch, own):
     def build(depth, hp):
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
