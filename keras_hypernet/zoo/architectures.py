@@ -66,7 +66,7 @@ def build_model(task, method, recipe):
 
 def embedding_dim_of(task, recipe):
     """Returns the output dimension of e, of the recipe or by default of the task; see `Recipe`."""
-    return recipe.embedding_dim or HIDDEN_UNITS * _num_features(task.x_shape) + HIDDEN_UNITS
+    return recipe.embedding_dim or HIDDEN_UNITS * flat_size(task.x_shape) + HIDDEN_UNITS
 
 
 def _hypernetwork(task, recipe):
@@ -88,7 +88,7 @@ def _hypernetwork(task, recipe):
 
 
 def _embedding_method(task, recipe):
-    num_features = _num_features(task.x_shape)
+    num_features = flat_size(task.x_shape)
     embedding_dim = embedding_dim_of(task, recipe)
     last = _dense(recipe, embedding_dim, recipe.width, "embedding_output", gain=1.0)
     embedding = keras.Sequential([*_hidden_layers(task, recipe, recipe.width), last], name="embedding")
@@ -104,7 +104,7 @@ def _embedding_method(task, recipe):
 
 
 def _network(task, recipe):
-    num_features = _num_features(task.x_shape)
+    num_features = flat_size(task.x_shape)
     return keras.Sequential(
         [
             keras.Input(task.x_shape, dtype=task.x_dtype, name="x"),
@@ -119,7 +119,7 @@ def _network(task, recipe):
 def _hidden_layers(task, recipe, last):
     """The condition's input, and the hidden layers of f or e, the last of `last` units."""
     shape = task.condition_shape[-3:]  # of an image, or of each member of a set
-    num_features = _num_features(shape)
+    num_features = flat_size(shape)
     sizes = [num_features, *[recipe.width] * (recipe.depth - 2), last]
     hidden = [
         _dense(recipe, units, fan_in, f"hidden_{number}", activation="relu")
@@ -135,8 +135,8 @@ def _flat(shape, dtype):
     return [*scale, keras.layers.Flatten(name="flatten")] if len(shape) == 3 else scale
 
 
-def _num_features(shape):
-    # A condition may have several vectors: [points, features].
+def flat_size(shape):
+    """Returns the number of entries of an image, or of each vector of a condition `[points, features]`."""
     return math.prod(shape) if len(shape) == 3 else shape[-1]
 
 

@@ -2,11 +2,9 @@
 
 import dataclasses
 
-import numpy as np
-
 from keras_hypernet.data.sources import SOURCES
 from keras_hypernet.training.recipe import paper_recipe
-from keras_hypernet.zoo.architectures import HIDDEN_UNITS, embedding_dim_of
+from keras_hypernet.zoo.architectures import HIDDEN_UNITS, embedding_dim_of, flat_size
 
 _DOES = {
     "rotation": "Tells by which multiple of 30 degrees an image was rotated, given the image",
@@ -147,7 +145,7 @@ def _data(task, note):
 
 def _architecture(method, task, recipe):
     activation, outputs = recipe.activation, task.num_outputs
-    features = _size(task.x_shape)
+    features = flat_size(task.x_shape)
     if method == "target":
         convolutions = "10 x 10 convolutions, stride 2, of 20 and 50 channels (relu)"
         return {"network": f"{' x '.join(map(str, task.x_shape))}, {convolutions} -> {outputs}, with biases"}
@@ -155,7 +153,7 @@ def _architecture(method, task, recipe):
         return {"network": f"{features} -> {recipe.width} ({activation}) -> {outputs}, with biases"}
     # A neural process embeds each member of its set.
     condition_shape = task.condition_shape[1:] if method == "process" else task.condition_shape
-    widths = [_size(condition_shape)] + [recipe.width] * (recipe.depth - 2)
+    widths = [flat_size(condition_shape)] + [recipe.width] * (recipe.depth - 2)
     if method == "hyper":
         hidden = " -> ".join(map(str, [*widths, recipe.rank or recipe.width]))
         biases = "with biases" if task.generates_biases else "no biases"
@@ -168,10 +166,6 @@ def _architecture(method, task, recipe):
     if method == "process":
         embedding = f"of each member, {embedding}; then the mean over the set"
     return {"embedding": embedding, "primary": primary}
-
-
-def _size(shape):
-    return int(np.prod(shape)) if len(shape) == 3 else shape[-1]
 
 
 def _deviations(blueprint, task, recipe, other_runs):

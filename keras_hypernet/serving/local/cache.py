@@ -1,8 +1,10 @@
-"""WeightCache: keeps the part of an answer that depends on the condition alone."""
+"""WeightCache: the weights of recent conditions; and serving_default by its two halves, the first of them cached."""
 
 import collections
 import hashlib
 import threading
+
+from keras_hypernet.serving.config import FIRST_HALVES
 
 
 class WeightCache:
@@ -61,3 +63,27 @@ class WeightCache:
 
     def _remove(self, key):
         self.num_bytes -= self._kept.pop(key, (None, 0))[1]
+
+
+def run_default(servable, inputs, cache):
+    """Runs `serving_default` of a `Servable`: by its halves, with a `WeightCache`, if all rows share one condition.
+
+    The request alone decides whether the halves run, and not the cache: equal requests get equal answers. The whole
+    signature sums float32 in another order, so its answers differ by rounding.
+    """
+    first = next((name for name in FIRST_HALVES if name in servable.inputs), None)
+    x, condition = inputs["x"], {name: array for name, array in inputs.items() if name != "x"}
+    if first is None or not all(_is_shared(part, len(x)) for part in condition.values()):
+        return servable.run("serving_default", inputs)
+    condition = {name: part[:1] for name, part in condition.items()}
+    key = cache.key(servable.name, servable.version, condition)
+    weights = cache.get(key)
+    if weights is None:
+        weights = servable.run(first, condition)
+        cache.put(key, weights, sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in weights.values()))
+    return servable.run("apply", {"x": x, **weights})
+
+
+def _is_shared(condition, rows):
+    """Whether all rows of x have the same condition, which is given once or for each row."""
+    return rows > 0 and (len(condition) == 1 or (len(condition) == rows and bool((condition == condition[0]).all())))

@@ -10,8 +10,7 @@ import numpy as np
 
 from keras_hypernet.layers.contraction import may_match
 from keras_hypernet.serving.errors import ServingError, invalid, too_large
-from keras_hypernet.serving.local.cache import WeightCache
-from keras_hypernet.serving.local.halves import run_default
+from keras_hypernet.serving.local.cache import WeightCache, run_default
 from keras_hypernet.serving.local.limits import Admission, Limits, Reservation
 from keras_hypernet.serving.local.metrics import Metrics
 from keras_hypernet.serving.local.repository import Repository

@@ -10,9 +10,8 @@ from servers import assert_close
 
 import keras_hypernet as kh
 from keras_hypernet.data.sources import get_source
-from keras_hypernet.serving.local.cache import WeightCache
+from keras_hypernet.serving.local.cache import WeightCache, run_default
 from keras_hypernet.serving.local.engine import Engine
-from keras_hypernet.serving.local.halves import run_default
 from keras_hypernet.serving.local.servable import Servable
 
 
