@@ -6,13 +6,13 @@ import subprocess
 
 import numpy as np
 import pytest
-from helpers import mostly_full
+from helpers import ROOT, mostly_full
 
 import keras_hypernet as kh
 from keras_hypernet.serving.signatures import signatures
 
 SOURCE = pathlib.Path(__file__).parent / "run_saved_model.c"
-COMMITTED = SOURCE.parent.parent / "saved_models"
+COMMITTED = ROOT / "saved_models"
 ENTRIES = [card.name for card in kh.list_entries()]
 
 

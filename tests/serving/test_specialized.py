@@ -110,7 +110,7 @@ def test_g_alone_is_small(tmp_path):
         assert 4 * 7960 < exported.num_bytes < 4 * 7960 + 25_000
 
 
-@pytest.mark.parametrize("format", ["tflite", "onnx", "saved_model"])
+@pytest.mark.parametrize("format", mostly_full(["tflite", "onnx", "saved_model"], "saved_model"))
 def test_a_wrong_file_does_not_appear(format, tmp_path, monkeypatch):
     """And what is there already stays as it is: the older versions, which are not to be kept, and models.config."""
     from keras_hypernet.serving.runtimes import RUNNERS
