@@ -47,7 +47,7 @@ def test_generated_weights_match_numpy():
     assert kernel_basis.shape == (7, 3 + 1, 4)
 
 
-@pytest.mark.parametrize("x_shape", [(6, 7), (6, 5, 7)])
+@pytest.mark.parametrize("x_shape", [pytest.param((6, 7), marks=pytest.mark.full), (6, 5, 7)])
 def test_routes_have_the_same_gradients(x_shape):
     x, condition = normal(x_shape), normal((6, 3), seed=1)
     by_route = {}
