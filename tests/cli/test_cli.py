@@ -69,6 +69,7 @@ def test_list_and_info(run, run_json):
     assert f"seed {card['seed']}" in " ".join(run("info", "rotation_mnist_hyper").stdout.replace("│", "").split())
 
 
+@pytest.mark.full
 def test_demo_does_the_whole_job(run_json, tmp_path):
     steps = list(run_json("demo", "--to", tmp_path).values())
     loaded, evaluated, tuned, predicted, specialized, exported = steps

@@ -85,7 +85,8 @@ def results(tmp_path_factory):
     return _run(DEVICES + "results = {}" + TRAINING, 2, tmp_path_factory.mktemp("mirrored"))
 
 
-@pytest.mark.parametrize(("number", "examples"), [(2, 263), pytest.param(8, 500, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize(("number", "examples"), [(2, 263), (8, 500)])
 def test_an_unevenly_divided_validation_split_is_measured_as_by_one_device(number, examples):
     trained, double, single, refused = _run(DEVICES + UNEVEN, number, examples)
     assert double == pytest.approx(single, rel=1e-5)
