@@ -54,6 +54,8 @@ def match_batch(x, value, name="condition"):
 
 
 class KeepMask(keras.Layer):
+    """The layer behind `keep_mask`: Keras passes the mask of its input on."""
+
     def __init__(self):
         super().__init__(autocast=False)
         self.supports_masking = True

@@ -1,4 +1,4 @@
-"""The command line: output, exit codes, one-line errors; and that its script is quiet but for them."""
+"""The command line: output, exit codes, one-line errors."""
 
 import json
 import operator
