@@ -93,11 +93,24 @@ def source():
 
 
 @pytest.fixture
-def run_tune(monkeypatch, capfd, tmp_path):
+def run_command(monkeypatch, capfd):
+    """Returns a function that runs `keras-hypernet` in this process."""
+    from keras_hypernet_cli.app import run
+
+    def run_command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["keras-hypernet", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            run()
+        captured = capfd.readouterr()
+        return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)
+
+    return run_command
+
+
+@pytest.fixture
+def run_tune(monkeypatch, run_command, tmp_path):
     """Returns a function that runs `keras-hypernet tune` in this process, in a folder of its own, on a tiny task."""
     from tiny_search import TASK
-
-    from keras_hypernet_cli.app import run as run_command_line
 
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
@@ -105,11 +118,8 @@ def run_tune(monkeypatch, capfd, tmp_path):
     def run(*arguments, tiny=True, command="tune"):
         if tiny:
             monkeypatch.setattr(keras_hypernet.tuning, "get_search_task", lambda name, seed, quick: TASK, raising=False)
-        monkeypatch.setattr(sys, "argv", ["keras-hypernet", command, *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            run_command_line()
+        done = run_command(command, *arguments)
         monkeypatch.undo() if not tiny else None
-        captured = capfd.readouterr()
-        return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)
+        return done
 
     return run

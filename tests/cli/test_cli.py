@@ -3,7 +3,6 @@
 import json
 import operator
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +12,6 @@ from keras_hypernet.serving.specialized import FORMATS
 from keras_hypernet.training.recipe import INITIALIZATIONS
 from keras_hypernet.zoo.store import find_entry
 from keras_hypernet_cli import options
-from keras_hypernet_cli.app import run as run_command_line
 
 # Markup that is wrong, markup that vanishes; and what clears a screen.
 _OTHERS = "[/3, /5] [mirror] \x1b[2J\n"
@@ -22,18 +20,10 @@ _SHOWN = r"[/3, /5] [mirror] \x1b[2J\n"
 
 
 @pytest.fixture
-def run(monkeypatch, capfd):
+def run(monkeypatch, run_command):
     """Returns a function that runs a command in this process."""
     monkeypatch.setenv("COLUMNS", "100")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["keras-hypernet", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            run_command_line()
-        captured = capfd.readouterr()
-        return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)
-
-    return run
+    return run_command
 
 
 @pytest.fixture

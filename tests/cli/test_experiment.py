@@ -3,8 +3,6 @@
 import functools
 import json
 import os
-import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,23 +10,14 @@ from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.runs.engines import LocalWorkers
-from keras_hypernet_cli.app import run as run_command_line
 
 
 @pytest.fixture
-def command(monkeypatch, capfd, tmp_path):
+def command(monkeypatch, run_command, tmp_path):
     """Returns a function that runs a command in this process, in a folder of its own."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["keras-hypernet", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            run_command_line()
-        captured = capfd.readouterr()
-        return SimpleNamespace(returncode=stopped.value.code, stdout=captured.out, stderr=captured.err)
-
-    return command
+    return run_command
 
 
 @pytest.fixture
