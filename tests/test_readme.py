@@ -31,6 +31,7 @@ PRINTED = {
     ("README.md", "import numpy"): r"depth 2: test error 0\.\d+ ± 0\.\d+\ndepth 4: test error .*\n",
     ("docs/tuning/README.md", "import keras\n"): r"best depth [23], MSE \d\.\d+\nmy best depth \d, units (8|16)\n",
     ("docs/serving/README.md", "import numpy as np\nimport tensorflow as tf\n\nserved"): "90 degrees\n",
+    ("docs/models.md", "import keras\n"): "",
 }
 
 
@@ -38,7 +39,7 @@ def _example(page, begin):
     return next(block for block in _blocks(page, "python") if block.startswith(begin))
 
 
-@pytest.mark.parametrize("numbers", [(0, 3), pytest.param((1, 2), marks=pytest.mark.full)])
+@pytest.mark.parametrize("numbers", [(0, 3, 4), pytest.param((1, 2), marks=pytest.mark.full)])
 def test_python_runs(numbers, tmp_path):
     examples = [list(PRINTED)[number] for number in numbers]
     if not (ROOT / "saved_models").is_dir():  # which a checkout alone has

@@ -28,7 +28,7 @@ def fit(
     callbacks=(),
     splits=("train",),
 ):
-    """Trains a compiled model on a task's training split.
+    """Trains a compiled model on a task's training split, reproducibly; `model.fit` serves all other trainings.
 
     Seed, epoch number and initial weights determine an epoch. With a directory, every epoch saves the state in one
     step. After a kill, `resume=True` repeats the interrupted epoch and reaches the weights of an uninterrupted run; a
