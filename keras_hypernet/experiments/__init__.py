@@ -6,8 +6,13 @@ The function `setup` of an experiment says what it shows, what the paper says, a
 """
 
 import importlib
+import sys
 
 from keras_hypernet.common.suggestions import suggestion
+from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement
+from keras_hypernet.runs.sources import load_source, loaded_modules, source_of
+
+__all__ = ["NAMES", "Drawing", "Experiment", "Measurement", "find_experiment", "find_source", "get_experiment"]
 
 _MODULES = {
     "synthetic": ("synthetic_depth", "synthetic_embedding_dim", "synthetic_sensitivity", "synthetic_baseline"),
@@ -19,16 +24,19 @@ NAMES = tuple(name for names in _MODULES.values() for name in names)
 
 
 def get_experiment(name):
-    """Returns the `Experiment` of this name.
+    """Returns the `Experiment` of this name, or the `EXPERIMENT` of the Python file of this path, such as `./mine.py`.
 
     Raises:
-        ValueError: If there is none; the message offers the closest names.
+        ValueError: If there is none; the message offers the closest names. Of a file: if it cannot be imported, has no
+            `EXPERIMENT`, or its experiment has the name of an experiment of this package.
 
     Example:
 
     >>> get_experiment("rotation_depth").figure
     'Fig. 3'
     """
+    if name.endswith(".py"):
+        return _read_experiment(name)
     experiment = find_experiment(name)
     if experiment is None:
         raise ValueError(f"There is no experiment {name!r}; {suggestion(name, NAMES)}")
@@ -36,9 +44,34 @@ def get_experiment(name):
 
 
 def find_experiment(name):
-    """Returns the `Experiment` of this name; None if this package has none, as for a user's own experiment."""
+    """Returns the `Experiment` of this name, of this package or of a file that this process has loaded, or None."""
+    for module in loaded_modules():
+        if (experiment := getattr(module, "EXPERIMENT", None)) and experiment.name == name:
+            return experiment
     for module, names in _MODULES.items():
         if name in names:
             experiments = importlib.import_module(f"keras_hypernet.experiments.{module}").EXPERIMENTS
             return next(experiment for experiment in experiments if experiment.name == name)
     return None
+
+
+def find_source(experiment):
+    """Returns the source from which another process loads a user's experiment; None if it is in no file."""
+    module = sys.modules.get(getattr(experiment.setup, "__module__", None))
+    if module is None or module.__name__ == "__main__" or getattr(module, "EXPERIMENT", None) is not experiment:
+        return None
+    return source_of(module)
+
+
+def _read_experiment(path):
+    experiment = getattr(load_source(path), "EXPERIMENT", None)
+    if not isinstance(experiment, Experiment):
+        raise ValueError(
+            f"{path} must hold an experiment: EXPERIMENT = keras_hypernet.experiments.Experiment(...). Received: "
+            f"{experiment!r}"
+        )
+    if experiment.name in NAMES:
+        raise ValueError(
+            f"The experiment of {path} needs a name of its own: {experiment.name!r} is an experiment of this package."
+        )
+    return experiment

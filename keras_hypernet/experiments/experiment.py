@@ -10,7 +10,7 @@ import keras
 from keras_hypernet.common.versions import today, versions
 from keras_hypernet.data.sources import DataUnavailableError
 from keras_hypernet.runs.machine import machine, peak_memory, reset_peak_memory
-from keras_hypernet.tasks import get_task, is_registered
+from keras_hypernet.tasks import TASKS, get_task, is_registered
 from keras_hypernet.training.checkpoints import TrainingDivergedError
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe
@@ -139,8 +139,8 @@ class Experiment:
             panels: Some of the panels; by default all.
 
         Raises:
-            ValueError: If there are no values, panels or seeds, no such panel, too many runs, or a task of a user's
-                own.
+            ValueError: If there are no values, panels or seeds, no such panel, too many runs, or a user's task has the
+                name of another task.
         """
         for given, noun in ((values, f"values of {self.varies}"), (panels, f"panels of {self.name}")):
             if given is not None and not given:
@@ -185,14 +185,9 @@ class Experiment:
         return same and (complete or row["status"] != "finished")
 
     def config(self, panel, method, value, seed, quick=False):
-        """Returns the configuration of one run; raises ValueError if its task is a user's own."""
+        """Returns the configuration of one run; raises ValueError if its task has the name of another task."""
         task, recipe = self.setup(panel, method, value, seed, quick)
-        if not is_registered(task):
-            raise ValueError(
-                f"The runs of an experiment find their task by its name, and {task.name!r} is a task of your own. "
-                f"Received: the experiment {self.name!r}. Train each run by `keras_hypernet.fit`, or choose the depth "
-                "by `keras_hypernet.tuning.search`, which take it."
-            )
+        is_registered(task)
         labels = {"experiment": self.name, "panel": panel, "method": method, self.varies: value, "seed": seed}
         return {**labels, "task": task.config(), "recipe": recipe.to_dict()}
 
@@ -207,8 +202,10 @@ def run_key(config):
 
     Options that are newer than a row count with their defaults.
     """
-    complete = {"task": get_task(**config["task"]).config(), "recipe": Recipe(**config["recipe"]).to_dict()}
-    return json.dumps({**config, **complete}, sort_keys=True)
+    task = config["task"]
+    if task["name"] in TASKS:
+        task = get_task(**task).config()
+    return json.dumps({**config, "task": task, "recipe": Recipe(**config["recipe"]).to_dict()}, sort_keys=True)
 
 
 def execute(config, experiment=None):
@@ -216,7 +213,7 @@ def execute(config, experiment=None):
 
     Args:
         config: One of `Experiment.runs()`.
-        experiment: The `Experiment`, if it has a `measure` of its own.
+        experiment: The `Experiment`, if it has a `measure` or tasks of its own.
 
     Raises:
         DataUnavailableError, ImportError: If this machine lacks the data of the run or a package.
@@ -224,7 +221,7 @@ def execute(config, experiment=None):
     keras.backend.clear_session()
     reset_peak_memory()
     started = time.perf_counter()
-    task, recipe = get_task(**config["task"]), Recipe(**config["recipe"])
+    task, recipe = task_of(config, experiment), Recipe(**config["recipe"])
     try:
         measured = (experiment.measure if experiment else train_and_measure)(task, config["method"], recipe)
         measured["data_sha256"] = task.fingerprint()
@@ -239,10 +236,24 @@ def execute(config, experiment=None):
         raise
     except Exception as error:  # a failed run is a row, and does not end the other runs
         result = {"status": "failed", "message": f"{type(error).__name__}: {error}"}
-    return make_row(config, result, time.perf_counter() - started, peak_memory(), machine())
+    return make_row(config, result, time.perf_counter() - started, peak_memory(), machine(), task)
 
 
-def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None):
+def task_of(config, experiment=None):
+    """Returns the task of a run, which the experiment's `setup` makes for a task of a user's own."""
+    if config["task"]["name"] in TASKS or experiment is None:
+        return get_task(**config["task"])
+    point = [config[name] for name in ("panel", "method", experiment.varies, "seed")]
+    for quick in (False, True):
+        task, _ = experiment.setup(*point, quick)
+        if task.config() == config["task"]:
+            return task
+    raise ValueError(
+        f"`setup` of the experiment {experiment.name!r} must make the task {config['task']}. Received: {task}"
+    )
+
+
+def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None, task=None):
     """The row of a run: a dict that JSON can hold, with the fields `FIELDS` and the varied quantity.
 
     Args:
@@ -251,6 +262,7 @@ def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None):
             latter two have a `message`.
         seconds, machine: The time and the machine of the run, if known.
         peak_memory_mib: Peak memory of the process, which includes memory that earlier runs have left.
+        task: The `Task`; by default it is made from the configuration.
     """
     labels = {name: value for name, value in config.items() if name not in ("task", "recipe")}
     return {
@@ -259,7 +271,7 @@ def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None):
         "status": "finished",
         "test": None,
         "validation": None,
-        "metric": get_task(**config["task"]).metric,
+        "metric": (task or get_task(**config["task"])).metric,
         "curve": {},
         "data_sha256": None,
         **result,

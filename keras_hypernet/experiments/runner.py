@@ -2,15 +2,17 @@
 
 import collections
 import contextlib
+import functools
 import pathlib
 
 from keras_hypernet.common.backends import require_tensorflow
-from keras_hypernet.experiments import find_experiment
-from keras_hypernet.experiments.experiment import Measurement, execute, make_row, run_key
+from keras_hypernet.experiments import NAMES, find_experiment, find_source
+from keras_hypernet.experiments.experiment import Measurement, execute, make_row, run_key, task_of
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.runs.cluster import run_on_ray
-from keras_hypernet.runs.engines import Job, LocalWorkers, check_engine
+from keras_hypernet.runs.engines import Job, LocalWorkers, check_engine, run_here
 from keras_hypernet.runs.progress import RunsProgress
+from keras_hypernet.tasks import TASKS
 
 
 def run(experiment, out, *, workers=1, engine="local", address=None, resume=False, progress=True, **grid):
@@ -20,7 +22,8 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
     A diverged or failed run has a row, too, and is repeated only after its line is removed from the file.
 
     Args:
-        experiment: An `Experiment`, which may be your own, with tasks of this package and without `measure`.
+        experiment: An `Experiment`. If it has tasks or a `measure` of your own, other processes load it from its file,
+            where its name must be `EXPERIMENT`; without such a file, it runs in this process.
         out: Folder of the results, `<experiment>.jsonl`.
         workers: Number of processes on this machine, or `LocalWorkers`, whose processes stay for another experiment;
             on a Ray cluster, the cluster's processors decide.
@@ -47,9 +50,15 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
             "`workers` must be left out with the engine 'ray': the cluster's processors decide how many there are. "
             f"Received: {workers}"
         )
-    _check_measure(experiment)
-    local = workers if isinstance(workers, LocalWorkers) else LocalWorkers(workers)
     configs = {run_key(config): config for config in experiment.runs(**grid)}
+    job = _make_job(experiment, configs.values())
+    local = workers if isinstance(workers, LocalWorkers) else LocalWorkers(workers)
+    if callable(job.execute) and (engine == "ray" or workers != 1):
+        raise ValueError(
+            "Other processes must find the experiment. Received: an experiment of your own, "
+            f"{experiment.name!r}, that is not the EXPERIMENT of an imported file. Put it into a file of its own, and "
+            "import it; or leave out `workers` and `engine`."
+        )
     results = ResultsFile(pathlib.Path(out) / f"{experiment.name}.jsonl")
     with results.locked():
         if results.path.stat().st_size and not resume:
@@ -69,7 +78,10 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
                 shown.warn(sentence)
             if local is not workers:
                 stack.enter_context(local)
-            ended = run_on_ray(JOB, missing, address) if engine == "ray" else local.run(JOB, missing)
+            if callable(job.execute):
+                ended = run_here(job, missing)
+            else:
+                ended = run_on_ray(job, missing, address) if engine == "ray" else local.run(job, missing)
             for row in stack.enter_context(contextlib.closing(ended)):
                 results.append(row)
                 done[run_key(row["config"])] = row
@@ -77,15 +89,19 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
     return [done[key] for key in configs]
 
 
-def _check_measure(experiment):
-    """Raises ValueError if processes that execute runs cannot find the experiment's `measure` by its name."""
+def _make_job(experiment, configs):
+    """Returns the job of an experiment; its `execute` is a function if other processes cannot find the experiment."""
     known = find_experiment(experiment.name)
-    if experiment.measure != (known.measure if known else Measurement()):
-        raise ValueError(
-            "`measure` must be left out of an experiment of your own: the processes that execute its runs look for "
-            f"it by the experiment's name. Received: {experiment.measure} for {experiment.name!r}. Execute the runs in "
-            "this process instead: `[execute(config, experiment) for config in experiment.runs()]`."
-        )
+    measure = known.measure if known else Measurement()
+    failed = functools.partial(_make_failed_row, experiment=experiment)
+    if experiment.measure == measure and all(config["task"]["name"] in TASKS for config in configs):
+        return Job(_EXECUTE, failed)
+    if experiment.name in NAMES:
+        raise ValueError(f"An experiment of your own needs a name of its own. Received: {experiment.name!r}")
+    source = find_source(experiment)
+    if source is None:
+        return Job(functools.partial(execute, experiment=experiment), failed)
+    return Job(_EXECUTE, failed, sources=(source,))
 
 
 def execute_run(config):
@@ -93,12 +109,13 @@ def execute_run(config):
     return execute(config, find_experiment(config["experiment"]))
 
 
-def _make_failed_row(config, message, seconds, machine):
-    return make_row(config, {"status": "failed", "message": message}, seconds, machine=machine)
+def _make_failed_row(config, message, seconds, machine, experiment):
+    result = {"status": "failed", "message": message}
+    return make_row(config, result, seconds, machine=machine, task=task_of(config, experiment))
 
 
 # A run whose process dies is a failed row and not repeated: the run itself may be the cause.
-JOB = Job("keras_hypernet.experiments.runner:execute_run", _make_failed_row)
+_EXECUTE = "keras_hypernet.experiments.runner:execute_run"
 
 
 def summarize(rows):

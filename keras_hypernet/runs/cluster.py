@@ -45,7 +45,7 @@ def run_on_ray(job, configs, address=None, threads=1, limit=None):
         stack.callback(lambda: [ray.cancel(reference, force=True) for reference in pending])
         while True:
             while config is not None:
-                pending[remote.remote(job.execute, config, threads)] = config, 1
+                pending[remote.remote(job.sources, job.execute, config, threads)] = config, 1
                 config = next(configs, None) if len(pending) != limit else None
             if not pending:
                 return
@@ -57,7 +57,7 @@ def run_on_ray(job, configs, address=None, threads=1, limit=None):
                 raise ChildProcessError(f"A process of the cluster cannot execute runs: {error.cause}") from error
             except ray.exceptions.RayError as error:
                 if attempt < MAX_ATTEMPTS:
-                    pending[remote.remote(job.execute, lost, threads)] = lost, attempt + 1
+                    pending[remote.remote(job.sources, job.execute, lost, threads)] = lost, attempt + 1
                     continue
                 message = f"The run was lost {attempt} times: {' '.join(str(error).split())}"
                 row = job.failed(lost, message, None, None)
@@ -91,11 +91,14 @@ def _connect(ray, address, threads, stack):
         )
 
 
-def _execute(name, config, threads):
+def _execute(sources, name, config, threads):
     """Executes a run in a process of the cluster, which may have executed other runs."""
     from keras_hypernet.runs.machine import machine, set_threads
+    from keras_hypernet.runs.sources import load_source
     from keras_hypernet.runs.worker import get_function
 
     if machine()["threads"] != threads:
         set_threads(threads)
+    for source in sources:
+        load_source(source)
     return get_function(name)(config)

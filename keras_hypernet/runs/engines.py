@@ -35,11 +35,13 @@ class Job:
             run can be executed here, as without the data, and ends all runs.
         failed: Function of `(config, message, seconds, machine)` that returns the row of a run whose process was lost.
         attempts: Number of times that a run is started if its process on this machine dies.
+        sources: Code of a user that `execute` needs: other processes load it first, by `load_source`.
     """
 
     execute: str | Callable
     failed: Callable
     attempts: int = 1
+    sources: tuple = ()
 
 
 def check_engine(engine, address):
@@ -141,7 +143,7 @@ class _Worker:
             self._start_process()
         self.begun = None
         self.earlier_output = self.output.seek(0, os.SEEK_END)
-        message = {"execute": self.job.execute, "config": self.config}
+        message = {"sources": self.job.sources, "execute": self.job.execute, "config": self.config}
         with contextlib.suppress(OSError):  # the process has died; `receive` handles that
             self.connection.send_bytes(json.dumps(message).encode())
 

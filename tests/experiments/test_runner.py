@@ -237,30 +237,23 @@ class _Taken(SyntheticTask):
     """A task of a user's own with the name of another task."""
 
 
-class _Mine(SyntheticTask):
-    name = "mine"
-
-
-def _with_task(task_class):
-    def setup(panel, method, value, seed, quick):
-        task = task_class(panel, dim=4, num_train=64, num_validation=16, num_test=16)
-        return task, paper_recipe(SyntheticTask(panel, dim=4), depth=value)
-
-    return setup
+def _setup(panel, method, value, seed, quick):
+    task = _Taken(panel, dim=4, num_train=64, num_validation=16, num_test=16)
+    return task, paper_recipe(SyntheticTask(panel, dim=4), depth=value)
 
 
 @pytest.mark.regression
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"setup": _with_task(_Mine)}, "'mine' is a task of your own. Received: the experiment 'own'"),
-        ({"setup": _with_task(_Taken)}, "'synthetic' is that of SyntheticTask. Received: _Taken"),
-        ({"measure": print}, "`measure` must be left out of an experiment of your own"),
+        ({"setup": _setup}, "'synthetic' is that of SyntheticTask. Received: _Taken"),
+        ({"measure": print}, "needs a name of its own. Received: 'synthetic_depth'"),
+        ({"measure": print, "name": "own"}, "'own', that is not the EXPERIMENT of an imported file"),
     ],
 )
 def test_tasks_and_measures_that_processes_cannot_find_are_refused(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
-        run(dataclasses.replace(GRID, name="own", **changes), tmp_path / "results")
+        run(dataclasses.replace(GRID, **changes), tmp_path / "results", workers=2)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,161 @@
+"""Experiments of a user's own: a file through the commands, an object in Python, and files that are refused."""
+
+import dataclasses
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers import ROOT
+from tiny_grid import plain
+
+from keras_hypernet.experiments import get_experiment
+from keras_hypernet.experiments.experiment import execute
+from keras_hypernet.experiments.runner import run
+
+FILE = """
+import own_task
+
+from keras_hypernet import Recipe
+from keras_hypernet.experiments import Experiment, Measurement
+from keras_hypernet.experiments.experiment import train_and_measure
+
+
+def setup(panel, method, value, seed, quick):
+    return own_task.Mine(panel), Recipe(width=4, depth=value, seed=seed, epochs=1)
+
+
+def measure(task, method, recipe):
+    return {**train_and_measure(task, method, recipe), "depths": recipe.depth}
+
+
+EXPERIMENT = Experiment(
+    name="NAME",
+    figure=None,
+    title="The depth of my own task",
+    varies="depth",
+    values=(2, 3),
+    panels=("inner",),
+    seeds=1,
+    setup=setup,
+    quick_panels=("inner",),
+    quick_values=(2,),
+    measure=Measurement(measure, also=("depths",)),
+)
+"""
+TASK = """
+import dataclasses
+
+from keras_hypernet.tasks import SyntheticTask
+
+
+@dataclasses.dataclass(frozen=True)
+class Mine(SyntheticTask):
+    name = "mine"
+    dim: int = 4
+    num_train: int = 64
+    num_validation: int = 16
+    num_test: int = 16
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    """The file of an experiment, beside the file of its task; modules of earlier tests are forgotten."""
+    before = set(sys.modules)
+    path = sys.path.copy()
+    (tmp_path / "own_task.py").write_text(TASK)
+    file = tmp_path / f"own_{tmp_path.name}.py"
+    file.write_text(FILE.replace("NAME", tmp_path.name))
+    yield file
+    sys.path[:] = path
+    for name in {"own_task", file.stem} & (set(sys.modules) - before):
+        del sys.modules[name]
+
+
+@pytest.mark.full
+def test_a_file_is_run_resumed_and_drawn(file, run_command, monkeypatch):
+    monkeypatch.chdir(file.parent)
+    arguments = ["experiment", f"./{file.name}", "--workers", 2]
+    done = run_command(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    experiment = get_experiment(str(file))
+    expected = [json.loads(json.dumps(execute(config, experiment))) for config in experiment.runs()]
+    assert [row["test"] for row in rows] == pytest.approx([row["test"] for row in expected], rel=1e-4)
+    assert {(row["task"], row["metric"], row["depths"] == row["depth"]) for row in rows} == {("mine", "mse", True)}
+    results = file.parent / "results" / f"{experiment.name}.jsonl"
+    results.write_text("".join(results.read_text().splitlines(keepends=True)[1:]))
+    assert run_command(*arguments).returncode == 2  # there are results
+    resumed = run_command("experiment", f"./{file.name}", "--resume", "--json")
+    assert plain(json.loads(resumed.stdout)) == plain(rows)
+    drawn = run_command("plot", f"./{file.name}", "--json")
+    assert drawn.returncode == 0, drawn.stderr
+    assert [path.rpartition(".")[2] for path in json.loads(drawn.stdout)] == ["png", "svg", "csv"]
+
+
+def test_an_experiment_in_no_file_runs_in_this_process_alone(file, tmp_path):
+    copy = dataclasses.replace(get_experiment(str(file)), name="copy", values=(2,), methods=("hyper",))
+    (row,) = run(copy, tmp_path / "results", progress=False)
+    assert (row["experiment"], row["status"], row["depths"]) == ("copy", "finished", 2)
+    assert run(copy, tmp_path / "results", progress=False, resume=True) == [row]
+    for options in ({"workers": 2}, {"engine": "ray"}):
+        with pytest.raises(ValueError, match="'copy', that is not the EXPERIMENT of an imported file"):
+            run(copy, tmp_path / "more", **options)
+    assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("x = 1\nx / 0\n", r"cannot be imported: ZeroDivisionError: division by zero \(.*\.py, line 2\)"),
+        ("def f(:\n", "cannot be imported: SyntaxError"),
+        ("x = 1\n", "must hold an experiment: EXPERIMENT = .* Received: None"),
+        (FILE.replace("NAME", "rotation_depth"), "'rotation_depth' is an experiment of this package"),
+        (None, "There is no file"),
+    ],
+)
+def test_a_file_that_holds_no_experiment_is_refused(file, run_command, code, message):
+    file.unlink() if code is None else file.write_text(code)
+    done = run_command("experiment", file)
+    assert done.returncode == 2
+    assert re.search(message, done.stderr.replace("\n", " ")), done.stderr
+
+
+def test_a_file_named_like_another_module_is_refused(tmp_path):
+    (tmp_path / "json.py").write_text(FILE)
+    with pytest.raises(ValueError, match=r"'json.py' is also the name of another module.*Rename the file"):
+        get_experiment(str(tmp_path / "json.py"))
+
+
+@pytest.mark.full
+def test_ray_loads_the_file(file, tmp_path):
+    pytest.importorskip("ray")
+    experiment = get_experiment(str(file))
+    rows = run(experiment, tmp_path / "ray", engine="ray", progress=False)
+    assert [row["depths"] for row in rows] == [2, 2, 3, 3]
+
+
+@pytest.mark.full
+def test_the_example_of_the_docs_survives_a_kill(tmp_path):
+    """The file that docs/experiments.md shows, in an empty folder: killed, resumed, drawn."""
+    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "my_batch_size.py").write_text(example)
+    command = [sys.executable, "-m", "keras_hypernet_cli"]
+    arguments = [*command, "experiment", "./my_batch_size.py", "--quick", "--workers", "2"]
+    results = tmp_path / "runs" / "quick" / "my_batch_size.jsonl"
+    with subprocess.Popen(arguments, cwd=tmp_path) as process:
+        while process.poll() is None and not (results.exists() and results.stat().st_size):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    kept = results.read_text().splitlines()
+    done = subprocess.run([*arguments, "--resume", "--json"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    rows = [json.dumps(row) for row in json.loads(done.stdout)]
+    assert len(rows) == 4
+    assert {json.dumps(json.loads(line)) for line in kept} <= set(rows)
+    subprocess.run([*command, "plot", "./my_batch_size.py", "--results", "runs/quick"], cwd=tmp_path, check=True)
+    assert (results.parent / "my_batch_size.png").is_file()
