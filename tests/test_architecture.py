@@ -31,7 +31,7 @@ ORDER = """
 """
 LEVEL = {room: number for number, line in enumerate(ORDER.strip().splitlines()) for room in line.split()}
 # What the local server uses of the room that it stands in.
-SHARED = {"config", "errors", "events", "layout", "proto_tensors", "warmup"}
+SHARED = {"config", "errors", "warmup"}
 
 
 def _room(path):

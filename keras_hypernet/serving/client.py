@@ -61,7 +61,12 @@ class Client:
         check_number("max_rows", max_rows, 1, numbers.Integral)
         if not isinstance(address, str) or not re.fullmatch(r"[^/]+:[0-9]+", address):
             raise ValueError(f"`address` must be host:port, without http://. Received: {address!r}")
-        self.model, self.version = model, version if version is None or isinstance(version, str) else _integer(version)
+        if version is not None and not isinstance(version, str):
+            try:
+                version = operator.index(version)  # NumPy's integers too
+            except TypeError as error:
+                raise TypeError(f"`version` must be a number, or a label, a string. Received: {version!r}") from error
+        self.model, self.version = model, version
         self._transport = _TRANSPORTS[protocol](address, timeout)
         self._retries, self._backoff, self._max_rows = retries, backoff, max_rows
         self._signatures = {}
@@ -215,10 +220,3 @@ def _cast(name, array, dtype):
             f"`{name}` must be of dtype {dtype}, or convert to it safely. Received: {array.dtype}{example}"
         )
     return array.astype(dtype)
-
-
-def _integer(version):
-    try:
-        return operator.index(version)  # NumPy's integers too
-    except TypeError as error:
-        raise TypeError(f"`version` must be a number, or a label, a string. Received: {version!r}") from error

@@ -14,14 +14,11 @@ _IMAGES = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def read_condition(path, model):
-    """Reads one condition for a model, and checks its shape before its values.
+    """Reads one condition for a model, without a batch, and checks its shape before its values.
 
     Args:
         path: Path of a `.npy` file, or of a BMP, GIF, JPEG, PNG, PPM, TIFF or WebP image.
         model: The model.
-
-    Returns:
-        An array of the model's condition shape and dtype, without a batch.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -30,10 +27,8 @@ def read_condition(path, model):
     check_conditional(model)
     inputs = {tensor.name: tensor for tensor in signatures(model)[0].inputs}
     if "condition" not in inputs:
-        raise ValueError(
-            f"A condition of {model.name!r} has several parts, {', '.join(sorted(set(inputs) - {'x'}))}: give it to "
-            "`export_formats` in Python."
-        )
+        names = ", ".join(sorted(set(inputs) - {"x"}))
+        raise ValueError(f"A condition of {model.name!r} has several parts, {names}: use `export_formats` in Python.")
     path, shape, dtype = pathlib.Path(path), inputs["condition"].shape[1:], inputs["condition"].dtype
     if not path.is_file():
         raise FileNotFoundError(f"The condition must be an image or a .npy file, and there is no file {path}.")
@@ -45,8 +40,8 @@ def read_condition(path, model):
         raise ValueError(f"The conditions of {model.name!r} are of shape {shape}: give a .npy. Received: {path}")
     if dtype == "uint8" and array.dtype != "uint8":
         raise ValueError(f"{path} must hold pixels of 0 to 255, uint8. Received: {array.dtype}")
-    kinds = "biuf" if "float" in dtype else "biu"
-    if array.dtype.kind not in kinds or ("float" not in dtype and not np.array_equal(array, array.astype(dtype))):
+    exact = "float" not in dtype
+    if array.dtype.kind not in ("biu" if exact else "biuf") or (exact and (array != array.astype(dtype)).any()):
         raise ValueError(f"{path} must hold values of {dtype}. Received: others, of {array.dtype}")
     return array.astype(dtype)
 

@@ -1,7 +1,8 @@
-"""TensorFlow Serving's configuration files: models and their versions, batching, monitoring."""
+"""TensorFlow Serving's folder of models: `<model>/<version>/saved_model.pb`, and the configuration files beside it."""
 
 import math
 import pathlib
+import re
 import textwrap
 
 from keras_hypernet.common.files import replacing
@@ -11,6 +12,8 @@ MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.c
 METRICS_PATH = "/monitoring/prometheus/metrics"
 # The signature that reads the condition, of a hypernetwork and of the embedding method.
 FIRST_HALVES = ("generate_weights", "embed")
+_GRAPHS = ("saved_model.pb", "saved_model.pbtxt")  # in the order of TensorFlow's loader
+_VERSIONS = 2**63  # TensorFlow Serving's are int64
 
 _MODELS_HEADER = """\
 # Models of TensorFlow Serving (--model_config_file), a ModelServerConfig. `keras-hypernet export` adds models, and
@@ -40,11 +43,36 @@ prometheus_config {{
 """
 
 
+def version_folders(base):
+    """Returns a dict from each version in a model's folder, ascending, to the folder of the version.
+
+    Names are decimal numbers, with leading zeros or not. Of several names for one number, the one with the fewest zeros
+    counts, as in TensorFlow Serving.
+    """
+    paths = sorted(path for path in base.iterdir() if re.fullmatch("[0-9]+", path.name))
+    folders = {int(path.name): path for path in paths if int(path.name) < _VERSIONS}
+    return dict(sorted(folders.items()))
+
+
+def find_graph(folder):
+    """The file with the graph of a version, or None if it is not there (yet)."""
+    return next((folder / name for name in _GRAPHS if (folder / name).is_file()), None)
+
+
+def check_contained(folder, base):
+    """Raises ValueError if a version, or a link in it, leads out of the folder of its model, which has no links."""
+    root = folder.resolve()
+    if base not in root.parents:
+        raise ValueError(f"{folder} must be in the folder of its model: copy it there. Received: a link to {root}")
+    for path in root.rglob("*"):
+        if root not in path.resolve().parents:
+            raise ValueError(f"{folder} must hold its files: copy them there. Received: a link to {path.resolve()}")
+
+
 def read_models_config(path):
     """Reads a `models.config`: a dict from the name of each model to its `ModelConfig`, empty without the file.
 
-    Raises:
-        ValueError: If it is not a ModelServerConfig in text format with a list of models of distinct names.
+    ValueError is raised unless it is a ModelServerConfig in text format with a list of models of distinct names.
     """
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
@@ -89,23 +117,17 @@ def _add_model(path, name, base):
     )
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.extend(models.values())
-    text = _with_model(path, models[name], config)
-    _write(path, _MODELS_HEADER + text_format.MessageToString(config) if text is None else text)
+    # The text with its comments, plus the model at the end of the list, if that is the configuration.
+    text = path.read_text(encoding="utf-8").rstrip() if path.is_file() else ""
+    added = textwrap.indent(text_format.MessageToString(models[name]), "    ")
+    text = f"{text.removesuffix('}')}  config {{\n{added}  }}\n}}\n"
+    try:
+        appended = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()) == config
+    except text_format.ParseError:
+        appended = False
+    _write(path, text if appended else _MODELS_HEADER + text_format.MessageToString(config))
 
 
 def _write(path, content):
     with replacing(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
-
-
-def _with_model(path, model, expected):
-    """The text of a file, with its comments, plus a model at the end of its list; None if that is not `expected`."""
-    from google.protobuf import text_format
-
-    text = path.read_text(encoding="utf-8").rstrip() if path.is_file() else ""
-    added = textwrap.indent(text_format.MessageToString(model), "    ")
-    text = f"{text.removesuffix('}')}  config {{\n{added}  }}\n}}\n"
-    try:
-        return text if text_format.Parse(text, type(expected)()) == expected else None
-    except text_format.ParseError:
-        return None

@@ -24,8 +24,8 @@ _NUM_EXAMPLES = 8
 def run(to):
     """Loads, evaluates, fine-tunes, specializes, exports to the folder `to`, and reloads.
 
-    Yields pairs of the title of a step and a dict of its facts. Raises RuntimeError if the SavedModel's outputs are not
-    the model's, and NotWritableError, before the first step, if the folder takes no files or has too little room.
+    Yields the title and a dict of facts of each step. Raises RuntimeError if the SavedModel's outputs are not the
+    model's, and NotWritableError, before the first step, if the folder takes no files or has too little room.
     """
     task = RotationTask("digits")
     models = {"hypernetwork": load("rotation_mnist_hyper"), "embedding method": load("rotation_mnist_embed")}

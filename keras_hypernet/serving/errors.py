@@ -25,7 +25,7 @@ class ServingError(Exception):
 
     Attributes:
         code: Name of a gRPC status code, a key of `HTTP_STATUS`.
-        message: What was expected and what was received.
+        message: The expected and the received value.
         http_status: The HTTP status, by default that of the code.
     """
 

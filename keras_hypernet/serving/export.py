@@ -8,8 +8,7 @@ import keras
 from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.files import NotWritableError, check_writable, remove_folder, replacing_folder
 from keras_hypernet.models import ConditionalModel
-from keras_hypernet.serving.config import MODELS, read_models_config, write_configs
-from keras_hypernet.serving.layout import version_folders
+from keras_hypernet.serving.config import MODELS, read_models_config, version_folders, write_configs
 from keras_hypernet.serving.signatures import signatures
 from keras_hypernet.serving.warmup import write_warmup
 from keras_hypernet.training.checkpoints import num_bytes
@@ -63,17 +62,15 @@ def export(model_or_name, to="saved_models", name=None, keep=None):
 def write_version(model, name, card, to, keep=None, check=lambda folder: None):
     """Writes the model, name and card that `resolve` returns as the next version; other arguments as for `export`.
 
-    `check` is called with the complete folder under a temporary name. If it raises, nothing has changed.
-
-    Returns:
-        The path of the version's folder, and the result of `check`.
+    Returns the path of the version's folder, and the result of `check`, which receives the complete folder under a
+    temporary name. If `check` raises, nothing has changed.
     """
     if keep is not None and (not isinstance(keep, int) or keep < 0):
         raise ValueError(f"`keep` must be the number of older versions to keep, 0 or more. Received: {keep!r}")
     check_writable(to, num_bytes(model.weights))
     read_models_config(pathlib.Path(to) / MODELS)  # its errors come before a version is live
     base = pathlib.Path(to) / name
-    version = base / str(next_version(base))
+    version = base / str(max(versions(base), default=0) + 1)
     with replacing_folder(version, overwrite=False) as temporary:
         write_saved_model(model, temporary, name)
         if card is not None:
@@ -81,17 +78,16 @@ def write_version(model, name, card, to, keep=None, check=lambda folder: None):
         checked = check(temporary)
     write_configs(to, name)
     if keep is not None:  # last: until here any failure leaves the older versions
-        remove_versions(base, keep + 1)
+        for folder in list(versions(base).values())[: -keep - 1]:
+            remove_folder(folder)  # in one step: no server sees half a version
     return version, checked
 
 
 def resolve(model_or_name, name=None):
     """Returns the model, the name to serve it under, and the card of an entry or None; arguments as for `export`."""
     require_tensorflow("An export")
-    if isinstance(model_or_name, (str, os.PathLike)):
-        model, card = read_entry(model_or_name)
-    else:
-        model, card = model_or_name, None
+    is_name = isinstance(model_or_name, (str, os.PathLike))
+    model, card = read_entry(model_or_name) if is_name else (model_or_name, None)
     if not isinstance(model, (ConditionalModel, keras.Sequential)):
         raise TypeError(f"Only models of x and condition are exported. Received: {type(model).__name__}")
     if not model.built:
@@ -109,8 +105,10 @@ def write_saved_model(model, folder, name):
 
     exported = signatures(model)
     archive = keras.export.ExportArchive()
-    for resource in _resources(model):
-        archive.track(resource)
+    # Resources beside variables, such as lookup tables. Tracking the model itself would store its variables twice.
+    for part in tf.train.TrackableView(model).descendants():
+        if isinstance(part, tf.saved_model.experimental.TrackableResource):
+            archive.track(part)
     for signature in exported:
         archive.add_endpoint(signature.name, *traceable(signature))
     try:
@@ -118,17 +116,6 @@ def write_saved_model(model, folder, name):
         write_warmup(exported, folder, name)
     except tf.errors.OpError as error:
         raise NotWritableError(f"The SavedModel cannot be written: {error.message}") from error
-
-
-def _resources(model):
-    """The resources of a SavedModel beside variables, such as lookup tables: TensorFlow finds them through attributes.
-
-    Tracking the model itself would store its variables twice.
-    """
-    import tensorflow as tf
-
-    parts = tf.train.TrackableView(model).descendants()
-    return [part for part in parts if isinstance(part, tf.saved_model.experimental.TrackableResource)]
 
 
 def traceable(signature):
@@ -144,17 +131,6 @@ def traceable(signature):
     return function, specs
 
 
-def next_version(base):
-    """The next free version of a model."""
-    return max(versions(base), default=0) + 1
-
-
 def versions(base):
     """The versions of a model and their folders, ascending; none without a folder of the model."""
     return version_folders(base) if base.is_dir() else {}
-
-
-def remove_versions(base, keep):
-    """Removes all but the newest versions, each in one step: no server sees half a version."""
-    for folder in list(versions(base).values())[:-keep]:
-        remove_folder(folder)

@@ -1,20 +1,30 @@
 """Runs a SavedModel with TensorFlow alone: `python run_saved_model.py FOLDER INPUTS.npz OUTPUTS.npz`.
 
-A script and not a module: importing the package would import Keras, which a served model does not need.
+The script does not import the package, which would import Keras: a served model does not need Keras.
 """
 
 import sys
 
 
+def load(folder):
+    """Returns `serving_default` of a SavedModel, as a function from a dict of arrays to a dict of arrays."""
+    import tensorflow as tf
+
+    served = tf.saved_model.load(str(folder)).signatures["serving_default"]
+
+    def run(inputs):
+        outputs = served(**{name: tf.constant(value) for name, value in inputs.items()})
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    return run
+
+
 def main(folder, inputs_path, outputs_path):
     """Feeds the arrays of one file to `serving_default` and writes its outputs to another."""
     import numpy as np
-    import tensorflow as tf
 
-    signature = tf.saved_model.load(folder).signatures["serving_default"]
     with np.load(inputs_path) as inputs:
-        outputs = signature(**{name: tf.constant(inputs[name]) for name in inputs.files})
-    np.savez(outputs_path, **{name: value.numpy() for name, value in outputs.items()})
+        np.savez(outputs_path, **load(folder)(dict(inputs)))
 
 
 if __name__ == "__main__":

@@ -16,18 +16,12 @@ from keras_hypernet.models.primary import by_name, shapes
 from keras_hypernet.models.shapes import output_shape
 
 # A last layer with one of these names gives its name to the output; any other output has the first of these names.
-OUTPUTS = ("logits", "value", "rgb")
+_OUTPUTS = ("logits", "value", "rgb")
 
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """An input of a signature.
-
-    Attributes:
-        name, dtype: Name and dtype.
-        shape: Shape, with None for each dimension that a request chooses.
-        values: The vocabulary of its values, if known.
-    """
+    """An input of a signature: its shape has None for each size that a request chooses; `values` is its vocabulary."""
 
     name: str
     dtype: str
@@ -37,13 +31,7 @@ class Input:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """An exported function of named tensors.
-
-    Attributes:
-        name: Its name in requests.
-        function: Takes the inputs as keyword arguments, returns a dict of float32 tensors.
-        inputs: The `Input`s, in order.
-    """
+    """An exported function of its `Input`s as keyword arguments, which returns a dict of float32 tensors."""
 
     name: str
     function: Callable
@@ -51,22 +39,13 @@ class Signature:
 
 
 def signatures(model):
-    """Returns the signatures of a served model.
+    """Returns a list of the `Signature`s of a built model of this package, or of a `keras.Sequential` of x alone.
 
-    Args:
-        model: A built model of this package, or a `keras.Sequential` of x alone.
-
-    Returns:
-        A list of `Signature`s: `serving_default(x, condition)`, and either `generate_weights(condition)` and
-        `apply(x, *weights)`, or, for the embedding method, `embed(condition)` and `apply(x, embedding)`. `apply`
-        takes the weights of one condition for all x, or of one condition for each x. An input has the integer dtype
-        that its layer declares or, like an Embedding, reads; otherwise float32. The dtype of strings is `"string"`.
-        Each part of a condition of several parts is an input, such as `condition_image`.
-
-    Raises:
-        ValueError: If two weights would have the same name.
-
-    Example:
+    These are `serving_default(x, condition)`, and either `generate_weights(condition)` and `apply(x, *weights)`, or,
+    for the embedding method, `embed(condition)` and `apply(x, embedding)`. `apply` takes the weights of one condition
+    for all x, or of one condition for each x. An input has the integer dtype that its layer declares or, like an
+    Embedding, reads; otherwise float32. The dtype of strings is `"string"`. Each part of a condition of several parts
+    is an input, such as `condition_image`. ValueError is raised if two weights would have the same name.
 
     >>> for signature in signatures(keras_hypernet.load("rotation_mnist_embed")):
     ...     print(signature.name, [input.name for input in signature.inputs])
@@ -77,7 +56,7 @@ def signatures(model):
     if not isinstance(model, ConditionalModel):
         return [_of_x_alone(model)]
     x = Input("x", input_dtype(model.primary), (None, *_x_shape(model)))
-    conditions, output = _condition_inputs(model), output_name(model.primary[-1])
+    conditions, output = _condition_inputs(model), _output_name(model.primary[-1])
 
     def serve(x, **condition):
         inputs = {"x": x, "condition": pack(condition, model.condition_shape)}
@@ -90,13 +69,16 @@ def signatures(model):
 
 def _condition_inputs(model):
     """The `Input`s of a condition, one for each part."""
-    structure = symbolic(model.condition_shape)
+    structure, inputs = symbolic(model.condition_shape), []
     declared = declared_inputs(model.encoder, structure)
-    inputs = []
     for name, part in parts(structure).items():
-        read = model.encoder, declared.get(name)
-        inputs.append(Input(name, _dtype(*read), (None, *part.shape[1:]), _vocabulary(*read)))
-    return tuple(inputs)
+        tensor, values = declared.get(name), ()
+        dtype = input_dtype([model.encoder]) if tensor is None else keras.backend.standardize_dtype(tensor.dtype)
+        for layer in getattr(model.encoder, "layers", ()):
+            if hasattr(layer, "get_vocabulary") and layer.input is tensor:
+                values = tuple(layer.get_vocabulary(include_special_tokens=False))
+        inputs.append(Input(name, "float32" if "float" in dtype else dtype, (None, *part.shape[1:]), values))
+    return inputs
 
 
 def _x_shape(model):
@@ -105,39 +87,23 @@ def _x_shape(model):
     shape = tuple(model.x_shape[1:])
     if len(shape) != 2 or shape[0] is None:
         return shape
+
+    def features(points):
+        x_shape = (model.x_shape[0], points, shape[1])
+        return [each[-1] for each in shapes(model.steps, output_shape, x_shape, _encoded_shape(model))]
+
     try:
-        free = _features(model, shape[0]) == _features(model, shape[0] + 1)
+        return (None, shape[1]) if features(shape[0]) == features(shape[0] + 1) else shape
     except ValueError:  # a layer refuses another number of points
-        free = False
-    return (None, shape[1]) if free else shape
-
-
-def _features(model, points):
-    """The number of features that each step of the primary network returns, for a number of points."""
-    shape = (model.x_shape[0], points, model.x_shape[-1])
-    return [each[-1] for each in shapes(model.steps, output_shape, shape, _encoded_shape(model))]
+        return shape
 
 
 def _encoded_shape(model):
     return output_shape(model.encoder, model.encoder_shape(model.condition_shape))
 
 
-def _dtype(encoder, declared):
-    dtype = input_dtype([encoder]) if declared is None else keras.backend.standardize_dtype(declared.dtype)
-    return "float32" if "float" in dtype else dtype
-
-
-def _vocabulary(encoder, declared):
-    """The vocabulary of the lookup layer that reads an input of the encoder, if there is one."""
-    for layer in getattr(encoder, "layers", ()):
-        if hasattr(layer, "get_vocabulary") and layer.input is declared:
-            return tuple(layer.get_vocabulary(include_special_tokens=False))
-    return ()
-
-
-def output_name(layer):
-    """The name under which the output of a last layer is served."""
-    return layer.name if layer.name in OUTPUTS else OUTPUTS[0]
+def _output_name(layer):
+    return layer.name if layer.name in _OUTPUTS else _OUTPUTS[0]
 
 
 def _weight_halves(model, x, conditions, output):
@@ -169,7 +135,7 @@ def _embedding_halves(model, x, conditions, output):
 
 
 def _of_x_alone(model):
-    (declared,), output = model.inputs, output_name(model.layers[-1])
+    (declared,), output = model.inputs, _output_name(model.layers[-1])
 
     def serve(x):
         return {output: _float(model(x, training=False))}
@@ -177,27 +143,39 @@ def _of_x_alone(model):
     return Signature("serving_default", serve, (Input("x", str(declared.dtype), (None, *declared.shape[1:])),))
 
 
-def example(signature):
-    """One row of inputs that a signature takes, a dict of arrays, or None if the signature refuses all that are tried.
+def example(signature, rows=1, rng=None):
+    """Returns inputs that a signature takes, a dict of arrays: random values if there is a generator, otherwise zeros.
 
-    All values are zeros, or a word of the vocabulary. A size that a request chooses is the smallest power of two that
-    the model takes.
+    Strings are words of the vocabulary. A size that a request chooses is the smallest power of two that the model
+    takes. The last error of the model is raised if it refuses all sizes.
     """
     import tensorflow as tf
 
     free = any(None in tensor.shape[1:] for tensor in signature.inputs)
-    for size in [2**number for number in range(9 if free else 1)]:
-        inputs = {}
-        for tensor in signature.inputs:
-            value = tensor.values[0] if tensor.values else "" if tensor.dtype == "string" else 0
-            dtype = object if tensor.dtype == "string" else tensor.dtype
-            inputs[tensor.name] = np.full([1, *(part or size for part in tensor.shape[1:])], value, dtype)
+    failure = None
+    for size in [2**number for number in range(2 if rng else 0, 9)] if free else [1]:
+        inputs = {
+            tensor.name: _example(tensor, [rows, *(part or size for part in tensor.shape[1:])], rng)
+            for tensor in signature.inputs
+        }
         try:
             signature.function(**{name: tf.constant(array) for name, array in inputs.items()})
             return inputs
-        except (ValueError, tf.errors.InvalidArgumentError):  # too small for a convolution, an unknown word
-            continue
-    return None
+        except (ValueError, tf.errors.InvalidArgumentError) as error:  # too small for a convolution, an unknown word
+            failure = error
+    raise failure
+
+
+def _example(tensor, shape, rng):
+    integers = rng.integers if rng else lambda low, high, shape: np.zeros(shape, int)
+    if tensor.values or tensor.dtype == "string":
+        words = np.array(tensor.values or [""])
+        array = words[integers(0, len(words), shape)]
+    elif "float" in tensor.dtype:
+        array = rng.normal(size=shape) if rng else np.zeros(shape)
+    else:  # pixels, or ids of the smallest vocabulary
+        array = integers(0, 256 if tensor.dtype == "uint8" else 2, shape)
+    return array.astype(object if tensor.dtype == "string" else tensor.dtype)
 
 
 def _float(tensor):

@@ -1,44 +1,85 @@
-"""Models, and g alone under one condition, as files for small runtimes: LiteRT and ONNX.
+"""Models, and g alone under one condition, as SavedModels or as files for small runtimes: LiteRT and ONNX.
 
 Before a file appears, its runtime runs it on random inputs, and must give Keras's outputs.
 """
 
 import dataclasses
+import importlib
 import pathlib
+import tempfile
 
 import keras
 import numpy as np
 
+from keras_hypernet.common.extras import missing_extra
 from keras_hypernet.common.files import check_writable, replacing
 from keras_hypernet.models import specialize
 from keras_hypernet.models.conditions import parts, symbolic
 from keras_hypernet.models.shapes import fits
 from keras_hypernet.serving.conditions import check_conditional
-from keras_hypernet.serving.export import resolve, write_version
-from keras_hypernet.serving.runtimes import RUNNERS, WRITERS, import_runtimes
+from keras_hypernet.serving.export import resolve, traceable, write_saved_model, write_version
+from keras_hypernet.serving.run_saved_model import load
 from keras_hypernet.serving.signatures import example, signatures
 from keras_hypernet.training.checkpoints import num_bytes
 
-FORMATS = tuple(RUNNERS)
 _TOLERANCE = 1e-4  # relative to the largest output: rounding of float32 sums in another library
-_EXAMPLES, _FREE = 4, 3
+# Title, extra and modules of the runtime of a format.
+_RUNTIMES = {
+    "tflite": ("LiteRT", "lite", ["ai_edge_litert.interpreter"]),
+    "onnx": ("ONNX", "onnx", ["onnxruntime", "tf2onnx"]),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """An exported file or folder.
+    """An exported file or folder, with its size and the largest difference of its outputs from Keras's.
 
-    Attributes:
-        format: One of `FORMATS`.
-        path: Its `pathlib.Path`.
-        num_bytes: Its size.
-        difference: Largest difference of its outputs from Keras's, relative to the largest output.
+    The difference is relative to the largest output.
     """
 
     format: str
     path: pathlib.Path
     num_bytes: int
     difference: float
+
+
+def _to_tflite(model, name):
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_saved_model(model, folder, name)
+        return tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"]).convert()
+
+
+def _to_onnx(model, name):
+    import tensorflow as tf
+    import tf2onnx
+
+    function, specs = traceable(signatures(model)[0])
+    graph, _ = tf2onnx.convert.from_function(tf.function(function), input_signature=specs, opset=17)
+    graph.graph.name = name
+    return graph.SerializeToString()
+
+
+def _run_tflite(path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
+    return lambda inputs: runner(**inputs)
+
+
+def _run_onnx(path):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(None, inputs), strict=True))
+
+
+# Each writer returns the bytes of a file; each runner makes `serving_default` of a file a function of a dict of arrays.
+_WRITERS = {"tflite": _to_tflite, "onnx": _to_onnx}
+RUNNERS = {"saved_model": load, "tflite": _run_tflite, "onnx": _run_onnx}
+FORMATS = tuple(RUNNERS)
 
 
 def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS, condition=None, keep=None):
@@ -70,15 +111,13 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
     ...     print(file.format, file.path.name, file.num_bytes < 40_000)
     onnx rotation_mnist_hyper_specialized.onnx True
     """
-    unknown = [format for format in formats if format not in FORMATS]
-    if unknown or not formats:
+    if not formats or not set(formats) <= set(FORMATS):
         raise ValueError(f"`formats` must be some of {FORMATS}. Received: {list(formats)}")
-    import_runtimes(formats)
+    _import_runtimes(formats)
     model, served_as, card = resolve(model_or_name, name)
     if condition is not None:
-        model = _specialized(model, condition)
+        model, card = _specialized(model, condition), None  # the card is that of another model
         served_as = name or f"{served_as}_specialized"
-        card = None  # that of another model
     written = []
     for format in formats:
         if format == "saved_model":
@@ -89,11 +128,26 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
             check_writable(to, num_bytes(model.weights))
             path = pathlib.Path(to) / f"{served_as}.{format}"
             with replacing(path) as temporary:
-                temporary.write_bytes(WRITERS[format](model, served_as))
+                temporary.write_bytes(_WRITERS[format](model, served_as))
                 difference = _difference(model, RUNNERS[format](temporary))
         files = [file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
         written.append(Exported(format, path, sum(file.stat().st_size for file in files), difference))
     return written
+
+
+def _import_runtimes(formats):
+    """Raises ImportError, with the extras to install, unless the runtimes of all formats are installed."""
+    missing, cause = [], None
+    for title, extra, modules in (_RUNTIMES[format] for format in formats if format in _RUNTIMES):
+        try:
+            for module in modules:
+                importlib.import_module(module)
+        except ImportError as error:
+            missing.append((title, extra))
+            cause = error
+    if missing:
+        titles, extras = zip(*missing, strict=True)
+        raise missing_extra(f"{' and '.join(titles)} files need", *extras) from cause
 
 
 def _specialized(model, condition):
@@ -105,34 +159,22 @@ def _specialized(model, condition):
     received, expected = parts(condition), parts(structure)
     if set(received) == set(expected):
         for name, part in expected.items():
-            if not fits(received[name].shape[1:], part.shape[1:]):
-                raise ValueError(
-                    f"The {name} must be of shape {part.shape[1:]}, without a batch. "
-                    f"Received: shape {received[name].shape[1:]}"
-                )
+            shape, wanted = received[name].shape[1:], part.shape[1:]
+            if not fits(shape, wanted):
+                raise ValueError(f"The {name} must be of shape {wanted}, without a batch. Received: shape {shape}")
     return specialize(model, condition)
 
 
 def _difference(model, run):
     """Returns the difference of outputs of `run` from Keras's on random inputs, relative to the largest output."""
     signature = signatures(model)[0]
-    rng, inputs, taken = np.random.default_rng(0), {}, example(signature)
-    for tensor in signature.inputs:
-        sizes = zip(tensor.shape[1:], taken[tensor.name].shape[1:] if taken else tensor.shape[1:], strict=True)
-        shape = (_EXAMPLES, *(size or max(least or 0, _FREE) for size, least in sizes))
-        if tensor.values or tensor.dtype == "string":
-            values = rng.choice(np.array(tensor.values or [""]), shape)
-        elif "float" in tensor.dtype:
-            values = rng.normal(size=shape)
-        else:  # pixels, or ids of the smallest vocabulary
-            values = rng.integers(0, 256 if tensor.dtype == "uint8" else 2, shape)
-        inputs[tensor.name] = values.astype(object if tensor.dtype == "string" else tensor.dtype)
+    inputs = example(signature, rows=4, rng=np.random.default_rng(0))
     ((output, expected),) = signature.function(**inputs).items()
     expected, received = np.asarray(expected), run(inputs)[output]
     difference = float(np.abs(received - expected).max() / max(np.abs(expected).max(), 1e-6))
     if received.shape != expected.shape or not difference <= _TOLERANCE:
         raise RuntimeError(
-            f"What was exported of {model.name!r} does not give Keras's outputs: they differ by {difference:.2g} of "
+            f"The export of {model.name!r} does not give Keras's outputs: they differ by {difference:.2g} of "
             f"the largest, and may by {_TOLERANCE}."
         )
     return difference

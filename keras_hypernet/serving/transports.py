@@ -20,9 +20,8 @@ class RestTransport:
 
     def predict(self, model, version, signature, inputs):
         """Runs a signature on a dict of arrays; returns a dict of arrays, or one array if it has one output."""
-        body = json.dumps(
-            {"signature_name": signature, "inputs": {name: value.tolist() for name, value in inputs.items()}}
-        )
+        columns = {name: value.tolist() for name, value in inputs.items()}
+        body = json.dumps({"signature_name": signature, "inputs": columns})
         outputs = self._request("POST", f"{_path(model, version)}:predict", body)["outputs"]
         if isinstance(outputs, dict):
             return {name: np.asarray(value, "float32") for name, value in outputs.items()}
@@ -30,17 +29,13 @@ class RestTransport:
 
     def signatures(self, model, version):
         """Dict from the name of each signature to `(inputs, outputs)`, dicts from name to `(dtype, shape)`."""
-        answer = self._request("GET", f"{_path(model, version)}/metadata")
-        return {
-            name: tuple(
-                {
-                    tensor: (info["dtype"], tuple(int(dim["size"]) for dim in info["tensor_shape"]["dim"]))
-                    for tensor, info in definition[kind].items()
-                }
-                for kind in ("inputs", "outputs")
-            )
-            for name, definition in answer["metadata"]["signature_def"]["signature_def"].items()
-        }
+        from google.protobuf import json_format
+        from tensorflow_serving.apis import get_model_metadata_pb2
+
+        answer = self._request("GET", f"{_path(model, version)}/metadata")["metadata"]["signature_def"]
+        return _described(
+            json_format.ParseDict(answer, get_model_metadata_pb2.SignatureDefMap(), ignore_unknown_fields=True)
+        )
 
     def status(self, model, version):
         """Dict from each version to its state."""
@@ -100,7 +95,6 @@ class GrpcTransport:
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def signatures(self, model, version):
-        from tensorflow.core.framework import types_pb2
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
@@ -108,18 +102,7 @@ class GrpcTransport:
         response = self._call(self._prediction.GetModelMetadata, request)
         answer = get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(answer)
-
-        def described(tensors):
-            return {
-                name: (types_pb2.DataType.Name(info.dtype), tuple(dim.size for dim in info.tensor_shape.dim))
-                for name, info in tensors.items()
-                if info.dtype
-            }
-
-        return {
-            name: (described(definition.inputs), described(definition.outputs))
-            for name, definition in answer.signature_def.items()
-        }
+        return _described(answer)
 
     def status(self, model, version):
         from tensorflow_serving.apis import get_model_status_pb2
@@ -141,6 +124,22 @@ class GrpcTransport:
         except grpc.RpcError as error:
             hint = ". Is this the port of REST (protocol='rest')?" if "http1.x" in (error.details() or "") else ""
             raise from_code(error.code().name, f"{error.details()}{hint}") from error
+
+
+def _described(signature_map):
+    from tensorflow.core.framework import types_pb2
+
+    return {
+        name: tuple(
+            {
+                tensor: (types_pb2.DataType.Name(info.dtype), tuple(dim.size for dim in info.tensor_shape.dim))
+                for tensor, info in tensors.items()
+                if info.dtype
+            }
+            for tensors in (definition.inputs, definition.outputs)
+        )
+        for name, definition in signature_map.signature_def.items()
+    }
 
 
 def _path(model, version):

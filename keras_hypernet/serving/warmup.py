@@ -16,8 +16,9 @@ def write_warmup(signatures, folder, name):
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as records:
         for signature in signatures:
-            inputs = example(signature)
-            if inputs is None:
+            try:
+                inputs = example(signature)
+            except (ValueError, tf.errors.InvalidArgumentError):
                 continue
             request = predict_pb2.PredictRequest()
             request.model_spec.name = name

@@ -113,7 +113,7 @@ def test_g_alone_is_small(tmp_path):
 @pytest.mark.parametrize("format", mostly_full(["tflite", "onnx", "saved_model"], "saved_model"))
 def test_a_wrong_file_does_not_appear(format, tmp_path, monkeypatch):
     """And what is there already stays as it is: the older versions, which are not to be kept, and models.config."""
-    from keras_hypernet.serving.runtimes import RUNNERS
+    from keras_hypernet.serving.specialized import RUNNERS
 
     export_formats(NAME, tmp_path, formats=["saved_model", "saved_model", format])
     before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}

@@ -8,7 +8,7 @@ import zlib
 
 from keras_hypernet.serving.errors import ServingError, invalid, too_large, too_slow
 
-# The server discards this many times the size limit of a refused body: a client reads no answer while it sends.
+# The server discards a refused body up to this many times the size limit: a client reads no answer while it sends.
 _DISCARDED = 16
 _PIECE = 2**18  # bytes decompressed at a time
 
@@ -36,8 +36,7 @@ class Body:
                 body.clear()
                 reservation.drop()
                 await self.discard()
-                received = max(self._received, self._declared)
-                raise too_large(f"The body of a request may have {limit:,} bytes. Received: {received:,}")
+                raise _too_large(limit, f"{max(self._received, self._declared):,}")
             reservation.hold(len(part))
             body += part
         return body
@@ -51,9 +50,7 @@ class Body:
             with gzip.GzipFile(fileobj=io.BytesIO(received)) as file:
                 while part := file.read(_PIECE):
                     if len(body) + len(part) > limit:
-                        raise too_large(
-                            f"The body of a request may have {limit:,} bytes. Received: more, when it is decompressed"
-                        )
+                        raise _too_large(limit, "more, when it is decompressed")
                     self._reservation.hold(len(part))
                     body += part
         except (EOFError, OSError, zlib.error) as error:
@@ -75,18 +72,17 @@ class Body:
 
         if self._ended:
             return None
-        failure = None
+        self._ended = True  # unless a part comes
         try:
-            part = await asyncio.wait_for(anext(self._stream), max(self._end - time.monotonic(), 1e-3))
-            self._received += len(part)
-            return part
-        except StopAsyncIteration:
-            pass
-        except ClientDisconnect:
-            failure = ServingError("CANCELLED", "The client has gone before its request was read.")
-        except asyncio.TimeoutError:
-            failure = too_slow(self._limits, f"{self._received:,} bytes")
-        self._ended = True
-        if failure is not None:
-            raise failure
-        return None
+            part = await asyncio.wait_for(anext(self._stream, None), max(self._end - time.monotonic(), 1e-3))
+        except ClientDisconnect as error:
+            raise ServingError("CANCELLED", "The client has gone before its request was read.") from error
+        except asyncio.TimeoutError as error:
+            raise too_slow(self._limits, f"{self._received:,} bytes") from error
+        self._ended = part is None
+        self._received += len(part or b"")
+        return part
+
+
+def _too_large(limit, received):
+    return too_large(f"The body of a request may have {limit:,} bytes. Received: {received}")

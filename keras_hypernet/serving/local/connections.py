@@ -2,13 +2,14 @@
 
 from keras_hypernet.serving.local import events
 
+_HEADERS, _ANSWER = "headers not complete", "answer not taken"
+
 
 def bounded(limits):
     """Returns uvicorn's connection protocol with `Limits`; uvicorn itself closes connections after `idle_seconds`.
 
-    A connection waits while it has no running request: before the headers of a request are complete, and after an
-    answer. Beyond the maximum number, the server closes the connection that has waited longest. Clients that never
-    finish their headers therefore keep nobody out: others send at once, and their wait is the shortest.
+    A connection without a running request waits. Beyond the maximum number, the server closes the connection that has
+    waited longest. Clients that never finish their headers keep nobody out: others send at once and wait least.
     """
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -18,9 +19,9 @@ def bounded(limits):
         def connection_made(self, transport):
             super().connection_made(transport)
             transport.set_write_buffer_limits(high=0)  # pauses writing until the client has taken the whole answer
-            self.headers_timer = self.answer_timer = None
+            self.timers = {}
             self.follow()
-            self.headers_timer = self.close_after(limits.header_seconds, "headers not complete")
+            self.close_after(limits.header_seconds, _HEADERS)
             if len(self.connections) > limits.max_connections:
                 longest = next(iter(waiting))
                 del waiting[longest]
@@ -29,8 +30,8 @@ def bounded(limits):
         def data_received(self, data):
             super().data_received(data)
             self.follow()
-            if self in waiting and self.headers_timer is None:  # the first bytes of another request
-                self.headers_timer = self.close_after(limits.header_seconds, "headers not complete")
+            if self in waiting:  # also the first bytes of another request
+                self.close_after(limits.header_seconds, _HEADERS)
 
         def on_response_complete(self):
             super().on_response_complete()  # starts the next request, if it is there already
@@ -38,18 +39,16 @@ def bounded(limits):
 
         def pause_writing(self):
             super().pause_writing()
-            self.answer_timer = self.close_after(limits.body_seconds, "answer not taken")
+            self.close_after(limits.body_seconds, _ANSWER)
 
         def resume_writing(self):
             super().resume_writing()
-            self.answer_timer.cancel()
+            self.cancel(_ANSWER)
 
         def connection_lost(self, exc):
             super().connection_lost(exc)
             waiting.pop(self, None)
-            for timer in (self.headers_timer, self.answer_timer):
-                if timer is not None:
-                    timer.cancel()
+            self.cancel(_HEADERS, _ANSWER)
 
         def follow(self):
             """Updates whether the connection waits."""
@@ -57,12 +56,15 @@ def bounded(limits):
                 waiting.setdefault(self)
             else:
                 waiting.pop(self, None)
-                if self.headers_timer is not None:
-                    self.headers_timer.cancel()
-                    self.headers_timer = None
+                self.cancel(_HEADERS)
 
         def close_after(self, seconds, reason):
-            return self.loop.call_later(seconds, self.close_now, reason)
+            if reason not in self.timers:
+                self.timers[reason] = self.loop.call_later(seconds, self.close_now, reason)
+
+        def cancel(self, *reasons):
+            for timer in [self.timers.pop(reason) for reason in reasons if reason in self.timers]:
+                timer.cancel()
 
         def close_now(self, reason):
             events.log_rarely(f"connection closed: {reason}")

@@ -40,19 +40,11 @@ class Engine:
         """Ends the threads after their current work."""
         self._threads.shutdown(wait=True)
 
-    @property
-    def running(self):
-        """Number of running requests."""
-        return self.admission.running
-
     async def predict(self, api, spec, work, read=None):
         """Reads a request, executes it in a thread within the limit of concurrent requests, and counts it.
 
-        Args:
-            api: `"REST"` or `"gRPC"`, for the metrics.
-            spec: The `ModelSpec`.
-            work: Function of the `Servable`, and of the body if `read` is given, that returns the answer.
-            read: Coroutine function of the request's `Reservation` that returns the body.
+        `api` is `"REST"` or `"gRPC"`. The coroutine function `read` returns the body under a `Reservation`, and `work`
+        the answer of a `Servable`, which it receives with the body if there is one.
         """
         started, code = time.perf_counter(), "INTERNAL"
         try:
@@ -130,11 +122,3 @@ class Engine:
         allowed = self.limits.max_body_bytes
         if size > allowed:
             raise too_large(f"The answer would take {size:,} bytes, and may {allowed:,}. Send it in parts.")
-
-
-def check_signature(servable, signature, code="INVALID_ARGUMENT"):
-    """Raises ServingError unless a model has a signature, in the words of TensorFlow Serving's two interfaces."""
-    if signature not in servable.inputs:
-        if code == "FAILED_PRECONDITION":
-            raise ServingError(code, f'Serving signature key "{signature}" not found.')
-        raise invalid(f'Serving signature name: "{signature}" not found in signature def')

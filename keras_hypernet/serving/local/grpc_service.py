@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_hypernet.serving.errors import ServingError, internal, invalid, too_slow
 from keras_hypernet.serving.local import events
-from keras_hypernet.serving.local.engine import ModelSpec, check_signature
-from keras_hypernet.serving.proto_tensors import decode_tensor
+from keras_hypernet.serving.local.engine import ModelSpec
+from keras_hypernet.serving.local.protos import decode_tensor, signature_map, status_response
 
 _MESSAGE_OVERHEAD = 2**20  # bytes beside the tensors, such as names
 _MORE_CALLS = 16  # calls beyond the running requests: status requests, and messages still being read
@@ -122,7 +122,8 @@ class _Services:
 
         def work(servable):
             facts["version"] = servable.version
-            check_signature(servable, signature, "FAILED_PRECONDITION")
+            if signature not in servable.inputs:
+                raise ServingError("FAILED_PRECONDITION", f'Serving signature key "{signature}" not found.')
             inputs = _inputs(request, servable.inputs[signature], self._engine.limits.max_body_bytes)
             facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
             names = _filtered(request.output_filter, servable.outputs[signature])
@@ -150,19 +151,11 @@ class _Services:
             response = get_model_metadata_pb2.GetModelMetadataResponse()
             response.model_spec.name = spec.name
             response.model_spec.version.value = servable.version
-            signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions)
-            response.metadata["signature_def"].Pack(signatures)
+            response.metadata["signature_def"].Pack(signature_map(servable))
             return response
 
     async def _status(self, request, facts):
-        from tensorflow_serving.apis import get_model_status_pb2
-
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for version, state, error in self._engine.repository.status(*_spec(request, facts)):
-            added = response.model_version_status.add(version=version, state=state)
-            added.status.error_code = 2 if error else 0  # UNKNOWN, OK
-            added.status.error_message = error
-        return response
+        return status_response(self._engine.repository.status(*_spec(request, facts)))
 
     async def _only_predict(self, request, facts):
         raise invalid("Expected a classification or regression signature. These models have none: use Predict.")
@@ -184,10 +177,10 @@ def _spec(request, facts):
 def _inputs(request, infos, max_bytes):
     extra, missing = set(request.inputs) - set(infos), set(infos) - set(request.inputs)
     if extra or missing:
+        sent, required, extra, missing = (",".join(sorted(names)) for names in (request.inputs, infos, extra, missing))
         raise invalid(
-            f"input size does not match signature: {len(request.inputs)}!={len(infos)} "
-            f"len({{{','.join(sorted(request.inputs))[:200]}}}) != len({{{','.join(sorted(infos))}}}). "
-            f"Sent extra: {{{','.join(sorted(extra))[:200]}}}. Missing but required: {{{','.join(sorted(missing))}}}."
+            f"input size does not match signature: {len(request.inputs)}!={len(infos)} len({{{sent[:200]}}}) != "
+            f"len({{{required}}}). Sent extra: {{{extra[:200]}}}. Missing but required: {{{missing}}}."
         )
     return {name: decode_tensor(request.inputs[name], info, name, max_bytes) for name, info in infos.items()}
 
@@ -196,10 +189,8 @@ def _filtered(names, outputs):
     """The outputs that a request asks for; by default all."""
     for name in names:
         if name not in outputs:
-            raise invalid(
-                f"output tensor alias not found in signature: {name[:80]} Outputs expected to be in the set "
-                f"{{{','.join(sorted(outputs))}}}."
-            )
+            expected = f"Outputs expected to be in the set {{{','.join(sorted(outputs))}}}."
+            raise invalid(f"output tensor alias not found in signature: {name[:80]} {expected}")
     if len(set(names)) < len(names):
         raise invalid("duplicate output tensor alias")
     return list(names) or list(outputs)

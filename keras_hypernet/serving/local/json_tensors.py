@@ -1,7 +1,6 @@
 """Tensors in JSON by the rules of TensorFlow Serving's REST interface: nested lists, and base64 for bytes."""
 
 import base64
-import binascii
 import contextlib
 import itertools
 import json
@@ -28,8 +27,7 @@ def decode_tensor(value, info, name):
     Whether a value is valid does not depend on the values beside it.
     """
     values, shape = _flat(value, name)
-    kind = info.dtype.kind
-    array = np.array(None)
+    kind, array = info.dtype.kind, np.array(None)
     # Numbers alone: NumPy converts these faster, and would take true for 1.
     if kind in "iuf" and set(map(type, values)) <= {int, float}:
         with contextlib.suppress(OverflowError):  # an integer beyond all floats, among floats
@@ -38,14 +36,13 @@ def decode_tensor(value, info, name):
         # NumPy has turned integers into floats; `values` tells whether that loses digits.
         for number in np.flatnonzero(np.abs(array.astype("float64")) >= _first_inexact(info)):
             _leaf(values[number], info, name)
-        return array.astype(info.dtype).reshape(shape)
-    if kind in "iu" and array.dtype.kind in "iu":
-        limits = np.iinfo(info.dtype)
-        outside = array[(array < limits.min) | (array > limits.max)]
-        if outside.size:
-            raise _outside(outside[0], info, name)
-        return array.astype(info.dtype).reshape(shape)
-    return np.array([_leaf(item, info, name) for item in values], dtype=info.dtype).reshape(shape)
+    elif array.dtype.kind not in "iu" or not _fit(array, np.iinfo(info.dtype)):
+        array = np.array([_leaf(item, info, name) for item in values], dtype=info.dtype)
+    return array.astype(info.dtype).reshape(shape)
+
+
+def _fit(integers, limits):
+    return bool(((integers >= limits.min) & (integers <= limits.max)).all())
 
 
 def _flat(value, name):
@@ -54,26 +51,21 @@ def _flat(value, name):
     while isinstance(first, list):
         shape.append(len(first))
         first = first[0] if first else None
+    unexpected = f"Input {name!r}: encountered list at unexpected"
     if len(shape) > 32:  # the most dimensions of a tensor
-        raise invalid(f"Input {name!r}: encountered list at unexpected level: 33 expected < 32")
+        raise invalid(f"{unexpected} level: 33 expected < 32")
     level = [value]
     for depth, size in enumerate(shape):
         if set(map(type, level)) - {list}:
-            outside = next(item for item in level if not isinstance(item, list))
-            raise invalid(
-                f"Input {name!r}: JSON Value: {shown(outside)} found at incorrect level: {depth + 1} in the JSON DOM. "
-                f"Expected at level: {len(shape)}"
-            )
+            outside = shown(next(item for item in level if not isinstance(item, list)))
+            expected = f"{depth + 1} in the JSON DOM. Expected at level: {len(shape)}"
+            raise invalid(f"Input {name!r}: JSON Value: {outside} found at incorrect level: {expected}")
         sizes = set(map(len, level)) - {size}
         if sizes:
-            raise invalid(
-                f"Input {name!r}: encountered list at unexpected size: {min(sizes)} at level: {depth} expected size: "
-                f"{size}"
-            )
+            raise invalid(f"{unexpected} size: {min(sizes)} at level: {depth} expected size: {size}")
         level = list(itertools.chain.from_iterable(level))
     if list in set(map(type, level)):
-        depth = len(shape)
-        raise invalid(f"Input {name!r}: encountered list at unexpected level: {depth} expected < {depth}")
+        raise invalid(f"{unexpected} level: {len(shape)} expected < {len(shape)}")
     return level, shape
 
 
@@ -88,8 +80,10 @@ def _leaf(value, info, name):
     if kind == "b" and isinstance(value, bool):
         return value
     if kind in "iu" and integer:
-        if not np.iinfo(info.dtype).min <= value <= np.iinfo(info.dtype).max:
-            raise _outside(shown(value), info, name)
+        limits = np.iinfo(info.dtype)
+        if not limits.min <= value <= limits.max:
+            expected = f"must hold numbers of {limits.min} to {limits.max}"
+            raise invalid(f"Input {name!r} {expected}. Received: {shown(value)}")
         return value
     if kind == "f" and (integer or isinstance(value, float)):
         lossy = abs(value) >= _first_inexact(info) if integer else abs(value) > float(np.finfo(info.dtype).max)
@@ -99,10 +93,8 @@ def _leaf(value, info, name):
     if kind not in "biufO":
         raise ServingError("UNIMPLEMENTED", f"Conversion of JSON Value: {shown(value)} to type: {info.dtype}")
     kinds = {dict: "Object", str: "String", bool: str(value), type(None): "Null"}
-    raise invalid(
-        f"JSON Value: {shown(value)} Type: {kinds.get(type(value), 'Number')} is not of expected type: "
-        f"{'string' if kind == 'O' else info.dtype}"
-    )
+    received, expected = kinds.get(type(value), "Number"), "string" if kind == "O" else info.dtype
+    raise invalid(f"JSON Value: {shown(value)} Type: {received} is not of expected type: {expected}")
 
 
 def _text(value):
@@ -110,7 +102,7 @@ def _text(value):
         return value.encode() if isinstance(value, str) else base64.b64decode(value["b64"], validate=True)
     except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can write and UTF-8 cannot
         raise invalid(f"JSON Value: {shown(value)} is no text: {error.reason}") from error
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise invalid("Unable to base64 decode") from error
 
 
@@ -119,11 +111,18 @@ def _first_inexact(info):
     return 2 ** (np.finfo(info.dtype).nmant + 1)
 
 
-def _outside(value, info, name):
-    limits = np.iinfo(info.dtype)
-    return invalid(f"Input {name!r} must hold numbers of {limits.min} to {limits.max}. Received: {value}")
-
-
 def is_base64(value):
     """Whether a JSON value is an object `{"b64": text}`, which stands for bytes."""
     return isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str)
+
+
+def encode_tensor(array, name):
+    """An array as nested lists; strings become base64 if the name of the output ends in `_bytes`."""
+    value = array.tolist()
+    return _encoded(value, name.endswith("_bytes")) if array.dtype.kind == "O" else value
+
+
+def _encoded(value, binary):
+    if isinstance(value, list):
+        return [_encoded(item, binary) for item in value]
+    return {"b64": base64.b64encode(value).decode()} if binary else value.decode(errors="replace")

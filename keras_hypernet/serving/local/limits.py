@@ -17,7 +17,7 @@ _OTHER_FILES = 256
 _LARGEST_BODY = 2046 * 2**20
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Limits:
     """What a server accepts.
 
@@ -47,21 +47,18 @@ class Limits:
     idle_seconds: int = 75
 
     def __post_init__(self):
-        defaults = {
-            "max_buffered_bytes": lambda: _BODIES * self.max_body_bytes,
-            "max_json_values": lambda: max(1, self.max_body_bytes // _BYTES_OF_A_VALUE),
-        }
-        for field in dataclasses.fields(self):
-            if field.name in defaults and getattr(self, field.name) is None:
-                object.__setattr__(self, field.name, defaults[field.name]())
-            value = getattr(self, field.name)
+        for name, value in dataclasses.asdict(self).items():
+            if name in ("max_buffered_bytes", "max_json_values") and value is None:
+                continue
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{field.name}` must be a positive integer. Received: {value!r}")
+                raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}")
         if self.max_body_bytes > _LARGEST_BODY:
-            raise ValueError(
-                f"`max_body_bytes` must be at most {_LARGEST_BODY:,} (2046 MiB), which gRPC can carry. "
-                f"Received: {self.max_body_bytes:,}"
-            )
+            carried = f"{_LARGEST_BODY:,} (2046 MiB), which gRPC can carry."
+            raise ValueError(f"`max_body_bytes` must be at most {carried} Received: {self.max_body_bytes:,}")
+        if self.max_buffered_bytes is None:
+            self.max_buffered_bytes = _BODIES * self.max_body_bytes
+        if self.max_json_values is None:
+            self.max_json_values = max(1, self.max_body_bytes // _BYTES_OF_A_VALUE)
 
 
 def allow_open_files(limits):
@@ -88,8 +85,7 @@ class Admission:
     """
 
     def __init__(self, limits):
-        self.limits, self.running, self.buffered = limits, 0, 0
-        self.lock = threading.Lock()
+        self.limits, self.running, self.buffered, self.lock = limits, 0, 0, threading.Lock()
 
 
 class Reservation:

@@ -6,9 +6,8 @@ import gc
 import pathlib
 import threading
 
-from keras_hypernet.serving.config import MODELS, read_models_config
+from keras_hypernet.serving.config import MODELS, check_contained, find_graph, read_models_config, version_folders
 from keras_hypernet.serving.errors import ServingError, invalid
-from keras_hypernet.serving.layout import check_contained, find_graph, version_folders
 from keras_hypernet.serving.local import events
 from keras_hypernet.serving.local.servable import Servable
 

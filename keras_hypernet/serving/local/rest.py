@@ -10,10 +10,9 @@ import numpy as np
 
 from keras_hypernet.serving.config import METRICS_PATH
 from keras_hypernet.serving.errors import ServingError, internal, invalid
-from keras_hypernet.serving.local import events, json_requests
+from keras_hypernet.serving.local import events, json_messages, protos
 from keras_hypernet.serving.local.bodies import Body
-from keras_hypernet.serving.local.engine import ModelSpec, check_signature
-from keras_hypernet.serving.local.json_answers import BYTES_OF_A_VALUE, encode_response
+from keras_hypernet.serving.local.engine import ModelSpec
 
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE)
@@ -82,8 +81,9 @@ async def _dispatch(engine, page, request, path, facts):
         if file is None:
             raise ServingError("NOT_FOUND", f"There is nothing at {path[:80]}. There are: {_PATHS}.")
         return file
-    match = {"POST": _POST, "GET": _GET}[request.method].fullmatch(path) if request.method in ("GET", "POST") else None
-    if match is None:
+    pattern = {"POST": _POST, "GET": _GET}.get(request.method)
+    match = pattern and pattern.fullmatch(path)
+    if not match:
         raise invalid(f"Malformed request: {request.method} {path}")
     spec = _spec(match)
     if request.method == "GET":
@@ -112,18 +112,18 @@ async def _predict(engine, spec, method, body, facts):
         received, content = received
         if content is None:
             received = body.decompressed(received)
-            content = json_requests.parse(received, engine.limits.max_json_values)
-        signature = json_requests.signature_name(content)
+            content = json_messages.parse(received, engine.limits.max_json_values)
+        signature = json_messages.signature_name(content)
         facts.update(model=spec.name, version=servable.version, signature=signature)
-        check_signature(servable, signature)
+        if signature not in servable.inputs:
+            raise invalid(f'Serving signature name: "{signature}" not found in signature def')
         if method != "predict":
-            was = servable.definitions[signature].method_name
-            raise invalid(
-                f"Expected {method} signature method_name to be tensorflow/serving/{method}. Was: {was}. Use :predict."
-            )
-        row_format, inputs = json_requests.decode_request(received, content, servable.inputs[signature])
+            was = f"Was: {servable.definitions[signature].method_name}. Use :predict."
+            raise invalid(f"Expected {method} signature method_name to be tensorflow/serving/{method}. {was}")
+        row_format, inputs = json_messages.decode_request(received, content, servable.inputs[signature])
         facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
-        return encode_response(engine.run(servable, signature, inputs, BYTES_OF_A_VALUE), row_format)
+        outputs = engine.run(servable, signature, inputs, json_messages.BYTES_OF_A_VALUE)
+        return json_messages.encode_response(outputs, row_format)
 
     async def read(reservation):
         received = await body.read(reservation)
@@ -132,7 +132,7 @@ async def _predict(engine, spec, method, body, facts):
             return received, None
         # At once, and only for a known model: an invalid request must not wait for a thread that others need.
         with engine.repository.use(*spec):
-            return received, json_requests.parse(received, engine.limits.max_json_values)
+            return received, json_messages.parse(received, engine.limits.max_json_values)
 
     return await engine.predict("REST", spec, work, read)
 
@@ -145,36 +145,22 @@ def _health(engine):
 
 
 def _models(engine):
-    versions = {name: [] for name in engine.repository.names()}
-    for name, *version in sorted(engine.repository.states(), reverse=True):
-        versions[name].append(version)
-    return {"models": [{"name": name, **_statuses(known)} for name, known in versions.items()]}
-
-
-def _statuses(versions):
-    """The states and errors of versions, as TensorFlow Serving describes those of a model."""
+    states = sorted(engine.repository.states(), reverse=True)
     return {
-        "model_version_status": [
-            {
-                "version": str(version),
-                "state": state,
-                "status": {"error_code": "UNKNOWN" if error else "OK", "error_message": error},
-            }
-            for version, state, error in versions
+        "models": [
+            {"name": name, **_statuses(version for model, *version in states if model == name)}
+            for name in engine.repository.names()
         ]
     }
 
 
-def _metadata(engine, spec):
-    from google.protobuf import json_format
-    from tensorflow_serving.apis import get_model_metadata_pb2
+def _statuses(versions):
+    return protos.to_json(protos.status_response(versions))
 
+
+def _metadata(engine, spec):
     with engine.repository.use(*spec) as servable:
-        signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions)
-        content = json_format.MessageToDict(
-            signatures, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
         return {
             "model_spec": {"name": spec.name, "signature_name": "", "version": str(servable.version)},
-            "metadata": {"signature_def": content},
+            "metadata": {"signature_def": protos.to_json(protos.signature_map(servable))},
         }

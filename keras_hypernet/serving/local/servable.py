@@ -7,8 +7,8 @@ import re
 
 import numpy as np
 
+from keras_hypernet.serving.config import find_graph
 from keras_hypernet.serving.errors import ServingError, invalid
-from keras_hypernet.serving.layout import find_graph
 from keras_hypernet.serving.warmup import read_warmup
 
 

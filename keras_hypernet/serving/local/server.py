@@ -1,13 +1,13 @@
 """Server: TensorFlow Serving's two interfaces for exported models, for laptops, tests and demonstrations."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import ipaddress
 import logging
 import os
 import signal
 import socket
-import threading
 import traceback
 
 from keras_hypernet.common.extras import needs_extra
@@ -59,7 +59,11 @@ class Server:
         allow_hosts=(),
         allow_origins=(),
     ):
-        _check_installed()
+        with needs_extra("The server needs", "serving"):
+            import grpc  # noqa: F401
+            import prometheus_client  # noqa: F401
+            import starlette  # noqa: F401
+            import uvicorn  # noqa: F401
         self._callers = Callers(host, allow_hosts, allow_origins)
         for name, port in (("rest_port", rest_port), ("grpc_port", grpc_port)):
             if not isinstance(port, int) or not 0 <= port <= 65535:
@@ -72,8 +76,7 @@ class Server:
         self.host, self.rest_port, self.grpc_port = host, rest_port, grpc_port
         self.engine = Engine(folder, names, limits, cache_bytes)
         self._poll_seconds, self._grace_seconds, self._page = poll_seconds, grace_seconds, page
-        self._loop = self._stopping = self._failure = None
-        self._started = threading.Event()
+        self._ready = concurrent.futures.Future()
 
     def run(self):
         """Serves until SIGTERM or SIGINT; returns when all running requests are answered.
@@ -85,24 +88,17 @@ class Server:
 
     def __enter__(self):
         """Serves in a thread; returns when the server is ready."""
-        self._thread = threading.Thread(target=self._in_thread, name="server", daemon=True)
-        self._thread.start()
-        self._started.wait()
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
+        thread = concurrent.futures.ThreadPoolExecutor(1, "server")
+        self._ended = thread.submit(asyncio.run, self._serve(signals=False))
+        thread.shutdown(wait=False)  # after this one task
+        concurrent.futures.wait([self._ready, self._ended], return_when=concurrent.futures.FIRST_COMPLETED)
+        if not self._ready.done():
+            self._ended.result()
         return self
 
     def __exit__(self, *_):
         self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
-
-    def _in_thread(self):
-        try:
-            asyncio.run(self._serve(signals=False))
-        except BaseException as error:
-            self._failure = error
-            self._started.set()
+        concurrent.futures.wait([self._ended])
 
     async def _serve(self, signals):
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
@@ -121,7 +117,7 @@ class Server:
         poll.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await poll
-        while signals and self.engine.running:  # including requests whose clients have gone
+        while signals and self.engine.admission.running:  # including requests whose clients have gone
             if self._loop.time() >= end:
                 self._end("stopped with requests unanswered")
             await asyncio.sleep(0.02)
@@ -141,7 +137,9 @@ class Server:
         with contextlib.ExitStack() as unless_served:
             unless_served.callback(rest_socket.close)
             await asyncio.to_thread(self.engine.repository.poll)
-            self._check_loaded()
+            for name in self.engine.repository.unavailable():
+                errors = " ".join(error for model, _, _, error in self.engine.repository.states() if model == name)
+                raise ValueError(f"Model {name!r} has no version that can be served. {errors}".strip())
             grpc_server = make_server(self.engine)
             try:
                 self.grpc_port = grpc_server.add_insecure_port(f"{address}:{self.grpc_port}")
@@ -153,7 +151,7 @@ class Server:
         rest = asyncio.create_task(rest_server.serve(sockets=[rest_socket]))
         while not rest_server.started and not rest.done():
             await asyncio.sleep(0.005)
-        self._started.set()
+        self._ready.set_result(None)
         page = {"page": f"http://{address}:{self.rest_port}/"} if self._page else {}
         events.log("ready", host=self.host, rest=self.rest_port, grpc=self.grpc_port, **page)
         return rest, rest_server, grpc_server
@@ -164,7 +162,7 @@ class Server:
         self._stopping.set()
 
     def _end(self, event):
-        events.log(event, requests=self.engine.running)
+        events.log(event, requests=self.engine.admission.running)
         logging.shutdown()
         os._exit(1)
 
@@ -178,8 +176,8 @@ class Server:
         except OSError as error:
             listening.close()
             if isinstance(error, socket.gaierror):
-                what = f"a name or an address of this machine. Received: {self.host!r} ({error.strerror})"
-                raise OSError(f"The host must be {what}") from error
+                expected = "The host must be a name or an address of this machine."
+                raise OSError(f"{expected} Received: {self.host!r} ({error.strerror})") from error
             raise _unusable(self.host, port, error.strerror) from error
         return listening
 
@@ -215,13 +213,7 @@ class Server:
             try:
                 await asyncio.to_thread(self.engine.repository.poll)
             except Exception:  # a disk may be away for a moment
-                trace = traceback.format_exc()
-                events.log_rarely("the folder of models could not be read", traceback=trace)
-
-    def _check_loaded(self):
-        for name in self.engine.repository.unavailable():
-            errors = " ".join(error for model, _, _, error in self.engine.repository.states() if model == name)
-            raise ValueError(f"Model {name!r} has no version that can be served. {errors}".strip())
+                events.log_rarely("the folder of models could not be read", traceback=traceback.format_exc())
 
 
 def _unusable(host, port, reason):
@@ -233,11 +225,3 @@ def _log_of_loop(_, context):
     error = context.get("exception")
     trace = {} if error is None else {"traceback": "".join(traceback.format_exception(error))}
     events.log_rarely("error in the event loop", error=context["message"], **trace)
-
-
-def _check_installed():
-    with needs_extra("The server needs", "serving"):
-        import grpc  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_hypernet.serving.errors import ServingError
-from keras_hypernet.serving.local import json_answers
+from keras_hypernet.serving.local import json_messages
 from keras_hypernet.serving.local.json_tensors import decode_tensor
 from keras_hypernet.serving.local.servable import TensorInfo
 
@@ -48,17 +48,17 @@ def test_large_answers_are_encoded_in_pieces(monkeypatch):
 
     values = np.random.default_rng(0).normal(size=(3, 5, 7)).astype("float32")
     outputs = {"a": values, "b": values[:, 0], "t_bytes": np.array([b"a", b"\xff", b""], object)}
-    expected = {name: json_answers.encode_tensor(value, name) for name, value in outputs.items()}
+    expected = {name: json_messages.encode_tensor(value, name) for name, value in outputs.items()}
     rows = [dict(zip(expected, row, strict=True)) for row in zip(*expected.values(), strict=True)]
     for piece in (1, 8, 40, 1000):
-        monkeypatch.setattr(json_answers, "_PIECE", piece)
-        assert json_answers.encode_response(outputs, False).decode() == json.dumps({"outputs": expected})
-        assert json_answers.encode_response(outputs, True).decode() == json.dumps({"predictions": rows})
-        one = json_answers.encode_response({"a": values}, True).decode()
+        monkeypatch.setattr(json_messages, "_PIECE", piece)
+        assert json_messages.encode_response(outputs, False).decode() == json.dumps({"outputs": expected})
+        assert json_messages.encode_response(outputs, True).decode() == json.dumps({"predictions": rows})
+        one = json_messages.encode_response({"a": values}, True).decode()
         assert one == json.dumps({"predictions": values.tolist()})
-    monkeypatch.setattr(json_answers, "_PIECE", 8)
+    monkeypatch.setattr(json_messages, "_PIECE", 8)
     sizes = []
-    monkeypatch.setattr(json_answers, "encode_tensor", lambda array, name: sizes.append(array.size) or array.tolist())
-    json_answers.encode_response({"a": values}, False)
+    monkeypatch.setattr(json_messages, "encode_tensor", lambda array, name: sizes.append(array.size) or array.tolist())
+    json_messages.encode_response({"a": values}, False)
     assert max(sizes) <= 8
     assert sum(sizes) == values.size

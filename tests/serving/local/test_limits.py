@@ -68,7 +68,7 @@ def test_stalled_clients_block_no_others(folder):
     with serve(folder, "times", limits=Limits(max_concurrent=1)) as server:
         with _stalled(server, 10), _stalled(server, 10):
             wait_for(lambda: server.engine.admission.buffered == 20)
-            assert server.engine.running == 0
+            assert server.engine.admission.running == 0
             assert _ask(server)[0] == 200
         wait_for(lambda: server.engine.admission.buffered == 0)
 
@@ -88,7 +88,7 @@ def test_all_bodies_together_have_a_limit(folder):
             assert _ask(server) == (200, {"predictions": [1.0]})  # a small body is read all the same
         wait_for(lambda: server.engine.admission.buffered == 0)
         assert _ask(server) == (200, {"predictions": [1.0]})
-        wait_for(lambda: server.engine.running == 0 and server.engine.admission.buffered == 0)
+        wait_for(lambda: server.engine.admission.running == 0 and server.engine.admission.buffered == 0)
 
 
 @pytest.mark.regression
@@ -150,12 +150,12 @@ def test_unexpected_errors_are_logged_with_their_traceback(folder, lines, monkey
 def test_a_cancelled_request_by_grpc_is_a_line_of_the_log(folder, gate, lines):
     with serve(folder, "gated") as server, grpc_stubs(server) as (prediction, _), contextlib.ExitStack() as stack:
         asked = prediction.Predict.future(predict_request("gated", {"x": np.float32([1])}), timeout=60)
-        wait_for(lambda: server.engine.running)
+        wait_for(lambda: server.engine.admission.running)
         asked.cancel()
         (line,) = lines()
         assert (line["status"], line["method"], line["model"]) == ("CANCELLED", "Predict", "gated")
         stack.enter_context(opened(gate))
-        wait_for(lambda: not server.engine.running)
+        wait_for(lambda: not server.engine.admission.running)
 
 
 def test_requests_unanswered_at_the_end_are_refused(folder, gate, lines):
@@ -172,7 +172,7 @@ def test_requests_unanswered_at_the_end_are_refused(folder, gate, lines):
             asking = threading.Thread(target=ask, args=(url,))
             asking.start()
             asked = prediction.Predict.future(predict_request("gated", {"x": np.float32([1])}), timeout=60)
-            wait_for(lambda: server.engine.running == 2)
+            wait_for(lambda: server.engine.admission.running == 2)
         asking.join()
         assert asked.exception().code().name in ("CANCELLED", "UNAVAILABLE")
     (answer,) = answers

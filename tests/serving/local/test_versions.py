@@ -7,13 +7,14 @@ import shutil
 import threading
 import time
 
+import keras
 import numpy as np
 import pytest
 import requests
 from servers import serve, wait_for, write_version
 
 from keras_hypernet.serving import Client, InvalidRequestError, NotFoundError
-from keras_hypernet.serving.export import next_version, remove_versions
+from keras_hypernet.serving.export import export
 from keras_hypernet.serving.local.engine import Engine
 from keras_hypernet.serving.local.repository import Repository
 
@@ -155,9 +156,9 @@ def test_version_folders_may_have_leading_zeros_and_text_graphs(base):
             assert client.predict(np.float32([2])).tolist() == [240.0]
         with Client(address, "times", version=7) as client:
             assert client.predict(np.float32([2])).tolist() == [14.0]
-    assert next_version(base) == 121
-    remove_versions(base, 2)
-    assert sorted(path.name for path in base.iterdir()) == ["00000120", "007"]
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    assert export(network, base.parent, "times", keep=2) == base / "121"
+    assert sorted(path.name for path in base.iterdir()) == ["00000120", "007", "121"]
 
 
 @pytest.mark.regression

@@ -1,5 +1,5 @@
 "use strict";
-// Two cards, an image each. Images are arrays [height][width][channels] of 0 to 255, as the server takes them.
+// Two cards, each with an image: an array [height][width][channels] of 0 to 255, as in a request.
 
 const element = (id) => document.getElementById(id);
 const cards = [];
@@ -23,7 +23,13 @@ function paint(canvas, image) {
   context.putImageData(pixels, 0, 0);
 }
 
-// Counter-clockwise about the centre, nearest neighbour, black outside: as the models were trained.
+function picture(image) {
+  const canvas = document.createElement("canvas");
+  paint(canvas, image);
+  return canvas;
+}
+
+// Rotates an image as the training data: counter-clockwise about the centre, nearest neighbour, black outside.
 function turn(image, degrees) {
   const height = image.length, width = image[0].length, radians = degrees * Math.PI / 180;
   const cos = Math.cos(radians), sin = Math.sin(radians), black = image[0][0].map(() => 0);
@@ -41,23 +47,16 @@ function diverging(value, largest) {
   return part < 0 ? [pale, pale + 0.45 * (255 - pale), 255 - 75 * -part] : [255 - 60 * part, pale + 0.2 * (255 - pale), pale];
 }
 
-function kernelPictures(kernel) {
+// A picture of the weights of each unit; of three channels, each has its own colour.
+function showKernels(target, kernel) {
   const [height, width, channels] = model.shape;
   const sizes = kernel.flat().map(Math.abs).sort((a, b) => a - b);
   const largest = sizes[Math.floor(0.99 * sizes.length)] || 1;
-  return kernel[0].map((_, unit) => {
+  target.replaceChildren(...(kernel[0] || []).map((_, unit) => {
     const at = (y, x, c) => kernel[(y * width + x) * channels + c][unit];
-    return Array.from({ length: height }, (_, y) => Array.from({ length: width }, (_, x) => channels === 1
+    return picture(Array.from({ length: height }, (_, y) => Array.from({ length: width }, (_, x) => channels === 1
       ? diverging(at(y, x, 0), largest)
-      : [0, 1, 2].map((c) => 127.5 * (1 + Math.max(-1, Math.min(1, at(y, x, c) / largest))))));
-  });
-}
-
-function showKernels(place, kernel) {
-  place.replaceChildren(...(kernel ? kernelPictures(kernel) : []).map((picture) => {
-    const canvas = document.createElement("canvas");
-    paint(canvas, picture);
-    return canvas;
+      : [0, 1, 2].map((c) => 127.5 * (1 + Math.max(-1, Math.min(1, at(y, x, c) / largest)))))));
   }));
 }
 
@@ -67,7 +66,7 @@ function softmax(logits) {
   return powers.map((value) => value / total);
 }
 
-// Zero is up, and angles go counter-clockwise, as images are turned.
+// Zero is up, and angles go counter-clockwise, like the rotation of images.
 function drawDial(svg, shares, predicted, truth) {
   const point = (degrees, radius) => {
     const radians = (degrees + 90) * Math.PI / 180;
@@ -106,12 +105,11 @@ class Card {
   useModel() {
     this.find(".drawing").hidden = model.shape[2] !== 1;
     this.find(".choices").replaceChildren(...model.images.map((image, number) => {
-      const button = document.createElement("button"), canvas = document.createElement("canvas");
+      const button = document.createElement("button");
       button.type = "button";
       button.setAttribute("aria-label", `Image ${number + 1}`);
       button.onclick = () => this.show(image, number);
-      paint(canvas, image);
-      button.append(canvas);
+      button.append(picture(image));
       return button;
     }));
     return this.show(model.images[this.chosen % model.images.length], this.chosen);
@@ -146,32 +144,36 @@ class Card {
         ask("serving_default", { x: [turned], condition: [this.image] }),
         model.units ? ask("generate_weights", { condition: [this.image] }) : null,
       ]);
-      if (this.request !== request) return;  // something newer has been asked for
+      if (this.request !== request) return;  // a newer request runs
       const shares = softmax(logits[0]), predicted = 30 * shares.indexOf(Math.max(...shares));
       drawDial(this.find("svg"), shares, predicted, Number(element("angle").value));
       this.find("strong.predicted").textContent = `${predicted}°`;
       this.kernel = weights && weights.hidden_kernel[0];
       this.find(".kernels-title").hidden = !weights;
-      showKernels(this.find(".kernels"), this.kernel);
+      showKernels(this.find(".kernels"), this.kernel || []);
       element("error").hidden = true;
       compare();
     } catch (error) {
-      element("error").textContent = `The server says: ${error.message}`;
-      element("error").hidden = false;
+      fail(`The server says: ${error.message}`);
     }
   }
 }
 
 function compare() {
-  const [first, second] = cards.map((card) => card.kernel && card.kernel.flat());
+  const [first, second] = cards.map((card) => card.kernel);
   element("apart").hidden = !(first && second);
   element("difference").textContent = "";
   if (!first || !second || first.length !== second.length) return;
-  const norm = (values) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
-  const apart = norm(first.map((value, place) => value - second[place])) / ((norm(first) + norm(second)) / 2);
+  const norm = (kernel) => Math.hypot(...kernel.flat());
+  const difference = first.map((row, input) => row.map((value, unit) => value - second[input][unit]));
+  const apart = norm(difference) / ((norm(first) + norm(second)) / 2);
   element("difference").textContent = `The two kernels differ by ${Math.round(100 * apart)}% of their size.`;
-  showKernels(element("apart-kernels"),
-    cards[0].kernel.map((row, input) => row.map((value, unit) => value - cards[1].kernel[input][unit])));
+  showKernels(element("apart-kernels"), difference);
+}
+
+function fail(message) {
+  element("error").textContent = message;
+  element("error").hidden = false;
 }
 
 async function start() {
@@ -179,7 +181,7 @@ async function start() {
   const content = await answer.json();
   if (!answer.ok) throw new Error(content.error);
   models = content;
-  if (!models.length) throw new Error("no model of images with kernels to show is served here.");
+  if (!models.length) throw new Error("this server has no model whose images the page knows.");
   element("model").replaceChildren(...models.map(({ name }) => new Option(name, name)));
   cards.push(new Card(element("first"), "One image", 0), new Card(element("second"), "Another image", 1));
   const use = () => {
@@ -194,7 +196,4 @@ async function start() {
   await use();
 }
 
-start().catch((error) => {
-  element("error").textContent = `Nothing to show: ${error.message}`;
-  element("error").hidden = false;
-});
+start().catch((error) => fail(`Nothing to show: ${error.message}`));
