@@ -1,90 +1,101 @@
-"""Requests that are almost right, and requests that are not: for the tests of what the server makes of them."""
+"""Valid, almost valid and invalid requests from a `random.Random`, for tests of the server's answers."""
 
 import json
+import string
 
-from hypothesis import strategies as st
-
-PRINTABLE = st.characters(codec="ascii", exclude_categories=["Cc"], exclude_characters=" #")
+PRINTABLE = string.ascii_letters + string.digits + "!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+# Characters of one to four bytes in UTF-8, half of a surrogate pair, which UTF-8 cannot write, and signs of JSON.
+CHARACTERS = 'aB0 "\\{[,:\n\0\x7f\xe4\u0669\ud7ff\ud800\uffff\U0001f600'
 VERSIONS = ["", "", "/versions/3", "/versions/99999999999999999999", "/versions/-1", "/labels/x"]
 VERBS = [("POST", ":predict")] * 8 + [("POST", ":classify"), ("GET", ""), ("GET", "/metadata")]
-NUMBERS = st.one_of(
-    st.integers(-3, 300),
-    st.integers(),
-    st.floats(),
-    st.booleans(),
-    st.none(),
-    st.text(max_size=5),
-    st.just({"b64": "AA=="}),
-)
-JSON = st.recursive(
-    NUMBERS,
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
-    max_leaves=12,
-)
-NAMES = st.one_of(
-    st.sampled_from(["other", "rotation_mnist_hyper", "nothing", "", ".", "..", "%2e%2e", "a:b", "%00", "other%2F"]),
-    st.text(PRINTABLE, max_size=8),
-)
+NAMES = ["other", "rotation_mnist_hyper", "nothing", "", ".", "..", "%2e%2e", "a:b", "%00", "other%2F"]
 SIGNATURES = ["serving_default", "strings", "mixed", "unequal", "generate_weights", "apply", "nothing", ""]
-_KEYS = st.one_of(st.sampled_from(["x", "condition", "text", "flag", "number", "big"]), st.text(max_size=3))
+KEYS = ["x", "condition", "text", "flag", "number", "big"]
+FLOATS = [0.0, -0.0, 0.5, -1e-320, 1e38, 3.5e38, -1e308, float("inf"), float("-inf"), float("nan")]
 
 
-def _nested(draw, rank):
-    return draw(NUMBERS) if rank == 0 else [_nested(draw, rank - 1) for _ in range(draw(st.integers(0, 3)))]
+def _text(rng, most, characters=CHARACTERS):
+    return "".join(rng.choices(characters, k=rng.randint(0, most)))
 
 
-@st.composite
-def bodies(draw):
-    """A body of a prediction: an object much like one, or any JSON, or any bytes."""
-    kind = draw(st.integers(0, 9))
+def _number(rng):
+    kind = rng.randrange(8)
+    if kind < 2:
+        return rng.randint(-3, 300)
+    if kind == 2:
+        return rng.getrandbits(rng.randint(1, 130)) * rng.choice([1, -1])
+    if kind < 5:
+        return rng.choice([*FLOATS, rng.uniform(-300, 300), rng.gauss(0, 1) * 10.0 ** rng.randint(-40, 40)])
+    return rng.choice([True, False, None, _text(rng, 5), {"b64": "AA=="}])
+
+
+def _json(rng, depth=3):
+    kind = rng.randrange(4) if depth else 0
+    if kind < 2:
+        return _number(rng)
+    if kind == 2:
+        return [_json(rng, depth - 1) for _ in range(rng.randint(0, 4))]
+    return {_text(rng, 3): _json(rng, depth - 1) for _ in range(rng.randint(0, 3))}
+
+
+def _nested(rng, rank):
+    return _number(rng) if rank == 0 else [_nested(rng, rank - 1) for _ in range(rng.randint(0, 3))]
+
+
+def _tensor(rng):
+    return _nested(rng, rng.randint(0, 5)) if rng.randrange(2) else _json(rng)
+
+
+def _named(rng):
+    return {rng.choice([*KEYS, _text(rng, 3)]): _tensor(rng) for _ in range(rng.randint(0, 3))}
+
+
+def body(rng):
+    """A body of a prediction: almost always an object like a valid one; otherwise any JSON, or any bytes."""
+    kind = rng.randrange(10)
     if kind == 0:
-        return draw(st.binary(max_size=200))
-    if kind == 1:
-        return _dump(draw(JSON))
-    content = {}
-    if draw(st.booleans()):
-        content["signature_name"] = draw(st.one_of(st.sampled_from(SIGNATURES), JSON))
-    tensor = st.one_of(JSON, st.builds(lambda draw_, rank: _nested(draw_, rank), st.just(draw), st.integers(0, 5)))
-    named = st.dictionaries(_KEYS, tensor, max_size=3)
-    if draw(st.integers(0, 3)):
-        content["inputs"] = draw(st.one_of(named, tensor))
-    if not content.keys() & {"inputs"} or not draw(st.integers(0, 5)):
-        content["instances"] = draw(st.one_of(st.lists(named, max_size=3), st.lists(tensor, max_size=3), JSON))
-    body = _dump(content)
+        return rng.randbytes(rng.randint(0, 200))
+    content = _json(rng) if kind == 1 else _prediction(rng)
+    encoded = json.dumps(content).encode(errors="replace")
     if kind == 2:  # cut, or with a byte changed
-        place = draw(st.integers(0, max(0, len(body) - 1)))
-        body = body[:place] + draw(st.binary(max_size=2)) + body[place + draw(st.integers(0, 3)) :]
-    return body
+        start = rng.randint(0, len(encoded) - 1)
+        encoded = encoded[:start] + rng.randbytes(rng.randint(0, 2)) + encoded[start + rng.randint(0, 3) :]
+    return encoded
 
 
-@st.composite
-def targets(draw):
+def _prediction(rng):
+    content = {}
+    if rng.randrange(2):
+        content["signature_name"] = rng.choice([*SIGNATURES, _json(rng)])
+    if rng.randrange(4):
+        content["inputs"] = rng.choice([_named, _tensor])(rng)
+    if "inputs" not in content or not rng.randrange(6):
+        make = rng.choice([_named, _tensor])
+        content["instances"] = [make(rng) for _ in range(rng.randint(0, 3))] if rng.randrange(3) else _json(rng)
+    return content
+
+
+def target(rng):
     """A method and a path."""
-    if not draw(st.integers(0, 9)):
-        path = "/" + draw(st.text(PRINTABLE, max_size=30))
-        return draw(st.sampled_from(["GET", "POST", "HEAD", "PUT", "DELETE"])), path
-    name = "other" if draw(st.integers(0, 3)) else draw(NAMES)
-    method, verb = draw(st.sampled_from(VERBS))
-    return method, f"/v1/models/{name}{draw(st.sampled_from(VERSIONS))}{verb}"
+    if not rng.randrange(10):
+        return rng.choice(["GET", "POST", "HEAD", "PUT", "DELETE"]), "/" + _text(rng, 30, PRINTABLE)
+    name = "other" if rng.randrange(4) else rng.choice([*NAMES, _text(rng, 8, PRINTABLE)])
+    method, verb = rng.choice(VERBS)
+    return method, f"/v1/models/{name}{rng.choice(VERSIONS)}{verb}"
 
 
-@st.composite
-def mutated(draw, messages):
-    """One of some serialized messages, with a few bytes changed, cut, doubled or put in."""
-    message = bytearray(draw(st.sampled_from(messages)))
-    for _ in range(draw(st.integers(0, 6))):
-        place = draw(st.integers(0, max(0, len(message) - 1)))
-        kind = draw(st.integers(0, 3))
-        if kind == 0 and message:
-            message[place] = draw(st.integers(0, 255))
+def mutated(rng, messages):
+    """One of some serialized messages, with a few bytes changed, inserted, cut or doubled."""
+    message = bytearray(rng.choice(messages))
+    for _ in range(rng.randint(0, 6)):
+        start = rng.randint(0, max(0, len(message) - 1))
+        kind = rng.randrange(4)
+        if kind == 0:
+            message[start : start + 1] = rng.randbytes(1)
         elif kind == 1:
-            message[place:place] = draw(st.binary(min_size=1, max_size=8))
+            message[start:start] = rng.randbytes(rng.randint(1, 8))
         elif kind == 2:
-            del message[place : place + draw(st.integers(1, 16))]
+            del message[start : start + rng.randint(1, 16)]
         else:
-            message[place:place] = message[place : place + draw(st.integers(1, 32))]
+            message[start:start] = message[start : start + rng.randint(1, 32)]
     return bytes(message)
-
-
-def _dump(content):
-    return json.dumps(content).encode(errors="replace")
