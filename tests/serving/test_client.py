@@ -1,15 +1,15 @@
 """The client: parts, retries, timeouts and typed errors, against real servers and one that misbehaves on purpose."""
 
+import functools
 import http.server
 import json
 import re
 import threading
 
-import keras
 import numpy as np
 import pytest
-from helpers import normal, pixels
-from servers import assert_close, numbered_model, serve, wait_for, worded_model, write_version
+from helpers import pixels
+from servers import serve, wait_for, write_version
 
 import keras_hypernet as kh
 from keras_hypernet.serving import (
@@ -34,6 +34,11 @@ def server(tmp_path_factory, exported):
         yield running
 
 
+@functools.cache
+def _model(name):
+    return kh.load(name)
+
+
 @pytest.fixture(params=["rest", "grpc"])
 def connect(request, server):
     """Returns a function that makes a client, by either protocol."""
@@ -46,7 +51,7 @@ def test_large_batches_are_sent_in_parts(connect):
     with pytest.raises(OverloadedError, match="A request may have 16 rows. Received: 20"):
         connect().predict(x, condition)
     client = connect(max_rows=16)
-    expected = kh.load(NAME).predict({"x": x, "condition": condition}, verbose=0)
+    expected = _model(NAME).predict({"x": x, "condition": condition}, verbose=0)
     received = client.predict(x, condition)
     np.testing.assert_allclose(received, expected, atol=1e-4)
     assert received.dtype == np.float32
@@ -58,7 +63,7 @@ def test_large_batches_are_sent_in_parts(connect):
     np.testing.assert_allclose(client.apply(x, weights), expected, atol=1e-4)
     # One condition for all goes with every part.
     one = {name: value[:1] for name, value in weights.items()}
-    same = kh.load(NAME).predict({"x": x, "condition": np.repeat(condition[:1], 20, axis=0)}, verbose=0)
+    same = _model(NAME).predict({"x": x, "condition": np.repeat(condition[:1], 20, axis=0)}, verbose=0)
     np.testing.assert_allclose(client.apply(x, one), same, atol=1e-4)
     np.testing.assert_allclose(client.predict(x, condition[:1]), same, atol=1e-4)
 
@@ -77,7 +82,7 @@ def test_the_embedding_method_has_the_same_methods(connect):
     client, x = connect(EMBED), pixels((3, 28, 28, 1))
     weights = client.generate_weights(x[:1])
     assert {name: value.shape for name, value in weights.items()} == {"embedding": (1, 7850)}
-    expected = kh.load(EMBED).predict({"x": x, "condition": np.repeat(x[:1], 3, axis=0)}, verbose=0)
+    expected = _model(EMBED).predict({"x": x, "condition": np.repeat(x[:1], 3, axis=0)}, verbose=0)
     np.testing.assert_allclose(client.apply(x, weights), expected, atol=1e-4)
 
 
@@ -125,22 +130,6 @@ def test_arrays_are_converted_only_if_nothing_is_lost(connect):
         client.apply(image, large)
     with pytest.raises(ValueError, match="`x` must be an array with the batch first. Received: 3"):
         client.predict(3, image)
-
-
-@pytest.mark.parametrize("protocol", ["rest", "grpc"])
-def test_conditions_may_be_integers(protocol, tmp_path):
-    model, inputs = numbered_model()
-    kh.export(model, tmp_path, name="numbered")
-    with serve(tmp_path, "numbered") as server:
-        port = server.rest_port if protocol == "rest" else server.grpc_port
-        with Client(f"127.0.0.1:{port}", "numbered", protocol=protocol) as client:
-            assert client.metadata()["serving_default"][0]["condition"] == ("DT_INT32", (-1, 1))
-            expected = model.predict(inputs, verbose=0)
-            assert_close(client.predict(inputs["x"], inputs["condition"].astype("int64")), expected)
-            weights = client.generate_weights(inputs["condition"])
-            assert_close(client.apply(inputs["x"], weights), expected)
-            with pytest.raises(ValueError, match="`condition` must be of dtype int32, .* Received: float64"):
-                client.predict(inputs["x"], inputs["condition"] / 2)
 
 
 @pytest.mark.regression
@@ -322,40 +311,3 @@ def test_a_slow_answer_is_a_deadline_error(misbehaving):
     with pytest.raises(DeadlineError, match="No answer within 0.2 seconds"):
         Client(address, NAME, timeout=0.2).status()
     assert len(asked) == 1
-
-
-@pytest.mark.regression
-@pytest.mark.parametrize("protocol", ["rest", "grpc"])
-def test_conditions_may_be_words(protocol, tmp_path):
-    model, inputs = worded_model()
-    expected = np.asarray(model({name: keras.ops.convert_to_tensor(value) for name, value in inputs.items()}))
-    kh.export(model, tmp_path, "words")
-    with serve(tmp_path, "words") as server:
-        port = server.rest_port if protocol == "rest" else server.grpc_port
-        with Client(f"127.0.0.1:{port}", "words", protocol=protocol) as client:
-            assert_close(client.predict(inputs["x"], inputs["condition"]), expected)
-            for word in range(3):  # by the halves, of which the first is kept
-                assert_close(client.predict(inputs["x"], inputs["condition"][word : word + 1])[word], expected[word])
-
-
-@pytest.mark.regression
-@pytest.mark.parametrize("protocol", ["rest", "grpc"])
-def test_a_condition_may_have_several_parts(protocol, tmp_path):
-    places, numbers = keras.Input((2,), name="places"), keras.Input((1,), dtype="int32", name="numbers")
-    embedded = keras.layers.Flatten()(keras.layers.Embedding(10, 3)(numbers))
-    inner = {"places": places, "more": {"numbers": numbers}}
-    generator = keras.Model(inner, keras.layers.Multiply()([keras.layers.Dense(3)(places), embedded]))
-    model = kh.Hypernetwork(generator, [kh.layers.HyperDense(4)])
-    condition = {"places": normal((5, 2), seed=1), "more": {"numbers": np.int32([[3], [9], [0], [3], [7]])}}
-    x, one = normal((5, 7)), keras.tree.map_structure(lambda part: part[:1], condition)
-    expected, under_one = (np.asarray(model({"x": x, "condition": given})) for given in (condition, one))
-    kh.export(model, tmp_path, "parts")
-    with serve(tmp_path, "parts") as server:
-        port = server.rest_port if protocol == "rest" else server.grpc_port
-        with Client(f"127.0.0.1:{port}", "parts", protocol=protocol, max_rows=2) as client:
-            assert set(client.metadata()["serving_default"][0]) == {"x", "condition_places", "condition_more_numbers"}
-            assert_close(client.predict(x, condition), expected)
-            assert_close(client.predict(x, one), under_one)
-            assert_close(client.apply(x, client.generate_weights(condition)), expected)
-            with pytest.raises(ValueError, match="All inputs must have the same number of rows, or one row"):
-                client.predict(x, {**condition, "places": condition["places"][:2]})

@@ -19,6 +19,7 @@ from keras_hypernet.common.files import replacing_folder
 from keras_hypernet.layers import HyperDense
 from keras_hypernet.serving import run_saved_model_script
 from keras_hypernet.serving.local.servable import Servable
+from keras_hypernet.serving.run_saved_model import load
 from keras_hypernet.serving.signatures import signatures
 from keras_hypernet.serving.specialized import FORMATS, export_formats
 from keras_hypernet.serving.warmup import read_warmup
@@ -61,33 +62,16 @@ def cases(request, tmp_path_factory):
     return made
 
 
-def _run(folder, inputs, tmp_path):
-    np.savez(tmp_path / "inputs.npz", **inputs)
-    command = [sys.executable, str(run_saved_model_script()), str(folder)]
-    done = subprocess.run(
-        [*command, str(tmp_path / "inputs.npz"), str(tmp_path / "outputs.npz")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    with np.load(tmp_path / "outputs.npz") as outputs:
-        return dict(outputs)
-
-
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_saved_model_gives_the_models_outputs_without_keras(case, cases):
-    import tensorflow as tf
-
     (model, version, outputs), inputs = cases[case.name], _case_inputs(case)
     expected = model.predict(inputs, verbose=0)
     assert version.parts[-2:] == (case.name, "1")
     assert list(outputs) == ["logits"]
     np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
     # The batch is free.
-    signature = tf.saved_model.load(str(version)).signatures["serving_default"]
-    one = signature(**{name: tf.constant(value[:1]) for name, value in inputs.items()})
-    np.testing.assert_allclose(one["logits"].numpy(), expected[:1], atol=1e-5)
+    one = load(version)({name: value[:1] for name, value in inputs.items()})
+    np.testing.assert_allclose(one["logits"], expected[:1], atol=1e-5)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -111,15 +95,12 @@ def test_the_halves_make_the_whole(case, cases):
 
 
 def test_the_number_of_points_is_free(tmp_path):
-    import tensorflow as tf
-
     (case,) = [case for case in MODELS if case.name == "hypernetwork_points"]
     model = case.make()
     inputs = {"x": normal((2, 9, *case.x_shape[1:])), "condition": normal((2, *case.condition_shape), seed=1)}
     model({"x": inputs["x"][:, :5], "condition": inputs["condition"]})
-    served = tf.saved_model.load(str(kh.export(model, tmp_path))).signatures["serving_default"]
-    outputs = served(**{name: tf.constant(value) for name, value in inputs.items()})
-    np.testing.assert_allclose(outputs["logits"].numpy(), array(model(inputs)), atol=1e-5)
+    outputs = load(kh.export(model, tmp_path))(inputs)
+    np.testing.assert_allclose(outputs["logits"], array(model(inputs)), atol=1e-5)
 
 
 @pytest.mark.parametrize("flat", [keras.layers.Flatten, lambda: keras.layers.Reshape((35,))])
@@ -128,7 +109,7 @@ def test_rows_that_a_layer_flattens_are_no_points(flat, tmp_path):
     inputs = {"x": normal((2, 5, 7)), "condition": normal((2, 6), seed=1)}
     expected = array(model(inputs))
     assert signatures(model)[0].inputs[0].shape == (None, 5, 7)
-    np.testing.assert_allclose(_run(kh.export(model, tmp_path), inputs, tmp_path)["logits"], expected, atol=1e-5)
+    np.testing.assert_allclose(load(kh.export(model, tmp_path))(inputs)["logits"], expected, atol=1e-5)
 
 
 @pytest.mark.regression
@@ -153,8 +134,7 @@ def test_lookups_are_exported_with_their_vocabulary(kind, tmp_path):
     np.testing.assert_allclose(served["apply"](x=tensors["x"], **weights)["logits"].numpy(), expected, atol=1e-5)
     assert len(read_warmup(whole.path)) == 3
     Servable("model", 1, whole.path)  # which runs the warm-up requests
-    served = tf.saved_model.load(str(alone.path)).signatures["serving_default"]
-    np.testing.assert_allclose(served(x=tensors["x"])["logits"].numpy()[1], expected[1], atol=1e-5)
+    np.testing.assert_allclose(load(alone.path)({"x": inputs["x"]})["logits"][1], expected[1], atol=1e-5)
 
 
 @pytest.mark.regression
@@ -171,7 +151,7 @@ def test_mixed_precision_is_served_as_float32(tmp_path):
     inputs = {"x": pixels((4, 28, 28, 1)), "condition": pixels((4, 28, 28, 1), seed=1)}
     expected = model(inputs)
     assert keras.backend.standardize_dtype(expected.dtype) == "bfloat16"
-    outputs = _run(kh.export(model, tmp_path), inputs, tmp_path)
+    outputs = load(kh.export(model, tmp_path))(inputs)
     assert outputs["logits"].dtype == np.float32
     np.testing.assert_allclose(outputs["logits"], array(expected), atol=0.05)
 
@@ -186,10 +166,10 @@ def test_ids_are_served_as_integers_also_in_mixed_precision(first, tmp_path):
     model = kh.Hypernetwork(keras.layers.CategoryEncoding(1000, dtype="float32"), primary)
     inputs = {"x": np.int32([[1, 999], [259, 777]]), "condition": np.int32([[1, 999], [259, 777]])}
     expected = array(model(inputs))
-    outputs = _run(kh.export(model, tmp_path), inputs, tmp_path)
+    outputs = load(kh.export(model, tmp_path))(inputs)
     np.testing.assert_allclose(outputs["logits"], expected, atol=0.1)
     alone = kh.specialize(model, inputs["condition"][:1])
-    outputs = _run(kh.export(alone, tmp_path, "alone"), {"x": inputs["x"]}, tmp_path)
+    outputs = load(kh.export(alone, tmp_path, "alone"))({"x": inputs["x"]})
     np.testing.assert_allclose(outputs["logits"][:1], expected[:1], atol=0.1)
 
 
@@ -259,31 +239,28 @@ def test_the_card_travels_with_an_entry(exported, tmp_path):
     assert kh.Card.read(version / "assets.extra").name == "rotation_mnist_hyper"
 
 
-def test_old_versions_are_removed_when_the_new_one_is_there(tmp_path):
-    base = tmp_path / "rotation_mnist_hyper"
-    for number in ("1", "2", "3"):
-        (base / number).mkdir(parents=True)
-        (base / number / "saved_model.pb").touch()
-    assert kh.export("rotation_mnist_hyper", tmp_path, keep=1).name == "4"
-    assert sorted(path.name for path in base.iterdir()) == ["3", "4"]
-    assert kh.export("rotation_mnist_hyper", tmp_path, keep=0).name == "5"
-    assert [path.name for path in base.iterdir()] == ["5"]
+@pytest.fixture
+def network():
+    """A network of x alone, which takes little time to export."""
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)], name="network")
+
+
+def test_versions_count_up_and_nothing_else_is_left(network, tmp_path):
+    assert kh.export(network, tmp_path).name == "1"
+    files = ["batching.config", "models.config", "monitoring.config", "network"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+    base = tmp_path / "network"
+    (base / "7").mkdir()
+    (base / "notes").mkdir()
+    assert kh.export(network, tmp_path).name == "8"
+    assert sorted(path.name for path in base.iterdir()) == ["1", "7", "8", "notes"]
+    # The older versions are removed when the new version is complete.
+    assert kh.export(network, tmp_path, keep=1).name == "9"
+    assert sorted(path.name for path in base.iterdir()) == ["8", "9", "notes"]
+    assert kh.export(network, tmp_path, keep=0).name == "10"
+    assert sorted(path.name for path in base.iterdir()) == ["10", "notes"]
     with pytest.raises(ValueError, match="`keep` must be the number of older versions .* Received: -1"):
-        kh.export("rotation_mnist_hyper", tmp_path, keep=-1)
-
-
-def test_versions_count_up_and_nothing_else_is_left(tmp_path):
-    assert kh.export("rotation_mnist_hyper", tmp_path).name == "1"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "batching.config",
-        "models.config",
-        "monitoring.config",
-        "rotation_mnist_hyper",
-    ]
-    (tmp_path / "rotation_mnist_hyper" / "7").mkdir()
-    (tmp_path / "rotation_mnist_hyper" / "notes").mkdir()
-    assert kh.export("rotation_mnist_hyper", tmp_path).name == "8"
-    assert sorted(path.name for path in (tmp_path / "rotation_mnist_hyper").iterdir()) == ["1", "7", "8", "notes"]
+        kh.export(network, tmp_path, keep=-1)
 
 
 @pytest.mark.regression
@@ -311,10 +288,10 @@ def test_a_disk_that_is_too_small_is_named_before_an_export(small_disk):
 
 
 @pytest.mark.parametrize("content", ["nonsense", "model_config_list {config {name: 'a'} config {name: 'a'}}"])
-def test_beside_a_models_config_that_cannot_be_read_nothing_is_exported(content, tmp_path):
+def test_beside_an_unreadable_models_config_nothing_is_exported(content, network, tmp_path):
     (tmp_path / "models.config").write_text(content)
     with pytest.raises(ValueError, match="models.config must"):
-        kh.export("rotation_mnist_hyper", tmp_path)
+        kh.export(network, tmp_path)
     assert [path.name for path in tmp_path.rglob("*")] == ["models.config"]
 
 
@@ -327,15 +304,15 @@ def test_unsupported_models_are_not_exported(tmp_path):
 
 
 @pytest.mark.regression
-def test_a_name_must_be_a_folder_name(tmp_path):
+def test_a_name_must_be_a_folder_name(network, tmp_path):
     for name in ("../elsewhere", "..", "a/b", "a:b", "a\n", "a\x1b[2J"):
         with pytest.raises(ValueError, match="must be that of one folder"):
-            kh.export("rotation_mnist_hyper", tmp_path, name=name)
+            kh.export(network, tmp_path, name=name)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", mostly_full(["rotation_mnist_hyper", "rotation_cifar_hyper"], "rotation_mnist_hyper"))
-def test_committed_exports_are_those_of_the_zoo(name, tmp_path):
+def test_committed_exports_are_those_of_the_zoo(name):
     if not COMMITTED.is_dir():
         pytest.skip("this is not a checkout: saved_models/ is not installed")
     (version,) = [path for path in (COMMITTED / name).iterdir() if path.name.isdecimal()]
@@ -344,5 +321,5 @@ def test_committed_exports_are_those_of_the_zoo(name, tmp_path):
     model = kh.load(name)
     shape = model.x_shape[1:]
     inputs = {"x": pixels((4, *shape)), "condition": pixels((4, *shape), seed=1)}
-    outputs = _run(version, inputs, tmp_path)
+    outputs = load(version)(inputs)
     np.testing.assert_allclose(outputs["logits"], model.predict(inputs, verbose=0), atol=1e-4, rtol=1e-4)

@@ -1,5 +1,7 @@
 """Every entry of the zoo through REST and gRPC, by three clients, beside `model.predict`."""
 
+import functools
+
 import numpy as np
 import pytest
 from helpers import mostly_full
@@ -18,13 +20,18 @@ def server(request, tmp_path_factory, exported):
         yield running
 
 
+@functools.cache
+def _model(name):
+    return kh.load(name)
+
+
 @pytest.mark.parametrize("name", mostly_full(ENTRIES, *PLAIN))
 def test_three_clients_get_what_predict_returns(server, name):
     import ovmsclient
     import tensorflow as tf
 
-    inputs, given = example_inputs(kh.load(name))
-    expected = kh.load(name).predict(given, verbose=0)
+    inputs, given = example_inputs(_model(name))
+    expected = _model(name).predict(given, verbose=0)
     for protocol, port in (("rest", server.rest_port), ("grpc", server.grpc_port)):
         with kh.serving.Client(f"localhost:{port}", name, protocol=protocol) as client:
             assert client.status() == {1: "AVAILABLE"}
@@ -42,23 +49,21 @@ def test_three_clients_get_what_predict_returns(server, name):
         client = make(f"localhost:{port}")
         assert_close(np.asarray(client.predict(inputs, name), "float32"), expected)
         assert client.get_model_status(name)[1]["state"] == "AVAILABLE"
-    # By REST it expects the names of OpenVINO's server, which are other ones.
+    # By REST, ovmsclient expects the other names of OpenVINO's server.
     client = ovmsclient.make_grpc_client(f"localhost:{server.grpc_port}")
     assert set(client.get_model_metadata(name)["inputs"]) == set(inputs)
 
 
-@pytest.mark.parametrize("protocol", ["rest", "grpc"])
 @pytest.mark.parametrize("name", mostly_full([name for name in ENTRIES if name.startswith("rotation")], *PLAIN))
-def test_the_weights_of_one_condition_serve_many_x(server, name, protocol):
-    inputs, _ = example_inputs(kh.load(name))
+def test_the_weights_of_one_condition_serve_many_x(server, name):
+    inputs, _ = example_inputs(_model(name))
     same = {**inputs, "condition": np.repeat(inputs["condition"][:1], 4, axis=0)}
-    expected = kh.load(name).predict(same, verbose=0)
-    port = server.rest_port if protocol == "rest" else server.grpc_port
-    with kh.serving.Client(f"localhost:{port}", name, protocol=protocol) as client:
-        weights = client.generate_weights(inputs["condition"][:1])
-        assert all(value.shape[0] == 1 and value.dtype == np.float32 for value in weights.values())
-        # 2e-5: what the weights are rounded to, and sums in another order, leave of float32.
-        assert_close(client.apply(inputs["x"], weights), expected, 2e-5)
-        everyone = client.generate_weights(inputs["condition"])
-        own = kh.load(name).predict(inputs, verbose=0)
-        assert_close(client.apply(inputs["x"], everyone), own, 2e-5)
+    expected, own = (_model(name).predict(given, verbose=0) for given in (same, inputs))
+    for protocol, port in (("rest", server.rest_port), ("grpc", server.grpc_port)):
+        with kh.serving.Client(f"localhost:{port}", name, protocol=protocol) as client:
+            weights = client.generate_weights(inputs["condition"][:1])
+            assert all(value.shape[0] == 1 and value.dtype == np.float32 for value in weights.values())
+            # 2e-5: the weights are rounded to float32, and its sums are in another order.
+            assert_close(client.apply(inputs["x"], weights), expected, 2e-5)
+            all_weights = client.generate_weights(inputs["condition"])
+            assert_close(client.apply(inputs["x"], all_weights), own, 2e-5)
