@@ -24,13 +24,14 @@ def program(tmp_path_factory):
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed")
     folder = tmp_path_factory.mktemp("c")
-    # The wheel has its libraries under the names that the linker does not look for.
+    # The linker looks for names without the number that the wheel's libraries have.
     for library in pathlib.Path(tf.sysconfig.get_lib()).glob("libtensorflow_*.so.2"):
         (folder / library.name.removesuffix(".2")).symlink_to(library)
     command = [
         *["gcc", "-std=c11", "-O1", "-Wall", "-Werror", "-o", folder / "run", SOURCE],
         *["-isystem", tf.sysconfig.get_include(), "-L", folder, "-l", "tensorflow_cc", "-l", "tensorflow_framework"],
         *["-lm", f"-Wl,-rpath,{tf.sysconfig.get_lib()}"],
+        *(["-fuse-ld=gold"] if shutil.which("ld.gold") else []),  # links a gigabyte in a seventh of the time
     ]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
