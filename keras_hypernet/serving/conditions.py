@@ -28,7 +28,9 @@ def read_condition(path, model):
     inputs = {tensor.name: tensor for tensor in signatures(model)[0].inputs}
     if "condition" not in inputs:
         names = ", ".join(sorted(set(inputs) - {"x"}))
-        raise ValueError(f"A condition of {model.name!r} has several parts, {names}: use `export_formats` in Python.")
+        raise ValueError(
+            f"A condition of {model.name!r} has several parts, {names}: give it to `export_formats` in Python."
+        )
     path, shape, dtype = pathlib.Path(path), inputs["condition"].shape[1:], inputs["condition"].dtype
     if not path.is_file():
         raise FileNotFoundError(f"The condition must be an image or a .npy file, and there is no file {path}.")

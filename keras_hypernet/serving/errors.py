@@ -4,19 +4,6 @@ import math
 import numbers
 import traceback
 
-# gRPC's codes and their status in TensorFlow Serving's REST interface.
-HTTP_STATUS = {
-    "INVALID_ARGUMENT": 400,
-    "FAILED_PRECONDITION": 400,
-    "PERMISSION_DENIED": 403,
-    "NOT_FOUND": 404,
-    "RESOURCE_EXHAUSTED": 429,
-    "INTERNAL": 500,
-    "UNIMPLEMENTED": 501,
-    "UNAVAILABLE": 503,
-    "DEADLINE_EXCEEDED": 504,
-    "CANCELLED": 499,  # nginx's number for a client that has gone; only the log shows it
-}
 _LONGEST = 1000
 
 
@@ -24,7 +11,7 @@ class ServingError(Exception):
     """A request failed.
 
     Attributes:
-        code: Name of a gRPC status code, a key of `HTTP_STATUS`.
+        code: Name of a gRPC status code.
         message: The expected and the received value.
         http_status: The HTTP status, by default that of the code.
     """
@@ -34,36 +21,7 @@ class ServingError(Exception):
         self.message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
         super().__init__(self.message)
         self.code = code
-        self.http_status = http_status or HTTP_STATUS[code]
-
-
-def invalid(message):
-    """The error of an invalid request."""
-    return ServingError("INVALID_ARGUMENT", message)
-
-
-def too_large(message):
-    """The error of a request beyond a limit on size: 413, and gRPC's RESOURCE_EXHAUSTED."""
-    return ServingError("RESOURCE_EXHAUSTED", message, http_status=413)
-
-
-def too_slow(limits, received):
-    """The error of a request whose body is late: 408, and gRPC's DEADLINE_EXCEEDED."""
-    message = f"The body of a request must come within {limits.body_seconds} seconds. Received: {received}"
-    return ServingError("DEADLINE_EXCEEDED", message, http_status=408)
-
-
-def internal(error, facts):
-    """The error of an unexpected failure, whose traceback goes to the facts of the request, which are logged."""
-    facts["traceback"] = "".join(traceback.format_exception(error))
-    return ServingError("INTERNAL", f"The server failed: {type(error).__name__}.")
-
-
-def check_number(name, value, least, kind=numbers.Real):
-    """Raises ValueError unless an argument is a finite number, or an integer, of at least `least`."""
-    if not isinstance(value, kind) or isinstance(value, bool) or not least <= value < math.inf:
-        what = "an integer" if kind is numbers.Integral else "a number"
-        raise ValueError(f"`{name}` must be {what} of at least {least}. Received: {value!r}")
+        self.http_status = http_status or _CODES[code][0]
 
 
 class InvalidRequestError(ServingError):
@@ -86,23 +44,57 @@ class DeadlineError(ServingError):
     """The server did not answer in time."""
 
 
-_TYPES = {
-    "INVALID_ARGUMENT": InvalidRequestError,
-    "FAILED_PRECONDITION": InvalidRequestError,
-    "NOT_FOUND": NotFoundError,
-    "RESOURCE_EXHAUSTED": OverloadedError,
-    "UNAVAILABLE": UnavailableError,
-    "CANCELLED": UnavailableError,  # by the server, which stops: the client cancels nothing
-    "DEADLINE_EXCEEDED": DeadlineError,
+# gRPC's codes, with their status in TensorFlow Serving's REST interface, and the error that a client raises.
+_CODES = {
+    "FAILED_PRECONDITION": (400, InvalidRequestError),
+    "INVALID_ARGUMENT": (400, InvalidRequestError),
+    "PERMISSION_DENIED": (403, ServingError),
+    "NOT_FOUND": (404, NotFoundError),
+    "RESOURCE_EXHAUSTED": (429, OverloadedError),
+    "CANCELLED": (499, UnavailableError),  # by a server that stops; 499 is nginx's, for a client that has gone
+    "INTERNAL": (500, ServingError),
+    "UNIMPLEMENTED": (501, ServingError),
+    "UNAVAILABLE": (503, UnavailableError),
+    "DEADLINE_EXCEEDED": (504, DeadlineError),
 }
 
 
 def from_code(code, message):
     """The client's error of a gRPC code."""
-    return _TYPES.get(code, ServingError)(code if code in HTTP_STATUS else "INTERNAL", message)
+    code = code if code in _CODES else "INTERNAL"
+    return _CODES[code][1](code, message)
 
 
 def from_http(status, message):
     """The client's error of an HTTP status."""
-    codes = {status: code for code, status in HTTP_STATUS.items() if code != "FAILED_PRECONDITION"}
-    return from_code({**codes, 408: "DEADLINE_EXCEEDED", 413: "RESOURCE_EXHAUSTED"}.get(status, "INTERNAL"), message)
+    codes = {number: code for code, (number, _) in _CODES.items()}
+    return from_code({**codes, 408: "DEADLINE_EXCEEDED", 413: "RESOURCE_EXHAUSTED"}.get(status), message)
+
+
+def invalid(message):
+    """The error of an invalid request."""
+    return ServingError("INVALID_ARGUMENT", message)
+
+
+def too_large(message):
+    """The error of a request beyond a limit on size: 413, and gRPC's RESOURCE_EXHAUSTED."""
+    return ServingError("RESOURCE_EXHAUSTED", message, http_status=413)
+
+
+def too_slow(limits, received):
+    """The error of a request whose body is late: 408, and gRPC's DEADLINE_EXCEEDED."""
+    message = f"The body of a request must come within {limits.body_seconds} seconds. Received: {received}"
+    return ServingError("DEADLINE_EXCEEDED", message, http_status=408)
+
+
+def internal(error, facts):
+    """The error of an unexpected failure, whose traceback is added to the logged facts of the request."""
+    facts["traceback"] = "".join(traceback.format_exception(error))
+    return ServingError("INTERNAL", f"The server failed: {type(error).__name__}.")
+
+
+def check_number(name, value, least, kind=numbers.Real):
+    """Raises ValueError unless an argument is a finite number, or an integer, of at least `least`."""
+    if not isinstance(value, kind) or isinstance(value, bool) or not least <= value < math.inf:
+        expected = "an integer" if kind is numbers.Integral else "a number"
+        raise ValueError(f"`{name}` must be {expected} of at least {least}. Received: {value!r}")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_hypernet.layers.contraction import may_match
+from keras_hypernet.models.shapes import fits
 from keras_hypernet.serving.errors import ServingError, invalid, too_large
 from keras_hypernet.serving.local.cache import WeightCache, run_default
 from keras_hypernet.serving.local.limits import Admission, Limits, Reservation
@@ -51,11 +52,8 @@ class Engine:
             result = await asyncio.wrap_future(await self._submit(spec, work, read))
             code = "OK"
             return result
-        except ServingError as error:
-            code = error.code
-            raise
-        except asyncio.CancelledError:
-            code = "CANCELLED"
+        except (ServingError, asyncio.CancelledError) as error:
+            code = getattr(error, "code", "CANCELLED")
             raise
         finally:
             self.metrics.count(spec.name, api, code, time.perf_counter() - started)
@@ -102,10 +100,7 @@ class Engine:
         rows = {}
         for name, info in servable.inputs[signature].items():
             shape, expected = inputs[name].shape, info.shape
-            if expected is not None and (
-                len(shape) != len(expected)
-                or any(size not in (None, received) for size, received in zip(expected, shape, strict=True))
-            ):
+            if expected is not None and not fits(shape, expected):
                 sizes = ",".join("?" if size is None else str(size) for size in expected)
                 raise invalid(f"Input {name!r} must have the shape [{sizes}]. Received: [{','.join(map(str, shape))}]")
             if shape and expected and expected[0] is None:
