@@ -1,4 +1,8 @@
-"""The bounds of Theorems 1 to 5 on the numbers of parameters, and their figure."""
+"""The bounds of Theorems 1 to 5 on the numbers of parameters, and their figure.
+
+A bound is a float, or an array of the shape of `eps`; infinity beyond the range of a float. All functions raise
+ValueError if `eps`, `constant` or `n_g` is not positive, or a dimension or order is not a positive integer.
+"""
 
 import pathlib
 
@@ -20,14 +24,6 @@ def lower_bound(eps, m, r, constant=1.0):
         r: Order of smoothness of the target functions.
         constant: The factor, which the theorem leaves open.
 
-    Returns:
-        A float, or an array of the shape of `eps`; infinity beyond the range of a float.
-
-    Raises:
-        ValueError: If `eps` or `constant` is not positive, `m` or `r` not a positive integer.
-
-    Example:
-
     >>> round(lower_bound(0.1, m=4, r=2))
     100
     """
@@ -40,12 +36,10 @@ def embedding_primary_bound(eps, m1, m2, embedding_dim="constant", constant=1.0)
     The Lipschitz constants of e and q, or in Theorem 3 the weights of q's first layer, stay bounded as eps falls.
 
     Args:
-        eps, constant: As for `lower_bound`; so are the return value and the errors.
+        eps, constant: As for `lower_bound`.
         m1, m2: Dimensions of x and of the condition.
         embedding_dim: `"constant"`, eps^-(m1+m2) by Theorem 2; or `"unbounded"`, eps^-min(m1+m2, 2 m1) by Theorem 3,
             where the output dimension of e may grow as eps falls.
-
-    Example:
 
     >>> embedding_primary_bound([0.5, 0.25], m1=1, m2=3, embedding_dim="unbounded")
     array([ 4., 16.])
@@ -60,10 +54,8 @@ def hypernetwork_primary_bound(eps, m1, r, constant=1.0):
     """Theorem 4: an N_g that suffices for some hypernetwork to reach an error of eps, eps^(-m1/r), for any m2.
 
     Args:
-        eps, r, constant: As for `lower_bound`; so are the return value and the errors.
+        eps, r, constant: As for `lower_bound`.
         m1: Dimension of x.
-
-    Example:
 
     >>> round(hypernetwork_primary_bound(0.1, m1=2, r=1))
     100
@@ -77,12 +69,10 @@ def hypernetwork_total_bound(eps, m2, r, w, n_g, constant=1.0):
     The theorem assumes that a linear map of w features of the condition can choose the weights of g.
 
     Args:
-        eps, r, constant: As for `lower_bound`; so are the return value and the errors.
+        eps, r, constant: As for `lower_bound`.
         m2: Dimension of the condition.
         w: Number of features.
         n_g: N_g, from `hypernetwork_primary_bound` for the same `eps`, or the size of a network.
-
-    Example:
 
     >>> hypernetwork_total_bound(0.5, m2=2, r=1, w=3, n_g=10)
     138.0
@@ -95,7 +85,7 @@ def hypernetwork_total_bound(eps, m2, r, w, n_g, constant=1.0):
 
 
 def _power_law(eps, exponent, constant):
-    """Returns `constant eps^-exponent`, infinity beyond the range of a float."""
+    """Returns `constant eps^-exponent`."""
     with np.errstate(over="ignore"):
         value = positive("constant", constant) * np.power(positive("eps", eps), -float(exponent))
     return value if value.ndim else float(value)

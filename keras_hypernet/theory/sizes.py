@@ -1,7 +1,8 @@
 """Sizes of the paper's networks: N_g, N_q, N_f and N_e of its experiments (Sec. 5 and appendix).
 
 Each experiment has a function, which returns a dict of the numbers of parameters of its networks. `use_bias` counts
-the biases of q, f and e: with biases, the sizes are those of the models that `build_model` builds.
+the biases of q, f and e: with biases, the sizes are those of the models that `build_model` builds. All functions raise
+ValueError if an argument is not a positive integer, or `depth` is less than 2.
 """
 
 import itertools
@@ -16,13 +17,9 @@ def dense_parameters(sizes, use_bias=False):
     """Returns the number of parameters of a fully connected network.
 
     Args:
-        sizes: Number of inputs, then of units of each layer: `(784, 10, 12)` has two layers.
+        sizes: Number of inputs, then of units of each layer: `(784, 10, 12)` has two layers. ValueError if there are
+            fewer than two.
         use_bias: Whether every layer, the last included, has a bias.
-
-    Raises:
-        ValueError: If there are fewer than two sizes, or a size is not a positive integer.
-
-    Example:
 
     >>> dense_parameters((784, 10, 12)), dense_parameters((784, 10, 12), use_bias=True)
     (7960, 7982)
@@ -37,41 +34,24 @@ def synthetic_depth_parameters(depth):
     """Returns the sizes of the networks of Fig. 1(a) without biases, for a depth k; the paper's depths are 2 to 9.
 
     With E = 10^4 outputs of e, they are `"g"` 10^4 + 10, `"q"` 10^4 + 10 E + 10, `"f"` 10^5 + 10^4 (k - 2) + 10^2 N_g,
-    `"e"` 10^5 + 10^4 (k - 2) + 10^6.
-
-    Raises:
-        ValueError: If `depth` is not an integer of at least 2.
-
-    Example:
+    `"e"` 10^5 + 10^4 (k - 2) + 10^6. Reference: Sec. 5, "Varying the number of layers".
 
     >>> synthetic_depth_parameters(3)
     {'g': 10010, 'q': 110010, 'f': 1111000, 'e': 1110000}
-
-    Reference: Sec. 5, "Varying the number of layers".
     """
     return _parameters(1000, 1000, depth, width=100, embedding_dim=10_000, outputs=1)
 
 
 def synthetic_embedding_dim_parameters(index):
-    """Returns the sizes of the networks of Fig. 1(b) without biases.
+    """Returns the sizes of the networks of Fig. 1(b) without biases, for an index i; the paper's are 1 to 8.
 
-    Args:
-        index: i, 1 to 8 in the paper: e has 1000 i outputs, and the last hidden layer of f has 100 i units.
-
-    Returns:
-        A dict: `"g"` 1010, `"q"` 10^3 + 10^4 i + 10, `"f"` 10^4 + 10^4 i + 10^2 i N_g, `"e"` 2 10^4 + 10^5 i.
-        These sizes are exact. The paper rounds 10^2 i N_g to 10^5 i, and its N_q, 10^4 (i + 1) + 10, counts 1000
-        entries of x, which has 100.
-
-    Raises:
-        ValueError: If `index` is not a positive integer.
-
-    Example:
+    e has 1000 i outputs, and the last hidden layer of f has 100 i units. The sizes are `"g"` 1010, `"q"`
+    10^3 + 10^4 i + 10, `"f"` 10^4 + 10^4 i + 10^2 i N_g, `"e"` 2 10^4 + 10^5 i. The paper rounds 10^2 i N_g to 10^5 i,
+    and its N_q, 10^4 (i + 1) + 10, counts 1000 entries of x, which has 100. Reference: Sec. 5, "Varying the embedding
+    dimension".
 
     >>> synthetic_embedding_dim_parameters(2)
     {'g': 1010, 'q': 21010, 'f': 232000, 'e': 220000}
-
-    Reference: Sec. 5, "Varying the embedding dimension".
     """
     index = integer("index", index)
     return _parameters(100, 100, 3, width=100, rank=100 * index, embedding_dim=1000 * index, outputs=1)
@@ -86,21 +66,16 @@ def rotation_parameters(image_shape, depth, width, outputs=12, use_bias=False, r
         width: Units of the hidden layers of f and e.
         outputs: Outputs of g and q: 12 classes. The paper's N_g, 10 h^2 c + 10, counts 1.
         use_bias: Whether to count biases.
-        rank: Units of the last hidden layer of f, 100 i in the appendix; None for `width`.
+        rank: Units of the last hidden layer of f; None for `width`. In the appendix 100 i for the indices i of 1 to 8,
+            this project's choice in analogy to Fig. 1(b).
         embedding_dim: Outputs of e, 10^4 i in the appendix; None for the 10 h^2 c + 10 of Fig. 3.
-
-    Raises:
-        ValueError: If an argument is not a positive integer, or `depth` is less than 2.
-
-    Example:
 
     >>> rotation_parameters((28, 28, 1), depth=4, width=50, use_bias=True)
     {'g': 7960, 'q': 86482, 'f': 450310, 'e': 444700}
     >>> rotation_parameters((28, 28, 1), depth=3, width=50, rank=200, embedding_dim=20_000)
     {'g': 7960, 'q': 207960, 'f': 1641200, 'e': 1041700}
 
-    Reference: Sec. 5, "Experiments on Real-world Datasets", and the appendix, where i is 1 to 8. This project chose
-    the rank there, in analogy to Fig. 1(b).
+    Reference: Sec. 5, "Experiments on Real-world Datasets", and the appendix.
     """
     num_pixels = _entries(image_shape)
     if embedding_dim is None:
@@ -111,25 +86,20 @@ def rotation_parameters(image_shape, depth, width, outputs=12, use_bias=False, r
 def colorization_parameters(image_shape, depth, width=100, use_bias=False, rank=None, embedding_dim=63):
     """Returns the sizes of the networks of the appendix's colorization; g maps a position to red, green and blue.
 
+    This project chose the sizes, except the three outputs of g. The 63 weights of g include its biases, since f
+    generates them.
+
     Args:
         image_shape: Shape of the condition, a grey image, `(h, h, 1)`.
         depth: k, the number of linear layers of f and e; 2 to 9, or 3 where the embedding dimension varies.
-        width: Units of the hidden layers of f and e.
-        use_bias: Whether to count biases. The 63 weights of g include its biases, since f generates them.
+        width, use_bias: As for `rotation_parameters`.
         rank: Units of the last hidden layer of f, 100 i where the embedding dimension varies; None for `width`.
         embedding_dim: Outputs of e: 63, as of f, or 1000 i where the embedding dimension varies.
-
-    Raises:
-        ValueError: If an argument is not a positive integer, or `depth` is less than 2.
-
-    Example:
 
     >>> colorization_parameters((32, 32, 1), depth=4, use_bias=True)
     {'g': 63, 'q': 693, 'f': 129063, 'e': 129063}
     >>> colorization_parameters((32, 32, 1), depth=3, rank=200, embedding_dim=2000)
     {'g': 63, 'q': 20050, 'f': 135000, 'e': 312400}
-
-    Reference: Appendix, "colorization". This project chose the sizes, except the three outputs of g.
     """
     num_pixels = _entries(image_shape)
     return _parameters(2, num_pixels, depth, width, embedding_dim, 3, rank, use_bias, generates_biases=True)
@@ -140,21 +110,15 @@ def assumption_1_parameters(image_shape, use_bias=False):
 
     Without biases, f, with 100 hidden units and 10 outputs, has 100 h^2 c + 1000 parameters; y, with two convolutions
     of 20 and 50 channels, kernels of 10 x 10 and stride 2, and a dense layer of 10 units, has 2000 c + 10^5 + 500 s^2,
-    where the output of the second convolution has the side s, 1 on MNIST and 2 on CIFAR-10.
+    where the output of the second convolution has the side s, 1 on MNIST and 2 on CIFAR-10. Reference: Sec. 5,
+    "Validating Assumption 1", Eq. 5.
 
     Args:
         image_shape: Shape of x, `(h, h, c)`, where h is at least 28.
         use_bias: Whether every layer has a bias.
 
-    Raises:
-        ValueError: If the image is too small for two convolutions, or a size is not an integer.
-
-    Example:
-
     >>> assumption_1_parameters((28, 28, 1)), assumption_1_parameters((32, 32, 3), use_bias=True)
     ({'f': 79400, 'y': 102500}, {'f': 308310, 'y': 108080})
-
-    Reference: Sec. 5, "Validating Assumption 1", Eq. 5.
     """
     height, width, channels = image_shape
     # Without padding, the second convolution needs a side of at least 28.
@@ -174,18 +138,11 @@ def assumption_2_parameters(image_shape, width, use_bias=False):
 
     Args:
         image_shape: Shape of x, `(h, h, c)`.
-        width: Units of the hidden layer, 1 to 29.
+        width: Units of the hidden layer, 1 to 29 in Sec. 1.5 of the appendix.
         use_bias: Whether both layers have a bias.
-
-    Raises:
-        ValueError: If an argument is not a positive integer.
-
-    Example:
 
     >>> [assumption_2_parameters((28, 28, 1), width, use_bias=True)["f"] for width in (1, 2, 29)]
     [805, 1600, 23065]
-
-    Reference: Assumption 2, and Sec. 1.5 of the appendix.
     """
     return {"f": dense_parameters((_entries(image_shape), integer("width", width), 10), use_bias)}
 

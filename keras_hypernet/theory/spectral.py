@@ -11,13 +11,14 @@ from keras_hypernet.theory.checks import positive
 ACTIVATION_LIPSCHITZ = {"linear": 1.0, "relu": 1.0, "elu": 1.0, "tanh": 1.0, "sigmoid": 0.25}
 # Keras layers that move or drop entries.
 _REARRANGING = ("InputLayer", "Flatten", "Reshape", "Permute", "Dropout")
+_ADVICE = "Make the network of one condition with `specialize`, or pass a list of kernels."
 
 
 def spectral_complexity(weights, lipschitz=None):
     """Returns `C(f) = L^(k-1) prod_i ||W_i||_1`, which bounds the Lipschitz constant of f in the L1 norm.
 
     `||W||_1` is the induced norm, the largest column sum of `|W|`. A kernel is W's transpose, `[inputs, units]`, so the
-    norm is the largest row sum of the kernel's absolute values.
+    norm is the largest row sum of the kernel's absolute values. Reference: Sec. 2.1, and Lemma 3 in the appendix.
 
     Args:
         weights: One of:
@@ -40,40 +41,42 @@ def spectral_complexity(weights, lipschitz=None):
             an activation is unknown, or `lipschitz` is not positive.
         TypeError: If the model is not a `keras.Sequential`, or the Lipschitz constant of a layer is unknown.
 
-    Example:
-
     >>> spectral_complexity([[[1.0, -2.0], [3.0, 4.0]], [[5.0], [6.0]]])
     42.0
-
-    Reference: Sec. 2.1, and Lemma 3 in the appendix.
     """
     if lipschitz is not None:
         lipschitz = float(positive("lipschitz", lipschitz))
     if hasattr(weights, "layers"):
-        if "Sequential" not in {kind.__name__ for kind in type(weights).__mro__}:
-            raise TypeError(
-                f"The model must be a keras.Sequential, of which each layer is applied once, in order. Received: "
-                f"{weights.name!r} of class {type(weights).__name__}. "
-                "Make the network of one condition with `specialize`, or pass a list of kernels."
-            )
-        if not getattr(weights, "built", True):
-            raise ValueError(f"Model {weights.name!r} has no weights yet: call it on x before `spectral_complexity`.")
-        return math.prod(_layer_constant(layer, lipschitz) for layer in weights.layers)
+        return _model_constant(weights, lipschitz)
     if isinstance(weights, collections.abc.Mapping):
-        layers = {name.rpartition("/")[0]: None for name in weights}  # in order, each once
-        lacking = [layer for layer in layers if f"{layer}/kernel" not in weights]
-        if lacking:
-            raise ValueError(
-                f"theta_I must hold the kernel of every layer. Received: none of {', '.join(lacking)}, where it is not "
-                "generated. Pass the model's `specialize(model, condition)` instead."
-            )
-        kernels, expected = [_array(weights[f"{layer}/kernel"]) for layer in layers], "[B, inputs, units]"
+        kernels, expected = _generated_kernels(weights), "[B, inputs, units]"
     else:
         kernels, expected = [_array(kernel) for kernel in weights], "[inputs, units]"
     _check_chain([kernel.shape for kernel in kernels], expected)
     constant = (1.0 if lipschitz is None else lipschitz) ** (len(kernels) - 1)
     complexity = constant * math.prod(_induced_norm(kernel) for kernel in kernels)
     return complexity if complexity.ndim else float(complexity)
+
+
+def _model_constant(model, lipschitz):
+    if "Sequential" not in {kind.__name__ for kind in type(model).__mro__}:
+        raise TypeError(
+            f"The model must be a keras.Sequential, of which each layer is applied once, in order. Received: "
+            f"{model.name!r} of class {type(model).__name__}. {_ADVICE}"
+        )
+    if not getattr(model, "built", True):
+        raise ValueError(f"Model {model.name!r} has no weights yet: call it on x before `spectral_complexity`.")
+    return math.prod(_layer_constant(layer, lipschitz) for layer in model.layers)
+
+
+def _generated_kernels(theta):
+    layers = {name.rpartition("/")[0]: None for name in theta}  # in order, each once
+    if lacking := [layer for layer in layers if f"{layer}/kernel" not in theta]:
+        raise ValueError(
+            f"theta_I must hold the kernel of every layer. Received: none of {', '.join(lacking)}, where it is not "
+            "generated. Pass the model's `specialize(model, condition)` instead."
+        )
+    return [_array(theta[f"{layer}/kernel"]) for layer in layers]
 
 
 def _induced_norm(kernel):
@@ -106,8 +109,7 @@ def _layer_constant(layer, lipschitz):
         return _activation_constant(layer, lipschitz)
     raise TypeError(
         f"The model must be a chain of Dense, StandardizeImage, Activation, {', '.join(_REARRANGING)}. "
-        f"Received: layer {layer.name!r} of class {type(layer).__name__} with the weights {sorted(names)}. "
-        "Make the network of one condition with `specialize`, or pass a list of kernels."
+        f"Received: layer {layer.name!r} of class {type(layer).__name__} with the weights {sorted(names)}. " + _ADVICE
     )
 
 
