@@ -73,7 +73,7 @@ def tune(
     if trials is not None and len(result.trials) < trials:
         warn(f"{oracle} has no more than {len(result.trials)} trials here. Asked for: --trials {trials}")
     paths = _write(result, others, directory, out, compare, plot)
-    card = _retrain(result, directory, data_note) if retrain and _finished(result) else None
+    card = _retrain(result, directory, data_note) if retrain and result.finished else None
     _report(result, card, directory / "entry", paths, as_json)
 
 
@@ -149,10 +149,6 @@ def _check_devices(strategy):
         warn(f"--strategy {strategy} has found one device only, {device}, so nothing is mirrored.")
 
 
-def _finished(result):
-    return any(row["status"] == "finished" for row in result.trials)
-
-
 def _write(result, others, directory, out, compare, plot):
     """Writes the table, and the figures and the comparison if they are asked for; returns the paths."""
     from keras_hypernet import tuning
@@ -162,9 +158,9 @@ def _write(result, others, directory, out, compare, plot):
     paths = [result.to_csv((out or directory) / "trials.csv")]
     if out is not None:
         write_json(out / "search.json", result.config)
-    if plot and any(map(_finished, [result, *others])):
+    if plot and any(each.finished for each in [result, *others]):
         paths += tuning.draw_searches([result, *others], out or directory)
-    if compare is not None and _finished(result):
+    if compare is not None and result.finished:
         paths.append(write_comparison(out.parent, compare))
     return paths
 
@@ -175,15 +171,23 @@ def _retrain(result, directory, data_note):
 
 
 def _report(result, card, entry, paths, as_json):
-    """Prints the table, the best trial and the paths; the exit code is 1 if no trial is finished."""
+    """Prints JSON, or the table, the best trial and the paths; the exit code is 1 if no trial is finished."""
     if as_json:
-        best = result.best.to_dict() if _finished(result) else None
+        best = result.best.to_dict() if result.finished else None
         files = {"files": [*map(str, paths)], "entry": None if card is None else str(entry)}
-        return show_json({"config": result.config, "trials": result.trials, "best": best, **files})
-    show(_table(result))
-    if not _finished(result):
+        show_json({"config": result.config, "trials": result.trials, "best": best, **files})
+    else:
+        show(_table(result))
+    if not result.finished:
         warn(f"None of {len(result.trials)} trials is finished. The first says: {result.trials[0]['message']}")
         raise Exit(1)
+    if not as_json:
+        _show_best(result, card, entry)
+        for path in paths:
+            show(str(path))
+
+
+def _show_best(result, card, entry):
     row, objective = result.best_trial, result.objective
     seconds = sum(trial["seconds"] for trial in result.trials)
     show(
@@ -195,8 +199,6 @@ def _report(result, card, entry, paths, as_json):
         test = readable(card.metrics["test"][metric])
         show(f"Trained on training and validation data, its test {metric} is {test}; its entry:")
         show(str(entry.resolve()))
-    for path in paths:
-        show(str(path))
 
 
 def _table(result):

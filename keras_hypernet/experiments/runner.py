@@ -1,6 +1,5 @@
 """run: executes the runs of an experiment and appends their rows to its results."""
 
-import collections
 import contextlib
 import functools
 import pathlib
@@ -72,7 +71,7 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
         missing = [config for key, config in configs.items() if key not in done]
         with contextlib.ExitStack() as stack:
             shown = stack.enter_context(
-                RunsProgress(experiment.name, len(configs), done.values(), summarize, visible=progress)
+                RunsProgress(experiment.name, len(configs), done.values(), describe_best, visible=progress)
             )
             for sentence in [*warnings, *more]:
                 shown.warn(sentence)
@@ -118,15 +117,11 @@ def _make_failed_row(config, message, seconds, machine, experiment):
 _EXECUTE = "keras_hypernet.experiments.runner:execute_run"
 
 
-def summarize(rows):
-    """Returns the lowest test result of each method, by panel if there are several, and the number of lost runs."""
-    best = {}
-    several = len({row["panel"] for row in rows}) > 1
+def describe_best(rows):
+    """Returns the lowest test result of each method, by panel if there are several; an empty text without results."""
+    several, best = len({row["panel"] for row in rows}) > 1, {}
     for row in rows:
         name = f"{row['panel']} {row['method']}" if several else row["method"]
         if row["test"] is not None:
             best[name] = min(best.get(name, row["test"]), row["test"])
-    lost = collections.Counter(row["status"] for row in rows if row["status"] != "finished")
-    parts = ["best " + ", ".join(f"{name} {value:.4g}" for name, value in best.items())] if best else []
-    parts += [", ".join(f"{number} {status}" for status, number in lost.items())] if lost else []
-    return "; ".join(parts)
+    return "best " + ", ".join(f"{name} {value:.4g}" for name, value in best.items()) if best else ""

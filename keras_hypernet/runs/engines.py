@@ -1,4 +1,4 @@
-"""The engines that execute runs: this process, processes of this machine, or a Ray cluster (`cluster.py`).
+"""The engines that execute runs: processes of this machine, or a Ray cluster (`cluster.py`).
 
 No process pool of a library fits. Those of concurrent.futures and Pebble import the user's main script into each
 process, so that a script without a `__main__` guard starts itself again. In loky's context Pebble does not, but the
@@ -30,15 +30,15 @@ class Job:
     """How runs are executed.
 
     Attributes:
-        execute: Function of a configuration that returns its row, or its importable name, such as
-            `"package.module:function"`, which other processes need. A failed run is a row; an exception means that no
-            run can be executed here, as without the data, and ends all runs.
+        execute: Importable name, such as `"package.module:function"`, of a function of a configuration that returns its
+            row. A failed run is a row; an exception means that no run can be executed here, as without the data, and
+            ends all runs.
         failed: Function of `(config, message, seconds, machine)` that returns the row of a run whose process was lost.
         attempts: Number of times that a run is started if its process on this machine dies.
         sources: Code of a user that `execute` needs: other processes load it first, by `load_source`.
     """
 
-    execute: str | Callable
+    execute: str
     failed: Callable
     attempts: int = 1
     sources: tuple = ()
@@ -50,14 +50,6 @@ def check_engine(engine, address):
         raise ValueError(f"`engine` must be one of {ENGINES}. Received: {engine!r}")
     if address is not None and engine != "ray":
         raise ValueError(f"`address` is that of a Ray cluster, for the engine 'ray'. Received: {address!r}")
-
-
-def run_here(job, configs):
-    """Executes runs in this process, one after another: see `LocalWorkers.run`."""
-    for config in configs:
-        if config is None:
-            return
-        yield job.execute(config)
 
 
 class LocalWorkers:
@@ -91,7 +83,7 @@ class LocalWorkers:
         """Executes runs.
 
         Args:
-            job: A `Job` whose function has an importable name.
+            job: A `Job`.
             configs: Iterable of configurations, asked for whenever a process is free. None means: nothing to do until
                 another run has ended.
 

@@ -1,5 +1,6 @@
 """The progress of many runs: their number, the time left, the best so far."""
 
+import collections
 import datetime
 import time
 
@@ -16,13 +17,13 @@ class RunsProgress:
         name: Name of the experiment or search.
         total: Number of runs.
         rows: Rows of finished runs.
-        summarize: Function of the rows that returns a text, such as the best result so far.
+        describe_best: Function of the rows that returns a text about the best results so far.
         noun: Plural noun for runs.
         visible: Whether to show progress; warnings are shown in any case.
     """
 
-    def __init__(self, name, total, rows, summarize, noun="runs", visible=True):
-        self.summarize, self.noun = summarize, noun
+    def __init__(self, name, total, rows, describe_best, noun="runs", visible=True):
+        self.describe_best, self.noun = describe_best, noun
         self.name, self.total, self.visible = name, total, visible
         self.rows = list(rows)
         self.before = len(self.rows)
@@ -62,8 +63,10 @@ class RunsProgress:
             self.console.print(", ".join(filter(None, parts)), soft_wrap=True)
 
     def summary(self):
-        """The summary of the rows so far."""
-        return self.summarize(self.rows)
+        """The best results so far, and the numbers of diverged and failed runs."""
+        lost = collections.Counter(row["status"] for row in self.rows if row["status"] != "finished")
+        parts = [self.describe_best(self.rows), ", ".join(f"{number} {status}" for status, number in lost.items())]
+        return "; ".join(filter(None, parts))
 
     @property
     def left(self):

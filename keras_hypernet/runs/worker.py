@@ -20,17 +20,17 @@ BEGUN = b"begun"
 ERROR = b"error "
 
 
-# Returns the function of an importable name, such as "package.module:function".
+# Returns the function of an importable name, such as "package.module:function" or "package.module.function".
 get_function = pkgutil.resolve_name
 
 
-def importable_name(function):
-    """Returns the name by which another process imports a function; None if there is none."""
+def is_importable(function):
+    """Whether another process can import a function by its name."""
     name = f"{function.__module__}:{getattr(function, '__qualname__', '')}"
     try:
-        return name if function.__module__ != "__main__" and get_function(name) is function else None
+        return function.__module__ != "__main__" and get_function(name) is function
     except (ImportError, AttributeError, ValueError):
-        return None
+        return False
 
 
 def main(threads, descriptor):

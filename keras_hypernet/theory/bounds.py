@@ -8,9 +8,9 @@ import pathlib
 
 import numpy as np
 
+from keras_hypernet.common.checks import integer, positive
 from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.common.files import replacing
-from keras_hypernet.theory.checks import integer, positive
 
 EMBEDDING_DIMS = ("constant", "unbounded")
 

@@ -8,7 +8,7 @@ ValueError if an argument is not a positive integer, or `depth` is less than 2.
 import itertools
 import math
 
-from keras_hypernet.theory.checks import integer
+from keras_hypernet.common.checks import integer
 
 HIDDEN_UNITS = 10  # of g and q, in every experiment
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from keras_hypernet.theory.checks import positive
+from keras_hypernet.common.checks import positive
 
 ACTIVATION_LIPSCHITZ = {"linear": 1.0, "relu": 1.0, "elu": 1.0, "tanh": 1.0, "sigmoid": 0.25}
 # Keras layers that move or drop entries.

@@ -28,15 +28,12 @@ def check_alike(*searches):
 
 
 def draw_searches(results, folder):
-    """Draws the trials of searches for one task.
+    """Draws the trials of searches for one task, and returns the list of the paths.
 
     Args:
         results: List of `SearchResult`, such as those of both methods.
         folder: Folder for `depth.png`, the objective of each trial against its depth, with a line through the best
             trials, and `parallel.png`, a line for each trial through all hyperparameters and the objective.
-
-    Returns:
-        The list of the paths.
 
     Raises:
         ImportError: If Matplotlib is not installed.
@@ -45,7 +42,7 @@ def draw_searches(results, folder):
     Figure = figure_class()
     check_alike(*((result.config["task"], result.objective) for result in results))
     rows = [row for result in results for row in result.trials]
-    finished = [row for row in rows if row["status"] == "finished"]
+    finished = [row for result in results for row in result.finished]
     if not finished:
         raise ValueError(f"There is nothing to draw: none of {len(rows)} trials is finished.")
     names = dict.fromkeys(name for result in results for name in result.hyperparameters)

@@ -22,10 +22,12 @@ def _tried(oracle, values):
 
 
 class _Grid(keras_tuner.Oracle):
-    """A grid for several workers: keras-tuner's grid proposes a point only after the end of the preceding trial."""
+    """A grid for several workers, in the order of `configurations`.
+
+    keras-tuner's grid proposes a point only after the end of the preceding trial.
+    """
 
     def populate_space(self, trial_id):
-        """Returns the first untried point; the default of each hyperparameter comes first."""
         for values in configurations(self.get_space().space):
             if not _tried(self, values):
                 return {"status": TrialStatus.RUNNING, "values": values}
@@ -37,7 +39,6 @@ class _Patient:
     """Draws again after keras-tuner's 20 draws of tried configurations (#676, #901)."""
 
     def populate_space(self, trial_id):
-        """Returns untried values."""
         for _ in range(_PATIENCE):
             answer = super().populate_space(trial_id)
             if answer["status"] == TrialStatus.RUNNING:
@@ -57,13 +58,11 @@ class _Bayesian(keras_tuner.oracles.BayesianOptimizationOracle, _Random):
     """Draws at random instead of a tried configuration, which keras-tuner's optimization may propose (#227, #608)."""
 
     def populate_space(self, trial_id):
-        """Returns untried values."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # scikit-learn's, about a fit that does not converge
             answer = keras_tuner.oracles.BayesianOptimizationOracle.populate_space(self, trial_id)
-        if answer["values"] and not _tried(self, answer["values"]):
-            return answer
-        return _Random.populate_space(self, trial_id)
+        tried = not answer["values"] or _tried(self, answer["values"])
+        return _Random.populate_space(self, trial_id) if tried else answer
 
 
 ORACLES = {"grid": _Grid, "random": _Random, "bayesian": _Bayesian, "hyperband": _Hyperband}

@@ -21,12 +21,12 @@ class SearchResult:
 
     Attributes:
         config: Its configuration, as in `search.json`.
-        directory: Its folder, a path.
+        directory: Path of its folder.
         trials: A dict for each trial that has ended, by number: `trial`, the number; `status`, `"finished"`,
             `"diverged"` or `"failed"`; `method`, `depth` and other hyperparameters; `total_epochs` of its trainings;
             `epochs`, `steps` and `seconds` of this trial, summed over its seeds; the metrics, None without a result;
             `worker`, the process; and `message`, the reason of a missing result.
-        task: The `Task` of the search.
+        task: Its `Task`.
     """
 
     config: dict
@@ -38,15 +38,11 @@ class SearchResult:
     def read(cls, directory, task=None):
         """Reads the result of a search, also of an unfinished search, from its folder.
 
-        Args:
-            directory: The folder.
-            task: The task of the search, if it is your own.
-
-        Raises:
-            ValueError: If the folder holds no search or a damaged file, or if the search is for another task.
+        A search for a task of your own needs that task. Raises ValueError if the folder holds no search or a damaged
+        file, or if the search is for another task.
         """
-        directory = pathlib.Path(directory)
-        config = SearchDirectory(directory).config()
+        folder = SearchDirectory(directory)
+        config = folder.config()
         if config is None:
             raise ValueError(f"{directory} is not the folder of a search: it has no search.json.")
         if task is None and config["task"]["name"] not in TASKS:
@@ -56,9 +52,9 @@ class SearchResult:
             )
         if task is not None and task.config() != config["task"]:
             raise ValueError(f"The search in {directory} is for the task {config['task']}. Received: {task.config()}")
-        rows = [event["row"] for event in read_events(SearchDirectory(directory).journal) if "row" in event]
+        rows = [event["row"] for event in read_events(folder.journal) if "row" in event]
         rows.sort(key=lambda row: row["trial"])
-        return cls(config, directory, rows, task or get_task(**config["task"]))
+        return cls(config, folder.path, rows, task or get_task(**config["task"]))
 
     @property
     def space(self):
@@ -77,15 +73,19 @@ class SearchResult:
         return self.config["objective"]
 
     @property
+    def finished(self):
+        """The trials with a result."""
+        return [row for row in self.trials if row["status"] == "finished"]
+
+    @property
     def best_trial(self):
         """The first finished trial with the lowest objective; ValueError if no trial is finished."""
-        finished = [row for row in self.trials if row["status"] == "finished"]
-        if not finished:
+        if not self.finished:
             first = next((row["message"] for row in self.trials if row["message"]), "nothing")
             raise ValueError(
                 f"None of {len(self.trials)} trials is finished, so there is no best one. The first says: {first}"
             )
-        return min(finished, key=lambda row: row[self.objective])
+        return min(self.finished, key=lambda row: row[self.objective])
 
     @property
     def best_method(self):

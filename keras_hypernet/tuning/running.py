@@ -8,9 +8,8 @@ import tempfile
 from tensorboard.plugins.hparams import api
 
 from keras_hypernet.runs.cluster import run_on_ray
-from keras_hypernet.runs.engines import Job, LocalWorkers, run_here
+from keras_hypernet.runs.engines import LocalWorkers
 from keras_hypernet.runs.progress import RunsProgress
-from keras_hypernet.runs.worker import importable_name
 from keras_hypernet.training.retracing import expected_retracing
 from keras_hypernet.tuning.journal import Journal
 from keras_hypernet.tuning.metrics import is_internal, metrics_of
@@ -23,9 +22,12 @@ from keras_hypernet.tuning.trial import JOB, run_trial
 
 def run_search(config, hypermodel, folder, resume, overwrite, engine, progress):
     """Runs a search, or its missing trials; `engine` has the arguments workers, engine and address of `search`."""
+    if overwrite or folder.config() is None:
+        for split in ("train", "validation"):
+            hypermodel.task.load(split)  # without data, no folder is claimed and nothing deleted
     oracle = make_oracle(config)
     register = hypermodel.configure if hypermodel.function is None else hypermodel.build
-    summary = functools.partial(summarize, objective=config["objective"])
+    summary = functools.partial(_describe_best, objective=config["objective"])
     name = search_name(hypermodel.task) or hypermodel.task.name
     with contextlib.ExitStack() as stack:
         journal = Journal(folder.journal, oracle, register, stack.enter_context(tempfile.TemporaryDirectory()))
@@ -35,7 +37,7 @@ def run_search(config, hypermodel, folder, resume, overwrite, engine, progress):
         total = count_trials(config, oracle)
         shown = stack.enter_context(RunsProgress(name, total, journal.rows.values(), summary, "trials", progress))
         stack.enter_context(expected_retracing())
-        answers = _execute(_trials(journal, config, hypermodel, folder), hypermodel, *engine)
+        answers = _execute(_trials(journal, config, folder), hypermodel, *engine)
         for answer in stack.enter_context(contextlib.closing(answers)):
             journal.tell(answer)
             row = answer["row"]
@@ -47,10 +49,9 @@ def run_search(config, hypermodel, folder, resume, overwrite, engine, progress):
     return SearchResult(config, folder.path, rows, hypermodel.task)
 
 
-def _trials(journal, config, hypermodel, folder):
+def _trials(journal, config, folder):
     """Yields interrupted trials, then new trials; None if no trial can start before another ends."""
-    build = hypermodel.function and importable_name(hypermodel.function)
-    shared = {"search": config, "directory": str(folder.path.absolute()), "build": build}
+    shared = {"search": config, "directory": str(folder.path.absolute())}
     for number in [number for number in journal.asked if number not in journal.rows]:
         yield {**shared, "asked": number, "values": journal.asked[number]}
     while len(journal.asked) < (config["trials"] or math.inf) and (question := journal.ask()) is not None:
@@ -62,7 +63,8 @@ def _execute(trials, hypermodel, workers, engine, address):
     if engine == "ray":
         yield from run_on_ray(JOB, trials, address, limit=workers)
     elif workers == 1:
-        yield from run_here(Job(functools.partial(run_trial, hypermodel=hypermodel), None), trials)
+        for trial in trials:
+            yield run_trial(trial, hypermodel)
     else:
         with LocalWorkers(workers) as local:
             yield from local.run(JOB, trials)
@@ -86,18 +88,10 @@ def _write_logs(folder, hypermodel, row, hyperparameters):
                 tf.summary.scalar(name, row[name], step=row["epochs"])
 
 
-def summarize(rows, objective):
-    """Returns a sentence about the best trial, and the numbers of trials without a result.
-
-    >>> best = {"method": "hyper", "depth": 5, "status": "finished", "validation_error": 0.0571}
-    >>> summarize([best, {"status": "diverged"}], "validation_error")
-    'best validation_error 0.0571 (hyper, depth 5); 1 diverged'
-    """
-    finished, parts = [row for row in rows if row["status"] == "finished"], []
-    if finished:
-        best = min(finished, key=lambda row: row[objective])
-        parts.append(f"best {objective} {best[objective]:.4g} ({best['method']}, depth {best['depth']})")
-    for status in ("diverged", "failed"):
-        if number := sum(row["status"] == status for row in rows):
-            parts.append(f"{number} {status}")
-    return "; ".join(parts)
+def _describe_best(rows, objective):
+    """Returns a text such as "best validation_error 0.0571 (hyper, depth 5)"; empty without a finished row."""
+    finished = [row for row in rows if row["status"] == "finished"]
+    if not finished:
+        return ""
+    best = min(finished, key=lambda row: row[objective])
+    return f"best {objective} {best[objective]:.4g} ({best['method']}, depth {best['depth']})"

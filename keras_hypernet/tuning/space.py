@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 
-from keras_hypernet.training.recipe import INITIALIZATIONS
+from keras_hypernet.training.recipe import Recipe
 
 # The method of models that a user's own function builds.
 OWN = "own"
@@ -15,13 +15,12 @@ USUAL = {
     "learning_rate": (1e-3, 1e-1),
     "embedding_dim": [16, 64, 256, 1024, 4096],
 }
-_LEAST = {"depth": 2, "width": 1, "embedding_dim": 1}
 
 
 def make_space(methods, **fields):
-    """Returns a search space for JSON: for each field a dict of low and high, a list of choices, or None.
+    """Returns a search space for JSON: for each field of `DepthSearch` a dict of low and high, a list, or None.
 
-    Fields are those of `DepthSearch`, or of a search space. Raises ValueError if a field is out of bounds.
+    A field may also be that of another search space. Raises ValueError if a field is not valid.
 
     >>> make_space(("hyper",), depth=(2, 9), width=[50, 100, 50], learning_rate=None)
     {'depth': {'low': 2, 'high': 9}, 'width': [50, 100], 'learning_rate': None}
@@ -44,15 +43,14 @@ def searched(methods, space):
 
 def choose(hp, methods, space, recipe):
     """Registers a search space with `hp`, with defaults from a recipe; returns the method and changes to the recipe."""
-    names = searched(methods, space)
-    method = hp.Choice("method", list(methods)) if "method" in names else methods[0]
     embedding, changes = list(filter(_has_embedding, methods)), {}
-    for name in names:
-        if name == "method":
+    method = hp.Choice("method", list(methods)) if len(methods) > 1 else methods[0]
+    for name, field in space.items():
+        if field is None:
             continue
         conditional = name == "embedding_dim" and len(methods) > 1
         with hp.conditional_scope("method", embedding) if conditional else contextlib.nullcontext():
-            value = _choose(hp, name, space[name], getattr(recipe, name))
+            value = _choose(hp, name, field, getattr(recipe, name))
         if not conditional or method in embedding:
             changes[name] = value
     return method, changes
@@ -78,25 +76,20 @@ def _checked(name, field):
     if field is None or field is False:
         return None
     field = USUAL[name] if field is True else [field] if isinstance(field, (int, float, str)) else field
-    if name == "initialization":
-        if not field or not set(field) <= set(INITIALIZATIONS):
-            raise ValueError(f"`initialization` must be names of {INITIALIZATIONS}. Received: {field!r}")
-        return list(dict.fromkeys(field))
-    numbers = list(field.values() if isinstance(field, dict) else field)
-    kind, bound = (int, f"{_LEAST[name]} <=") if name in _LEAST else (float, "0 <")
-    valid = len(numbers) > 0 and all(
-        isinstance(number, (int, kind))
-        and not isinstance(number, bool)
-        and (number >= _LEAST[name] if kind is int else number > 0)
-        for number in numbers
-    )
+    values, kinds = list(field.values() if isinstance(field, dict) else field), (int, float)
     is_range = not isinstance(field, list)
-    if not valid or (is_range and (len(numbers) != 2 or numbers[0] > numbers[1])):
-        plural = "integers" if kind is int else "numbers"
-        form, values = ("range (low, high)", "low <= high") if is_range else ("list", "value")
-        raise ValueError(f"`{name}` must be a {form} of {plural} with {bound} {values}. Received: {field!r}")
-    numbers = [kind(number) for number in dict.fromkeys(numbers)]
-    return {"low": numbers[0], "high": numbers[1]} if is_range and len(numbers) == 2 else numbers
+    if name == "initialization":
+        kinds, is_range = str, False
+    valid = values and all(isinstance(value, kinds) and not isinstance(value, bool) for value in values)
+    if not valid or (is_range and (len(values) != 2 or values[0] > values[1])):
+        raise ValueError(
+            f"`{name}` must be a list of choices, or a range (low, high) of numbers with low <= high. "
+            f"Received: {field!r}"
+        )
+    values = list(dict.fromkeys(map(float, values) if name == "learning_rate" else values))
+    for value in values:
+        Recipe(**{"width": 1, name: value})  # raises ValueError if the value is out of range
+    return {"low": values[0], "high": values[1]} if is_range and len(values) == 2 else values
 
 
 def configurations(space, values_of=None, chosen=()):

@@ -33,14 +33,14 @@ def run_trial(config, hypermodel=None):
 
     Args:
         config: A dict for JSON: `search`, the configuration of the search; `directory`, its folder; `asked`, the number
-            of the trial; `values`, its hyperparameters; `build`, the importable name of a user's own function, or None.
+            of the trial; `values`, its hyperparameters.
         hypermodel: The `DepthSearch`; by default it is made from the configuration.
 
     Returns:
         A dict for JSON: `row`, and `hyperparameters`, keras-tuner's configuration for a user's own function, or None.
     """
     search = config["search"]
-    hypermodel = hypermodel or _make_hypermodel(search, config["build"])
+    hypermodel = hypermodel or _make_hypermodel(search)
     hp = keras_tuner.HyperParameters()
     hp.values = dict(config["values"])
     trials = pathlib.Path(config["directory"]) / "trials"
@@ -56,15 +56,14 @@ def run_trial(config, hypermodel=None):
     return {"row": row, "hyperparameters": hp.get_config() if hypermodel.function else None}
 
 
-def _make_hypermodel(search, build):
-    task, method = get_task(**search["task"]), None if build else tuple(search["method"])
-    return DepthSearch(
-        task, method, build and get_function(build), **search["space"], recipe=Recipe(**search["recipe"])
-    )
+def _make_hypermodel(search):
+    build = search["build"] and get_function(search["build"])
+    method = None if build else tuple(search["method"])
+    return DepthSearch(get_task(**search["task"]), method, build, **search["space"], recipe=Recipe(**search["recipe"]))
 
 
 def _train(hypermodel, hp, seed, epochs, training, source):
-    """Trains a model in a folder, which begins as a copy of another folder, and returns the outcome."""
+    """Trains a model in a folder, which starts as a copy of the folder `source`, and returns the outcome."""
     counter, started, outcome = _Counter(), time.perf_counter(), {"status": "finished", "message": None}
     try:
         if source is not None and source.exists() and not training.exists():  # without a copy, epochs are repeated
@@ -72,7 +71,7 @@ def _train(hypermodel, hp, seed, epochs, training, source):
                 shutil.copytree(source, temporary, dirs_exist_ok=True)
         try:
             outcome |= hypermodel.train(hp, seed, epochs, [counter], training)
-        except BusyError:  # A slow process, taken for lost, trains there; without a folder the result is the same.
+        except BusyError:  # a slow process that was taken for dead trains there; the result is the same
             outcome |= hypermodel.train(hp, seed, epochs, [counter])
         if not all(math.isfinite(outcome[name]) for name in metrics_of(hypermodel.task)):
             outcome = {"status": "diverged", "message": "The losses are finite, but a validation metric is not finite."}

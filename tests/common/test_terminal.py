@@ -4,7 +4,7 @@ import pytest
 from rich.table import Table
 
 from keras_hypernet.common.terminal import LiteralConsole, one_line, printable
-from keras_hypernet.experiments.runner import summarize
+from keras_hypernet.experiments.runner import describe_best
 from keras_hypernet.runs.progress import RunsProgress
 
 # Wrong markup, valid markup, an emoji code, and both escape sequences that clear a screen.
@@ -62,7 +62,7 @@ def test_the_progress_of_an_experiment_shows_names_as_they_are(capfd, monkeypatc
     if terminal:
         for name, value in {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "TERM": "xterm"}.items():
             monkeypatch.setenv(name, value)
-    with RunsProgress(OTHERS, 2, [], summarize) as progress:
+    with RunsProgress(OTHERS, 2, [], describe_best) as progress:
         progress.add({"panel": "mnist", "method": OTHERS, "status": OTHERS, "test": 0.5})
         progress.warn(OTHERS)
     shown = capfd.readouterr().err

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from keras_hypernet.experiments.runner import summarize
+from keras_hypernet.experiments.runner import describe_best
 from keras_hypernet.runs.progress import RunsProgress
 
 ROWS = [
@@ -23,7 +23,7 @@ def _stopped_clock(monkeypatch):
 
 
 def _show(visible=True):
-    progress = RunsProgress("rotation_depth", 7, ROWS[:2], summarize, visible=visible)
+    progress = RunsProgress("rotation_depth", 7, ROWS[:2], describe_best, visible=visible)
     with progress:
         assert progress.left == "-:--:-- left"
         progress.started -= 60  # as if the next run had taken a minute
@@ -51,16 +51,16 @@ def test_a_line_for_each_row_where_there_is_no_terminal(capfd):
 
 def test_the_best_result_of_each_panel():
     rows = [*ROWS, {"panel": "cifar10", "method": "hyper", "status": "finished", "test": 0.0625}]
-    assert summarize(rows) == "best mnist hyper 0.125, mnist embed 0.5, cifar10 hyper 0.0625; 1 diverged, 1 failed"
+    assert describe_best(rows) == "best mnist hyper 0.125, mnist embed 0.5, cifar10 hyper 0.0625"
 
 
 def test_an_experiment_that_has_ended_says_so(capfd):
-    with RunsProgress("rotation_depth", len(ROWS), ROWS, summarize):
+    with RunsProgress("rotation_depth", len(ROWS), ROWS, describe_best):
         pass
     number = len(ROWS)
     message = f"rotation_depth: {number}/{number} runs are there already; none is repeated.\n"
     assert capfd.readouterr() == ("", message)
-    with RunsProgress("rotation_depth", number, ROWS, summarize, visible=False):
+    with RunsProgress("rotation_depth", number, ROWS, describe_best, visible=False):
         pass
     assert capfd.readouterr() == ("", "")
 

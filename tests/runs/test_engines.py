@@ -10,7 +10,7 @@ from tiny_grid import children
 
 from keras_hypernet.runs.engines import LocalWorkers
 from keras_hypernet.runs.machine import machine, processors
-from keras_hypernet.runs.worker import get_function, importable_name
+from keras_hypernet.runs.worker import get_function, is_importable
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_given_up_runs_do_not_come_back(workers):
 
 def test_functions_are_found_by_their_names():
     assert get_function("keras_hypernet.runs.engines:LocalWorkers.run") is LocalWorkers.run
-    assert importable_name(LocalWorkers.run) == "keras_hypernet.runs.engines:LocalWorkers.run"
-    assert importable_name(lambda: None) is None
+    assert is_importable(LocalWorkers.run)
+    assert not is_importable(lambda: None)
     with pytest.raises(ImportError):
         get_function("a_package_that_is_not_there:function")
