@@ -141,9 +141,9 @@ def _read_searches(folders, task, objective):
 
 
 def _check_devices(strategy):
-    from keras_hypernet.tuning.strategy import get_strategy
+    from keras_hypernet import tuning
 
-    devices = get_strategy(strategy).extended.worker_devices if strategy is not None else ()
+    devices = tuning.get_strategy(strategy).extended.worker_devices if strategy is not None else ()
     if len(devices) == 1:
         device = devices[0].rpartition("device:")[2]
         warn(f"--strategy {strategy} has found one device only, {device}, so nothing is mirrored.")

@@ -26,11 +26,8 @@ NAMES = tuple(name for names in _MODULES.values() for name in names)
 def get_experiment(name):
     """Returns the `Experiment` of this name, or the `EXPERIMENT` of the Python file of this path, such as `./mine.py`.
 
-    Raises:
-        ValueError: If there is none; the message offers the closest names. Of a file: if it cannot be imported, has no
-            `EXPERIMENT`, or its experiment has the name of an experiment of this package.
-
-    Example:
+    Raises ValueError, with the closest names, if there is none; or if the file cannot be imported, has no `EXPERIMENT`,
+    or its experiment has the name of an experiment of this package.
 
     >>> get_experiment("rotation_depth").figure
     'Fig. 3'

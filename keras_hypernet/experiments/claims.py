@@ -24,9 +24,9 @@ class Finding:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """How a verdict follows from rows: `text` in words, `judge(rows of a panel, varied quantity)` as a `Finding`.
+    """How a verdict follows from rows: in words, and as a function of a panel's rows and the varied quantity.
 
-    `panels` are the judged panels; by default all of the experiment.
+    The function returns a `Finding`. `panels` are the judged panels; by default all of the experiment.
     """
 
     text: str
@@ -44,13 +44,10 @@ class Claim:
 
 
 def better(least=None, wide=1.0, everywhere=False, panels=()):
-    """The rule for: the hypernetwork is better than the embedding method.
+    """The rule for: the hypernetwork is better than the embedding method, in some panels or by default all.
 
-    Args:
-        least: Smallest value of the varied quantity that counts.
-        wide: Upper limit of each seed's median ratio: 0.5 for a wide margin.
-        everywhere: Whether the median over the seeds must also be lower at each value.
-        panels: Panels that are judged; by default all.
+    Values of the varied quantity count from `least` on. `wide` is the upper limit of each seed's median ratio, 0.5 for
+    a wide margin. With `everywhere`, the median over the seeds must also be lower at each value.
     """
 
     def judge(rows, varies):
@@ -78,8 +75,8 @@ def improves(method, holds=True):
     """The rule for: a method's error falls along the varied quantity; or, if `holds` is False, does not fall.
 
     A diverged run is infinitely bad. Divergence alone must not make a trend, so the trend is tested with and without
-    the values at which a run diverged: the larger p-value counts for a fall, the smaller one against it. A method that
-    diverges at the first value and not at the last falls, which makes a fall "partly".
+    the values at which a run diverged: the larger p-value counts for a fall, the smaller p-value against a fall. A
+    method that diverges at the first value and not at the last falls, which makes a fall "partly".
     """
 
     def judge(rows, varies):

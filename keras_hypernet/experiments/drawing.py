@@ -1,13 +1,15 @@
-"""draw: the figure of an experiment, from its rows alone."""
+"""draw: the figure of an experiment, from its rows alone; its points are means over the seeds."""
 
+import csv
 import pathlib
+import statistics
 import textwrap
 from itertools import cycle, zip_longest
 
 from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.common.files import replacing
 from keras_hypernet.experiments import get_experiment
-from keras_hypernet.experiments.points import points, write_csv
+from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.experiments.rows import ResultsFile
 
 # Dashes and markers differ, too: colours alone do not tell lines apart for everybody.
@@ -26,6 +28,7 @@ _AXES = {
     "members": "members of a set",
     "dim": "dimension of x and of I",
 }
+_FIELDS = ("panel", "series", "x", "mean", "stddev", "runs", "lost")
 
 
 class NoResultsError(ValueError):
@@ -33,15 +36,11 @@ class NoResultsError(ValueError):
 
 
 def draw(experiment, folder):
-    """Draws the results of an experiment.
+    """Draws the results of an `Experiment`.
 
-    Args:
-        experiment: An `Experiment`.
-        folder: Folder of its results, which receives `<experiment>.png`, `.svg`, and the numbers as `.csv`. With the
-            same version of Matplotlib, the same rows make the same bytes.
-
-    Returns:
-        A pair: the list of the paths, and a sentence for each unreadable line of the results.
+    The folder of its results receives `<experiment>.png`, `.svg`, and the numbers as `.csv`. With the same version of
+    Matplotlib, the same rows make the same bytes. Returns the list of the paths, and a sentence for each unreadable
+    line of the results.
 
     Raises:
         ImportError: If Matplotlib is not installed.
@@ -76,8 +75,7 @@ def draw(experiment, folder):
 def read_rows(experiment, folder):
     """Reads the rows of a figure, also those of the other experiment that it shows: see `ResultsFile.read`.
 
-    Raises:
-        NoResultsError: If no run has finished.
+    Raises NoResultsError if no run has finished.
     """
     rows, broken = [], []
     also = experiment.drawing.also
@@ -95,10 +93,7 @@ def read_rows(experiment, folder):
 
 
 def own_rows(experiment, rows, sentences):
-    """The rows of an experiment's grid; without any, those of its quick grid.
-
-    Adds a sentence to `sentences` if it leaves out other rows.
-    """
+    """The rows of an experiment's grid, or else of its quick grid; adds to `sentences` what is left out."""
     grids = ([row for row in rows if experiment.owns(row, quick)] for quick in (False, True))
     mine = next(filter(None, grids), [])
     if len(mine) < len(rows):
@@ -109,8 +104,62 @@ def own_rows(experiment, rows, sentences):
     return mine
 
 
+def points(experiment, rows):
+    """Summarizes the rows of an experiment over their seeds, in the order of its panels and methods, and of x.
+
+    Returns a list of dicts with `panel`, `series`, `x`, `mean` and `stddev` of the test metric (None without one
+    finished run, or two), the number of `runs`, and the number of `lost` runs: diverged or failed.
+    """
+    panels = list(dict.fromkeys([*experiment.panels, *(row["panel"] for row in rows)]))
+    methods = list(dict.fromkeys([*METHOD_LABELS, *(row["method"] for row in rows)]))
+    groups = {}
+    for row in sorted(rows, key=lambda row: methods.index(row["method"])):
+        for series, x, value in _measured(experiment, row):
+            groups.setdefault((row["panel"], series, x), []).append(value)
+    series = list(dict.fromkeys(label for _, label, _ in groups))
+    return [
+        _point(panel, label, x, groups[panel, label, x])
+        for panel, label, x in sorted(groups, key=lambda key: (panels.index(key[0]), series.index(key[1]), key[2]))
+    ]
+
+
+def _measured(experiment, row):
+    """The values of a row in the figure: triples of series, x and value."""
+    if not experiment.drawing.curves:
+        yield experiment.drawing.series(row), row[experiment.varies], row["test"]
+    for name, label in experiment.drawing.curves.items():
+        # The curve of a diverged run is shorter.
+        values = row["curve"].get(name, [])
+        for x in range(1, row["config"]["recipe"]["epochs"] + 1):
+            yield label, x, values[x - 1] if x <= len(values) else None
+
+
+def _point(panel, series, x, values):
+    finished = [value for value in values if value is not None]
+    return {
+        "panel": panel,
+        "series": series,
+        "x": x,
+        "mean": statistics.fmean(finished) if finished else None,
+        "stddev": statistics.stdev(finished) if len(finished) > 1 else None,
+        "runs": len(values),
+        "lost": len(values) - len(finished),
+    }
+
+
+def write_csv(points, path):
+    """Writes points as a table, numbers with six significant digits."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _FIELDS)
+        writer.writeheader()
+        for point in points:
+            writer.writerow(
+                {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in point.items()}
+            )
+
+
 def _styles(labels):
-    """A style for each line: first the first line of each method, then the second lines, which are paler."""
+    """A style for each line; the second line of each method is paler."""
     lines = {}
     for label in labels:
         lines.setdefault(label.partition(",")[0], []).append(label)

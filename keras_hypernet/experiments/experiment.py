@@ -16,7 +16,7 @@ from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.architectures import build_model
 
-# The fields of every row, besides the varied quantity.
+# Fields of every row, besides the varied quantity.
 FIELDS = (
     *("experiment", "task", "panel", "method", "seed", "status", "test", "validation", "metric", "curve"),
     *("data_sha256", "seconds", "peak_memory_mib", "config", "versions", "machine", "date"),
@@ -77,8 +77,8 @@ class Measurement:
     """How a run becomes numbers.
 
     Attributes:
-        function: Function of `(task, method, recipe)` that trains, and returns a dict that JSON can hold, with at least
-            `test`, `validation` and `curve`.
+        function: Function of `(task, method, recipe)` that trains, and returns a dict for JSON, with at least `test`,
+            `validation` and `curve`.
         also: Names of further numbers in this dict.
     """
 
@@ -130,7 +130,7 @@ class Experiment:
         return f"{self.title} ({self.figure})" if self.figure else self.title
 
     def runs(self, values=None, seeds=None, quick=False, panels=None):
-        """Returns the configurations of the grid's runs, as dicts that JSON can hold.
+        """Returns the configurations of the grid's runs, dicts for JSON.
 
         Args:
             values: Values to run instead of the experiment's own; duplicates count once.
@@ -138,9 +138,8 @@ class Experiment:
             quick: Whether to return the quick grid.
             panels: Some of the panels; by default all.
 
-        Raises:
-            ValueError: If there are no values, panels or seeds, no such panel, too many runs, or a user's task has the
-                name of another task.
+        Raises ValueError if there are no values, panels or seeds, no such panel, too many runs, or a user's task has
+        the name of another task.
         """
         for given, noun in ((values, f"values of {self.varies}"), (panels, f"panels of {self.name}")):
             if given is not None and not given:
@@ -171,10 +170,7 @@ class Experiment:
         ]
 
     def owns(self, row, quick=False):
-        """Whether a row is of a run of this experiment, or of its quick grid, with the same recipe.
-
-        A finished run whose row lacks a measured number is not.
-        """
+        """Whether a row is of this experiment, or of its quick grid, with the same recipe and all measured numbers."""
         try:
             config = self.config(row["panel"], row["method"], row[self.varies], row["seed"], quick)
         except (KeyError, ValueError, TypeError):  # no such panel, or a value that is out of range
@@ -185,7 +181,7 @@ class Experiment:
         return same and (complete or row["status"] != "finished")
 
     def config(self, panel, method, value, seed, quick=False):
-        """Returns the configuration of one run; raises ValueError if its task has the name of another task."""
+        """Returns the configuration of a run; ValueError if its task has the name of another task."""
         task, recipe = self.setup(panel, method, value, seed, quick)
         is_registered(task)
         labels = {"experiment": self.name, "panel": panel, "method": method, self.varies: value, "seed": seed}
@@ -198,10 +194,7 @@ def is_measured(value):
 
 
 def run_key(config):
-    """The configuration of a run as text, equal for equal runs.
-
-    Options that are newer than a row count with their defaults.
-    """
+    """The configuration of a run as text, equal for equal runs: options newer than a row count with their defaults."""
     task = config["task"]
     if task["name"] in TASKS:
         task = get_task(**task).config()
@@ -211,12 +204,8 @@ def run_key(config):
 def execute(config, experiment=None):
     """Executes one run and returns its row, also if the run diverges or fails.
 
-    Args:
-        config: One of `Experiment.runs()`.
-        experiment: The `Experiment`, if it has a `measure` or tasks of its own.
-
-    Raises:
-        DataUnavailableError, ImportError: If this machine lacks the data of the run or a package.
+    `config` is one of `Experiment.runs()`; an experiment with a `measure` or tasks of its own must be given. Raises
+    DataUnavailableError or ImportError if this machine lacks the data of the run or a package.
     """
     keras.backend.clear_session()
     reset_peak_memory()
@@ -254,15 +243,11 @@ def task_of(config, experiment=None):
 
 
 def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None, task=None):
-    """The row of a run: a dict that JSON can hold, with the fields `FIELDS` and the varied quantity.
+    """Returns the row of a run, a dict for JSON with `FIELDS` and the varied quantity.
 
-    Args:
-        config: The configuration of the run, one of `Experiment.runs()`.
-        result: Dict of measured fields. Its `status` is `"finished"` (the default), `"diverged"` or `"failed"`; the
-            latter two have a `message`.
-        seconds, machine: The time and the machine of the run, if known.
-        peak_memory_mib: Peak memory of the process, which includes memory that earlier runs have left.
-        task: The `Task`; by default it is made from the configuration.
+    `result` has the measured fields; its `status` is `"finished"` (the default), or `"diverged"` or `"failed"` with a
+    `message`. The peak memory is that of the process, and includes memory that earlier runs have left. The task is by
+    default made from the configuration.
     """
     labels = {name: value for name, value in config.items() if name not in ("task", "recipe")}
     return {

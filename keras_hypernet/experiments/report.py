@@ -38,16 +38,9 @@ _COPIES = {
 
 
 def write_report(folder):
-    """Writes `README.md` to the folder of the results, from the rows and `explanations.json`.
+    """Writes `README.md` to the folder of the results, from the rows and `explanations.json`, and returns the path.
 
-    Args:
-        folder: Folder of the results. The report lists claims without results as not run yet.
-
-    Returns:
-        The path.
-
-    Raises:
-        ValueError: If the explanations cannot be read.
+    The report lists claims without results as not run yet. Raises ValueError if the explanations cannot be read.
     """
     folder = pathlib.Path(folder)
     rows = {name: own_rows(get_experiment(name), ResultsFile(folder / f"{name}.jsonl").read()[0], []) for name in NAMES}
@@ -61,11 +54,7 @@ def write_report(folder):
 
 
 def read_explanations(folder):
-    """Reads the explanations of verdicts: a dict from `(claim, panel, verdict, seeds)` to a text.
-
-    Raises:
-        ValueError: If the file is not a list of objects with these fields and `why`.
-    """
+    """Returns the explanations of verdicts, a dict from `(claim, panel, verdict, seeds)` to a text."""
     path = pathlib.Path(folder) / "explanations.json"
     fields = ("claim", "panel", "verdict", "seeds")
     try:
@@ -109,8 +98,7 @@ def _details(claim, of_panels, explanations):
 def complete_rows(experiment, panel, rows):
     """The rows of a panel's seeds that have all values and methods: runs of an incomplete seed may not be typical.
 
-    A failed run, as for want of memory, counts as not run. Values beside the grid, such as a greater depth, are drawn
-    and not judged.
+    A failed run counts as not run. Values beside the grid, such as a greater depth, are drawn and not judged.
     """
     values = (*experiment.values, *experiment.extra_values.get(panel, ()))
     rows = [row for row in rows if row["panel"] == panel and row[experiment.varies] in values]

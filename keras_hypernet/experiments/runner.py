@@ -9,7 +9,7 @@ from keras_hypernet.experiments import NAMES, find_experiment, find_source
 from keras_hypernet.experiments.experiment import Measurement, execute, make_row, run_key, task_of
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.runs.cluster import run_on_ray
-from keras_hypernet.runs.engines import Job, LocalWorkers, check_engine, run_here
+from keras_hypernet.runs.engines import Job, LocalWorkers, check_engine
 from keras_hypernet.runs.progress import RunsProgress
 from keras_hypernet.tasks import TASKS
 
@@ -17,7 +17,7 @@ from keras_hypernet.tasks import TASKS
 def run(experiment, out, *, workers=1, engine="local", address=None, resume=False, progress=True, **grid):
     """Executes the runs that the results lack, and appends the row of each run as it ends.
 
-    A killed call goes on with `resume`: each row is appended in one step, and depends only on the run's configuration.
+    `resume` continues a killed call: each row is appended in one step, and depends only on the run's configuration.
     A diverged or failed run has a row, too, and is repeated only after its line is removed from the file.
 
     Args:
@@ -28,7 +28,7 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
             on a Ray cluster, the cluster's processors decide.
         engine: `"local"` or `"ray"`.
         address: Address of the Ray cluster; by default one is started on this machine.
-        resume: Whether to add to results that exist. Runs with a row are not repeated.
+        resume: Whether to add to existing results. Runs with a row are not repeated.
         progress: Whether to show the progress on standard error.
         **grid: The requested runs, as of `Experiment.runs`: `values`, `seeds`, `quick`, `panels`.
 
@@ -43,21 +43,10 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
         RuntimeError: If Keras's backend is not TensorFlow.
     """
     require_tensorflow("An experiment")
-    check_engine(engine, address)
-    if engine == "ray" and workers != 1:
-        raise ValueError(
-            "`workers` must be left out with the engine 'ray': the cluster's processors decide how many there are. "
-            f"Received: {workers}"
-        )
     configs = {run_key(config): config for config in experiment.runs(**grid)}
     job = _make_job(experiment, configs.values())
+    _check_workers(job, experiment, workers, engine, address)
     local = workers if isinstance(workers, LocalWorkers) else LocalWorkers(workers)
-    if callable(job.execute) and (engine == "ray" or workers != 1):
-        raise ValueError(
-            "Other processes must find the experiment. Received: an experiment of your own, "
-            f"{experiment.name!r}, that is not the EXPERIMENT of an imported file. Put it into a file of its own, and "
-            "import it; or leave out `workers` and `engine`."
-        )
     results = ResultsFile(pathlib.Path(out) / f"{experiment.name}.jsonl")
     with results.locked():
         if results.path.stat().st_size and not resume:
@@ -78,7 +67,7 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
             if local is not workers:
                 stack.enter_context(local)
             if callable(job.execute):
-                ended = run_here(job, missing)
+                ended = (job.execute(config) for config in missing)
             else:
                 ended = run_on_ray(job, missing, address) if engine == "ray" else local.run(job, missing)
             for row in stack.enter_context(contextlib.closing(ended)):
@@ -86,6 +75,21 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
                 done[run_key(row["config"])] = row
                 shown.add(row)
     return [done[key] for key in configs]
+
+
+def _check_workers(job, experiment, workers, engine, address):
+    check_engine(engine, address)
+    if engine == "ray" and workers != 1:
+        raise ValueError(
+            "`workers` must be left out with the engine 'ray': the cluster's processors decide how many there are. "
+            f"Received: {workers}"
+        )
+    if callable(job.execute) and (engine == "ray" or workers != 1):
+        raise ValueError(
+            "Other processes must find the experiment. Received: an experiment of your own, "
+            f"{experiment.name!r}, that is not the EXPERIMENT of an imported file. Put it into a file of its own, and "
+            "import it; or leave out `workers` and `engine`."
+        )
 
 
 def _make_job(experiment, configs):
@@ -104,7 +108,7 @@ def _make_job(experiment, configs):
 
 
 def execute_run(config):
-    """Executes a run of the experiment that its configuration names; see `execute`."""
+    """Executes a run of the experiment that the configuration names; see `execute`."""
     return execute(config, find_experiment(config["experiment"]))
 
 

@@ -6,12 +6,9 @@ WILCOXON = "Wilcoxon's signed-rank test"
 
 
 def table(rows, method, varies):
-    """Test values of one method, as a float64 array `[seeds, values]`, both ascending, infinite for diverged runs.
+    """Test values of a method, as a float64 array `[seeds, values]`, both ascending, infinite for diverged runs.
 
-    Args:
-        rows: Rows of one panel, of seeds that have all runs.
-        method: Name of the method.
-        varies: Name of the varied quantity.
+    `rows` are those of one panel, of seeds that have all runs; `varies` names the varied quantity.
     """
     mine = {(row["seed"], row[varies]): row["test"] for row in rows if row["method"] == method}
     seeds, values = (sorted(set(keys)) for keys in zip(*mine, strict=True))
@@ -26,7 +23,7 @@ def ratios(first, second):
 
 
 def wilcoxon(quotients):
-    """One-sided p-value of Wilcoxon's signed-rank test on the logarithms of ratios, one per seed: are they below 1?
+    """One-sided p-value of Wilcoxon's signed-rank test that ratios, one per seed, are below 1: on their logarithms.
 
     With n seeds the p-value is at least `2^-n`: 0.03 for five, 0.125 for three.
     """
@@ -40,14 +37,9 @@ def wilcoxon(quotients):
 
 
 def trend(blocks):
-    """One-sided p-value that values fall from left to right, with ranks inside each seed.
+    """One-sided p-value that values `[seeds, values]` fall from left to right, ranked inside each seed; and its test.
 
-    Args:
-        blocks: Array `[seeds, values]`.
-
-    Returns:
-        A pair: the p-value and the name of the test: Wilcoxon's for two values, Kendall's for a single seed, otherwise
-        Page's.
+    The test is Wilcoxon's for two values, Kendall's for a single seed, otherwise Page's.
     """
     from scipy import stats
 

@@ -13,14 +13,13 @@ MAX_ATTEMPTS = 4
 
 
 def run_on_ray(job, configs, address=None, threads=1, limit=None):
-    """Executes runs on a Ray cluster, whose nodes must have this package and the data.
+    """Executes runs as `LocalWorkers.run` does, on a Ray cluster whose nodes must have this package and the data.
 
     Ray runs as many at a time as the cluster's processors allow. A run whose node or process is lost is repeated; a run
-    that is lost four times becomes the row of `job.failed`. Standard output is discarded meanwhile, because Ray prints
-    there, too.
+    that is lost four times becomes the row of `job.failed`. Standard output, where Ray prints, is discarded meanwhile.
 
     Args:
-        job, configs: As of `LocalWorkers.run`, like the rows that are yielded.
+        job, configs: As of `LocalWorkers.run`.
         address: Address of the cluster's head, or None to start a cluster on this machine.
         threads: Threads, and processors of the cluster, for each run.
         limit: Maximum number of runs that Ray is given at a time; by default all.

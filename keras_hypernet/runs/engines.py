@@ -27,18 +27,18 @@ _MAX_DEATHS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """How runs are executed.
+    """How runs become rows.
 
     Attributes:
-        execute: Importable name, such as `"package.module:function"`, of a function of a configuration that returns its
-            row. A failed run is a row; an exception means that no run can be executed here, as without the data, and
-            ends all runs.
+        execute: Function of a configuration that returns its row, or its importable name, such as
+            `"package.module:function"`, which other processes need. A failed run is a row; an exception means that no
+            run can be executed here, as without the data, and ends all runs.
         failed: Function of `(config, message, seconds, machine)` that returns the row of a run whose process was lost.
-        attempts: Number of times that a run is started if its process on this machine dies.
+        attempts: Maximum number of starts of a run whose process on this machine dies.
         sources: Code of a user that `execute` needs: other processes load it first, by `load_source`.
     """
 
-    execute: str
+    execute: str | Callable
     failed: Callable
     attempts: int = 1
     sources: tuple = ()
@@ -58,12 +58,9 @@ class LocalWorkers:
     A process starts with its first run, and stays for later runs, also of other calls, until the context ends.
 
     Args:
-        workers: Number of processes.
+        workers: Number of processes, at least one.
         threads: Threads of each process; by default the number of processors divided by `workers`. The number of runs
             does not matter: a run that is repeated alone has the same threads, and so the same numbers.
-
-    Raises:
-        ValueError: If `workers` is less than one.
     """
 
     def __init__(self, workers, threads=None):
@@ -83,7 +80,7 @@ class LocalWorkers:
         """Executes runs.
 
         Args:
-            job: A `Job`.
+            job: A `Job` whose function has an importable name.
             configs: Iterable of configurations, asked for whenever a process is free. None means: nothing to do until
                 another run has ended.
 
@@ -126,7 +123,6 @@ class _Worker:
         self.deaths = 0
 
     def start(self, job, config):
-        """Sends a run to the process; starts the process if necessary."""
         self.job, self.config, self.attempt = job, config, 0
         self._send()
 

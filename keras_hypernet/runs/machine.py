@@ -6,15 +6,13 @@ import pathlib
 import platform
 import sys
 
+from keras_hypernet.common.checks import integer
+
 _STATUS = pathlib.Path("/proc/self/status")
 
 
 def machine(threads=None):
-    """Returns the processor, as the operating system names it, and the threads of TensorFlow.
-
-    Args:
-        threads: Threads of another process; by default those of this process.
-    """
+    """Returns the operating system's name of the processor, and TensorFlow's threads, by default of this process."""
     if threads is None:
         import tensorflow as tf
 
@@ -36,12 +34,9 @@ def processors():
 def set_threads(threads):
     """Sets the threads of TensorFlow, and of NumPy, whose matrix products make the synthetic targets.
 
-    Raises:
-        ValueError: If the number is not positive.
-        RuntimeError: If TensorFlow has already computed with another number.
+    Raises ValueError unless the number is positive, and RuntimeError if TensorFlow has computed with another number.
     """
-    if threads < 1:
-        raise ValueError(f"`threads` must be a positive integer. Received: {threads}")
+    integer("threads", threads)
     import tensorflow as tf
     import threadpoolctl
 

@@ -16,8 +16,8 @@ class RunsProgress:
     Args:
         name: Name of the experiment or search.
         total: Number of runs.
-        rows: Rows of finished runs.
-        describe_best: Function of the rows that returns a text about the best results so far.
+        rows: Rows of ended runs.
+        describe_best: Function of the rows that returns a text about the best results.
         noun: Plural noun for runs.
         visible: Whether to show progress; warnings are shown in any case.
     """
@@ -72,7 +72,7 @@ class RunsProgress:
     def left(self):
         """The time left if the remaining runs take as long as the runs of this call did.
 
-        Rich's own column counts only the last 30 seconds, in which no run may have ended.
+        Rich's own column counts only the last 30 seconds, in which often no run ends.
         """
         ended = len(self.rows) - self.before
         if not ended:

@@ -12,23 +12,17 @@ from keras_hypernet.common.locks import locked
 
 
 class ResultsFile:
-    """A JSON object a line.
+    """A file of JSON objects, one a line; it need not exist.
 
-    Args:
-        path: Path of the file, which need not exist.
-        parse: Function of a line's bytes that returns its row and a key, the same for rows of the same run; raises
-            ValueError if the line holds no row.
+    `parse` is a function of a line's bytes. It returns the row and a key, the same for rows of the same run, or raises
+    ValueError if the line holds no row.
     """
 
     def __init__(self, path, parse):
         self.path, self.parse = pathlib.Path(path), parse
 
     def read(self):
-        """Reads all readable rows; of rows of the same run, the first.
-
-        Returns:
-            A pair: the rows, a list of dicts, and a sentence for each unreadable or repeated line.
-        """
+        """Returns all readable rows, of rows of the same run the first, and a sentence for each other line."""
         rows, sentences, numbers = [], [], {}
         for number, line in enumerate(self._content().split(b"\n"), start=1):
             if not line.strip():
@@ -46,11 +40,7 @@ class ResultsFile:
         return rows, sentences
 
     def mend(self):
-        """Completes or removes a last line without its end, left by a process that was killed as it wrote.
-
-        Returns:
-            A list of sentences about removed lines.
-        """
+        """Completes or removes the unfinished last line of a killed process; returns sentences about removed lines."""
         content = self._content()
         last = content.rpartition(b"\n")[2]
         if not last:
@@ -69,8 +59,7 @@ class ResultsFile:
     def append(self, row):
         """Appends a row in one step: completely or not at all.
 
-        Raises:
-            OSError: If the row cannot be written. The file is unchanged; the message names a file that keeps the row.
+        Raises OSError if the row cannot be written. The file is unchanged; the message names a file that keeps the row.
         """
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
         try:
@@ -115,9 +104,7 @@ class ResultsFile:
     def locked(self):
         """Excludes other processes from the file, which is created if necessary.
 
-        Raises:
-            BusyError: If another process holds the file.
-            NotWritableError: If the folder takes no files.
+        Raises BusyError if another process holds the file, and NotWritableError if the folder takes no files.
         """
         check_writable(self.path.parent)
         self.path.parent.mkdir(parents=True, exist_ok=True)

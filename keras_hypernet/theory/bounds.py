@@ -1,7 +1,14 @@
 """The bounds of Theorems 1 to 5 on the numbers of parameters, and their figure.
 
+Arguments of the bounds:
+
+- eps: The error, positive; a number or an array.
+- m1, m2: Dimensions of x and of the condition.
+- r: Order of smoothness of the target functions.
+- constant: The factor, which the theorems leave open.
+
 A bound is a float, or an array of the shape of `eps`; infinity beyond the range of a float. All functions raise
-ValueError if `eps`, `constant` or `n_g` is not positive, or a dimension or order is not a positive integer.
+ValueError if a number is not positive, or a dimension or an order is not an integer.
 """
 
 import pathlib
@@ -18,11 +25,7 @@ EMBEDDING_DIMS = ("constant", "unbounded")
 def lower_bound(eps, m, r, constant=1.0):
     """Theorem 1: the parameters of any class of networks that approximates W_{r,m} to eps, at least eps^(-m/r).
 
-    Args:
-        eps: The error, positive; a number or an array.
-        m: Dimension of the input: m1 + m2 for x and the condition, or m1 for one y_I.
-        r: Order of smoothness of the target functions.
-        constant: The factor, which the theorem leaves open.
+    `m` is the dimension of the input: m1 + m2 for x and the condition, or m1 for one y_I.
 
     >>> round(lower_bound(0.1, m=4, r=2))
     100
@@ -34,12 +37,8 @@ def embedding_primary_bound(eps, m1, m2, embedding_dim="constant", constant=1.0)
     """Theorems 2 and 3: the least N_q for an error of eps where y is in W_{1,m1+m2}, for any size of e.
 
     The Lipschitz constants of e and q, or in Theorem 3 the weights of q's first layer, stay bounded as eps falls.
-
-    Args:
-        eps, constant: As for `lower_bound`.
-        m1, m2: Dimensions of x and of the condition.
-        embedding_dim: `"constant"`, eps^-(m1+m2) by Theorem 2; or `"unbounded"`, eps^-min(m1+m2, 2 m1) by Theorem 3,
-            where the output dimension of e may grow as eps falls.
+    `embedding_dim` is `"constant"`, eps^-(m1+m2) by Theorem 2; or `"unbounded"`, eps^-min(m1+m2, 2 m1) by Theorem 3,
+    where the output dimension of e may grow as eps falls.
 
     >>> embedding_primary_bound([0.5, 0.25], m1=1, m2=3, embedding_dim="unbounded")
     array([ 4., 16.])
@@ -53,10 +52,6 @@ def embedding_primary_bound(eps, m1, m2, embedding_dim="constant", constant=1.0)
 def hypernetwork_primary_bound(eps, m1, r, constant=1.0):
     """Theorem 4: an N_g that suffices for some hypernetwork to reach an error of eps, eps^(-m1/r), for any m2.
 
-    Args:
-        eps, r, constant: As for `lower_bound`.
-        m1: Dimension of x.
-
     >>> round(hypernetwork_primary_bound(0.1, m1=2, r=1))
     100
     """
@@ -66,13 +61,8 @@ def hypernetwork_primary_bound(eps, m1, r, constant=1.0):
 def hypernetwork_total_bound(eps, m2, r, w, n_g, constant=1.0):
     """Theorem 5: the trained parameters, N_f, of some hypernetwork of error eps, w^(1+m2/r) eps^(-m2/r) + w N_g.
 
-    The theorem assumes that a linear map of w features of the condition can choose the weights of g.
-
-    Args:
-        eps, r, constant: As for `lower_bound`.
-        m2: Dimension of the condition.
-        w: Number of features.
-        n_g: N_g, from `hypernetwork_primary_bound` for the same `eps`, or the size of a network.
+    The theorem assumes that a linear map of w features of the condition can choose the weights of g. `n_g` is N_g, from
+    `hypernetwork_primary_bound` for the same `eps`, or the size of a network.
 
     >>> hypernetwork_total_bound(0.5, m2=2, r=1, w=3, n_g=10)
     138.0
@@ -101,11 +91,8 @@ def plot_bounds(path, m1, m2, r=1, eps=None):
             network that reads x and the condition together.
         eps: Errors, an array; by default 0.001 to 1.
 
-    Raises:
-        ImportError: If Matplotlib is not installed.
-        ValueError: If the suffix differs, an argument is not positive, or a bound is beyond the range of a float.
-
-    Reference: Secs. 3 and 4.1.
+    Raises ImportError without Matplotlib, and ValueError if the suffix differs, an argument is not positive, or a bound
+    is beyond the range of a float. Reference: Secs. 3 and 4.1.
     """
     with needs_extra("Figures need", "plot"):
         import matplotlib

@@ -1,8 +1,15 @@
 """Sizes of the paper's networks: N_g, N_q, N_f and N_e of its experiments (Sec. 5 and appendix).
 
-Each experiment has a function, which returns a dict of the numbers of parameters of its networks. `use_bias` counts
-the biases of q, f and e: with biases, the sizes are those of the models that `build_model` builds. All functions raise
-ValueError if an argument is not a positive integer, or `depth` is less than 2.
+Each experiment has a function, which returns a dict of the numbers of parameters of its networks. Arguments:
+
+- image_shape: Shape of an image, `(h, h, c)`.
+- depth: k, the number of linear layers of f and e.
+- width: Units of the hidden layers of f and e, or of a network without a condition.
+- rank: Units of the last hidden layer of f; None for `width`.
+- embedding_dim: Outputs of e.
+- use_bias: Whether to count biases: with them, the sizes are those of the models that `build_model` builds.
+
+All functions raise ValueError if an argument is not a positive integer, or `depth` is less than 2.
 """
 
 import itertools
@@ -16,10 +23,8 @@ HIDDEN_UNITS = 10  # of g and q, in every experiment
 def dense_parameters(sizes, use_bias=False):
     """Returns the number of parameters of a fully connected network.
 
-    Args:
-        sizes: Number of inputs, then of units of each layer: `(784, 10, 12)` has two layers. ValueError if there are
-            fewer than two.
-        use_bias: Whether every layer, the last included, has a bias.
+    `sizes` are the number of inputs, then of units of each layer: `(784, 10, 12)` has two layers. With `use_bias`,
+    every layer, the last included, has a bias. Raises ValueError if there are fewer than two sizes.
 
     >>> dense_parameters((784, 10, 12)), dense_parameters((784, 10, 12), use_bias=True)
     (7960, 7982)
@@ -60,15 +65,9 @@ def synthetic_embedding_dim_parameters(index):
 def rotation_parameters(image_shape, depth, width, outputs=12, use_bias=False, rank=None, embedding_dim=None):
     """Returns the sizes of the networks of Fig. 3, or of the appendix's "embedding dimension"; g has no biases.
 
-    Args:
-        image_shape: Shape of x and of the condition, `(h, h, c)`.
-        depth: k, the number of linear layers of f and e; 3 in the appendix.
-        width: Units of the hidden layers of f and e.
-        outputs: Outputs of g and q: 12 classes. The paper's N_g, 10 h^2 c + 10, counts 1.
-        use_bias: Whether to count biases.
-        rank: Units of the last hidden layer of f; None for `width`. In the appendix 100 i for the indices i of 1 to 8,
-            this project's choice in analogy to Fig. 1(b).
-        embedding_dim: Outputs of e, 10^4 i in the appendix; None for the 10 h^2 c + 10 of Fig. 3.
+    `outputs` are those of g and q: 12 classes. The paper's N_g, 10 h^2 c + 10, counts 1. By default e has the
+    10 h^2 c + 10 outputs of Fig. 3. In the appendix, depth is 3 and embedding_dim 10^4 i for i from 1 to 8; the rank
+    there, 100 i, is this project's choice in analogy to Fig. 1(b).
 
     >>> rotation_parameters((28, 28, 1), depth=4, width=50, use_bias=True)
     {'g': 7960, 'q': 86482, 'f': 450310, 'e': 444700}
@@ -86,15 +85,9 @@ def rotation_parameters(image_shape, depth, width, outputs=12, use_bias=False, r
 def colorization_parameters(image_shape, depth, width=100, use_bias=False, rank=None, embedding_dim=63):
     """Returns the sizes of the networks of the appendix's colorization; g maps a position to red, green and blue.
 
-    This project chose the sizes, except the three outputs of g. The 63 weights of g include its biases, since f
-    generates them.
-
-    Args:
-        image_shape: Shape of the condition, a grey image, `(h, h, 1)`.
-        depth: k, the number of linear layers of f and e; 2 to 9, or 3 where the embedding dimension varies.
-        width, use_bias: As for `rotation_parameters`.
-        rank: Units of the last hidden layer of f, 100 i where the embedding dimension varies; None for `width`.
-        embedding_dim: Outputs of e: 63, as of f, or 1000 i where the embedding dimension varies.
+    This project chose the sizes, except the three outputs of g: depths of 2 to 9, or depth 3 with embedding_dim 1000 i
+    and rank 100 i. The 63 weights of g include its biases, since f generates them. The condition is a grey image,
+    `(h, h, 1)`.
 
     >>> colorization_parameters((32, 32, 1), depth=4, use_bias=True)
     {'g': 63, 'q': 693, 'f': 129063, 'e': 129063}
@@ -111,11 +104,7 @@ def assumption_1_parameters(image_shape, use_bias=False):
     Without biases, f, with 100 hidden units and 10 outputs, has 100 h^2 c + 1000 parameters; y, with two convolutions
     of 20 and 50 channels, kernels of 10 x 10 and stride 2, and a dense layer of 10 units, has 2000 c + 10^5 + 500 s^2,
     where the output of the second convolution has the side s, 1 on MNIST and 2 on CIFAR-10. Reference: Sec. 5,
-    "Validating Assumption 1", Eq. 5.
-
-    Args:
-        image_shape: Shape of x, `(h, h, c)`, where h is at least 28.
-        use_bias: Whether every layer has a bias.
+    "Validating Assumption 1", Eq. 5. Raises ValueError if h is less than 28.
 
     >>> assumption_1_parameters((28, 28, 1)), assumption_1_parameters((32, 32, 3), use_bias=True)
     ({'f': 79400, 'y': 102500}, {'f': 308310, 'y': 108080})
@@ -136,10 +125,7 @@ def assumption_1_parameters(image_shape, use_bias=False):
 def assumption_2_parameters(image_shape, width, use_bias=False):
     """Returns the size of the network that validates Assumption 2, `{"f": width (h^2 c + 10)}` without biases.
 
-    Args:
-        image_shape: Shape of x, `(h, h, c)`.
-        width: Units of the hidden layer, 1 to 29 in Sec. 1.5 of the appendix.
-        use_bias: Whether both layers have a bias.
+    Sec. 1.5 of the appendix has the widths 1 to 29.
 
     >>> [assumption_2_parameters((28, 28, 1), width, use_bias=True)["f"] for width in (1, 2, 29)]
     [805, 1600, 23065]

@@ -5,12 +5,13 @@ keras-tuner is an extra and takes a second to import, so modules of this package
 
 import importlib
 
-from keras_hypernet.common.extras import missing_extra
+from keras_hypernet.common.extras import needs_extra
 
 _MODULES = {
     "DepthSearch": "hypermodel",
     "SearchResult": "result",
     "draw_searches": "drawing",
+    "get_strategy": "hypermodel",
     "get_search_task": "names",
     "search": "searching",
 }
@@ -21,12 +22,8 @@ __all__ = ["DepthSearch", "SearchResult", "draw_searches", "get_search_task", "s
 def __getattr__(name):
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
+    with needs_extra("The search for the depth needs", "tuning"):
         return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    except ModuleNotFoundError as error:
-        if error.name not in ("keras_tuner", "tensorboard"):
-            raise
-        raise missing_extra("The search for the depth needs", "tuning") from error
 
 
 def __dir__():

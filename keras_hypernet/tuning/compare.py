@@ -35,8 +35,8 @@ def compare_with_grid(config, trials, results):
     `seed_validation` to the grid with the same seed; `grid_depth` and `grid_validation` to the mean over the grid's
     `seeds`. All trials take `seconds`, and the grid of a seed `grid_seconds`. Values without rows of the grid are None.
     """
-    task, finished = get_task(**config["task"]), trials[trials.status == "finished"]
-    best = finished.loc[finished[config["objective"]].idxmin()].dropna().to_dict()
+    task = get_task(**config["task"])
+    best = trials.loc[trials[config["objective"]].idxmin()].dropna().to_dict()  # others than finished have none
     grid = _read_grid(task, best["method"], results)
     facts = {
         "depth": int(best["depth"]),
@@ -79,8 +79,8 @@ def check_grid(task):
 def write_comparison(folder, results):
     """Writes `README.md` into a folder of searches: a table that compares each search with the full grid.
 
-    Each search has a folder there with `search.json` and `trials.csv`. The text names searches without a comparison,
-    with the reason; ValueError if there are no others. Returns the path.
+    Each search has a folder there with `search.json` and `trials.csv`. The text also names searches without a
+    comparison, with the reason; ValueError if there are no others. Returns the path.
     """
     folder = pathlib.Path(folder)
     lines, compared, omitted = [], [], []

@@ -11,7 +11,6 @@ from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe, paper_recipe
 from keras_hypernet.tuning import space
 from keras_hypernet.tuning.metrics import check_names, metrics_of, reports_mse, unreported
-from keras_hypernet.tuning.strategy import get_strategy
 from keras_hypernet.zoo.architectures import build_model, embedding_dim_of
 
 METHODS = ("hyper", "embed", "process")
@@ -38,11 +37,8 @@ class DepthSearch(keras_tuner.HyperModel):
         strategy: A `tf.distribute.Strategy` to build and train the models with, or `"mirrored"` for the GPUs of this
             machine, or without GPUs for TensorFlow's logical CPUs; None for one device.
 
-    Raises:
-        ValueError: If an argument is out of range, the task has no condition or not this method, or if both task and
-            function are missing.
-
-    Example:
+    Raises ValueError if an argument is out of range, the task has no condition or not this method, or both task and
+    function are missing.
 
     >>> def my_function(depth, hp):
     ...     hidden = [keras.layers.Dense(8, activation="relu") for _ in range(depth - 1)]
@@ -95,7 +91,7 @@ class DepthSearch(keras_tuner.HyperModel):
             if isinstance(self.space[name], list) and len(self.space[name]) == 1:
                 self.set_recipe(**{name: self.space[name][0]})
                 self.space[name] = None
-        # Hyperparameters of the trial that one of keras-tuner's own tuners runs, and its number of past executions.
+        # Hyperparameters of the trial of one of keras-tuner's own tuners, and the number of its past executions.
         self._running = (None, 0)
 
     def set_recipe(self, **changes):
@@ -189,6 +185,23 @@ def qualified_name(function):
         function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def get_strategy(strategy):
+    """Returns a `tf.distribute.Strategy` for `"mirrored"`, and a strategy or None as it is."""
+    if isinstance(strategy, str):
+        if strategy != "mirrored":
+            raise ValueError(f"`strategy` must be 'mirrored', or a tf.distribute.Strategy. Received: {strategy!r}")
+        return _mirrored()
+    return strategy
+
+
+@functools.cache  # The collective keys of two mirrored strategies would collide.
+def _mirrored():
+    import tensorflow as tf
+
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
 def _check_methods(task, method):

@@ -1,4 +1,4 @@
-"""Journal: the questions to an oracle and its answers in a file, which bring another oracle to the same state."""
+"""Journal: an oracle's trials and their results in a file, which brings another oracle to the same state."""
 
 import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
@@ -21,12 +21,12 @@ _EVENT = {
 
 
 class Journal:
-    """An oracle, and a file of its questions and answers: an oracle of the same seed proposes the same trials.
+    """An oracle, and a file of its trials and their results: an oracle of the same seed proposes the same trials.
 
     A line of the file is `{"asked": number, "values": values}`, where the number is None if no trial can run before
-    another ends, or the result of `run_trial`. `register` is a function that registers hyperparameters with a
-    `keras_tuner.HyperParameters`; the folder `scratch` is for keras-tuner's own files, which stay unread. `rows` has
-    the rows of ended trials, and `asked` the values of all trials, both by number.
+    another ends, or the result of `run_trial`. `register` registers hyperparameters with a
+    `keras_tuner.HyperParameters`; keras-tuner's own files in the folder `scratch` stay unread. `rows` has the rows of
+    ended trials, and `asked` the values of all trials, both by number.
     """
 
     def __init__(self, path, oracle, register, scratch):

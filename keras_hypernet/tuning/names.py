@@ -19,14 +19,10 @@ SEARCH_TASKS = {
 
 
 def get_search_task(name, seed=0, quick=False):
-    """Returns the task of a name; ValueError if the name is unknown.
+    """Returns the task of a name, such as `rotation_mnist` or `synthetic_inner`; ValueError if the name is unknown.
 
-    Args:
-        name: A key of `SEARCH_TASKS`: `rotation_mnist`, `synthetic_inner`, `colorization_cifar` and the like.
-        seed: Seed of a synthetic task.
-        quick: Whether to return a similar task that needs no network and trains an epoch in a second or two.
-
-    Example:
+    `seed` is that of a synthetic task; a `quick` task is similar, needs no network, and trains an epoch in a second or
+    two.
 
     >>> get_search_task("rotation_cifar"), get_search_task("rotation_cifar", quick=True)
     (RotationTask(data='cifar10'), RotationTask(data='patches'))

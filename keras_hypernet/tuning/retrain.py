@@ -18,7 +18,9 @@ _SPLITS = ("train", "validation")
 
 
 def retrain(result, folder=None, name=None, command=None, data_note=None, progress=True):
-    """Trains the best configuration on the training and the validation split, and writes a zoo entry.
+    """Trains the best configuration on the training and the validation split; writes an entry and returns its `Card`.
+
+    `keras_hypernet.load(folder)` opens the entry.
 
     Args:
         result: The `SearchResult`.
@@ -28,12 +30,8 @@ def retrain(result, folder=None, name=None, command=None, data_note=None, progre
         data_note: A note in the card about an unusual copy of the data set.
         progress: Whether to show a progress bar on standard error.
 
-    Returns:
-        The `Card` of the entry, which `keras_hypernet.load(folder)` opens.
-
-    Raises:
-        ValueError: If no trial is finished, or the task or the models are your own, which no card can describe.
-        TrainingDivergedError: If this training diverges.
+    Raises ValueError if no trial is finished, or the task or the models are your own, which no card can describe, and
+    TrainingDivergedError if this training diverges.
     """
     task, method, recipe, trial = result.task, result.best_method, result.best, result.best_trial
     if not is_registered(task) or result.config["build"] is not None:
@@ -90,19 +88,13 @@ def _describe(result, name, data_note):
 
 def _call(config, task, recipe):
     """Returns the call in Python that repeats the search and writes the entry."""
-    usual = Recipe(width=config["recipe"]["width"])
-    changes = {name: value for name, value in config["recipe"].items() if value != getattr(usual, name)}
     arguments = {"method": tuple(config["method"]), "oracle": config["oracle"], "seed": recipe.seed}
     for name, field in config["space"].items():
         arguments[name] = tuple(field.values()) if isinstance(field, dict) else field
     arguments |= {name: config[name] for name in ("trials", "factor", "executions_per_trial", "objective")}
-    arguments = _written({name: value for name, value in arguments.items() if value is not None})
-    recipe = f"keras_hypernet.Recipe({_written({'width': usual.width, **changes})})"
-    return f"keras_hypernet.tuning.search(keras_hypernet.tasks.{task!r}, {arguments}, recipe={recipe}).retrain()"
-
-
-def _written(arguments):
-    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    written = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value is not None)
+    recipe = f"keras_hypernet.{Recipe(**config['recipe'])!r}"
+    return f"keras_hypernet.tuning.search(keras_hypernet.tasks.{task!r}, {written}, recipe={recipe}).retrain()"
 
 
 def _mean(result):

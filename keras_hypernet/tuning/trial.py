@@ -52,7 +52,7 @@ def run_trial(config, hypermodel=None):
         outcomes.append(_train(hypermodel, hp, seed, epochs or hypermodel.recipe.epochs, training, source))
         if epochs is None:  # no trial of Hyperband, so no later trial continues the training
             shutil.rmtree(training, ignore_errors=True)
-    row = make_row({**config, "values": hp.values}, metrics_of(hypermodel.task), outcomes)
+    row = _make_row({**config, "values": hp.values}, metrics_of(hypermodel.task), outcomes)
     return {"row": row, "hyperparameters": hp.get_config() if hypermodel.function else None}
 
 
@@ -64,7 +64,9 @@ def _make_hypermodel(search):
 
 def _train(hypermodel, hp, seed, epochs, training, source):
     """Trains a model in a folder, which starts as a copy of the folder `source`, and returns the outcome."""
-    counter, started, outcome = _Counter(), time.perf_counter(), {"status": "finished", "message": None}
+    begun, started, outcome = [], time.perf_counter(), {"status": "finished", "message": None}
+    # Counts the epoch of a divergence, too.
+    counter = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(epoch))
     try:
         if source is not None and source.exists() and not training.exists():  # without a copy, epochs are repeated
             with replacing_folder(training) as temporary:
@@ -81,21 +83,12 @@ def _train(hypermodel, hp, seed, epochs, training, source):
         raise
     except Exception as error:  # a row of the table, not the end of the search
         outcome = {"status": "failed", "message": f"{type(error).__name__}: {error}"}
-    steps = counter.epochs * math.ceil(hypermodel.task.num_examples("train") / hypermodel.recipe.batch_size)
-    return {**outcome, "epochs": counter.epochs, "steps": steps, "seconds": time.perf_counter() - started}
+    steps = len(begun) * math.ceil(hypermodel.task.num_examples("train") / hypermodel.recipe.batch_size)
+    return {**outcome, "epochs": len(begun), "steps": steps, "seconds": time.perf_counter() - started}
 
 
-class _Counter(keras.callbacks.Callback):
-    """Counts epochs that begin, including the epoch of a divergence."""
-
-    epochs = 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epochs += 1
-
-
-def make_row(config, metrics, outcomes):
-    """Returns the row of a trial from its configuration and, for each seed, the result of `DepthSearch.train`."""
+def _make_row(config, metrics, outcomes):
+    """Returns the row of a trial from its configuration and the outcome of each seed."""
     search, values = config["search"], config["values"]
     statuses = [outcome["status"] for outcome in outcomes]
     status = next((status for status in ("failed", "diverged") if status in statuses), "finished")
@@ -117,7 +110,7 @@ def make_row(config, metrics, outcomes):
 
 def _make_lost_row(config, message, seconds, machine):
     outcome = {"status": "failed", "message": message, "epochs": 0, "steps": 0, "seconds": seconds or 0.0}
-    row = make_row(config, metrics_of(get_task(**config["search"]["task"])), [outcome])
+    row = _make_row(config, metrics_of(get_task(**config["search"]["task"])), [outcome])
     return {"row": {**row, "worker": None}, "hyperparameters": None}
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from keras_hypernet.experiments import claims, get_experiment
+from keras_hypernet.experiments.drawing import points, write_csv
 from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.paper_claims import CLAIMS
-from keras_hypernet.experiments.points import points, write_csv
 from keras_hypernet.experiments.report import complete_rows, findings, write_report
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.experiments.statistics import table, trend, wilcoxon

@@ -7,10 +7,9 @@ import pytest
 from helpers import ROOT
 
 from keras_hypernet.experiments import NAMES, get_experiment
-from keras_hypernet.experiments.drawing import draw, read_rows
+from keras_hypernet.experiments.drawing import draw, points, read_rows, write_csv
 from keras_hypernet.experiments.experiment import FIELDS, run_key
 from keras_hypernet.experiments.paper_claims import CLAIMS
-from keras_hypernet.experiments.points import points, write_csv
 from keras_hypernet.experiments.report import findings, read_explanations, write_report
 from keras_hypernet.experiments.rotation import LEARNING_RATES, lowest_validation
 from keras_hypernet.experiments.rows import ResultsFile

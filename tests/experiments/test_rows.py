@@ -10,10 +10,9 @@ import pytest
 from tiny_grid import GRID
 
 from keras_hypernet.experiments import get_experiment
-from keras_hypernet.experiments.drawing import read_rows
+from keras_hypernet.experiments.drawing import points, read_rows
 from keras_hypernet.experiments.experiment import FIELDS, make_row
 from keras_hypernet.experiments.paper_claims import CLAIMS
-from keras_hypernet.experiments.points import points
 from keras_hypernet.experiments.report import findings, write_report
 from keras_hypernet.experiments.rows import ResultsFile, group_rows
 

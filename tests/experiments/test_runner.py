@@ -139,25 +139,24 @@ def test_two_workers_make_the_same_rows(whole, tmp_path):
 
 
 @pytest.mark.full
-def test_a_runner_that_is_killed_ten_times_loses_nothing(whole, start, tmp_path):
+def test_a_runner_that_is_killed_ten_times_loses_nothing(whole, worker, start, tmp_path):
     moments = random.Random(20200610)
     workers = set()
     for cycle in range(10):
         rows = _lines(tmp_path)
         # More runs than there is time for: no runner ends by itself.
-        runner, end = start(tmp_path, workers=2 if cycle == 4 else 1, seeds=1000)
+        runner, end = start(tmp_path, workers=2 if cycle == 6 else 1, seeds=100)
         # A random moment: in some cycles after a new row, in the others while processes start.
-        if cycle in (1, 4, 7):
+        if cycle in (1, 6):
             wait_until(lambda rows=rows: _lines(tmp_path) > rows)
-        time.sleep(moments.uniform(0, 0.5 if cycle in (1, 4, 7) else 2))
+        time.sleep(moments.uniform(0, 0.5 if cycle in (1, 6) else 1))
         workers |= set(children(runner))
         os.kill(runner, signal.SIGKILL)
         assert end() == (-signal.SIGKILL, "")
     assert len(workers) >= 3
     wait_until(lambda: not any(map(running, workers)))
-    assert _lines(tmp_path) >= 3
-    with LocalWorkers(2, threads=1) as local:
-        rows = run(GRID, tmp_path, workers=local, resume=True, progress=False)
+    assert _lines(tmp_path) >= 2
+    rows = run(GRID, tmp_path, workers=worker, resume=True, progress=False)
     assert plain(rows) == plain(row for row in rows_in(tmp_path) if row["seed"] < GRID.seeds) == plain(rows_in(whole))
 
 
@@ -188,10 +187,10 @@ def test_a_full_disk_loses_no_row(whole, start, tmp_path):
 
 
 def test_one_panel_of_several_is_run(worker, tmp_path):
-    grid = dataclasses.replace(GRID, panels=("inner", "concat"))
+    grid = dataclasses.replace(GRID, panels=("inner", "concat"), methods=("hyper",))
     rows = run(grid, tmp_path, values=[2], seeds=1, panels=["concat"], workers=worker, progress=False)
     assert [row["config"] for row in rows] == [config for config in grid.runs([2], 1) if config["panel"] == "concat"]
-    assert len(rows) == 2
+    assert len(rows) == 1
     rates = get_experiment("learning_rate")
     some = rates.runs(seeds=1, panels=["cifar10_hyperfan"])  # a panel with additional values
     assert some == [config for config in rates.runs(seeds=1) if config["panel"] == "cifar10_hyperfan"]

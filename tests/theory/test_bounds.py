@@ -129,4 +129,4 @@ def test_theory_needs_numpy_alone():
     modules = {module for module in modules if module.split(".")[0] not in sys.stdlib_module_names}
     assert {module.split(".")[0] for module in modules} == {"numpy", "matplotlib", "keras_hypernet"}
     ours = {module for module in modules if module.startswith("keras_hypernet") and ".theory." not in module}
-    assert ours == {"keras_hypernet.common.extras", "keras_hypernet.common.files"}
+    assert ours == {f"keras_hypernet.common.{name}" for name in ("checks", "extras", "files")}

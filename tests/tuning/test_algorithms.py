@@ -1,6 +1,7 @@
 """Hyperband's continued trainings, and searches with diverged trials."""
 
 import dataclasses
+import itertools
 import math
 
 import pytest
@@ -10,20 +11,26 @@ from keras_hypernet.experiments.experiment import train_and_measure
 from keras_hypernet.tuning.result import SearchResult
 
 
-def test_hyperband_continues_the_best_of_a_round(tmp_path):
-    result = tiny_search("both", "hyperband", epochs=4, factor=2, trials=7, directory=tmp_path)
-    rounds = [[row for row in result.trials if row["total_epochs"] == epochs] for epochs in (1, 2, 4)]
-    assert [len(rows) for rows in rounds] == [4, 2, 1]
-    assert [{row["epochs"] for row in rows} for rows in rounds] == [{1}, {1}, {2}]
+def _best(rows, number):
+    chosen = sorted(rows, key=lambda row: row["validation_mse"])[:number]
+    return {(row["method"], row["depth"]) for row in chosen}
 
-    def best(rows, number):
-        chosen = sorted(rows, key=lambda row: row["validation_mse"])[:number]
-        return {(row["method"], row["depth"]) for row in chosen}
 
-    assert best(rounds[1], 2) <= best(rounds[0], 3)
-    assert best(rounds[2], 1) == best(rounds[1], 1)
-    (last,) = rounds[2]
-    recipe = dataclasses.replace(RECIPE, depth=last["depth"], epochs=4)
+@pytest.mark.parametrize(
+    ("factor", "total_epochs", "sizes"),
+    [(3, [1, 3], [3, 1]), pytest.param(2, [1, 2, 4], [4, 2, 1], marks=pytest.mark.full)],
+)
+def test_hyperband_continues_the_best_of_a_round(tmp_path, factor, total_epochs, sizes):
+    options = {"depth": (2, 3), "epochs": total_epochs[-1], "factor": factor, "trials": sum(sizes)}
+    result = tiny_search("both", "hyperband", directory=tmp_path, **options)
+    rounds = [[row for row in result.trials if row["total_epochs"] == epochs] for epochs in total_epochs]
+    assert [len(rows) for rows in rounds] == sizes
+    more = [after - before for before, after in itertools.pairwise([0, *total_epochs])]
+    assert [{row["epochs"] for row in rows} for rows in rounds] == [{epochs} for epochs in more]
+    for earlier, later in itertools.pairwise(rounds):
+        assert _best(later, len(later)) <= _best(earlier, len(later) + (len(later) > 1))
+    (last,) = rounds[-1]
+    recipe = dataclasses.replace(RECIPE, depth=last["depth"], epochs=total_epochs[-1])
     assert abs(last["validation_mse"] - train_and_measure(TASK, last["method"], recipe)["validation"]) <= 1e-6
 
 

@@ -1,32 +1,34 @@
 """The best of a search as an entry of the zoo."""
 
+import dataclasses
 import functools
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny_search import tiny_search
+from tiny_search import RECIPE, TASK, tiny_search
 
 import keras_hypernet as kh
 from keras_hypernet.tasks import RotationSetTask, get_task
 
 
 def test_the_best_is_trained_on_training_and_validation_data_as_an_entry(tmp_path):
-    task = kh.RotationTask("digits")
-    result = kh.tuning.search(task, "hyper", depth=[3], epochs=1, directory=tmp_path / "search", progress=False)
+    recipe = dataclasses.replace(RECIPE, batch_size=32, epochs=1)
+    result = tiny_search(depth=[3], recipe=recipe, directory=tmp_path / "search")
     card = result.retrain(data_note="A note.", progress=False)
     assert card == kh.verify_entry(tmp_path / "search" / "entry")
     model = kh.load(tmp_path / "search" / "entry")
     for split in ("validation", "test"):
-        assert kh.evaluate(model, task, split) == pytest.approx(card.metrics[split], rel=1e-6)
-    assert card.name == "rotation_digits_hyper_tuned"
-    assert (card.seeds[0]["validation"], card.recipe) == (result.trials[0]["validation_error"], result.best.to_dict())
-    assert "Trained on 1,497 examples, including the validation split" in card.deviations[-1]
-    assert card.selection == "the lowest validation error of 1 trials of a grid search over depth"
+        assert kh.evaluate(model, TASK, split) == pytest.approx(card.metrics[split], rel=1e-6)
+    assert card.name == "synthetic_hyper_tuned"
+    assert (card.seeds[0]["validation"], card.recipe) == (result.trials[0]["validation_mse"], result.best.to_dict())
+    assert "Trained on 80 examples, including the validation split" in card.deviations[-1]
+    assert card.selection == "the lowest validation mse of 1 trials of a grid search over depth"
     # The same as a training on examples that were joined by hand.
-    other = kh.build_model(task, "hyper", result.best)
-    joined = np.concatenate([task.load("train"), task.load("validation")])
-    other.fit(task.training_dataset(joined, 64, 0, 0), shuffle=False, verbose=0)
+    other = kh.build_model(TASK, "hyper", result.best)
+    train, validation = TASK.load("train"), TASK.load("validation")
+    joined = {name: np.concatenate([train[name], validation[name]]) for name in train}
+    other.fit(TASK.training_dataset(joined, 32, 0, 0), shuffle=False, verbose=0)
     for trained, expected in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_allclose(trained, expected, rtol=1e-5, atol=1e-6)
 
@@ -50,6 +52,7 @@ def test_the_card_names_the_seeds_of_a_mean(tmp_path):
     options = {"epochs": 1, "executions_per_trial": 2, "directory": tmp_path, "progress": False}
     result = kh.tuning.search(kh.RotationTask("digits"), "hyper", depth=[2], objective="validation_loss", **options)
     card = result.retrain(progress=False)
+    assert card.name == "rotation_digits_hyper_tuned"
     assert card.selection == "the lowest validation loss, the mean of 2 seeds, of 1 trials of a grid search over depth"
     assert card.deviations[-1].endswith("trained without the validation split, the mean of 2 seeds.")
     assert card.seeds[0]["validation"] == result.best_trial["validation_error"]

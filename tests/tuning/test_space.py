@@ -57,11 +57,11 @@ def test_configurations_of_integers_are_counted(options, number, points):
     assert len(list(configurations(hp.space))) == 2 * points * 11
 
 
-def test_the_seed_of_a_search_is_by_default_that_of_the_recipe(tmp_path):
-    recipe = dataclasses.replace(RECIPE, seed=3)
+def test_the_seed_of_a_search_is_by_default_that_of_the_recipe():
     for seed, expected in ((None, 3), (0, 0)):
-        result = tiny_search(depth=[2], epochs=1, recipe=recipe, seed=seed, directory=tmp_path / str(seed))
-        assert result.best.seed == expected
+        hypermodel = DepthSearch(TASK, recipe=dataclasses.replace(RECIPE, seed=3))
+        hypermodel.set_recipe(seed=seed, epochs=None)
+        assert (hypermodel.recipe.seed, hypermodel.recipe.epochs) == (expected, RECIPE.epochs)
 
 
 @pytest.mark.parametrize(("name", "usual"), [("synthetic_inner", 10_000), ("rotation_mnist", 7850)])

@@ -33,14 +33,14 @@ def test_a_trial_whose_process_is_killed_is_run_again_and_each_trial_once(tmp_pa
 
     thread = threading.Thread(target=kill)
     thread.start()
-    result = tiny_search("both", workers=2, directory=tmp_path)
+    result = tiny_search("both", depth=(2, 3), workers=2, directory=tmp_path)
     thread.join()
     _same(plain(result.trials), plain(grid.trials))
-    assert column(result, "trial") == list(range(6))
+    assert column(result, "trial") == list(range(4))
     workers = {row["worker"].rpartition("-")[2] for row in result.trials}
     assert str(os.getpid()) not in workers
     lines = (tmp_path / "trials" / "journal.jsonl").read_text().splitlines()
-    assert len([line for line in lines if '"asked": null' not in line]) == 12  # six questions, six answers
+    assert len([line for line in lines if '"asked": null' not in line]) == 8  # four trials, four results
     assert kh.tuning.SearchResult.read(tmp_path) == result
     assert set(children(os.getpid())) == before
 
@@ -78,13 +78,15 @@ def test_what_other_processes_cannot_import_is_refused(tmp_path, engine):
     assert list(tmp_path.iterdir()) == []
 
 
-# Starts a search for each line it reads, the folder, and says its process; they share one import of the libraries.
-SCRIPT = """
+# Six trials of the models that are built fastest.
+RATES = {"depth": [2], "learning_rate": [0.001, 0.002, 0.004, 0.008, 0.016, 0.032], "epochs": 12}
+# Starts a search for each line it reads, the folder, and prints its process; they share one import of the libraries.
+SCRIPT = f"""
 import os, sys
 from tiny_search import tiny_search
 for line in sys.stdin:
     if (searching := os.fork()) == 0:
-        tiny_search("both", directory=line.strip(), epochs=12)
+        tiny_search(directory=line.strip(), **{RATES})
         os._exit(0)
     print(searching, flush=True)
     os.waitpid(searching, 0)
@@ -106,8 +108,8 @@ def test_a_search_that_is_killed_ten_times_repeats_no_trial_that_has_ended(tmp_p
             wait_until(lambda searching=searching: not running(searching))
             assert journal.read_bytes().startswith(before)
         starter.stdin.close()
-    result = tiny_search("both", directory=tmp_path / "search", epochs=12)
-    whole = tiny_search("both", directory=tmp_path / "whole", epochs=12)
+    result = tiny_search(directory=tmp_path / "search", **RATES)
+    whole = tiny_search(directory=tmp_path / "whole", **RATES)
     assert plain(result.trials) == plain(whole.trials)
     assert len(journal.read_text().splitlines()) == 2 * len(result.trials)
 
@@ -133,7 +135,8 @@ def test_a_node_of_a_ray_cluster_that_is_lost_costs_no_trial(tmp_path, grid):
 
         thread = threading.Thread(target=lose)
         thread.start()
-        result = tiny_search("both", workers=2, engine="ray", address=nodes.address, directory=tmp_path / "search")
+        options = {"depth": (2, 3), "workers": 2, "engine": "ray", "address": nodes.address}
+        result = tiny_search("both", directory=tmp_path / "search", **options)
         thread.join()
     finally:
         nodes.shutdown()
