@@ -130,11 +130,10 @@ def _read_searches(folders, task, objective):
     """Returns the searches of other folders to draw too."""
     from keras_hypernet import tuning
     from keras_hypernet.tuning.drawing import check_alike
+    from keras_hypernet.tuning.names import metrics_of
 
     searches = [tuning.SearchResult.read(folder) for folder in folders or []]
     if searches:
-        from keras_hypernet.tuning.metrics import metrics_of  # imports keras-tuner, an extra
-
         own = (task.config(), objective or metrics_of(task)[0])
         check_alike(own, *((search.config["task"], search.objective) for search in searches))
     return searches

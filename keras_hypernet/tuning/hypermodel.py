@@ -10,7 +10,7 @@ import keras_tuner
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe, paper_recipe
 from keras_hypernet.tuning import space
-from keras_hypernet.tuning.metrics import check_names, metrics_of, reports_mse, unreported
+from keras_hypernet.tuning.names import COLUMNS, is_internal, metrics_of, unreported
 from keras_hypernet.zoo.architectures import build_model, embedding_dim_of
 
 METHODS = ("hyper", "embed", "process")
@@ -117,7 +117,7 @@ class DepthSearch(keras_tuner.HyperModel):
             keras.utils.set_random_seed(recipe.seed)
             model = self.function(recipe.depth, hp)
             if self.task is not None:
-                check_names(hp.space, self.task)
+                _check_names(hp.space, self.task)
             return model
 
     def fit(self, hp, model, *args, callbacks=(), **kwargs):
@@ -171,7 +171,7 @@ class DepthSearch(keras_tuner.HyperModel):
         except (KeyError, ValueError):
             if needed in model.get_metrics_result():
                 raise
-        if measured is None or (needed == "mse" and not reports_mse(model)):  # a user's own model
+        if measured is None or (needed == "mse" and not _reports_mse(model)):  # a user's own model
             raise keras_tuner.errors.FatalValueError(
                 f"The models of {qualified_name(self.function)} do not report {needed!r}, which the task "
                 f"{self.task.name!r} needs: compile them with metrics=[{needed!r}]."
@@ -215,3 +215,27 @@ def _check_methods(task, method):
     if not methods or len(set(methods)) < len(methods) or not set(methods) <= set(possible):
         raise ValueError(f"`method` must be one of {possible}, or several, for {task.name!r}. Received: {method!r}")
     return methods
+
+
+def _check_names(hyperparameters, task):
+    """Raises an error, a ValueError, if a user's own function gives a hyperparameter a name that is taken."""
+    names = [hyperparameter.name for hyperparameter in hyperparameters]
+    reserved = {*COLUMNS, *metrics_of(task)}
+    if taken := [name for name in dict.fromkeys(names) if name in reserved or is_internal(name)]:
+        raise keras_tuner.errors.FatalValueError(
+            f"`build` must not ask `hp` for a name of {tuple(sorted(reserved))}, the columns of the table, nor for a "
+            f"name that begins with 'tuner/'. Received: {', '.join(map(repr, taken))}"
+        )
+    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        # keras-tuner drops the value of a name if any of its conditions is not met.
+        raise keras_tuner.errors.FatalValueError(
+            "`build` must ask `hp` for each name under one condition: list all values of the parent in one "
+            f"`conditional_scope`, or use different names. Received under several: {', '.join(map(repr, repeated))}"
+        )
+
+
+def _reports_mse(model):
+    """Whether an evaluated model reports the mean squared error: as a metric, or as its only loss."""
+    loss = keras.losses.get(model.loss)
+    squared = loss is keras.losses.mean_squared_error or isinstance(loss, keras.losses.MeanSquaredError)
+    return (squared and not model.losses) or "mse" in model.get_metrics_result()

@@ -6,7 +6,7 @@ from keras_tuner.engine.trial import TrialStatus
 
 from keras_hypernet.common.parsing import check_schema, parse_json
 from keras_hypernet.runs.results import ResultsFile
-from keras_hypernet.tuning.metrics import is_internal
+from keras_hypernet.tuning.names import is_internal
 
 _ROW = {
     "type": "object",

@@ -1,4 +1,4 @@
-"""Command-line names of the tasks whose models have a depth to search, such as rotation_mnist."""
+"""Names: of the tasks whose models have a depth to search, such as rotation_mnist; of metrics and columns."""
 
 import dataclasses
 
@@ -9,6 +9,9 @@ _DATA = {"mnist": "mnist", "cifar": "cifar10", "digits": "digits", "patches": "p
 # Similar images that come with a package.
 _OFFLINE = {"mnist": "digits", "cifar10": "patches"}
 _SMALL = {"dim": 50, "num_train": 2000, "num_validation": 500, "num_test": 500}
+
+# Columns of every table, besides hyperparameters and metrics.
+COLUMNS = ("trial", "status", "method", "total_epochs", "epochs", "steps", "seconds", "worker", "message")
 
 SEARCH_TASKS = {
     **{f"rotation_{short}": {"name": "rotation", "data": data} for short, data in _DATA.items()},
@@ -52,3 +55,23 @@ def depth_experiment(task):
 def panel(task):
     """Returns the panel of a task in its experiment: the data set, or the family of a synthetic task."""
     return task.family if task.name == "synthetic" else task.data
+
+
+def metrics_of(task):
+    """Returns the names of the metrics on the validation split; a search can minimize any of these.
+
+    >>> metrics_of(keras_hypernet.RotationTask("digits"))
+    ('validation_error', 'validation_loss')
+    """
+    return ("validation_mse",) if task.metric == "mse" else ("validation_error", "validation_loss")
+
+
+def is_internal(name):
+    """Whether keras-tuner sets a hyperparameter for itself, such as `tuner/epochs` of Hyperband."""
+    return name.startswith("tuner/")
+
+
+def unreported(objective, reported, task):
+    """Returns the error message about an objective that the models do not report."""
+    models = "your models" if task is None else f"the models of the task {task.name!r}"
+    return f"`objective` must be one of {reported}, what {models} report. Received: {objective!r}"

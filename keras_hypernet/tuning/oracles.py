@@ -10,8 +10,6 @@ import warnings
 import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_hypernet.tuning.space import configurations, count_configurations
-
 # keras-tuner stops after 20 random draws of tried configurations; this package repeats these draws.
 _PATIENCE = 50
 
@@ -104,6 +102,39 @@ def count_trials(config, oracle):
         total += first + sum(others) if first <= untried else untried
         untried -= min(first, untried)
     return min(total, trials or total)
+
+
+def configurations(space, values_of=None, chosen=()):
+    """Yields the configurations of keras-tuner's hyperparameters as dicts; the last hyperparameter changes fastest."""
+    if not space:
+        yield dict(chosen)
+    elif all(condition.is_active(dict(chosen)) for condition in space[0].conditions):
+        for value in (values_of or _grid_values)(space[0]):
+            yield from configurations(space[1:], values_of, {**dict(chosen), space[0].name: value})
+    else:
+        yield from configurations(space[1:], values_of, chosen)
+
+
+def count_configurations(space, most):
+    """Returns the number of configurations that an oracle can draw, or `most` if there are more."""
+    return sum(1 for _ in itertools.islice(configurations(space, _all_values), most))
+
+
+def _grid_values(hyperparameter):
+    """Returns the default, then keras-tuner's values for a grid, some of which are floats for integers."""
+    default = hyperparameter.default
+    kind = type(default) if isinstance(default, int) else lambda value: value
+    return dict.fromkeys([default, *map(kind, hyperparameter.values)])
+
+
+def _all_values(hyperparameter):
+    """Returns all values; a grid has only ten values of a range without steps."""
+    config = hyperparameter.get_config()
+    if config.get("step", 1) is not None or "min_value" not in config:
+        return hyperparameter.values
+    if isinstance(config["min_value"], int):
+        return range(config["min_value"], config["max_value"] + 1)
+    return itertools.count()  # real numbers
 
 
 def hyperband_sizes(epochs, factor):

@@ -10,7 +10,7 @@ from keras_hypernet.tasks import TASKS, Task, get_task
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.journal import read_events
-from keras_hypernet.tuning.metrics import COLUMNS, metrics_of
+from keras_hypernet.tuning.names import COLUMNS, metrics_of
 from keras_hypernet.tuning.retrain import retrain
 from keras_hypernet.tuning.space import searched
 

@@ -20,8 +20,7 @@ from keras_hypernet.training.retracing import expected_retracing
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.hypermodel import DepthSearch, qualified_name
 from keras_hypernet.tuning.journal import Journal
-from keras_hypernet.tuning.metrics import is_internal, metrics_of, unreported
-from keras_hypernet.tuning.names import search_name
+from keras_hypernet.tuning.names import is_internal, metrics_of, search_name, unreported
 from keras_hypernet.tuning.oracles import ORACLES, count_trials, make_oracle
 from keras_hypernet.tuning.result import SearchResult
 from keras_hypernet.tuning.space import searched

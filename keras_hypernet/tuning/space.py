@@ -1,7 +1,6 @@
-"""The search space: the hyperparameters of a search, their ranges, and the configurations in these ranges."""
+"""The search space: the hyperparameters of a search and their ranges."""
 
 import contextlib
-import itertools
 
 from keras_hypernet.training.recipe import Recipe
 
@@ -90,36 +89,3 @@ def _checked(name, field):
     for value in values:
         Recipe(**{"width": 1, name: value})  # raises ValueError if the value is out of range
     return {"low": values[0], "high": values[1]} if is_range and len(values) == 2 else values
-
-
-def configurations(space, values_of=None, chosen=()):
-    """Yields the configurations of keras-tuner's hyperparameters as dicts; the last hyperparameter changes fastest."""
-    if not space:
-        yield dict(chosen)
-    elif all(condition.is_active(dict(chosen)) for condition in space[0].conditions):
-        for value in (values_of or _grid_values)(space[0]):
-            yield from configurations(space[1:], values_of, {**dict(chosen), space[0].name: value})
-    else:
-        yield from configurations(space[1:], values_of, chosen)
-
-
-def count_configurations(space, most):
-    """Returns the number of configurations that an oracle can draw, or `most` if there are more."""
-    return sum(1 for _ in itertools.islice(configurations(space, _all_values), most))
-
-
-def _grid_values(hyperparameter):
-    """Returns the default, then keras-tuner's values for a grid, some of which are floats for integers."""
-    default = hyperparameter.default
-    kind = type(default) if isinstance(default, int) else lambda value: value
-    return dict.fromkeys([default, *map(kind, hyperparameter.values)])
-
-
-def _all_values(hyperparameter):
-    """Returns all values; a grid has only ten values of a range without steps."""
-    config = hyperparameter.get_config()
-    if config.get("step", 1) is not None or "min_value" not in config:
-        return hyperparameter.values
-    if isinstance(config["min_value"], int):
-        return range(config["min_value"], config["max_value"] + 1)
-    return itertools.count()  # real numbers

@@ -21,7 +21,7 @@ from keras_hypernet.tasks import get_task
 from keras_hypernet.training.checkpoints import TrainingDivergedError
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.tuning.hypermodel import DepthSearch
-from keras_hypernet.tuning.metrics import is_internal, metrics_of
+from keras_hypernet.tuning.names import is_internal, metrics_of
 from keras_hypernet.tuning.space import searched
 
 
@@ -40,7 +40,10 @@ def run_trial(config, hypermodel=None):
         A dict for JSON: `row`, and `hyperparameters`, keras-tuner's configuration for a user's own function, or None.
     """
     search = config["search"]
-    hypermodel = hypermodel or _make_hypermodel(search)
+    if hypermodel is None:
+        build = search["build"] and get_function(search["build"])
+        task, method = get_task(**search["task"]), None if build else tuple(search["method"])
+        hypermodel = DepthSearch(task, method, build, **search["space"], recipe=Recipe(**search["recipe"]))
     hp = keras_tuner.HyperParameters()
     hp.values = dict(config["values"])
     trials = pathlib.Path(config["directory"]) / "trials"
@@ -54,12 +57,6 @@ def run_trial(config, hypermodel=None):
             shutil.rmtree(training, ignore_errors=True)
     row = _make_row({**config, "values": hp.values}, metrics_of(hypermodel.task), outcomes)
     return {"row": row, "hyperparameters": hp.get_config() if hypermodel.function else None}
-
-
-def _make_hypermodel(search):
-    build = search["build"] and get_function(search["build"])
-    method = None if build else tuple(search["method"])
-    return DepthSearch(get_task(**search["task"]), method, build, **search["space"], recipe=Recipe(**search["recipe"]))
 
 
 def _train(hypermodel, hp, seed, epochs, training, source):

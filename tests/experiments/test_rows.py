@@ -127,12 +127,13 @@ def test_no_damaged_row_blocks_an_experiment(tmp_path, name):
     for row in _damaged(make_row(config, result, 1.0, machine=machine)):
         file.path.write_bytes(whole + json.dumps(row).encode() + b"\n")
         rows, sentences = read_rows(experiment, tmp_path)
-        drawn = points(experiment, rows)
-        assert len(drawn) >= len(shown), row
-        assert len(rows) in (len(others), len(others) + 1)
         assert len(sentences) == len(others) + 1 - len(rows), row
-        for claim in claims:
-            findings(claim, rows)
+        if len(sentences) == 0:  # a damage that does not matter
+            assert len(points(experiment, rows)) >= len(shown), row
+            for claim in claims:
+                findings(claim, rows)
+        else:
+            assert len(sentences) == 1
     file.path.write_bytes(whole + json.dumps(row).encode() + b"\n")
     assert f"{panel} |" in write_report(tmp_path).read_text()
 

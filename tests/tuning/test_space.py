@@ -10,7 +10,8 @@ import keras_hypernet as kh
 from keras_hypernet.tasks import ClassificationTask, RotationSetTask
 from keras_hypernet.tuning.hypermodel import DepthSearch
 from keras_hypernet.tuning.names import SEARCH_TASKS, get_search_task, search_name
-from keras_hypernet.tuning.space import choose, configurations, count_configurations, make_space, searched
+from keras_hypernet.tuning.oracles import configurations, count_configurations
+from keras_hypernet.tuning.space import choose, make_space, searched
 
 
 def test_everything_can_be_searched_at_once():
