@@ -84,8 +84,8 @@ def _with_options(message, command):
 
     Without this, an error says "`depth` must be an integer" to a user who has typed --depths.
     """
-    found = typer.main.get_command(app).commands.get(command)
-    for option in found.params if found else ():
+    command = typer.main.get_command(app).commands.get(command)
+    for option in command.params if command else ():
         for written in option.opts if option.param_type_name == "option" else ():
             name = re.escape(written.strip("-").replace("-", "_").removesuffix("s"))
             message = re.sub(rf"`{name}s?(_bytes)?`", written, message)

@@ -46,9 +46,9 @@ def experiment(
     with resumable(out), contextlib.ExitStack() as stack:
         if engine == "local" and quick:  # the experiments share processes, whose start takes longer than a quick run
             workers = stack.enter_context(LocalWorkers(workers))
-        place = {"workers": workers, "engine": engine, "address": address}
+        engine_options = {"workers": workers, "engine": engine, "address": address}
         for each in chosen:
-            rows += runner.run(each, out, **grid, seeds=seeds, quick=quick, **place, resume=resume)
+            rows += runner.run(each, out, **grid, seeds=seeds, quick=quick, **engine_options, resume=resume)
     if as_json:
         show_json(rows)
     else:

@@ -65,11 +65,11 @@ def tune(
     space |= _ranges(embedding_dim=embedding_dim)
     epochs = _quick_epochs(oracle, factor) if quick and epochs is None else epochs
     budget = {"trials": trials, "epochs": epochs, "executions_per_trial": executions_per_trial, "factor": factor}
-    place = {"strategy": strategy, "workers": workers, "engine": engine, "address": address}
+    devices = {"strategy": strategy, "workers": workers, "engine": engine, "address": address}
     options = {"directory": directory, "seed": seed, "overwrite": overwrite, "resume": resume, "objective": objective}
     options["recipe"] = paper_recipe(task, gradient_clipnorm=gradient_clipnorm)
     with resumable(directory):
-        result = tuning.search(task, _methods(task, method), oracle, **space, **budget, **place, **options)
+        result = tuning.search(task, _methods(task, method), oracle, **space, **budget, **devices, **options)
     if trials is not None and len(result.trials) < trials:
         warn(f"{oracle} has no more than {len(result.trials)} trials here. Asked for: --trials {trials}")
     paths = _write(result, others, directory, out, compare, plot)

@@ -23,9 +23,9 @@ def plain(rows):
     return [{name: value for name, value in row.items() if name not in varying} for row in rows]
 
 
-def column(found, name):
+def column(result, name):
     """Returns a column of the table of a search."""
-    return [row[name] for row in found.trials]
+    return [row[name] for row in result.trials]
 
 
 def hold_trials(names, file):

@@ -1,8 +1,5 @@
 """Predicting rotations: Fig. 3, the appendix, and our experiments on initial weights and on sets of images."""
 
-import math
-import statistics
-
 from keras_hypernet.experiments.experiment import METHOD_LABELS, Drawing, Experiment
 from keras_hypernet.tasks import RotationSetTask, RotationTask
 from keras_hypernet.training.recipe import paper_recipe
@@ -83,21 +80,6 @@ def _neural_process(panel, method, value, seed, quick):
     task = RotationSetTask(data, members=value)
     changes = {"initialization": "hyperfan_in", "learning_rate": LEARNING_RATES[data, "embed"]} if hyperfan else {}
     return task, paper_recipe(task, depth=2, seed=seed, **changes, **({"epochs": 2} if quick else {}))
-
-
-def lowest_validation(rows):
-    """The learning rates of lowest mean validation error, by data set and method, from rows of `learning_rate`.
-
-    A run without a result, such as a diverged run, is infinitely bad: a suitable rate trains with every seed.
-    """
-    groups = {}
-    for row in rows:
-        data, _, hyperfan = row["panel"].partition("_")
-        if hyperfan:
-            value = math.inf if row["validation"] is None else row["validation"]
-            rates = groups.setdefault((data, row["method"]), {})
-            rates.setdefault(row["learning_rate"], []).append(value)
-    return {key: min(rates, key=lambda rate: statistics.fmean(rates[rate])) for key, rates in groups.items()}
 
 
 def _by_initialization(row):

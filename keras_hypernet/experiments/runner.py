@@ -55,8 +55,7 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
             )
         warnings = results.mend()
         rows, more = results.read()
-        there = {run_key(row["config"]): row for row in rows}
-        done = {key: there[key] for key in configs if key in there}
+        done = {key: row for row in rows if (key := run_key(row["config"])) in configs}
         missing = [config for key, config in configs.items() if key not in done]
         with contextlib.ExitStack() as stack:
             shown = stack.enter_context(

@@ -52,7 +52,7 @@ def check_engine(engine, address):
         raise ValueError(f"`address` is that of a Ray cluster, for the engine 'ray'. Received: {address!r}")
 
 
-class LocalWorkers:
+class LocalWorkers(contextlib.AbstractContextManager):
     """Processes of this machine that execute runs, each with its share of the processor's threads.
 
     A process starts with its first run, and stays for later runs, also of other calls, until the context ends.
@@ -68,9 +68,6 @@ class LocalWorkers:
             raise ValueError(f"There must be at least one worker. Received: {workers}")
         threads = threads or max(1, processors() // workers)
         self._pool = [_Worker(threads) for _ in range(workers)]
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *_):
         for worker in self._pool:
@@ -111,7 +108,8 @@ class LocalWorkers:
         finally:
             for worker in self._pool:
                 if worker.config is not None:
-                    worker.give_up()
+                    worker.stop()
+                    worker.config = None
 
 
 class _Worker:
@@ -120,10 +118,9 @@ class _Worker:
     def __init__(self, threads):
         self.threads = threads
         self.process = self.job = self.config = None
-        self.deaths = 0
 
     def start(self, job, config):
-        self.job, self.config, self.attempt = job, config, 0
+        self.job, self.config, self.attempt, self.deaths = job, config, 0, 0
         self._send()
 
     def _send(self):
@@ -180,11 +177,6 @@ class _Worker:
                 raise ChildProcessError(f"No run can be executed: {_MAX_DEATHS} times, a process {ended}")
         self._send()
         return None
-
-    def give_up(self):
-        """Ends the process and forgets its run."""
-        self.stop()
-        self.config, self.deaths = None, 0
 
     def stop(self):
         """Ends the process, also in the middle of a run."""

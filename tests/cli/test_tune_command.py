@@ -124,13 +124,13 @@ def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(r
     written = (directory / "trials" / "journal.jsonl").read_text()
 
     assert run_tune(*arguments, directory, "--resume").returncode == 0
-    found = kh.tuning.SearchResult.read(directory)
-    assert found.trials[0] == kept
+    resumed = kh.tuning.SearchResult.read(directory)
+    assert resumed.trials[0] == kept
     assert (directory / "trials" / "journal.jsonl").read_text().startswith(written)
-    assert [row["depth"] for row in found.trials] == [3, 2, 4]
-    assert found.trials[1]["epochs"] == 12 - 1  # those of which there was no whole checkpoint
+    assert [row["depth"] for row in resumed.trials] == [3, 2, 4]
+    assert resumed.trials[1]["epochs"] == 12 - 1  # the first epoch has a checkpoint
     assert run_tune(*arguments, tmp_path / "whole").returncode == 0
-    assert plain(found.trials) == plain(kh.tuning.SearchResult.read(tmp_path / "whole").trials)
+    assert plain(resumed.trials) == plain(kh.tuning.SearchResult.read(tmp_path / "whole").trials)
 
 
 @pytest.mark.parametrize(

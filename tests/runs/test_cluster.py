@@ -11,7 +11,7 @@ import pytest
 from tiny_grid import GRID, plain, rows_in, wait_until
 
 from keras_hypernet.experiments.experiment import FIELDS, execute
-from keras_hypernet.experiments.runner import JOB, run
+from keras_hypernet.experiments.runner import run
 from keras_hypernet.runs import cluster
 from keras_hypernet.runs.cluster import run_on_ray
 
@@ -50,7 +50,7 @@ def nodes():
 def _function(body):
     """A function that is sent to the cluster by value: processes there cannot import the module of a test."""
     names = {"__name__": "__main__"}
-    exec(f"def execute(name, config, threads):\n    {body}", names)
+    exec(f"def execute(sources, name, config, threads):\n    {body}", names)
     return names["execute"]
 
 
@@ -58,13 +58,13 @@ def test_missing_ray_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ImportError, match=r"pip install 'keras_hypernet\[distributed\]'"):
         run(GRID, tmp_path, engine="ray")
-    assert list(run_on_ray(JOB, [])) == []
+    assert list(run_on_ray(light_runs.job(), [])) == []
 
 
 def test_an_invalid_address_is_an_error_at_once():
     pytest.importorskip("ray")
     with pytest.raises(ConnectionError, match="There is no Ray cluster at 'nowhere' .*`ray start --head`"):
-        next(run_on_ray(JOB, [{}], "nowhere"))
+        next(run_on_ray(light_runs.job(), [{}], "nowhere"))
 
 
 @pytest.mark.parametrize("kind", ["", "ray://"])
@@ -75,7 +75,7 @@ def test_an_address_without_a_cluster_is_an_error_at_once(kind):
         address = f"{kind}127.0.0.1:{taken.getsockname()[1]}"
         # "refused" is the socket's answer: Ray itself tries for minutes.
         with pytest.raises(ConnectionError, match=f"There is no Ray cluster at '{address}' .*refused"):
-            next(run_on_ray(JOB, [{}], address))
+            next(run_on_ray(light_runs.job(), [{}], address))
 
 
 # The configuration of each run decides: the run returns, ends its process, or raises.
@@ -109,7 +109,7 @@ def test_runs_become_rows_and_a_run_that_ends_its_process_fails_after_four_attem
 def test_a_cluster_without_this_package_is_an_error_and_no_rows(here, monkeypatch):
     monkeypatch.setattr(cluster, "_execute", _function("import a_package_that_is_not_there"))
     with pytest.raises(ChildProcessError, match="cannot execute runs: .*a_package_that_is_not"):
-        list(run_on_ray(JOB, [{}]))
+        list(run_on_ray(light_runs.job(), [{}]))
 
 
 # A run writes the node on which it begins, and waits while the node is held.
@@ -122,7 +122,7 @@ HELD = """
         file.write(node + "\\n")
     while (folder / node).exists():
         time.sleep(0.05)
-    return cluster._execute(name, config, threads)
+    return cluster._execute(sources, name, config, threads)
 """
 
 

@@ -143,8 +143,8 @@ def test_hyperparameters_of_an_own_function_are_logged_and_drawn(own, tmp_path, 
 def test_zero_has_a_place_on_any_scale(tmp_path):
     pytest.importorskip("matplotlib")
     rows = [
-        {"trial": place, "method": "own", "status": "finished", "depth": 2, "width": width, "validation_mse": 0.5}
-        for place, width in enumerate((0, 4, 400))
+        {"trial": number, "method": "own", "status": "finished", "depth": 2, "width": width, "validation_mse": 0.5}
+        for number, width in enumerate((0, 4, 400))
     ]
     config = {"task": TASK.config(), "objective": "validation_mse", "method": ["own"], "space": {"depth": [2]}}
     paths = kh.tuning.draw_searches([kh.tuning.SearchResult(config, tmp_path, rows, TASK)], tmp_path)
