@@ -22,21 +22,19 @@ import statistics
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import numpy as np
 import tensorflow as tf
 import torch
 from measure import interleaved, medians, report
 from PIL import Image
 from torch import nn
+from torch_models import CLASSES, standardized, translated
 
 from keras_hypernet import RotationTask, build_model, paper_recipe
-from keras_hypernet.layers import HyperDense
 from keras_hypernet.training.loop import steps_per_execution
 
 NUM_IMAGES, BATCH_SIZE, ROUNDS, GOAL = 12800, 64, 3, 3
 LEARNING_RATE = 1e-3  # with the paper's 0.01, both diverge from these weights
-PIXELS, WIDTH, HIDDEN, CLASSES = 3072, 100, 10, 12
 
 
 class Rotations(torch.utils.data.Dataset):
@@ -50,49 +48,12 @@ class Rotations(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         image, angle = Image.fromarray(self.images[index]), random.uniform(0, 360)
-        return standardized(image.rotate(angle)), standardized(image), min(int(angle / 30 + 0.5), CLASSES - 1)
+        return vector(image.rotate(angle)), vector(image), min(int(angle / 30 + 0.5), CLASSES - 1)
 
 
-def standardized(image):
+def vector(image):
     """An image as the input vector of PyTorch's models."""
-    return ((torch.from_numpy(np.array(image)).float() / 255 - 0.1307) / 0.3081).flatten()
-
-
-class TorchModel(nn.Module):
-    """Either method: f writes all weights of g, or x is concatenated with the embedding."""
-
-    def __init__(self, method):
-        super().__init__()
-        outputs = HIDDEN * (PIXELS + (CLASSES if method == "hyper" else 1))
-        self.encoder = nn.Sequential(
-            *(nn.Linear(PIXELS, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH)),
-            *(nn.ReLU(), nn.Linear(WIDTH, outputs)),
-        )
-        layers = nn.Linear(PIXELS + outputs, HIDDEN), nn.ELU(), nn.Linear(HIDDEN, CLASSES)
-        self.primary = nn.Sequential(*layers) if method == "embed" else None
-
-    def forward(self, x, condition):
-        encoded = self.encoder(condition)
-        if self.primary is not None:
-            return self.primary(torch.cat([x, encoded], dim=1))
-        first = encoded[:, : PIXELS * HIDDEN].reshape(-1, PIXELS, HIDDEN)
-        second = encoded[:, PIXELS * HIDDEN :].reshape(-1, HIDDEN, CLASSES)
-        return torch.bmm(nn.functional.elu(torch.bmm(x[:, None], first)), second)[:, 0]
-
-
-def translated(model, method):
-    """Returns the PyTorch model with all weights of a Keras model."""
-    layers = [*model.encoder.layers, *model.primary]
-    pairs = [layer.get_weights() for layer in layers if isinstance(layer, keras.layers.Dense)]
-    bases = [layer.get_weights()[0] for layer in layers if isinstance(layer, HyperDense)]
-    if bases:  # [inputs, rank + 1, units], where the last slice along the rank holds the biases of f
-        kernel = np.concatenate([basis.swapaxes(0, 1).reshape(basis.shape[1], -1) for basis in bases], axis=1)
-        pairs.append((kernel[:-1], kernel[-1]))
-    network = TorchModel(method)
-    linears = [part for part in network.modules() if isinstance(part, nn.Linear)]
-    for linear, (kernel, bias) in zip(linears, pairs, strict=True):
-        linear.load_state_dict({"weight": torch.tensor(kernel.T), "bias": torch.tensor(bias)})
-    return network
+    return standardized(torch.from_numpy(np.array(image)))
 
 
 def keras_epoch(model, task, images, losses):
@@ -132,7 +93,7 @@ def measure(method, images):
     model = build_model(task, method, paper_recipe(task, learning_rate=LEARNING_RATE, batch_size=BATCH_SIZE))
     network = translated(model, method)
     batch, _ = next(iter(task.evaluation_dataset(images[:BATCH_SIZE])))
-    vectors = [torch.stack([standardized(image) for image in batch[name]]) for name in ("x", "condition")]
+    vectors = [torch.stack([vector(image) for image in batch[name]]) for name in ("x", "condition")]
     np.testing.assert_allclose(model.predict_on_batch(batch), network(*vectors).detach(), rtol=1e-4, atol=1e-4)
     parameters = sum(weights.numel() for weights in network.parameters())
     assert parameters == model.count_params()

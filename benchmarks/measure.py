@@ -2,11 +2,13 @@
 
 import ctypes
 import json
+import math
 import pathlib
 import platform
 import statistics
 import time
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -42,6 +44,19 @@ def interleaved(contenders, rounds, warmup=3, clock=time.perf_counter):
 def medians(times):
     """Returns the median of each list of times."""
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def random_batch(batch):
+    """A batch of rotation/CIFAR-10 as the data pipeline delivers it: random images, random labels."""
+    rng = np.random.default_rng(0)
+    images = {name: rng.integers(0, 256, (batch, 32, 32, 3), dtype="uint8") for name in ("x", "condition")}
+    return images, rng.integers(0, 12, batch)
+
+
+def random_values(*shape):
+    """float32 samples of a standard normal distribution; the samples repeat after a million."""
+    count = min(10**6, math.prod(shape))
+    return np.resize(np.random.default_rng(sum(shape)).normal(size=count).astype("float32"), shape)
 
 
 def peak_memory_growth(run):

@@ -6,6 +6,7 @@ Command: `python benchmarks/report.py`
 import json
 import pathlib
 import re
+import statistics
 
 FOLDER = pathlib.Path(__file__).parent
 ROOT = FOLDER.parent
@@ -135,6 +136,44 @@ def _distances(oracle):
     return f"{distances} (three seeds), mean {budget['mean_behind'][oracle]:.3f}"
 
 
+def gpu():
+    """The section on GPUs."""
+    yield "\n## On a GPU\n"
+    if not (FOLDER / "gpu.json").exists():
+        yield "Not measured: `benchmarks/gpu.py` has not run on a GPU."
+        return
+    content = read("gpu")
+    yield "By `gpu.py`: HyperDense forward and backward, by each route, and the bare matrix products of a route. With"
+    yield "tf32 and float32 the tensors are float32, and the products have this precision.\n"
+    yield "| framework | device | precision | shapes | `auto` / better route: median, worst | better route / products |"
+    yield "|---|---|---|---|---|---|"
+    for framework, device in content["devices"].items():
+        rows = [row for row in content["all_rows"] if row[0] == framework]
+        if not rows:
+            yield f"| {framework} | not measured: {device} | | | | |"
+        for precision in dict.fromkeys(row[1] for row in sorted(rows, key=lambda row: row[1])):
+            auto, share = zip(*(row[-2:] for row in rows if row[1] == precision), strict=True)
+            middle, worst, limit = statistics.median(auto), max(auto), statistics.median(share)
+            results = f"{len(auto)} | {middle:.2f}, {worst:.2f} | median {limit:.2f}"
+            yield f"| {framework} | {device} | {precision} | {results} |"
+    yield from _gpu_step(content["step"])
+    yield "\nTests of the layers on the GPU, in full precision:\n"
+    for framework, tests in content["tests"].items():
+        yield f"- {framework}: {tests.get('summary') or 'not run: ' + tests['not measured']}"
+
+
+def _gpu_step(step):
+    yield "\nThe training step of rotation/CIFAR-10, JAX against PyTorch with the same weights:\n"
+    if "rows" not in step:
+        yield f"Not measured: {step['not measured']}"
+        return
+    yield "| device | precision | batch | contender | ms | factorised / this | memory (MiB) |"
+    yield "|---|---|---|---|---|---|---|"
+    for precision, batch, name, milliseconds, ratio, memory in step["rows"]:
+        size = "" if memory is None else f"{memory:.0f}"
+        yield f"| {step['device']} | {precision} | {batch} | {name} | {milliseconds:.3f} | {ratio:.2f} | {size} |"
+
+
 def page():
     """The text of docs/speed.md."""
     lines = [HEAD, "| what | measured | script | processor |", "|---|---|---|---|"]
@@ -142,7 +181,7 @@ def page():
         f"| {what} | {result} | `{command}` | {read(name)['machine']['processor']} |"
         for name, what, result, command in facts()
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *gpu()]) + "\n"
 
 
 def readme():

@@ -17,9 +17,8 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np
 import tensorflow as tf
-from measure import interleaved, medians, peak_memory_growth, report
+from measure import interleaved, medians, peak_memory_growth, random_batch, report
 
 from keras_hypernet import RotationTask, paper_recipe
 from keras_hypernet.layers import HyperDense
@@ -28,13 +27,6 @@ from keras_hypernet.zoo import architectures
 ROUTES = ("factorised", "materialised")
 STEPS = 5  # per call, as in training with steps_per_execution
 ROUNDS = 15
-
-
-def random_batch(batch):
-    """Images as the data pipeline delivers them, and labels."""
-    rng = np.random.default_rng(0)
-    images = {name: rng.integers(0, 256, (batch, 32, 32, 3), dtype="uint8") for name in ("x", "condition")}
-    return images, rng.integers(0, 12, batch)
 
 
 def keras_step(route, batch):
@@ -58,33 +50,13 @@ def keras_step(route, batch):
 def torch_step(batch, units=architectures.HIDDEN_UNITS):
     """Returns the same for a typical PyTorch hypernetwork: nn.Linear writes the weights, bmm applies them."""
     import torch
-    from torch import nn
+    from torch_models import TorchModel, train_step
 
     torch.set_num_threads(1)
-    generator = nn.Sequential(
-        *(nn.Linear(3072, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU()),
-        nn.Linear(100, 3072 * units + units * 12),
-    )
-    optimizer = torch.optim.SGD(generator.parameters(), lr=1e-6)
     images, labels = random_batch(batch)
     images = {name: torch.from_numpy(value) for name, value in images.items()}
-    labels = torch.from_numpy(labels)
-
-    def step():
-        x, condition = (
-            ((images[name].float() / 255 - 0.1307) / 0.3081).flatten(start_dim=1) for name in ("x", "condition")
-        )
-        weights = generator(condition)
-        first = weights[:, : 3072 * units].reshape(-1, 3072, units)
-        second = weights[:, 3072 * units :].reshape(-1, units, 12)
-        hidden = nn.functional.elu(torch.bmm(x[:, None], first))
-        loss = nn.functional.cross_entropy(torch.bmm(hidden, second)[:, 0], labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return float(loss.detach())
-
-    return lambda: [step() for _ in range(STEPS)]
+    step = train_step(TorchModel("hyper", units), images, torch.from_numpy(labels))
+    return lambda: [float(step()) for _ in range(STEPS)]
 
 
 def gemms(batch, update=False):

@@ -1,0 +1,38 @@
+"""The benchmark of the GPU, in its quick mode on this machine."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT
+
+from keras_hypernet.layers.contraction import plan
+
+
+@pytest.mark.full
+def test_the_benchmark_of_the_gpu_measures_what_is_installed(tmp_path):
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("this is not a checkout: benchmarks/ is not here")
+    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    subprocess.run([sys.executable, folder / "gpu.py", "--quick"], check=True)
+    content = json.loads((folder / "gpu_quick.json").read_text(encoding="utf-8"))
+    installed = {name for name in ("jax", "torch", "tensorflow") if importlib.util.find_spec(name)}
+    assert {row[0] for row in content["all_rows"]} == installed
+    assert {name for name, device in content["devices"].items() if device.endswith("is not installed")} == (
+        content["devices"].keys() - installed
+    )
+    for row in content["all_rows"]:
+        features, units, rank, conditions, points, factorised, materialised, *products, chosen, over, share = row[2:]
+        x_shape = (points, features) if conditions == 1 else (conditions, points, features)
+        assert chosen == plan(x_shape, (conditions, rank), units).route
+        better = min(factorised, materialised)
+        assert over == pytest.approx({"factorised": factorised, "materialised": materialised}[chosen] / better)
+        assert share == pytest.approx(better / min(products))
+    if installed >= {"jax", "torch"}:
+        memory = {name: size for _, _, name, _, _, size in content["step"]["rows"]}
+        assert list(memory) == ["factorised", "materialised", "PyTorch bmm", "PyTorch vmap", "products"]
+        assert content["step"]["difference"] < 1e-4
+        assert memory["factorised"] < memory["materialised"]
