@@ -178,7 +178,7 @@ def _parts(name, condition):
 
 
 def _arrays(inputs):
-    """The inputs as arrays with fitting numbers of rows: the server sees parts, of which the last might fit alone."""
+    """The inputs as arrays with fitting numbers of rows: the server sees only parts, and the last part might fit."""
     arrays = {name: np.asarray(value) for name, value in inputs.items()}
     for name, array in arrays.items():
         if array.ndim == 0:

@@ -69,6 +69,18 @@ def check_contained(folder, base):
             raise ValueError(f"{folder} must hold its files: copy them there. Received: a link to {path.resolve()}")
 
 
+def model_spec(name, version=None, signature=""):
+    """TensorFlow Serving's `ModelSpec` of a model, by the number or the label of a version if given."""
+    from tensorflow_serving.apis import model_pb2
+
+    spec = model_pb2.ModelSpec(name=name, signature_name=signature)
+    if isinstance(version, int):
+        spec.version.value = version
+    elif version is not None:
+        spec.version_label = version
+    return spec
+
+
 def read_models_config(path):
     """Reads a `models.config`: a dict from the name of each model to its `ModelConfig`, empty without the file.
 

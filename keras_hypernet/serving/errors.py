@@ -87,8 +87,10 @@ def too_slow(limits, received):
     return ServingError("DEADLINE_EXCEEDED", message, http_status=408)
 
 
-def internal(error, facts):
-    """The error of an unexpected failure, whose traceback is added to the logged facts of the request."""
+def as_serving_error(error, facts):
+    """A failure as a ServingError; an unexpected failure adds its traceback to the logged facts of the request."""
+    if isinstance(error, ServingError):
+        return error
     facts["traceback"] = "".join(traceback.format_exception(error))
     return ServingError("INTERNAL", f"The server failed: {type(error).__name__}.")
 

@@ -83,7 +83,7 @@ def _condition_inputs(model):
 
 def _x_shape(model):
     """The shape of x without its batch. The number P of points `[P, features]` is free, unless a layer needs the number
-    that it was built with, as a Dense layer after Flatten does."""
+    at its build, like a Dense layer after Flatten."""
     shape = tuple(model.x_shape[1:])
     if len(shape) != 2 or shape[0] is None:
         return shape

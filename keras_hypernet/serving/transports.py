@@ -5,6 +5,7 @@ import urllib.parse
 
 import numpy as np
 
+from keras_hypernet.serving.config import model_spec
 from keras_hypernet.serving.errors import from_code, from_http
 
 
@@ -85,11 +86,10 @@ class GrpcTransport:
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
-        request = predict_pb2.PredictRequest()
-        _fill(request.model_spec, model, version)
-        request.model_spec.signature_name = signature
-        for name, value in inputs.items():
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+        request = predict_pb2.PredictRequest(
+            model_spec=model_spec(model, version, signature),
+            inputs={name: tf.make_tensor_proto(value) for name, value in inputs.items()},
+        )
         response = self._call(self._prediction.Predict, request)
         outputs = {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
@@ -97,8 +97,9 @@ class GrpcTransport:
     def signatures(self, model, version):
         from tensorflow_serving.apis import get_model_metadata_pb2
 
-        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-        _fill(request.model_spec, model, version)
+        request = get_model_metadata_pb2.GetModelMetadataRequest(
+            model_spec=model_spec(model, version), metadata_field=["signature_def"]
+        )
         response = self._call(self._prediction.GetModelMetadata, request)
         answer = get_model_metadata_pb2.SignatureDefMap()
         response.metadata["signature_def"].Unpack(answer)
@@ -107,8 +108,7 @@ class GrpcTransport:
     def status(self, model, version):
         from tensorflow_serving.apis import get_model_status_pb2
 
-        request = get_model_status_pb2.GetModelStatusRequest()
-        _fill(request.model_spec, model, version)
+        request = get_model_status_pb2.GetModelStatusRequest(model_spec=model_spec(model, version))
         response = self._call(self._models.GetModelStatus, request)
         states = get_model_status_pb2.ModelVersionStatus.State
         return {version.version: states.Name(version.state) for version in response.model_version_status}
@@ -148,11 +148,3 @@ def _path(model, version):
         return path
     kind = "versions" if isinstance(version, int) else "labels"
     return f"{path}/{kind}/{urllib.parse.quote(str(version), safe='')}"
-
-
-def _fill(spec, model, version):
-    spec.name = model
-    if isinstance(version, int):
-        spec.version.value = version
-    elif version is not None:
-        spec.version_label = version

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from keras_hypernet.serving.config import model_spec
 from keras_hypernet.serving.signatures import example
 
 PATH = pathlib.PurePath("assets.extra", "tf_serving_warmup_requests")
@@ -20,14 +21,12 @@ def write_warmup(signatures, folder, name):
                 inputs = example(signature)
             except (ValueError, tf.errors.InvalidArgumentError):
                 continue
-            request = predict_pb2.PredictRequest()
-            request.model_spec.name = name
-            request.model_spec.signature_name = signature.name
-            for tensor in signature.inputs:
-                array = inputs[tensor.name]
+            protos = {
                 # One value for all: generated weights would take as many bytes in the file.
-                proto = tf.make_tensor_proto(array.flat[0], tensor.dtype, array.shape)
-                request.inputs[tensor.name].CopyFrom(proto)
+                tensor.name: tf.make_tensor_proto(inputs[tensor.name].flat[0], tensor.dtype, inputs[tensor.name].shape)
+                for tensor in signature.inputs
+            }
+            request = predict_pb2.PredictRequest(model_spec=model_spec(name, signature=signature.name), inputs=protos)
             log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
             records.write(log.SerializeToString())
 

@@ -11,12 +11,11 @@ _ORIGIN = r"\*|null|[a-z][a-z0-9+.-]*://[^/\s]+"
 
 
 class Callers:
-    """Refuses requests that a foreign web page makes the browser of this machine send.
+    """Refuses requests that foreign web pages send through a browser on this machine.
 
-    A page cannot forge `Host`, the name in the URL, or `Origin`, the page's own address. `Host` stops DNS rebinding,
-    where a name of the attacker leads to this machine and the browser lets the page read the answers. Other programs
-    may send any header: the check identifies nobody. Starlette's TrustedHostMiddleware ignores `Origin`, and its answer
-    is neither JSON nor logged.
+    A page cannot forge `Host`, the name in the URL, or `Origin`, its own address. Checking `Host` stops DNS rebinding,
+    where a name of the attacker leads to this machine. Other programs may send any header: the check identifies nobody.
+    Starlette's TrustedHostMiddleware ignores `Origin`, and its answer is neither JSON nor logged.
 
     Allowed are `localhost`, IP addresses, which nobody can rebind, the `host` that the server listens on, and `hosts`;
     and web pages of this server and of `origins`; `"*"` allows all. By default, only `hosts` turn the check on.

@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from keras_hypernet.serving.errors import ServingError, internal, invalid, too_slow
+from keras_hypernet.serving.config import model_spec
+from keras_hypernet.serving.errors import ServingError, as_serving_error, invalid, too_slow
 from keras_hypernet.serving.local import events
 from keras_hypernet.serving.local.engine import ModelSpec
 from keras_hypernet.serving.local.protos import decode_tensor, signature_map, status_response
@@ -15,8 +16,8 @@ _MESSAGE_OVERHEAD = 2**20  # bytes beside the tensors, such as names
 _MORE_CALLS = 16  # calls beyond the running requests: status requests, and messages still being read
 _LARGEST = 2**31 - 1  # of gRPC's integer options
 _LOOKAHEAD = 4 * 2**20  # bytes of a message in flight; gRPC's own window starts at 64 KiB
-# The server closes connections of this age without losing calls; clients reconnect. The answers that a client does not
-# take stay in memory until then.
+# The server closes connections of this age without losing calls; clients reconnect. Until then, the answers that a
+# client does not take stay in memory.
 _AGE_SECONDS, _GRACE_SECONDS = 600, 120
 
 
@@ -48,10 +49,10 @@ def make_server(engine):
 
 
 def _interceptor(limits):
-    """An interceptor that passes a method the error of a message that is unreadable or too slow.
+    """An interceptor that passes an error to the method in place of an unreadable or too slow message.
 
-    Without it, gRPC answers UNKNOWN with a traceback. The server declares each call as a stream of one message, which
-    is the same to the client, so that it sees the call before the message.
+    Without it, gRPC answers UNKNOWN with a traceback. The server declares each call as a stream of one message, so that
+    the call comes before the message; for the client, nothing changes.
     """
     import grpc
     from google.protobuf.message import DecodeError
@@ -106,7 +107,7 @@ class _Services:
             events.log_request(facts, "CANCELLED", 0)
             raise
         except Exception as error:
-            failure = error if isinstance(error, ServingError) else internal(error, facts)
+            failure = as_serving_error(error, facts)
             facts["error"] = failure.message
             events.log_request(facts, failure.code, 0)
             await context.abort(grpc.StatusCode[failure.code], failure.message)
@@ -128,13 +129,10 @@ class _Services:
             facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
             names = _filtered(request.output_filter, servable.outputs[signature])
             outputs = self._engine.run(servable, signature, inputs)
-            response = predict_pb2.PredictResponse()
-            response.model_spec.name = spec.name
-            response.model_spec.signature_name = signature
-            response.model_spec.version.value = servable.version
-            for name in names:
-                response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name]))
-            return response
+            return predict_pb2.PredictResponse(
+                model_spec=model_spec(spec.name, servable.version, signature),
+                outputs={name: tf.make_tensor_proto(outputs[name]) for name in names},
+            )
 
         return await self._engine.predict("gRPC", spec, work)
 
@@ -148,9 +146,9 @@ class _Services:
         if unknown:
             raise invalid(f"Metadata field {unknown[0]} is not supported")
         with self._engine.repository.use(*spec) as servable:
-            response = get_model_metadata_pb2.GetModelMetadataResponse()
-            response.model_spec.name = spec.name
-            response.model_spec.version.value = servable.version
+            response = get_model_metadata_pb2.GetModelMetadataResponse(
+                model_spec=model_spec(spec.name, servable.version)
+            )
             response.metadata["signature_def"].Pack(signature_map(servable))
             return response
 

@@ -9,7 +9,7 @@ from keras_hypernet.serving.errors import ServingError
 # Images of one channel, [[[0], [255], ...]], have 3 to 6 characters for each.
 _BYTES_OF_A_VALUE = 16
 _BODIES = 4
-# A body of this size is read though the server holds `max_buffered_bytes`: uvicorn buffers as much in any case.
+# The server reads a body of this size even at `max_buffered_bytes`: uvicorn buffers as much in any case.
 _SMALL_BODY = 64 * 2**10
 # Open files beside the connections: TensorFlow's, the models', and connections being accepted or closed.
 _OTHER_FILES = 256

@@ -26,11 +26,10 @@ class _Version:
 class Repository:
     """Models in `<folder>/<name>/<version>/`, and their loaded versions.
 
-    `models.config` in the folder says which versions are served (`model_version_policy`, by default the latest) and
-    names some of them (`version_labels`).
-
-    `on_unload` is called with name and version when a version is no longer used. ValueError is raised if there are no
-    names, or a name is not that of a folder in `folder`; ServingError for an unknown model, version or label.
+    `models.config` in the folder chooses the served versions (`model_version_policy`, by default the latest) and labels
+    some of them (`version_labels`). `on_unload` is called with name and version when a version is no longer used.
+    ValueError is raised if there are no names, or a name is not that of a folder in `folder`; ServingError for an
+    unknown model, version or label.
     """
 
     def __init__(self, folder, names, on_unload=lambda name, version: None):

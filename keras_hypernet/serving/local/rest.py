@@ -9,7 +9,7 @@ import urllib.parse
 import numpy as np
 
 from keras_hypernet.serving.config import METRICS_PATH
-from keras_hypernet.serving.errors import ServingError, internal, invalid
+from keras_hypernet.serving.errors import ServingError, as_serving_error, invalid
 from keras_hypernet.serving.local import events, json_messages, protos
 from keras_hypernet.serving.local.bodies import Body
 from keras_hypernet.serving.local.engine import ModelSpec
@@ -39,30 +39,25 @@ def application(engine, page, callers):
         content = json.dumps({"error": error.message})
         return Response(content, error.http_status, headers=headers, media_type=_JSON)
 
-    async def answer(request):
+    # Starlette's routes would answer unknown methods themselves.
+    async def answer(scope, receive, send):
+        request = Request(scope, receive)
         # Still quoted: an encoded %2F separates nothing.
-        path = request.scope.get("raw_path", request.url.path.encode()).split(b"?")[0].decode("ascii", "replace")
+        path = scope.get("raw_path", request.url.path.encode()).split(b"?")[0].decode("ascii", "replace")
         facts = {"started": time.perf_counter(), "protocol": "REST", "method": request.method, "path": path}
         try:
             callers.check(request.headers)
             response = await _dispatch(engine, page, request, path, facts)
-        except ServingError as error:
-            response = failed(error, facts)
         except asyncio.CancelledError:  # by the server, after the time of grace
             response = failed(ServingError("UNAVAILABLE", "The server stops before this is answered."), facts)
         except Exception as error:
-            response = failed(internal(error, facts), facts)
+            response = failed(as_serving_error(error, facts), facts)
         events.log_request(facts, response.status_code, len(response.body))
-        return response
-
-    # Starlette's routes would answer unknown methods themselves.
-    async def answered(scope, receive, send):
-        response = await answer(Request(scope, receive))
         await response(scope, receive, send)
 
     if not callers.origins:
-        return answered
-    return CORSMiddleware(answered, callers.origins, allow_methods=("GET", "POST"), allow_headers=("*",))
+        return answer
+    return CORSMiddleware(answer, callers.origins, allow_methods=("GET", "POST"), allow_headers=("*",))
 
 
 async def _dispatch(engine, page, request, path, facts):
