@@ -1,4 +1,4 @@
-"""Clients that stall, or send garbage, until `done` is set, while tests watch the other clients."""
+"""Clients that stall or send garbage until `done` is set, while tests watch the other clients."""
 
 import contextlib
 import random
@@ -23,7 +23,7 @@ def garbage(ports, done):
 
 
 def half_headers(ports, number, done):
-    """Keeps connections to both interfaces that never finish their headers, and replaces closed ones."""
+    """Keeps connections to both interfaces that never finish their headers, and replaces closed connections."""
     halves = {ports["rest"]: HEAD[:40].encode(), ports["grpc"]: b"PRI * HTTP/2.0\r\n"}
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
         open_now = dict.fromkeys(halves, 0)
@@ -46,7 +46,7 @@ def half_headers(ports, number, done):
 
 
 def stalled_body(ports, size, done):
-    """Sends a body without its last 100 bytes, at once, and waits; and again when the server closes the connection."""
+    """Sends a body without its last 100 bytes and waits; starts again when the server closes the connection."""
     while not done.is_set():
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", ports["rest"])) as connection:
             connection.settimeout(0.2)

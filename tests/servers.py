@@ -1,4 +1,4 @@
-"""What the tests of the server share: exported models, and inputs for them."""
+"""Exported models, inputs and servers that the tests of serving share."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ def example_inputs(model, batch=4, seed=0):
 
 
 def assert_close(received, expected, tolerance=1e-5):
-    """That outputs agree, relative to the largest: float32 leaves the smaller ones no more digits than that."""
+    """Asserts that outputs agree, relative to the largest: sums in float32 leave smaller outputs no more digits."""
     assert received.dtype == np.float32
     assert received.shape == expected.shape
     np.testing.assert_allclose(received, expected, rtol=0, atol=tolerance * max(1, np.abs(expected).max()))
@@ -103,7 +103,7 @@ def write_gated_model(base):
 
 @contextlib.contextmanager
 def opened(gate):
-    """Opens a gate, until the end of the context: to be left when all that waited has been answered."""
+    """Opens a gate until the end of the context, which must outlast the waiting requests."""
     reader = os.open(gate, os.O_RDWR)
     try:
         yield
@@ -112,7 +112,7 @@ def opened(gate):
 
 
 def wait_for(condition):
-    """Waits until something holds, for two minutes at most: the machine may be busy."""
+    """Waits until a condition holds, for two minutes at most: the machine may be busy."""
     end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
@@ -166,7 +166,7 @@ def worded_model(kind="string", vocabulary=("red", "green", "blue")):
 
 @contextlib.contextmanager
 def started(folder, *names, rest_port=0, **options):
-    """A server process; yields it, its ports, and the lines of its log, which grow."""
+    """A server process; yields the process, its ports, and the growing list of the lines of its log."""
     command = [sys.executable, "-m", "keras_hypernet_cli", "serve", *names, "--models", folder]
     ports = ["--rest-port", rest_port, "--grpc-port", 0, "--poll-seconds", 0.1]
     extra = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
@@ -198,7 +198,7 @@ def started(folder, *names, rest_port=0, **options):
 
 
 def write_other_models(folder):
-    """Models with inputs that those of this package have not: strings, floats, numbers of every kind."""
+    """Models with inputs that models of this package lack: strings, floats, numbers of every kind."""
     import tensorflow as tf
 
     module = tf.Module()

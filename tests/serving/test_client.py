@@ -1,4 +1,4 @@
-"""The client: parts, retries, timeouts and typed errors, against real servers and one that misbehaves on purpose."""
+"""The client: parts, retries, timeouts and typed errors, with real servers and a server that fails on purpose."""
 
 import functools
 import http.server
@@ -61,7 +61,7 @@ def test_large_batches_are_sent_in_parts(connect):
         "logits_kernel": (20, 10, 12),
     }
     np.testing.assert_allclose(client.apply(x, weights), expected, atol=1e-4)
-    # One condition for all goes with every part.
+    # One condition for all belongs to every part.
     one = {name: value[:1] for name, value in weights.items()}
     same = _model(NAME).predict({"x": x, "condition": np.repeat(condition[:1], 20, axis=0)}, verbose=0)
     np.testing.assert_allclose(client.apply(x, one), same, atol=1e-4)
@@ -70,7 +70,7 @@ def test_large_batches_are_sent_in_parts(connect):
 
 @pytest.mark.parametrize(("rows", "conditions"), [(17, 16), (16, 17), (3, 2), (0, 2), (2, 0), (0, 0), (1, 0), (0, 1)])
 def test_unequal_or_empty_batches_are_not_sent(connect, rows, conditions):
-    """Not even in parts of which the last ones would fit."""
+    """Not even if the last parts would fit."""
     images = pixels((17, 28, 28, 1))
     message = "(the same number of rows, or one row|must have a row or more)"
     with pytest.raises(ValueError, match=message) as error:
@@ -95,7 +95,7 @@ def test_one_client_asks_several_models(connect):
         np.testing.assert_allclose(client.apply(image, weights, model=name), expected, atol=1e-4)
         assert client.metadata(name) == connect(name).metadata()
         assert client.status(model=name) == {1: "AVAILABLE"}
-        assert connect(EMBED).metadata(name) == client.metadata(name)  # another one than its own
+        assert connect(EMBED).metadata(name) == client.metadata(name)  # of another model than the client's own
     for ask in (client.status, client.metadata, lambda: client.predict(image, image)):
         with pytest.raises(ValueError, match="Which model. Give `model` to the Client, or to this method"):
             ask()
@@ -153,7 +153,7 @@ def test_versions_may_be_any_integer(connect):
 
 
 def test_names_and_labels_are_quoted_in_urls(connect):
-    """And not parts of a path."""
+    """They are no parts of a path."""
     image = pixels((1, 28, 28, 1))
     for name in (f"{NAME}/versions/1", f"{NAME}?", "a#b", "a b", "ä:%41"):
         with pytest.raises(NotFoundError, match=re.escape(f"Servable not found for request: Latest({name})")):
@@ -180,7 +180,7 @@ def test_errors_are_typed(connect):
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
 def test_the_client_follows_a_new_version_with_another_dtype(protocol, tmp_path):
-    """By a client that knows the signatures of the version before."""
+    """The client knows the signatures of the version before."""
     (tmp_path / "times").mkdir()
     dtypes = {1: "float32", 2: "uint8", 3: "float32"}
     write_version(tmp_path / "times", 1, dtype=dtypes[1])
@@ -192,7 +192,7 @@ def test_the_client_follows_a_new_version_with_another_dtype(protocol, tmp_path)
             if version > 1:
                 write_version(tmp_path / "times", version, dtype=dtype)
             wait_for(lambda version=version: client.status().get(version) == "AVAILABLE")
-            if dtype == "float32":  # which the client cannot make of uint8
+            if dtype == "float32":  # which the client cannot convert to uint8
                 assert client.predict(np.float32([0.5])).tolist() == [version / 2]
             assert client.predict(integers).tolist() == [version, 2 * version]
         with pytest.raises(ValueError, match="`x` must be of dtype float32, or convert to it safely"):
@@ -236,7 +236,7 @@ def test_the_port_of_the_other_protocol(server):
 
 @pytest.fixture
 def misbehaving():
-    """A server that gives the answers it is told to, and counts requests. Not TensorFlow Serving: the wire is real."""
+    """A server with the given answers, which records requests, in place of TensorFlow Serving. The connection is real."""
     answers, asked = [], []
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -88,7 +88,7 @@ def test_comments_in_models_config_are_kept(tmp_path):
     write_configs(tmp_path, "another")
     assert path.read_text().startswith(before.removesuffix("}\n"))
     assert [model.name for model in _parse_models(path)] == ["one", "another"]
-    # What does not end with the list is written anew.
+    # A file that does not end with the list is written anew.
     path.write_text('model_config_list < config < name: "one" base_path: "/models/one" > >')
     write_configs(tmp_path, "another")
     assert [(model.name, model.base_path) for model in _parse_models(path)] == [
@@ -98,7 +98,7 @@ def test_comments_in_models_config_are_kept(tmp_path):
 
 
 def test_the_files_say_which_signatures_cannot_be_batched(tmp_path):
-    """By TensorFlow's own batching, whose rule and words TensorFlow Serving's share."""
+    """By TensorFlow's own batching, which has the rule and the words of TensorFlow Serving's."""
     import tensorflow as tf
 
     rows = 4
@@ -110,10 +110,13 @@ def test_the_files_say_which_signatures_cannot_be_batched(tmp_path):
     for entry in ("rotation_mnist_hyper", "rotation_mnist_embed"):
         accepted, refused = [], []
         for signature in signatures(kh.load(entry)):
-            # As they are asked: one condition, or what was written for it, for all of x.
+            # As in requests: one condition, or its weights, for all of x.
             equal = signature.name != "apply"
-            sizes = [rows if equal or one.name == "x" else 1 for one in signature.inputs]
-            inputs = [tf.zeros((n, *one.shape[1:]), one.dtype) for n, one in zip(sizes, signature.inputs, strict=True)]
+            sizes = [rows if equal or tensor.name == "x" else 1 for tensor in signature.inputs]
+            inputs = [
+                tf.zeros((size, *tensor.shape[1:]), tensor.dtype)
+                for size, tensor in zip(sizes, signature.inputs, strict=True)
+            ]
             function, _ = traceable(signature)
             batched = tf.nondifferentiable_batch_function(1, rows, 0, autograph=False)(
                 lambda *given, function=function: list(function(*given).values())

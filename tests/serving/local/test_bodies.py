@@ -52,8 +52,8 @@ def test_a_body_of_a_gigabyte_is_discarded(server, half):
         head = f"POST /v1/models/other:predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {2**30}\r\n\r\n"
         connection.sendall(head.encode())
         part = b" " * 2**20
-        # After sixteen times what it accepts the server answers and closes the connection: what comes after that, and
-        # not before, may cost the client the answer.
+        # After sixteen times the limit the server answers and closes the connection. Only bytes beyond that may cost
+        # the client the answer.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             while sent < 2**30:
                 sent += connection.send(part)

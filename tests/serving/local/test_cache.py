@@ -1,4 +1,4 @@
-"""The weight cache: what it keeps, what it saves, and that the answers are the same without it."""
+"""The weight cache: its entries, the work that it saves, and equal answers without it."""
 
 import json
 

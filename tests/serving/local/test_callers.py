@@ -1,4 +1,4 @@
-"""Who may ask: the headers by which a browser says which name it was asked for, and by which web page."""
+"""The allowed callers: `Host`, the name in the URL of a browser, and `Origin`, its web page."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ def _answers(response):
 
 
 @pytest.mark.regression
-def test_a_server_on_loopback_is_asked_by_its_own_names_alone(folder, caplog):
+def test_a_server_on_loopback_refuses_names_of_other_machines(folder, caplog):
     caplog.set_level(logging.INFO, "keras_hypernet.serving.access")
     with serve(folder, "times") as server:
         for host in ("localhost:{}", "LOCALHOST", "127.0.0.1:{}", "127.0.0.2", "[::1]:{}", "192.0.2.7:80"):
@@ -39,8 +39,8 @@ def test_a_server_on_loopback_is_asked_by_its_own_names_alone(folder, caplog):
         for path in ("/", "/v1/models/times", "/monitoring/prometheus/metrics"):
             assert _ask(server, "GET", path, Host="evil.example").status_code == 403
             assert _ask(server, "GET", path, Host="localhost").status_code == 200
-    logged = [json.loads(one.message) for one in caplog.records if one.name == "keras_hypernet.serving.access"]
-    assert [one["status"] for one in logged].count(403) == 9
+    logged = [json.loads(record.message) for record in caplog.records if record.name == "keras_hypernet.serving.access"]
+    assert [line["status"] for line in logged].count(403) == 9
 
 
 @pytest.mark.regression
@@ -63,7 +63,7 @@ def test_further_names_are_allowed(folder):
     with serve(folder, "times", allow_hosts=["*"]) as server:
         assert _answers(_ask(server, Host="evil.example"))
         assert _ask(server, Host="evil.example", Origin=APP).status_code == 403
-    # Nobody can list the names of a server that other machines reach; those that are listed are checked there, too.
+    # A server that other machines reach has unknown names: it checks names only if some are listed.
     with serve(folder, "times", host="0.0.0.0") as server:
         assert _answers(_ask(server, Host="any.example", Origin=APP))
     with serve(folder, "times", host="0.0.0.0", allow_hosts=["models.example"]) as server:
@@ -74,7 +74,7 @@ PREFLIGHT = {"Access_Control_Request_Method": "POST", "Access_Control_Request_He
 
 
 @pytest.mark.regression
-def test_allowed_pages_get_what_cors_asks_for(folder):
+def test_allowed_pages_receive_the_headers_of_cors(folder):
     with serve(folder, "times", allow_origins=[APP]) as server:
         response = _ask(server, "OPTIONS", Origin=APP, **PREFLIGHT)
         assert response.status_code == 200
@@ -84,13 +84,13 @@ def test_allowed_pages_get_what_cors_asks_for(folder):
         response = _ask(server, Origin=APP)
         assert _answers(response)
         assert response.headers["access-control-allow-origin"] == APP
-        failed = _ask(server, "GET", "/v1/models/nothing", Origin=APP)  # the page may read why
+        failed = _ask(server, "GET", "/v1/models/nothing", Origin=APP)  # the page may read the error
         assert (failed.status_code, failed.headers["access-control-allow-origin"]) == (404, APP)
         for method in ("OPTIONS", "POST"):
             response = _ask(server, method, Origin="https://evil.example", **PREFLIGHT)
             assert response.status_code in (400, 403)
             assert "access-control-allow-origin" not in response.headers
-    with serve(folder, "times", allow_origins=["*"]) as server:  # as TensorFlow Serving's flag has it
+    with serve(folder, "times", allow_origins=["*"]) as server:  # like TensorFlow Serving's flag
         for response in (_ask(server, "OPTIONS", Origin="null", **PREFLIGHT), _ask(server, Origin=APP)):
             assert (response.status_code, response.headers["access-control-allow-origin"]) == (200, "*")
 

@@ -1,4 +1,4 @@
-"""Connections that stall: how long the server waits for each, how many there may be, and what the log says of them."""
+"""Stalled connections: their deadlines, their maximum number, and their lines in the log."""
 
 import contextlib
 import json
@@ -27,12 +27,12 @@ REQUEST = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY
 HALF = REQUEST[:30]
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = PREFACE + b"\0\0\0\4\0\0\0\0\0"
-LONG = 3600  # seconds that are not over before the end of a test
+LONG = 3600  # seconds, longer than any test
 
 
 @contextlib.contextmanager
 def _connected(port, *sent):
-    """A connection over which something has been sent."""
+    """A connection, after these parts are sent."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         for part in sent:
             connection.sendall(part)
@@ -40,7 +40,7 @@ def _connected(port, *sent):
 
 
 def _until_closed(connection):
-    """What the server sends until it closes the connection."""
+    """All bytes that the server sends until it closes the connection."""
     received = bytearray()
     with contextlib.suppress(ConnectionResetError):
         while part := connection.recv(65536):
@@ -49,7 +49,7 @@ def _until_closed(connection):
 
 
 def _answered(connection):
-    """Sends a request, reads the answer to it, and says whether there was one."""
+    """Sends a request, reads the answer, and returns whether there is one."""
     connection.sendall(REQUEST)
     received = b""
     while not received.endswith(b"}"):
@@ -123,7 +123,7 @@ def test_the_longest_waiting_connection_is_closed_first(folder):
         first, half = (stack.enter_context(_connected(server.rest_port)) for _ in range(2))
         assert _answered(half)
         half.sendall(HALF)
-        assert _answered(first)  # which waits since now, and the other one longer
+        assert _answered(first)  # it waits since now, and `half` longer
         good = stack.enter_context(_connected(server.rest_port))
         assert _until_closed(half) == b""
         for connection in (first, good, first):
@@ -170,7 +170,7 @@ def test_the_number_of_grpc_connections_is_limited(folder):
         assert client.predict(np.float32([1])).tolist() == [1.0]
         for _ in range(2):
             connection = stack.enter_context(_connected(server.grpc_port))
-            assert connection.recv(9)[3] == 4  # the settings of the server, which thus has accepted it
+            assert connection.recv(9)[3] == 4  # the settings of the server: the connection is accepted
         with _connected(server.grpc_port) as refused:
             assert _until_closed(refused) == b""
         assert client.predict(np.float32([1])).tolist() == [1.0]
@@ -201,7 +201,7 @@ def test_a_stalled_grpc_message_ends_at_its_deadline(folder, caplog):
         with pytest.raises(grpc.RpcError, match="The call ended before its message was read.") as error:
             predict(iter([]), timeout=60)
         assert error.value.code().name == "INVALID_ARGUMENT"
-    statuses = [json.loads(one.message)["status"] for one in caplog.records if one.name.endswith("access")]
+    statuses = [json.loads(record.message)["status"] for record in caplog.records if record.name.endswith("access")]
     assert statuses == ["DEADLINE_EXCEEDED"] * 17 + ["OK", "INVALID_ARGUMENT"]
 
 
@@ -243,7 +243,7 @@ def test_the_file_limit_is_raised_for_the_connections():
         resource.setrlimit(resource.RLIMIT_NOFILE, (300, hard))
         allow_open_files(Limits(max_connections=100))
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (456, hard)
-        allow_open_files(Limits(max_connections=10))  # takes nothing away
+        allow_open_files(Limits(max_connections=10))  # does not lower the limit
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (456, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -254,5 +254,5 @@ def test_the_file_limit_is_raised_for_the_connections():
 
 
 def _events(caplog, name):
-    found = [json.loads(one.message) for one in caplog.records if one.name == "keras_hypernet.serving.local.events"]
-    return [line for line in found if line["event"] == name]
+    records = [record for record in caplog.records if record.name == "keras_hypernet.serving.local.events"]
+    return [line for line in (json.loads(record.message) for record in records) if line["event"] == name]

@@ -27,8 +27,8 @@ from keras_hypernet.serving import Client
 from keras_hypernet.serving.local.limits import Limits, allow_open_files
 
 NAME = "rotation_mnist_hyper"
-# Memory that the requests after the first 200 may leave behind: caches of the libraries, and freed memory that the C
-# library keeps. In full, the test sees a leak of 3.3 kB for each request.
+# Memory that the requests after the first 200 may leave behind: caches of libraries, and freed memory in the C library.
+# In full, a leak of 3.3 kB for each request fails.
 GROWTH = 64 * 2**20
 CODES = ("OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED")
 

@@ -21,12 +21,12 @@ def stubs(server):
 
 @pytest.fixture
 def refused(stubs):
-    """Returns a function that sends a Predict request and returns the code and the message it is refused with."""
+    """Returns a function that sends a Predict request and returns the code and the message of its refusal."""
 
     def refused(request):
         with pytest.raises(grpc.RpcError) as error:
             stubs[0].Predict(request, timeout=60)
-        # And the next one is answered.
+        # The next request is answered.
         assert stubs[0].Predict(predict_request("other", {"x": np.float32([1])})).outputs
         return error.value.code().name, error.value.details()
 
@@ -55,7 +55,7 @@ def test_values_may_be_in_any_field_of_the_message(stubs):
     np.testing.assert_array_equal(_arrays(stubs[0].Predict(one))["all"], np.full(5, 7, "float32"))
 
 
-def test_only_what_is_asked_for_is_returned(stubs, refused):
+def test_the_output_filter_chooses_the_outputs(stubs, refused):
     request = predict_request("other", {"x": np.float32([1, 2])}, "unequal")
     request.output_filter.append("one")
     assert set(_arrays(stubs[0].Predict(request))) == {"one"}
@@ -219,7 +219,7 @@ def test_unsupported_grpc_methods_are_refused(stubs):
 @pytest.mark.parametrize("signature", ["", "apply"])
 @pytest.mark.parametrize(("rows", "others"), [(1, 0), (1, 2), (3, 2), (0, 2)])
 def test_unequal_batches_are_refused(refused, stubs, signature, rows, others):
-    """Where one of them has one row or none, TensorFlow would answer."""
+    """TensorFlow itself would answer if one input has one row or none."""
     x, one = np.zeros((rows, 28, 28, 1), "uint8"), {"condition": IMAGES[:1]}
     if signature:
         one = _arrays(stubs[0].Predict(predict_request(NAME, one, "generate_weights")))

@@ -29,23 +29,22 @@ def test_the_check_of_a_value_does_not_depend_on_its_neighbours(dtype):
             return error.message
 
     alone = [verdict([number]) for number in NUMBERS]
-    accepted = [number for number, said in zip(NUMBERS, alone, strict=True) if not isinstance(said, str)]
-    for number, said in zip(NUMBERS, alone, strict=True):
+    accepted = [number for number, result in zip(NUMBERS, alone, strict=True) if not isinstance(result, str)]
+    for number, result in zip(NUMBERS, alone, strict=True):
         if info.dtype.kind != "f":
             right = isinstance(number, int) and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max
         elif isinstance(number, int):
             right = abs(number) < 2 ** (np.finfo(dtype).nmant + 1)
         else:
             right = not np.isfinite(number) or abs(number) <= float(np.finfo(dtype).max)
-        assert isinstance(said, str) != right, (number, said)
-        assert not right or said.dtype == dtype
+        assert isinstance(result, str) != right, (number, result)
+        assert not right or result.dtype == dtype
         for neighbour in accepted:
-            np.testing.assert_array_equal(verdict([number, neighbour]), said)
+            np.testing.assert_array_equal(verdict([number, neighbour]), result)
 
 
 def test_large_answers_are_encoded_in_pieces(monkeypatch):
-    """Other threads run between them, and what they make is what one piece would be."""
-
+    """Other threads run between the pieces, which together equal the encoding as a whole."""
     values = np.random.default_rng(0).normal(size=(3, 5, 7)).astype("float32")
     outputs = {"a": values, "b": values[:, 0], "t_bytes": np.array([b"a", b"\xff", b""], object)}
     expected = {name: json_messages.encode_tensor(value, name) for name, value in outputs.items()}

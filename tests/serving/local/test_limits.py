@@ -1,4 +1,4 @@
-"""What clients do that are slow, many, or gone: what is held of them, what they are told, and what the log says."""
+"""Slow clients, many clients, clients that disappear: their memory, their answers, and their lines in the log."""
 
 import contextlib
 import gzip
@@ -33,20 +33,19 @@ def lines(caplog):
     caplog.set_level(logging.INFO, "keras_hypernet.serving.access")
 
     def lines(number=1):
-        found = []
-        wait_for(lambda: len(found.clear() or found.extend(_access(caplog)) or found) >= number)
-        return found
+        wait_for(lambda: len(_access(caplog)) >= number)
+        return _access(caplog)
 
     return lines
 
 
 def _access(caplog):
-    return [json.loads(one.message) for one in caplog.records if one.name == "keras_hypernet.serving.access"]
+    return [json.loads(record.message) for record in caplog.records if record.name == "keras_hypernet.serving.access"]
 
 
 @contextlib.contextmanager
 def _stalled(server, sent, length=None):
-    """A connection that has sent the beginning of a body, and does not go on."""
+    """A connection that has sent the beginning of a body, and nothing more."""
     with socket.create_connection(("127.0.0.1", server.rest_port), timeout=60) as connection:
         head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length or sent + 10}\r\n\r\n"
         connection.sendall(head.encode() + b" " * sent)
@@ -54,7 +53,7 @@ def _stalled(server, sent, length=None):
 
 
 def _all(connection):
-    """What the server sends until it closes a connection."""
+    """All bytes that the server sends until it closes a connection."""
     return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
@@ -85,7 +84,7 @@ def test_all_bodies_together_have_a_limit(folder):
             assert answer.json()["error"] == (
                 "The server holds 2,097,142 bytes of requests, and may hold 2,097,152. Try again later."
             )
-            assert _ask(server) == (200, {"predictions": [1.0]})  # a small body is read all the same
+            assert _ask(server) == (200, {"predictions": [1.0]})  # the server still reads small bodies
         wait_for(lambda: server.engine.admission.buffered == 0)
         assert _ask(server) == (200, {"predictions": [1.0]})
         wait_for(lambda: server.engine.admission.running == 0 and server.engine.admission.buffered == 0)
@@ -204,7 +203,7 @@ def test_long_names_are_cut_in_the_log(folder, lines):
 
 
 def test_the_number_of_unread_grpc_calls_is_limited(folder):
-    """Each may hold a message of the largest size. Those beyond are told so, until places are given back."""
+    """Each call may hold a message of the largest size. The server refuses further calls until others end."""
     going_on = threading.Event()
 
     def message():
@@ -217,7 +216,7 @@ def test_the_number_of_unread_grpc_calls_is_limited(folder):
         Client(f"127.0.0.1:{server.grpc_port}", "times", protocol="grpc", retries=0) as client,
     ):
         assert client.predict(np.float32([1])).tolist() == [1.0]
-        # As a stream of one message, so that the call is there before the message.
+        # As a stream of one message, so that the call comes before the message.
         predict = channel.stream_unary("/tensorflow.serving.PredictionService/Predict")
         calls = [predict.future(message(), timeout=60) for _ in range(40)]
         wait_for(lambda: sum(call.done() for call in calls) == 40 - 1 - 16)

@@ -81,7 +81,7 @@ def _choose(browser, name):
 
 
 def test_the_page_shows_the_predictions_of_the_model(page):
-    """For every angle in the middle of a class, what `predict` says of the same pixels."""
+    """For angles in the middle of a class: the result of `predict` on the same pixels."""
     model = kh.load(MNIST)
     for angle in (0, 90, 210):
         _set_angle(page, angle)
@@ -120,14 +120,14 @@ def test_the_kernels_are_those_that_f_wrote(page):
     )
     assert shapes == [[28, 28]] * 10
     assert page.execute_script("return document.querySelectorAll('#apart-kernels canvas').length") == 10
-    # Seen by a user: the answer is on the screen, not only in the document.
+    # The answer is on the screen, not only in the document.
     assert page.find_element("css selector", "#first figcaption strong").text == _predicted(page)[0]
     assert _predicted(page)[0].endswith("°")
 
 
 @pytest.mark.parametrize("name", [MNIST, CIFAR])
 def test_each_pixel_has_the_colour_of_its_weight(page, name):
-    """Blue below zero, white at zero, red above; of three channels each its own. In its place, and not across."""
+    """Blue below zero, white at zero, red above; three channels are three colours. Rows are rows, not columns."""
     _choose(page, name)
     kernel, shape = (np.array(part) for part in page.execute_script("return [cards[0].kernel, model.shape]"))
     canvases = page.execute_script(
@@ -144,7 +144,7 @@ def test_each_pixel_has_the_colour_of_its_weight(page, name):
         part = part[..., 0]
         signs = np.sign(drawn[..., 0] - drawn[..., 2])
         np.testing.assert_array_equal(signs[np.abs(part) > 0.1], np.sign(part)[np.abs(part) > 0.1])
-        # Green loses 0.55 of what is not pale in blue, and 0.8 in red.
+        # Green loses 0.55 of the depth of blue, and 0.8 of the depth of red.
         np.testing.assert_allclose(drawn[..., 1], 255 - 255 * np.abs(part) * np.where(part < 0, 0.55, 0.8), atol=1)
 
 
@@ -183,7 +183,7 @@ def test_models_of_colours_and_of_the_embedding_method(page):
         assert page.execute_script("return model.shape") == shape
         _wait_for(page, lambda: all(answer.endswith("°") for answer in _predicted(page)))
     options = page.execute_script("return [...document.getElementById('model').options].map((o) => o.value)")
-    assert options == [MNIST, CIFAR, EMBED]  # and not the network of x alone
+    assert options == [MNIST, CIFAR, EMBED]  # without the network of x alone
 
 
 def test_errors_of_the_server_are_shown(page):
@@ -193,7 +193,7 @@ def test_errors_of_the_server_are_shown(page):
 
 def test_the_page_loads_nothing_from_elsewhere_without_errors(page, server):
     severe = [entry["message"] for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
-    # The page has no icon; and of the model that is gone the test before has asked.
+    # The page has no icon, and the test before asks for a model that is gone.
     errors = [message for message in severe if not re.search(r"/favicon\.ico |/v1/models/gone:predict ", message)]
     assert errors == []
     loaded = page.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
@@ -231,7 +231,7 @@ def test_an_error_instead_of_the_models_is_shown(server, browser, monkeypatch):
     browser.get(f"http://127.0.0.1:{server.rest_port}/")
     _wait_for(browser, lambda: _text(browser, "#error"))
     assert _text(browser, "#error") == "Nothing to show: The server failed: OSError."
-    browser.get_log("browser")  # which says so too
+    browser.get_log("browser")  # which has the error too
 
 
 @pytest.mark.regression

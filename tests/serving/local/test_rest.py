@@ -1,4 +1,4 @@
-"""The REST interface: what TensorFlow Serving's documentation says of paths, formats, errors and status codes."""
+"""The REST interface: paths, formats, errors and status codes of TensorFlow Serving's documentation."""
 
 import base64
 import json

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import requests
 from helpers import pixels
-from servers import opened, serve, started, wait_for, write_version
+from servers import opened, serve, started, wait_for, write_gated_model, write_version
 
 import keras_hypernet as kh
 from keras_hypernet.serving import Client, OverloadedError, UnavailableError
@@ -25,9 +25,10 @@ from keras_hypernet.serving.local.server import Server
 NAME = "rotation_mnist_hyper"
 
 
-def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
-    (tmp_path / NAME / ".1.abcdefgh").mkdir(parents=True)  # what an export leaves that was killed
-    with started(tmp_path, NAME) as (process, ports, lines):
+def test_the_server_exports_an_entry_logs_counts_and_answers_running_requests_before_its_end(tmp_path):
+    (tmp_path / NAME / ".1.abcdefgh").mkdir(parents=True)  # a killed export leaves this folder
+    gate = write_gated_model(tmp_path / "gated")
+    with started(tmp_path, NAME, "gated") as (process, ports, lines):
         assert (tmp_path / NAME / "1" / "saved_model.pb").is_file()
         url = f"http://127.0.0.1:{ports['rest']}"
         assert lines[-1]["page"] == f"{url}/"
@@ -59,8 +60,7 @@ def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
                 client.predict(image, image)
         metrics = requests.get(f"{url}/monitoring/prometheus/metrics", timeout=60)
         assert "keras_hypernet_weight_cache_hit_rate 0.75" in metrics.text.splitlines()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        _stop_while_requests_run(process, ports, lines, gate, signal.SIGTERM)
     logged = [line for line in lines if line.get("method") in ("POST", "Predict")]
     assert [(line["status"], line.get("model"), line.get("rows")) for line in logged][:2] == [
         (200, NAME, 1),
@@ -69,33 +69,37 @@ def test_it_exports_an_entry_logs_counts_and_stops(tmp_path):
     assert all(line["milliseconds"] > 0 and line["bytes"] > 0 for line in logged[:2])
     assert logged[2]["status"] == 404
     assert logged[2]["error"] == "Servable not found for request: Latest(invented)"
-    assert [line["event"] for line in lines if "event" in line] == ["loaded", "ready", "stopping", "stopped"]
+    assert [line["event"] for line in lines if "event" in line] == ["loaded", "loaded", "ready", "stopping", "stopped"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.full)])
-def test_running_requests_are_answered_before_the_server_stops(folder, gate, number):
+@pytest.mark.full
+def test_running_requests_are_answered_after_an_interrupt(folder, gate):
     with started(folder, "gated") as (process, ports, lines):
-        clients = [
-            Client(f"127.0.0.1:{ports[protocol]}", "gated", protocol=protocol, retries=0)
-            for protocol in ("rest", "grpc")
-        ]
-        answers, threads = [], []
-        for client in clients:
-            client.metadata()
-            ask = lambda client=client: answers.append(client.predict(np.float32([5])).tolist())  # noqa: E731
-            threads.append(threading.Thread(target=ask))
-            threads[-1].start()
-        wait_for(lambda: _running(ports) == 2)
-        process.send_signal(number)
-        wait_for(lambda: lines[-1].get("event") == "stopping")
-        with opened(gate):
-            for thread in threads:
-                thread.join(60)
-            assert answers == [[5.0]] * 2
-            assert process.wait(60) == 0
-        for client in clients:
-            with pytest.raises(UnavailableError):
-                client.predict(np.float32([5]))
+        _stop_while_requests_run(process, ports, lines, gate, signal.SIGINT)
+
+
+def _stop_while_requests_run(process, ports, lines, gate, number):
+    """Sends a signal while a request runs by each protocol: both are answered, and then the process ends with 0."""
+    clients = [
+        Client(f"127.0.0.1:{ports[protocol]}", "gated", protocol=protocol, retries=0) for protocol in ("rest", "grpc")
+    ]
+    answers, threads = [], []
+    for client in clients:
+        client.metadata()
+        ask = lambda client=client: answers.append(client.predict(np.float32([5])).tolist())  # noqa: E731
+        threads.append(threading.Thread(target=ask))
+        threads[-1].start()
+    wait_for(lambda: _running(ports) == 2)
+    process.send_signal(number)
+    wait_for(lambda: lines[-1].get("event") == "stopping")
+    with opened(gate):
+        for thread in threads:
+            thread.join(60)
+        assert answers == [[5.0]] * 2
+        assert process.wait(60) == 0
+    for client in clients:
+        with pytest.raises(UnavailableError):
+            client.predict(np.float32([5]))
 
 
 def _running(ports):
@@ -192,7 +196,7 @@ def test_a_client_that_goes_away_is_forgotten_when_its_work_is_done(folder, gate
             wait_for(lambda: server.engine.admission.running == 0)
 
 
-def test_it_listens_on_this_machine_alone(folder):
+def test_the_server_listens_on_this_machine_alone(folder):
     with serve(folder, "times") as server:
         for port in (server.rest_port, server.grpc_port):
             (address,) = _listening_addresses(port)
@@ -204,24 +208,24 @@ def test_parts_of_an_answer_are_sent_without_delay(folder):
     with serve(folder, "times") as server, requests.Session() as session:
         url = f"http://127.0.0.1:{server.rest_port}/v1/models/times"
         assert session.get(url, timeout=60).ok
-        ours = [one for one in gc.get_objects() if isinstance(one, asyncio.Transport)]
-        ours = [one.get_extra_info("socket") for one in ours if one.get_extra_info("sockname")]
-        ours = [one for one in ours if one.fileno() >= 0 and one.getsockname()[1:2] == (server.rest_port,)]
+        transports = [each for each in gc.get_objects() if isinstance(each, asyncio.Transport)]
+        sockets = [each.get_extra_info("socket") for each in transports if each.get_extra_info("sockname")]
+        ours = [each for each in sockets if each.fileno() >= 0 and each.getsockname()[1:2] == (server.rest_port,)]
         assert ours
-        assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in ours)
+        assert all(each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for each in ours)
 
 
 def _listening_addresses(port):
     """The local addresses of the sockets that listen on a port."""
-    found = set()
+    addresses = set()
     for table in ("tcp", "tcp6"):
         for line in pathlib.Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             (address, at), state = line.split()[1].split(":"), line.split()[3]
             if state == "0A" and int(at, 16) == port:
                 # Groups of four bytes, each in the order of this machine.
                 groups = [bytes.fromhex(address[start : start + 8])[::-1] for start in range(0, len(address), 8)]
-                found.add(ipaddress.ip_address(b"".join(groups)))
-    return found
+                addresses.add(ipaddress.ip_address(b"".join(groups)))
+    return addresses
 
 
 def test_a_port_in_use_is_an_error(folder):

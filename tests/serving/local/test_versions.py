@@ -1,4 +1,4 @@
-"""Versions that come and go while requests run; labels, policies, and files that are not models."""
+"""Versions that come and go while requests run; labels, policies, and files other than models."""
 
 import contextlib
 import itertools
@@ -28,8 +28,7 @@ def base(tmp_path):
 
 
 def test_versions_change_while_requests_run(base):
-    """No request is dropped, each is answered by one version, and never by an older one than the last, until that one
-    is removed."""
+    """No request is lost. One version answers each request, and no older version than before, unless it was removed."""
     with serve(base.parent, "times") as server:
         answers, failures, done = [[] for _ in range(4)], [], threading.Event()
 
@@ -58,7 +57,7 @@ def test_versions_change_while_requests_run(base):
                     wait_for(lambda version=version: client.status().get(version) == "AVAILABLE")
                     wait_for(lambda version=version: client.status()[version - 1] == "END")
                     wait_for(lambda version=version: seen(version))
-                # Back to what was before.
+                # Back to the version before.
                 shutil.rmtree(base / "5")
                 wait_for(lambda: client.status()[4] == "AVAILABLE" and client.status()[5] == "END")
                 wait_for(lambda: seen(4))
@@ -121,7 +120,7 @@ def test_labels_and_policies_are_followed(base):
 
 
 def test_other_folders_are_no_versions(base):
-    (base / "8").mkdir()  # not there yet
+    (base / "8").mkdir()  # not complete yet
     for name in ("latest", "-3", "1_0", "9" * 30, "\u0669"):
         shutil.copytree(base / "1", base / name)
     repository = Repository(base.parent, ["times"])
@@ -255,7 +254,7 @@ def test_a_damaged_version_does_not_replace_a_good_one(exported, tmp_path, damag
     engine.repository.poll()
     (folder / "aside").rename(bad)
     engine.repository.poll()
-    engine.repository.poll()  # which does not try again what has not changed
+    engine.repository.poll()  # an unchanged version is not tried again
     (_, state, error), good = engine.repository.status("rotation_mnist_hyper")
     assert (state, good[1:]) == ("END", ("AVAILABLE", ""))
     expected = {
@@ -282,10 +281,10 @@ def test_an_incomplete_version_is_served_once_complete(exported, tmp_path):
     (folder / name / "2").mkdir()
     shutil.copy2(whole / "saved_model.pb", folder / name / "2")  # with its old time, as rsync does
     repository.poll()
-    assert [one[1] for one in repository.status(name)] == ["END", "AVAILABLE"]
+    assert [state for _, state, _ in repository.status(name)] == ["END", "AVAILABLE"]
     shutil.copytree(whole, folder / name / "2", dirs_exist_ok=True)
     repository.poll()
-    assert [one[1] for one in repository.status(name)] == ["AVAILABLE", "END"]
+    assert [state for _, state, _ in repository.status(name)] == ["AVAILABLE", "END"]
 
 
 def test_a_folder_that_is_away_for_a_moment_changes_nothing(base, caplog):
@@ -316,7 +315,7 @@ def test_an_unreadable_model_folder_affects_no_other_model(base):
     assert repository.status("times") == [(1, "AVAILABLE", "")]
     assert repository.status("after")[0] == (2, "AVAILABLE", "")
     base.unlink()
-    repository.poll()  # it has been deleted
+    repository.poll()  # the folder has been deleted
     assert repository.status("times") == [(1, "END", "")]
 
 
