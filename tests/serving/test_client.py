@@ -236,7 +236,7 @@ def test_the_port_of_the_other_protocol(server):
 
 @pytest.fixture
 def misbehaving():
-    """A server with the given answers, which records requests, in place of TensorFlow Serving. The connection is real."""
+    """A server with the given answers, in place of TensorFlow Serving, which records requests. The wire is real."""
     answers, asked = [], []
 
     class Handler(http.server.BaseHTTPRequestHandler):
