@@ -13,61 +13,63 @@ def bounded(limits):
     """
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
-    waiting = {}  # an ordered set: the connection that has waited longest comes first
+    # An ordered set of the waiting connections: the first has waited longest.
+    return type("Connection", (_Bounded, H11Protocol), {"limits": limits, "waiting": {}})
 
-    class Connection(H11Protocol):
-        def connection_made(self, transport):
-            super().connection_made(transport)
-            transport.set_write_buffer_limits(high=0)  # pauses writing until the client has taken the whole answer
-            self.timers = {}
-            self.follow()
-            self.close_after(limits.header_seconds, _HEADERS)
-            if len(self.connections) > limits.max_connections:
-                longest = next(iter(waiting))
-                del waiting[longest]
-                longest.close_now("too many connections")
 
-        def data_received(self, data):
-            super().data_received(data)
-            self.follow()
-            if self in waiting:  # also the first bytes of another request
-                self.close_after(limits.header_seconds, _HEADERS)
+class _Bounded:
+    """The limits of a connection, before H11Protocol among the bases of its class."""
 
-        def on_response_complete(self):
-            super().on_response_complete()  # starts the next request, if it is there already
-            self.follow()
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # pauses writing until the client has taken the whole answer
+        self.timers = {}
+        self.follow()
+        self.close_after(self.limits.header_seconds, _HEADERS)
+        if len(self.connections) > self.limits.max_connections:
+            longest = next(iter(self.waiting))
+            del self.waiting[longest]
+            longest.close_now("too many connections")
 
-        def pause_writing(self):
-            super().pause_writing()
-            self.close_after(limits.body_seconds, _ANSWER)
+    def data_received(self, data):
+        super().data_received(data)
+        self.follow()
+        if self in self.waiting:  # also the first bytes of another request
+            self.close_after(self.limits.header_seconds, _HEADERS)
 
-        def resume_writing(self):
-            super().resume_writing()
-            self.cancel(_ANSWER)
+    def on_response_complete(self):
+        super().on_response_complete()  # starts the next request, if it is there already
+        self.follow()
 
-        def connection_lost(self, exc):
-            super().connection_lost(exc)
-            waiting.pop(self, None)
-            self.cancel(_HEADERS, _ANSWER)
+    def pause_writing(self):
+        super().pause_writing()
+        self.close_after(self.limits.body_seconds, _ANSWER)
 
-        def follow(self):
-            """Updates whether the connection waits."""
-            if self.cycle is None or self.cycle.response_complete:
-                waiting.setdefault(self)
-            else:
-                waiting.pop(self, None)
-                self.cancel(_HEADERS)
+    def resume_writing(self):
+        super().resume_writing()
+        self.cancel(_ANSWER)
 
-        def close_after(self, seconds, reason):
-            if reason not in self.timers:
-                self.timers[reason] = self.loop.call_later(seconds, self.close_now, reason)
+    def connection_lost(self, exc):
+        super().connection_lost(exc)
+        self.waiting.pop(self, None)
+        self.cancel(_HEADERS, _ANSWER)
 
-        def cancel(self, *reasons):
-            for timer in [self.timers.pop(reason) for reason in reasons if reason in self.timers]:
-                timer.cancel()
+    def follow(self):
+        """Updates whether the connection waits."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.waiting.setdefault(self)
+        else:
+            self.waiting.pop(self, None)
+            self.cancel(_HEADERS)
 
-        def close_now(self, reason):
-            events.log_rarely(f"connection closed: {reason}")
-            self.transport.abort()
+    def close_after(self, seconds, reason):
+        if reason not in self.timers:
+            self.timers[reason] = self.loop.call_later(seconds, self.close_now, reason)
 
-    return Connection
+    def cancel(self, *reasons):
+        for timer in [self.timers.pop(reason) for reason in reasons if reason in self.timers]:
+            timer.cancel()
+
+    def close_now(self, reason):
+        events.log_rarely(f"connection closed: {reason}")
+        self.transport.abort()

@@ -155,7 +155,7 @@ def test_random_bytes_do_no_harm(server):
 @pytest.mark.regression
 def test_no_answer_is_wrong_or_lost_under_load(exported, tmp_path):
     """Many clients, while versions change, and others stall or send garbage."""
-    clients, last = 64, 6
+    clients, last = 64, 4
     allow_open_files(Limits())  # in this process: as many connections as the server may have
     (tmp_path / "times").mkdir()
     for version in range(1, last + 1):
@@ -204,14 +204,12 @@ def test_no_answer_is_wrong_or_lost_under_load(exported, tmp_path):
         threads += attack(ports, done)
         try:
             for version in range(1, last + 1):
+                if version == last:
+                    wait_for(lambda: failures or attacked())
                 if version > 1:
                     (tmp_path / f"later{version}").rename(tmp_path / "times" / str(version))
                 wait_for(lambda version=version: failures or version in versions)
-                before = list(answered)
-                wait_for(
-                    lambda before=before: failures or all(now > was for now, was in zip(answered, before, strict=True))
-                )
-            wait_for(lambda: failures or attacked())
+            wait_for(lambda: failures or min(answered) > 0)
         finally:
             done.set()
             for thread in threads:
