@@ -5,7 +5,7 @@ from keras_hypernet._version import __version__
 from keras_hypernet.bases import initializers
 from keras_hypernet.models import ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork, specialize
 from keras_hypernet.serving import export
-from keras_hypernet.tasks import RotationTask
+from keras_hypernet.tasks import ArrayTask, RotationTask, Task
 from keras_hypernet.training.checkpoints import TrainingDivergedError
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe, paper_recipe
@@ -14,6 +14,7 @@ from keras_hypernet.zoo.card import Card, EntryError
 from keras_hypernet.zoo.store import list_entries, load, save_entry, verify_entry
 
 __all__ = [
+    "ArrayTask",
     "Card",
     "ConditionalNeuralProcess",
     "EmbeddingMethod",
@@ -21,6 +22,7 @@ __all__ = [
     "Hypernetwork",
     "Recipe",
     "RotationTask",
+    "Task",
     "TrainingDivergedError",
     "__version__",
     "build_model",

@@ -88,7 +88,7 @@ def _ranges(**options):
 
 def _methods(task, method):
     """Returns the argument `method` of `search` for an option; a task of sets has one method only."""
-    if method == "hyper" and len(task.condition_shape) == 4:
+    if method == "hyper" and task.condition_is_set:
         return "process"
     return tuple(method.split(",")) if "," in method else method
 

@@ -1,24 +1,22 @@
-"""Image sources: MNIST and CIFAR-10 through TensorFlow Datasets, and images that ship inside a package.
+"""Image sources: data sets of TensorFlow Datasets, images that ship inside a package, and arrays of the user's own.
 
 Every source has train, validation and test splits, which share no image or part of an image.
 """
 
-import contextlib
 import dataclasses
 import functools
 import os
-import pathlib
-import textwrap
 from collections.abc import Callable
 
 import numpy as np
 
-SPLITS = ("train", "validation", "test")
-_TFDS_SPLITS = {"train": "train[:-5000]", "validation": "train[-5000:]", "test": "test"}
+from keras_hypernet.data import arrays, tfds
+from keras_hypernet.data.arrays import SPLITS
+from keras_hypernet.data.tfds import DataUnavailableError
 
-
-class DataUnavailableError(RuntimeError):
-    """A data set is not on this machine and cannot be downloaded, or its files are damaged."""
+__all__ = ["SOURCES", "SPLITS", "DataUnavailableError", "Source", "check_split", "get_source", "keep_images"]
+# The name of images of the user's own is this and their SHA-256.
+_ARRAYS = "sha256:"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +29,8 @@ class Source:
         origin: Authors and place of publication.
         license: Terms of publication.
         offline: Whether the images ship with a Python package.
+        in_paper: Whether the paper uses the images.
+        sha256: The SHA-256 of arrays of the user's own.
         note: Further facts about the copy in use.
     """
 
@@ -38,10 +38,12 @@ class Source:
     image_shape: tuple
     origin: str
     license: str
-    offline: bool
     note: str
     _load: Callable = dataclasses.field(repr=False)
     _load_labels: Callable | None = dataclasses.field(default=None, repr=False)
+    offline: bool = False
+    in_paper: bool = False
+    sha256: str | None = None
 
     def load(self, split):
         """Reads the images of a split.
@@ -88,68 +90,50 @@ def _load_once(load, split):
 def get_source(name):
     """Returns the `Source` with a name.
 
+    Args:
+        name: A name of `SOURCES`; that of any other data set of TensorFlow Datasets with images of one size and the
+            splits train and test, such as `"fashion_mnist"`, whose last 5,000 training images, or last tenth of fewer
+            than 50,000, are the validation split; or a name of `keep_images`.
+
     Raises:
-        ValueError: If the source does not exist.
+        ValueError: If there is no such source, or its images are of several sizes or not uint8.
+        DataUnavailableError: If the description of the data set is damaged.
 
     Example:
 
     >>> get_source("digits").load("test").shape
     (300, 28, 28, 1)
     """
-    if name not in SOURCES:
-        raise ValueError(f"There is no data source {name!r}; choose one of {sorted(SOURCES)}.")
-    return SOURCES[name]
+    if name in SOURCES:
+        return SOURCES[name]
+    if name.startswith(_ARRAYS):
+        return _array_source(name.removeprefix(_ARRAYS))
+    return _tfds_source(name, os.environ.get("TFDS_DATA_DIR"))
 
 
-def _load_tfds(name, feature, dtype):
+def keep_images(images):
+    """Keeps images of the user's own, as `arrays.divide` takes them, and returns the name of their source."""
+    parts = arrays.divide(images=arrays.each(arrays.as_images, "data", images))
+    if len(shapes := {array.shape[1:] for array in parts["images"].values()}) > 1:
+        raise ValueError(f"The images of all splits must have one size. Received: {sorted(shapes)}")
+    return f"{_ARRAYS}{arrays.keep(parts)}"
+
+
+@functools.lru_cache(maxsize=16)
+def _array_source(sha256):
     def load(split):
-        import tensorflow_datasets as tfds
+        return arrays.find(sha256, split, "images")
 
-        folder = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser() / name
-        with _readable(name, folder):
-            builder = tfds.builder(name, try_gcs=False)
-        if not builder.is_prepared():
-            _download(builder)
-        with _readable(name, builder.data_dir):
-            # TensorFlow Datasets warns of its own PartialDecoding, so the other features skip decoding instead.
-            decoders = {other: tfds.decode.SkipDecoding() for other in builder.info.features if other != feature}
-            examples = builder.as_dataset(split=_TFDS_SPLITS[split], batch_size=-1, decoders=decoders)
-            return examples[feature].numpy().astype(dtype, copy=False)
-
-    return load
+    facts = {"origin": "The user's own.", "license": "not stated", "note": "Images of the user's own, as arrays."}
+    return Source("arrays", load("train").shape[1:], **facts, _load=load, sha256=sha256)
 
 
-@contextlib.contextmanager
-def _readable(name, folder):
-    """Turns any error of TensorFlow or TensorFlow Datasets into an error that names the data set and its folder."""
-    try:
-        yield
-    except (ImportError, MemoryError):
-        raise
-    except Exception as error:
-        reason = str(error).rpartition("}} ")[2].partition(" [Op:")[0]  # without TensorFlow's operation names
-        raise DataUnavailableError(
-            f"The data set {name!r} in {os.fspath(folder)} cannot be read ({type(error).__name__}: "
-            f"{textwrap.shorten(reason, 200)}). If its files are damaged, delete this folder, and the data set is "
-            "downloaded again; or set TFDS_DATA_DIR to a folder where TensorFlow Datasets has prepared it."
-        ) from error
-
-
-def _download(builder):
-    import requests
-
-    try:
-        # One quick request: without a network, TensorFlow Datasets retries for minutes.
-        for url in list(builder.url_infos)[:1]:
-            requests.head(url, timeout=10)
-        builder.download_and_prepare()
-    except Exception as error:
-        offline = sorted(source.name for source in SOURCES.values() if source.offline)
-        raise DataUnavailableError(
-            f"The data set {builder.name!r} is not in {os.fspath(builder.data_dir)} and cannot be downloaded "
-            f"({type(error).__name__}). Set TFDS_DATA_DIR to a folder where TensorFlow Datasets has prepared it, or "
-            f"take one of the sources that need no network: {', '.join(offline)}."
-        ) from error
+@functools.lru_cache(maxsize=16)
+def _tfds_source(name, folder):
+    image_shape, image, label, facts = tfds.describe(name, SOURCES)
+    load_labels = label and functools.partial(tfds.load, name, label, "int32")
+    load = functools.partial(tfds.load, name, image, "uint8")
+    return Source(name, image_shape, **facts, _load=load, _load_labels=load_labels)
 
 
 _DIGITS_SPLITS = {"train": slice(0, 1197), "validation": slice(1197, 1497), "test": slice(1497, None)}
@@ -189,20 +173,20 @@ _SOURCES = (
         (28, 28, 1),
         origin="Y. LeCun, C. Cortes, C. Burges, MNIST; mnist in TensorFlow Datasets",
         license="CC BY-SA 3.0",
-        offline=False,
+        in_paper=True,
         note="The original pixels.",
-        _load=_load_tfds("mnist", "image", "uint8"),
-        _load_labels=_load_tfds("mnist", "label", "int32"),
+        _load=functools.partial(tfds.load, "mnist", "image", "uint8"),
+        _load_labels=functools.partial(tfds.load, "mnist", "label", "int32"),
     ),
     Source(
         "cifar10",
         (32, 32, 3),
         origin="A. Krizhevsky, V. Nair, G. Hinton, CIFAR-10; cifar10 in TensorFlow Datasets",
         license="none stated by its authors",
-        offline=False,
+        in_paper=True,
         note="The pixels as TensorFlow Datasets has prepared them.",
-        _load=_load_tfds("cifar10", "image", "uint8"),
-        _load_labels=_load_tfds("cifar10", "label", "int32"),
+        _load=functools.partial(tfds.load, "cifar10", "image", "uint8"),
+        _load_labels=functools.partial(tfds.load, "cifar10", "label", "int32"),
     ),
     Source(
         "digits",

@@ -172,7 +172,7 @@ def _train_entry(blueprint, directory, seeds, command, resume, results, other_ru
     if results is not None and blueprint.method != "target":
         _check_same(chosen, metrics["test"][task.metric], blueprint, results)
     facts = {
-        **describe(blueprint, task, recipe, data_note, other_runs),
+        **describe(blueprint.name, blueprint.method, task, recipe, blueprint.changes, data_note, other_runs),
         "command": command,
         "seed": chosen["seed"],
         "metrics": metrics,

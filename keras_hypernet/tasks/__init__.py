@@ -1,15 +1,18 @@
 """Tasks as `tf.data` pipelines: x, condition and target of a training."""
 
 from keras_hypernet.tasks.approximation import ApproximationTask
+from keras_hypernet.tasks.arrays import ArrayTask
 from keras_hypernet.tasks.base import Task
 from keras_hypernet.tasks.classification import ClassificationTask
 from keras_hypernet.tasks.colorization import ColorizationTask
+from keras_hypernet.tasks.registry import TASKS, check_name, is_of_package, register
 from keras_hypernet.tasks.rotation import RotationTask, angle_labels, evaluation_angles, rotate_images
 from keras_hypernet.tasks.rotation_set import RotationSetTask
 from keras_hypernet.tasks.synthetic import SyntheticTask
 
 __all__ = [
     "ApproximationTask",
+    "ArrayTask",
     "ClassificationTask",
     "ColorizationTask",
     "RotationSetTask",
@@ -19,27 +22,38 @@ __all__ = [
     "angle_labels",
     "evaluation_angles",
     "get_task",
+    "is_of_package",
     "is_registered",
+    "register",
     "rotate_images",
 ]
 
-_CLASSES = ApproximationTask, ClassificationTask, ColorizationTask, RotationSetTask, RotationTask, SyntheticTask
-TASKS = {task.name: task for task in _CLASSES}
+for _task_class in (
+    *(ApproximationTask, ClassificationTask, ColorizationTask),
+    *(RotationSetTask, RotationTask, SyntheticTask),
+):
+    register(_task_class)
 
 
 def get_task(name, **arguments):
     """Returns the task that `Task.config` describes.
 
     Raises:
-        ValueError: If the task does not exist, or takes other arguments.
+        ValueError: If the task does not exist, or takes other arguments; or if this process lacks the arrays of an
+            `ArrayTask`.
 
     Example:
 
     >>> get_task(**RotationTask("digits").config())
     RotationTask(data='digits')
     """
+    if name not in TASKS and set(arguments) == {"sha256"}:
+        return ArrayTask.find(name, **arguments)
     if name not in TASKS:
-        raise ValueError(f"There is no task {name!r}; choose one of {sorted(TASKS)}.")
+        raise ValueError(
+            f"There is no task {name!r}; choose one of {sorted(TASKS)}. Or import the module of a task of your own, "
+            "whose class has the decorator keras_hypernet.tasks.register."
+        )
     try:
         return TASKS[name](**arguments)
     except TypeError as error:
@@ -47,7 +61,7 @@ def get_task(name, **arguments):
 
 
 def is_registered(task):
-    """Whether `get_task` makes this task from its configuration; a user's own task is not registered.
+    """Whether `get_task` makes this task from its configuration.
 
     Raises:
         ValueError: If `get_task` makes another task of the same name.
@@ -57,11 +71,6 @@ def is_registered(task):
     >>> is_registered(RotationTask("digits"))
     True
     """
-    if task.name not in TASKS:
-        return False
-    if type(task) is not TASKS[task.name]:
-        raise ValueError(
-            f"A task of your own needs a name of its own: {task.name!r} is that of {TASKS[task.name].__name__}. "
-            f"Received: {task!r}. Set `name` in the body of {type(task).__name__}."
-        )
-    return True
+    if not isinstance(task, ArrayTask):
+        check_name(task.name, type(task))
+    return isinstance(task, ArrayTask) or task.name in TASKS

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -9,14 +10,18 @@ import numpy as np
 from keras_hypernet.bases.initializers import FanInUniform
 from keras_hypernet.data.sources import check_split
 from keras_hypernet.layers import StandardizeImage
-from keras_hypernet.tasks.base import EVALUATION_SEED, check_integers, planned_batches, stream
-from keras_hypernet.tasks.kinds import ImageTask, RowTask
+from keras_hypernet.tasks.base import check_integers
+from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches, stream
+from keras_hypernet.tasks.images import ImageTask
+from keras_hypernet.tasks.synthetic import DRAWN, RANDOM_LIMITS
 
 _UNIFORM_SHAPE = (28, 28, 1)
+_TARGET = "The target: convolutions of 20 and 50 channels, kernels of 10 x 10, stride 2, ReLU, and a dense layer."
+_TARGET_WEIGHTS = "The target's weights are uniform with variance 1 / (3 fan_in)."
 
 
 @dataclasses.dataclass(frozen=True)
-class ApproximationTask(RowTask, ImageTask):
+class ApproximationTask(ImageTask):
     """Approximate y(x), a random convolutional network that is never trained. There is no condition.
 
     Batches are `(x: [B, height, width, channels], y: float32 [B, 10])`.
@@ -43,9 +48,22 @@ class ApproximationTask(RowTask, ImageTask):
     num_samples: int = 10_000
     name = "approximation"
     metric = "mse"
-    loss = "mse"
     inputs = ("x",)
     num_outputs = 10
+    purpose = "Approximates y(x), a random convolutional network"
+    limits = RANDOM_LIMITS
+    paper_recipe: ClassVar = {"width": 100, "depth": 2, "momentum": 0.5, "epochs": 50}
+    provenance: ClassVar = {
+        "text": [
+            _TARGET,
+            "f1 and f2: 100 hidden units (ReLU), 10 outputs; SGD with learning rate 0.01, momentum 0.5; 50 epochs.",
+        ],
+        "code": [
+            "Incoming weights of each unit scaled to unit norm; batch size 64; 10,000 fresh uniform samples an epoch."
+        ],
+        "ours": ["f1 starts from normal, f2 from uniform weights, biases from zero.", _TARGET_WEIGHTS],
+    }
+    target_provenance: ClassVar = {"text": [_TARGET], "code": [], "ours": [_TARGET_WEIGHTS]}
 
     def __post_init__(self):
         if not self._uniform:
@@ -55,7 +73,7 @@ class ApproximationTask(RowTask, ImageTask):
 
     @property
     def _uniform(self):
-        return self.data == "uniform"
+        return isinstance(self.data, str) and self.data == "uniform"
 
     @property
     def x_dtype(self):
@@ -66,6 +84,24 @@ class ApproximationTask(RowTask, ImageTask):
     def x_shape(self):
         """`(height, width, channels)`."""
         return _UNIFORM_SHAPE if self._uniform else super().x_shape
+
+    @property
+    def held_out(self):
+        """The sentence of the provenance about the validation split."""
+        return (
+            "The samples for validation are drawn apart (the paper has no validation split)."
+            if self._uniform
+            else super().held_out
+        )
+
+    @property
+    def deviations(self):
+        """How the data differ from the paper's, a list of sentences."""
+        return [] if self._uniform else super().deviations
+
+    def data_facts(self):
+        """The data source, or that x is drawn; see `Task`."""
+        return {"name": self.data, **DRAWN} if self._uniform else super().data_facts()
 
     def target(self):
         """Returns y as a `keras.Sequential`: two convolutions of 20 and 50 channels and a dense layer of 10 units."""
@@ -111,7 +147,7 @@ def _target(task):
     return keras.Sequential(
         [
             keras.Input(task.x_shape, dtype=task.x_dtype),
-            *([] if task.data == "uniform" else [StandardizeImage()]),
+            *([] if task._uniform else [StandardizeImage()]),
             layer(keras.layers.Conv2D, 20, 10, fan_in=100 * channels, **convolution),
             layer(keras.layers.Conv2D, 50, 10, fan_in=2000, **convolution),
             keras.layers.Flatten(),

@@ -1,46 +1,108 @@
-"""Task: the description of a task as data; and batches that are planned once per pass."""
+"""Task: a task as data, with its batches and the facts that a card says of it."""
 
 import dataclasses
 import hashlib
 import json
-import math
 from typing import ClassVar
 
 import keras
 import numpy as np
 
-from keras_hypernet.common.backends import require_tensorflow
-
-# Training draws from (seed, epoch) streams; evaluations draw from this fixed stream.
-EVALUATION_SEED = 20200610
+from keras_hypernet.tasks.batches import planned_batches, shuffled
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """Abstract: makes x, condition and target from examples.
+    """A task: x, condition and target of a training, and what a card says of them.
 
-    A subclass is a frozen dataclass with plain values as fields, so that JSON can hold the task, and implements
-    `load`, `training_dataset` and `evaluation_dataset`.
+    A task of your own extends this class, and `keras_hypernet.tasks.register` makes its name known. It is a frozen
+    dataclass, whose fields are plain values, so that JSON can hold the task. It implements `load`. A task that draws x
+    or condition anew in each epoch also implements `training_dataset` and `evaluation_dataset`.
 
     Attributes:
-        name: Name of the task.
+        name: Name of the task, in lower case.
         metric: Metric of evaluations: `"error"`, the share of wrong classes, or `"mse"`, the mean squared error.
-        loss: Training loss: `"cross_entropy"`, of logits and integer labels, or `"mse"`.
+        loss: Training loss: `"cross_entropy"`, of logits and integer labels, or `"mse"`; by default that of the metric.
         inputs: Inputs of its models: `("x", "condition")`, or `("x",)`.
         x_shape, condition_shape: Shapes of the inputs without the batch; None for a free size.
-        x_dtype, condition_dtype: `"uint8"` for images, which models scale themselves, otherwise `"float32"`. `fit` and
+        x_dtype, condition_dtype: `"float32"`, or `"uint8"` for images, which models scale themselves. `fit` and
             `evaluate` compare these dtypes with the batches.
+        condition_is_set: Whether the condition is a set, with its members along the first axis of `condition_shape`.
         num_outputs: Output dimension of a model.
+        output_name: Name of a model's last layer; by default `"logits"` or `"value"`.
         generates_biases: Whether g has biases. A network without biases is homogeneous in x.
+        purpose: For the card: what a model of the task does.
+        limits, deviations: For the card: what a model is not suitable for; how task and data differ from the paper's.
+        provenance: For the card: the sentences on what the paper's `text`, its published `code` and this project
+            (`ours`) fix, as a dict; `held_out`, the sentence on the validation split.
+        paper_recipe: The fields of the recipe of the paper's experiment with the task, as a dict, or None.
+        paper_sizes: Which of the recipe's `rank` and `embedding_dim` the paper's `text` or `code` fixes, as a dict.
+        depth_experiment, panel: Name of the experiment whose grid of depths includes the task, and of the panel there.
+        arrays_sha256: The SHA-256 of arrays of the user's own that the task is of, or None.
+
+    Example:
+
+    >>> import dataclasses
+    >>> import numpy as np
+    >>> @keras_hypernet.tasks.register
+    ... @dataclasses.dataclass(frozen=True)
+    ... class Sine(keras_hypernet.Task):
+    ...     number: int = 64
+    ...     name = "sine"
+    ...     metric = "mse"
+    ...     x_shape = condition_shape = (1,)
+    ...     num_outputs = 1
+    ...
+    ...     def load(self, split):
+    ...         rng = np.random.default_rng(("train", "validation", "test").index(split))
+    ...         x, frequency = rng.uniform(0, 3, (2, self.number, 1))
+    ...         return {"x": x, "condition": frequency, "y": np.sin(frequency * x)}
+    >>> task, recipe = Sine(), keras_hypernet.Recipe(width=10, epochs=1)
+    >>> model = keras_hypernet.build_model(task, "hyper", recipe)
+    >>> history = keras_hypernet.fit(model, task, recipe, progress=False)
+    >>> keras_hypernet.evaluate(model, task)["num_examples"]
+    64
     """
 
     name: ClassVar[str]
     metric: ClassVar[str]
-    loss: ClassVar[str] = "mse"
     inputs: ClassVar[tuple] = ("x", "condition")
-    x_dtype: ClassVar[str] = "uint8"
-    condition_dtype: ClassVar[str] = "uint8"
+    x_dtype: ClassVar[str] = "float32"
+    condition_dtype: ClassVar[str] = "float32"
+    condition_is_set: ClassVar[bool] = False
     generates_biases: ClassVar[bool] = False
+    deviations: ClassVar[tuple] = ()
+    provenance: ClassVar[dict] = {"text": (), "code": (), "ours": ("The task and its training.",)}
+    held_out: ClassVar[str | None] = None
+    paper_recipe: ClassVar[dict | None] = None
+    paper_sizes: ClassVar[dict] = {}
+    depth_experiment: ClassVar[str | None] = None
+    panel: ClassVar[str | None] = None
+    arrays_sha256: ClassVar[str | None] = None
+
+    @property
+    def loss(self):
+        """`"cross_entropy"` or `"mse"`."""
+        return "cross_entropy" if self.metric == "error" else "mse"
+
+    @property
+    def output_name(self):
+        """Name of a model's last layer."""
+        return "logits" if self.loss == "cross_entropy" else "value"
+
+    @property
+    def purpose(self):
+        """What a model of the task does."""
+        return f"Predicts the target of the task {self.name}"
+
+    @property
+    def limits(self):
+        """What a model is not suitable for, a list of sentences."""
+        return [f"Data like those of the task {self.name}; of other data nothing was measured."]
+
+    def data_facts(self):
+        """The data: a dict of `name`, `origin`, `license`, and a `note` on the copy."""
+        return {"name": self.name, "origin": "The user's own.", "license": "not stated", "note": f"{self!r}"}
 
     def config(self):
         """Returns the task as a dict for JSON; `get_task(**config)` is the inverse.
@@ -54,13 +116,15 @@ class Task:
         except TypeError as error:
             raise TypeError(
                 f"The fields of a task must be plain values, which a file can hold. Received for {self.name!r}: "
-                f"{error}. Give the task the name of a file of arrays, say, which its `load` reads."
+                f"{error}. Give the task the name of a file of arrays, say, which its `load` reads; or make a "
+                "`keras_hypernet.ArrayTask` of the arrays."
             ) from error
 
     def load(self, split):
         """Returns the examples of `"train"`, `"validation"` or `"test"`.
 
-        Examples are an array with a row per example, or a tuple or a dict of such arrays.
+        Examples are a dict of the arrays `x`, `condition` and `y` with a row per example; or what `rows` or both
+        `training_dataset` and `evaluation_dataset` take: an array, or a tuple or a dict of arrays.
         """
         raise NotImplementedError
 
@@ -90,6 +154,22 @@ class Task:
         x = examples["x"] if isinstance(examples, dict) else examples[0] if isinstance(examples, tuple) else examples
         return hashlib.sha256(x.tobytes()).hexdigest()
 
+    def rows(self, examples):
+        """Returns inputs and targets of all examples, in the structure of a batch; float64 becomes float32."""
+        names = (*self.inputs, "y")
+        if not isinstance(examples, dict) or not set(names) <= set(examples):
+            received = f"a dict of {[*examples]}" if isinstance(examples, dict) else type(examples).__name__
+            raise ValueError(
+                f"`load` of the task {self.name!r} must return a dict of the arrays {', '.join(names)}. Received: "
+                f"{received}. Or implement `rows`, which returns inputs and targets of what `load` returns."
+            )
+        arrays = {name: np.asarray(examples[name]) for name in names}
+        arrays = {
+            name: array.astype("float32") if array.dtype == "float64" else array for name, array in arrays.items()
+        }
+        y = arrays.pop("y")
+        return arrays if "condition" in arrays else arrays["x"], y
+
     def training_dataset(self, examples, batch_size, seed, epoch):
         """Returns one epoch: every example once; seed and epoch determine the order and all other draws.
 
@@ -100,9 +180,9 @@ class Task:
             epoch: An integer, or an integer `tf.Variable`, read at the start of each pass over the dataset.
 
         Returns:
-            A `tf.data.Dataset` of pairs of inputs and targets.
+            A `tf.data.Dataset` of pairs of inputs and targets; by default of `rows`.
         """
-        raise NotImplementedError
+        return self._batches(examples, lambda number: shuffled(number, seed, epoch), batch_size)
 
     def evaluation_dataset(self, split, batch_size=500):
         """Returns a split in order, the same at each call.
@@ -114,7 +194,20 @@ class Task:
         Returns:
             A `tf.data.Dataset` as of `training_dataset`.
         """
-        raise NotImplementedError
+        import tensorflow as tf
+
+        return self._batches(self.load(split) if isinstance(split, str) else split, tf.range, batch_size)
+
+    def _batches(self, examples, order, batch_size):
+        import tensorflow as tf
+
+        arrays = keras.tree.map_structure(tf.constant, self.rows(examples))
+        number = len(keras.tree.flatten(arrays)[0])
+
+        def make(numbers):
+            return keras.tree.map_structure(lambda array: tf.gather(array, numbers), arrays)
+
+        return planned_batches(number, lambda: order(number), make, batch_size)
 
 
 def check_dtypes(task, dataset):
@@ -141,45 +234,3 @@ def check_integers(task, *names, least=1):
             raise ValueError(f"`{name}` must be {kind} integer. Received: {value!r}")
         if value >= 2**31:
             raise ValueError(f"`{name}` must be less than {2**31}. Received: {value!r}")
-
-
-def stream(seed, epoch, number=0):
-    """Returns a seed for TensorFlow's stateless operations; each `number` is an independent stream of the epoch."""
-    import tensorflow as tf
-
-    epoch = tf.cast(tf.convert_to_tensor(epoch), tf.int64)
-    return tf.stack([tf.cast(seed, tf.int64), epoch + (number << 32)])
-
-
-def shuffled(num_examples, seed, epoch):
-    """Returns the order of an epoch, an int32 permutation."""
-    import tensorflow as tf
-
-    return tf.random.experimental.stateless_shuffle(tf.range(num_examples), stream(seed, epoch))
-
-
-def planned_batches(num_examples, plan, make, batch_size):
-    """Returns a dataset of batches, planned together at the start of each pass and made one by one.
-
-    Args:
-        num_examples: Examples per pass.
-        plan: Function without arguments that returns a tensor with a row per example. Small computations belong
-            here: repeated for each batch, they would take as long as making the batch.
-        make: Function from the rows of a batch to an element of the dataset. Its closure holds large arrays as
-            tensors; constants of the graph would be serialized in every pass.
-        batch_size: Examples per batch; the last batch may be smaller.
-
-    Raises:
-        RuntimeError: If Keras's backend is not TensorFlow.
-    """
-    require_tensorflow("The data of a task")
-    import tensorflow as tf
-
-    def rows(_):
-        planned = plan()
-        firsts = tf.data.Dataset.range(0, num_examples, batch_size)
-        return firsts.map(lambda first: planned[first : first + batch_size])
-
-    dataset = tf.data.Dataset.from_tensors(0).flat_map(rows).map(make, tf.data.AUTOTUNE)
-    num_batches = math.ceil(num_examples / batch_size)
-    return dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(tf.data.AUTOTUNE)

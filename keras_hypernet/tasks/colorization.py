@@ -1,11 +1,13 @@
 """The colorization task: the colours of pixels of a photograph, given the photograph in grey."""
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
-from keras_hypernet.tasks.base import check_integers, planned_batches, shuffled, stream
-from keras_hypernet.tasks.kinds import ImageTask
+from keras_hypernet.tasks.base import check_integers
+from keras_hypernet.tasks.batches import planned_batches, shuffled, stream
+from keras_hypernet.tasks.images import INITIALIZATION, PIXELS, ImageTask
 
 # Grey as a weighted sum of red, green and blue (ITU-R BT.601) in 16-bit fixed point, the arithmetic of PIL.
 _LUMINANCE = np.array([19595, 38470, 7471], "int32")
@@ -42,6 +44,20 @@ class ColorizationTask(ImageTask):
     x_shape = (None, 2)
     num_outputs = 3
     generates_biases = True
+    output_name = "rgb"
+    depth_experiment = "colorization_depth"
+    purpose = "Tells the colours of an image from the places of pixels, given the image in grey"
+    # As many outputs of e as g has weights and biases: with two inputs, the biases matter.
+    paper_recipe: ClassVar = {"width": 100, "activation": "elu", "embedding_dim": 63}
+    provenance: ClassVar = {
+        "text": ["That there is such a task, and that depth and embedding dimension are varied."],
+        "code": ["Three outputs, mean squared error."],
+        "ours": [
+            "g has 10 hidden units (ELU) and biases, 63 weights in all; f and e have width 100.",
+            "64 pixels of each image and epoch; SGD with learning rate 0.01, batch size 64, 10 epochs.",
+            f"{INITIALIZATION} {PIXELS}",
+        ],
+    }
 
     def __post_init__(self):
         super().__post_init__()
@@ -54,6 +70,15 @@ class ColorizationTask(ImageTask):
     def condition_shape(self):
         """`(height, width, 1)`."""
         return (*super().x_shape[:2], 1)
+
+    @property
+    def limits(self):
+        """What a model is not suitable for, a list of sentences."""
+        height, width, _ = self.condition_shape
+        return [
+            f"Colours of {height} x {width} images like those of {self.source.name}. With so small a g, they are "
+            "smooth in space: it colours regions, not details."
+        ]
 
     def training_dataset(self, examples, batch_size, seed, epoch):
         """One epoch of `({"x": [B, P, 2], "condition": [B, height, width, 1]}, colours: [B, P, 3])`; see `Task`."""

@@ -1,16 +1,18 @@
 """The rotation task of neural processes: the angle of an image, given upright images of its class."""
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
-from keras_hypernet.tasks.base import EVALUATION_SEED, check_integers, planned_batches, shuffled, stream
-from keras_hypernet.tasks.kinds import ImageTask
-from keras_hypernet.tasks.rotation import assemble, evaluation_angles, plan_rotations
+from keras_hypernet.tasks.base import check_integers
+from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches, shuffled, stream
+from keras_hypernet.tasks.images import INITIALIZATION, PIXELS
+from keras_hypernet.tasks.rotation import RotationTask, assemble, evaluation_angles, plan_rotations
 
 
 @dataclasses.dataclass(frozen=True)
-class RotationSetTask(ImageTask):
+class RotationSetTask(RotationTask):
     """Predict the angle by which an image is rotated, given a set of upright images of its class.
 
     x and the label are those of `RotationTask`. The condition is a set of images of the same class, drawn anew for
@@ -36,10 +38,19 @@ class RotationSetTask(ImageTask):
 
     members: int = 4
     name = "rotation_set"
-    metric = "error"
-    loss = "cross_entropy"
-    num_outputs = 12
+    condition_is_set = True
     labelled = True
+    depth_experiment = None
+    paper_sizes: ClassVar = {}
+    purpose = "Tells by which multiple of 30 degrees an image was rotated, given a set of images of its class"
+    provenance: ClassVar = {
+        "text": ["That a conditional neural process is an embedding method whose condition is a set."],
+        "code": [],
+        "ours": [
+            "The task. x, its classes, widths, activations and training are those of the paper's rotation task.",
+            f"{INITIALIZATION} {PIXELS}",
+        ],
+    }
 
     def __post_init__(self):
         super().__post_init__()
@@ -49,6 +60,14 @@ class RotationSetTask(ImageTask):
     def condition_shape(self):
         """`(members, height, width, channels)`."""
         return (self.members, *self.x_shape)
+
+    @property
+    def limits(self):
+        """What a model is not suitable for, a list of sentences."""
+        return [
+            *super().limits,
+            f"Trained and measured with sets of {self.members}; of other sizes nothing was measured.",
+        ]
 
     def training_dataset(self, examples, batch_size, seed, epoch):
         """One epoch of `({"x": uint8, "condition": uint8 [B, members, ...]}, labels: int32)`; see `Task`."""

@@ -3,20 +3,27 @@
 import dataclasses
 import functools
 import itertools
+from typing import ClassVar
 
 import numpy as np
 
 from keras_hypernet.data.sources import check_split
-from keras_hypernet.tasks.base import check_integers
-from keras_hypernet.tasks.kinds import RowTask
+from keras_hypernet.tasks.base import Task, check_integers
 
+# Facts of tasks whose examples are drawn.
+DRAWN = {
+    "origin": "Drawn by NumPy's default_rng, as the task says.",
+    "license": "none needed",
+    "note": "Drawn anew wherever they are needed; nothing has to be downloaded.",
+}
+RANDOM_LIMITS = ("The task is one random function: the model is of no use but to study how that is approximated.",)
 FAMILIES = ("inner", "hadamard", "concat")
 # Independent streams of random numbers, by purpose.
 _STREAMS = {"target": 0, "train": 1, "validation": 2, "test": 3, "scale": 4}
 
 
 @dataclasses.dataclass(frozen=True)
-class SyntheticTask(RowTask):
+class SyntheticTask(Task):
     """Approximate `y(x, I)`, made by a random network h of three layers; x and I are standard normal.
 
     The families are `"inner"`, `y = <x, h(I)>`, `"hadamard"`, `y = h(x * I)`, and `"concat"`, `y = h([x, I])`.
@@ -58,9 +65,23 @@ class SyntheticTask(RowTask):
     num_test: int = 10_000
     name = "synthetic"
     metric = "mse"
-    x_dtype = "float32"
-    condition_dtype = "float32"
     num_outputs = 1
+    depth_experiment = "synthetic_depth"
+    purpose = "Approximates y(x, I), a random network of x and I"
+    limits = RANDOM_LIMITS
+    provenance: ClassVar = {
+        "text": [
+            "y = <x, h(I)> (the family inner), h with three layers and sigmoid activations; x, I standard normal.",
+            "Sizes of f, e, g and q; 30,000 training samples; SGD with learning rate 0.01, batch size 200.",
+        ],
+        "code": [],
+        "ours": [
+            "h has width 300 and weights uniform with variance 1 / (3 fan_in); 30 epochs.",
+            "The families hadamard and concat, and that their y is centred and scaled to unit variance.",
+            "No biases in g, biases in q; all weights uniform with variance 1 / (3 fan_in).",
+            "5,000 samples for validation and 10,000 for the test.",
+        ],
+    }
 
     def __post_init__(self):
         if self.family not in FAMILIES:
@@ -80,14 +101,30 @@ class SyntheticTask(RowTask):
         """`(dim,)`."""
         return (self.dim,)
 
+    @property
+    def panel(self):
+        """The family."""
+        return self.family
+
+    @property
+    def paper_sizes(self):
+        """Fig. 1(a) has 1,000 dimensions, Fig. 1(b) 100; on the embedding of 1(b) the text contradicts itself."""
+        fixed = {1000: "embedding_dim", 100: "rank"}.get(self.dim) if self.family == "inner" else None
+        return {fixed: "text"}
+
+    def data_facts(self):
+        """That x and I are drawn; see `Task`."""
+        return {"name": self.name, **DRAWN}
+
+    @property
+    def paper_recipe(self):
+        """The fields of the paper's recipe; see `Task`."""
+        return {"width": 100, "depth": 3, "embedding_dim": 10 * self.dim, "batch_size": 200, "epochs": 30}
+
     def load(self, split):
         """A dict of the samples of a split: float32 arrays `x [N, dim]`, `condition [N, dim]` and `y [N, 1]`."""
         x, condition = self.draw(split, self.num_examples(split))
         return {"x": x, "condition": condition, "y": self.target()(x, condition)}
-
-    def rows(self, examples):
-        """x and condition in a dict, and y."""
-        return {"x": examples["x"], "condition": examples["condition"]}, examples["y"]
 
     def num_examples(self, split):
         """Number of samples of a split."""

@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from keras_hypernet.tasks import Task, is_of_package
+
 INITIALIZATIONS = ("fan_in_uniform", "hyperfan_in", "unit_norm_normal", "unit_norm_uniform")
 
 _LEAST = {"width": 1, "depth": 2, "rank": 1, "embedding_dim": 1, "batch_size": 1, "epochs": 1, "seed": 0}
@@ -93,7 +95,7 @@ def paper_recipe(task, **changes):
     """Returns the recipe of the paper's experiment with a task.
 
     Args:
-        task: A `Task`. Other grey images count as MNIST, other colour images as CIFAR-10.
+        task: A `Task` of this package. Other grey images count as MNIST, other colour images as CIFAR-10.
         **changes: Fields of the recipe to change.
 
     Raises:
@@ -107,34 +109,10 @@ def paper_recipe(task, **changes):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5. This project chose what the main
     text leaves open: the epochs of the synthetic tasks, and all but the depths of colorization.
     """
-    name = getattr(task, "name", None)
-    if name not in _PAPER:
+    fields = task.paper_recipe if isinstance(task, Task) and is_of_package(task) else None
+    if fields is None:
         raise ValueError(
-            f"The paper has recipes for the tasks {', '.join(_PAPER)}. Received: {task!r}. For a task of your own, say "
-            "how to train: keras_hypernet.Recipe(width=100, depth=3)."
+            f"The paper has recipes for the tasks of this package. Received: {task!r}. For a task of your own, say how "
+            "to train: keras_hypernet.Recipe(width=100, depth=3)."
         )
-    return Recipe(**{**_PAPER[name](task), **changes})
-
-
-def _rotation(task):
-    colour = task.x_shape[-1] == 3
-    return {"width": 100 if colour else 50, "activation": "elu" if colour else "relu"}
-
-
-# rho and epsilon are the defaults of the authors' framework.
-_ADADELTA = {"optimizer": "adadelta", "learning_rate": 1.0, "rho": 0.9, "epsilon": 1e-6}
-_PAPER = {
-    "rotation": _rotation,
-    "rotation_set": _rotation,
-    # As many outputs as g has weights and biases: with two inputs, the biases matter.
-    "colorization": lambda task: {"width": 100, "activation": "elu", "embedding_dim": 63},
-    "synthetic": lambda task: {
-        "width": 100,
-        "depth": 3,
-        "embedding_dim": 10 * task.dim,
-        "batch_size": 200,
-        "epochs": 30,
-    },
-    "approximation": lambda task: {"width": 100, "depth": 2, "momentum": 0.5, "epochs": 50},
-    "classification": lambda task: {"width": 29, "depth": 2, "activation": "elu", "epochs": 5, **_ADADELTA},
-}
+    return Recipe(**{**fields, **changes})

@@ -9,7 +9,7 @@ from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.tasks import get_task
 from keras_hypernet.tuning.directory import SearchDirectory
-from keras_hypernet.tuning.names import depth_experiment, panel, search_name
+from keras_hypernet.tuning.names import search_name
 
 _COLUMNS = (
     *("search", "searched", "trials", "best depth", "validation", "seconds"),
@@ -61,7 +61,7 @@ def _read_grid(task, method, results):
 
     experiment = get_experiment(check_grid(task))
     rows = own_rows(experiment, ResultsFile(pathlib.Path(results) / f"{experiment.name}.jsonl").read()[0], [])
-    rows = [row for row in rows if (row["panel"], row["method"]) == (panel(task), method)]
+    rows = [row for row in rows if (row["panel"], row["method"]) == (task.panel, method)]
     grid = pandas.DataFrame(rows, columns=["seed", "depth", "validation", "seconds"])
     grid = grid.astype({"seed": int, "depth": int, "validation": float, "seconds": float})
     depths = grid.groupby("seed").depth.transform("nunique")
@@ -70,10 +70,9 @@ def _read_grid(task, method, results):
 
 def check_grid(task):
     """Returns the name of the experiment with the grid of depths of a task; ValueError if there is none."""
-    name = depth_experiment(task)
-    if name is None:
+    if task.depth_experiment is None:
         raise ValueError(f"No experiment has a grid of depths for the task {task.name!r} to compare with (--compare).")
-    return name
+    return task.depth_experiment
 
 
 def write_comparison(folder, results):

@@ -211,7 +211,7 @@ def _check_methods(task, method):
             f"The networks of the task {task.name!r} have neither f nor e, so there is no depth to search: choose a "
             "task with a condition, such as rotation."
         )
-    possible = METHODS[2:] if len(task.condition_shape) == 4 else METHODS[:2]
+    possible = METHODS[2:] if task.condition_is_set else METHODS[:2]
     if not methods or len(set(methods)) < len(methods) or not set(methods) <= set(possible):
         raise ValueError(f"`method` must be one of {possible}, or several, for {task.name!r}. Received: {method!r}")
     return methods

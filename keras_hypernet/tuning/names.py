@@ -47,16 +47,6 @@ def search_name(task):
     return next((name for name in SEARCH_TASKS if get_search_task(name) == task), None)
 
 
-def depth_experiment(task):
-    """Returns the name of the experiment whose grid of depths includes a task, or None."""
-    return None if task.name == "rotation_set" else f"{task.name}_depth"
-
-
-def panel(task):
-    """Returns the panel of a task in its experiment: the data set, or the family of a synthetic task."""
-    return task.family if task.name == "synthetic" else task.data
-
-
 def metrics_of(task):
     """Returns the names of the metrics on the validation split; a search can minimize any of these.
 

@@ -6,7 +6,7 @@ import pathlib
 
 from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.common.files import replacing
-from keras_hypernet.tasks import TASKS, Task, get_task
+from keras_hypernet.tasks import Task, get_task
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.journal import read_events
@@ -38,18 +38,13 @@ class SearchResult:
     def read(cls, directory, task=None):
         """Reads the result of a search, also of an unfinished search, from its folder.
 
-        A search for a task of your own needs that task. Raises ValueError if the folder holds no search or a damaged
+        A search for a task that this process does not find by its name needs that task. Raises ValueError if the folder holds no search or a damaged
         file, or if the search is for another task.
         """
         folder = SearchDirectory(directory)
         config = folder.config()
         if config is None:
             raise ValueError(f"{directory} is not the folder of a search: it has no search.json.")
-        if task is None and config["task"]["name"] not in TASKS:
-            raise ValueError(
-                f"The search in {directory} is for a task of your own, {config['task']['name']!r}: give that task too, "
-                "`SearchResult.read(directory, task)`."
-            )
         if task is not None and task.config() != config["task"]:
             raise ValueError(f"The search in {directory} is for the task {config['task']}. Received: {task.config()}")
         rows = [event["row"] for event in read_events(folder.journal) if "row" in event]

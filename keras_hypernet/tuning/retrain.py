@@ -5,11 +5,10 @@ import pathlib
 import time
 
 from keras_hypernet.common.versions import today, versions
-from keras_hypernet.experiments.entries import Blueprint
-from keras_hypernet.tasks import is_registered
+from keras_hypernet.tasks import TASKS, is_of_package
 from keras_hypernet.training.loop import evaluate, fit
-from keras_hypernet.training.recipe import Recipe, paper_recipe
-from keras_hypernet.tuning.names import depth_experiment, panel, search_name
+from keras_hypernet.training.recipe import Recipe
+from keras_hypernet.tuning.names import search_name
 from keras_hypernet.zoo.architectures import build_model
 from keras_hypernet.zoo.descriptions import describe
 from keras_hypernet.zoo.store import save_entry
@@ -30,16 +29,14 @@ def retrain(result, folder=None, name=None, command=None, data_note=None, progre
         data_note: A note in the card about an unusual copy of the data set.
         progress: Whether to show a progress bar on standard error.
 
-    Raises ValueError if no trial is finished, or the task or the models are your own, which no card can describe, and
+    Raises ValueError if no trial is finished, or the models are your own, which no card can describe, and
     TrainingDivergedError if this training diverges.
     """
     task, method, recipe, trial = result.task, result.best_method, result.best, result.best_trial
-    if not is_registered(task) or result.config["build"] is not None:
-        received = result.config["build"] and f"the models of {result.config['build']}"
+    if result.config["build"] is not None:
         raise ValueError(
-            "An entry is a model of this package for a task of this package, which a card can describe. Received: "
-            f"{received or f'the task {task.name!r}'}. Train with "
-            "`keras_hypernet.fit(..., splits=('train', 'validation'))` instead."
+            "An entry is a model of this package, which a card can describe. Received: the models of "
+            f"{result.config['build']}. Train with `keras_hypernet.fit(..., splits=('train', 'validation'))` instead."
         )
     started = time.perf_counter()
     model = build_model(task, method, recipe)
@@ -68,14 +65,8 @@ def retrain(result, folder=None, name=None, command=None, data_note=None, progre
 
 def _describe(result, name, data_note):
     """Returns the description of the entry, with the deviations of a search."""
-    task, recipe, paper = result.task, result.best, paper_recipe(result.task)
-    experiment, value = depth_experiment(task), recipe.depth
-    if experiment is None:  # a task of sets, whose experiment varies the members
-        experiment, value = "neural_process", task.members
-    changes = {name: value for name, value in recipe.to_dict().items() if value != getattr(paper, name)}
-    changes = {name: value for name, value in changes.items() if name not in ("depth", "seed")}
-    blueprint = Blueprint(name, experiment, panel(task), result.best_method, value, changes)
-    described = describe(blueprint, task, recipe, data_note, None)
+    task = result.task
+    described = describe(name, result.best_method, task, result.best, data_note=data_note)
     number = sum(task.num_examples(split) for split in _SPLITS)
     described["deviations"] = [
         *(sentence for sentence in described["deviations"] if "are the validation split" not in sentence),
@@ -94,7 +85,8 @@ def _call(config, task, recipe):
     arguments |= {name: config[name] for name in ("trials", "factor", "executions_per_trial", "objective")}
     written = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value is not None)
     recipe = f"keras_hypernet.{Recipe(**config['recipe'])!r}"
-    return f"keras_hypernet.tuning.search(keras_hypernet.tasks.{task!r}, {written}, recipe={recipe}).retrain()"
+    task = f"{task!r}" if is_of_package(task) and task.name in TASKS else f"get_task(**{task.config()!r})"
+    return f"keras_hypernet.tuning.search(keras_hypernet.tasks.{task}, {written}, recipe={recipe}).retrain()"
 
 
 def _mean(result):

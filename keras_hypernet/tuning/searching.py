@@ -1,6 +1,7 @@
 """search: an oracle of keras-tuner looks for the depth of f or of e with the lowest validation error."""
 
 import contextlib
+import dataclasses
 import functools
 import math
 import os
@@ -14,6 +15,7 @@ from keras_hypernet.common.checks import integer
 from keras_hypernet.runs.cluster import run_on_ray
 from keras_hypernet.runs.engines import LocalWorkers, check_engine
 from keras_hypernet.runs.progress import RunsProgress
+from keras_hypernet.runs.sources import task_sources
 from keras_hypernet.runs.worker import is_importable
 from keras_hypernet.tasks import Task, is_registered
 from keras_hypernet.training.retracing import expected_retracing
@@ -145,8 +147,8 @@ def _check_workers(hypermodel, workers, engine, address):
     obstacles = []
     if hypermodel.function is not None and not is_importable(hypermodel.function):
         obstacles.append("`build`: define the function at the top of a module")
-    if not is_registered(hypermodel.task):
-        obstacles.append("`task`: choose a task of this package")
+    if not (is_registered(hypermodel.task) and is_importable(type(hypermodel.task))):
+        obstacles.append("`task`: import its class, with @keras_hypernet.tasks.register, from a file of its own")
     if hypermodel.strategy is not None:
         obstacles.append("`strategy`: omit the strategy")
     if obstacles:
@@ -173,7 +175,7 @@ def _run(config, hypermodel, folder, resume, overwrite, engine, progress):
         total = count_trials(config, oracle)
         shown = stack.enter_context(RunsProgress(name, total, journal.rows.values(), summary, "trials", progress))
         stack.enter_context(expected_retracing())
-        answers = _execute(_trials(journal, config, folder), hypermodel, *engine)
+        answers = _execute(_trials(journal, config, folder), hypermodel, folder, *engine)
         for answer in stack.enter_context(contextlib.closing(answers)):
             journal.tell(answer)
             row = answer["row"]
@@ -194,16 +196,18 @@ def _trials(journal, config, folder):
         yield {**shared, **question} if question["asked"] is not None else None
 
 
-def _execute(trials, hypermodel, workers, engine, address):
+def _execute(trials, hypermodel, folder, workers, engine, address):
     """Yields the result of each trial."""
-    if engine == "ray":
-        yield from run_on_ray(JOB, trials, address, limit=workers)
-    elif workers == 1:
+    if engine == "local" and workers == 1:
         for trial in trials:
             yield run_trial(trial, hypermodel)
+        return
+    job = dataclasses.replace(JOB, sources=task_sources(hypermodel.task, folder.journal.parent))
+    if engine == "ray":
+        yield from run_on_ray(job, trials, address, limit=workers)
     else:
         with LocalWorkers(workers) as local:
-            yield from local.run(JOB, trials)
+            yield from local.run(job, trials)
 
 
 def _write_logs(folder, hypermodel, row, hyperparameters):

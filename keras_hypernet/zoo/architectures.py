@@ -41,7 +41,7 @@ def build_model(task, method, recipe):
     conditional = "condition" in task.inputs
     methods = ("network",)
     if conditional:
-        methods = ("process",) if len(task.condition_shape) == 4 else ("hyper", "embed")
+        methods = ("process",) if task.condition_is_set else ("hyper", "embed")
     if method not in methods:
         raise ValueError(f"`method` must be one of {methods} for the task {task.name!r}. Received: {method!r}")
     if conditional and recipe.initialization.startswith("unit_norm"):
@@ -66,7 +66,7 @@ def build_model(task, method, recipe):
 
 def embedding_dim_of(task, recipe):
     """Returns the output dimension of e, of the recipe or by default of the task; see `Recipe`."""
-    return recipe.embedding_dim or HIDDEN_UNITS * flat_size(task.x_shape) + HIDDEN_UNITS
+    return recipe.embedding_dim or HIDDEN_UNITS * _flat_size(task.x_shape) + HIDDEN_UNITS
 
 
 def _hypernetwork(task, recipe):
@@ -82,13 +82,13 @@ def _hypernetwork(task, recipe):
     primary = [
         *_flat(task.x_shape, task.x_dtype),
         hyper(HIDDEN_UNITS, 2.0, "hidden", recipe.activation),
-        hyper(task.num_outputs, 1.0, _output_name(task)),
+        hyper(task.num_outputs, 1.0, task.output_name),
     ]
     return Hypernetwork(generator, primary, name=f"{task.name}_hyper")
 
 
 def _embedding_method(task, recipe):
-    num_features = flat_size(task.x_shape)
+    num_features = _flat_size(task.x_shape)
     embedding_dim = embedding_dim_of(task, recipe)
     last = _dense(recipe, embedding_dim, recipe.width, "embedding_output", gain=1.0)
     embedding = keras.Sequential([*_hidden_layers(task, recipe, recipe.width), last], name="embedding")
@@ -96,21 +96,21 @@ def _embedding_method(task, recipe):
         *_flat(task.x_shape, task.x_dtype),
         ConcatenateCondition(name="concatenate"),
         _dense(recipe, HIDDEN_UNITS, num_features + embedding_dim, "hidden", activation=recipe.activation),
-        _dense(recipe, task.num_outputs, HIDDEN_UNITS, _output_name(task), gain=1.0),
+        _dense(recipe, task.num_outputs, HIDDEN_UNITS, task.output_name, gain=1.0),
     ]
-    if len(task.condition_shape) == 4:
+    if task.condition_is_set:
         return ConditionalNeuralProcess(embedding, primary, name=f"{task.name}_process")
     return EmbeddingMethod(embedding, primary, name=f"{task.name}_embed")
 
 
 def _network(task, recipe):
-    num_features = flat_size(task.x_shape)
+    num_features = _flat_size(task.x_shape)
     return keras.Sequential(
         [
             keras.Input(task.x_shape, dtype=task.x_dtype, name="x"),
             *_flat(task.x_shape, task.x_dtype),
             _dense(recipe, recipe.width, num_features, "hidden", activation=recipe.activation),
-            _dense(recipe, task.num_outputs, recipe.width, _output_name(task), gain=1.0),
+            _dense(recipe, task.num_outputs, recipe.width, task.output_name, gain=1.0),
         ],
         name=f"{task.name}_network",
     )
@@ -118,8 +118,8 @@ def _network(task, recipe):
 
 def _hidden_layers(task, recipe, last):
     """The condition's input, and the hidden layers of f or e, the last of `last` units."""
-    shape = task.condition_shape[-3:]  # of an image, or of each member of a set
-    num_features = flat_size(shape)
+    shape = _member_shape(task)
+    num_features = _flat_size(shape)
     sizes = [num_features, *[recipe.width] * (recipe.depth - 2), last]
     hidden = [
         _dense(recipe, units, fan_in, f"hidden_{number}", activation="relu")
@@ -135,15 +135,14 @@ def _flat(shape, dtype):
     return [*scale, keras.layers.Flatten(name="flatten")] if len(shape) == 3 else scale
 
 
-def flat_size(shape):
+def _member_shape(task):
+    """Returns the shape of a condition, or of each member of a set."""
+    return task.condition_shape[1:] if task.condition_is_set else task.condition_shape
+
+
+def _flat_size(shape):
     """Returns the number of entries of an image, or of each vector of a condition `[points, features]`."""
     return math.prod(shape) if len(shape) == 3 else shape[-1]
-
-
-def _output_name(task):
-    if task.loss == "cross_entropy":
-        return "logits"
-    return "rgb" if task.name == "colorization" else "value"
 
 
 def _dense(recipe, units, fan_in, name, activation=None, gain=2.0):
@@ -158,3 +157,27 @@ def _dense(recipe, units, fan_in, name, activation=None, gain=2.0):
 
 def _authors(recipe):
     return recipe.initialization == "fan_in_uniform"
+
+
+def describe_architecture(task, method, recipe):
+    """Returns the sizes and activations of each part of a model of `build_model`, or of a task's target, as text."""
+    activation, outputs = recipe.activation, task.num_outputs
+    features = _flat_size(task.x_shape)
+    if method == "target":
+        convolutions = "10 x 10 convolutions, stride 2, of 20 and 50 channels (relu)"
+        return {"network": f"{' x '.join(map(str, task.x_shape))}, {convolutions} -> {outputs}, with biases"}
+    if method == "network":
+        return {"network": f"{features} -> {recipe.width} ({activation}) -> {outputs}, with biases"}
+    widths = [_flat_size(_member_shape(task))] + [recipe.width] * (recipe.depth - 2)
+    if method == "hyper":
+        hidden = " -> ".join(map(str, [*widths, recipe.rank or recipe.width]))
+        biases = "with biases" if task.generates_biases else "no biases"
+        primary = f"{features} -> {HIDDEN_UNITS} ({activation}) -> {outputs}, {biases}, all weights generated"
+        return {"generator": f"{hidden} (relu), then linear to the weights of g", "primary": primary}
+    hidden = " -> ".join(map(str, [*widths, recipe.width]))
+    embedding_dim = embedding_dim_of(task, recipe)
+    primary = f"{features + embedding_dim} -> {HIDDEN_UNITS} ({activation}) -> {outputs}, with biases"
+    embedding = f"{hidden} (relu) -> {embedding_dim}"
+    if method == "process":
+        embedding = f"of each member, {embedding}; then the mean over the set"
+    return {"embedding": embedding, "primary": primary}

@@ -123,7 +123,7 @@ def test_every_blueprint_is_described():
         task, recipe = blueprint.setup(0)
         if getattr(task, "data", "digits") in ("mnist", "cifar10"):
             continue  # the words do not depend on the data set
-        facts = describe(blueprint, task, recipe, None, None)
+        facts = describe(blueprint.name, blueprint.method, task, recipe, blueprint.changes)
         assert facts["description"].endswith(".")
         assert facts["provenance"]["ours"]
         assert facts["task"] == task.config()
@@ -151,7 +151,7 @@ def test_every_blueprint_is_described():
 )
 def test_cards_say_whose_choice_a_fact_is(name, changes, mark, sentence):
     blueprint = dataclasses.replace(get_blueprint(name), changes=changes)
-    provenance = describe(blueprint, *blueprint.setup(0), None, None)["provenance"]
+    provenance = describe(name, blueprint.method, *blueprint.setup(0), changes)["provenance"]
     marks = [mark for mark, texts in provenance.items() if any(text.startswith(sentence) for text in texts)]
     assert marks == [mark]
     kinds = ("The embedding dimension", "The width of f's")
@@ -162,7 +162,7 @@ def test_cards_say_whose_choice_a_fact_is(name, changes, mark, sentence):
 def test_changes_of_the_recipe_are_deviations():
     blueprint = dataclasses.replace(get_blueprint("rotation_digits_hyper"), changes={"epochs": 3, "rank": 7})
     task, recipe = blueprint.setup(0)
-    facts = describe(blueprint, task, recipe, None, None)
+    facts = describe(blueprint.name, blueprint.method, task, recipe, blueprint.changes)
     assert {"epochs is 3; the paper's is 10.", "rank is 7; the paper's is None."} < set(facts["deviations"])
 
 

@@ -127,8 +127,10 @@ def test_a_file_that_holds_no_experiment_is_refused(file, run_command, code, mes
 
 def test_a_file_named_like_another_module_is_refused(tmp_path):
     (tmp_path / "json.py").write_text(FILE)
+    before = sys.path.copy()
     with pytest.raises(ValueError, match=r"'json.py' is also the name of another module.*Rename the file"):
         get_experiment(str(tmp_path / "json.py"))
+    assert sys.path == before
 
 
 @pytest.mark.full

@@ -22,7 +22,7 @@ from keras_hypernet.tasks import (
     Task,
     get_task,
 )
-from keras_hypernet.tasks.base import planned_batches
+from keras_hypernet.tasks.batches import planned_batches
 from keras_hypernet.training.loop import evaluate, fit
 
 SYNTHETIC = {"dim": 3, "seed": 4, "hidden_units": 5, "gain": 2.5, "num_train": 45, "num_validation": 7, "num_test": 50}
@@ -58,7 +58,8 @@ def _same(first, second):
 
 
 def test_every_task_is_tested_here():
-    assert {task.name for task in EXAMPLES} == set(TASKS)
+    public = vars(kh.tasks).values()
+    assert {task.name for task in EXAMPLES} == {name for name, found in TASKS.items() if found in public}
 
 
 @tasks
@@ -97,8 +98,6 @@ def test_unknown_names_and_arguments():
 def test_a_task_is_abstract():
     with pytest.raises(NotImplementedError):
         Task().num_examples("test")
-    with pytest.raises(NotImplementedError):
-        Task().training_dataset(None, 32, 0, 0)
     with pytest.raises(NotImplementedError):
         Task().evaluation_dataset("test")
 
@@ -162,6 +161,7 @@ class OwnTask(Task):
     form: str = "tuple"
     name = "own"
     metric = "mse"
+    x_dtype = condition_dtype = "uint8"
     x_shape = (3,)
     condition_shape = (2,)
     num_outputs = 1

@@ -71,7 +71,7 @@ def test_what_other_processes_cannot_import_is_refused(tmp_path, engine):
         ValueError, match=f"{expected}`build`: define the function at the top of a module.* with workers=1"
     ):
         kh.tuning.search(TASK, build=lambda depth, hp: own_model(depth, hp), **options)
-    with pytest.raises(ValueError, match=f"{expected}`task`: choose a task of this package"):
+    with pytest.raises(ValueError, match=f"{expected}`task`: import its class, with @keras_hypernet.tasks.register"):
         kh.tuning.search(task, strategy="mirrored", **options)
     with pytest.raises(ValueError, match="`strategy`: omit the strategy"):
         kh.tuning.search(TASK, strategy="mirrored", **options)

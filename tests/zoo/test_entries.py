@@ -104,7 +104,8 @@ def test_card_is_described_as_a_new_one_would_be(name, same_source):
     card = _card(name)
     same_source(card)
     blueprint = dataclasses.replace(get_blueprint(name), changes=_changes(card))
-    facts = describe(blueprint, *blueprint.setup(card.seed), card.data["note"], card.other_runs)
+    setup, changes = blueprint.setup(card.seed), blueprint.changes
+    facts = describe(name, blueprint.method, *setup, changes, card.data["note"], card.other_runs)
     assert {field: getattr(card, field) for field in facts} == facts
 
 

@@ -1,0 +1,174 @@
+"""Arrays of the user's own: checked, divided into splits, and known by their SHA-256.
+
+This process keeps the arrays; a file of arrays, whose name is the SHA-256, takes them to other processes.
+"""
+
+import hashlib
+import pathlib
+
+import numpy as np
+
+from keras_hypernet.common.files import replacing
+
+SPLITS = ("train", "validation", "test")
+_SHARE = 10  # Plain arrays give a tenth each for validation and test.
+_MOST_EXACT = 2**24  # float32 holds integers up to here.
+_KEPT = {}
+
+
+def keep(parts):
+    """Keeps arrays for `find`, and returns the SHA-256 of their names, dtypes, shapes and bytes.
+
+    Args:
+        parts: A dict from names to dicts of the arrays of the splits, as `divide` returns it.
+    """
+    arrays = {f"{split}_{part}": array for part, splits in sorted(parts.items()) for split, array in splits.items()}
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        array.flags.writeable = False  # all users share the array
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array))
+    _KEPT.setdefault(digest.hexdigest(), arrays)
+    return digest.hexdigest()
+
+
+def find(sha256, split, part):
+    """Returns an array, read-only, or None if there is no such part; ValueError if this process lacks the arrays."""
+    if sha256 not in _KEPT:
+        raise ValueError(
+            f"This process does not have the arrays of the SHA-256 {sha256}. Make the task of these arrays first, as "
+            "with keras_hypernet.ArrayTask(x=..., y=...)."
+        )
+    return _KEPT[sha256].get(f"{split}_{part}")
+
+
+def write(sha256, folder):
+    """Writes arrays into a folder once, in one step, and returns the path of the file."""
+    path = pathlib.Path(folder).absolute() / f"{sha256}.npz"
+    if not path.exists():
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **_KEPT[sha256])
+    return path
+
+
+def read(path):
+    """Reads the arrays of a file for `find`; ValueError if the file is damaged."""
+    path = pathlib.Path(path)
+    if path.stem in _KEPT:
+        return
+    parts = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for name in file.files:
+                split, _, part = name.partition("_")
+                parts.setdefault(part, {})[split] = file[name]
+        received = keep(parts)
+    except Exception as error:  # any failure of a damaged file
+        raise ValueError(f"{path} does not hold arrays: {error}. Delete the file, and run again.") from error
+    if received != path.stem:
+        raise ValueError(f"{path} is damaged: its arrays have the SHA-256 {received}. Delete the file, and run again.")
+
+
+def divide(**parts):
+    """Returns arrays by part and split.
+
+    Args:
+        **parts: Arrays, or dicts of an array for each split, all of one kind. Plain arrays are divided by a fixed
+            permutation: a tenth, but at least one example, each for validation and test.
+
+    Raises:
+        ValueError: If a split is missing or empty, or the parts differ in their number of rows.
+    """
+    plain = [name for name, value in parts.items() if not isinstance(value, dict)]
+    if plain and len(plain) < len(parts):
+        raise ValueError(
+            f"All arrays must be plain, or all dicts of the splits {SPLITS}. Received: plain arrays for "
+            f"{', '.join(plain)}, dicts for {', '.join(name for name in parts if name not in plain)}"
+        )
+    for name, splits in parts.items():
+        if not plain and set(splits) != set(SPLITS):
+            raise ValueError(f"`{name}` must be a dict of the splits {SPLITS}. Received: {[*splits]}")
+    for split in (None,) if plain else SPLITS:
+        rows = {name: len(value if plain else value[split]) for name, value in parts.items()}
+        where = "" if plain else f" in the {split} split"
+        if len(set(rows.values())) > 1:
+            raise ValueError(f"All arrays must have a row for each example{where}. Received: rows {rows}")
+        if min(rows.values()) < (len(SPLITS) if plain else 1):
+            least = "three examples, one for each split" if plain else "an example"
+            raise ValueError(f"The arrays must have at least {least}{where}. Received: rows {rows}")
+    if not plain:
+        return {name: {split: splits[split] for split in SPLITS} for name, splits in parts.items()}
+    number = min(rows.values())
+    order, held = np.random.default_rng(0).permutation(number), max(1, number // _SHARE)
+    numbers = dict(zip(SPLITS, np.split(order, [number - 2 * held, number - held]), strict=True))
+    return {name: {split: array[numbers[split]] for split in SPLITS} for name, array in parts.items()}
+
+
+def each(function, name, value):
+    """Returns `function(name, array)` of an array, or of each array of a dict."""
+    if not isinstance(value, dict):
+        return function(name, value)
+    return {split: function(f"{name}[{split!r}]", array) for split, array in value.items()}
+
+
+def as_array(name, value):
+    """Returns a copy of an array; ValueError if it is not of numbers."""
+    try:
+        array = np.array(value, order="C")
+    except ValueError as error:
+        raise ValueError(f"`{name}` must be an array with a row for each example. Received: {error}") from error
+    if array.ndim == 0:
+        raise ValueError(f"`{name}` must be an array with a row for each example. Received: {value!r}")
+    if array.dtype.kind not in "buif":
+        raise ValueError(
+            f"`{name}` must be an array of numbers. Received: the dtype {array.dtype}. Encode the values as numbers."
+        )
+    return array
+
+
+def as_images(name, value):
+    """Returns uint8 images `[N, height, width, channels]`; ValueError if this is something else."""
+    array = as_array(name, value)
+    if array.dtype != "uint8" or array.ndim != 4 or 0 in array.shape[1:]:
+        raise ValueError(
+            f"`{name}` must be uint8 images [N, height, width, channels]. Received: {array.dtype} of the shape "
+            f"{array.shape}. For images on a scale of 0 to 1: np.round(255 * images).astype('uint8')."
+        )
+    return array
+
+
+def as_numbers(name, value):
+    """Returns uint8 images as they are, other numbers as float32; ValueError if float32 does not hold them."""
+    array = as_array(name, value)
+    if array.dtype == "uint8" and array.ndim > 3:
+        return array
+    with np.errstate(over="ignore"):
+        single = array.astype("float32")
+    largest = np.max(np.abs(array.astype("float64")), initial=0)
+    if array.dtype.kind in "ui" and largest > _MOST_EXACT:
+        raise ValueError(
+            f"`{name}` must be integers that float32 holds, up to {_MOST_EXACT}. Received: {largest:.0f}. Subtract an "
+            "offset, or divide by a scale."
+        )
+    wrong = np.argwhere(~np.isfinite(single))
+    if len(wrong):
+        first = tuple(map(int, wrong[0]))
+        raise ValueError(
+            f"`{name}` must be finite numbers that float32 holds. Received: {len(wrong)} that are not, the first "
+            f"{array[first]} at {first}. Remove these examples, or replace the values."
+        )
+    return single
+
+
+def as_labels(name, value):
+    """Returns labels `[N]` as int32; ValueError unless they are whole numbers from 0 on."""
+    array = as_array(name, value)
+    if array.ndim != 1:
+        raise ValueError(f"`{name}` must be labels [N] for the metric 'error'. Received: the shape {array.shape}")
+    wrong = array[(array != np.floor(array)) | (array < 0) | (array >= 2**31)]
+    if len(wrong):
+        raise ValueError(
+            f"`{name}` must be labels for the metric 'error', whole numbers from 0 on. Received: {wrong[0]}. For "
+            "numbers to approximate, say metric='mse'."
+        )
+    return array.astype("int32")

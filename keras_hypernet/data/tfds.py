@@ -1,0 +1,123 @@
+"""Images and labels of TensorFlow Datasets."""
+
+import contextlib
+import os
+import pathlib
+import re
+import textwrap
+
+import numpy as np
+
+_OFFLINE = "digits, patches"  # the sources that need no network
+# Of a training split of at least this many examples, this many are the validation split; of a smaller one, a tenth.
+_LARGE, _HELD_OUT = 50_000, 5_000
+
+
+class DataUnavailableError(RuntimeError):
+    """A data set is not on this machine and cannot be downloaded, or its files are damaged."""
+
+
+def describe(name, sources):
+    """Returns the image shape of a data set, the names of the features with images and labels, and facts for `Source`.
+
+    Raises:
+        ValueError: If there is no such data set, its images are not uint8 of one size, or it has no test split.
+        DataUnavailableError: If its description is damaged.
+    """
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = _builder(name) if re.fullmatch(r"[a-z0-9_]+(/[a-z0-9_.-]+)*", name) else None
+    except DataUnavailableError as error:
+        if not isinstance(error.__cause__, tfds.core.DatasetNotFoundError):
+            raise
+        builder = None
+    if builder is None:
+        raise ValueError(
+            f"There is no data source {name!r}; choose one of {sorted(sources)}, or an image data set of TensorFlow "
+            "Datasets. Or give the images as arrays."
+        )
+    info, found = builder.info, []
+    for kind in (tfds.features.Image, tfds.features.ClassLabel):
+        found.append(next((feature for feature, value in info.features.items() if isinstance(value, kind)), None))
+    image = info.features[found[0]] if found[0] else None
+    if image is None or None in image.shape or image.dtype != "uint8":
+        received = f"images of type {np.dtype(image.np_dtype)} and shape {image.shape}" if image else "no images"
+        raise ValueError(
+            f"The data set {name!r} must have uint8 images of one size. Received: {received}. Resize the images, and "
+            "give them as arrays."
+        )
+    if len(info.splits):  # known before a download for some data sets
+        _check_splits(builder)
+    facts = {
+        "origin": f"{name} in TensorFlow Datasets; {info.homepage}",
+        "license": info.redistribution_info.license or "see its origin",
+        "note": f"The pixels as TensorFlow Datasets has prepared them, in version {info.version}.",
+    }
+    return image.shape, *found, facts
+
+
+def load(name, feature, dtype, split):
+    """Reads a feature of all examples of a split as an array; arguments and errors are those of `Source.load`."""
+    import tensorflow_datasets as tfds
+
+    builder = _builder(name)
+    if not builder.is_prepared():
+        _download(builder)
+    with _readable(name, builder.data_dir):
+        held_out = builder.info.splits["train"].num_examples if split != "test" else 0
+        held_out = _HELD_OUT if held_out >= _LARGE else max(1, held_out // 10)
+        parts = {"train": f"train[:-{held_out}]", "validation": f"train[-{held_out}:]", "test": "test"}
+        # TensorFlow Datasets warns of its own PartialDecoding, so the other features skip decoding instead.
+        decoders = {other: tfds.decode.SkipDecoding() for other in builder.info.features if other != feature}
+        examples = builder.as_dataset(split=parts[split], batch_size=-1, decoders=decoders)
+        return examples[feature].numpy().astype(dtype, copy=False)
+
+
+def _check_splits(builder):
+    if not {"train", "test"} <= set(builder.info.splits):
+        raise ValueError(
+            f"The data set {builder.name!r} must have the splits train and test. Received: {[*builder.info.splits]}. "
+            "Divide the images, and give them as a dict of arrays for train, validation and test."
+        )
+
+
+def _builder(name):
+    import tensorflow_datasets as tfds
+
+    folder = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser() / name
+    with _readable(name, folder):
+        return tfds.builder(name, try_gcs=False)
+
+
+@contextlib.contextmanager
+def _readable(name, folder):
+    """Turns any error of TensorFlow or TensorFlow Datasets into an error that names the data set and its folder."""
+    try:
+        yield
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).rpartition("}} ")[2].partition(" [Op:")[0]  # without TensorFlow's operation names
+        raise DataUnavailableError(
+            f"The data set {name!r} in {os.fspath(folder)} cannot be read ({type(error).__name__}: "
+            f"{textwrap.shorten(reason, 200)}). If its files are damaged, delete this folder, and the data set is "
+            "downloaded again; or set TFDS_DATA_DIR to a folder where TensorFlow Datasets has prepared it."
+        ) from error
+
+
+def _download(builder):
+    import requests
+
+    try:
+        # One quick request: without a network, TensorFlow Datasets retries for minutes.
+        for url in list(builder.url_infos)[:1]:
+            requests.head(url, timeout=10)
+        builder.download_and_prepare()
+    except Exception as error:
+        raise DataUnavailableError(
+            f"The data set {builder.name!r} is not in {os.fspath(builder.data_dir)} and cannot be downloaded "
+            f"({type(error).__name__}). Set TFDS_DATA_DIR to a folder where TensorFlow Datasets has prepared it, or "
+            f"take one of the sources that need no network: {_OFFLINE}."
+        ) from error
+    _check_splits(builder)

@@ -1,0 +1,154 @@
+"""ArrayTask: a task of arrays of the user's own."""
+
+import dataclasses
+
+from keras_hypernet.data import arrays
+from keras_hypernet.data.sources import check_split
+from keras_hypernet.tasks.base import Task
+from keras_hypernet.tasks.registry import check_name
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class ArrayTask(Task):
+    """Predict y from x and the condition, which are arrays of your own.
+
+    Rows, searches and cards hold the name of the task and the SHA-256 of its arrays, which identify the task; the
+    arrays themselves stay in this process, and in a file for the processes of a search.
+
+    Args:
+        x: Vectors `[N, features]` or images `[N, height, width, channels]`. Images of uint8, which models scale
+            themselves, stay uint8; all other numbers become float32.
+        condition: As x, or a set `[N, members, height, width, channels]` for each example; None for networks without a
+            condition.
+        y: Labels `[N]`, whole numbers from 0 on; or numbers `[N]` or `[N, outputs]`.
+        metric: `"error"` for labels, `"mse"` for numbers; by default that of the dtype of y: integers `[N]` are labels.
+        name: Name of the task, in lower case.
+
+    x, condition and y are plain arrays, which a fixed permutation divides into 80% for training, 10% for validation and
+    10% for the test; or dicts of the arrays `"train"`, `"validation"` and `"test"`.
+
+    Raises:
+        ValueError: If arrays are not of finite numbers that float32 holds, have other shapes or different numbers of
+            rows; if a split is missing or empty, labels are not whole numbers from 0 on, or the metric is unknown; or
+            if the name is that of another task.
+
+    Example:
+
+    >>> from sklearn.datasets import load_diabetes
+    >>> measured, progression = load_diabetes(return_X_y=True)
+    >>> task = ArrayTask(x=measured[:, :2], condition=measured[:, 2:], y=progression / 100, name="diabetes")
+    >>> task.num_examples("train"), task.metric
+    (354, 'mse')
+    >>> model = keras_hypernet.build_model(task, "hyper", keras_hypernet.Recipe(width=10))
+    >>> model.num_parameters()["primary"]
+    41
+    """
+
+    name: str
+    sha256: str
+    generates_biases = True
+
+    def __init__(self, *, x, y, condition=None, metric=None, name="array"):
+        if metric not in (None, "error", "mse"):
+            raise ValueError(f"`metric` must be 'error' or 'mse', or None. Received: {metric!r}")
+        check_name(name, type(self))
+        metric = metric or _metric_of(arrays.each(arrays.as_array, "y", y))
+        parts = {"x": arrays.each(arrays.as_numbers, "x", x)}
+        parts["y"] = arrays.each(arrays.as_labels if metric == "error" else arrays.as_numbers, "y", y)
+        if condition is not None:
+            parts["condition"] = arrays.each(arrays.as_numbers, "condition", condition)
+        parts = arrays.divide(**parts)
+        _check_shapes("x", parts["x"], (2, 4), "[N, features] or [N, height, width, channels]")
+        if condition is not None:
+            _check_shapes("condition", parts["condition"], (2, 4, 5), "of x, or [N, members, height, width, channels]")
+        if metric == "mse":
+            _check_shapes("y", parts["y"], (1, 2), "[N] or [N, outputs]")
+            parts["y"] = {split: array.reshape(len(array), -1) for split, array in parts["y"].items()}
+        self._identify(name, arrays.keep(parts))
+
+    @classmethod
+    def find(cls, name, sha256):
+        """Returns the task of arrays that this process has; ValueError if it has no such arrays."""
+        arrays.find(sha256, "train", "x")
+        task = cls.__new__(cls)
+        task._identify(name, sha256)
+        return task
+
+    def _identify(self, name, sha256):
+        object.__setattr__(self, "name", name)  # the task is frozen
+        object.__setattr__(self, "sha256", sha256)
+
+    def _array(self, part, split="train"):
+        return arrays.find(self.sha256, split, part)
+
+    @property
+    def arrays_sha256(self):
+        """The SHA-256 of the arrays."""
+        return self.sha256
+
+    @property
+    def metric(self):
+        """`"error"` for labels, `"mse"` for numbers."""
+        return _metric_of(self._array("y"))
+
+    @property
+    def inputs(self):
+        """`("x", "condition")`, or `("x",)`."""
+        return ("x",) if self._array("condition") is None else ("x", "condition")
+
+    @property
+    def x_shape(self):
+        """The shape of x without the batch."""
+        return self._array("x").shape[1:]
+
+    @property
+    def x_dtype(self):
+        """`"float32"` or `"uint8"`."""
+        return self._array("x").dtype.name
+
+    @property
+    def condition_shape(self):
+        """The shape of the condition without the batch."""
+        return self._array("condition").shape[1:]
+
+    @property
+    def condition_dtype(self):
+        """`"float32"` or `"uint8"`."""
+        return self._array("condition").dtype.name
+
+    @property
+    def condition_is_set(self):
+        """Whether the condition is a set of images."""
+        return len(self.condition_shape) == 4
+
+    @property
+    def num_outputs(self):
+        """Number of classes, of all splits together, or of outputs."""
+        if self.metric == "mse":
+            return self._array("y").shape[1]
+        return 1 + max(int(self._array("y", split).max()) for split in arrays.SPLITS)
+
+    def data_facts(self):
+        """The shapes of the arrays; see `Task`."""
+        shapes = [f"{name} {list(self._array(name).shape[1:])}" for name in (*self.inputs, "y")]
+        numbers = [f"{self.num_examples(split):,} {split}" for split in arrays.SPLITS]
+        return {**super().data_facts(), "note": f"Arrays {', '.join(shapes)}; {', '.join(numbers)} examples."}
+
+    def load(self, split):
+        """A dict of the arrays x, condition and y of a split."""
+        check_split(split)
+        return {name: self._array(name, split) for name in (*self.inputs, "y")}
+
+
+def _metric_of(y):
+    array = next(iter(y.values())) if isinstance(y, dict) else y
+    return "error" if array.dtype.kind in "bui" and array.ndim == 1 else "mse"
+
+
+def _check_shapes(name, splits, ranks, form):
+    shapes = {array.shape[1:] for array in splits.values()}
+    if len(shapes) > 1:
+        raise ValueError(f"`{name}` must have one shape in all splits, but for its rows. Received: {sorted(shapes)}")
+    (shape,) = shapes
+    if len(shape) + 1 not in ranks or 0 in shape:
+        raise ValueError(f"`{name}` must be of the shape {form}. Received: {('N', *shape)}. Reshape the array.")

@@ -1,0 +1,50 @@
+"""Batches that are planned once per pass, and the random streams that they draw from."""
+
+import math
+
+from keras_hypernet.common.backends import require_tensorflow
+
+# Training draws from (seed, epoch) streams; evaluations draw from this fixed stream.
+EVALUATION_SEED = 20200610
+
+
+def stream(seed, epoch, number=0):
+    """Returns a seed for TensorFlow's stateless operations; each `number` is an independent stream of the epoch."""
+    import tensorflow as tf
+
+    epoch = tf.cast(tf.convert_to_tensor(epoch), tf.int64)
+    return tf.stack([tf.cast(seed, tf.int64), epoch + (number << 32)])
+
+
+def shuffled(num_examples, seed, epoch):
+    """Returns the order of an epoch, an int32 permutation."""
+    import tensorflow as tf
+
+    return tf.random.experimental.stateless_shuffle(tf.range(num_examples), stream(seed, epoch))
+
+
+def planned_batches(num_examples, plan, make, batch_size):
+    """Returns a dataset of batches, planned together at the start of each pass and made one by one.
+
+    Args:
+        num_examples: Examples per pass.
+        plan: Function without arguments that returns a tensor with a row per example. Small computations belong
+            here: repeated for each batch, they would take as long as making the batch.
+        make: Function from the rows of a batch to an element of the dataset. Its closure holds large arrays as
+            tensors; constants of the graph would be serialized in every pass.
+        batch_size: Examples per batch; the last batch may be smaller.
+
+    Raises:
+        RuntimeError: If Keras's backend is not TensorFlow.
+    """
+    require_tensorflow("The data of a task")
+    import tensorflow as tf
+
+    def rows(_):
+        planned = plan()
+        firsts = tf.data.Dataset.range(0, num_examples, batch_size)
+        return firsts.map(lambda first: planned[first : first + batch_size])
+
+    dataset = tf.data.Dataset.from_tensors(0).flat_map(rows).map(make, tf.data.AUTOTUNE)
+    num_batches = math.ceil(num_examples / batch_size)
+    return dataset.apply(tf.data.experimental.assert_cardinality(num_batches)).prefetch(tf.data.AUTOTUNE)

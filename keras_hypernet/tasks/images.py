@@ -1,0 +1,74 @@
+"""ImageTask: what the tasks of images share."""
+
+import dataclasses
+from typing import ClassVar
+
+from keras_hypernet.data.sources import get_source, keep_images
+from keras_hypernet.tasks.base import Task
+
+INITIALIZATION = "Initialization uniform with variance 1 / (3 fan_in)."
+PIXELS = "Pixels scaled as (v / 255 - 0.1307) / 0.3081 on any data."
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageTask(Task):
+    """Abstract: a task of the images of a data source.
+
+    Args:
+        data: Name of a data source, of any image data set of TensorFlow Datasets, or images of your own; see
+            `get_source` and `RotationTask`.
+    """
+
+    data: str
+    x_dtype = "uint8"
+    condition_dtype = "uint8"
+    labelled: ClassVar[bool] = False
+
+    def __post_init__(self):
+        if not isinstance(self.data, str):
+            object.__setattr__(self, "data", keep_images(self.data))  # the task is frozen
+        source = self.source
+        if self.labelled:
+            source.check_labels()
+
+    @property
+    def source(self):
+        """The `Source` of the images."""
+        return get_source(self.data)
+
+    @property
+    def arrays_sha256(self):
+        """The SHA-256 of images of the user's own, or None."""
+        return self.source.sha256
+
+    @property
+    def x_shape(self):
+        """`(height, width, channels)`."""
+        return self.source.image_shape
+
+    @property
+    def panel(self):
+        """The data set."""
+        return self.data
+
+    @property
+    def held_out(self):
+        """The sentence of the provenance about the validation split."""
+        if self.source.in_paper:
+            return "The last 5,000 training examples are held out for validation (the paper has no validation split)."
+        return "Some of the images are held out for validation."
+
+    @property
+    def deviations(self):
+        """How the data differ from the paper's, a list of sentences."""
+        if self.source.in_paper:
+            return ["Trained on 5,000 images fewer than the paper, which are the validation split."]
+        return [f"The data set {self.source.name} is not one of the paper's."]
+
+    def data_facts(self):
+        """The data source; see `Task`."""
+        return {name: getattr(self.source, name) for name in ("name", "origin", "license", "note")}
+
+    def load(self, split):
+        """Images, uint8 `[N, height, width, channels]`; for a labelled task paired with labels, int32 `[N]`."""
+        return (self.source.load(split), self.source.load_labels(split)) if self.labelled else self.source.load(split)

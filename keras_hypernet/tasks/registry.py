@@ -1,0 +1,58 @@
+"""The registered tasks, and their names."""
+
+import re
+
+from keras_hypernet.tasks.base import Task
+
+# Registered classes, by the names of their tasks.
+TASKS = {}
+
+
+def register(task_class):
+    """Class decorator: makes the name of a task known, so that `get_task` finds it.
+
+    Args:
+        task_class: A subclass of `Task` with a `name` of lower-case words.
+
+    Returns:
+        The class.
+
+    Raises:
+        TypeError: If this is not a subclass of `Task`.
+        ValueError: If the name is not such a name, or is that of another class.
+
+    Example:
+
+    >>> @register
+    ... class Later(keras_hypernet.RotationTask):
+    ...     name = "rotation_later"
+    >>> keras_hypernet.tasks.get_task("rotation_later", data="digits")
+    Later(data='digits')
+    """
+    if not (isinstance(task_class, type) and issubclass(task_class, Task)):
+        raise TypeError(f"`register` decorates a subclass of keras_hypernet.Task. Received: {task_class!r}")
+    check_name(getattr(task_class, "name", None), task_class)
+    TASKS[task_class.name] = task_class
+    return task_class
+
+
+def check_name(name, task_class):
+    """Raises ValueError if a task cannot have this name, or if the name is that of another class."""
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name):
+        raise ValueError(
+            f"The name of a task must be lower-case words such as 'my_task'. Received for {_path(task_class)}: {name!r}"
+        )
+    if _path(TASKS.get(name, task_class)) != _path(task_class):  # a class that is defined again has the same path
+        raise ValueError(
+            f"A task of your own needs a name of its own: {name!r} is that of {_path(TASKS[name])}. Received: "
+            f"{_path(task_class)}. Give it another `name`."
+        )
+
+
+def _path(task_class):
+    return f"{task_class.__module__}.{task_class.__qualname__}"
+
+
+def is_of_package(task):
+    """Whether a task is of this package, and not of a class of the user's own."""
+    return type(task).__module__.partition(".")[0] == "keras_hypernet"

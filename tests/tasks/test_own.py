@@ -1,0 +1,103 @@
+"""A user's own task: one class that says little, its name, and the processes that find it."""
+
+import dataclasses
+import sys
+
+import numpy as np
+import product_task
+import pytest
+from product_task import Product
+
+import keras_hypernet as kh
+from keras_hypernet.runs.sources import load_source, task_sources
+from keras_hypernet.tasks import get_task, register
+from keras_hypernet.zoo.descriptions import describe
+
+TASK, RECIPE = Product(), kh.Recipe(width=4, depth=2, epochs=1, batch_size=8)
+
+
+def test_a_task_of_a_user_is_trained_and_measured():
+    model = kh.build_model(TASK, "hyper", RECIPE)
+    assert model.primary[-1].name == "value"
+    kh.fit(model, TASK, RECIPE, progress=False)
+    examples = TASK.load("test")
+    predicted = model.predict({name: examples[name] for name in ("x", "condition")}, verbose=0)
+    expected = np.mean(np.square(predicted - examples["y"]))
+    assert kh.evaluate(model, TASK) == {"mse": pytest.approx(expected, rel=1e-4), "num_examples": 24}
+
+
+def test_an_epoch_has_every_row_once():
+    inputs, y = zip(*TASK.training_dataset(TASK.load("train"), 10, seed=1, epoch=0), strict=True)
+    x, condition = (np.concatenate([batch[name] for batch in inputs]) for name in ("x", "condition"))
+    examples = TASK.load("train")
+    assert x.dtype == np.float32
+    np.testing.assert_array_equal(np.sort(x, axis=0), np.sort(examples["x"].astype("float32"), axis=0))
+    assert (x != examples["x"].astype("float32")).any()
+    np.testing.assert_allclose(np.concatenate(y), x * condition, atol=1e-7)
+
+
+def test_a_task_of_a_user_is_found_by_its_name():
+    assert get_task(**TASK.config()) == TASK
+    assert register(Product) is Product
+    again = dataclasses.make_dataclass("Product", [], bases=(kh.Task,), namespace={"name": "product"}, frozen=True)
+    again.__module__ = Product.__module__
+    assert register(again) is again  # as a notebook does that defines the class again
+    register(Product)
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "error", "message"),
+    [
+        (kh.Task, None, ValueError, "must be lower-case words such as 'my_task'. Received for .*Own: None"),
+        (kh.Task, "My/Task", ValueError, "Received for .*Own: 'My/Task'"),
+        (
+            kh.RotationTask,
+            "rotation",
+            ValueError,
+            r"needs a name of its own: 'rotation' is that of .*\.RotationTask. R",
+        ),
+        (object, "mine", TypeError, "`register` decorates a subclass of keras_hypernet.Task. Received: <class"),
+    ],
+)
+def test_names_that_no_task_can_have_are_refused(base, name, error, message):
+    with pytest.raises(error, match=message):
+        register(type("Own", (base,), {"name": name}))
+
+
+def test_the_paper_has_no_recipe_for_a_task_of_a_user():
+    message = r"Received: Product\(number=24\). For a task of your own, say how to train: keras_hypernet.Recipe\("
+    with pytest.raises(ValueError, match=message):
+        kh.paper_recipe(TASK)
+
+
+def test_a_card_says_what_is_known_of_a_task_of_a_user():
+    facts = describe("product_hyper", "hyper", TASK, RECIPE)
+    assert facts["description"] == "Predicts the target of the task product: a hypernetwork."
+    assert facts["task"] == {"name": "product", "number": 24}
+    assert facts["data"]["origin"] == "The user's own."
+    assert facts["provenance"] == {"text": [], "code": [], "ours": ["The task and its training."]}
+    assert facts["deviations"] == []
+
+
+@pytest.mark.parametrize(
+    ("examples", "received"),
+    [({"x": np.ones((2, 1)), "y": np.ones(2)}, r"a dict of \['x', 'y'\]"), (np.ones((2, 1)), "ndarray")],
+)
+def test_examples_in_another_form_are_named(examples, received):
+    message = f"`load` of the task 'product' must return a dict of the arrays x, condition, y. Received: {received}. Or"
+    with pytest.raises(ValueError, match=message):
+        TASK.evaluation_dataset(examples)
+
+
+def test_a_module_is_the_source_of_its_tasks(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    assert task_sources(TASK, tmp_path) == (product_task.__file__,)
+    assert task_sources(kh.RotationTask("digits"), tmp_path) == ()
+    (tmp_path / "tripled.py").write_text(
+        "import keras_hypernet as kh\n\n@kh.tasks.register\nclass Tripled(kh.RotationTask):\n    name = 'tripled'\n"
+    )
+    path = str(tmp_path / "tripled.py")
+    module = load_source(path)
+    task = get_task("tripled", data="digits")
+    assert type(task) is module.Tripled
+    assert task_sources(task, tmp_path) == (path,)
