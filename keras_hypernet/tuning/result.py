@@ -38,8 +38,8 @@ class SearchResult:
     def read(cls, directory, task=None):
         """Reads the result of a search, also of an unfinished search, from its folder.
 
-        A search for a task that this process does not find by its name needs that task. Raises ValueError if the folder holds no search or a damaged
-        file, or if the search is for another task.
+        A search for a task that is not registered needs that task. Raises ValueError if the folder holds no search or a
+        damaged file, or if the search is for another task.
         """
         folder = SearchDirectory(directory)
         config = folder.config()

@@ -35,7 +35,7 @@ def retrain(result, folder=None, name=None, command=None, data_note=None, progre
     task, method, recipe, trial = result.task, result.best_method, result.best, result.best_trial
     if result.config["build"] is not None:
         raise ValueError(
-            "An entry is a model of this package, which a card can describe. Received: the models of "
+            "An entry is a model of this package that a card can describe. Received: the models of "
             f"{result.config['build']}. Train with `keras_hypernet.fit(..., splits=('train', 'validation'))` instead."
         )
     started = time.perf_counter()
