@@ -85,9 +85,9 @@ def _check_splits(builder):
 def _builder(name):
     import tensorflow_datasets as tfds
 
-    folder = pathlib.Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser() / name
-    with _readable(name, folder):
-        return tfds.builder(name, try_gcs=False)
+    folder = os.environ.get("TFDS_DATA_DIR")  # TensorFlow Datasets itself reads it once, when it is imported
+    with _readable(name, pathlib.Path(folder or "~/tensorflow_datasets").expanduser() / name):
+        return tfds.builder(name, data_dir=folder, try_gcs=False)
 
 
 @contextlib.contextmanager

@@ -229,9 +229,12 @@ def execute(config, experiment=None):
 
 
 def task_of(config, experiment=None):
-    """Returns the task of a run, which the experiment's `setup` makes for a task of a user's own."""
-    if config["task"]["name"] in TASKS or experiment is None:
+    """Returns the task of a run, which the experiment's `setup` makes if `get_task` does not."""
+    try:
         return get_task(**config["task"])
+    except ValueError:  # a class that is not registered, or arrays that this process lacks
+        if experiment is None:
+            raise
     point = [config[name] for name in ("panel", "method", experiment.varies, "seed")]
     for quick in (False, True):
         task, _ = experiment.setup(*point, quick)

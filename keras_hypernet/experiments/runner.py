@@ -11,7 +11,7 @@ from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.runs.cluster import run_on_ray
 from keras_hypernet.runs.engines import Job, LocalWorkers, check_engine
 from keras_hypernet.runs.progress import RunsProgress
-from keras_hypernet.tasks import TASKS
+from keras_hypernet.tasks import TASKS, get_task, is_of_package
 
 
 def run(experiment, out, *, workers=1, engine="local", address=None, resume=False, progress=True, **grid):
@@ -96,7 +96,7 @@ def _make_job(experiment, configs):
     known = find_experiment(experiment.name)
     measure = known.measure if known else Measurement()
     failed = functools.partial(_make_failed_row, experiment=experiment)
-    if experiment.measure == measure and all(config["task"]["name"] in TASKS for config in configs):
+    if experiment.measure == measure and all(_is_everywhere(config["task"]) for config in configs):
         return Job(_EXECUTE, failed)
     if experiment.name in NAMES:
         raise ValueError(f"An experiment of your own needs a name of its own. Received: {experiment.name!r}")
@@ -104,6 +104,12 @@ def _make_job(experiment, configs):
     if source is None:
         return Job(functools.partial(execute, experiment=experiment), failed)
     return Job(_EXECUTE, failed, sources=(source,))
+
+
+def _is_everywhere(config):
+    """Whether every process makes the task of a configuration: a task of this package, without a user's arrays."""
+    task = config["name"] in TASKS and get_task(**config)
+    return task and is_of_package(task) and not task.arrays_sha256
 
 
 def execute_run(config):

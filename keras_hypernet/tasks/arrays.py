@@ -75,69 +75,27 @@ class ArrayTask(Task):
         return task
 
     def _identify(self, name, sha256):
-        object.__setattr__(self, "name", name)  # the task is frozen
-        object.__setattr__(self, "sha256", sha256)
-
-    def _array(self, part, split="train"):
-        return arrays.find(self.sha256, split, part)
-
-    @property
-    def arrays_sha256(self):
-        """The SHA-256 of the arrays."""
-        return self.sha256
-
-    @property
-    def metric(self):
-        """`"error"` for labels, `"mse"` for numbers."""
-        return _metric_of(self._array("y"))
-
-    @property
-    def inputs(self):
-        """`("x", "condition")`, or `("x",)`."""
-        return ("x",) if self._array("condition") is None else ("x", "condition")
-
-    @property
-    def x_shape(self):
-        """The shape of x without the batch."""
-        return self._array("x").shape[1:]
-
-    @property
-    def x_dtype(self):
-        """`"float32"` or `"uint8"`."""
-        return self._array("x").dtype.name
-
-    @property
-    def condition_shape(self):
-        """The shape of the condition without the batch."""
-        return self._array("condition").shape[1:]
-
-    @property
-    def condition_dtype(self):
-        """`"float32"` or `"uint8"`."""
-        return self._array("condition").dtype.name
-
-    @property
-    def condition_is_set(self):
-        """Whether the condition is a set of images."""
-        return len(self.condition_shape) == 4
-
-    @property
-    def num_outputs(self):
-        """Number of classes, of all splits together, or of outputs."""
-        if self.metric == "mse":
-            return self._array("y").shape[1]
-        return 1 + max(int(self._array("y", split).max()) for split in arrays.SPLITS)
+        x, condition, y = (arrays.find(sha256, "train", part) for part in ("x", "condition", "y"))
+        facts = {"name": name, "sha256": sha256, "arrays_sha256": sha256, "metric": _metric_of(y), "inputs": ("x",)}
+        facts |= {"x_shape": x.shape[1:], "x_dtype": x.dtype.name, "num_outputs": y.shape[-1]}
+        if facts["metric"] == "error":  # the classes of all splits
+            facts["num_outputs"] = 1 + max(int(arrays.find(sha256, split, "y").max()) for split in arrays.SPLITS)
+        if condition is not None:
+            facts |= {"inputs": ("x", "condition"), "condition_is_set": condition.ndim == 5}
+            facts |= {"condition_shape": condition.shape[1:], "condition_dtype": condition.dtype.name}
+        for field, value in facts.items():
+            object.__setattr__(self, field, value)  # the task is frozen
 
     def data_facts(self):
         """The shapes of the arrays; see `Task`."""
-        shapes = [f"{name} {list(self._array(name).shape[1:])}" for name in (*self.inputs, "y")]
+        shapes = [f"{name} {list(array.shape[1:])}" for name, array in self.load("train").items()]
         numbers = [f"{self.num_examples(split):,} {split}" for split in arrays.SPLITS]
         return {**super().data_facts(), "note": f"Arrays {', '.join(shapes)}; {', '.join(numbers)} examples."}
 
     def load(self, split):
         """A dict of the arrays x, condition and y of a split."""
         check_split(split)
-        return {name: self._array(name, split) for name in (*self.inputs, "y")}
+        return {name: arrays.find(self.sha256, split, name) for name in (*self.inputs, "y")}
 
 
 def _metric_of(y):

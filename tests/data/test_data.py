@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+import keras_hypernet as kh
 from keras_hypernet.data.sources import SOURCES, SPLITS, get_source
 
 SIZES = {
@@ -146,6 +147,91 @@ def test_digits_match_scikit_learn():
     assert np.abs(sampled / 255 - small / 16).mean() < 0.05
     for flipped in (small[:, ::-1], small[:, :, ::-1], small.transpose(0, 2, 1)):
         assert np.abs(sampled / 255 - flipped / 16).mean() > 0.2
+
+
+@pytest.fixture
+def prepare(tmp_path, monkeypatch):
+    """Returns a function that prepares a data set, which TensorFlow Datasets does not know, on disk.
+
+    The pixels of an image are its label; the images of the training split come first.
+    """
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+
+    def prepare(name, sizes, shape=(5, 7, 3), dtype="uint8", given=("image", "label")):
+        ends = np.cumsum(list(sizes.values()))
+
+        class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                image = tfds.features.Image(shape=shape, dtype=np.dtype(dtype).type)
+                features = {
+                    "image": image,
+                    "label": tfds.features.ClassLabel(num_classes=int(ends[-1])),
+                    "id": np.int64,
+                }
+                features = {feature: features[feature] for feature in (*given, "id")}
+                return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+            def _split_generators(self, manager):
+                return {split: self._generate(end - sizes[split], end) for split, end in zip(sizes, ends, strict=True)}
+
+            def _generate_examples(self):
+                raise NotImplementedError
+
+            def _generate(self, first, end):
+                for number in range(first, end):
+                    size = [5 + number % 2 if side is None else side for side in shape]
+                    example = {"image": np.full(size, number, dtype), "label": number, "id": number}
+                    yield number, {feature: example[feature] for feature in (*given, "id")}
+
+        Builder.name = name
+        Builder(data_dir=tmp_path).download_and_prepare()
+
+    return prepare
+
+
+def test_any_image_data_set_of_tensorflow_datasets_is_a_source(prepare):
+    prepare("tiny_shapes", {"train": 25, "test": 6})
+    task = kh.RotationTask("tiny_shapes")
+    assert (task.x_shape, task.config()) == ((5, 7, 3), {"name": "rotation", "data": "tiny_shapes"})
+    images, labels = ({split: load(split) for split in SPLITS} for load in (task.source.load, task.source.load_labels))
+    assert {split: len(array) for split, array in images.items()} == {"train": 23, "validation": 2, "test": 6}
+    for split in SPLITS:
+        assert images[split].dtype == np.uint8
+        np.testing.assert_array_equal(
+            images[split], np.broadcast_to(labels[split][:, None, None, None], images[split].shape)
+        )
+    assert sorted([*labels["train"], *labels["validation"]]) == list(range(25))
+    assert sorted(labels["test"]) == list(range(25, 31))
+    assert task.data_facts()["origin"].startswith("tiny_shapes in TensorFlow Datasets")
+    recipe = kh.Recipe(width=4, depth=2, epochs=1, batch_size=8)
+    model = kh.build_model(task, "hyper", recipe)
+    kh.fit(model, task, recipe, progress=False)
+    assert kh.evaluate(model, task)["num_examples"] == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"shape": (None, None, 3)},
+            r"uint8 images of one size. Received: images of type uint8 and shape \(None, None, 3",
+        ),
+        ({"dtype": "uint16"}, "Received: images of type uint16 and"),
+        ({"given": ("label",)}, "Received: no images. Resize the images, and give them as arrays"),
+        (
+            {"sizes": {"train": 8}},
+            r"'tiny' must have the splits train and test. Received: \['train'\]. Divide the images",
+        ),
+    ],
+)
+def test_data_sets_of_other_kinds_are_refused(prepare, options, message):
+    prepare("tiny", **{"sizes": {"train": 8, "test": 3}, **options})
+    with pytest.raises(ValueError, match=message):
+        kh.RotationTask("tiny")
 
 
 def test_unknown_source_and_split():

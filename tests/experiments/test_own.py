@@ -90,7 +90,7 @@ def test_a_file_is_run_resumed_and_drawn(file, run_command, monkeypatch):
     results = file.parent / "results" / f"{experiment.name}.jsonl"
     results.write_text("".join(results.read_text().splitlines(keepends=True)[1:]))
     assert run_command(*arguments).returncode == 2  # there are results
-    resumed = run_command("experiment", f"./{file.name}", "--resume", "--json")
+    resumed = run_command(*arguments, "--resume", "--json")  # with the threads of before
     assert plain(json.loads(resumed.stdout)) == plain(rows)
     drawn = run_command("plot", f"./{file.name}", "--json")
     assert drawn.returncode == 0, drawn.stderr
@@ -131,6 +131,22 @@ def test_a_file_named_like_another_module_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"'json.py' is also the name of another module.*Rename the file"):
         get_experiment(str(tmp_path / "json.py"))
     assert sys.path == before
+
+
+@pytest.mark.full
+def test_other_processes_find_registered_tasks_and_arrays(tmp_path):
+    """The file makes the arrays; only their SHA-256 is in rows."""
+    code = FILE.replace("NAME", "own_arrays").replace(
+        "import own_task", "import numpy as np\n\nimport product_task\nimport keras_hypernet as kh"
+    )
+    task = "{'product': product_task.Product, 'images': lambda: kh.RotationTask(np.full((30, 5, 5, 1), 7, 'uint8'))}"
+    code = code.replace("own_task.Mine(panel)", f"{task}[panel]()").replace('("inner",)', '("product", "images")')
+    (tmp_path / "own_arrays.py").write_text(code)
+    experiment = get_experiment(str(tmp_path / "own_arrays.py"))
+    rows = run(experiment, tmp_path / "results", progress=False, values=[2])
+    assert [(row["task"], row["status"]) for row in rows] == 2 * [("product", "finished")] + 2 * [
+        ("rotation", "finished")
+    ]
 
 
 @pytest.mark.full

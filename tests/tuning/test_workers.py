@@ -8,7 +8,8 @@ import sys
 import threading
 
 import pytest
-from helpers import TESTS
+from helpers import TESTS, normal
+from product_task import Product
 from tiny_grid import children, running, wait_until
 from tiny_search import RECIPE, TASK, column, own_model, plain, tiny_search
 
@@ -80,6 +81,44 @@ def test_what_other_processes_cannot_import_is_refused(tmp_path, engine):
 
 # Six trials of the models that are built fastest.
 RATES = {"depth": [2], "learning_rate": [0.001, 0.002, 0.004, 0.008, 0.016, 0.032], "epochs": 12}
+
+
+@pytest.mark.full
+def test_a_task_of_arrays_goes_the_whole_way(tmp_path):
+    """Other processes read the arrays from a file; the best is an entry that is loaded, measured and exported."""
+    x, condition = normal((40, 3)), normal((40, 2), seed=1)
+    task = kh.ArrayTask(x=x, condition=condition, y=x[:, 0] * condition[:, 0], name="product_of_columns")
+    recipe = kh.Recipe(width=4, epochs=2, batch_size=8)
+    options = {"depth": [2, 3], "learning_rate": [0.01, 0.02], "recipe": recipe, "progress": False}
+    expected = kh.tuning.search(task, directory=tmp_path / "here", **options)
+    result = kh.tuning.search(task, directory=tmp_path / "search", workers=2, **options)
+    assert result.config == expected.config
+    rows, others = (
+        {(row["depth"], row["learning_rate"]): row["validation_mse"] for row in found.trials}
+        for found in (result, expected)
+    )
+    assert rows == pytest.approx(others, rel=1e-5)
+    assert len(rows) == 4
+    assert (tmp_path / "search" / "trials" / f"{task.sha256}.npz").is_file()
+    assert kh.tuning.search(task, directory=tmp_path / "search", workers=2, **options) == result
+    assert kh.tuning.SearchResult.read(tmp_path / "search") == result
+    card = result.retrain(progress=False)
+    assert f"get_task(**{task.config()!r})" in card.command
+    entry = tmp_path / "search" / "entry"
+    assert kh.evaluate(kh.load(entry), task) == pytest.approx(card.metrics["test"], rel=1e-6)
+    exported = kh.export(entry, tmp_path / "exported")
+    assert (exported / "saved_model.pb").is_file()
+
+
+@pytest.mark.full
+def test_a_registered_task_of_a_module_is_searched_in_other_processes(tmp_path):
+    options = {"depth": [2, 3], "recipe": kh.Recipe(width=4, epochs=1, batch_size=8), "progress": False}
+    result = kh.tuning.search(Product(), directory=tmp_path / "search", workers=2, **options)
+    expected = kh.tuning.search(Product(), directory=tmp_path / "here", **options)
+    assert column(result, "status") == ["finished", "finished"]
+    assert column(result, "validation_mse") == pytest.approx(column(expected, "validation_mse"), rel=1e-5)
+
+
 # Starts a search for each line it reads, the folder, and prints its process; they share one import of the libraries.
 SCRIPT = f"""
 import os, sys

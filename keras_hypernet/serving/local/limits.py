@@ -17,7 +17,7 @@ _OTHER_FILES = 256
 _LARGEST_BODY = 2046 * 2**20
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Limits:
     """What a server accepts.
 
@@ -56,9 +56,9 @@ class Limits:
             carried = f"{_LARGEST_BODY:,} (2046 MiB), which gRPC can carry."
             raise ValueError(f"`max_body_bytes` must be at most {carried} Received: {self.max_body_bytes:,}")
         if self.max_buffered_bytes is None:
-            object.__setattr__(self, "max_buffered_bytes", _BODIES * self.max_body_bytes)
+            self.max_buffered_bytes = _BODIES * self.max_body_bytes
         if self.max_json_values is None:
-            object.__setattr__(self, "max_json_values", max(1, self.max_body_bytes // _BYTES_OF_A_VALUE))
+            self.max_json_values = max(1, self.max_body_bytes // _BYTES_OF_A_VALUE)
 
 
 def allow_open_files(limits):

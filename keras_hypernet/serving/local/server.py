@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import threading
 import traceback
 
 from keras_hypernet.common.extras import needs_extra
@@ -89,21 +88,17 @@ class Server:
 
     def __enter__(self):
         """Serves in a thread; returns when the server is ready."""
-        self._thread = threading.Thread(target=self._in_thread, name="server", daemon=True)
-        self._thread.start()
-        self._ready.result()
+        thread = concurrent.futures.ThreadPoolExecutor(1, "server")
+        self._ended = thread.submit(asyncio.run, self._serve(signals=False))
+        thread.shutdown(wait=False)  # after this one task
+        concurrent.futures.wait([self._ready, self._ended], return_when=concurrent.futures.FIRST_COMPLETED)
+        if not self._ready.done():
+            self._ended.result()
         return self
 
     def __exit__(self, *_):
         self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join()
-
-    def _in_thread(self):
-        try:
-            asyncio.run(self._serve(signals=False))
-        except BaseException as error:
-            if not self._ready.done():
-                self._ready.set_exception(error)
+        concurrent.futures.wait([self._ended])
 
     async def _serve(self, signals):
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
