@@ -42,14 +42,12 @@ def get_experiment(name):
 
 def find_experiment(name):
     """Returns the `Experiment` of this name, of this package or of a file that this process has loaded, or None."""
-    for module in loaded_modules():
-        if (experiment := getattr(module, "EXPERIMENT", None)) and experiment.name == name:
-            return experiment
     for module, names in _MODULES.items():
         if name in names:
             experiments = importlib.import_module(f"keras_hypernet.experiments.{module}").EXPERIMENTS
             return next(experiment for experiment in experiments if experiment.name == name)
-    return None
+    experiments = (getattr(module, "EXPERIMENT", None) for module in loaded_modules())
+    return next((experiment for experiment in experiments if experiment and experiment.name == name), None)
 
 
 def find_source(experiment):

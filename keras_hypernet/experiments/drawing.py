@@ -42,9 +42,7 @@ def draw(experiment, folder):
     Matplotlib, the same rows make the same bytes. Returns the list of the paths, and a sentence for each unreadable
     line of the results.
 
-    Raises:
-        ImportError: If Matplotlib is not installed.
-        NoResultsError: If there are no results.
+    Raises ImportError without Matplotlib, and NoResultsError without results.
     """
     with needs_extra("Figures need", "plot"):
         import matplotlib

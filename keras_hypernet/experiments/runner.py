@@ -37,10 +37,8 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
 
     Raises:
         ValueError: If results exist and `resume` is False, another process adds to them, or an argument is not valid.
-        OSError: If a row cannot be written, or no run can be executed: see `LocalWorkers.run` and `run_on_ray`. The
-            remaining runs are given up, and repeated with `resume`.
-        ImportError: If the engine is not installed.
-        RuntimeError: If Keras's backend is not TensorFlow.
+        OSError: If a row cannot be written, or no run can be executed: see `LocalWorkers.run` and `run_on_ray`.
+        ImportError, RuntimeError: If the engine is not installed, or Keras's backend is not TensorFlow.
     """
     require_tensorflow("An experiment")
     configs = {run_key(config): config for config in experiment.runs(**grid)}

@@ -74,16 +74,11 @@ class LocalWorkers(contextlib.AbstractContextManager):
             worker.stop()
 
     def run(self, job, configs):
-        """Executes runs.
+        """Executes runs of a `Job` whose function has an importable name; yields the row of each run as it ends.
 
-        Args:
-            job: A `Job` whose function has an importable name.
-            configs: Iterable of configurations, asked for whenever a process is free. None means: nothing to do until
-                another run has ended.
-
-        Yields:
-            The row of each run as it ends. A process that dies is replaced, and its run repeated up to `job.attempts`
-            times. Closing the generator gives up the remaining runs.
+        The iterable `configs` gives a configuration whenever a process is free, or None if nothing can start until
+        another run has ended. A process that dies is replaced, and its run repeated up to `job.attempts` times.
+        Closing the generator gives up the remaining runs.
 
         Raises:
             RuntimeError: If runs of another call are under way.

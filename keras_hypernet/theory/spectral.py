@@ -86,10 +86,9 @@ def _induced_norm(kernel):
 
 def _check_chain(shapes, expected):
     rank = expected.count(",") + 1
-    fits = bool(shapes) and all(len(shape) == rank and 0 not in shape for shape in shapes)
+    valid = shapes and all(len(shape) == rank and 0 not in shape for shape in shapes)
     # All kernels have the same leading axes, the number of conditions.
-    fits = fits and all(left[:-2] == right[:-2] and left[-1] == right[-2] for left, right in itertools.pairwise(shapes))
-    if not fits:
+    if not valid or any(a[:-2] != b[:-2] or a[-1] != b[-2] for a, b in itertools.pairwise(shapes)):
         raise ValueError(
             f"Kernels must have shapes {expected}, where the units of one are the inputs of the next. "
             f"Received: {', '.join(map(str, shapes)) or 'no kernel'}"

@@ -35,9 +35,8 @@ def draw_searches(results, folder):
         folder: Folder for `depth.png`, the objective of each trial against its depth, with a line through the best
             trials, and `parallel.png`, a line for each trial through all hyperparameters and the objective.
 
-    Raises:
-        ImportError: If Matplotlib is not installed.
-        ValueError: If no trial is finished, or the searches differ in their tasks or objectives.
+    Raises ImportError without Matplotlib, and ValueError if no trial is finished or the searches differ in their tasks
+    or objectives.
     """
     Figure = figure_class()
     check_alike(*((result.config["task"], result.objective) for result in results))

@@ -123,9 +123,11 @@ def test_a_file_that_holds_no_experiment_is_refused(file, run_command, code, mes
     done = run_command("experiment", file)
     assert done.returncode == 2
     assert re.search(message, done.stderr.replace("\n", " ")), done.stderr
+    assert get_experiment("rotation_depth").figure == "Fig. 3"
 
 
-def test_a_file_named_like_another_module_is_refused(tmp_path):
+def test_a_file_named_like_another_module_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", sys.path.copy())  # or processes of later tests would import this json
     (tmp_path / "json.py").write_text(FILE)
     before = sys.path.copy()
     with pytest.raises(ValueError, match=r"'json.py' is also the name of another module.*Rename the file"):

@@ -19,6 +19,12 @@ from keras_hypernet.tasks import get_task
 from keras_hypernet.tuning.result import SearchResult
 
 
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory):
+    """The result of a grid over depth and method."""
+    return tiny_search("both", depth=(2, 3), directory=tmp_path_factory.mktemp("grid"))
+
+
 @pytest.mark.parametrize(
     ("experiment", "method", "depths"),
     [
