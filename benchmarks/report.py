@@ -172,6 +172,7 @@ def _gpu_step(step):
     for precision, batch, name, milliseconds, ratio, memory in step["rows"]:
         size = "" if memory is None else f"{memory:.0f}"
         yield f"| {step['device']} | {precision} | {batch} | {name} | {milliseconds:.3f} | {ratio:.2f} | {size} |"
+    yield "\nThe bare products allocate their results; a step updates the weights in place."
 
 
 def page():
