@@ -41,6 +41,7 @@ for _function in (
     models.demo,
     models.evaluate,
     training.train,
+    training.entry,
     serving.export,
     serving.serve,
     experiments.experiment,

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from typer import Option
 
-from keras_hypernet_cli.options import SOURCES, AsJson, Entry
+from keras_hypernet_cli.options import SOURCES, AsJson, Entry, Source
 from keras_hypernet_cli.printing import readable, show, show_json, status
 
 
@@ -86,17 +86,21 @@ def evaluate(
     data: Annotated[str | None, Option(help=f"{SOURCES}; by default the model's training data.")] = None,
     split: Annotated[str, Option(help="train, validation or test.")] = "test",
     save: Annotated[Path | None, Option(help="File to draw the first predictions to.")] = None,
+    source: Source = None,
     as_json: AsJson = False,
 ):
     """Measure a model on a data set.
 
     Examples: keras-hypernet evaluate rotation_mnist_hyper --data digits --save predictions.png
     """
+    from keras_hypernet.tasks import load_source
     from keras_hypernet.training import loop
     from keras_hypernet.zoo.card import Card
     from keras_hypernet.zoo.figures import check_figure, save_predictions
     from keras_hypernet.zoo.store import find_entry, load
 
+    if source is not None:
+        load_source(str(source))
     card = Card.read(find_entry(name))
     task = _task(card, data)
     if save is not None:

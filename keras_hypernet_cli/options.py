@@ -18,6 +18,10 @@ EXPERIMENTS = (
 )
 
 Entry = Annotated[str, Argument(help="Name of a zoo entry, or path to the folder of an entry (./my_entry).")]
+Source = Annotated[
+    Path | None,
+    Option("--source", help="A .py file of your own tasks, or a .npz file of your own arrays, to load first."),
+]
 ExperimentName = Annotated[str, Argument(help=f"{EXPERIMENTS}, or all.")]
 AsJson = Annotated[bool, Option("--json", help="Print JSON, for programs.")]
 Epochs = Annotated[int | None, Option(help="Passes over the training split; by default the paper's.")]

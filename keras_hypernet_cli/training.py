@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from keras_hypernet_cli.options import INITIALIZATIONS, AsJson, Clipnorm, Epochs, Resume
+from keras_hypernet_cli.options import INITIALIZATIONS, AsJson, Clipnorm, Epochs, Resume, Source
 from keras_hypernet_cli.printing import command_line, resumable, show, show_json
 
 
@@ -58,13 +58,39 @@ def train(
         card = entries.train_entry(blueprint, out, seeds, command_line(), **choice, **records)
     if as_json:
         return show_json(dataclasses.asdict(card))
-    _report(card, out)
+    _report(card, out / "entry")
 
 
-def _report(card, out):
+def entry(
+    directory: Annotated[Path, Argument(help="Folder of a training: the `directory` of `keras_hypernet.fit`.")],
+    name: Annotated[str | None, Option(help="Name of the entry; by default the folder's.")] = None,
+    description: Annotated[str | None, Option(help="What the model does; by default what the task says.")] = None,
+    command: Annotated[str | None, Option(help="The command that repeats the training; by default this one.")] = None,
+    to: Annotated[Path | None, Option(help="Folder of the entry; by default DIRECTORY/entry.")] = None,
+    source: Source = None,
+    as_json: AsJson = False,
+):
+    """Make an entry of the folder of a training, which evaluate, info, export and serve take.
+
+    Example: keras-hypernet entry runs/mine --name mine
+    """
+    from keras_hypernet.tasks import load_source
+    from keras_hypernet.zoo.store import save_training
+
+    if source is not None:
+        load_source(str(source))
+    facts = {"name": name, "description": description, "command": command or command_line()}
+    facts = {field: value for field, value in facts.items() if value is not None}
+    card = save_training(directory, to, **facts)
+    if as_json:
+        return show_json(dataclasses.asdict(card))
+    _report(card, to or directory / "entry")
+
+
+def _report(card, folder):
     for run in card.seeds:
         measured = {split: run[split] for split in ("validation", "test") if run[split] is not None}
         result = run["diverged"] or ", ".join(f"{split} {value:.4f}" for split, value in measured.items())
         show(f"seed {run['seed']}: {result}")
     show(f"The entry is the run of seed {card.seed}; `keras_hypernet.load` takes its folder:")
-    show(str((out / "entry").resolve()))
+    show(str(folder.resolve()))

@@ -182,7 +182,7 @@ def _train_entry(blueprint, directory, seeds, command, resume, results, other_ru
         "versions": state["versions"],
         "date": state["date"],
     }
-    return save_entry(model, facts, directory / "entry")
+    return save_entry(model, directory / "entry", **facts)
 
 
 def _use_threads_of(run, blueprint, results):

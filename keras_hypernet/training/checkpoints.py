@@ -6,12 +6,14 @@ import math
 import pathlib
 import re
 
+import keras
 import numpy as np
 
 from keras_hypernet.common.files import check_writable, locked_folder, replacing, sha256, write_json
 from keras_hypernet.common.parsing import check_schema, parse_json
 from keras_hypernet.common.versions import today, versions
 
+_MODEL = "model.json"
 # The fields that `Run` and the making of an entry read.
 _EPOCH = {"type": "object", "required": ["epoch", "loss", "seconds"], "additionalProperties": {"type": "number"}}
 _STATE = {
@@ -36,7 +38,7 @@ class TrainingDivergedError(RuntimeError):
 
 
 class Run:
-    """A training's history, and its files: `state.json`, the last checkpoint, `history.csv`."""
+    """A training's history, and its files: `state.json`, `model.json`, the last checkpoint, `history.csv`."""
 
     def __init__(self, directory, identity, csv_log):
         self.directory = None if directory is None else pathlib.Path(directory)
@@ -52,7 +54,7 @@ class Run:
     def check_room(self, model):
         """Raises NotWritableError unless there is room for two checkpoints: the new checkpoint replaces the old."""
         if self.directory is not None:
-            _build_optimizer(model)
+            build_optimizer(model)
             check_writable(self.directory, 2 * _size(model))
 
     def restore(self, model, resume):
@@ -76,8 +78,14 @@ class Run:
         self._checksum = checksum
         self._write_csv()
         self._remove_other_checkpoints()
-        _build_optimizer(model)
+        build_optimizer(model)
         model.load_weights(path)
+
+    def keep_model(self, model):
+        """Writes the configuration of the model, for `read_training`; of a model without one, it writes nothing."""
+        if self.directory is not None:
+            with contextlib.suppress(NotImplementedError, TypeError, ValueError):
+                write_json(self.directory / _MODEL, keras.saving.serialize_keras_object(model))
 
     def _read_state(self):
         try:
@@ -155,7 +163,38 @@ class Run:
         return self.directory / f"epoch-{len(self.history)}.weights.h5"
 
 
-def _build_optimizer(model):
+def read_training(directory):
+    """Reads the folder of a training.
+
+    Returns:
+        The state of the training, a dict with `task`, `recipe`, `splits`, `history`, `versions` and `date`; and the
+        compiled model, with the weights of the last epoch.
+
+    Raises:
+        ValueError: If the folder holds no training, or files of the training are missing, damaged or not safe.
+        TrainingDivergedError: If the training diverged.
+    """
+    run = Run(directory, {}, False)
+    if not run._state_file.is_file():
+        raise ValueError(f"{directory} holds no training: give the `directory` of `keras_hypernet.fit`.")
+    state = run._read_state()
+    path = run.directory / _MODEL
+    if not path.is_file():
+        raise ValueError(
+            f"{directory} has no {_MODEL}, since Keras cannot write the configuration of the model, or an earlier "
+            "release trained it. Load the weights into the model, and call `keras_hypernet.save_entry`."
+        )
+    try:
+        model = keras.saving.deserialize_keras_object(parse_json(path.read_text(encoding="utf-8")), safe_mode=True)
+    except Exception as error:  # any failure of a damaged file
+        raise ValueError(f"{path} cannot be loaded: {error or type(error).__name__}") from error
+    run.identity = {name: state[name] for name in ("recipe", "splits") if name in state}
+    run.restore(model, resume=True)
+    return state, model
+
+
+def build_optimizer(model):
+    """Makes the variables of a compiled model's optimizer, unless they exist."""
     with model.distribute_strategy.scope():
         model.optimizer.build(model.trainable_variables)
 

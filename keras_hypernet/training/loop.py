@@ -7,6 +7,7 @@ import keras
 
 from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.extras import needs_extra
+from keras_hypernet.tasks import task_sources
 from keras_hypernet.tasks.base import check_dtypes
 from keras_hypernet.training.checkpoints import Run
 from keras_hypernet.training.progress import ProgressBar
@@ -81,6 +82,9 @@ def fit(
         run.restore(model, resume)
         if len(run.history) < recipe.epochs:
             run.check_room(model)
+            run.keep_model(model)
+            if directory is not None:
+                task_sources(task, directory)  # keeps the arrays of an `ArrayTask`
             _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks)
     return run.history
 

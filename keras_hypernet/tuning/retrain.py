@@ -60,7 +60,7 @@ def retrain(result, folder=None, name=None, command=None, data_note=None, progre
         "versions": {**versions(), "keras-tuner": importlib.metadata.version("keras-tuner")},
         "date": today(),
     }
-    return save_entry(model, facts, folder or pathlib.Path(result.directory) / "entry")
+    return save_entry(model, folder or pathlib.Path(result.directory) / "entry", **facts)
 
 
 def _describe(result, name, data_note):

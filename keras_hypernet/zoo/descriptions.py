@@ -1,6 +1,10 @@
 """describe: the facts on an entry's card about its task, data, networks and the paper."""
 
+from keras_hypernet.common.versions import today, versions
+from keras_hypernet.layers import HyperLayer
+from keras_hypernet.models import ConditionalModel, ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork
 from keras_hypernet.tasks import is_of_package
+from keras_hypernet.training.loop import evaluate
 from keras_hypernet.training.recipe import paper_recipe
 from keras_hypernet.zoo.architectures import describe_architecture
 
@@ -16,21 +20,75 @@ _EMBEDDING = ("embedding_dim", "embedding dimension")
 _SIZES = {"hyper": ("rank", "width of f's last hidden layer"), "embed": _EMBEDDING, "process": _EMBEDDING}
 
 
-def describe(name, method, task, recipe, changes=None, data_note=None, other_runs=None):
+# The fields of a card that `describe_model` fills.
+FILLED = (
+    *("architecture", "data", "date", "description", "deviations", "limits", "method", "metrics", "name", "provenance"),
+    *("recipe", "seeds", "selection", "task", "versions"),
+)
+
+
+def describe_model(model, name, task, recipe=None):
+    """Returns the fields of a `Card` that follow from a trained model, its task and its recipe, if there is one.
+
+    The model is measured on the validation and test splits. Without a recipe, the seed is not known.
+    """
+    method = _method_of(model)
+    metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
+    run = {
+        "seed": recipe.seed if recipe else 0,
+        "learning_rate": float(model.optimizer.learning_rate),
+        "gradient_clipnorm": recipe.gradient_clipnorm if recipe else None,
+        **{split: metrics[split][task.metric] for split in metrics},
+        **{"seconds": None, "diverged": None},
+    }
+    return {
+        **describe(name, method, task, recipe, architecture=_layers_of(model)),
+        **({"seed": recipe.seed} if recipe else {}),
+        **{"metrics": metrics, "seeds": [run], "selection": "the only training"},
+        **{"versions": versions(), "date": today()},
+    }
+
+
+def _method_of(model):
+    if isinstance(model, ConditionalNeuralProcess):
+        return "process"
+    if isinstance(model, EmbeddingMethod):
+        return "embed"
+    layers = getattr(model, "layers", [])
+    hyper = isinstance(model, Hypernetwork) or any(isinstance(layer, HyperLayer) for layer in layers)
+    return "hyper" if hyper else "network"
+
+
+def _layers_of(model):
+    """Returns the layers of each part of a model as text."""
+    parts = {"network": model.layers}
+    if isinstance(model, ConditionalModel):
+        encoder = "generator" if isinstance(model, Hypernetwork) else "embedding"
+        parts = {encoder: getattr(model.encoder, "layers", [model.encoder]), "primary": model.primary}
+    return {part: " -> ".join(map(_layer_text, layers)) for part, layers in parts.items()}
+
+
+def _layer_text(layer):
+    size = getattr(layer, "units", None) or getattr(layer, "filters", None)
+    return f"{type(layer).__name__}({size})" if size else type(layer).__name__
+
+
+def describe(name, method, task, recipe, changes=None, data_note=None, other_runs=None, architecture=None):
     """Returns the fields of a `Card` that follow from a training, as a dict.
 
     Args:
         name: Name of the entry.
         method: As of `build_model`; or `"target"`, the network that a task approximates.
-        task, recipe: Task and recipe of the training.
+        task, recipe: Task and recipe of the training; None for a training without a recipe.
         changes: Names of the fields of the recipe that differ from the experiment's; by default all that differ from
             the paper's.
         data_note: A note on an unusual copy of the data set.
         other_runs: Runs by another recipe; see `Card`.
+        architecture: The layers of each part; by default those of `build_model`.
     """
-    trained, data = method != "target", task.data_facts()
+    trained, data = method != "target" and recipe is not None, task.data_facts()
     paper = paper_recipe(task) if is_of_package(task) and task.paper_recipe else recipe
-    if changes is None:
+    if changes is None and recipe is not None:
         changes = [field for field, value in recipe.to_dict().items() if value != getattr(paper, field)]
     return {
         "name": name,
@@ -38,7 +96,7 @@ def describe(name, method, task, recipe, changes=None, data_note=None, other_run
         "task": task.config(),
         "data": {**data, "note": data_note or data["note"], "test_sha256": task.fingerprint()},
         "method": method,
-        "architecture": describe_architecture(task, method, recipe),
+        "architecture": architecture or describe_architecture(task, method, recipe),
         "recipe": recipe.to_dict() if trained else {},
         "provenance": _provenance(method, task, recipe, changes),
         "deviations": _deviations(task, recipe, paper, changes, other_runs) if trained else [],
@@ -52,7 +110,7 @@ def _provenance(method, task, recipe, changes):
     if method != "target" and task.held_out:
         facts["ours"].append(task.held_out)
     field, noun = _SIZES.get(method, (None, None))
-    if size := field and getattr(recipe, field):
+    if size := field and recipe and getattr(recipe, field):
         mark = "ours" if field in changes else task.paper_sizes.get(field, "ours")
         facts[mark].append(f"The {noun}, {size:,}.")
     return facts

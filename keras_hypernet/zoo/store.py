@@ -20,8 +20,11 @@ from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.files import check_writable, heal, replacing_folder, sha256
 from keras_hypernet.common.suggestions import suggestion
 from keras_hypernet.models import ConditionalModel
-from keras_hypernet.training.checkpoints import num_bytes
+from keras_hypernet.tasks import Task, get_task, load_source
+from keras_hypernet.training.checkpoints import build_optimizer, num_bytes, read_training
+from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.card import Card, EntryError
+from keras_hypernet.zoo.descriptions import FILLED, describe_model
 
 _MODEL = "model.keras"
 # Keras does not compress weights: a file that unpacks to many times its size is not Keras's.
@@ -93,11 +96,7 @@ def _advice(folder):
     if (folder / "entry" / "card.json").is_file():
         return f". Give the folder of the entry: {folder / 'entry'}"
     if (folder / "state.json").is_file():
-        return (
-            ", but the checkpoint of a training. `keras_hypernet.fit` with resume=True and this directory loads that "
-            "into a model of `keras_hypernet.build_model`; `keras_hypernet.evaluate` measures the model, and "
-            "`keras_hypernet.save_entry` makes an entry of it."
-        )
+        return f", but the folder of a training. `keras-hypernet entry {folder}` makes an entry of it."
     return ". Give the folder that `train` calls the entry."
 
 
@@ -109,13 +108,18 @@ def zoo_folder():
     return installed if installed.is_dir() else package.parent / "zoo"
 
 
-def save_entry(model, facts, folder):
+def save_entry(model, folder, *, task=None, recipe=None, **facts):
     """Saves a model as a zoo entry, a folder with `model.keras` and its card, in one step.
 
+    A task fills the fields of the card that follow from the task, the model, and its evaluation on the validation and
+    test splits. The card's `command`, and without a recipe its `seed`, must be given.
+
     Args:
-        model: A built and compiled model of this package.
-        facts: The fields of a `Card` as a dict, without `num_parameters` and `sha256`, which the model determines.
+        model: A built and compiled model of x, or of x and a condition, whose inputs have these names.
         folder: Path of the entry's folder. An existing entry is replaced; nothing else is.
+        task: The `Task` that the model has learned; or the card's own dict, if all fields are given.
+        recipe: The `Recipe` of the training, or the card's own dict; None if the model was trained in another way.
+        **facts: Fields of a `Card`, which replace what is filled. The model determines `num_parameters` and `sha256`.
 
     Returns:
         The `Card`.
@@ -128,19 +132,27 @@ def save_entry(model, facts, folder):
 
     Example:
 
-    >>> import dataclasses, tempfile
-    >>> facts = dataclasses.asdict(verify_entry("rotation_mnist_hyper"))
-    >>> del facts["num_parameters"], facts["sha256"]
+    >>> import tempfile
+    >>> task, recipe = keras_hypernet.RotationTask("digits"), keras_hypernet.Recipe(width=4, epochs=1)
+    >>> model = keras_hypernet.build_model(task, "hyper", recipe)
     >>> folder = pathlib.Path(tempfile.mkdtemp()) / "mine"
-    >>> card = save_entry(load("rotation_mnist_hyper"), {**facts, "name": "mine"}, folder)
-    >>> verify_entry(folder).name
-    'mine'
+    >>> card = save_entry(model, folder, task=task, recipe=recipe, command="python train.py")
+    >>> verify_entry(folder).name, card.seed
+    ('mine', 0)
     """
     require_tensorflow("`save_entry`")
     folder = pathlib.Path(folder)
     if folder.exists() and not (folder / "card.json").is_file() and not (folder.is_dir() and not any(folder.iterdir())):
         raise EntryError(f"{folder} is not an entry, and is not replaced by one. Choose another folder.")
-    _check_facts(facts)
+    facts = {"name": folder.name, **facts}
+    if isinstance(task, Task):
+        _check_facts({**dict.fromkeys(FILLED), **({"seed": None} if recipe else {}), **facts})
+        facts = {**describe_model(model, facts["name"], task, recipe), **facts}
+    else:
+        facts |= {name: value for name, value in (("task", task), ("recipe", recipe)) if value is not None}
+        _check_facts(facts)
+    if model.optimizer is not None:
+        build_optimizer(model)  # Keras warns when it loads the state of an optimizer that was never built
     check_writable(folder, num_bytes(model.weights))
     with replacing_folder(folder) as temporary:
         model.save(temporary / _MODEL)
@@ -150,15 +162,34 @@ def save_entry(model, facts, folder):
     return card
 
 
+def save_training(directory, folder=None, **facts):
+    """Makes an entry of the folder that `fit(directory=...)` has written; arguments and errors as of `save_entry`.
+
+    Args:
+        directory: Folder of the training. The class of a task of your own must be registered before.
+        folder: Path of the entry's folder; by default `entry` in the directory.
+        **facts: Fields of the card.
+    """
+    directory = pathlib.Path(directory)
+    state, model = read_training(directory)
+    for path in directory.glob("*.npz"):
+        load_source(path)
+    task, recipe = get_task(**state["task"]), Recipe(**state["recipe"])
+    known = {"name": directory.name, "versions": state["versions"], "date": state["date"]}
+    if "validation" in state.get("splits", ()):
+        known["deviations"] = ["Trained on the validation split too: its result is on training examples."]
+    return save_entry(model, folder or directory / "entry", task=task, recipe=recipe, **{**known, **facts})
+
+
 def _check_facts(facts):
     determined = {"num_parameters", "sha256"}
     missing, unknown = Card.compare_fields(set(facts) | determined)
     unknown += sorted(determined & set(facts))
     if missing or unknown:
         raise TypeError(
-            f"`facts` must hold the fields of a `keras_hypernet.Card`, without those that the model determines, "
-            f"{sorted(determined)}. Received: a dict without {missing}, and with {unknown}. For an example, see the "
-            "card of an entry: dataclasses.asdict(keras_hypernet.verify_entry('rotation_mnist_hyper'))"
+            "A card needs all fields of `keras_hypernet.Card` but those that the model determines, "
+            f"{sorted(determined)}; a `task=` of the class Task fills most of them. Received: fields without "
+            f"{missing}, and with {unknown}. Give each missing field by its name, such as command='python train.py'."
         )
 
 

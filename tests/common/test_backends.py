@@ -31,7 +31,7 @@ tried = {
     "The data of a task": lambda: task.evaluation_dataset("test"),
     "An export": lambda: kh.export("rotation_mnist_hyper", out),
     "An export ": lambda: export_formats("rotation_mnist_hyper", out),
-    "`save_entry`": lambda: kh.save_entry(model, {}, out),
+    "`save_entry`": lambda: kh.save_entry(model, out),
     "A search": lambda: kh.tuning.search(task, directory=out),
     "An experiment": lambda: run(get_experiment("synthetic_depth"), out, quick=True),
 }

@@ -239,9 +239,7 @@ def test_the_error_about_another_folder_names_the_right_one(entry, tmp_path):
     ):
         kh.load(tmp_path / "run")
     (tmp_path / "run" / "state.json").write_text("{}")
-    message = (
-        "run is not a zoo entry: it has no card.json, but the checkpoint of a training. `keras_hypernet.fit` with r"
-    )
+    message = "run is not a zoo entry: it has no card.json, but the folder of a training. `keras-hypernet entry "
     with pytest.raises(kh.EntryError, match=message):
         kh.load(tmp_path / "run")
     shutil.move(entry, tmp_path / "run" / "entry")

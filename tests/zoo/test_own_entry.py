@@ -1,0 +1,99 @@
+"""Entries of a user's own models: what the card is filled with, and what is asked for."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from helpers import normal
+
+import keras_hypernet as kh
+
+X, CONDITION = normal((40, 3)), normal((40, 2), seed=1)
+
+
+@pytest.fixture(scope="module")
+def task():
+    return kh.ArrayTask(x=X, condition=CONDITION, y=X[:, 0] * CONDITION[:, 0], name="product")
+
+
+@pytest.fixture(scope="module")
+def trained(task, tmp_path_factory):
+    """The folder of a training, its model and its recipe."""
+    folder, recipe = tmp_path_factory.mktemp("trained") / "mine", kh.Recipe(width=4, epochs=2, seed=3)
+    model = kh.build_model(task, "hyper", recipe)
+    kh.fit(model, task, recipe, folder, progress=False)
+    return folder, model, recipe
+
+
+def _by_hand():
+    """A model wired by hand, compiled."""
+    x, condition = keras.Input((3,), name="x"), keras.Input((2,), name="condition")
+    z = keras.layers.Dense(4, activation="relu")(condition)
+    model = keras.Model({"x": x, "condition": condition}, kh.layers.HyperDense(1)(x, z))
+    model.compile("adam", "mse")
+    return model
+
+
+def test_the_card_is_filled_from_task_recipe_and_model(task, trained, tmp_path):
+    _, model, recipe = trained
+    card = kh.save_entry(model, tmp_path / "mine", task=task, recipe=recipe, command="python mine.py", limits=["None."])
+    assert kh.verify_entry(tmp_path / "mine") == card
+    measured = kh.evaluate(kh.load(tmp_path / "mine"), task)
+    assert card.metrics["test"] == measured
+    assert (card.name, card.method, card.seed, card.limits) == ("mine", "hyper", 3, ["None."])
+    assert (card.task, card.recipe) == (task.config(), recipe.to_dict())
+    assert card.seeds[0]["test"] == measured["mse"]
+    assert card.architecture == {
+        "generator": "Dense(4) -> Dense(4) -> Dense(4)",
+        "primary": "HyperDense(10) -> HyperDense(1)",
+    }
+
+
+def test_a_model_wired_by_hand_is_an_entry(task, tmp_path):
+    model, folder = _by_hand(), tmp_path / "wired"
+    with pytest.raises(TypeError, match=r"fields without \['command', 'seed'\], and with \[\]"):
+        kh.save_entry(model, folder, task=task)
+    card = kh.save_entry(model, folder, task=task, command="python wired.py", seed=0)
+    assert (card.method, card.recipe, card.architecture["network"].rpartition(" -> ")[2]) == (
+        "hyper",
+        {},
+        "HyperDense(1)",
+    )
+    inputs = {"x": X, "condition": CONDITION}
+    np.testing.assert_array_equal(kh.load(folder).predict(inputs, verbose=0), model.predict(inputs, verbose=0))
+
+
+def test_the_folder_of_a_training_becomes_an_entry(task, trained, run_command):
+    folder, model, _ = trained
+    done = run_command("entry", folder, "--name", "product_hyper", "--json")
+    assert done.returncode == 0, done.stderr
+    card = json.loads(done.stdout)
+    assert card["command"] == f"keras-hypernet entry {folder} --name product_hyper"
+    assert card["name"] == "product_hyper"
+    inputs = {"x": X, "condition": CONDITION}
+    loaded = kh.load(folder / "entry")
+    np.testing.assert_array_equal(loaded.predict(inputs, verbose=0), model.predict(inputs, verbose=0))
+    (arrays,) = folder.glob("*.npz")
+    done = run_command("evaluate", folder / "entry", "--source", arrays, "--json")
+    assert json.loads(done.stdout)["mse"] == pytest.approx(card["metrics"]["test"]["mse"])
+    assert run_command("info", folder / "entry").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "state.json").unlink(), "holds no training"),
+        (lambda folder: (folder / "model.json").unlink(), "has no model.json"),
+        (lambda folder: (folder / "model.json").write_text("{"), "model.json cannot be loaded"),
+        (lambda folder: (folder / "epoch-1.weights.h5").write_bytes(b""), "epoch-1.weights.h5 is damaged"),
+    ],
+)
+def test_a_folder_without_a_whole_training_is_refused(task, tmp_path, run_command, change, message):
+    recipe = kh.Recipe(width=4, epochs=1)
+    kh.fit(kh.build_model(task, "hyper", recipe), task, recipe, tmp_path / "run", progress=False)
+    change(tmp_path / "run")
+    done = run_command("entry", tmp_path / "run")
+    assert done.returncode == 2
+    assert message in done.stderr.replace("\n", " ")
+    assert not (tmp_path / "run" / "entry").exists()
