@@ -45,7 +45,7 @@ def test_leftover_checkpoints_are_removed_and_a_csv_is_written_on_request(folder
     for name in ("epoch-3.weights.h5", "my-epoch-3.weights.h5"):
         (folder / name).write_bytes(b"half")
     _resume(folder, csv_log=True)
-    assert _names(folder) == ["epoch-1.weights.h5", "history.csv", "my-epoch-3.weights.h5", "state.json"]
+    assert _names(folder) == ["epoch-1.weights.h5", "history.csv", "model.json", "my-epoch-3.weights.h5", "state.json"]
     assert len((folder / "history.csv").read_text().splitlines()) == 2
 
 
@@ -119,7 +119,7 @@ def test_a_folder_has_one_training_at_a_time(tmp_path):
                 train(tmp_path, ONE_EPOCH, resume=resume)
 
     train(tmp_path, ONE_EPOCH, callbacks=[Call(again)])
-    assert _names(tmp_path) == ["epoch-1.weights.h5", "state.json"]
+    assert _names(tmp_path) == ["epoch-1.weights.h5", "model.json", "state.json"]
 
 
 @pytest.mark.regression
@@ -143,6 +143,6 @@ def test_a_disk_that_fills_up_during_training_keeps_the_last_checkpoint(small_di
     recipe = dataclasses.replace(RECIPE, epochs=2)
     with pytest.raises(OSError, match="^There must be .* MB free for .* Make room, or choose another folder.$"):
         train(small_disk / "run", recipe, callbacks=[Call(fill)])
-    assert _names(small_disk / "run") == ["epoch-1.weights.h5", "state.json"]
+    assert _names(small_disk / "run") == ["epoch-1.weights.h5", "model.json", "state.json"]
     (small_disk / "other").unlink()
     _resume(small_disk / "run", recipe)

@@ -74,7 +74,7 @@ def test_a_directory_keeps_one_checkpoint_the_state_and_the_logs(tmp_path):
     pytest.importorskip("tensorboard")
     recipe = dataclasses.replace(RECIPE, epochs=2)
     _, history = train(tmp_path, recipe, csv_log=True, tensorboard=True)
-    names = ["epoch-2.weights.h5", "history.csv", "state.json", "tensorboard"]
+    names = ["epoch-2.weights.h5", "history.csv", "model.json", "state.json", "tensorboard"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     with (tmp_path / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -90,7 +90,7 @@ def test_divergence_names_the_epoch_and_the_learning_rate_and_is_kept(tmp_path):
     for resume in (False, True):
         with pytest.raises(kh.TrainingDivergedError, match=r"became (nan|inf) in epoch 1 at the learning rate 1e\+12"):
             train(tmp_path, recipe, resume=resume)
-    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"model.json", "state.json"}
 
 
 def _spoil(model):
@@ -114,7 +114,7 @@ def test_weights_spoilt_by_the_last_update_are_not_kept(tmp_path):
     recipe = dataclasses.replace(RECIPE, epochs=1, batch_size=TASK.num_train)
     with pytest.raises(kh.TrainingDivergedError, match="The loss became nan in epoch 1"):
         train(tmp_path, recipe, callbacks=[Call(on_step=_spoil)])
-    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"model.json", "state.json"}
 
 
 def test_a_model_in_use_is_trained_on_all_and_predicts_all(reference):
