@@ -93,7 +93,7 @@ def evaluate(
 
     Examples: keras-hypernet evaluate rotation_mnist_hyper --data digits --save predictions.png
     """
-    from keras_hypernet.tasks import load_source
+    from keras_hypernet.runs.sources import load_source
     from keras_hypernet.training import loop
     from keras_hypernet.zoo.card import Card
     from keras_hypernet.zoo.figures import check_figure, save_predictions

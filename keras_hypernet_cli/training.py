@@ -74,7 +74,7 @@ def entry(
 
     Example: keras-hypernet entry runs/mine --name mine
     """
-    from keras_hypernet.tasks import load_source
+    from keras_hypernet.runs.sources import load_source
     from keras_hypernet.zoo.store import save_training
 
     if source is not None:

@@ -7,7 +7,7 @@ import keras
 
 from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.extras import needs_extra
-from keras_hypernet.tasks import task_sources
+from keras_hypernet.data import arrays
 from keras_hypernet.tasks.base import check_dtypes
 from keras_hypernet.training.checkpoints import Run
 from keras_hypernet.training.progress import ProgressBar
@@ -83,8 +83,8 @@ def fit(
         if len(run.history) < recipe.epochs:
             run.check_room(model)
             run.keep_model(model)
-            if directory is not None:
-                task_sources(task, directory)  # keeps the arrays of an `ArrayTask`
+            if directory is not None and task.arrays_sha256:
+                arrays.write(task.arrays_sha256, directory)
             _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks)
     return run.history
 

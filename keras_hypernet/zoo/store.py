@@ -19,8 +19,9 @@ import keras
 from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.files import check_writable, heal, replacing_folder, sha256
 from keras_hypernet.common.suggestions import suggestion
+from keras_hypernet.data import arrays
 from keras_hypernet.models import ConditionalModel
-from keras_hypernet.tasks import Task, get_task, load_source
+from keras_hypernet.tasks import Task, get_task
 from keras_hypernet.training.checkpoints import build_optimizer, num_bytes, read_training
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.card import Card, EntryError
@@ -173,7 +174,7 @@ def save_training(directory, folder=None, **facts):
     directory = pathlib.Path(directory)
     state, model = read_training(directory)
     for path in directory.glob("*.npz"):
-        load_source(path)
+        arrays.read(path)
     task, recipe = get_task(**state["task"]), Recipe(**state["recipe"])
     known = {"name": directory.name, "versions": state["versions"], "date": state["date"]}
     if "validation" in state.get("splits", ()):
