@@ -8,8 +8,7 @@ import pytest
 from tiny_grid import GRID
 
 from keras_hypernet.data.sources import DataUnavailableError
-from keras_hypernet.experiments.experiment import FIELDS, Measurement, execute
-from keras_hypernet.experiments.runner import JOB
+from keras_hypernet.experiments.experiment import FIELDS, Measurement, execute, make_row
 
 CONFIGS = GRID.runs(values=(2,))
 
@@ -74,8 +73,7 @@ def test_missing_data_or_packages_are_an_error_and_no_row(error):
 
 
 def test_a_run_whose_process_died_is_a_failed_row():
-    row = JOB.failed(CONFIGS[0], "The process of the run was ended.", 1.5, {"processor": "one", "threads": 1})
+    result = {"status": "failed", "message": "The process of the run was ended."}
+    row = make_row(CONFIGS[0], result, 1.5, machine={"processor": "one", "threads": 1})
     assert set(row) == {*FIELDS, "depth", "message"}
     assert (row["status"], row["seconds"], row["test"]) == ("failed", 1.5, None)
-    assert JOB.execute == "keras_hypernet.experiments.runner:execute_run"
-    assert JOB.attempts == 1

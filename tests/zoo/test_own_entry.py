@@ -14,7 +14,7 @@ X, CONDITION = normal((40, 3)), normal((40, 2), seed=1)
 
 @pytest.fixture(scope="module")
 def task():
-    return kh.ArrayTask(x=X, condition=CONDITION, y=X[:, 0] * CONDITION[:, 0], name="product")
+    return kh.ArrayTask(x=X, condition=CONDITION, y=X[:, 0] * CONDITION[:, 0], name="own_product")
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,11 @@ def test_a_model_wired_by_hand_is_an_entry(task, tmp_path):
 
 def test_the_folder_of_a_training_becomes_an_entry(task, trained, run_command):
     folder, model, _ = trained
-    done = run_command("entry", folder, "--name", "product_hyper", "--json")
+    done = run_command("entry", folder, "--name", "own_product_hyper", "--json")
     assert done.returncode == 0, done.stderr
     card = json.loads(done.stdout)
-    assert card["command"] == f"keras-hypernet entry {folder} --name product_hyper"
-    assert card["name"] == "product_hyper"
+    assert card["command"] == f"keras-hypernet entry {folder} --name own_product_hyper"
+    assert card["name"] == "own_product_hyper"
     inputs = {"x": X, "condition": CONDITION}
     loaded = kh.load(folder / "entry")
     np.testing.assert_array_equal(loaded.predict(inputs, verbose=0), model.predict(inputs, verbose=0))
