@@ -113,8 +113,8 @@ def get_source(name):
 
 def keep_images(images):
     """Keeps images of the user's own, as `arrays.divide` takes them, and returns the name of their source."""
-    parts = arrays.divide(images=arrays.each(arrays.as_images, "data", images))
-    if len(shapes := {array.shape[1:] for array in parts["images"].values()}) > 1:
+    parts = arrays.divide(data=arrays.each(arrays.as_images, "data", images))
+    if len(shapes := {array.shape[1:] for array in parts["data"].values()}) > 1:
         raise ValueError(f"The images of all splits must have one size. Received: {sorted(shapes)}")
     return f"{_ARRAYS}{arrays.keep(parts)}"
 
@@ -122,7 +122,7 @@ def keep_images(images):
 @functools.lru_cache(maxsize=16)
 def _array_source(sha256):
     def load(split):
-        return arrays.find(sha256, split, "images")
+        return arrays.find(sha256, split, "data")
 
     facts = {"origin": "The user's own.", "license": "not stated", "note": "Images of the user's own, as arrays."}
     return Source("arrays", load("train").shape[1:], **facts, _load=load, sha256=sha256)

@@ -151,8 +151,9 @@ class Task:
     def fingerprint(self):
         """Returns the SHA-256 of x of the test split as loaded, which identifies a copy of a data set."""
         examples = self.load("test")
-        x = examples["x"] if isinstance(examples, dict) else examples[0] if isinstance(examples, tuple) else examples
-        return hashlib.sha256(x.tobytes()).hexdigest()
+        has_x = isinstance(examples, dict) and "x" in examples
+        x = examples["x"] if has_x else keras.tree.flatten(examples)[0]
+        return hashlib.sha256(np.asarray(x).tobytes()).hexdigest()
 
     def rows(self, examples):
         """Returns inputs and targets of all examples, in the structure of a batch; float64 becomes float32."""

@@ -207,6 +207,7 @@ def test_arrays_that_are_no_task_are_refused(given, message):
     [
         (pixels((N, 6, 6)), r"`data` must be uint8 images \[N, .* Received: uint8 of the shape \(30, 6, 6\)"),
         (normal((N, 6, 6, 1)), "Received: float32 of the shape .* scale of 0 to 1"),
+        ({"train": pixels((4, 6, 6, 1))}, r"`data` must be a dict of the splits .* Received: \['train'\]"),
         ({split: pixels((4, size, 6, 1)) for split, size in zip(SPLITS, (6, 6, 5), strict=True)}, "must have one size"),
     ],
 )

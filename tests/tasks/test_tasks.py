@@ -1,6 +1,7 @@
 """Properties of every task: description as data, declared shapes, epochs and evaluations."""
 
 import dataclasses
+import hashlib
 import json
 import math
 
@@ -202,6 +203,8 @@ class FloatTask(OwnTask):
 def test_examples_are_counted_by_rows(form):
     task = OwnTask(form)
     assert task.num_examples("test") == 7
+    first = keras.tree.flatten(task.load("test"))[0] if form != "dict" else task.load("test")["x"]
+    assert task.fingerprint() == hashlib.sha256(np.asarray(first).tobytes()).hexdigest()
     together = keras.tree.flatten(task.load_together(["train", "test"]))
     for array, one in zip(together, keras.tree.flatten(task.load("train")), strict=True):
         np.testing.assert_array_equal(array, np.concatenate([one, one]))

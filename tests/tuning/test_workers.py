@@ -80,6 +80,9 @@ def test_what_other_processes_cannot_import_is_refused(tmp_path, engine):
         kh.tuning.search(TASK, build=lambda depth, hp: own_model(depth, hp), **options)
     with pytest.raises(ValueError, match=f"{expected}`task`: import its class, with @keras_hypernet.tasks.register"):
         kh.tuning.search(task, strategy="mirrored", **options)
+    of_main = kh.tasks.register(type("OfMain", (OwnTask,), {"name": "of_main", "__module__": "__main__"}))
+    with pytest.raises(ValueError, match=f"{expected}`task`: import its class, with @keras_hypernet.tasks.register"):
+        kh.tuning.search(of_main("inner", dim=4), **options)
     with pytest.raises(ValueError, match="`strategy`: omit the strategy"):
         kh.tuning.search(TASK, strategy="mirrored", **options)
     assert list(tmp_path.iterdir()) == []
