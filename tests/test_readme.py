@@ -32,6 +32,8 @@ PRINTED = {
     ("docs/tuning/README.md", "import keras\n"): r"best depth [23], MSE \d\.\d+\nmy best depth \d, units (8|16)\n",
     ("docs/serving/README.md", "import numpy as np\nimport tensorflow as tf\n\nserved"): "90 degrees\n",
     ("docs/models.md", "import keras\n"): "",
+    ("docs/tasks.md", "from sklearn"): r"test ({'mse': 0\.\d+, 'num_examples': 44})\nbest depth [2-5]\nloaded \1\n",
+    ("docs/tasks.md", "import numpy"): r"test MSE 0\.\d+ ± 0\.\d+\n",
 }
 
 
@@ -39,7 +41,9 @@ def _example(page, begin):
     return next(block for block in _blocks(page, "python") if block.startswith(begin))
 
 
-@pytest.mark.parametrize("numbers", [(0, 3, 4), pytest.param((1, 2), marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "numbers", [(0, 3, 4), *[pytest.param(each, marks=pytest.mark.full) for each in ((1, 2), (5, 6))]]
+)
 def test_python_runs(numbers, tmp_path):
     examples = [list(PRINTED)[number] for number in numbers]
     if not (ROOT / "saved_models").is_dir():  # which a checkout alone has
