@@ -62,7 +62,9 @@ def export(
 
 
 def serve(
-    names: Annotated[list[str], Argument(help="Names of exported models or zoo entries.")],
+    names: Annotated[
+        list[str], Argument(help="Names of exported models or zoo entries, or paths to entries (./my_entry).")
+    ],
     models: Models = _MODELS,
     host: Annotated[str, Option(help="Address to listen on; by default only this machine can connect.")] = "127.0.0.1",
     rest_port: Annotated[int, Option(help="Port of REST, the page and the metrics.")] = 8501,
@@ -90,7 +92,8 @@ def serve(
 ):
     """Serve models by TensorFlow Serving's REST and gRPC interfaces, for laptops, tests and demonstrations.
 
-    Zoo entries without an export are exported first. SIGTERM and SIGINT stop the server after its running requests.
+    Entries without an export are exported first, and an entry of your own if it has changed. SIGTERM and SIGINT stop
+    the server after its running requests.
 
     Example: keras-hypernet serve rotation_mnist_hyper rotation_cifar_hyper
     """
@@ -102,7 +105,7 @@ def serve(
     limits = Limits(
         max_body * 2**20, max_rows, max_concurrent, max_connections=max_connections, body_seconds=body_seconds
     )
-    _export_entries(names, models)
+    names = _export_entries(names, models)
     address = {"host": host, "rest_port": rest_port, "grpc_port": grpc_port}
     times = {"poll_seconds": poll_seconds, "grace_seconds": grace_seconds}
     callers = {"allow_hosts": allow_host or (), "allow_origins": allow_origin or ()}
@@ -112,24 +115,40 @@ def serve(
 
 
 def _export_entries(names, models):
-    """Exports the zoo entries among the names that have no export yet; refuses a name that is neither."""
+    """Returns the names to serve, after the export of entries that have none; refuses a name that is neither."""
     from keras_hypernet.common.suggestions import suggestion
     from keras_hypernet.serving.export import versions
     from keras_hypernet.serving.specialized import export_formats
-    from keras_hypernet.zoo.store import list_entries
+    from keras_hypernet.zoo.card import Card
+    from keras_hypernet.zoo.store import find_entry, list_entries
 
     entries = {card.name for card in list_entries()}
     known = sorted(entries | {folder.name for folder in models.glob("*/")})
+    served = []
     for name in names:
-        if name in entries and not versions(
-            models / name
-        ):  # an export that was killed leaves a folder without versions
+        card = Card.read(find_entry(name)) if "/" in name else None
+        served.append(card.name if card else name)
+        exported = versions(models / served[-1])  # an export that was killed leaves a folder without versions
+        if card:
+            current = exported and _exported_card(exported[max(exported)]) == card
+        else:
+            current = exported or name not in entries
+        if not current:
             with status(f"Exporting {name}"):
                 (export,) = export_formats(name, models, formats=["saved_model"])
             say("Exported", "green", f"{name} had no export; it is now in {export.path}.")
-        elif not (models / name).is_dir() and re.fullmatch(r"\w+", name):
+        elif not exported and not (models / name).is_dir() and re.fullmatch(r"\w+", name):
             advice = suggestion(name, known, "`keras-hypernet list` shows all entries.")
             raise ValueError(f"There is no model {name!r} in {models}, and no entry of that name; {advice}")
+    return served
+
+
+def _exported_card(version):
+    """Returns the card of the entry that a version was exported from, or None."""
+    from keras_hypernet.zoo.card import Card, EntryError
+
+    with contextlib.suppress(EntryError):
+        return Card.read(version / "assets.extra")
 
 
 @contextlib.contextmanager

@@ -140,6 +140,7 @@ def test_only_the_terminal_prints_what_it_is_given():
             assert not names & {"rich.print", "rich.console.Console", "rich.markup.render"}, path
 
 
+@pytest.mark.full
 def test_import_loads_nothing_heavy_that_keras_does_not():
     code = (
         "import sys, keras; before = set(sys.modules); import keras_hypernet; new = set(sys.modules) - before; "

@@ -27,15 +27,15 @@ FILLED = (
 )
 
 
-def describe_model(model, name, task, recipe=None):
-    """Returns the fields of a `Card` that follow from a trained model, its task and its recipe, if there is one.
+def describe_model(model, name, task, recipe, seed):
+    """Returns the fields of a `Card` that follow from a trained model, its task, its recipe or None, and its seed.
 
-    The model is measured on the validation and test splits. Without a recipe, the seed is not known.
+    The model is measured on the validation and test splits.
     """
     method = _method_of(model)
     metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
     run = {
-        "seed": recipe.seed if recipe else 0,
+        "seed": seed,
         "learning_rate": float(model.optimizer.learning_rate),
         "gradient_clipnorm": recipe.gradient_clipnorm if recipe else None,
         **{split: metrics[split][task.metric] for split in metrics},
@@ -43,8 +43,7 @@ def describe_model(model, name, task, recipe=None):
     }
     return {
         **describe(name, method, task, recipe, architecture=_layers_of(model)),
-        **({"seed": recipe.seed} if recipe else {}),
-        **{"metrics": metrics, "seeds": [run], "selection": "the only training"},
+        **{"seed": seed, "metrics": metrics, "seeds": [run], "selection": "the only training"},
         **{"versions": versions(), "date": today()},
     }
 

@@ -147,8 +147,9 @@ def save_entry(model, folder, *, task=None, recipe=None, **facts):
         raise EntryError(f"{folder} is not an entry, and is not replaced by one. Choose another folder.")
     facts = {"name": folder.name, **facts}
     if isinstance(task, Task):
-        _check_facts({**dict.fromkeys(FILLED), **({"seed": None} if recipe else {}), **facts})
-        facts = {**describe_model(model, facts["name"], task, recipe), **facts}
+        facts = {**({"seed": recipe.seed} if recipe else {}), **facts}
+        _check_facts({**dict.fromkeys(FILLED), **facts})
+        facts = {**describe_model(model, facts["name"], task, recipe, facts["seed"]), **facts}
     else:
         facts |= {name: value for name, value in (("task", task), ("recipe", recipe)) if value is not None}
         _check_facts(facts)

@@ -84,6 +84,7 @@ def test_evaluate_refuses_inputs_of_another_type(run, tmp_path):
     ]
 
 
+@pytest.mark.full
 def test_train_makes_an_entry_that_evaluates_and_exports(run_json, tmp_path):
     out = tmp_path / "run"
     arguments = ["train", "rotation_digits_embed", "--epochs", "1", "--depth", "2", "--seeds", "2", "--out", out]
@@ -105,6 +106,7 @@ def test_train_makes_an_entry_that_evaluates_and_exports(run_json, tmp_path):
     assert exported["path"] == str(tmp_path / "saved" / "rotation_digits_embed" / "1")
 
 
+@pytest.mark.full
 def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
     diverging = [
         "train",

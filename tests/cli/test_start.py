@@ -26,6 +26,7 @@ def test_the_script_says_nothing_but_the_error():
 
 
 @pytest.mark.regression
+@pytest.mark.full
 def test_closed_streams_are_no_error(tmp_path):
     command = f"{shlex.quote(sys.executable)} -m keras_hypernet_cli list --json <&- 2>&-"
     # And what the configuration file of Keras says is not what the command line needs.

@@ -47,6 +47,7 @@ print(json.dumps([messages, predicted.tolist()]))
 
 
 @pytest.mark.regression
+@pytest.mark.full
 def test_functions_that_need_tensorflow_name_it(tmp_path):
     if BACKEND == "numpy":
         pytest.importorskip("jax")  # Keras's NumPy backend imports JAX

@@ -7,7 +7,13 @@ import pytest
 from helpers import normal
 
 EPOCHS, BATCH = 4, 4
-PAIRS = [("hypernetwork", "tf.data"), ("embedding", "PyDataset"), ("neural_process", "arrays")]
+PAIRS = [
+    ("hypernetwork", "tf.data"),
+    *[
+        pytest.param(*pair, marks=pytest.mark.full)
+        for pair in (("embedding", "PyDataset"), ("neural_process", "arrays"))
+    ],
+]
 
 
 class Batches(keras.utils.PyDataset):

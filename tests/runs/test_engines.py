@@ -20,6 +20,7 @@ def workers():
     return lambda: sorted(set(children(os.getpid())) - before)
 
 
+@pytest.mark.full
 def test_a_process_stays_for_more_runs_and_is_replaced_when_it_dies(workers):
     with LocalWorkers(1) as local:
         assert workers() == []

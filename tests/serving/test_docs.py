@@ -92,6 +92,7 @@ def _here(server, text):
     )
 
 
+@pytest.mark.full
 def test_python_examples(server, tmp_path):
     *examples, _ = _blocks("python")  # the last needs no server: tests/test_readme.py runs it
     program = "import sys\nfor example in sys.argv[1:]: exec(example, {'__name__': '__main__'})"

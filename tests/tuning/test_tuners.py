@@ -19,6 +19,7 @@ from keras_hypernet.experiments.experiment import train_and_measure
 from keras_hypernet.tuning.hypermodel import DepthSearch
 
 
+@pytest.mark.full
 def test_the_search_space_works_with_tuners_of_keras_tuner(tmp_path):
     x, y = np.random.default_rng(0).normal(size=(2, 32, 4)).astype("float32")
 

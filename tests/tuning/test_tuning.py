@@ -100,6 +100,7 @@ def test_logs_of_hparams_have_each_trial_with_its_metrics(grid):
         assert math.isclose(tf.make_ndarray(event.tensor_proto), row["validation_mse"], rel_tol=1e-6)
 
 
+@pytest.mark.full
 def test_several_seeds_are_averaged(tmp_path):
     result = tiny_search(depth=[2], executions_per_trial=2, seed=5, directory=tmp_path)
     results = [

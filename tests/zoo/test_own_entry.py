@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from helpers import normal
+from servers import started
 
 import keras_hypernet as kh
 
@@ -54,7 +55,8 @@ def test_a_model_wired_by_hand_is_an_entry(task, tmp_path):
     model, folder = _by_hand(), tmp_path / "wired"
     with pytest.raises(TypeError, match=r"fields without \['command', 'seed'\], and with \[\]"):
         kh.save_entry(model, folder, task=task)
-    card = kh.save_entry(model, folder, task=task, command="python wired.py", seed=0)
+    card = kh.save_entry(model, folder, task=task, command="python wired.py", seed=5)
+    assert (card.seed, card.seeds[0]["seed"]) == (5, 5)
     assert (card.method, card.recipe, card.architecture["network"].rpartition(" -> ")[2]) == (
         "hyper",
         {},
@@ -78,6 +80,22 @@ def test_the_folder_of_a_training_becomes_an_entry(task, trained, run_command):
     done = run_command("evaluate", folder / "entry", "--source", arrays, "--json")
     assert json.loads(done.stdout)["mse"] == pytest.approx(card["metrics"]["test"]["mse"])
     assert run_command("info", folder / "entry").returncode == 0
+
+
+@pytest.mark.full
+def test_an_entry_is_served_by_its_path_and_exported_again_when_it_changes(task, trained, tmp_path):
+    _, model, recipe = trained
+    inputs = {"x": X[:2], "condition": CONDITION[:2]}
+    for number, command in enumerate(("python mine.py", "python mine.py", "python again.py")):
+        kh.save_entry(model, tmp_path / "mine", task=task, recipe=recipe, command=command, date="2026-01-01")
+        with (
+            started(tmp_path / "models", tmp_path / "mine") as (_, ports, _),
+            kh.serving.Client(f"127.0.0.1:{ports['rest']}", "mine") as client,
+        ):
+            expected = model.predict(inputs, verbose=0)
+            np.testing.assert_allclose(client.predict(X[:2], CONDITION[:2]), expected, atol=1e-6)
+        versions = sorted(path.name for path in (tmp_path / "models" / "mine").iterdir())
+        assert versions == (["1"] if number < 2 else ["1", "2"])
 
 
 @pytest.mark.parametrize(
