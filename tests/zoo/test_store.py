@@ -119,9 +119,8 @@ def test_a_card_that_is_nested_deeply_is_refused(entry):
     [
         lambda x, code: keras.layers.Lambda(code)(x),
         lambda x, code: keras.ops.cond(keras.ops.sum(x) > 0, code, code),
-        lambda x, code: keras.ops.vectorized_map(code, x),
     ],
-    ids=["Lambda", "Cond", "VectorizedMap"],
+    ids=["Lambda", "Cond"],
 )
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
 def test_code_in_a_model_file_is_not_run(entry, tmp_path, holds):
@@ -132,7 +131,7 @@ def test_code_in_a_model_file_is_not_run(entry, tmp_path, holds):
     keras.Model(x, holds(x, code)).save(entry / "model.keras")
     mark.unlink()  # building the model has run the code
     _with_checksum(entry)
-    with pytest.raises(kh.EntryError, match="Requested the deserialization of a .*[Ll]ambda"):
+    with pytest.raises(kh.EntryError, match="cannot be loaded: .*[Ll]ambda"):
         kh.load(entry)
     assert not mark.exists()
     keras.saving.load_model(entry / "model.keras", safe_mode=False)(np.zeros((1, 2)))
