@@ -136,7 +136,7 @@ def _export_entries(names, models):
         if not current:
             with status(f"Exporting {name}"):
                 (export,) = export_formats(name, models, formats=["saved_model"])
-            say("Exported", "green", f"{name} had no export; it is now in {export.path}.")
+            say("Exported", "green", f"{name} is now in {export.path}.")
         elif not exported and not (models / name).is_dir() and re.fullmatch(r"\w+", name):
             advice = suggestion(name, known, "`keras-hypernet list` shows all entries.")
             raise ValueError(f"There is no model {name!r} in {models}, and no entry of that name; {advice}")

@@ -5,6 +5,7 @@ This process keeps the arrays; a file of arrays, whose name is the SHA-256, take
 
 import hashlib
 import pathlib
+import re
 
 import numpy as np
 
@@ -56,6 +57,13 @@ def read(path):
     path = pathlib.Path(path)
     if path.stem in _KEPT:
         return
+    if not path.is_file():
+        raise ValueError(f"There is no file {str(path)!r}.")
+    if not re.fullmatch("[0-9a-f]{64}", path.stem):
+        raise ValueError(
+            f"{path} must be a file that a training or a search has written, named by the SHA-256 of its arrays. Of "
+            "other arrays, make a keras_hypernet.ArrayTask."
+        )
     parts = {}
     try:
         with np.load(path, allow_pickle=False) as file:

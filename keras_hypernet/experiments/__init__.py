@@ -47,15 +47,15 @@ def find_experiment(name):
             experiments = importlib.import_module(f"keras_hypernet.experiments.{module}").EXPERIMENTS
             return next(experiment for experiment in experiments if experiment.name == name)
     experiments = (getattr(module, "EXPERIMENT", None) for module in loaded_modules())
-    return next((experiment for experiment in experiments if experiment and experiment.name == name), None)
+    return next((each for each in experiments if isinstance(each, Experiment) and each.name == name), None)
 
 
 def find_source(experiment):
     """Returns the source from which another process loads a user's experiment; None if it is in no file."""
-    module = sys.modules.get(getattr(experiment.setup, "__module__", None))
-    if module is None or module.__name__ == "__main__" or getattr(module, "EXPERIMENT", None) is not experiment:
-        return None
-    return source_of(module)
+    for module in (*loaded_modules(), sys.modules.get(getattr(experiment.setup, "__module__", None))):
+        if getattr(module, "EXPERIMENT", None) is experiment and module.__name__ != "__main__":
+            return source_of(module)
+    return None
 
 
 def _read_experiment(path):

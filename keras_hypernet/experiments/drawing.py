@@ -8,7 +8,7 @@ from itertools import cycle, zip_longest
 
 from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.common.files import replacing
-from keras_hypernet.experiments import get_experiment
+from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.experiments.rows import ResultsFile
 
@@ -77,6 +77,8 @@ def read_rows(experiment, folder):
     """
     rows, broken = [], []
     also = experiment.drawing.also
+    if experiment.name not in NAMES:
+        experiment.runs()  # makes tasks of the user's own arrays, which rows name by their SHA-256
     for source in (experiment, *([get_experiment(also)] if also else [])):
         more, sentences = ResultsFile(pathlib.Path(folder) / f"{source.name}.jsonl").read()
         more = own_rows(source, more, sentences)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import time
 from collections.abc import Callable
 
@@ -123,6 +124,20 @@ class Experiment:
     extra_values: dict = dataclasses.field(default_factory=dict)
     drawing: Drawing = Drawing()
     measure: Measurement = Measurement()
+
+    def __post_init__(self):
+        if not re.fullmatch(r"\w+", self.name):
+            raise ValueError(f"`name` must be a word, which names files. Received: {self.name!r}")
+        if not str(self.varies).isidentifier() or self.varies in (*FIELDS, "message"):
+            raise ValueError(f"`varies` must be a word that is no other field of a row. Received: {self.varies!r}")
+        for field in ("values", "panels", "quick_panels", "quick_values", "methods"):
+            given = getattr(self, field)
+            if not isinstance(given, (tuple, list)) or not given:
+                raise ValueError(f"`{field}` must be a tuple with at least one entry. Received: {given!r}")
+        if not isinstance(self.seeds, int) or self.seeds < 1:
+            raise ValueError(f"`seeds` must be an integer of at least 1. Received: {self.seeds!r}")
+        if not callable(self.setup):
+            raise ValueError(f"`setup` must be a function that returns a task and a recipe. Received: {self.setup!r}")
 
     @property
     def caption(self):

@@ -91,8 +91,7 @@ def _check_workers(job, experiment, workers, engine, address):
 
 def _make_job(experiment, configs):
     """Returns the job of an experiment; its `execute` is a function if other processes cannot find the experiment."""
-    known = find_experiment(experiment.name)
-    measure = known.measure if known else Measurement()
+    measure = find_experiment(experiment.name).measure if experiment.name in NAMES else Measurement()
     failed = functools.partial(_make_failed_row, experiment=experiment)
     if experiment.measure == measure and all(_is_everywhere(config["task"]) for config in configs):
         return Job(_EXECUTE, failed)

@@ -36,7 +36,7 @@ def loaded_modules():
 def source_of(module):
     """Returns what `load_source` needs in another process: the path of a user's file, or the name of a module."""
     file = getattr(module, "__file__", None)
-    is_file = file and file.endswith(".py") and "." not in module.__name__
+    is_file = file and file.endswith(".py") and "." not in module.__name__ and not hasattr(module, "__path__")
     return str(pathlib.Path(file).resolve()) if is_file else module.__name__
 
 
@@ -75,9 +75,9 @@ def _import_file(path):
 def _import(name, source):
     try:
         return importlib.import_module(name)
-    except Exception as error:  # of the user's code
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        raise ValueError(
-            f"{str(source)!r} cannot be imported: {type(error).__name__}: {error} ({frame.filename}, line "
-            f"{frame.lineno})."
-        ) from error
+    except (Exception, SystemExit) as error:  # of the user's code
+        where = ""  # a SyntaxError says its place itself
+        if not isinstance(error, SyntaxError):
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f" ({frame.filename}, line {frame.lineno})"
+        raise ValueError(f"{str(source)!r} cannot be imported: {type(error).__name__}: {error}{where}.") from error

@@ -99,8 +99,8 @@ class ArrayTask(Task):
 
 
 def _metric_of(y):
-    array = next(iter(y.values())) if isinstance(y, dict) else y
-    return "error" if array.dtype.kind in "bui" and array.ndim == 1 else "mse"
+    array = next(iter(y.values()), None) if isinstance(y, dict) else y
+    return "error" if array is not None and array.dtype.kind in "bui" and array.ndim == 1 else "mse"
 
 
 def _check_shapes(name, splits, ranks, form):

@@ -178,6 +178,8 @@ def read_training(directory):
     if not run._state_file.is_file():
         raise ValueError(f"{directory} holds no training: give the `directory` of `keras_hypernet.fit`.")
     state = run._read_state()
+    if "task" not in state or not state["history"]:
+        raise run._unusable(f"{run._state_file} names no task, or no epoch has ended.")
     path = run.directory / _MODEL
     if not path.is_file():
         raise ValueError(
@@ -189,7 +191,8 @@ def read_training(directory):
     except Exception as error:  # any failure of a damaged file
         raise ValueError(f"{path} cannot be loaded: {error or type(error).__name__}") from error
     run.identity = {name: state[name] for name in ("recipe", "splits") if name in state}
-    run.restore(model, resume=True)
+    with run.locked():  # `restore` removes checkpoints that a kill has left
+        run.restore(model, resume=True)
     return state, model
 
 

@@ -33,6 +33,11 @@ def describe_model(model, name, task, recipe, seed):
     The model is measured on the validation and test splits.
     """
     method = _method_of(model)
+    described = describe(name, method, task, recipe, architecture=_layers_of(model))
+    if method == "network":
+        described["description"] = f"{task.purpose}: a Keras model."
+    if recipe is None:
+        described["provenance"] = {"text": [], "code": [], "ours": ["The model and its training."]}
     metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
     run = {
         "seed": seed,
@@ -42,7 +47,7 @@ def describe_model(model, name, task, recipe, seed):
         **{"seconds": None, "diverged": None},
     }
     return {
-        **describe(name, method, task, recipe, architecture=_layers_of(model)),
+        **described,
         **{"seed": seed, "metrics": metrics, "seeds": [run], "selection": "the only training"},
         **{"versions": versions(), "date": today()},
     }
@@ -53,9 +58,11 @@ def _method_of(model):
         return "process"
     if isinstance(model, EmbeddingMethod):
         return "embed"
-    layers = getattr(model, "layers", [])
-    hyper = isinstance(model, Hypernetwork) or any(isinstance(layer, HyperLayer) for layer in layers)
-    return "hyper" if hyper else "network"
+    return "hyper" if isinstance(model, Hypernetwork) or _has_hyper_layers(model) else "network"
+
+
+def _has_hyper_layers(layer):
+    return isinstance(layer, HyperLayer) or any(map(_has_hyper_layers, getattr(layer, "layers", ())))
 
 
 def _layers_of(model):

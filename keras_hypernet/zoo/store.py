@@ -146,6 +146,10 @@ def save_entry(model, folder, *, task=None, recipe=None, **facts):
     if folder.exists() and not (folder / "card.json").is_file() and not (folder.is_dir() and not any(folder.iterdir())):
         raise EntryError(f"{folder} is not an entry, and is not replaced by one. Choose another folder.")
     facts = {"name": folder.name, **facts}
+    if not re.fullmatch("[a-z0-9]+(_[a-z0-9]+)*", str(facts["name"])):
+        raise EntryError(
+            f"The card is not valid at name: it must be lower-case words such as my_entry. Received: {facts['name']!r}"
+        )
     if isinstance(task, Task):
         facts = {**({"seed": recipe.seed} if recipe else {}), **facts}
         _check_facts({**dict.fromkeys(FILLED), **facts})
@@ -175,11 +179,14 @@ def save_training(directory, folder=None, **facts):
     directory = pathlib.Path(directory)
     state, model = read_training(directory)
     for path in directory.glob("*.npz"):
-        arrays.read(path)
-    task, recipe = get_task(**state["task"]), Recipe(**state["recipe"])
-    known = {"name": directory.name, "versions": state["versions"], "date": state["date"]}
+        if re.fullmatch("[0-9a-f]{64}", path.stem):
+            arrays.read(path)
+    # A training of fewer epochs than asked for is the training of the recipe with these epochs.
+    recipe = Recipe(**{**state["recipe"], "epochs": len(state["history"])})
+    task, known = get_task(**state["task"]), {name: state[name] for name in ("versions", "date")}
+    known["name"] = directory.resolve().name
     if "validation" in state.get("splits", ()):
-        known["deviations"] = ["Trained on the validation split too: its result is on training examples."]
+        known["selection"] = "the only training, on the validation split too: its result is on training examples"
     return save_entry(model, folder or directory / "entry", task=task, recipe=recipe, **{**known, **facts})
 
 

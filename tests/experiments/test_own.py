@@ -14,7 +14,7 @@ from tiny_grid import plain
 
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.experiment import execute
-from keras_hypernet.experiments.runner import run
+from keras_hypernet.experiments.runner import _make_job, run
 
 FILE = """
 import own_task
@@ -112,7 +112,8 @@ def test_an_experiment_in_no_file_runs_in_this_process_alone(file, tmp_path):
     ("code", "message"),
     [
         ("x = 1\nx / 0\n", r"cannot be imported: ZeroDivisionError: division by zero \(.*\.py, line 2\)"),
-        ("def f(:\n", "cannot be imported: SyntaxError"),
+        ("def f(:\n", r"cannot be imported: SyntaxError: .*\.py, line 1\)"),
+        ("import sys\nsys.exit(0)\n", "cannot be imported: SystemExit"),
         ("x = 1\n", "must hold an experiment: EXPERIMENT = .* Received: None"),
         (FILE.replace("NAME", "rotation_depth"), "'rotation_depth' is an experiment of this package"),
         (None, "There is no file"),
@@ -151,6 +152,36 @@ def test_other_processes_find_registered_tasks_and_arrays(tmp_path):
     ]
 
 
+def test_a_measure_of_ones_own_is_found_with_a_task_of_this_package(file, tmp_path):
+    file.write_text(
+        file.read_text().replace("own_task.Mine(panel)", "own_task.SyntheticTask(panel, dim=4, num_train=64)")
+    )
+    experiment = get_experiment(str(file))
+    (row,) = run(dataclasses.replace(experiment, values=(2,), methods=("hyper",)), tmp_path / "here", progress=False)
+    assert row["depths"] == 2
+    job = _make_job(experiment, experiment.runs())
+    assert job.sources == (str(file),)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "../escape"},
+        {"varies": "seed"},
+        {"varies": "test"},
+        {"panels": ("inner")},
+        {"values": ()},
+        {"seeds": 0},
+        {"setup": None},
+    ],
+    ids=str,
+)
+def test_an_experiment_that_no_grid_can_be_made_of_is_refused(file, change):
+    (field,) = change
+    with pytest.raises(ValueError, match=f"`{field}` must be .* Received: "):
+        dataclasses.replace(get_experiment(str(file)), **change)
+
+
 @pytest.mark.full
 def test_ray_loads_the_file(file, tmp_path):
     pytest.importorskip("ray")
@@ -164,7 +195,7 @@ def test_the_example_of_the_docs_survives_a_kill(tmp_path):
     """The file that docs/experiments.md shows, in an empty folder: killed, resumed, drawn."""
     page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    (tmp_path / "my_batch_size.py").write_text(example)
+    (tmp_path / "my_batch_size.py").write_text(example.replace("quick_values=(64, 256)", "quick_values=(32, 64)"))
     command = [sys.executable, "-m", "keras_hypernet_cli"]
     arguments = [*command, "experiment", "./my_batch_size.py", "--quick", "--workers", "2"]
     results = tmp_path / "runs" / "quick" / "my_batch_size.jsonl"

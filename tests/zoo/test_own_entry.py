@@ -9,6 +9,7 @@ from helpers import normal
 from servers import started
 
 import keras_hypernet as kh
+from keras_hypernet.zoo.store import save_training
 
 X, CONDITION = normal((40, 3)), normal((40, 2), seed=1)
 
@@ -96,6 +97,25 @@ def test_an_entry_is_served_by_its_path_and_exported_again_when_it_changes(task,
             expected = model.predict(inputs, verbose=0)
             np.testing.assert_allclose(client.predict(X[:2], CONDITION[:2]), expected, atol=1e-6)
         assert sorted(path.name for path in (tmp_path / "models" / "mine").iterdir()) == versions
+
+
+def test_an_unfinished_training_has_the_recipe_of_its_epochs(task, tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    recipe, folder = kh.Recipe(width=4, epochs=3), tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        kh.fit(kh.build_model(task, "hyper", recipe), task, recipe, folder, progress=False, callbacks=[Stop()])
+    (folder / "predictions.npz").write_bytes(b"of the user's own")
+    assert save_training(folder, command="python mine.py").recipe["epochs"] == 1
+
+
+def test_a_name_that_no_card_can_have_is_refused_at_once(task, trained, tmp_path):
+    _, model, recipe = trained
+    with pytest.raises(kh.EntryError, match="lower-case words such as my_entry. Received: 'My-Run'"):
+        kh.save_entry(model, tmp_path / "My-Run", task=task, recipe=recipe, command="python mine.py")
 
 
 @pytest.mark.parametrize(
