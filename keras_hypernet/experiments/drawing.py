@@ -78,7 +78,8 @@ def read_rows(experiment, folder):
     rows, broken = [], []
     also = experiment.drawing.also
     if experiment.name not in NAMES:
-        experiment.runs()  # makes tasks of the user's own arrays, which rows name by their SHA-256
+        for quick in (False, True):
+            experiment.runs(quick=quick)  # makes tasks of the user's own arrays, which rows name by their SHA-256
     for source in (experiment, *([get_experiment(also)] if also else [])):
         more, sentences = ResultsFile(pathlib.Path(folder) / f"{source.name}.jsonl").read()
         more = own_rows(source, more, sentences)

@@ -98,6 +98,8 @@ def _make_job(experiment, configs):
     if experiment.name in NAMES:
         raise ValueError(f"An experiment of your own needs a name of its own. Received: {experiment.name!r}")
     source = find_source(experiment)
+    if source is not None and find_experiment(experiment.name) not in (None, experiment):
+        raise ValueError(f"Another file that was loaded has an experiment of this name. Received: {experiment.name!r}")
     if source is None:
         return Job(functools.partial(execute, experiment=experiment), failed)
     return Job(_EXECUTE, failed, sources=(source,))

@@ -182,6 +182,16 @@ def test_an_experiment_that_no_grid_can_be_made_of_is_refused(file, change):
         dataclasses.replace(get_experiment(str(file)), **change)
 
 
+def test_two_files_with_an_experiment_of_one_name_are_refused(file, tmp_path):
+    other = file.with_name(f"{file.stem}_again.py")
+    other.write_text(file.read_text().replace("values=(2, 3)", "values=(2, 4)"))
+    get_experiment(str(file))
+    again = get_experiment(str(other))
+    with pytest.raises(ValueError, match="Another file that was loaded has an experiment of this name"):
+        run(again, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.mark.full
 def test_ray_loads_the_file(file, tmp_path):
     pytest.importorskip("ray")
