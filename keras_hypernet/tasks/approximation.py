@@ -76,6 +76,11 @@ class ApproximationTask(ImageTask):
         return isinstance(self.data, str) and self.data == "uniform"
 
     @property
+    def arrays_sha256(self):
+        """None for uniform samples; see `ImageTask`."""
+        return None if self._uniform else super().arrays_sha256
+
+    @property
     def x_dtype(self):
         """`"float32"` for uniform samples, `"uint8"` for images."""
         return "float32" if self._uniform else "uint8"

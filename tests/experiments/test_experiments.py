@@ -15,6 +15,7 @@ from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.report import findings, read_explanations, write_report
 from keras_hypernet.experiments.rotation import LEARNING_RATES
 from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.tasks import get_task
 from keras_hypernet.training.recipe import Recipe
 
 RESULTS = ROOT / "results"
@@ -76,6 +77,7 @@ def test_runs_are_distinct_and_come_seed_by_seed(name):
 def test_quick_runs_need_no_network(name):
     runs = get_experiment(name).runs(quick=True)
     assert {run["task"].get("data") for run in runs} <= {"digits", "patches", "uniform", None}
+    assert not any(get_task(**run["task"]).arrays_sha256 for run in runs)
     assert len(runs) <= 12
 
 
