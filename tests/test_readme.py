@@ -25,15 +25,21 @@ def test_the_zoo_table_is_that_of_the_cards():
     assert table == zoo_table(kh.list_entries()), "put the output of `keras-hypernet list --markdown` there"
 
 
-# What the examples print.
+# What the examples print: by the page and the first words of each, in groups that a process each runs.
 PRINTED = {
-    ("README.md", "import keras\n"): r"\[\[ ?-?\d\.\d+ *\]\n \[ ?-?\d\.\d+ *\]\]\n",
-    ("README.md", "import numpy"): r"depth 2: test error 0\.\d+ ± 0\.\d+\ndepth 4: test error .*\n",
-    ("docs/tuning/README.md", "import keras\n"): r"best depth [23], MSE \d\.\d+\nmy best depth \d, units (8|16)\n",
-    ("docs/serving/README.md", "import numpy as np\nimport tensorflow as tf\n\nserved"): "90 degrees\n",
-    ("docs/models.md", "import keras\n"): "",
-    ("docs/tasks.md", "from sklearn"): r"test ({'mse': 0\.\d+, 'num_examples': 44})\nbest depth [2-5]\nloaded \1\n",
-    ("docs/tasks.md", "import numpy"): r"test MSE 0\.\d+ ± 0\.\d+\n",
+    "layers": {
+        ("README.md", "import keras\n"): r"\[\[ ?-?\d\.\d+ *\]\n \[ ?-?\d\.\d+ *\]\]\n",
+        ("docs/serving/README.md", "import numpy as np\nimport tensorflow as tf\n\nserved"): "90 degrees\n",
+        ("docs/models.md", "import keras\n"): "",
+    },
+    "trainings": {
+        ("README.md", "import numpy"): r"depth 2: test error 0\.\d+ ± 0\.\d+\ndepth 4: test error .*\n",
+        ("docs/tuning/README.md", "import keras\n"): r"best depth [23], MSE \d\.\d+\nmy best depth \d, units (8|16)\n",
+    },
+    "own_tasks": {
+        ("docs/tasks.md", "from sklearn"): r"test ({'mse': 0\.\d+, 'num_examples': 44})\nbest depth [2-5]\nloaded \1\n",
+        ("docs/tasks.md", "import numpy"): r"test MSE 0\.\d+ ± 0\.\d+\n",
+    },
 }
 
 
@@ -42,23 +48,24 @@ def _example(page, begin):
 
 
 @pytest.mark.parametrize(
-    "numbers", [(0, 3, 4), *[pytest.param(each, marks=pytest.mark.full) for each in ((1, 2), (5, 6))]]
+    "group", [name if name == "layers" else pytest.param(name, marks=pytest.mark.full) for name in PRINTED]
 )
-def test_python_runs(numbers, tmp_path):
-    examples = [list(PRINTED)[number] for number in numbers]
+def test_python_runs(group, tmp_path):
+    examples = PRINTED[group]
     if not (ROOT / "saved_models").is_dir():  # which a checkout alone has
-        examples = [(page, begin) for page, begin in examples if page != "docs/serving/README.md"]
+        examples = {key: printed for key, printed in examples.items() if key[0] != "docs/serving/README.md"}
     (tmp_path / "saved_models").symlink_to(ROOT / "saved_models")
     script = "import json, sys\nfor block in json.loads(sys.argv[1]):\n    exec(block, {})\n    print('----')"
     command = [sys.executable, "-c", script, json.dumps([_example(*example) for example in examples])]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for example, printed in zip(examples, done.stdout.split("----\n"), strict=False):
-        assert re.fullmatch(PRINTED[example], printed)
+    for expected, printed in zip(examples.values(), done.stdout.split("----\n"), strict=False):
+        assert re.fullmatch(expected, printed)
 
 
 def test_every_example_of_the_readme_is_run():
-    assert _blocks("README.md", "python") == [_example(*example) for example in PRINTED if example[0] == "README.md"]
+    run = [_example(*example) for group in PRINTED.values() for example in group if example[0] == "README.md"]
+    assert _blocks("README.md", "python") == run
 
 
 def test_the_first_commands_are_the_ones_that_are_tested():
@@ -66,13 +73,25 @@ def test_the_first_commands_are_the_ones_that_are_tested():
     assert commands[:2] == ["pip install . && keras-hypernet demo", "pip install -e '.[test]' && pytest"]
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{name}.md" for name in ("models", "experiments", "zoo", "speed"))]
-)
+PAGES = [path for pattern in ("*.md", "docs/**/*.md", "results/**/README.md") for path in sorted(ROOT.glob(pattern))]
+
+
+@pytest.mark.parametrize("page", [str(path.relative_to(ROOT)) for path in PAGES])
 def test_links_lead_somewhere(page):
     text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)]+)\)", text):
-        assert target.startswith("https://") or (ROOT / page).parent.joinpath(target.partition("#")[0]).exists(), target
+        if target.startswith("https://"):
+            continue
+        name, _, section = target.partition("#")
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.exists(), target
+        assert not section or section in _sections(path), target
+
+
+def _sections(path):
+    """The names of the sections of a page in links, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 def test_the_readme_is_short():

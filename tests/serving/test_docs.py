@@ -229,12 +229,6 @@ def test_a_server_without_its_model_is_alive_and_not_ready(exported, tmp_path):
         assert requests.get(url + container["livenessProbe"]["httpGet"]["path"], timeout=60).status_code == 200
 
 
-def test_links_of_the_documentation_exist():
-    text = re.sub(r"^```.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        assert target.startswith("https://") or (DOCS / target).exists(), target
-
-
 @pytest.mark.regression
 def test_the_documentation_says_which_models_to_trust():
     for path in ("README.md", "docs/serving/README.md", "docs/tuning/README.md"):

@@ -77,5 +77,3 @@ def test_the_commands_of_the_documentation_exist():
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     commands = [_parsed(shlex.split(line)) for line in lines if line[0] != "#"]
     assert [(command["engine"], command["workers"]) for command in commands[-2:]] == [("local", 2), ("ray", 16)]
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        assert target.startswith("https://") or (FOLDER / target.partition("#")[0]).exists(), target
