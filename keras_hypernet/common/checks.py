@@ -1,4 +1,4 @@
-"""Checks of arguments: integers and positive numbers."""
+"""Checks of arguments: integers, positive numbers, NumPy's scalars."""
 
 import numbers
 
@@ -11,6 +11,11 @@ def integer(name, value, least=1):
         where = "consist of integers" if name in ("sizes", "image_shape") else "be an integer"
         raise ValueError(f"`{name}` must {where} of at least {least}. Received: {value!r}")
     return int(value)
+
+
+def plain(value):
+    """Returns the Python number, bool or text that a NumPy scalar holds; any other value as it is."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def positive(name, value):

@@ -125,7 +125,7 @@ def _array_source(sha256):
         return arrays.find(sha256, split, "data")
 
     facts = {"origin": "The user's own.", "license": "not stated", "note": "Images of the user's own, as arrays."}
-    return Source("arrays", load("train").shape[1:], **facts, _load=load, sha256=sha256)
+    return Source("the user's own arrays", load("train").shape[1:], **facts, _load=load, sha256=sha256)
 
 
 @functools.lru_cache(maxsize=16)

@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable
 
 import keras
+import numpy as np
 
+from keras_hypernet.common.checks import plain
 from keras_hypernet.common.versions import today, versions
 from keras_hypernet.data.sources import DataUnavailableError
 from keras_hypernet.runs.machine import machine, peak_memory, reset_peak_memory
@@ -99,7 +101,7 @@ class Experiment:
         figure: The figure of the paper; None for an experiment of your own.
         title: What it shows, in a sentence.
         varies: Name of the varied quantity, the horizontal axis.
-        values: Values of the varied quantity.
+        values: Values of the varied quantity, numbers or texts: a tuple, a list, a range or an array.
         panels: The parts of the figure, such as the data sets.
         seeds: Number of seeds, each of which repeats the whole grid.
         setup: Function of `(panel, method, value, seed, quick)` that returns the task and the recipe of a run.
@@ -131,9 +133,10 @@ class Experiment:
         if not str(self.varies).isidentifier() or self.varies in (*FIELDS, "message"):
             raise ValueError(f"`varies` must be a word that is no other field of a row. Received: {self.varies!r}")
         for field in ("values", "panels", "quick_panels", "quick_values", "methods"):
-            given = getattr(self, field)
-            if not isinstance(given, (tuple, list)) or not given:
-                raise ValueError(f"`{field}` must be a tuple with at least one entry. Received: {given!r}")
+            object.__setattr__(self, field, _entries(field, getattr(self, field)))  # the experiment is frozen
+        extra = {panel: _entries("extra_values", values) for panel, values in self.extra_values.items()}
+        object.__setattr__(self, "extra_values", extra)
+        object.__setattr__(self, "seeds", plain(self.seeds))
         if not isinstance(self.seeds, int) or self.seeds < 1:
             raise ValueError(f"`seeds` must be an integer of at least 1. Received: {self.seeds!r}")
         if not callable(self.setup):
@@ -157,7 +160,7 @@ class Experiment:
         the name of another task.
         """
         for given, noun in ((values, f"values of {self.varies}"), (panels, f"panels of {self.name}")):
-            if given is not None and not given:
+            if given is not None and not len(given):
                 raise ValueError(f"There are no {noun} to run. Received: an empty range")
         if seeds is not None and seeds < 1:
             raise ValueError(f"There must be at least one seed. Received: {seeds}")
@@ -167,9 +170,10 @@ class Experiment:
             more = f". Without `quick` they are {', '.join(self.panels)}" * quick
             raise ValueError(f"The panels of {which} are {', '.join(possible)}. Received: {received}{more}")
         panels = tuple(dict.fromkeys(possible if panels is None else panels))
-        extra = {} if quick or values else self.extra_values
-        seeds = seeds or (1 if quick else self.seeds)
-        points = [(value, panel) for value in dict.fromkeys(values or default) for panel in panels]
+        extra = self.extra_values if values is None and not quick else {}
+        seeds = plain(seeds) or (1 if quick else self.seeds)
+        values = dict.fromkeys(default if values is None else _entries("values", values))
+        points = [(value, panel) for value in values for panel in panels]
         points += [(value, panel) for panel in extra if panel in panels for value in extra[panel]]
         number = seeds * len(points) * len(self.methods)
         if number > _MOST_RUNS:
@@ -201,6 +205,15 @@ class Experiment:
         is_registered(task)
         labels = {"experiment": self.name, "panel": panel, "method": method, self.varies: value, "seed": seed}
         return {**labels, "task": task.config(), "recipe": recipe.to_dict()}
+
+
+def _entries(field, given):
+    """Returns a field of a grid as a tuple of Python's numbers and texts, which JSON takes; ValueError for others."""
+    given = given.tolist() if isinstance(given, np.ndarray) else given
+    entries = tuple(map(plain, given)) if isinstance(given, (tuple, list, range)) else ()
+    if not entries or not all(isinstance(entry, (int, float, str)) for entry in entries):
+        raise ValueError(f"`{field}` must be a tuple of at least one number or text. Received: {given!r}")
+    return entries
 
 
 def is_measured(value):

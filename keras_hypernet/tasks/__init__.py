@@ -2,10 +2,10 @@
 
 from keras_hypernet.tasks.approximation import ApproximationTask
 from keras_hypernet.tasks.arrays import ArrayTask
-from keras_hypernet.tasks.base import Task
+from keras_hypernet.tasks.base import Task, is_of_package
 from keras_hypernet.tasks.classification import ClassificationTask
 from keras_hypernet.tasks.colorization import ColorizationTask
-from keras_hypernet.tasks.registry import TASKS, check_name, is_of_package, register
+from keras_hypernet.tasks.registry import TASKS, check_name, register
 from keras_hypernet.tasks.rotation import RotationTask, angle_labels, evaluation_angles, rotate_images
 from keras_hypernet.tasks.rotation_set import RotationSetTask
 from keras_hypernet.tasks.synthetic import SyntheticTask

@@ -8,7 +8,19 @@ from typing import ClassVar
 import keras
 import numpy as np
 
+from keras_hypernet.common.checks import plain
 from keras_hypernet.tasks.batches import planned_batches, shuffled
+
+# What the card of a class of this package says of the paper and of limits: a class of a user may change all of it.
+_NOT_INHERITED = (
+    *("provenance", "held_out", "deviations", "limits"),
+    *("paper_recipe", "paper_sizes", "depth_experiment"),
+)
+
+
+def is_of_package(task):
+    """Whether a task, or its class, is of this package, and not of a user."""
+    return task.__module__.partition(".")[0] == "keras_hypernet"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +29,8 @@ class Task:
 
     A task of your own extends this class, and `keras_hypernet.tasks.register` makes its name known. It is a frozen
     dataclass, whose fields are plain values, so that JSON can hold the task. It implements `load`. A task that draws x
-    or condition anew in each epoch also implements `training_dataset` and `evaluation_dataset`.
+    or condition anew in each epoch also implements `training_dataset` and `evaluation_dataset`. A class that extends a
+    task of this package inherits the task, and nothing that the task's card says of the paper, or of limits.
 
     Attributes:
         name: Name of the task, in lower case.
@@ -79,6 +92,13 @@ class Task:
     depth_experiment: ClassVar[str | None] = None
     panel: ClassVar[str | None] = None
     arrays_sha256: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        for name in _NOT_INHERITED:
+            owner = next(each for each in cls.__mro__ if name in vars(each))
+            if is_of_package(owner) and not is_of_package(cls):
+                setattr(cls, name, vars(Task)[name])
 
     @property
     def loss(self):
@@ -229,7 +249,8 @@ def check_dtypes(task, dataset):
 def check_integers(task, *names, least=1):
     """Raises ValueError unless these fields of a task are integers from `least`, 0 or 1, to 2^31 - 1."""
     for name in names:
-        value = getattr(task, name)
+        value = plain(getattr(task, name))
+        object.__setattr__(task, name, value)  # the task is frozen; JSON takes no scalars of NumPy
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             kind = "a positive" if least else "a non-negative"
             raise ValueError(f"`{name}` must be {kind} integer. Received: {value!r}")

@@ -63,7 +63,7 @@ class ImageTask(Task):
         """How the data differ from the paper's, a list of sentences."""
         if self.source.in_paper:
             return ["Trained on 5,000 images fewer than the paper, which are the validation split."]
-        return [f"The data set {self.source.name} is not one of the paper's."]
+        return [f"The images of {self.source.name} are not of the paper's data sets."]
 
     def data_facts(self):
         """The data source; see `Task`."""

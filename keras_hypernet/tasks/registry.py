@@ -51,8 +51,3 @@ def check_name(name, task_class):
 
 def _path(task_class):
     return f"{task_class.__module__}.{task_class.__qualname__}"
-
-
-def is_of_package(task):
-    """Whether a task is of this package, and not of a class of the user's own."""
-    return type(task).__module__.partition(".")[0] == "keras_hypernet"

@@ -3,7 +3,8 @@
 import dataclasses
 import math
 
-from keras_hypernet.tasks import Task, is_of_package
+from keras_hypernet.common.checks import plain
+from keras_hypernet.tasks import Task
 
 INITIALIZATIONS = ("fan_in_uniform", "hyperfan_in", "unit_norm_normal", "unit_norm_uniform")
 
@@ -64,6 +65,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, plain(value))  # JSON takes no scalars of NumPy
         for name, least in _LEAST.items():
             value, most = getattr(self, name), _MOST.get(name, 2**31 - 1)
             if value is None and name in ("rank", "embedding_dim"):
@@ -109,7 +112,7 @@ def paper_recipe(task, **changes):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5. This project chose what the main
     text leaves open: the epochs of the synthetic tasks, and all but the depths of colorization.
     """
-    fields = task.paper_recipe if isinstance(task, Task) and is_of_package(task) else None
+    fields = task.paper_recipe if isinstance(task, Task) else None
     if fields is None:
         raise ValueError(
             f"The paper has recipes for the tasks of this package. Received: {task!r}. For a task of your own, say how "

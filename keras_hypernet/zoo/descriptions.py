@@ -3,7 +3,6 @@
 from keras_hypernet.common.versions import today, versions
 from keras_hypernet.layers import HyperLayer
 from keras_hypernet.models import ConditionalModel, ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork
-from keras_hypernet.tasks import is_of_package
 from keras_hypernet.training.loop import evaluate
 from keras_hypernet.training.recipe import paper_recipe
 from keras_hypernet.zoo.architectures import describe_architecture
@@ -93,7 +92,7 @@ def describe(name, method, task, recipe, changes=None, data_note=None, other_run
         architecture: The layers of each part; by default those of `build_model`.
     """
     trained, data = method != "target" and recipe is not None, task.data_facts()
-    paper = paper_recipe(task) if is_of_package(task) and task.paper_recipe else recipe
+    paper = paper_recipe(task) if task.paper_recipe else recipe
     if changes is None and recipe is not None:
         changes = [field for field, value in recipe.to_dict().items() if value != getattr(paper, field)]
     return {

@@ -8,12 +8,17 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from helpers import ROOT
 from tiny_grid import plain
 
+import keras_hypernet as kh
+from keras_hypernet.data import arrays
 from keras_hypernet.experiments import get_experiment
-from keras_hypernet.experiments.experiment import execute
+from keras_hypernet.experiments.drawing import draw
+from keras_hypernet.experiments.experiment import execute, make_row
+from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.experiments.runner import _make_job, run
 
 FILE = """
@@ -171,6 +176,9 @@ def test_a_measure_of_ones_own_is_found_with_a_task_of_this_package(file, tmp_pa
         {"varies": "test"},
         {"panels": ("inner")},
         {"values": ()},
+        {"values": [None]},
+        {"values": np.ones((2, 2))},
+        {"extra_values": {"inner": ()}},
         {"seeds": 0},
         {"setup": None},
     ],
@@ -180,6 +188,40 @@ def test_an_experiment_that_no_grid_can_be_made_of_is_refused(file, change):
     (field,) = change
     with pytest.raises(ValueError, match=f"`{field}` must be .* Received: "):
         dataclasses.replace(get_experiment(str(file)), **change)
+
+
+def test_numpy_makes_the_grid(file):
+    of_python = get_experiment(str(file))
+    grid = {"values": np.arange(2, 4), "quick_values": range(2, 3), "panels": np.array(["inner"]), "seeds": np.int64(1)}
+    of_numpy = dataclasses.replace(of_python, **grid, extra_values={"inner": np.arange(4, 6)})
+    assert of_numpy == dataclasses.replace(of_python, quick_values=(2,), extra_values={"inner": (4, 5)})
+    assert json.dumps(of_numpy.runs()[:4]) == json.dumps(of_python.runs())
+    assert json.dumps(of_python.runs(values=np.arange(2, 4), seeds=np.int64(1))) == json.dumps(of_python.runs())
+    with pytest.raises(ValueError, match="There are no values of depth to run"):
+        of_python.runs(values=np.arange(0))
+
+
+def test_the_quick_grid_of_own_images_is_drawn(tmp_path, monkeypatch):
+    """By another process than the one that ran the grid, whose arrays `setup` makes anew."""
+    pytest.importorskip("matplotlib")
+
+    def setup(panel, method, value, seed, quick):
+        return kh.RotationTask(np.full((30, 5, 5, 1), quick, "uint8")), kh.Recipe(width=4, depth=value, seed=seed)
+
+    experiment = dataclasses.replace(
+        get_experiment("rotation_depth"), name="own_images", figure=None, setup=setup, quick_panels=("mine",)
+    )
+    for config in experiment.runs(quick=True):
+        ResultsFile(tmp_path / "own_images.jsonl").append(make_row(config, {"test": config["depth"] / 8}))
+    monkeypatch.setattr(arrays, "_KEPT", {})
+    paths, sentences = draw(experiment, tmp_path)
+    depths = experiment.quick_values
+    assert (sentences, paths[0].read_bytes()[:4]) == ([], b"\x89PNG")
+    assert paths[2].read_text().splitlines()[1:] == [
+        f"mine,{series},{depth},{depth / 8:g},,1,0"
+        for series in ("hypernetwork", "embedding method")
+        for depth in depths
+    ]
 
 
 def test_two_files_with_an_experiment_of_one_name_are_refused(file, tmp_path):

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import product_task
 import pytest
+from helpers import pixels
 from product_task import Product
 
 import keras_hypernet as kh
@@ -77,6 +78,36 @@ def test_a_card_says_what_is_known_of_a_task_of_a_user():
     assert facts["data"]["origin"] == "The user's own."
     assert facts["provenance"] == {"text": [], "code": [], "ours": ["The task and its training."]}
     assert facts["deviations"] == []
+
+
+@pytest.mark.parametrize("base", [kh.RotationTask, kh.tasks.ApproximationTask, kh.tasks.SyntheticTask])
+def test_a_card_of_a_class_that_extends_a_task_says_nothing_of_the_paper(base):
+    class Extended(base):
+        name = "extended"
+
+    class Again(Extended):
+        deviations = ("The angles are mine.",)
+
+    class Last(Again):
+        pass
+
+    task = Extended("inner" if base is kh.tasks.SyntheticTask else "digits")
+    facts = describe("extended", "hyper" if base is kh.RotationTask else "network", task, RECIPE)
+    assert facts["provenance"] == {"text": [], "code": [], "ours": ["The task and its training."]}
+    assert (facts["deviations"], task.depth_experiment, "paper" in str(facts)) == ([], None, False)
+    assert facts["limits"] == ["Data like those of the task extended; of other data nothing was measured."]
+    assert facts["description"].startswith(base.purpose)
+    assert Last.deviations == ("The angles are mine.",)
+    with pytest.raises(ValueError, match="For a task of your own, say how to train"):
+        kh.paper_recipe(task)
+
+
+def test_a_card_says_that_images_are_the_users_own():
+    facts = describe("own_images", "hyper", kh.RotationTask(pixels((30, 6, 5, 1))), RECIPE)
+    assert facts["limits"][0] == (
+        "Rotation of 6 x 5 images like those of the user's own arrays about their centre; nothing else."
+    )
+    assert facts["deviations"][0] == "The images of the user's own arrays are not of the paper's data sets."
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,11 @@ def test_config_is_json_and_makes_the_same_task(task):
     assert hash(get_task(**config)) == hash(task)
 
 
+def test_scalars_of_numpy_are_python_numbers():
+    task = SyntheticTask("inner", dim=np.int64(4), seed=np.int32(3))
+    assert json.dumps(task.config()) == json.dumps(SyntheticTask("inner", dim=4, seed=3).config())
+
+
 def test_config_holds_every_argument():
     assert SyntheticTask("concat", **SYNTHETIC).config() == {"name": "synthetic", "family": "concat", **SYNTHETIC}
     assert get_task("colorization", data="patches").num_points == 64

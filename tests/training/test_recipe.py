@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from keras_hypernet.training.recipe import Recipe
@@ -42,6 +43,11 @@ def test_integers_below_their_range_are_refused(field, value):
 def test_other_values_out_of_range_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(RECIPE, **changes)
+
+
+def test_scalars_of_numpy_are_python_numbers():
+    recipe = Recipe(width=np.int64(8), learning_rate=np.float32(0.5), seed=np.arange(3)[2])
+    assert json.dumps(recipe.to_dict()) == json.dumps(dataclasses.replace(RECIPE, learning_rate=0.5, seed=2).to_dict())
 
 
 def test_recipe_survives_json():

@@ -71,5 +71,8 @@ def test_a_neural_process_becomes_an_entry(tmp_path):
     assert kh.evaluate(model, task, "test") == pytest.approx(card.metrics["test"], rel=1e-6)
     assert card.architecture["embedding"].startswith("of each member, 784 -> 50")
     assert card.architecture["embedding"].endswith(f"-> {model.embedding.output_shape[-1]}; then the mean over the set")
-    assert card.deviations[:2] == ["The data set digits is not one of the paper's.", "epochs is 1; the paper's is 10."]
+    assert card.deviations[:2] == [
+        "The images of digits are not of the paper's data sets.",
+        "epochs is 1; the paper's is 10.",
+    ]
     assert "Trained and measured with sets of 4" in card.limits[-1]
