@@ -17,7 +17,7 @@ import tensorflow as tf
 from measure import interleaved, medians, report
 
 from keras_hypernet.layers import HyperDense
-from keras_hypernet.layers.contraction import ROUTES, plan
+from keras_hypernet.layers.contraction import ROUTES
 
 GRID = {
     "input_dim": (16, 64, 784, 3072),
@@ -71,8 +71,13 @@ def main():
         points = points[::5]
     rows = []
     for point in points:
-        x_shape = (point["batch"], point["points"], point["input_dim"])
-        chosen = plan(x_shape, (point["batch"], point["rank"]), point["units"])
+        x_shape, condition_shape = (
+            (point["batch"], point["points"], point["input_dim"]),
+            (point["batch"], point["rank"]),
+        )
+        layer = HyperDense(point["units"])
+        layer.build(x_shape, condition_shape)
+        chosen = layer.plan(x_shape, condition_shape)
         contenders = {route: step(route, **point) for route in ROUTES}
         times = interleaved(contenders, rounds=3, warmup=2)
         repeats = int(0.15 / max(sum(medians(times).values()), 1e-4))

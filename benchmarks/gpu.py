@@ -131,14 +131,16 @@ def products_call(framework, shape, route, dtype):
 
 def measure_shape(framework, shape, precision):
     """Returns a row of the table."""
-    from keras_hypernet.layers.contraction import plan
+    from keras_hypernet.layers import HyperDense
 
     policy, dtype = ("mixed_bfloat16", "bfloat16") if precision == "bfloat16" else ("float32", "float32")
     calls = {route: layer_call(framework, shape, route, policy) for route in ROUTES}
     calls |= {f"products {route}": products_call(framework, shape, route, dtype) for route in ROUTES}
     times = queued_times(framework.compile(calls), framework.wait, 0.02 if QUICK else 0.2)
     x_shape, condition_shape = input_shapes(shape)
-    chosen = plan(x_shape, condition_shape, shape["units"]).route
+    layer = HyperDense(shape["units"])
+    layer.build(x_shape, condition_shape)
+    chosen = layer.plan(x_shape, condition_shape).route
     best = min(times[route] for route in ROUTES)
     least = min(times[f"products {route}"] for route in ROUTES)
     return [*shape.values(), *(1000 * time for time in times.values()), chosen, times[chosen] / best, best / least]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import keras
 
 import keras_hypernet as kh
+from keras_hypernet.bases import Chunked, Full, LowRank, Mixture
 from keras_hypernet.layers import ConcatenateCondition, HyperDense
 
 BATCH, POINTS, MEMBERS, FEATURES, RANK = 6, 5, 4, 7, 3
@@ -13,12 +14,13 @@ BATCH, POINTS, MEMBERS, FEATURES, RANK = 6, 5, 4, 7, 3
 
 @dataclasses.dataclass(frozen=True)
 class LayerCase:
-    """A layer, and the shapes of its inputs."""
+    """A layer, the shapes of its inputs, and what the layer can do."""
 
     name: str
     make: Callable
     x_shape: tuple = (BATCH, FEATURES)
     condition_shape: tuple = (BATCH, RANK)
+    specializes: bool = True
 
     def __str__(self):
         return self.name
@@ -38,10 +40,23 @@ class ModelCase:
         return self.name
 
 
-def _dense(**arguments):
+def _dense(basis=Full, **arguments):
     # With a bias of zero, a test of the bias would pass without a bias.
     arguments = {"bias_initializer": "random_normal", "activation": "tanh", **arguments}
-    return lambda: HyperDense(4, **arguments)
+    return lambda: HyperDense(4, basis=basis(), **arguments)
+
+
+# Functions, because each layer needs a basis of its own.
+BASES = {
+    "full_given": lambda: Full(constant="glorot_uniform"),
+    "full_frozen": lambda: Full(constant="glorot_uniform", train_constant=False),
+    "full_without_constant": lambda: Full(train_constant=False),
+    "mixture": lambda: Mixture(2),
+    "low_rank": lambda: LowRank(2),
+    "low_rank_without_constant": lambda: LowRank(9, train_constant=False),
+    "chunked": lambda: Chunked(5, 3),
+    "chunked_hidden": lambda: Chunked(5, 3, hidden=(6,), constant="glorot_uniform"),
+}
 
 
 LAYERS = [
@@ -57,6 +72,12 @@ LAYERS = [
     LayerCase("dense_trained_bias", _dense(bias="trained")),
     LayerCase("dense_trained_kernel", _dense(kernel="trained")),
     LayerCase("dense_trained_kernel_points", _dense(kernel="trained"), (BATCH, POINTS, FEATURES)),
+    LayerCase("dense_each_point", _dense(), (BATCH, POINTS, FEATURES), (BATCH, POINTS, RANK), specializes=False),
+    *(LayerCase(f"dense_{name}", _dense(basis)) for name, basis in BASES.items()),
+    LayerCase("dense_low_rank_factorised", _dense(lambda: LowRank(2), contraction="factorised")),
+    LayerCase("dense_low_rank_materialised", _dense(lambda: LowRank(2), contraction="materialised")),
+    LayerCase("dense_low_rank_points", _dense(lambda: LowRank(2)), (BATCH, POINTS, FEATURES)),
+    LayerCase("dense_mixture_materialised", _dense(lambda: Mixture(2), contraction="materialised")),
     LayerCase("dense_regularized", _dense(kernel_regularizer="l2", bias_constraint="non_neg")),
     LayerCase("concatenate", ConcatenateCondition),
     LayerCase("concatenate_points", ConcatenateCondition, (BATCH, POINTS, FEATURES)),

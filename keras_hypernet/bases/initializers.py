@@ -8,6 +8,7 @@ that the *generated* network starts well initialized; initializers for ordinary 
 
 import dataclasses
 import math
+import typing
 
 import keras
 from keras import ops
@@ -25,27 +26,52 @@ class _Initializer(keras.initializers.Initializer):
     def get_config(self):
         return dataclasses.asdict(self)
 
-    def uniform(self, limit, shape, dtype):
+    def uniform(self, limit, shape, dtype, stream=0):
         # Without a seed, Keras's initializer draws one from the state that `set_random_seed` sets.
-        return keras.initializers.RandomUniform(-limit, limit, self.seed)(shape, dtype)
+        seed = None if self.seed is None else self.seed + stream
+        return keras.initializers.RandomUniform(-limit, limit, seed)(shape, dtype)
 
 
-class _Hyperfan(_Initializer):
+class Fans(typing.NamedTuple):
+    """The number of inputs that a generated kernel sums for an output, and of outputs that an input reaches."""
+
+    fan_in: int
+    fan_out: int
+
+
+class Hyperfan(_Initializer):
     """Abstract: uniform, zero in the constant term; a subclass defines the variance of a generated weight."""
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape, dtype=None, fans=None):
         if len(shape) < 2:
             raise ValueError(f"A basis has the shape [..., R + 1, units]. Received: {tuple(shape)}")
         *leading, terms, units = shape
-        rank = terms - 1
-        variance = self.generated_variance((*leading, units)) / (rank * self.condition_second_moment)
-        slopes = self.uniform(math.sqrt(3 * variance), (*leading, rank, units), dtype)
+        variance = self.generated_variance((*leading, units), fans) / self.condition_second_moment
+        return self.terms(variance / (terms - 1), shape, dtype)
+
+    def generated_variance(self, shape, fans=None):
+        """Returns the variance of a generated weight of shape `[..., units]`; `fans` are `Fans` or those of shape."""
+        raise NotImplementedError
+
+    def terms(self, variance, shape, dtype=None):
+        """Terms of a variance, `[..., R + 1, units]`; the last one, the constant term, is zero."""
+        *leading, terms, units = shape
+        slopes = self.draw(variance, (*leading, terms - 1, units), dtype)
         return ops.concatenate([slopes, ops.zeros((*leading, 1, units), dtype=slopes.dtype)], axis=-2)
+
+    def draw(self, variance, shape, dtype=None, stream=0):
+        """Uniform values of a variance. Give each variable of a weight a stream of its own, because of the seed."""
+        return self.uniform(math.sqrt(3 * variance), shape, dtype, stream)
+
+    def unit_map(self, rank):
+        """Returns an initializer of a map `[R, n]` that takes the condition to entries of second moment one."""
+        variance = 1 / (rank * self.condition_second_moment)
+        return lambda shape, dtype: self.draw(variance, shape, dtype, stream=1)
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 @dataclasses.dataclass(eq=False)
-class HyperfanIn(_Hyperfan):
+class HyperfanIn(Hyperfan):
     """Keeps the variance of activations: generated kernels get the variance `gain / fan_in`.
 
     If a layer also generates its bias, kernel and bias share the variance of the output: use one
@@ -74,16 +100,15 @@ class HyperfanIn(_Hyperfan):
     generates_bias: bool = False
     seed: int | None = None
 
-    def generated_variance(self, shape):
-        """Returns the variance of a generated weight of shape `[..., units]`."""
+    def generated_variance(self, shape, fans=None):
         # A bias has no input axis and the fan-in one, the empty product. A kernel without inputs has no weights.
-        fan_in = max(math.prod(shape[:-1]), 1)
+        fan_in = max(fans.fan_in if fans else math.prod(shape[:-1]), 1)
         return self.gain / (fan_in * (2 if self.generates_bias else 1))
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 @dataclasses.dataclass(eq=False)
-class HyperfanOut(_Hyperfan):
+class HyperfanOut(Hyperfan):
     """Keeps the variance of gradients: generated kernels get the variance `gain / fan_out`.
 
     A generated bias adds the rest of the activations' variance, `gain * max(1 - fan_in / fan_out, 0)`.
@@ -110,11 +135,10 @@ class HyperfanOut(_Hyperfan):
     fan_in: int | None = None
     seed: int | None = None
 
-    def generated_variance(self, shape):
-        """Returns the variance of a generated weight of shape `[..., units]`."""
+    def generated_variance(self, shape, fans=None):
         *inputs, fan_out = shape
         if inputs:
-            return self.gain / (fan_out * math.prod(inputs[:-1]))
+            return self.gain / (fans.fan_out if fans else fan_out * math.prod(inputs[:-1]))
         if self.fan_in is None:
             raise ValueError("HyperfanOut needs `fan_in`, the layer's input dimension, for the basis of a bias.")
         return self.gain * max(1 - self.fan_in / fan_out, 0.0)

@@ -4,5 +4,6 @@ from keras_hypernet.layers.base import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.concatenate import ConcatenateCondition
 from keras_hypernet.layers.dense import HyperDense
 from keras_hypernet.layers.image import StandardizeImage
+from keras_hypernet.layers.kernel import KernelLayer
 
-__all__ = ["ConcatenateCondition", "ConditionedLayer", "HyperDense", "HyperLayer", "StandardizeImage"]
+__all__ = ["ConcatenateCondition", "ConditionedLayer", "HyperDense", "HyperLayer", "KernelLayer", "StandardizeImage"]

@@ -3,24 +3,30 @@
 B  batch: number of conditions           P  points: number of x for each condition
 R  rank: dimension of the condition      i  input features          o  output features (units)
 
-A generated weight of shape S is linear in the condition z: `W(z) = sum_r z_r T_r + T_R`. Its *basis* T is one
-variable, of shape S with an axis of size R + 1 inserted before the last axis; the last of the R + 1 slices is the
-constant term.
+A basis says how a weight is generated from the condition z, see `bases/base.py`; a layer says how the weight is used.
 """
 
 import math
+import typing
 
 import keras
 from keras import ops
 
-from keras_hypernet.layers.contraction import check_batch, check_shapes
+from keras_hypernet.bases.base import Basis
+from keras_hypernet.bases.full import Full
+from keras_hypernet.layers.contraction import FIXED_AXES, check_batch, check_shapes
 
 
 class ConditionedLayer(keras.Layer):
     """Abstract: a layer called as `layer(x, condition)`.
 
-    The models of this package pass the condition to layers of this class only.
+    The models of this package pass the condition to layers of this class only. A subclass declares the shapes of x:
+    `axes` names the axes after the batch and the points, and `most_points` is the largest number of axes of points.
+    Sizes of axes called `features` or `channels` are fixed when the layer is built, all others may change.
     """
+
+    axes = ("features",)
+    most_points = 1
 
     def __call__(self, x, condition=None, **kwargs):
         if condition is None:
@@ -31,7 +37,11 @@ class ConditionedLayer(keras.Layer):
         return super().__call__(x, condition, **kwargs)
 
     def build(self, x_shape, condition_shape=None):
-        check_shapes(x_shape, condition_shape)
+        self.check_shapes(x_shape, condition_shape)
+
+    def check_shapes(self, x_shape, condition_shape):
+        """Raises an error unless x and the condition have shapes that this layer takes."""
+        check_shapes(x_shape, condition_shape, self.axes, self.most_points)
 
 
 def match_batch(x, value, name="condition"):
@@ -73,11 +83,12 @@ def keep_mask(x, function):
     return _KEEP_MASK(x, function=function)
 
 
-def align(tensor, ndim):
-    """Inserts axes after the batch until the tensor has `ndim` axes: `[B, c]` -> `[B, 1, ..., c]`."""
-    for _ in range(ndim - len(tensor.shape)):
-        tensor = ops.expand_dims(tensor, axis=1)
-    return tensor
+class GeneratedWeight(typing.NamedTuple):
+    """A weight that a layer generates: its name, its shape without the batch, and how it is generated."""
+
+    name: str
+    shape: tuple
+    basis: Basis
 
 
 class HyperLayer(ConditionedLayer):
@@ -85,89 +96,145 @@ class HyperLayer(ConditionedLayer):
 
     A subclass calls `add_basis` in `build`, once for each generated weight, and implements:
 
-    - `call(x, condition)`: the output under the weights that `generate(condition)` returns, or a cheaper computation
-      with the same result.
-    - `apply(x, weights)`: the output under weights that `generate` returned earlier.
-    - `specialize(condition)`: the built-in layer, not yet built, that this layer is under one condition `[1, R]`, and
+    - `run(x, weights)`: the output under weights `[B, *shape]`, or `[1, *shape]` for all x.
+    - `specialize(condition)`: a layer of x alone, not yet built, that this layer is under one condition `[1, R]`, and
       the list of its weights as arrays.
+
+    A subclass that knows a cheaper computation than `run` with written weights overrides `compute`.
     """
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.supports_masking = True
-        self._generated_names = ()
+        self._generated = ()
+        self._built_for = ()  # the fixed axes of x and their sizes
 
-    def add_basis(self, name, shape, rank, initializer, regularizer=None, constraint=None):
-        """Adds the variable from which the weight `name` is generated.
+    def build(self, x_shape, condition_shape=None):
+        super().build(x_shape, condition_shape)
+        self.rank = condition_shape[-1]
+        self._built_for = self._fixed_sizes(x_shape)
+
+    def _fixed_sizes(self, x_shape):
+        sizes = zip(self.axes, x_shape[len(x_shape) - len(self.axes) :], strict=True)
+        return tuple((axis, size) for axis, size in sizes if axis in FIXED_AXES)
+
+    def check_shapes(self, x_shape, condition_shape):
+        super().check_shapes(x_shape, condition_shape)
+        if self.built and (self.rank, self._built_for) != (condition_shape[-1], self._fixed_sizes(x_shape)):
+            sizes = [f"{size} {axis} of x" for axis, size in self._built_for]
+            raise ValueError(
+                f"Layer {self.name!r} was built for {' and '.join([*sizes, f'a condition of dimension {self.rank}'])}. "
+                f"Received: x of shape {tuple(x_shape)}, condition of shape {tuple(condition_shape)}"
+            )
+
+    def add_basis(self, name, shape, rank, initializer, regularizer=None, constraint=None, basis=None, fans=None):
+        """Adds the variables from which the weight `name` is generated.
 
         Args:
             name: Name of the generated weight.
             shape: Shape of the generated weight, without the batch.
             rank: R, the dimension of the condition.
-            initializer, regularizer, constraint: Applied to the basis, not to the generated weight.
-
-        Returns:
-            The basis, a variable of shape `[*shape[:-1], rank + 1, shape[-1]]`; also the attribute `<name>_basis`.
+            initializer: An initializer of generated weights, such as `HyperfanIn`; for `Full` also any initializer of
+                Keras, which then initializes the variable.
+            regularizer, constraint: Applied to the variables, not to the generated weight.
+            basis: How the weight is generated; `Full()` by default.
+            fans: The `Fans` of the weight, where its shape does not tell them.
         """
-        basis = self.add_weight(
-            name=f"{name}_basis",
-            shape=(*shape[:-1], rank + 1, shape[-1]),
-            initializer=initializer,
-            regularizer=regularizer,
-            constraint=constraint,
-        )
-        setattr(self, f"{name}_basis", basis)  # `tf.train.Checkpoint` saves attributes, but not the values of a dict
-        self._generated_names = (*self._generated_names, name)
-        return basis
-
-    @property
-    def _bases(self):
-        return {name: getattr(self, f"{name}_basis") for name in self._generated_names}
+        basis, initializer = basis or Full(), keras.initializers.get(initializer)
+        self.rank = rank
+        basis.build(self, name, tuple(shape), rank, initializer, regularizer, constraint, fans)
+        self._generated = (*self._generated, GeneratedWeight(name, tuple(shape), basis))
 
     @property
     def generated_shapes(self):
         """The shape of each weight that this layer generates, without the batch, by name."""
-        return {name: (*basis.shape[:-2], basis.shape[-1]) for name, basis in self._bases.items()}
+        return {weight.name: weight.shape for weight in self._generated}
 
     @property
     def num_generated(self):
         """Number of weights that this layer generates for one condition."""
-        return sum(math.prod(shape) for shape in self.generated_shapes.values())
+        return sum(math.prod(weight.shape) for weight in self._generated)
 
     @property
-    def num_basis_parameters(self):
-        """Number of trained parameters in the bases; the layer's other parameters are its own weights."""
-        return sum(math.prod(basis.shape) for basis in self._bases.values())
+    def basis_variables(self):
+        """The variables of the bases; the other variables of the layer are its own weights."""
+        return [
+            variable for name, shape, basis in self._generated for variable in basis.owned_variables(self, name, shape)
+        ]
 
     def generate(self, condition):
         """Writes this layer's weights.
 
         Args:
-            condition: Tensor `[B, R]`.
+            condition: Tensor `[B, R]`, or `[B, P, R]` for a condition of each point.
 
         Returns:
-            A dict from the name of each generated weight to a tensor `[B, *shape]` of the compute dtype.
+            A dict from the name of each generated weight to a tensor `[B, *shape]`, or `[B, P, *shape]`, of the compute
+            dtype.
 
         Raises:
             ValueError: If the layer has not been built, or was built for conditions of another shape.
         """
         if not self.built:
             raise ValueError(f"Layer {self.name!r} has no weights yet: call it on x and a condition before `generate`.")
-        ranks = {basis.shape[-2] - 1 for basis in self._bases.values()}
-        if len(condition.shape) != 2 or ranks != {condition.shape[1]}:
+        if len(condition.shape) not in (2, 3) or condition.shape[-1] != self.rank:
             raise ValueError(
-                f"Layer {self.name!r} was built for conditions of shape [batch, {ranks.pop()}]. "
+                f"Layer {self.name!r} was built for conditions of shape [batch, {self.rank}]. "
                 f"Received: shape {tuple(condition.shape)}"
             )
-        extended = self._extend(condition)
-        return {name: self._contract(extended, basis) for name, basis in self._bases.items()}
+        if len(condition.shape) == 3:
+            generated = self.generate(_fold(condition))
+            return {name: _unfold(weight, condition) for name, weight in generated.items()}
+        z = ops.cast(condition, self.compute_dtype)
+        return {weight.name: self.write(weight, z) for weight in self._generated}
 
-    def _extend(self, condition):
-        """Appends a one, the factor of the constant term: `[B, R]` -> `[B, R + 1]`."""
-        condition = ops.cast(condition, self.compute_dtype)
-        return ops.concatenate([condition, ops.ones_like(condition[:, :1])], axis=-1)
+    def write(self, weight, z):
+        """Writes a `GeneratedWeight`: `[B, *shape]`."""
+        return weight.basis.write(self.variables_of(weight), z)
 
-    def _contract(self, extended, basis):
-        # An explicit cast, because Keras autocasts variables only in `__call__`, and `generate` is called outside.
-        basis = ops.cast(basis, self.compute_dtype)
-        return ops.tensordot(extended, basis, axes=[[1], [len(basis.shape) - 2]])
+    def variables_of(self, weight):
+        """The tensors that the basis of a `GeneratedWeight` reads."""
+        return weight.basis.variables(self, weight.name, weight.shape)
+
+    def call(self, x, condition=None):  # TimeDistributed passes x alone
+        self.check_shapes(x.shape, getattr(condition, "shape", None))
+        condition = match_batch(x, condition)
+        if len(condition.shape) == 2:
+            return self.compute(x, condition)
+        each = ops.broadcast_to(condition, (*ops.shape(x)[:2], self.rank))
+        return _unfold(self.compute(_fold(x), _fold(each)), x)
+
+    def compute(self, x, condition):
+        """The output on x `[B, ...]` under conditions `[B, R]` or `[1, R]`."""
+        return self.run(x, self.generate(condition))
+
+    def apply(self, x, weights):
+        """The output on x under weights that `generate` returned earlier.
+
+        Args:
+            x: As in the call.
+            weights: Dict of tensors `[B, *shape]`; `[1, *shape]` for one set of weights for all x; or
+                `[B, P, *shape]` for one set for each point.
+
+        Returns:
+            A tensor, as in the call.
+        """
+        shapes = self.generated_shapes
+        if any(len(weight.shape) == len(shapes[name]) + 2 for name, weight in weights.items()):
+            return _unfold(self.run(_fold(x), {name: _fold(weight) for name, weight in weights.items()}), x)
+        weights = {name: match_batch(x, weight, f"{self.name}/{name}") for name, weight in weights.items()}
+        return self.run(x, {name: ops.cast(weight, self.compute_dtype) for name, weight in weights.items()})
+
+    def run(self, x, weights):
+        """The output on x under weights `[B, *shape]` or `[1, *shape]` of the compute dtype."""
+        raise NotImplementedError
+
+
+def _fold(tensor):
+    """`[B, P, ...]` -> `[B * P, ...]`."""
+    return ops.reshape(tensor, (-1, *ops.shape(tensor)[2:]))
+
+
+def _unfold(tensor, like):
+    """`[B * P, ...]` -> `[B, P, ...]`, the first sizes of another tensor."""
+    return ops.reshape(tensor, (*ops.shape(like)[:2], *ops.shape(tensor)[1:]))

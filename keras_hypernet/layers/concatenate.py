@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from keras_hypernet.layers.base import ConditionedLayer, match_batch
-from keras_hypernet.layers.contraction import check_shapes
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -35,13 +34,13 @@ class ConcatenateCondition(ConditionedLayer):
         self.supports_masking = True
 
     def call(self, x, condition=None):  # TimeDistributed passes x alone
-        check_shapes(x.shape, getattr(condition, "shape", None))
+        self.check_shapes(x.shape, getattr(condition, "shape", None))
         condition = match_batch(x, condition)  # because XLA's broadcast_to repeats two conditions for four x
-        if len(x.shape) == 3:
+        if len(x.shape) > len(condition.shape):
             condition = ops.expand_dims(condition, axis=1)
         condition = ops.broadcast_to(condition, (*ops.shape(x)[:-1], condition.shape[-1]))
         return ops.concatenate([ops.cast(x, self.compute_dtype), ops.cast(condition, self.compute_dtype)], axis=-1)
 
     def compute_output_shape(self, x_shape, condition_shape):
-        check_shapes(x_shape, condition_shape)
+        self.check_shapes(x_shape, condition_shape)
         return (*x_shape[:-1], x_shape[-1] + condition_shape[-1])

@@ -11,8 +11,11 @@ bilinear, so there are two routes:
 This module imports no Keras, so tests check every decision as arithmetic.
 """
 
+import math
 import typing
 
+# The sizes of these axes of x are fixed when a layer is built.
+FIXED_AXES = ("features", "channels")
 ROUTES = ("factorised", "materialised")
 CHOICES = ("auto", *ROUTES)
 
@@ -30,48 +33,33 @@ class Contraction(typing.NamedTuple):
     shared: bool
 
 
-def plan(x_shape, condition_shape, units, contraction="auto"):
-    """Chooses the cheaper route for `x . K(condition)` from static shapes.
+def plan(rows, conditions, costs, contraction="auto"):
+    """Chooses the cheaper route of a product of x with a generated kernel from static sizes.
 
     Args:
-        x_shape: `(batch, input_dim)` or `(batch, points, input_dim)`. Batch and points may be unknown: None, or a
-            symbolic size of another library.
-        condition_shape: `(batch, rank)`, or `(1, rank)` for one condition shared by the batch.
-        units: Output dimension of the generated kernel.
+        rows: The sizes of x before its own axes: `(batch,)` or `(batch, points)`; unknown ones are None, or a symbolic
+            size of another library.
+        conditions: The number of conditions: the batch, or 1 for one condition shared by the batch.
+        costs: Function of the number of x and the number of conditions, which returns for each route a pair of
+            floating-point operations and entries of intermediate results: see `Basis.costs`.
         contraction: `"auto"`, or the route to take at any cost.
 
     Returns:
         A `Contraction`.
 
     Raises:
-        ValueError: If the shapes do not fit, or `contraction` is not one of the choices.
-
-    Example:
-
-    >>> plan((64, 3072), (64, 100), units=10).route, plan((64, 3072), (1, 100), units=10).route
-    ('factorised', 'materialised')
+        ValueError: If `contraction` is not one of the choices or of the routes that the basis has.
     """
     check_contraction(contraction)
-    check_shapes(x_shape, condition_shape)
-    batch = assumed(x_shape[0])
-    points = 1 if len(x_shape) == 2 else assumed(x_shape[1])
-    input_dim, rank = x_shape[-1], condition_shape[-1]
-    shared = is_known(condition_shape[0]) and condition_shape[0] == 1
-    conditions = 1 if shared else batch
-    rows = batch * points
-
-    basis = input_dim * (rank + 1) * units
-    products = rows * (rank + 1) * units  # entries of u = x . T
-    kernels = conditions * input_dim * units  # entries of K = [z, 1] . T
-    costs = {
-        "factorised": 2.0 * rows * basis + 2.0 * products + OPERATIONS_PER_ENTRY * 2 * products,
-        # The basis is stored for the factorised route; this route reads the basis transposed.
-        "materialised": 2.0 * conditions * basis
-        + 2.0 * rows * input_dim * units
-        + OPERATIONS_PER_ENTRY * (2 * kernels + basis),
-    }
-    route = min(ROUTES, key=costs.__getitem__) if contraction == "auto" else contraction
-    return Contraction(route, shared)
+    shared = is_known(conditions) and conditions == 1
+    batch = assumed(rows[0])
+    routes = costs(batch * math.prod(map(assumed, rows[1:])), 1 if shared else batch)
+    if contraction == "auto":
+        seconds = {route: cost[0] + OPERATIONS_PER_ENTRY * cost[1] for route, cost in routes.items()}
+        return Contraction(min(seconds, key=seconds.__getitem__), shared)
+    if contraction not in routes:
+        raise ValueError(f"The basis of this layer has the routes {tuple(routes)}. Received: {contraction!r}")
+    return Contraction(contraction, shared)
 
 
 def is_known(size):
@@ -90,38 +78,49 @@ def check_contraction(contraction):
         raise ValueError(f"`contraction` must be one of {CHOICES}. Received: {contraction!r}")
 
 
-def check_shapes(x_shape, condition_shape):
+def check_shapes(x_shape, condition_shape, axes=("features",), most_points=1):
     """Raises ValueError unless x and condition have fitting shapes, TypeError if there is no condition.
 
-    x has the shape `(batch, features)` or `(batch, points, features)`, the condition `(batch, rank)` or `(1, rank)`;
-    the last dimensions are known.
+    x has the shape `(batch, *axes)`, with up to `most_points` axes of points after the batch; the condition has the
+    shape `(batch, rank)`, `(1, rank)`, or `(batch, points, rank)`. The sizes of `FIXED_AXES` are known.
     """
     if condition_shape is None:
         raise TypeError(
             f"Expected x and a condition, as in `layer(x, condition)`. Received: x alone, of shape {tuple(x_shape)}. "
-            "Many x under each condition need no TimeDistributed: give x the shape [batch, points, features]."
+            f"Many x under each condition need no TimeDistributed: give x the shape {_form('batch', 'points', *axes)}."
         )
     received = f"Received: x of shape {tuple(x_shape)}, condition of shape {tuple(condition_shape)}"
-    if len(x_shape) not in (2, 3):
-        raise ValueError(f"x must have shape [batch, features] or [batch, points, features]. {received}")
-    if len(condition_shape) != 2:
+    points = len(x_shape) - 1 - len(axes)
+    if not 0 <= points <= most_points:
+        forms = [_form("batch", *["points"] * number, *axes) for number in range(most_points + 1)]
+        raise ValueError(f"x must have shape {' or '.join(forms)}. {received}")
+    each_point = len(condition_shape) == 3 and points == 1
+    if len(condition_shape) != 2 and not each_point:
         raise ValueError(
-            f"condition must have shape [batch, rank], or [1, rank] for one condition shared by the batch. {received}"
+            "condition must have shape [batch, rank], [1, rank] for one condition shared by the batch, or [batch, "
+            f"points, rank] for a condition of each point. {received}"
         )
-    if not (is_known(x_shape[-1]) and is_known(condition_shape[-1])):
+    fixed = [size for axis, size in zip(axes, x_shape[points + 1 :], strict=True) if axis in FIXED_AXES]
+    if not all(map(is_known, (*fixed, condition_shape[-1]))):
         raise ValueError(f"The last dimensions of x and condition must be known. {received}")
     if condition_shape[-1] == 0:
         raise ValueError(f"A condition must have an entry. {received}")
-    check_batch(x_shape, condition_shape)
+    check_batch(x_shape, condition_shape, axes=axes)
+    if each_point and all(map(is_known, (x_shape[1], condition_shape[1]))) and x_shape[1] != condition_shape[1]:
+        raise ValueError(f"x and a condition of each point must have the same number of points. {received}")
 
 
-def check_batch(x_shape, shape, name="condition"):
+def _form(*axes):
+    return f"[{', '.join(axes)}]"
+
+
+def check_batch(x_shape, shape, name="condition", axes=("features",)):
     """Raises ValueError unless the value `name` of a shape may belong to x by `may_match`."""
     if not may_match(x_shape[0], shape[0]):
         raise ValueError(
             f"x and {name} must have the same batch size, or {name} a batch size of 1. "
             f"Received: x of shape {tuple(x_shape)}, {name} of shape {tuple(shape)}. "
-            "For many x under each condition, give x the shape [batch, points, features]."
+            f"For many x under each condition, give x the shape {_form('batch', 'points', *axes)}."
         )
 
 

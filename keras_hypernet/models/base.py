@@ -7,6 +7,7 @@ A model is an encoder, which reads the condition, and a list of primary layers, 
 import keras
 from keras import ops
 
+from keras_hypernet.bases.base import shared_bases
 from keras_hypernet.layers.base import match_batch
 from keras_hypernet.models.conditions import as_declared, check_condition, declared_inputs, free_sizes, symbolic
 from keras_hypernet.models.inputs import ModelOfTwoInputs
@@ -190,16 +191,19 @@ class ConditionalModel(ModelOfTwoInputs):
         super().save(filepath, *args, **kwargs)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "primary": [keras.saving.serialize_keras_object(layer) for layer in self.primary],
-        }
+        with shared_bases([]) as bases:
+            config = {
+                **super().get_config(),
+                "primary": [keras.saving.serialize_keras_object(layer) for layer in self.primary],
+            }
+        return {**config, "bases": [keras.saving.serialize_keras_object(basis) for basis in bases]} if bases else config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            name: keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
-            for name, value in config.items()
-            if isinstance(value, (dict, list))
-        }
+        def made(value):
+            return keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+
+        config = dict(config)
+        with shared_bases(made(config.pop("bases", []))):
+            parts = {name: made(value) for name, value in config.items() if isinstance(value, (dict, list))}
         return cls(**{**config, **parts})

@@ -1,5 +1,7 @@
 """Hypernetwork: g(x; f(I)), a network whose weights another network generates."""
 
+import math
+
 import keras
 
 from keras_hypernet.layers import HyperLayer
@@ -62,8 +64,8 @@ class Hypernetwork(ConditionalModel):
         """
         self.check_built("num_parameters")
         hyper = [layer for layer in self.primary if isinstance(layer, HyperLayer)]
-        bases = sum(layer.num_basis_parameters for layer in hyper)
-        trained = sum(layer.count_params() for layer in self.primary) - bases
+        bases = _count(variable for layer in hyper for variable in layer.basis_variables)
+        trained = _count(variable for layer in self.primary for variable in layer.weights) - bases
         return {
             "generator": self.generator.count_params() + bases,
             "primary": trained + sum(layer.num_generated for layer in hyper),
@@ -71,3 +73,8 @@ class Hypernetwork(ConditionalModel):
 
     def get_config(self):
         return {**super().get_config(), "generator": keras.saving.serialize_keras_object(self.generator)}
+
+
+def _count(variables):
+    """Number of parameters; a variable that layers share counts once."""
+    return sum(math.prod(variable.shape) for variable in {id(variable): variable for variable in variables}.values())

@@ -10,8 +10,9 @@ import itertools
 import keras
 from keras import ops
 
+from keras_hypernet.bases.base import align
 from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer, HyperLayer
-from keras_hypernet.layers.base import align, keep_mask, match_batch
+from keras_hypernet.layers.base import keep_mask, match_batch
 from keras_hypernet.layers.contraction import check_shapes, may_match
 from keras_hypernet.models.shapes import fits, static_shape
 

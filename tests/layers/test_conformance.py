@@ -9,7 +9,7 @@ from cases import LAYERS, MODELS
 from helpers import array, gradients, normal, pixels
 
 import keras_hypernet as kh
-from keras_hypernet.layers import ConditionedLayer, HyperLayer
+from keras_hypernet.layers import ConditionedLayer, HyperLayer, KernelLayer
 from keras_hypernet.layers.base import keep_mask
 from keras_hypernet.models import ConditionalModel
 
@@ -27,12 +27,13 @@ layers = _cases(LAYERS)
 # A condition for the whole batch is a constant, not an input of a model of free batch.
 batched_layers = _cases([case for case in LAYERS if case.condition_shape[0] > 1], few=True)
 hyper_layers = _cases([case for case in LAYERS if isinstance(case.make(), HyperLayer)])
+specializing_layers = _cases([case for case in LAYERS if isinstance(case.make(), HyperLayer) and case.specializes])
 models = _cases(MODELS)
 few_models = _cases(MODELS, few=True)
 
 
 def test_every_public_layer_and_model_has_a_case():
-    abstract = {ConditionedLayer, HyperLayer}
+    abstract = {ConditionedLayer, HyperLayer, KernelLayer}
     public = [getattr(module, name) for module in (kh.layers, kh) for name in module.__all__]
     needed = {
         thing
@@ -147,7 +148,7 @@ def test_every_weight_gets_a_gradient(case):
         assert np.abs(gradient).max() > 0, variable.path
 
 
-@hyper_layers
+@specializing_layers
 def test_specialized_layer_is_the_layer_under_that_condition(case):
     layer, (x, condition) = case.make(), _layer_inputs(case)
     expected = layer(x, condition[:1])

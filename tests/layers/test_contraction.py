@@ -4,9 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_hypernet.layers.contraction import ROUTES, plan
+from keras_hypernet.bases import Chunked, Full, LowRank
+from keras_hypernet.bases.base import Sizes
+from keras_hypernet.layers import contraction
+from keras_hypernet.layers.contraction import ROUTES
 
 sizes = st.integers(1, 2000)
+
+
+def plan(x_shape, condition_shape, units, route="auto", basis=Full()):  # noqa: B008
+    """The plan of a dense layer."""
+    contraction.check_shapes(x_shape, condition_shape)
+
+    def costs(rows, conditions):
+        return basis.costs(Sizes(rows, conditions, x_shape[-1], units, condition_shape[-1]))
+
+    return contraction.plan(x_shape[:-1], condition_shape[0], costs, route)
 
 
 @given(batch=sizes, input_dim=sizes, rank=sizes, units=sizes, route=st.sampled_from(ROUTES))
@@ -61,6 +74,18 @@ def test_a_symbolic_size_counts_as_the_assumed_one(points):
     assert chosen == plan((64, *(64 for _ in points), 3072), (64, 100), 10)
     with pytest.raises(ValueError, match="last dimensions of x and condition must be known"):
         plan((64, Symbolic()), (64, 100), 10)
+
+
+def test_low_rank_products_with_large_kernels_are_factorised():
+    assert plan((64, 4096), (64, 64), 4096, basis=LowRank(16)).route == "factorised"
+    assert plan((64, 4096), (1, 64), 4096, basis=LowRank(16)).route == "factorised"
+    assert plan((64, 1000, 32), (1, 64), 32, basis=LowRank(16)).route == "materialised"
+
+
+def test_a_route_that_a_basis_lacks():
+    assert plan((3, 2), (3, 2), 4, basis=Chunked(8, 2)).route == "materialised"
+    with pytest.raises(ValueError, match=r"has the routes \('materialised',\). Received: 'factorised'"):
+        plan((3, 2), (3, 2), 4, "factorised", basis=Chunked(8, 2))
 
 
 def test_unknown_route():

@@ -108,7 +108,7 @@ def test_generate_says_the_shape_of_the_condition():
     for wrong in (normal((4,)), normal((2, 6, 4)), normal((2, 5))):
         with pytest.raises(ValueError, match=r"was built for `condition` of shape \(None, 4\). Received: \("):
             model.generate(wrong)
-    for wrong in (normal((3,)), normal((2, 2, 3)), normal((2, 4))):
+    for wrong in (normal((3,)), normal((2, 2, 2, 3)), normal((2, 4))):
         with pytest.raises(ValueError, match=r"'a' was built for conditions of shape \[batch, 3\]. Received: shape \("):
             model.primary[0].generate(wrong)
     with pytest.raises(ValueError, match="x and a/kernel must have the same batch size, or a/kernel a batch"):

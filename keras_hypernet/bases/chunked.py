@@ -1,0 +1,152 @@
+"""Chunked: a small network, shared by all chunks of a weight, writes the weight chunk by chunk."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_hypernet.bases.base import Basis, Cost, variance_of
+from keras_hypernet.bases.full import positive
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class ChunkHead(keras.Layer):
+    """The network of `Chunked`, from the condition and an embedding of each chunk to the entries of the chunk.
+
+    Call arguments:
+        z: Tensor `[B, R]`.
+        chunks: Tensor `[C, embedding_dim]`.
+
+    Returns:
+        A tensor `[B, C, size]` of second moment one at the start, for z and chunks of second moment one.
+    """
+
+    def __init__(self, size, hidden, zeros, m2, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.size, self.hidden, self.zeros, self.m2, self.seed = size, tuple(hidden), zeros, m2, seed
+
+    def build(self, z_shape, chunks_shape):
+        self.rank, dim = z_shape[-1], chunks_shape[-1]
+        inputs, moment, self._maps = self.rank + dim, self.rank * self.m2 + dim, []
+        for number, units in enumerate((*self.hidden, self.size)):
+            last = number == len(self.hidden)
+            limit = 0.0 if last and self.zeros else math.sqrt(3 * (1 if last else 2) / moment)
+            seed = None if self.seed is None else self.seed + 4 + number
+            initializer = keras.initializers.RandomUniform(-limit, limit, seed) if limit else "zeros"
+            kernel = self.add_weight(name=f"kernel_{number}", shape=(inputs, units), initializer=initializer)
+            bias = self.add_weight(name=f"bias_{number}", shape=(units,), initializer="zeros")
+            setattr(self, f"kernel_{number}", kernel)
+            setattr(self, f"bias_{number}", bias)
+            inputs = moment = units
+
+    def call(self, z, chunks):
+        # The first product is of z and of the chunks apart: [z, chunk] is never written for all pairs.
+        kernel = ops.cast(self.kernel_0, z.dtype)
+        y = ops.expand_dims(ops.matmul(z, kernel[: self.rank]), 1) + ops.matmul(chunks, kernel[self.rank :])
+        y = y + ops.cast(self.bias_0, z.dtype)
+        for number in range(1, len(self.hidden) + 1):
+            kernel, bias = (ops.cast(getattr(self, f"{name}_{number}"), z.dtype) for name in ("kernel", "bias"))
+            y = ops.matmul(ops.relu(y), kernel) + bias
+        return y
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class Chunked(Basis):
+    """`W(z) = K0 + head([z, e_c])` for each chunk c of the entries of W: the fewest parameters, the most work.
+
+    The variables of a weight of N entries are one embedding for each of its `ceil(N / size)` chunks, and K0. The head,
+    a network with ReLU between its layers, belongs to the basis: layers that receive the same `Chunked` share its head.
+    A layer always writes the weight.
+
+    Args:
+        size: Number of entries of a chunk, a positive integer.
+        embedding_dim: Dimension of the embedding e_c of a chunk, a positive integer.
+        hidden: Units of the hidden layers of the head.
+        constant, train_constant: The constant term; see `Basis`.
+
+    Layers of a `Hypernetwork` may share a `Chunked`. Keras's own functional models lose such sharing when they are
+    saved, so saving a layer of a shared basis outside a `Hypernetwork` is refused.
+
+    Raises:
+        ValueError: If an argument is not a positive integer, or layers that share the basis have conditions of
+            different dimensions.
+
+    Example:
+
+    >>> shared = Chunked(size=64, embedding_dim=8, train_constant=False)
+    >>> layers = [keras_hypernet.layers.HyperDense(units, basis=shared) for units in (32, 10)]
+    >>> shared.num_parameters((100, 32), rank=4)  # 50 embeddings, and a head of 64 x (4 + 8 + 1)
+    1232
+
+    Reference: von Oswald et al., "Continual Learning with Hypernetworks", ICLR 2020.
+    """
+
+    routes = ("materialised",)
+    shares_variables = True
+
+    def __init__(self, size, embedding_dim, hidden=(), constant="zeros", train_constant=True):
+        super().__init__(constant, train_constant)
+        self.size = positive("size", size)
+        self.embedding_dim = positive("embedding_dim", embedding_dim)
+        self.hidden = tuple(positive("hidden", units) for units in hidden)
+        self.head = None
+
+    def chunks(self, shape):
+        """Number of chunks of a weight of a shape."""
+        return -(-math.prod(shape) // self.size)
+
+    def variable_shapes(self, shape, rank):
+        return {"chunks": (self.chunks(shape), self.embedding_dim), **self.constant_shapes(shape)}
+
+    def num_parameters(self, shape, rank):
+        """The parameters of one weight, with the head, which several weights may share."""
+        head, inputs = 0, rank + self.embedding_dim
+        for units in (*self.hidden, self.size):
+            head, inputs = head + (inputs + 1) * units, units
+        return head + super().num_parameters(shape, rank)
+
+    def build(self, layer, name, shape, rank, initializer, regularizer=None, constraint=None, fans=None):
+        super().build(layer, name, shape, rank, initializer, regularizer, constraint, fans)
+        if self.head is None:
+            m2, seed = initializer.condition_second_moment, initializer.seed
+            self.head = ChunkHead(self.size, self.hidden, self.starts_at_zero, m2, seed, dtype=layer.dtype_policy)
+            self.head.build((None, rank), (None, self.embedding_dim))
+        if self.head.rank != rank:
+            raise ValueError(
+                f"Layers that share a Chunked take conditions of one dimension. Received: {self.head.rank} and {rank}"
+            )
+        setattr(layer, f"{name}_head", self.head)
+        # Weights of different variances come from one head.
+        setattr(layer, f"{name}_gain", math.sqrt(variance_of(initializer, shape, fans, self)))
+
+    def variables(self, layer, name, shape):
+        extra = {each: getattr(layer, f"{name}_{each}") for each in ("head", "gain")}
+        return {**super().variables(layer, name, shape), **extra, "shape": shape}
+
+    def owned_variables(self, layer, name, shape):
+        return [*super().owned_variables(layer, name, shape), *self.head.weights]
+
+    def write(self, variables, z):
+        shape, head, gain = (variables[each] for each in ("shape", "head", "gain"))
+        chunks = head(z, variables["chunks"])
+        entries = ops.reshape(chunks, (-1, self.size * self.chunks(shape)))[:, : math.prod(shape)]
+        weights = gain * ops.reshape(entries, (-1, *shape))
+        return weights + variables["constant"] if "constant" in variables else weights
+
+    def draw(self, name, shape, rank, initializer, fans):
+        variance_of(initializer, shape, fans, self)
+        return keras.initializers.RandomNormal(stddev=1.0, seed=initializer.seed)
+
+    def costs(self, sizes):
+        kernels, inputs, operations = sizes.conditions * sizes.inputs * sizes.outputs, 0.0, 0.0
+        for units in (*self.hidden, self.size):
+            inputs, operations = units, operations + 2.0 * inputs * units
+        return {"materialised": Cost(operations * kernels / self.size + sizes.product, 4 * kernels)}
+
+    def get_config(self):
+        return {
+            "size": self.size,
+            "embedding_dim": self.embedding_dim,
+            "hidden": list(self.hidden),
+            **super().get_config(),
+        }

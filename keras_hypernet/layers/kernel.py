@@ -1,0 +1,233 @@
+"""KernelLayer: the base of the layers `activation(op(x, K(condition)) + b(condition))`."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_hypernet import bases
+from keras_hypernet.bases.base import Sizes, align
+from keras_hypernet.bases.initializers import HyperfanIn
+from keras_hypernet.layers.base import HyperLayer
+from keras_hypernet.layers.contraction import check_contraction, plan
+
+SOURCES = ("generated", "trained")
+
+
+class KernelLayer(HyperLayer):
+    """Abstract: a layer of a kernel and a bias, of which at least one is generated.
+
+    A subclass declares `axes`, and implements:
+
+    - `kernel_shape(x_shape)`: the shape of the kernel, whose last axis is that of the output;
+    - `op(x, kernel)`: the product of all x with one kernel, linear in the kernel, for any size of its last axis;
+    - `each(x, kernels)`: the product of x `[B, ...]` with kernels `[B, *shape]`, or `[1, *shape]` for a batch whose
+      size is unknown;
+    - `ordinary()`: the Keras layer of x alone that has the weights kernel and bias;
+    - `compute_output_shape(x_shape, condition_shape)`, which also calls `check_shapes`.
+
+    Where the shape of the kernel does not tell them, a subclass returns the `Fans` of the kernel in `fans`, the number
+    of products with the kernel for each x in `positions`, and the shape of the bias in `bias_shape`. A layer whose
+    `op` depends on the number of outputs, such as a grouped convolution, sets `contracts` to False.
+
+    Args:
+        activation, use_bias, activity_regularizer: As in the Keras layer of the same name. `use_bias=False` and
+            `bias=None` mean the same.
+        kernel: `"generated"` from the condition, or `"trained"`, an ordinary weight; kept as the attribute
+            `kernel_source`.
+        bias: `"generated"`, `"trained"` or None; kept as the attribute `bias_source`.
+        basis: How the kernel is generated, a basis of `keras_hypernet.bases`; `Full()` by default. A generated bias is
+            always `Full`.
+        contraction: `"factorised"` (the kernel is not written), `"materialised"` (it is), or `"auto"` for the cheaper
+            of the two.
+        kernel_initializer: Of the generated kernel, by default `HyperfanIn()`, which gives generated kernels the
+            variance 1 / fan-in if the entries of the condition have a second moment of one. With `Full`, any other
+            initializer initializes the variable of the basis. For a trained kernel by default `"glorot_uniform"`.
+        bias_initializer: For the basis `[R + 1, *shape]` of the bias, or the trained bias.
+        kernel_regularizer, bias_regularizer: Applied to the variables: those of the basis of a generated weight.
+        kernel_constraint, bias_constraint: Likewise.
+        **kwargs: `name`, `dtype`, `trainable`: as in every Keras layer.
+
+    Raises:
+        ValueError: If no weight is generated, an argument is not one of its choices, or shapes do not fit.
+    """
+
+    contracts = True
+
+    def __init__(
+        self,
+        activation=None,
+        use_bias=True,
+        kernel="generated",
+        bias="generated",
+        contraction="auto",
+        kernel_initializer=None,
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        basis=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if kernel not in SOURCES:
+            raise ValueError(f"`kernel` must be one of {SOURCES}. Received: {kernel!r}")
+        if bias not in (*SOURCES, None):
+            raise ValueError(f"`bias` must be one of {(*SOURCES, None)}. Received: {bias!r}")
+        check_contraction(contraction)
+        use_bias = use_bias and bias is not None
+        if kernel != "generated" and not (use_bias and bias == "generated"):
+            ordinary = f"keras.layers.{type(self).__name__.removeprefix('Hyper')}"
+            raise ValueError(
+                f"At least one of kernel and bias must be generated; for neither, use `{ordinary}`. "
+                f"Received: kernel={kernel!r}, bias={bias!r}, use_bias={use_bias}"
+            )
+        if kernel_initializer is None:
+            kernel_initializer = HyperfanIn() if kernel == "generated" else "glorot_uniform"
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_source = kernel
+        self.bias_source = bias
+        self.contraction = contraction
+        self.basis = bases.get(basis) if basis is not None else bases.Full()
+        self.basis.users.add(self)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
+
+    def build(self, x_shape, condition_shape=None):
+        super().build(x_shape, condition_shape)
+        shape = tuple(self.kernel_shape(x_shape))
+        kernel = self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
+        bias = self.bias_initializer, self.bias_regularizer, self.bias_constraint
+        self._add("kernel", self.kernel_source, shape, *kernel, basis=self.basis, fans=self.fans(shape))
+        if self.use_bias:
+            self._add("bias", self.bias_source, self.bias_shape(shape), *bias)
+
+    def _add(self, name, source, shape, initializer, regularizer, constraint, **options):
+        if source == "generated":
+            self.add_basis(name, shape, self.rank, initializer, regularizer, constraint, **options)
+            return
+        weight = self.add_weight(
+            name=name, shape=shape, initializer=initializer, regularizer=regularizer, constraint=constraint
+        )
+        setattr(self, f"trained_{name}", weight)
+
+    def kernel_shape(self, x_shape):
+        raise NotImplementedError
+
+    def op(self, x, kernel):
+        raise NotImplementedError
+
+    def each(self, x, kernels):
+        raise NotImplementedError
+
+    def ordinary(self):
+        raise NotImplementedError
+
+    def bias_shape(self, kernel_shape):
+        """The shape of the bias."""
+        return kernel_shape[-1:]
+
+    def fans(self, kernel_shape):
+        """The `Fans` of the kernel; None if its shape tells them."""
+
+    def positions(self, x_shape):
+        """Number of products with the kernel for each x of a shape."""
+        return 1
+
+    def plan(self, x_shape, condition_shape):
+        """The `Contraction` of a call on these shapes."""
+        ((shape, basis),) = [(weight.shape, weight.basis) for weight in self._generated if weight.name == "kernel"]
+        *leading, outputs = shape
+        positions = self.positions(x_shape)
+
+        def costs(rows, conditions):
+            sizes = Sizes(rows * positions, conditions, math.prod(leading), outputs, self.rank)
+            routes = basis.costs(sizes)
+            return routes if self.contracts else {"materialised": routes["materialised"]}
+
+        return plan(x_shape[: len(x_shape) - len(self.axes)], condition_shape[0], costs, self.contraction)
+
+    def compute(self, x, condition):
+        z = ops.cast(condition, self.compute_dtype)
+        weights = {weight.name: weight for weight in self._generated}
+        x = self.prepare(x)
+        if self.kernel_source == "trained":
+            y = self.op(x, ops.cast(self.trained_kernel, self.compute_dtype))
+        else:
+            kernel = weights["kernel"]
+            chosen = self.plan(x.shape, condition.shape)
+            if chosen.route == "factorised" and 0 not in kernel.shape:  # -1 in a reshape needs data
+                y = kernel.basis.contract(self.op, x, self.variables_of(kernel), z)
+            elif chosen.shared:
+                y = self.op(x, self.write(kernel, z)[0])
+            else:
+                y = self.each(x, self.write(kernel, z))
+        return self._with_bias(y, lambda: self.write(weights["bias"], z))
+
+    def run(self, x, weights):
+        x = self.prepare(x)
+        if self.kernel_source == "trained":
+            y = self.op(x, ops.cast(self.trained_kernel, self.compute_dtype))
+        else:
+            kernels = weights["kernel"]
+
+            def shared():
+                return self.op(x, kernels[0])
+
+            def own():
+                return self.each(x, kernels)
+
+            if kernels.shape[0] is None:  # known at run time only
+                y = ops.cond(ops.shape(kernels)[0] == 1, shared, own)
+            else:
+                y = shared() if kernels.shape[0] == 1 else own()
+        return self._with_bias(y, lambda: weights["bias"])
+
+    def prepare(self, x):
+        """x as `op` and `each` take it."""
+        return ops.cast(x, self.compute_dtype)
+
+    def _with_bias(self, y, generated):
+        """`activation(y + bias)`, where `generated()` returns a generated bias."""
+        if self.use_bias:
+            bias = self.trained_bias if self.bias_source == "trained" else align(generated(), len(y.shape))
+            y = y + ops.cast(bias, self.compute_dtype)
+        return self.activation(y)
+
+    def specialize(self, condition):
+        """Returns the Keras layer that equals this layer under one condition, and its weights.
+
+        Args:
+            condition: Array `[1, R]`.
+
+        Returns:
+            A pair: the layer, not yet built, and the list of its weights as NumPy arrays.
+        """
+        generated = self.generate(condition)
+        names = ["kernel", "bias"] if self.use_bias else ["kernel"]
+        weights = [generated[name][0] if name in generated else getattr(self, f"trained_{name}") for name in names]
+        return self.ordinary(), [ops.convert_to_numpy(weight) for weight in weights]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel": self.kernel_source,
+            "bias": self.bias_source,
+            "contraction": self.contraction,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
+            "basis": bases.serialize(self.basis),
+        }
