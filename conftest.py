@@ -96,6 +96,51 @@ def source():
 
 
 @pytest.fixture
+def prepare(tmp_path, monkeypatch):
+    """Returns a function that prepares a data set, which TensorFlow Datasets does not know, on disk.
+
+    The pixels of an image are its label; the images of the training split come first.
+    """
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+
+    def prepare(name, sizes, shape=(5, 7, 3), dtype="uint8", given=("image", "label")):
+        ends = np.cumsum(list(sizes.values()))
+
+        class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+            VERSION = tfds.core.Version("1.0.0")
+
+            def _info(self):
+                image = tfds.features.Image(shape=shape, dtype=np.dtype(dtype).type)
+                features = {
+                    "image": image,
+                    "label": tfds.features.ClassLabel(num_classes=int(ends[-1])),
+                    "id": np.int64,
+                }
+                features = {feature: features[feature] for feature in (*given, "id")}
+                return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+            def _split_generators(self, manager):
+                return {split: self._generate(end - sizes[split], end) for split, end in zip(sizes, ends, strict=True)}
+
+            def _generate_examples(self):
+                raise NotImplementedError
+
+            def _generate(self, first, end):
+                for number in range(first, end):
+                    size = [5 + number % 2 if side is None else side for side in shape]
+                    example = {"image": np.full(size, number, dtype), "label": number, "id": number}
+                    yield number, {feature: example[feature] for feature in (*given, "id")}
+
+        Tiny.name = name
+        Tiny(data_dir=tmp_path).download_and_prepare()
+
+    return prepare
+
+
+@pytest.fixture
 def run_command(monkeypatch, capfd):
     """Returns a function that runs `keras-hypernet` in this process."""
     from keras_hypernet_cli.app import run

@@ -1,6 +1,7 @@
 """A user's own task: one class that says little, its name, and the processes that find it."""
 
 import dataclasses
+import os
 import sys
 
 import numpy as np
@@ -11,8 +12,10 @@ from product_task import Product
 
 import keras_hypernet as kh
 from keras_hypernet.runs.sources import load_source, task_sources
+from keras_hypernet.serving.run_saved_model import load as load_saved_model
 from keras_hypernet.tasks import get_task, register
 from keras_hypernet.zoo.descriptions import describe
+from keras_hypernet.zoo.store import save_training
 
 TASK, RECIPE = Product(), kh.Recipe(width=4, depth=2, epochs=1, batch_size=8)
 
@@ -44,6 +47,41 @@ def test_a_task_of_a_user_is_found_by_its_name():
     again.__module__ = Product.__module__
     assert register(again) is again  # as a notebook does that defines the class again
     register(Product)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["tfds", "arrays"])
+def test_images_of_a_user_go_all_the_way(kind, prepare, tmp_path):
+    """From a data set that the package has never heard of, or arrays, to a search, an export and an entry."""
+    if kind == "tfds":
+        prepare("tiny_shapes", {"train": 24, "test": 6})
+    task = kh.RotationTask("tiny_shapes" if kind == "tfds" else pixels((30, 5, 7, 3)))
+    recipe = kh.paper_recipe(task, width=4, depth=2, epochs=2, batch_size=8)
+    model = kh.build_model(task, "hyper", recipe)
+    kh.fit(model, task, recipe, tmp_path / "run", progress=False)
+    (inputs, labels), *rest = task.evaluation_dataset("test")
+    assert (rest, inputs["x"].shape[1:], len(labels)) == ([], (5, 7, 3), 6 if kind == "tfds" else 3)
+    expected = model.predict(inputs, verbose=0)
+    error = np.mean(expected.argmax(axis=1) != labels)
+    measured = kh.evaluate(model, task)
+    assert measured["error"] == pytest.approx(error)
+
+    options = {"depth": (2, 3), "recipe": recipe, "oracle": "grid", "progress": False}
+    rows = kh.tuning.search(task, workers=2, directory=tmp_path / "search", **options).trials
+    assert [(row["depth"], row["status"]) for row in rows] == [(2, "finished"), (3, "finished")]
+    assert str(os.getpid()) not in {row["worker"].rpartition("-")[2] for row in rows}
+    assert rows[0]["validation_error"] == pytest.approx(kh.evaluate(model, task, "validation")["error"])
+
+    card = kh.save_entry(model, tmp_path / "mine", task=task, recipe=recipe, command="python mine.py")
+    assert save_training(tmp_path / "run", command="python mine.py").metrics == card.metrics
+    assert card.metrics["test"] == measured
+    for folder in (tmp_path / "mine", tmp_path / "run" / "entry"):
+        assert kh.verify_entry(folder).task == task.config()
+        np.testing.assert_array_equal(kh.load(folder).predict(inputs, verbose=0), expected)
+    exported = load_saved_model(kh.export(tmp_path / "mine", tmp_path / "exported"))
+    np.testing.assert_allclose(
+        exported({name: value.numpy() for name, value in inputs.items()})["logits"], expected, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
