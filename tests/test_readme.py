@@ -37,6 +37,9 @@ PRINTED = {
         ("docs/tuning/README.md", "import keras\n"): r"best depth [23], MSE \d\.\d+\nmy best depth \d, units (8|16)\n",
     },
     "own_tasks": {
+        ("docs/tasks.md", "import keras_hypernet as kh\nfrom waves"): (
+            r"test {'mse': 0\.[01]\d+, 'num_examples': 1000}\nbest depth [23]\n"
+        ),
         ("docs/tasks.md", "from sklearn"): r"test ({'mse': 0\.\d+, 'num_examples': 44})\nbest depth [2-5]\nloaded \1\n",
         ("docs/tasks.md", "import numpy"): r"test MSE 0\.\d+ ± 0\.\d+\n",
     },
@@ -54,6 +57,10 @@ def test_python_runs(group, tmp_path):
     examples = PRINTED[group]
     if not (ROOT / "saved_models").is_dir():  # which a checkout alone has
         examples = {key: printed for key, printed in examples.items() if key[0] != "docs/serving/README.md"}
+    for page in {page for page, _ in examples}:  # the files that the page asks to save
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for name, code in re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            (tmp_path / name).write_text(code, encoding="utf-8")
     (tmp_path / "saved_models").symlink_to(ROOT / "saved_models")
     script = "import json, sys\nfor block in json.loads(sys.argv[1]):\n    exec(block, {})\n    print('----')"
     command = [sys.executable, "-c", script, json.dumps([_example(*example) for example in examples])]

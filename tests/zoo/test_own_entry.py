@@ -4,8 +4,10 @@ import json
 
 import keras
 import numpy as np
+import product_task
 import pytest
 from helpers import normal
+from product_task import Product
 from servers import started
 
 import keras_hypernet as kh
@@ -81,6 +83,16 @@ def test_the_folder_of_a_training_becomes_an_entry(task, trained, run_command):
     done = run_command("evaluate", folder / "entry", "--source", arrays, "--json")
     assert json.loads(done.stdout)["mse"] == pytest.approx(card["metrics"]["test"]["mse"])
     assert run_command("info", folder / "entry").returncode == 0
+
+
+def test_the_file_of_a_task_is_the_source_of_an_entry(tmp_path, run_command):
+    recipe = kh.Recipe(width=4, epochs=1)
+    model = kh.build_model(Product(), "hyper", recipe)
+    kh.fit(model, Product(), recipe, tmp_path / "run", progress=False)
+    done = run_command("entry", tmp_path / "run", "--source", product_task.__file__, "--json")
+    assert json.loads(done.stdout)["task"] == {"name": "product", "number": 24}
+    done = run_command("evaluate", tmp_path / "run" / "entry", "--source", product_task.__file__, "--json")
+    assert json.loads(done.stdout)["mse"] == pytest.approx(kh.evaluate(model, Product())["mse"])
 
 
 @pytest.mark.full
