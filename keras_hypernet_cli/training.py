@@ -68,6 +68,7 @@ def entry(
     command: Annotated[str | None, Option(help="The command that repeats the training; by default this one.")] = None,
     to: Annotated[Path | None, Option(help="Folder of the entry; by default DIRECTORY/entry.")] = None,
     source: Source = None,
+    data_note: Annotated[str | None, Option(help="Note on the card about your copy of the data.")] = None,
     as_json: AsJson = False,
 ):
     """Make an entry of the folder of a training, which evaluate, info, export and serve take.
@@ -79,7 +80,7 @@ def entry(
 
     if source is not None:
         load_source(str(source))
-    facts = {"name": name, "description": description, "command": command or command_line()}
+    facts = {"name": name, "description": description, "command": command or command_line(), "data_note": data_note}
     facts = {field: value for field, value in facts.items() if value is not None}
     card = save_training(directory, to, **facts)
     if as_json:

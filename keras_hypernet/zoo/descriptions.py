@@ -40,14 +40,14 @@ def describe_model(model, name, task, recipe, seed):
     metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
     run = {
         "seed": seed,
-        "learning_rate": float(model.optimizer.learning_rate),
+        "learning_rate": recipe.learning_rate if recipe else float(model.optimizer.learning_rate),
         "gradient_clipnorm": recipe.gradient_clipnorm if recipe else None,
         **{split: metrics[split][task.metric] for split in metrics},
         **{"seconds": None, "diverged": None},
     }
     return {
         **described,
-        **{"seed": seed, "metrics": metrics, "seeds": [run], "selection": "the only training"},
+        **{"seed": seed, "metrics": metrics, "seeds": [run], "selection": "one training; of how many, is not stated"},
         **{"versions": versions(), "date": today()},
     }
 

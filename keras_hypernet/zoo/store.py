@@ -168,12 +168,13 @@ def save_entry(model, folder, *, task=None, recipe=None, **facts):
     return card
 
 
-def save_training(directory, folder=None, **facts):
+def save_training(directory, folder=None, data_note=None, **facts):
     """Makes an entry of the folder that `fit(directory=...)` has written; arguments and errors as of `save_entry`.
 
     Args:
         directory: Folder of the training. The class of a task of your own must be registered before.
         folder: Path of the entry's folder; by default `entry` in the directory.
+        data_note: The card's note on an unusual copy of the data set.
         **facts: Fields of the card.
     """
     directory = pathlib.Path(directory)
@@ -186,7 +187,9 @@ def save_training(directory, folder=None, **facts):
     task, known = get_task(**state["task"]), {name: state[name] for name in ("versions", "date")}
     known["name"] = directory.resolve().name
     if "validation" in state.get("splits", ()):
-        known["selection"] = "the only training, on the validation split too: its result is on training examples"
+        known["selection"] = "one training, on the validation split too: its result is on training examples"
+    if data_note:
+        known["data"] = {**task.data_facts(), "note": data_note, "test_sha256": task.fingerprint()}
     return save_entry(model, folder or directory / "entry", task=task, recipe=recipe, **{**known, **facts})
 
 

@@ -1,5 +1,6 @@
 """Entries of a user's own models: what the card is filled with, and what is asked for."""
 
+import dataclasses
 import json
 
 import keras
@@ -9,9 +10,9 @@ import pytest
 from helpers import normal
 from product_task import Product
 from servers import started
+from tiny_search import TASK
 
 import keras_hypernet as kh
-from keras_hypernet.zoo.store import save_training
 
 X, CONDITION = normal((40, 3)), normal((40, 2), seed=1)
 
@@ -111,17 +112,21 @@ def test_an_entry_is_served_by_its_path_and_exported_again_when_it_changes(task,
         assert sorted(path.name for path in (tmp_path / "models" / "mine").iterdir()) == versions
 
 
-def test_an_unfinished_training_has_the_recipe_of_its_epochs(task, tmp_path):
+def test_the_card_of_an_unfinished_training_says_how_long_it_was_and_what_was_noted(tmp_path, run_command):
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
                 raise KeyboardInterrupt
 
-    recipe, folder = kh.Recipe(width=4, epochs=3), tmp_path / "run"
+    recipe, folder = kh.paper_recipe(TASK, width=4, epochs=3), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        kh.fit(kh.build_model(task, "hyper", recipe), task, recipe, folder, progress=False, callbacks=[Stop()])
+        kh.fit(kh.build_model(TASK, "hyper", recipe), TASK, recipe, folder, progress=False, callbacks=[Stop()])
     (folder / "predictions.npz").write_bytes(b"of the user's own")
-    assert save_training(folder, command="python mine.py").recipe["epochs"] == 1
+    card = json.loads(run_command("entry", folder, "--data-note", "Drawn twice.", "--json").stdout)
+    assert (card["recipe"], card["data"]["note"]) == (dataclasses.asdict(recipe) | {"epochs": 1}, "Drawn twice.")
+    assert card["data"]["test_sha256"] == TASK.fingerprint()
+    assert card["deviations"] == ["width is 4; the paper's is 100.", "epochs is 1; the paper's is 30."]
+    assert (card["selection"], card["seeds"][0]["learning_rate"]) == ("one training; of how many, is not stated", 0.01)
 
 
 def test_a_name_that_no_card_can_have_is_refused_at_once(task, trained, tmp_path):
