@@ -147,14 +147,20 @@ def test_other_processes_find_registered_tasks_and_arrays(tmp_path):
     code = FILE.replace("NAME", "own_arrays").replace(
         "import own_task", "import numpy as np\n\nimport product_task\nimport keras_hypernet as kh"
     )
-    task = "{'product': product_task.Product, 'images': lambda: kh.RotationTask(np.full((30, 5, 5, 1), 7, 'uint8'))}"
-    code = code.replace("own_task.Mine(panel)", f"{task}[panel]()").replace('("inner",)', '("product", "images")')
+    tasks = (
+        "{'product': product_task.Product, 'images': lambda: kh.RotationTask(np.full((30, 5, 5, 1), 7, 'uint8')), "
+        "'arrays': lambda: kh.ArrayTask(x=np.eye(30), condition=np.eye(30), y=np.arange(30) / 30)}"
+    )
+    code = code.replace("own_task.Mine(panel)", f"{tasks}[panel]()")
+    code = code.replace('("inner",)', '("product", "images", "arrays")')
     (tmp_path / "own_arrays.py").write_text(code)
     experiment = get_experiment(str(tmp_path / "own_arrays.py"))
     rows = run(experiment, tmp_path / "results", progress=False, values=[2])
-    assert [(row["task"], row["status"]) for row in rows] == 2 * [("product", "finished")] + 2 * [
-        ("rotation", "finished")
-    ]
+    names = [name for name in ("product", "rotation", "array") for _ in experiment.methods]
+    assert [(row["task"], row["status"]) for row in rows] == [(name, "finished") for name in names]
+    array = kh.ArrayTask(x=np.eye(30), condition=np.eye(30), y=np.arange(30) / 30)
+    assert rows[-1]["config"]["task"] == {"name": "array", "sha256": array.sha256}
+    assert [row["data_sha256"] for row in rows[-2:]] == 2 * [array.fingerprint()]
 
 
 def test_a_measure_of_ones_own_is_found_with_a_task_of_this_package(file, tmp_path):
@@ -269,3 +275,4 @@ def test_the_example_of_the_docs_survives_a_kill(tmp_path):
     assert {json.dumps(json.loads(line)) for line in kept} <= set(rows)
     subprocess.run([*command, "plot", "./my_batch_size.py"], cwd=tmp_path, check=True)
     assert results.with_suffix(".png").is_file()
+    assert not (tmp_path / "results" / "README.md").exists()  # the verdicts on the paper's claims

@@ -13,6 +13,7 @@ from servers import started
 from tiny_search import TASK
 
 import keras_hypernet as kh
+from keras_hypernet.serving.run_saved_model import load as load_saved_model
 
 X, CONDITION = normal((40, 3)), normal((40, 2), seed=1)
 
@@ -70,7 +71,7 @@ def test_a_model_wired_by_hand_is_an_entry(task, tmp_path):
     np.testing.assert_array_equal(kh.load(folder).predict(inputs, verbose=0), model.predict(inputs, verbose=0))
 
 
-def test_the_folder_of_a_training_becomes_an_entry(task, trained, run_command):
+def test_the_folder_of_a_training_becomes_an_entry(task, trained, run_command, tmp_path):
     folder, model, _ = trained
     done = run_command("entry", folder, "--name", "own_product_hyper", "--json")
     assert done.returncode == 0, done.stderr
@@ -84,6 +85,9 @@ def test_the_folder_of_a_training_becomes_an_entry(task, trained, run_command):
     done = run_command("evaluate", folder / "entry", "--source", arrays, "--json")
     assert json.loads(done.stdout)["mse"] == pytest.approx(card["metrics"]["test"]["mse"])
     assert run_command("info", folder / "entry").returncode == 0
+    assert run_command("export", folder / "entry", "--to", tmp_path).returncode == 0
+    outputs = load_saved_model(tmp_path / "own_product_hyper" / "1")(inputs)
+    np.testing.assert_allclose(outputs["value"], model.predict(inputs, verbose=0), atol=1e-6)
 
 
 def test_the_file_of_a_task_is_the_source_of_an_entry(tmp_path, run_command):
