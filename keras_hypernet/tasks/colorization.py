@@ -63,7 +63,9 @@ class ColorizationTask(ImageTask):
         super().__post_init__()
         shape = super().x_shape
         if shape[-1] != 3:
-            raise ValueError(f"Colorization needs images in colour, of 3 channels. Received: {self.data}, of {shape}")
+            raise ValueError(
+                f"Colorization needs images in colour, of 3 channels. Received: {self.source.name}, of {shape}"
+            )
         check_integers(self, "num_points")
 
     @property

@@ -2,6 +2,9 @@
 
 import contextlib
 
+import numpy as np
+
+from keras_hypernet.common.checks import plain
 from keras_hypernet.training.recipe import Recipe
 
 # The method of models that a user's own function builds.
@@ -19,7 +22,8 @@ USUAL = {
 def make_space(methods, **fields):
     """Returns a search space for JSON: for each field of `DepthSearch` a dict of low and high, a list, or None.
 
-    A field may also be that of another search space. Raises ValueError if a field is not valid.
+    A field may also be that of another search space; a range of Python or an array holds choices. Raises ValueError if
+    a field is not valid.
 
     >>> make_space(("hyper",), depth=(2, 9), width=[50, 100, 50], learning_rate=None)
     {'depth': {'low': 2, 'high': 9}, 'width': [50, 100], 'learning_rate': None}
@@ -74,8 +78,9 @@ def _checked(name, field):
     """Returns a field as `make_space` does."""
     if field is None or field is False:
         return None
+    field = list(field) if isinstance(field, (range, np.ndarray)) else plain(field)
     field = USUAL[name] if field is True else [field] if isinstance(field, (int, float, str)) else field
-    values, kinds = list(field.values() if isinstance(field, dict) else field), (int, float)
+    values, kinds = list(map(plain, field.values() if isinstance(field, dict) else field)), (int, float)
     is_range = not isinstance(field, list)
     if name == "initialization":
         kinds, is_range = str, False

@@ -1,8 +1,10 @@
 """Search spaces, tasks and arguments of a search, and the messages about wrong arguments."""
 
 import dataclasses
+import json
 
 import keras_tuner
+import numpy as np
 import pytest
 from tiny_search import RECIPE, TASK, own_model, tiny_search
 
@@ -34,6 +36,14 @@ def test_everything_can_be_searched_at_once():
         hp := keras_tuner.HyperParameters(), methods, make_space(methods, depth=[2, 3], embedding_dim=[4, 8]), RECIPE
     )
     assert count_configurations(hp.space, 1000) == len(list(configurations(hp.space))) == 2 + 4
+
+
+def test_numpy_makes_a_space():
+    rates = np.array([0.25, 0.5], "float32")
+    space = make_space(("hyper",), depth=np.arange(2, 5), width=(np.int64(3), 8), learning_rate=rates)
+    expected = {"depth": [2, 3, 4], "width": {"low": 3, "high": 8}, "learning_rate": [0.25, 0.5]}
+    assert json.dumps(space) == json.dumps(expected)
+    assert make_space(("hyper",), depth=np.int64(3)) == make_space(("hyper",), depth=range(3, 4)) == {"depth": [3]}
 
 
 @pytest.mark.parametrize(
