@@ -11,10 +11,9 @@ from types import SimpleNamespace
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import hypothesis  # noqa: F401  (once imported, it does not look for its objects among those frozen below)
-import keras
 import pytest
 
-import keras_hypernet
+# Fixtures import Keras: the process that only distributes the tests starts its workers without it.
 
 # The search for doctests would import the module a second time, under another name.
 collect_ignore = ["tests/product_task.py"]
@@ -38,6 +37,8 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def _seeded():
+    import keras
+
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
@@ -45,12 +46,17 @@ def _seeded():
 
 @pytest.fixture(autouse=True)
 def _names(doctest_namespace):
+    import keras
+
+    import keras_hypernet
+
     doctest_namespace.update(keras=keras, keras_hypernet=keras_hypernet)
 
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """Returns a function that puts exports of zoo entries into a folder, each of which is made once in all tests."""
+    import keras_hypernet
     from keras_hypernet.serving.config import write_configs
 
     @functools.cache
@@ -159,6 +165,8 @@ def run_command(monkeypatch, capfd):
 def run_tune(monkeypatch, run_command, tmp_path):
     """Returns a function that runs `keras-hypernet tune` in this process, in a folder of its own, on a tiny task."""
     from tiny_search import TASK
+
+    import keras_hypernet
 
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
