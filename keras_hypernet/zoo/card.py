@@ -1,6 +1,7 @@
 """Card: the facts about a pretrained model, in `card.json` beside its weights."""
 
 import dataclasses
+import functools
 import json
 import pathlib
 
@@ -108,5 +109,6 @@ def read_other_runs(path):
     return content
 
 
+@functools.cache
 def _schema():
     return json.loads((pathlib.Path(__file__).parent / "card.schema.json").read_text(encoding="utf-8"))

@@ -7,14 +7,19 @@ import shutil
 import zipfile
 
 import h5py
+import jsonschema
 import keras
 import numpy as np
 import pytest
 
 import keras_hypernet as kh
+from keras_hypernet.training.checkpoints import _STATE
 from keras_hypernet.training.recipe import paper_recipe
+from keras_hypernet.tuning.directory import _CONFIG
+from keras_hypernet.tuning.journal import _EVENT
 from keras_hypernet.zoo import store as zoo
 from keras_hypernet.zoo.architectures import build_model
+from keras_hypernet.zoo.card import _schema
 from keras_hypernet.zoo.store import zoo_folder
 
 
@@ -87,6 +92,13 @@ def test_a_card_that_breaks_the_schema_is_refused(entry, change, message):
     (entry / "card.json").write_text(json.dumps({**card, **change}))
     with pytest.raises(kh.EntryError, match=message):
         kh.load(entry)
+
+
+@pytest.mark.parametrize("schema", [_schema(), _STATE, _CONFIG, _EVENT], ids=["card", "training", "search", "journal"])
+def test_schemas_are_valid(schema):
+    """Contents alone are checked where they are read."""
+    jsonschema.validators.validator_for(schema).check_schema(schema)
+    assert schema["type"] == "object"
 
 
 def test_a_card_that_is_not_json_or_incomplete_is_refused(entry):
