@@ -7,7 +7,7 @@ import keras
 
 import keras_hypernet as kh
 from keras_hypernet.bases import Chunked, Full, LowRank, Mixture
-from keras_hypernet.layers import ConcatenateCondition, HyperDense
+from keras_hypernet.layers import ConcatenateCondition, HyperDense, HyperEinsumDense
 
 BATCH, POINTS, MEMBERS, FEATURES, RANK = 6, 5, 4, 7, 3
 
@@ -46,6 +46,11 @@ def _dense(basis=Full, **arguments):
     return lambda: HyperDense(4, basis=basis(), **arguments)
 
 
+def _einsum(equation, output_shape, **arguments):
+    arguments = {"bias_initializer": "random_normal", "activation": "tanh", **arguments}
+    return lambda: HyperEinsumDense(equation, output_shape, **arguments)
+
+
 # Functions, because each layer needs a basis of its own.
 BASES = {
     "full_given": lambda: Full(constant="glorot_uniform"),
@@ -79,6 +84,14 @@ LAYERS = [
     LayerCase("dense_low_rank_points", _dense(lambda: LowRank(2)), (BATCH, POINTS, FEATURES)),
     LayerCase("dense_mixture_materialised", _dense(lambda: Mixture(2), contraction="materialised")),
     LayerCase("dense_regularized", _dense(kernel_regularizer="l2", bias_constraint="non_neg")),
+    LayerCase("einsum", _einsum("btc,cnh->btnh", (None, 2, 3), bias_axes="nh"), (BATCH, POINTS, FEATURES)),
+    LayerCase("einsum_written", _einsum("btc,cd->bdt", (2, None)), (BATCH, POINTS, FEATURES)),
+    LayerCase(
+        "einsum_low_rank_points",
+        _einsum("btc,cnh->btnh", (None, 2, 3), bias_axes="h", basis=LowRank(2)),
+        (BATCH, 2, POINTS, FEATURES),
+        (1, RANK),
+    ),
     LayerCase("concatenate", ConcatenateCondition),
     LayerCase("concatenate_points", ConcatenateCondition, (BATCH, POINTS, FEATURES)),
     LayerCase("concatenate_shared", ConcatenateCondition, condition_shape=(1, RANK)),

@@ -3,7 +3,16 @@
 from keras_hypernet.layers.base import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.concatenate import ConcatenateCondition
 from keras_hypernet.layers.dense import HyperDense
+from keras_hypernet.layers.einsum_dense import HyperEinsumDense
 from keras_hypernet.layers.image import StandardizeImage
 from keras_hypernet.layers.kernel import KernelLayer
 
-__all__ = ["ConcatenateCondition", "ConditionedLayer", "HyperDense", "HyperLayer", "KernelLayer", "StandardizeImage"]
+__all__ = [
+    "ConcatenateCondition",
+    "ConditionedLayer",
+    "HyperDense",
+    "HyperEinsumDense",
+    "HyperLayer",
+    "KernelLayer",
+    "StandardizeImage",
+]

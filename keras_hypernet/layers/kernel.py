@@ -140,14 +140,18 @@ class KernelLayer(HyperLayer):
         """Number of products with the kernel for each x of a shape."""
         return 1
 
+    def matrix(self, kernel_shape):
+        """The numbers of inputs and of outputs of a product with the kernel, by which `plan` estimates the routes."""
+        *leading, outputs = kernel_shape
+        return math.prod(leading), outputs
+
     def plan(self, x_shape, condition_shape):
         """The `Contraction` of a call on these shapes."""
         ((shape, basis),) = [(weight.shape, weight.basis) for weight in self._generated if weight.name == "kernel"]
-        *leading, outputs = shape
         positions = self.positions(x_shape)
 
         def costs(rows, conditions):
-            sizes = Sizes(rows * positions, conditions, math.prod(leading), outputs, self.rank)
+            sizes = Sizes(rows * positions, conditions, *self.matrix(shape), self.rank)
             routes = basis.costs(sizes)
             return routes if self.contracts else {"materialised": routes["materialised"]}
 
