@@ -40,14 +40,14 @@ def _batches(kind, inputs, targets):
 
 
 def _model_and_data(name):
-    """A built and compiled model, always with the same weights, and arrays of 6 rows."""
+    """A built and compiled model, always with the same weights, and arrays of two full batches."""
     (case,) = [case for case in cases.MODELS if case.name == name]
     keras.utils.set_random_seed(1)
     model = case.make()
     model.build({"x": (None, *case.x_shape), "condition": (None, *case.condition_shape)})
     model.compile(keras.optimizers.Adam(0.01), "mse")
-    inputs = {"x": normal((6, *case.x_shape)), "condition": normal((6, *case.condition_shape), seed=1)}
-    return model, inputs, normal((6, 3), seed=2)
+    inputs = {"x": normal((2 * BATCH, *case.x_shape)), "condition": normal((2 * BATCH, *case.condition_shape), seed=1)}
+    return model, inputs, normal((2 * BATCH, 3), seed=2)
 
 
 class Interrupt(keras.callbacks.Callback):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -145,14 +146,13 @@ def test_a_name_that_no_card_can_have_is_refused_at_once(task, trained, tmp_path
         (lambda folder: (folder / "state.json").unlink(), "holds no training"),
         (lambda folder: (folder / "model.json").unlink(), "has no model.json"),
         (lambda folder: (folder / "model.json").write_text("{"), "model.json cannot be loaded"),
-        (lambda folder: (folder / "epoch-1.weights.h5").write_bytes(b""), "epoch-1.weights.h5 is damaged"),
+        (lambda folder: (folder / "epoch-2.weights.h5").write_bytes(b""), "epoch-2.weights.h5 is damaged"),
     ],
 )
-def test_a_folder_without_a_whole_training_is_refused(task, tmp_path, run_command, change, message):
-    recipe = kh.Recipe(width=4, epochs=1)
-    kh.fit(kh.build_model(task, "hyper", recipe), task, recipe, tmp_path / "run", progress=False)
-    change(tmp_path / "run")
-    done = run_command("entry", tmp_path / "run")
+def test_a_folder_without_a_whole_training_is_refused(trained, tmp_path, run_command, change, message):
+    folder = shutil.copytree(trained[0], tmp_path / "run", ignore=shutil.ignore_patterns("entry"))
+    change(folder)
+    done = run_command("entry", folder)
     assert done.returncode == 2
     assert message in done.stderr.replace("\n", " ")
-    assert not (tmp_path / "run" / "entry").exists()
+    assert not (folder / "entry").exists()
