@@ -7,9 +7,11 @@ import keras
 
 import keras_hypernet as kh
 from keras_hypernet.bases import Chunked, Full, LowRank, Mixture
-from keras_hypernet.layers import ConcatenateCondition, HyperDense, HyperEinsumDense
+from keras_hypernet.layers import ConcatenateCondition, HyperDense, HyperEinsumDense, HyperGRU, HyperLSTM
 
 BATCH, POINTS, MEMBERS, FEATURES, RANK = 6, 5, 4, 7, 3
+
+SEQUENCE = (BATCH, POINTS, FEATURES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +23,7 @@ class LayerCase:
     x_shape: tuple = (BATCH, FEATURES)
     condition_shape: tuple = (BATCH, RANK)
     specializes: bool = True
+    keeps_mask: bool = True
 
     def __str__(self):
         return self.name
@@ -49,6 +52,10 @@ def _dense(basis=Full, **arguments):
 def _einsum(equation, output_shape, **arguments):
     arguments = {"bias_initializer": "random_normal", "activation": "tanh", **arguments}
     return lambda: HyperEinsumDense(equation, output_shape, **arguments)
+
+
+def _gru_of_low_rank():
+    return HyperGRU(4, reset_after=False, basis=LowRank(2), return_sequences=True)
 
 
 # Functions, because each layer needs a basis of its own.
@@ -92,6 +99,11 @@ LAYERS = [
         (BATCH, 2, POINTS, FEATURES),
         (1, RANK),
     ),
+    LayerCase("gru", lambda: HyperGRU(4, bias_initializer="random_normal"), SEQUENCE, keeps_mask=False),
+    LayerCase(
+        "gru_low_rank", lambda: HyperGRU(4, reset_after=False, basis=LowRank(2), return_sequences=True), SEQUENCE
+    ),
+    LayerCase("lstm_shared", lambda: HyperLSTM(4, return_sequences=True, go_backwards=True), SEQUENCE, (1, RANK)),
     LayerCase("concatenate", ConcatenateCondition),
     LayerCase("concatenate_points", ConcatenateCondition, (BATCH, POINTS, FEATURES)),
     LayerCase("concatenate_shared", ConcatenateCondition, condition_shape=(1, RANK)),

@@ -6,12 +6,15 @@ from keras_hypernet.layers.dense import HyperDense
 from keras_hypernet.layers.einsum_dense import HyperEinsumDense
 from keras_hypernet.layers.image import StandardizeImage
 from keras_hypernet.layers.kernel import KernelLayer
+from keras_hypernet.layers.recurrent import HyperGRU, HyperLSTM
 
 __all__ = [
     "ConcatenateCondition",
     "ConditionedLayer",
     "HyperDense",
     "HyperEinsumDense",
+    "HyperGRU",
+    "HyperLSTM",
     "HyperLayer",
     "KernelLayer",
     "StandardizeImage",

@@ -197,33 +197,44 @@ class HyperLayer(ConditionedLayer):
         return weight.basis.variables(self, weight.name, weight.shape)
 
     def call(self, x, condition=None):  # TimeDistributed passes x alone
+        return self.under(x, condition)
+
+    def under(self, x, condition, **with_x):
+        """The output on x under a condition; `with_x` are tensors `[B, ...]` beside x, such as its mask, or None.
+
+        A layer that takes such tensors overrides `call`, and passes them here; `run` receives them. The written
+        weights, a dict, may stand in the place of the condition.
+        """
+        if isinstance(condition, dict):
+            return self.apply(x, condition, **with_x)
         self.check_shapes(x.shape, getattr(condition, "shape", None))
         condition = match_batch(x, condition)
         if len(condition.shape) == 2:
-            return self.compute(x, condition)
+            return self.compute(x, condition, **with_x)
         each = ops.broadcast_to(condition, (*ops.shape(x)[:2], self.rank))
-        return _unfold(self.compute(_fold(x), _fold(each)), x)
+        return _unfold(self.compute(_fold(x), _fold(each), **_fold_all(with_x)), x)
 
-    def compute(self, x, condition):
+    def compute(self, x, condition, **with_x):
         """The output on x `[B, ...]` under conditions `[B, R]` or `[1, R]`."""
-        return self.run(x, self.generate(condition))
+        return self.run(x, self.generate(condition), **with_x)
 
-    def apply(self, x, weights):
+    def apply(self, x, weights, **with_x):
         """The output on x under weights that `generate` returned earlier.
 
         Args:
             x: As in the call.
             weights: Dict of tensors `[B, *shape]`; `[1, *shape]` for one set of weights for all x; or
                 `[B, P, *shape]` for one set for each point.
+            **with_x: Tensors that the layer takes beside x, such as `x_mask`.
 
         Returns:
             A tensor, as in the call.
         """
         shapes = self.generated_shapes
         if any(len(weight.shape) == len(shapes[name]) + 2 for name, weight in weights.items()):
-            return _unfold(self.run(_fold(x), {name: _fold(weight) for name, weight in weights.items()}), x)
+            return _unfold(self.run(_fold(x), _fold_all(weights), **_fold_all(with_x)), x)
         weights = {name: match_batch(x, weight, f"{self.name}/{name}") for name, weight in weights.items()}
-        return self.run(x, {name: ops.cast(weight, self.compute_dtype) for name, weight in weights.items()})
+        return self.run(x, {name: ops.cast(weight, self.compute_dtype) for name, weight in weights.items()}, **with_x)
 
     def run(self, x, weights):
         """The output on x under weights `[B, *shape]` or `[1, *shape]` of the compute dtype."""
@@ -233,6 +244,10 @@ class HyperLayer(ConditionedLayer):
 def _fold(tensor):
     """`[B, P, ...]` -> `[B * P, ...]`."""
     return ops.reshape(tensor, (-1, *ops.shape(tensor)[2:]))
+
+
+def _fold_all(tensors):
+    return {name: None if tensor is None else _fold(tensor) for name, tensor in tensors.items()}
 
 
 def _unfold(tensor, like):

@@ -4,7 +4,6 @@ A step is plain (a layer of x), conditioned (a layer of x and z) or joined (a `C
 after it, computed together). All steps have the methods of `Plain`.
 """
 
-import functools
 import itertools
 
 import keras
@@ -77,7 +76,7 @@ class Generated(Conditioned):
         return self.layer.generate(encoded)
 
     def apply(self, x, weights):
-        return keep_mask(x, functools.partial(self.layer.apply, weights=weights))
+        return self.layer(x, weights)  # a call, because Keras passes masks to layers that it calls
 
     def specialize(self, encoded):
         return self.layer.specialize(encoded)
