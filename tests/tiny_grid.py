@@ -16,7 +16,7 @@ _VARYING = ("seconds", "peak_memory_mib", "machine", "date")
 def setup(panel, method, value, seed, quick):
     """A task of 64 examples and a network of four units."""
     task = SyntheticTask(panel, dim=4, num_train=64, num_validation=16, num_test=16, seed=seed)
-    return task, paper_recipe(task, depth=value, seed=seed, width=4, epochs=3)
+    return task, paper_recipe(task, depth=value, seed=seed, width=4, epochs=2)
 
 
 # Eight runs; processes find the measurement by the experiment's name.

@@ -1,4 +1,4 @@
-"""A search whose trials take a second or two, and helpers to run searches and to compare their rows."""
+"""A search whose trials take a second, and helpers to run searches and to compare their rows."""
 
 import functools
 import pathlib
@@ -11,7 +11,7 @@ from keras_hypernet import paper_recipe, tuning
 from keras_hypernet.tasks import SyntheticTask
 
 TASK = SyntheticTask("inner", dim=4, num_train=64, num_validation=16, num_test=16)
-RECIPE = paper_recipe(TASK, width=4, epochs=3)
+RECIPE = paper_recipe(TASK, width=4, epochs=2)
 
 # Searches the tiny task; by default a grid over the depths 2 to 4.
 tiny_search = functools.partial(tuning.search, TASK, depth=(2, 4), recipe=RECIPE, progress=False)

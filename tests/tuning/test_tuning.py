@@ -57,8 +57,8 @@ def test_a_grid_tries_every_configuration_once(grid):
     tried = [(row["method"], row["depth"]) for row in grid.trials]
     assert sorted(tried) == sorted(itertools.product(("embed", "hyper"), (2, 3)))
     assert set(column(grid, "status")) == {"finished"}
-    assert set(column(grid, "epochs")) == {3}
-    assert set(column(grid, "steps")) == {3}  # an epoch is one batch
+    assert set(column(grid, "epochs")) == {RECIPE.epochs}
+    assert set(column(grid, "steps")) == {RECIPE.epochs}  # an epoch is one batch
 
 
 def test_the_table_is_written_and_read(grid, tmp_path):
