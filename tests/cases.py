@@ -7,7 +7,14 @@ import keras
 
 import keras_hypernet as kh
 from keras_hypernet.bases import Chunked, Full, LowRank, Mixture
-from keras_hypernet.layers import ConcatenateCondition, HyperDense, HyperEinsumDense, HyperGRU, HyperLSTM
+from keras_hypernet.layers import (
+    ConcatenateCondition,
+    HyperDense,
+    HyperEinsumDense,
+    HyperEmbedding,
+    HyperGRU,
+    HyperLSTM,
+)
 
 BATCH, POINTS, MEMBERS, FEATURES, RANK = 6, 5, 4, 7, 3
 
@@ -24,6 +31,7 @@ class LayerCase:
     condition_shape: tuple = (BATCH, RANK)
     specializes: bool = True
     keeps_mask: bool = True
+    ids: int = 0  # x holds integers below this number
 
     def __str__(self):
         return self.name
@@ -52,6 +60,10 @@ def _dense(basis=Full, **arguments):
 def _einsum(equation, output_shape, **arguments):
     arguments = {"bias_initializer": "random_normal", "activation": "tanh", **arguments}
     return lambda: HyperEinsumDense(equation, output_shape, **arguments)
+
+
+def _lookup(**arguments):
+    return lambda: HyperEmbedding(9, 4, embeddings_initializer="random_normal", **arguments)
 
 
 def _gru_of_low_rank():
@@ -104,6 +116,9 @@ LAYERS = [
         "gru_low_rank", lambda: HyperGRU(4, reset_after=False, basis=LowRank(2), return_sequences=True), SEQUENCE
     ),
     LayerCase("lstm_shared", lambda: HyperLSTM(4, return_sequences=True, go_backwards=True), SEQUENCE, (1, RANK)),
+    LayerCase("lookup", _lookup(), (BATCH, POINTS), ids=9),
+    LayerCase("lookup_shared", _lookup(), (BATCH, POINTS), (1, RANK), ids=9),
+    LayerCase("lookup_low_rank", lambda: HyperEmbedding(9, 1, basis=LowRank(2)), (BATCH, 2, POINTS), ids=9),
     LayerCase("concatenate", ConcatenateCondition),
     LayerCase("concatenate_points", ConcatenateCondition, (BATCH, POINTS, FEATURES)),
     LayerCase("concatenate_shared", ConcatenateCondition, condition_shape=(1, RANK)),

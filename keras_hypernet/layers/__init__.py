@@ -4,6 +4,7 @@ from keras_hypernet.layers.base import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.concatenate import ConcatenateCondition
 from keras_hypernet.layers.dense import HyperDense
 from keras_hypernet.layers.einsum_dense import HyperEinsumDense
+from keras_hypernet.layers.embedding import HyperEmbedding
 from keras_hypernet.layers.image import StandardizeImage
 from keras_hypernet.layers.kernel import KernelLayer
 from keras_hypernet.layers.recurrent import HyperGRU, HyperLSTM
@@ -13,6 +14,7 @@ __all__ = [
     "ConditionedLayer",
     "HyperDense",
     "HyperEinsumDense",
+    "HyperEmbedding",
     "HyperGRU",
     "HyperLSTM",
     "HyperLayer",

@@ -94,7 +94,7 @@ def check_shapes(x_shape, condition_shape, axes=("features",), most_points=1):
     if not 0 <= points <= most_points:
         forms = [_form("batch", *["points"] * number, *axes) for number in range(most_points + 1)]
         raise ValueError(f"x must have shape {' or '.join(forms)}. {received}")
-    each_point = len(condition_shape) == 3 and points == 1
+    each_point = len(condition_shape) == 3 and points >= 1
     if len(condition_shape) != 2 and not each_point:
         raise ValueError(
             "condition must have shape [batch, rank], [1, rank] for one condition shared by the batch, or [batch, "

@@ -4,7 +4,7 @@ import math
 
 import keras
 
-from keras_hypernet.layers import StandardizeImage
+from keras_hypernet.layers import HyperEmbedding, StandardizeImage
 
 # Up to here a float holds every integer. What a Sequential is not told by a `keras.Input` it casts to a float.
 EXACT_INTEGERS = {"bfloat16": 2**8, "float16": 2**11, "float32": 2**24}
@@ -54,7 +54,7 @@ def _first(layers):
 
 def _read(layer):
     """The dtype of the integers that a layer reads, or None, and how many ids it tells apart, infinity for any."""
-    if isinstance(layer, keras.layers.Embedding):
+    if isinstance(layer, (keras.layers.Embedding, HyperEmbedding)):
         return "int32", layer.input_dim
     if isinstance(layer, keras.layers.CategoryEncoding):
         return "int32", layer.num_tokens

@@ -44,7 +44,8 @@ def test_every_public_layer_and_model_has_a_case():
 
 
 def _layer_inputs(case):
-    return normal(case.x_shape), normal(case.condition_shape, seed=1)
+    x = np.random.default_rng(0).integers(0, case.ids, case.x_shape, "int32") if case.ids else normal(case.x_shape)
+    return x, normal(case.condition_shape, seed=1)
 
 
 def _model_inputs(case, batch=6):
@@ -62,9 +63,13 @@ def _model_calls(case):
 
 def _functional(case):
     """A model of free batch with the layer after Dense layers, whose gradients show those of the inputs."""
-    x, condition = keras.Input(case.x_shape[1:]), keras.Input(case.condition_shape[1:])
+    x = keras.Input(case.x_shape[1:], dtype="int32" if case.ids else None)
+    condition = keras.Input(case.condition_shape[1:])
     layer = case.make()
-    y = layer(keras.layers.Dense(case.x_shape[-1])(x), keras.layers.Dense(case.condition_shape[-1])(condition))
+    y = layer(
+        x if case.ids else keras.layers.Dense(case.x_shape[-1])(x),
+        keras.layers.Dense(case.condition_shape[-1])(condition),
+    )
     return keras.Model([x, condition], y), layer
 
 
