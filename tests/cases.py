@@ -9,6 +9,7 @@ import keras_hypernet as kh
 from keras_hypernet.bases import Chunked, Full, LowRank, Mixture
 from keras_hypernet.layers import (
     ConcatenateCondition,
+    FiLM,
     HyperDense,
     HyperEinsumDense,
     HyperEmbedding,
@@ -119,6 +120,11 @@ LAYERS = [
     LayerCase("lookup", _lookup(), (BATCH, POINTS), ids=9),
     LayerCase("lookup_shared", _lookup(), (BATCH, POINTS), (1, RANK), ids=9),
     LayerCase("lookup_low_rank", lambda: HyperEmbedding(9, 1, basis=LowRank(2)), (BATCH, 2, POINTS), ids=9),
+    LayerCase("film", FiLM),
+    LayerCase("film_batch", lambda: FiLM(normalization=keras.layers.BatchNormalization()), SEQUENCE),
+    LayerCase(
+        "film_group", lambda: FiLM(normalization=keras.layers.GroupNormalization(7)), (BATCH, 3, 3, 7), (1, RANK)
+    ),
     LayerCase("concatenate", ConcatenateCondition),
     LayerCase("concatenate_points", ConcatenateCondition, (BATCH, POINTS, FEATURES)),
     LayerCase("concatenate_shared", ConcatenateCondition, condition_shape=(1, RANK)),

@@ -5,6 +5,7 @@ from keras_hypernet.layers.concatenate import ConcatenateCondition
 from keras_hypernet.layers.dense import HyperDense
 from keras_hypernet.layers.einsum_dense import HyperEinsumDense
 from keras_hypernet.layers.embedding import HyperEmbedding
+from keras_hypernet.layers.film import FiLM
 from keras_hypernet.layers.image import StandardizeImage
 from keras_hypernet.layers.kernel import KernelLayer
 from keras_hypernet.layers.recurrent import HyperGRU, HyperLSTM
@@ -12,6 +13,7 @@ from keras_hypernet.layers.recurrent import HyperGRU, HyperLSTM
 __all__ = [
     "ConcatenateCondition",
     "ConditionedLayer",
+    "FiLM",
     "HyperDense",
     "HyperEinsumDense",
     "HyperEmbedding",
