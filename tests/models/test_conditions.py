@@ -88,11 +88,11 @@ def test_a_condition_may_be_any_structure_that_the_encoder_takes(method, structu
     np.testing.assert_allclose(y, _numpy(model, condition), atol=1e-5)
     assert list(parts(condition)) == NAMES[structure]
     model.compile(optimizer=keras.optimizers.SGD(0.05), loss="mse")
-    losses = model.fit(inputs, np.zeros((ROWS, 2)), batch_size=4, epochs=3, verbose=0).history["loss"]
+    losses = model.fit(inputs, np.zeros((ROWS, 2)), batch_size=3, epochs=3, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     expected = _numpy(model, condition)
-    np.testing.assert_allclose(model.predict(inputs, batch_size=4, verbose=0), expected, atol=1e-5)
-    np.testing.assert_allclose(model.predict((X, condition), verbose=0), expected, atol=1e-5)
+    np.testing.assert_allclose(model.predict(inputs, batch_size=3, verbose=0), expected, atol=1e-5)
+    np.testing.assert_allclose(model.predict((X, condition), batch_size=3, verbose=0), expected, atol=1e-5)
     np.testing.assert_allclose(array(model.apply(X, model.generate(condition))), expected, atol=1e-5)
     network = kh.specialize(model, _map(lambda part: part[2:3], condition))
     np.testing.assert_allclose(array(network(X))[2], expected[2], atol=1e-5)
