@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import math
 import typing
+import warnings
 import weakref
 
 import keras
@@ -18,6 +19,8 @@ import numpy as np
 from keras import ops
 
 from keras_hypernet.bases.initializers import Hyperfan
+
+LARGE = 2**30  # bytes of the variables of one weight
 
 
 class Cost(typing.NamedTuple):
@@ -117,7 +120,8 @@ class Basis:
 
     def build(self, layer, name, shape, rank, initializer, regularizer=None, constraint=None, fans=None):
         """Adds the variables of the weight `name` to a layer, each as the attribute `<name>_<variable>`."""
-        self.check(layer, name, shape, initializer)
+        self.check(layer, name, shape)
+        self.warn_of_size(layer, name, shape, rank)
         for variable, variable_shape in self.variable_shapes(shape, rank).items():
             values = self._constant_values if variable == "constant" else self.draw
             added = layer.add_weight(
@@ -143,7 +147,19 @@ class Basis:
         """The Keras variables of a weight, in a list."""
         return [getattr(layer, f"{name}_{variable}") for variable in self.variable_shapes(shape, layer.rank)]
 
-    def check(self, layer, name, shape, initializer):
+    def warn_of_size(self, layer, name, shape, rank):
+        """Warns before variables of more than `LARGE` bytes are allocated."""
+        number = self.num_parameters(shape, rank)
+        size = number * np.dtype(layer.variable_dtype).itemsize if layer.variable_dtype != "bfloat16" else 2 * number
+        if size > LARGE:
+            warnings.warn(
+                f"{type(self).__name__} gives the weight {name!r} of layer {layer.name!r} {number:,} parameters, "
+                f"{size / 2**30:.1f} GiB, and gradients and optimizer need a multiple of this. A basis of fewer "
+                "parameters is `keras_hypernet.bases.LowRank(16)`.",
+                stacklevel=2,
+            )
+
+    def check(self, layer, name, shape):
         """Raises ValueError if this basis cannot generate the weight."""
         if self.values is not None and self.values.shape != tuple(shape):
             raise ValueError(

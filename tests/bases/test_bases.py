@@ -228,6 +228,22 @@ def test_bad_arguments(make, message):
         make()
 
 
+class Unallocated(Full):
+    """A basis that states its size, but makes no variables."""
+
+    def draw(self, name, shape, rank, initializer, fans):
+        raise NotImplementedError
+
+
+def test_a_basis_of_gigabytes_warns_before_it_allocates():
+    layer = HyperDense(4096, basis=Unallocated(), name="wide")
+    with (
+        pytest.warns(UserWarning, match=r"'kernel' of layer 'wide' 1,090,519,040 parameters, 4.1 GiB.*LowRank\(16\)"),
+        pytest.raises(NotImplementedError),
+    ):
+        layer.build((None, 4096), (None, 64))
+
+
 def test_layers_that_share_a_head_take_conditions_of_one_dimension():
     basis = Chunked(5, 3)
     _layer(basis)
