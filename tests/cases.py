@@ -15,6 +15,7 @@ from keras_hypernet.layers import (
     HyperEmbedding,
     HyperGRU,
     HyperLSTM,
+    HyperMultiHeadAttention,
 )
 
 BATCH, POINTS, MEMBERS, FEATURES, RANK = 6, 5, 4, 7, 3
@@ -65,6 +66,10 @@ def _einsum(equation, output_shape, **arguments):
 
 def _lookup(**arguments):
     return lambda: HyperEmbedding(9, 4, embeddings_initializer="random_normal", **arguments)
+
+
+def _attention(**projection):
+    return lambda: HyperMultiHeadAttention(2, 3, use_causal_mask=True, projection=projection)
 
 
 def _gru_of_low_rank():
@@ -125,6 +130,8 @@ LAYERS = [
     LayerCase(
         "film_group", lambda: FiLM(normalization=keras.layers.GroupNormalization(7)), (BATCH, 3, 3, 7), (1, RANK)
     ),
+    LayerCase("attention", _attention(bias_initializer="random_normal"), SEQUENCE),
+    LayerCase("attention_low_rank", _attention(basis=LowRank(2)), SEQUENCE, (1, RANK)),
     LayerCase("concatenate", ConcatenateCondition),
     LayerCase("concatenate_points", ConcatenateCondition, (BATCH, POINTS, FEATURES)),
     LayerCase("concatenate_shared", ConcatenateCondition, condition_shape=(1, RANK)),

@@ -1,5 +1,6 @@
 """Keras layers that take a condition."""
 
+from keras_hypernet.layers.attention import HyperMultiHeadAttention, SelfAttention
 from keras_hypernet.layers.base import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.concatenate import ConcatenateCondition
 from keras_hypernet.layers.dense import HyperDense
@@ -20,6 +21,8 @@ __all__ = [
     "HyperGRU",
     "HyperLSTM",
     "HyperLayer",
+    "HyperMultiHeadAttention",
     "KernelLayer",
+    "SelfAttention",
     "StandardizeImage",
 ]

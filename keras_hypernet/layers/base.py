@@ -153,7 +153,7 @@ class HyperLayer(ConditionedLayer):
     @property
     def num_generated(self):
         """Number of weights that this layer generates for one condition."""
-        return sum(math.prod(weight.shape) for weight in self._generated)
+        return sum(map(math.prod, self.generated_shapes.values()))
 
     @property
     def basis_variables(self):
@@ -185,7 +185,10 @@ class HyperLayer(ConditionedLayer):
         if len(condition.shape) == 3:
             generated = self.generate(_fold(condition))
             return {name: _unfold(weight, condition) for name, weight in generated.items()}
-        z = ops.cast(condition, self.compute_dtype)
+        return self.written(ops.cast(condition, self.compute_dtype))
+
+    def written(self, z):
+        """The written weights by name, `[B, *shape]`, for z `[B, R]` of the compute dtype."""
         return {weight.name: self.write(weight, z) for weight in self._generated}
 
     def write(self, weight, z):

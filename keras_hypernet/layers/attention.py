@@ -1,0 +1,242 @@
+"""HyperMultiHeadAttention: attention whose projections are generated from a condition."""
+
+import keras
+from keras import ops
+
+from keras_hypernet.bases.full import positive
+from keras_hypernet.layers.base import HyperLayer
+from keras_hypernet.layers.einsum_dense import HyperEinsumDense
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class SelfAttention(keras.Layer):
+    """`MultiHeadAttention` of x with itself, as a layer of x alone; `specialize` returns this layer.
+
+    Args:
+        num_heads, key_dim, value_dim, use_bias, output_shape: As in `keras.layers.MultiHeadAttention`.
+        use_causal_mask: Whether each position attends only to itself and earlier positions.
+        **kwargs: `name`, `dtype`, `trainable`.
+    """
+
+    def __init__(
+        self, num_heads, key_dim, value_dim=None, use_bias=True, output_shape=None, use_causal_mask=False, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.sizes = {"num_heads": num_heads, "key_dim": key_dim, "value_dim": value_dim, "output_shape": output_shape}
+        self.use_bias, self.use_causal_mask = use_bias, use_causal_mask
+        self.attention = keras.layers.MultiHeadAttention(**self.sizes, use_bias=use_bias, dtype=self.dtype_policy)
+
+    def build(self, x_shape):
+        self.attention.build(x_shape, x_shape)
+
+    def call(self, x, mask=None):
+        if mask is not None:  # of x as the query and as the value
+            mask = ops.logical_and(ops.expand_dims(mask, -1), ops.expand_dims(mask, -2))
+        return self.attention(x, x, attention_mask=mask, use_causal_mask=self.use_causal_mask)
+
+    def compute_output_shape(self, x_shape):
+        return self.attention.compute_output_shape(x_shape, x_shape)
+
+    def get_config(self):
+        own = {**self.sizes, "use_bias": self.use_bias, "use_causal_mask": self.use_causal_mask}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class HyperMultiHeadAttention(HyperLayer):
+    """Multi-head attention whose projections of query, key, value and output are generated from the condition.
+
+    Each projection is a `HyperEinsumDense`. In a `Hypernetwork`, the layer is self-attention.
+
+    Call arguments:
+        x: The query, a tensor `[B, T, i]`. T is free.
+        condition: Tensor `[B, R]`, or `[1, R]` for one condition shared by the whole batch.
+        value: Tensor `[B, S, j]`; by default x, self-attention.
+        key: Tensor `[B, S, k]`; by default the value.
+        attention_mask: Boolean tensor `[B, T, S]`: which positions attend to which.
+        x_mask, value_mask, key_mask: Boolean tensors `[B, T]`, `[B, S]` and `[B, S]`; by default the masks that Keras
+            attached to the tensors.
+
+    Returns:
+        A tensor `[B, T, i]`, or `[B, T, *output_shape]`, of the compute dtype.
+
+    Args:
+        num_heads, key_dim, value_dim, use_bias, output_shape: As in `keras.layers.MultiHeadAttention`. The layer has no
+            dropout of its own.
+        use_causal_mask: Whether each position attends only to itself and earlier positions.
+        projection: Further arguments of the four `HyperEinsumDense`, as a dict, such as
+            `{"basis": LowRank(8), "kernel_regularizer": "l2"}`. Each projection has a basis of its own.
+        **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`.
+
+    Raises:
+        ValueError: If a size is not a positive integer, or shapes do not fit.
+
+    Example:
+
+    >>> layer = HyperMultiHeadAttention(num_heads=2, key_dim=3)
+    >>> layer(keras.ops.ones((8, 5, 6)), keras.ops.ones((8, 4))).shape
+    TensorShape([8, 5, 6])
+    >>> list(layer.generated_shapes)[:3]
+    ['query/kernel', 'query/bias', 'key/kernel']
+
+    Reference: Vaswani et al., "Attention Is All You Need", NeurIPS 2017.
+    """
+
+    axes = ("time", "features")
+    most_points = 0
+
+    def __init__(
+        self,
+        num_heads,
+        key_dim,
+        value_dim=None,
+        use_bias=True,
+        output_shape=None,
+        use_causal_mask=False,
+        projection=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_heads, self.key_dim = positive("num_heads", num_heads), positive("key_dim", key_dim)
+        self.value_dim = key_dim if value_dim is None else positive("value_dim", value_dim)
+        sizes = output_shape if isinstance(output_shape, (list, tuple)) or output_shape is None else (output_shape,)
+        self.output_sizes = sizes and tuple(positive("output_shape", size) for size in sizes)
+        self.use_bias, self.use_causal_mask = use_bias, use_causal_mask
+        self.projection = dict(projection or {})
+
+    def build(self, x_shape, condition_shape=None, value_shape=None, key_shape=None):
+        super().build(x_shape, condition_shape)
+        value_shape = value_shape or x_shape
+        heads, sizes = (None, self.num_heads), self.output_sizes or (x_shape[-1],)
+        labels = "defgijklm"[: len(sizes)]
+        shapes = {"query": x_shape, "key": key_shape or value_shape, "value": value_shape}
+        for name, shape in shapes.items():
+            size = self.value_dim if name == "value" else self.key_dim
+            self._project(name, "btc,cnh->btnh", (*heads, size), "nh", shape)
+        joined = (*x_shape[:2], self.num_heads, self.value_dim)
+        self._project("attention_output", f"btnh,nh{labels}->bt{labels}", (None, *sizes), labels, joined)
+
+    def _project(self, name, equation, output_shape, bias_axes, x_shape):
+        bias_axes = bias_axes if self.use_bias else None
+        options = {"dtype": self.dtype_policy, **keras.saving.deserialize_keras_object(self.projection_config())}
+        layer = HyperEinsumDense(equation, output_shape, bias_axes=bias_axes, name=name, **options)
+        layer.build(x_shape, (None, self.rank))
+        setattr(self, f"{name}_dense", layer)
+
+    def projection_config(self):
+        """The arguments of the projections, as `get_config` holds them."""
+        return keras.saving.serialize_keras_object(self.projection)
+
+    @property
+    def projections(self):
+        """The four layers by the names that Keras gives them; none before the layer is built."""
+        names = ("query", "key", "value", "attention_output") if self.built else ()
+        return {name: getattr(self, f"{name}_dense") for name in names}
+
+    @property
+    def generated_shapes(self):
+        return {
+            f"{name}/{weight}": shape
+            for name, layer in self.projections.items()
+            for weight, shape in layer.generated_shapes.items()
+        }
+
+    @property
+    def basis_variables(self):
+        return [variable for layer in self.projections.values() for variable in layer.basis_variables]
+
+    def written(self, z):
+        return {
+            f"{name}/{weight}": value
+            for name, layer in self.projections.items()
+            for weight, value in layer.generate(z).items()
+        }
+
+    def call(
+        self,
+        x,
+        condition=None,
+        value=None,
+        key=None,
+        attention_mask=None,
+        x_mask=None,
+        value_mask=None,
+        key_mask=None,
+    ):
+        others = {"value": value, "key": key, "attention_mask": attention_mask}
+        return self.under(x, condition, **others, x_mask=x_mask, value_mask=value_mask, key_mask=key_mask)
+
+    def compute(self, x, condition, **with_x):
+        return self._attend(lambda name, tensor: self.projections[name](tensor, condition), x, **with_x)
+
+    def run(self, x, weights, **with_x):
+        def project(name, tensor):
+            own = {full.split("/")[1]: weight for full, weight in weights.items() if full.split("/")[0] == name}
+            return self.projections[name].apply(tensor, own)
+
+        return self._attend(project, x, **with_x)
+
+    def _attend(
+        self, project, x, value=None, key=None, attention_mask=None, x_mask=None, value_mask=None, key_mask=None
+    ):
+        if value is None:
+            value, value_mask = x, x_mask
+        key = value if key is None else key
+        query, key, value = project("query", x), project("key", key), project("value", value)
+        masks = [
+            attention_mask,
+            None if x_mask is None else ops.expand_dims(x_mask, -1),
+            *(None if mask is None else ops.expand_dims(mask, -2) for mask in (value_mask, key_mask)),
+            self._causal(query, key) if self.use_causal_mask else None,
+        ]
+        mask = None
+        for each in masks:
+            if each is not None:
+                each = ops.cast(each, "bool")
+                mask = each if mask is None else ops.logical_and(mask, each)
+        # Not `ops.dot_product_attention`, which on JAX needs values of the dimension of the keys.
+        scores = ops.cast(ops.einsum("btnh,bsnh->bnts", query, key), "float32") * self.key_dim**-0.5
+        if mask is not None:
+            scores = ops.where(ops.expand_dims(mask, 1), scores, -1e9)  # for every head
+        weights = ops.cast(ops.softmax(scores), value.dtype)
+        return project("attention_output", ops.einsum("bnts,bsnh->btnh", weights, value))
+
+    def _causal(self, query, key):
+        rows, columns = (ops.arange(ops.shape(tensor)[1]) for tensor in (query, key))
+        return ops.expand_dims(ops.expand_dims(rows, 1) >= ops.expand_dims(columns, 0), 0)
+
+    def specialize(self, condition):
+        """Returns the `SelfAttention` that equals this layer under one condition `[1, R]`, and its weights."""
+        ordinary = SelfAttention(
+            self.num_heads,
+            self.key_dim,
+            self.value_dim,
+            self.use_bias,
+            self.output_sizes,
+            self.use_causal_mask,
+            name=self.name,
+            dtype=self.dtype_policy,
+        )
+        return ordinary, [weight for layer in self.projections.values() for weight in layer.specialize(condition)[1]]
+
+    def compute_output_shape(self, x_shape, condition_shape, value_shape=None, key_shape=None):
+        self.check_shapes(x_shape, condition_shape)
+        return (*x_shape[:2], *(self.output_sizes or x_shape[-1:]))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "key_dim": self.key_dim,
+            "value_dim": self.value_dim,
+            "use_bias": self.use_bias,
+            "output_shape": self.output_sizes,
+            "use_causal_mask": self.use_causal_mask,
+            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
+            "projection": self.projection_config(),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "projection": keras.saving.deserialize_keras_object(config["projection"])})
