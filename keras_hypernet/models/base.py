@@ -11,7 +11,7 @@ from keras_hypernet.bases.base import shared_bases
 from keras_hypernet.layers.base import match_batch
 from keras_hypernet.models.conditions import as_declared, check_condition, declared_inputs, free_sizes, symbolic
 from keras_hypernet.models.inputs import ModelOfTwoInputs
-from keras_hypernet.models.primary import apply_weights, by_name, shapes, steps
+from keras_hypernet.models.primary import apply_weights, by_name, free_sizes_of_x, shapes, steps, takes_points
 from keras_hypernet.models.shapes import build_on, check_shape, output_shape, split_inputs
 
 
@@ -66,6 +66,7 @@ class ConditionalModel(ModelOfTwoInputs):
         encoded_shape = build_on(self.encoder, encoder_shape)
         self.condition_shape = self.condition_shape_of(free_sizes(self.encoder, encoder_shape, declared, encoded_shape))
         shapes(self.steps, build_on, x_shape, encoded_shape)
+        self.free_x_shape = free_sizes_of_x(self.steps, output_shape, self.x_shape, encoded_shape)
 
     def get_build_config(self):
         # With None for each free size, because an encoder without declared inputs cannot repeat its free sizes.
@@ -163,7 +164,7 @@ class ConditionalModel(ModelOfTwoInputs):
 
     def check_x(self, x):
         """Returns x in the dtype that the first primary layer declares; raises ValueError if x has another shape."""
-        check_shape("x", x.shape, self.x_shape)
+        check_shape("x", x.shape, self.free_x_shape, takes_points(self.steps))
         first = self.primary[0]
         return as_declared(x, declared_inputs(first, x), first.name)
 

@@ -196,6 +196,33 @@ def shapes(made, follow, x_shape, encoded_shape):
     return [x_shape := step.through(follow, x_shape, encoded_shape) for step in made]
 
 
+def free_sizes_of_x(made, follow, x_shape, encoded_shape):
+    """The shape of x with None for each size that may change: such as the number of points, not that before a Flatten.
+
+    A size is free if all layers take another one, and the features of all their outputs remain.
+    """
+
+    def features(axis, size):
+        return [
+            shape[-1] for shape in shapes(made, follow, (*x_shape[:axis], size, *x_shape[axis + 1 :]), encoded_shape)
+        ]
+
+    def is_free(axis):
+        size = x_shape[axis]
+        try:
+            return size is None or features(axis, size) == features(axis, size + 1)
+        except ValueError:  # a layer refuses another size
+            return False
+
+    return (None, *(None if is_free(axis) else x_shape[axis] for axis in range(1, len(x_shape) - 1)), *x_shape[1:][-1:])
+
+
+def takes_points(made):
+    """Whether x may be `[B, P, features]` as well as `[B, features]`, by what the first layer declares."""
+    layer = made[0].layer if not isinstance(made[0], Joined) else made[0].join
+    return not isinstance(layer, ConditionedLayer) or (len(layer.axes), layer.most_points > 0) == (1, True)
+
+
 def by_name(made, method, *args):
     """What the steps return from a method such as `Plain.generate`, as one dict from `"<layer>/<weight>"`."""
     named = ((step.layer.name, getattr(step, method)(*args)) for step in made)

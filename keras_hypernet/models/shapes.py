@@ -48,11 +48,13 @@ def split_inputs(inputs, optional):
     )
 
 
-def check_shape(name, shape, built):
-    """Raises ValueError unless a model was built for a shape; the batch and the number of points are free."""
+def check_shape(name, shape, built, takes_points=False):
+    """Raises ValueError unless a model was built for a shape; None in `built` stands for any size.
+
+    With `takes_points`, x may also change between `[B, features]` and `[B, P, features]`.
+    """
     shape = static_shape(shape)
-    # x may change between [B, features] and [B, P, features]; images keep their shape.
-    vectors = name == "x" and {len(shape), len(built)} <= {2, 3}
+    vectors = takes_points and {len(shape), len(built)} <= {2, 3}
     received, expected = (shape[-1:], built[-1:]) if vectors else (shape[1:], built[1:])
     if not fits(received, expected):
         hint = ""

@@ -12,7 +12,7 @@ import numpy as np
 from keras_hypernet.models import ConditionalModel, EmbeddingMethod
 from keras_hypernet.models.conditions import declared_inputs, pack, parts, symbolic
 from keras_hypernet.models.ids import input_dtype
-from keras_hypernet.models.primary import by_name, shapes
+from keras_hypernet.models.primary import by_name
 from keras_hypernet.models.shapes import output_shape
 
 # A last layer with one of these names gives its name to the output; any other output has the first of these names.
@@ -55,7 +55,7 @@ def signatures(model):
     """
     if not isinstance(model, ConditionalModel):
         return [_of_x_alone(model)]
-    x = Input("x", input_dtype(model.primary), (None, *_x_shape(model)))
+    x = Input("x", input_dtype(model.primary), model.free_x_shape)
     conditions, output = _condition_inputs(model), _output_name(model.primary[-1])
 
     def serve(x, **condition):
@@ -79,23 +79,6 @@ def _condition_inputs(model):
                 values = tuple(layer.get_vocabulary(include_special_tokens=False))
         inputs.append(Input(name, "float32" if "float" in dtype else dtype, (None, *part.shape[1:]), values))
     return inputs
-
-
-def _x_shape(model):
-    """The shape of x without its batch. The number P of points `[P, features]` is free, unless a layer needs the number
-    at its build, like a Dense layer after Flatten."""
-    shape = tuple(model.x_shape[1:])
-    if len(shape) != 2 or shape[0] is None:
-        return shape
-
-    def features(points):
-        x_shape = (model.x_shape[0], points, shape[1])
-        return [each[-1] for each in shapes(model.steps, output_shape, x_shape, _encoded_shape(model))]
-
-    try:
-        return (None, shape[1]) if features(shape[0]) == features(shape[0] + 1) else shape
-    except ValueError:  # a layer refuses another number of points
-        return shape
 
 
 def _encoded_shape(model):
