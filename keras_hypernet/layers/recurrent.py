@@ -47,6 +47,8 @@ class RecurrentLayer(HyperLayer):
             default.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`.
 
+    On TensorFlow, Keras trains a model that has this layer without XLA, as a model that has the Keras layer.
+
     Raises:
         ValueError: If an argument is not one of its choices, is an argument of the Keras layer that this layer lacks
             (dropout, recurrent_dropout, stateful, return_state), or shapes do not fit.
@@ -80,6 +82,8 @@ class RecurrentLayer(HyperLayer):
                 layer = type(self).__name__
                 raise ValueError(f"{layer} has no `{name}`: {instead}. Received: {name}={value!r}")
         super().__init__(**kwargs)
+        # XLA cannot differentiate TensorFlow's loop over an unknown number of steps; Keras's layers say the same.
+        self.supports_jit = keras.backend.backend() != "tensorflow"
         self.units = positive("units", units)
         self.activation = keras.activations.get(activation)
         self.recurrent_activation = keras.activations.get(recurrent_activation)

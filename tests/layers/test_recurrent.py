@@ -158,6 +158,11 @@ def test_a_model_specializes_and_applies_weights_under_a_mask():
     np.testing.assert_allclose(array(model.apply(tokens, model.generate(condition))), y, atol=1e-5)
     network = kh.specialize(model, condition[1:2])
     np.testing.assert_allclose(array(network(tokens))[1], y[1], atol=1e-5)
+    jit = keras.backend.backend() != "torch"  # PyTorch compiles for a long time; TensorFlow does without XLA
+    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile="auto" if jit else False)
+    np.testing.assert_allclose(
+        model.fit({"x": tokens, "condition": condition}, y, verbose=0).history["loss"], 0, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize(
