@@ -10,6 +10,9 @@ from keras_hypernet.bases import Chunked, Full, LowRank, Mixture
 from keras_hypernet.layers import (
     ConcatenateCondition,
     FiLM,
+    HyperConv1D,
+    HyperConv2D,
+    HyperConv3D,
     HyperDense,
     HyperEinsumDense,
     HyperEmbedding,
@@ -62,6 +65,11 @@ def _dense(basis=Full, **arguments):
 def _einsum(equation, output_shape, **arguments):
     arguments = {"bias_initializer": "random_normal", "activation": "tanh", **arguments}
     return lambda: HyperEinsumDense(equation, output_shape, **arguments)
+
+
+def _conv(layer, **arguments):
+    arguments = {"bias_initializer": "random_normal", "data_format": "channels_last", **arguments}
+    return lambda: layer(4, **{"kernel_size": 2, **arguments})
 
 
 def _lookup(**arguments):
@@ -117,6 +125,29 @@ LAYERS = [
         (BATCH, 2, POINTS, FEATURES),
         (1, RANK),
     ),
+    LayerCase("conv1d_causal", _conv(HyperConv1D, padding="causal", dilation_rate=2), (BATCH, 5, 3), keeps_mask=False),
+    LayerCase("conv2d", _conv(HyperConv2D, padding="same"), (BATCH, 4, 4, 3), keeps_mask=False),
+    LayerCase(
+        "conv2d_channels_first",
+        _conv(HyperConv2D, groups=2, data_format="channels_first"),
+        (BATCH, 2, 4, 4),
+        keeps_mask=False,
+    ),
+    LayerCase(
+        "conv2d_low_rank",
+        _conv(HyperConv2D, basis=LowRank(2), contraction="factorised"),
+        (BATCH, 4, 4, 3),
+        keeps_mask=False,
+    ),
+    LayerCase(
+        "conv2d_points_shared",
+        _conv(HyperConv2D, strides=2),
+        (BATCH, 2, 4, 4, 3),
+        (1, RANK),
+        specializes=False,
+        keeps_mask=False,
+    ),
+    LayerCase("conv3d", _conv(HyperConv3D), (BATCH, 3, 3, 3, 2), keeps_mask=False),
     LayerCase("gru", lambda: HyperGRU(4, bias_initializer="random_normal"), SEQUENCE, keeps_mask=False),
     LayerCase(
         "gru_low_rank", lambda: HyperGRU(4, reset_after=False, basis=LowRank(2), return_sequences=True), SEQUENCE

@@ -3,6 +3,7 @@
 from keras_hypernet.layers.attention import HyperMultiHeadAttention, SelfAttention
 from keras_hypernet.layers.base import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.concatenate import ConcatenateCondition
+from keras_hypernet.layers.conv import HyperConv1D, HyperConv2D, HyperConv3D
 from keras_hypernet.layers.dense import HyperDense
 from keras_hypernet.layers.einsum_dense import HyperEinsumDense
 from keras_hypernet.layers.embedding import HyperEmbedding
@@ -15,6 +16,9 @@ __all__ = [
     "ConcatenateCondition",
     "ConditionedLayer",
     "FiLM",
+    "HyperConv1D",
+    "HyperConv2D",
+    "HyperConv3D",
     "HyperDense",
     "HyperEinsumDense",
     "HyperEmbedding",

@@ -145,6 +145,10 @@ class KernelLayer(HyperLayer):
         *leading, outputs = kernel_shape
         return math.prod(leading), outputs
 
+    def costs(self, basis, sizes):
+        """The `Cost` of each route of a basis."""
+        return basis.costs(sizes)
+
     def plan(self, x_shape, condition_shape):
         """The `Contraction` of a call on these shapes."""
         ((shape, basis),) = [(weight.shape, weight.basis) for weight in self._generated if weight.name == "kernel"]
@@ -152,7 +156,7 @@ class KernelLayer(HyperLayer):
 
         def costs(rows, conditions):
             sizes = Sizes(rows * positions, conditions, *self.matrix(shape), self.rank)
-            routes = basis.costs(sizes)
+            routes = self.costs(basis, sizes)
             return routes if self.contracts else {"materialised": routes["materialised"]}
 
         return plan(x_shape[: len(x_shape) - len(self.axes)], condition_shape[0], costs, self.contraction)
@@ -160,12 +164,12 @@ class KernelLayer(HyperLayer):
     def compute(self, x, condition):
         z = ops.cast(condition, self.compute_dtype)
         weights = {weight.name: weight for weight in self._generated}
-        x = self.prepare(x)
+        x_shape, x = x.shape, self.prepare(x)
         if self.kernel_source == "trained":
             y = self.op(x, ops.cast(self.trained_kernel, self.compute_dtype))
         else:
             kernel = weights["kernel"]
-            chosen = self.plan(x.shape, condition.shape)
+            chosen = self.plan(x_shape, condition.shape)
             if chosen.route == "factorised" and 0 not in kernel.shape:  # -1 in a reshape needs data
                 y = kernel.basis.contract(self.op, x, self.variables_of(kernel), z)
             elif chosen.shared:
@@ -197,12 +201,16 @@ class KernelLayer(HyperLayer):
         """x as `op` and `each` take it."""
         return ops.cast(x, self.compute_dtype)
 
+    def restore(self, y):
+        """The result of `op` or `each` with its bias, as the layer returns it."""
+        return y
+
     def _with_bias(self, y, generated):
         """`activation(y + bias)`, where `generated()` returns a generated bias."""
         if self.use_bias:
             bias = self.trained_bias if self.bias_source == "trained" else align(generated(), len(y.shape))
             y = y + ops.cast(bias, self.compute_dtype)
-        return self.activation(y)
+        return self.activation(self.restore(y))
 
     def specialize(self, condition):
         """Returns the Keras layer that equals this layer under one condition, and its weights.

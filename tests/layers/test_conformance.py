@@ -11,6 +11,7 @@ from helpers import array, gradients, normal, pixels
 import keras_hypernet as kh
 from keras_hypernet.layers import ConditionedLayer, HyperLayer, KernelLayer
 from keras_hypernet.layers.base import keep_mask
+from keras_hypernet.layers.contraction import FIXED_AXES
 from keras_hypernet.models import ConditionalModel
 
 # Slow properties: these cases run in plain tests, all cases with --full.
@@ -258,7 +259,8 @@ def _jax_exported(function, arrays, free):
 def test_a_layer_is_exported_by_jax_with_free_batch_and_points(case):
     layer, (x, condition) = case.make(), _layer_inputs(case)
     y = array(layer(x, condition))
-    free = ("b", "p")[: x.ndim - 1], ("1",) if len(condition) == 1 else ("b",)
+    channels_first = x.ndim == 1 + len(layer.axes) and layer.axes[0] in FIXED_AXES
+    free = ("b", "p")[: 1 if channels_first else x.ndim - 1], ("1",) if len(condition) == 1 else ("b",)
     exported = _jax_exported(lambda x, condition: layer(x, condition), (x, condition), free)
     for batch in (6, 2):
         np.testing.assert_allclose(array(exported(x[:batch], condition[:batch])), y[:batch], atol=1e-5)

@@ -1,0 +1,251 @@
+"""HyperConv1D, HyperConv2D, HyperConv3D: convolutions whose kernel, bias or both are generated from a condition."""
+
+import math
+import typing
+
+import keras
+from keras import ops
+
+from keras_hypernet.bases.base import Cost
+from keras_hypernet.bases.full import Full, positive
+from keras_hypernet.bases.initializers import Fans
+from keras_hypernet.layers import sample_convolution
+from keras_hypernet.layers.contraction import assumed, is_known
+from keras_hypernet.layers.kernel import KernelLayer
+
+SPATIAL = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+
+
+class Geometry(typing.NamedTuple):
+    """How a kernel moves over x: kernel size, stride and dilation of each spatial axis, and the padding."""
+
+    axes: tuple
+    padding: str
+
+
+class HyperConv(KernelLayer):
+    """Abstract: a convolution over `dimensions` axes; the public layers bind the number of axes."""
+
+    dimensions = None
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=1,
+        padding="valid",
+        data_format=None,
+        dilation_rate=1,
+        groups=1,
+        activation=None,
+        use_bias=True,
+        kernel="generated",
+        bias="generated",
+        contraction="auto",
+        **kwargs,
+    ):
+        super().__init__(activation, use_bias, kernel, bias, contraction, **kwargs)
+        self.filters, self.groups = positive("filters", filters), positive("groups", groups)
+        self.kernel_size = self._sizes("kernel_size", kernel_size)
+        self.strides = self._sizes("strides", strides)
+        self.dilation_rate = self._sizes("dilation_rate", dilation_rate)
+        self.padding = padding
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        self._check()
+        names = SPATIAL[self.dimensions]
+        self.axes = ("channels", *names) if self.data_format == "channels_first" else (*names, "channels")
+        self.contracts = self.groups == 1
+        self.geometry = Geometry(tuple(zip(self.kernel_size, self.strides, self.dilation_rate, strict=True)), padding)
+
+    def _sizes(self, name, value):
+        sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,) * self.dimensions
+        if len(sizes) != self.dimensions:
+            raise ValueError(f"`{name}` must be an integer or {self.dimensions} integers. Received: {value!r}")
+        return tuple(positive(name, size) for size in sizes)
+
+    def _check(self):
+        paddings = ("valid", "same", "causal") if self.dimensions == 1 else ("valid", "same")
+        if self.padding not in paddings:
+            raise ValueError(f"`padding` must be one of {paddings}. Received: {self.padding!r}")
+        if self.data_format not in ("channels_last", "channels_first"):
+            raise ValueError(
+                f"`data_format` must be 'channels_last' or 'channels_first'. Received: {self.data_format!r}"
+            )
+        if self.filters % self.groups:
+            raise ValueError(
+                f"`filters` must be divisible by `groups`. Received: filters={self.filters}, groups={self.groups}"
+            )
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError(
+                "`strides` and `dilation_rate` cannot both be larger than 1. "
+                f"Received: strides={self.strides}, dilation_rate={self.dilation_rate}"
+            )
+
+    def _spatial(self, x_shape):
+        """The sizes of the spatial axes, and the number of channels."""
+        *sizes, channels = x_shape[len(x_shape) - len(self.axes) :]
+        return ([*sizes[1:], channels], sizes[0]) if self.data_format == "channels_first" else (sizes, channels)
+
+    def kernel_shape(self, x_shape):
+        _, channels = self._spatial(x_shape)
+        if channels % self.groups:
+            raise ValueError(
+                f"Layer {self.name!r} has {self.groups} groups, which must divide the number of channels of x. "
+                f"Received: x of shape {tuple(x_shape)}, {self.data_format}"
+            )
+        return (*self.kernel_size, channels // self.groups, self.filters)
+
+    def fans(self, kernel_shape):
+        *leading, inputs, outputs = kernel_shape
+        return Fans(math.prod(leading) * inputs, math.prod(leading) * outputs // self.groups)
+
+    def positions(self, x_shape):
+        sizes, _ = self._spatial(x_shape)
+        return max(sample_convolution.count(map(assumed, sizes), self.geometry), 1)
+
+    def costs(self, basis, sizes):
+        # Measured: a convolution with the kernels of all terms takes hundreds of times a plain one.
+        routes = basis.costs(sizes)
+        return {**routes, "factorised": Cost(math.inf, 0.0)} if isinstance(basis, Full) else routes
+
+    def prepare(self, x):
+        x = super().prepare(x)
+        return ops.moveaxis(x, -self.dimensions - 1, -1) if self.data_format == "channels_first" else x
+
+    def restore(self, y):
+        return ops.moveaxis(y, -1, -self.dimensions - 1) if self.data_format == "channels_first" else y
+
+    def op(self, x, kernel):
+        points = len(x.shape) == self.dimensions + 3
+        folded = ops.reshape(x, (-1, *ops.shape(x)[2:])) if points else x
+        y = sample_convolution.convolve(sample_convolution.pad(folded, self.geometry), kernel, self.geometry)
+        return ops.reshape(y, (*ops.shape(x)[:2], *ops.shape(y)[1:])) if points else y
+
+    def each(self, x, kernels):
+        points = len(x.shape) == self.dimensions + 3
+        x = sample_convolution.pad(x if points else ops.expand_dims(x, 1), self.geometry, first=2)
+        y = sample_convolution.each(x, kernels, self.geometry)
+        return y if points else ops.squeeze(y, 1)
+
+    def ordinary(self):
+        layer = getattr(keras.layers, f"Conv{self.dimensions}D")
+        return layer(
+            self.filters,
+            self.kernel_size,
+            self.strides,
+            self.padding,
+            self.data_format,
+            self.dilation_rate,
+            self.groups,
+            activation=self.activation,
+            use_bias=self.use_bias,
+            name=self.name,
+            dtype=self.dtype_policy,
+        )
+
+    def compute_output_shape(self, x_shape, condition_shape):
+        self.check_shapes(x_shape, condition_shape)
+        sizes, _ = self._spatial(x_shape)
+        moved = [
+            sample_convolution.output_size(size, *axis, self.padding) if is_known(size) else None
+            for size, axis in zip(sizes, self.geometry.axes, strict=True)
+        ]
+        shape = (self.filters, *moved) if self.data_format == "channels_first" else (*moved, self.filters)
+        return (*x_shape[: len(x_shape) - len(self.axes)], *shape)
+
+    def check_shapes(self, x_shape, condition_shape):
+        super().check_shapes(x_shape, condition_shape)
+        sizes, _ = self._spatial(x_shape)
+        for size, axis in zip(sizes, self.geometry.axes, strict=True):
+            if is_known(size) and sample_convolution.output_size(size, *axis, self.padding) < 1:
+                raise ValueError(
+                    f"The kernel of layer {self.name!r}, kernel_size={self.kernel_size} and "
+                    f"dilation_rate={self.dilation_rate}, is larger than x; use padding='same'. "
+                    f"Received: x of shape {tuple(x_shape)}"
+                )
+
+    def compute_mask(self, x, mask=None):
+        """None, as of Keras's layer: the output has other positions than x."""
+
+    def get_config(self):
+        names = ("filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class HyperConv1D(HyperConv):
+    """`activation(convolution of x with K(condition) + b(condition))` over the steps of a sequence.
+
+    As `HyperConv2D`, for x `[B, steps, channels]`. `padding` may be `"causal"`: an output depends on no later step.
+
+    Example:
+
+    >>> layer = HyperConv1D(3, kernel_size=2, padding="causal")
+    >>> layer(keras.ops.ones((8, 5, 2)), keras.ops.ones((8, 4))).shape
+    TensorShape([8, 5, 3])
+    """
+
+    dimensions = 1
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class HyperConv2D(HyperConv):
+    """`activation(convolution of x with K(condition) + b(condition))`, with weights generated from the condition.
+
+    Each image of a batch has its own kernel. The sizes of the image may change from call to call. With
+    `data_format="channels_first"` x is transposed before the convolution and the output after the convolution, because
+    TensorFlow has no such convolution on a CPU.
+
+    Call arguments:
+        x: Tensor `[B, height, width, channels]`, or `[B, P, height, width, channels]` for P images under each
+            condition; with `channels_first`, `[B, channels, height, width]` or `[B, P, channels, height, width]`.
+        condition: Tensor `[B, R]`; `[1, R]` for one condition shared by the whole batch; or `[B, P, R]` for a condition
+            of each image.
+
+    Returns:
+        A tensor of the compute dtype, of the shape that `keras.layers.Conv2D` gives, with the axes `B` or `B, P` of x.
+
+    Args:
+        filters: Number of output channels, a positive integer.
+        kernel_size, strides, dilation_rate: A positive integer, or one for each axis. Strides and dilation cannot both
+            be larger than 1.
+        padding: `"valid"` or `"same"`.
+        data_format: `"channels_last"` or `"channels_first"`; by default that of Keras's configuration.
+        groups: Number of groups, which divides channels and filters. With more than one, the kernel is always written.
+        activation, use_bias, kernel, bias, contraction: See `KernelLayer`. With `Full`, `"auto"` always writes kernels:
+            a convolution with all terms takes hundreds of times a plain convolution.
+        **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
+            `trainable` and `activity_regularizer`.
+
+    Raises:
+        ValueError: If no weight is generated, an argument is not one of its choices, or shapes do not fit.
+
+    Example:
+
+    >>> x, condition = keras.ops.ones((8, 6, 6, 2)), keras.ops.ones((8, 4))
+    >>> layer = HyperConv2D(3, kernel_size=3, activation="relu", data_format="channels_last")
+    >>> layer(x, condition).shape
+    TensorShape([8, 4, 4, 3])
+    >>> {name: tuple(weight.shape) for name, weight in layer.generate(condition).items()}
+    {'kernel': (8, 3, 3, 2, 3), 'bias': (8, 3)}
+
+    Reference: Ha, Dai and Le, "HyperNetworks", ICLR 2017.
+    """
+
+    dimensions = 2
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class HyperConv3D(HyperConv):
+    """`activation(convolution of x with K(condition) + b(condition))` over volumes.
+
+    As `HyperConv2D`, for x `[B, depth, height, width, channels]`.
+
+    Example:
+
+    >>> layer = HyperConv3D(3, kernel_size=2)
+    >>> layer(keras.ops.ones((8, 4, 4, 4, 2)), keras.ops.ones((8, 4))).shape
+    TensorShape([8, 3, 3, 3, 3])
+    """
+
+    dimensions = 3

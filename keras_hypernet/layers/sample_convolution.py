@@ -1,0 +1,101 @@
+"""Routes of a convolution with a kernel for each sample.
+
+All routes take x `[B, P, *sizes, C]`, of P points for each kernel, and kernels `[B, *kernel_size, C / groups, O]`, and
+return `[B, P, *sizes, O]` without padding. `pad` adds the zeros first. Kernels of one row serve all x, for a batch
+whose size is unknown.
+"""
+
+import itertools
+import math
+
+import keras
+from keras import ops
+
+
+def pad(x, geometry, first=1):
+    """x with the zeros that `padding` asks for; the sizes begin at the axis `first`."""
+    widths = [[0, 0]] * len(x.shape)
+    for axis, (kernel, stride, dilation) in enumerate(geometry.axes, start=first):
+        reach = (kernel - 1) * dilation
+        if geometry.padding == "causal":
+            widths[axis] = [reach, 0]
+        elif geometry.padding == "same":
+            # Zeros after the last stride do not depend on the size unless the stride is larger than one.
+            total = reach if stride == 1 else _same(ops.shape(x)[axis], reach, stride)
+            widths[axis] = [total // 2, total - total // 2]
+    none = all(isinstance(number, int) and number == 0 for width in widths for number in width)
+    return x if none else ops.pad(x, widths)
+
+
+def _same(size, reach, stride):
+    total = (-(-size // stride) - 1) * stride + reach + 1 - size
+    return max(total, 0) if isinstance(total, int) else ops.maximum(total, 0)
+
+
+def output_size(size, kernel, stride, dilation, padding):
+    """The size of an axis of the output."""
+    return -(-size // stride) if padding != "valid" else -(-(size - (kernel - 1) * dilation) // stride)
+
+
+def mapped(x, kernels, geometry):
+    """One convolution after another, each with a kernel of its own."""
+    if kernels.shape[0] is None or kernels.shape[0] != x.shape[0]:
+        kernels = ops.broadcast_to(kernels, (ops.shape(x)[0], *kernels.shape[1:]))
+    return ops.map(lambda pair: convolve(*pair, geometry), (x, kernels))
+
+
+def grouped(x, kernels, geometry):
+    """One convolution whose groups are the samples."""
+    batch, *sizes, channels = ops.shape(x)
+    if kernels.shape[0] is None or kernels.shape[0] != x.shape[0]:
+        kernels = ops.broadcast_to(kernels, (batch, *kernels.shape[1:]))
+    *kernel_size, inputs, outputs = kernels.shape[1:]
+    x = ops.reshape(ops.moveaxis(x, 0, -2), (*sizes, batch * channels))
+    kernels = ops.reshape(ops.moveaxis(kernels, 0, -2), (*kernel_size, inputs, batch * outputs))
+    y = convolve(x, kernels, geometry)
+    return ops.moveaxis(ops.reshape(y, (*ops.shape(y)[:-1], batch, outputs)), -2, 0)
+
+
+def shifts(x, kernels, geometry):
+    """A sum over the offsets of the kernel, each a product of matrices for each sample."""
+    *kernel_size, inputs, outputs = kernels.shape[1:]
+    groups = x.shape[-1] // inputs
+    y = 0.0
+    for offset in itertools.product(*map(range, kernel_size)):
+        part = shifted(x, offset, geometry)
+        kernel = kernels[(slice(None), *offset)]
+        batch, *shape = ops.shape(part)[:-1]
+        if groups == 1:
+            y = y + ops.matmul(ops.reshape(part, (batch, -1, inputs)), kernel)
+        else:
+            part = ops.moveaxis(ops.reshape(part, (batch, -1, groups, inputs)), 2, 1)
+            kernel = ops.moveaxis(ops.reshape(kernel, (-1, inputs, groups, outputs // groups)), 2, 1)
+            y = y + ops.matmul(part, kernel)
+    return ops.reshape(y if groups == 1 else ops.moveaxis(y, 1, 2), (batch, *shape, outputs))
+
+
+def shifted(x, offset, geometry):
+    """The part of x `[B, P, *sizes, C]` that meets the entry `offset` of the kernel."""
+    index = [slice(None), slice(None)]
+    for start, (kernel, stride, dilation) in zip(offset, geometry.axes, strict=True):
+        index.append(slice(start * dilation, (start - kernel + 1) * dilation or None, stride))
+    return x[tuple(index)]
+
+
+def convolve(x, kernel, geometry):
+    """A convolution of `[N, *sizes, C]` with one kernel, without padding."""
+    _, strides, dilations = zip(*geometry.axes, strict=True)
+    return ops.conv(x, kernel, strides, "valid", "channels_last", dilations)
+
+
+def each(x, kernels, geometry):
+    """The convolution by the route that is safe on the backend: none is compiled by XLA for minutes."""
+    route = {"tensorflow": mapped, "torch": grouped}.get(keras.backend.backend(), shifts)
+    return route(x, kernels, geometry)
+
+
+def count(sizes, geometry):
+    """Number of entries of the output's spatial axes."""
+    return math.prod(
+        output_size(size, *axis, geometry.padding) for size, axis in zip(sizes, geometry.axes, strict=True)
+    )
