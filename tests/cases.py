@@ -14,6 +14,7 @@ from keras_hypernet.layers import (
     HyperConv2D,
     HyperConv3D,
     HyperDense,
+    HyperDepthwiseConv2D,
     HyperEinsumDense,
     HyperEmbedding,
     HyperGRU,
@@ -70,6 +71,11 @@ def _einsum(equation, output_shape, **arguments):
 def _conv(layer, **arguments):
     arguments = {"bias_initializer": "random_normal", "data_format": "channels_last", **arguments}
     return lambda: layer(4, **{"kernel_size": 2, **arguments})
+
+
+def _depthwise(**arguments):
+    arguments = {"bias_initializer": "random_normal", "data_format": "channels_last", **arguments}
+    return lambda: HyperDepthwiseConv2D(2, depth_multiplier=2, **arguments)
 
 
 def _lookup(**arguments):
@@ -145,6 +151,14 @@ LAYERS = [
         (BATCH, 2, 4, 4, 3),
         (1, RANK),
         specializes=False,
+        keeps_mask=False,
+    ),
+    LayerCase("depthwise", _depthwise(padding="same"), (BATCH, 4, 4, 3), keeps_mask=False),
+    LayerCase(
+        "depthwise_shared",
+        _depthwise(data_format="channels_first", strides=2),
+        (BATCH, 3, 4, 4),
+        (1, RANK),
         keeps_mask=False,
     ),
     LayerCase("conv3d", _conv(HyperConv3D), (BATCH, 3, 3, 3, 2), keeps_mask=False),

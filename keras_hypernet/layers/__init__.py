@@ -5,6 +5,7 @@ from keras_hypernet.layers.base import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.concatenate import ConcatenateCondition
 from keras_hypernet.layers.conv import HyperConv1D, HyperConv2D, HyperConv3D
 from keras_hypernet.layers.dense import HyperDense
+from keras_hypernet.layers.depthwise_conv import HyperDepthwiseConv2D
 from keras_hypernet.layers.einsum_dense import HyperEinsumDense
 from keras_hypernet.layers.embedding import HyperEmbedding
 from keras_hypernet.layers.film import FiLM
@@ -20,6 +21,7 @@ __all__ = [
     "HyperConv2D",
     "HyperConv3D",
     "HyperDense",
+    "HyperDepthwiseConv2D",
     "HyperEinsumDense",
     "HyperEmbedding",
     "HyperGRU",

@@ -29,7 +29,14 @@ def pad(x, geometry, first=1):
 
 def _same(size, reach, stride):
     total = (-(-size // stride) - 1) * stride + reach + 1 - size
-    return max(total, 0) if isinstance(total, int) else ops.maximum(total, 0)
+    if isinstance(total, int):
+        return max(total, 0)
+    if not ops.is_tensor(total):  # a symbolic size of `jax.export`
+        raise ValueError(
+            "padding='same' with strides larger than 1 needs the sizes of x. "
+            f"Received: a free size {size}; export with fixed sizes, the batch may be free."
+        )
+    return ops.maximum(total, 0)
 
 
 def output_size(size, kernel, stride, dilation, padding):

@@ -8,7 +8,7 @@ import pytest
 from helpers import array, gradients, normal
 
 from keras_hypernet.bases import Full, LowRank
-from keras_hypernet.layers import HyperConv1D, HyperConv2D, HyperConv3D, sample_convolution
+from keras_hypernet.layers import HyperConv1D, HyperConv2D, HyperConv3D, HyperDepthwiseConv2D, sample_convolution
 
 # On PyTorch a loop over samples has no use; on JAX the grouped convolution compiles for long.
 ROUTES = ("mapped", "grouped", "shifts")
@@ -79,6 +79,37 @@ def test_values_match_numpy(layer, x_shape, arguments, conditions):
     y = layer(x, condition)
     np.testing.assert_allclose(array(y), _expected(layer, x, condition), atol=1e-5)
     np.testing.assert_allclose(array(layer.apply(x, layer.generate(condition))), array(y), atol=1e-5)
+
+
+@pytest.mark.parametrize("conditions", [1, 3])
+@pytest.mark.parametrize("x_shape", [(3, 5, 4, 2), (3, 2, 5, 4, 2)])
+def test_depthwise_values_match_numpy(x_shape, conditions):
+    layer = HyperDepthwiseConv2D(
+        (3, 2), 2, "same", 2, "channels_last", activation="tanh", bias_initializer="random_normal"
+    )
+    x, condition = normal(x_shape), normal((conditions, 3), seed=1)
+    y = array(layer(x, condition))
+    basis, bias = layer.get_weights()
+    assert basis.shape == (3, 2, 2, 4, 2)
+    for number in range(3):
+        terms = np.append(condition[number % conditions], 1.0)
+        kernel = np.einsum("r,hwcrm->hwcm", terms, basis).reshape(3, 2, 1, 4)
+        for point, result in zip(x[number].reshape(-1, 5, 4, 2), y[number].reshape(-1, 3, 2, 4), strict=True):
+            expected = convolution(point, kernel, (2, 2), "same", (1, 1), 2) + terms @ bias
+            np.testing.assert_allclose(result, np.tanh(expected), atol=1e-5)
+    np.testing.assert_allclose(array(layer.apply(x, layer.generate(condition))), y, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"depth_multiplier": 0}, "`depth_multiplier` must be a positive integer. Received: 0"),
+        ({"strides": (1, 2)}, "`strides` must be equal on both axes. Received: .1, 2."),
+    ],
+)
+def test_bad_depthwise_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        HyperDepthwiseConv2D(2, **arguments)
 
 
 @pytest.mark.parametrize("groups", [1, 2])

@@ -1,0 +1,120 @@
+"""HyperDepthwiseConv2D: a convolution of each channel by itself, with weights generated from a condition."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_hypernet.bases.full import positive
+from keras_hypernet.bases.initializers import Fans
+from keras_hypernet.layers.conv import HyperConv
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class HyperDepthwiseConv2D(HyperConv):
+    """`activation(depthwise convolution of x with K(condition) + b(condition))`: each channel has filters of its own.
+
+    Each image of a batch has its own kernel `[height, width, channels, depth_multiplier]`, which is always written.
+
+    Call arguments:
+        x: As of `HyperConv2D`.
+        condition: As of `HyperConv2D`.
+
+    Returns:
+        A tensor of the compute dtype of `channels * depth_multiplier` channels, otherwise as of `HyperConv2D`.
+
+    Args:
+        kernel_size, strides, padding, data_format, dilation_rate: As of `HyperConv2D`. Keras's layer has equal strides
+            on both axes only.
+        depth_multiplier: Number of output channels of each channel of x, a positive integer.
+        activation, use_bias, kernel, bias, contraction: See `KernelLayer`; the kernel is always written.
+        **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
+            `trainable` and `activity_regularizer`.
+
+    Raises:
+        ValueError: If no weight is generated, an argument is not one of its choices, or shapes do not fit.
+
+    Example:
+
+    >>> x, condition = keras.ops.ones((8, 6, 6, 2)), keras.ops.ones((8, 4))
+    >>> layer = HyperDepthwiseConv2D(kernel_size=3, depth_multiplier=2, data_format="channels_last")
+    >>> layer(x, condition).shape
+    TensorShape([8, 4, 4, 4])
+    >>> {name: tuple(weight.shape) for name, weight in layer.generate(condition).items()}
+    {'kernel': (8, 3, 3, 2, 2), 'bias': (8, 4)}
+    """
+
+    dimensions = 2
+
+    def __init__(
+        self,
+        kernel_size,
+        strides=1,
+        padding="valid",
+        depth_multiplier=1,
+        data_format=None,
+        dilation_rate=1,
+        activation=None,
+        use_bias=True,
+        kernel="generated",
+        bias="generated",
+        contraction="auto",
+        **kwargs,
+    ):
+        self.depth_multiplier = positive("depth_multiplier", depth_multiplier)
+        geometry = kernel_size, strides, padding, data_format, dilation_rate
+        super().__init__(depth_multiplier, *geometry, 1, activation, use_bias, kernel, bias, contraction, **kwargs)
+        if len(set(self.strides)) > 1:
+            raise ValueError(f"`strides` must be equal on both axes. Received: {self.strides}")
+        self.contracts = False
+
+    def kernel_shape(self, x_shape):
+        _, channels = self._spatial(x_shape)
+        return (*self.kernel_size, channels, self.depth_multiplier)
+
+    def bias_shape(self, kernel_shape):
+        return (math.prod(kernel_shape[-2:]),)
+
+    def fans(self, kernel_shape):
+        return Fans(math.prod(kernel_shape[:-2]), math.prod(kernel_shape[:-2]) * self.depth_multiplier)
+
+    def matrix(self, kernel_shape):
+        return math.prod(kernel_shape[:-2]), math.prod(kernel_shape[-2:])
+
+    def op(self, x, kernel):
+        return super().op(x, self._groups(kernel))
+
+    def each(self, x, kernels):
+        return super().each(x, self._groups(kernels))
+
+    def _groups(self, kernel):
+        """The kernel of the convolution whose groups are the channels."""
+        *first, channels, multiplier = kernel.shape
+        leading = first if len(first) == self.dimensions else (-1, *first[1:])
+        return ops.reshape(kernel, (*leading, 1, channels * multiplier))
+
+    def ordinary(self):
+        return keras.layers.DepthwiseConv2D(
+            self.kernel_size,
+            self.strides,
+            self.padding,
+            self.depth_multiplier,
+            self.data_format,
+            self.dilation_rate,
+            activation=self.activation,
+            use_bias=self.use_bias,
+            name=self.name,
+            dtype=self.dtype_policy,
+        )
+
+    def compute_output_shape(self, x_shape, condition_shape):
+        shape = list(super().compute_output_shape(x_shape, condition_shape))
+        _, channels = self._spatial(x_shape)
+        shape[-3 if self.data_format == "channels_first" else -1] = channels * self.depth_multiplier
+        return tuple(shape)
+
+    def get_config(self):
+        config = super().get_config()
+        for name in ("filters", "groups"):
+            del config[name]
+        return {**config, "depth_multiplier": self.depth_multiplier}
