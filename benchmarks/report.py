@@ -136,6 +136,22 @@ def _distances(oracle):
     return f"{distances} (three seeds), mean {budget['mean_behind'][oracle]:.3f}"
 
 
+def bases():
+    """The section on the bases."""
+    yield "\n## Bases\n"
+    content = read("bases")
+    yield f"By `bases.py` on {content['machine']['processor']}: a training step of HyperDense, one thread, batch 64,"
+    yield "conditions of dimension 64; the memory is the growth in a step, variables included.\n"
+    yield "| layer | basis | parameters of the kernel | ms a step | / Dense | memory (MiB) | / Dense |"
+    yield "|---|---|---|---|---|---|---|"
+    for layer, basis, parameters, *measured in content["rows"]:
+        if measured[0] == "":
+            cells = ["not run: over a gigabyte", "", "", ""]
+        else:
+            cells = [f"{value:.{digits}f}" for value, digits in zip(measured, (1, 2, 0, 2), strict=True)]
+        yield f"| {layer} | {basis} | {parameters} | {' | '.join(cells)} |"
+
+
 def gpu():
     """The section on GPUs."""
     yield "\n## On a GPU\n"
@@ -182,7 +198,7 @@ def page():
         f"| {what} | {result} | `{command}` | {read(name)['machine']['processor']} |"
         for name, what, result, command in facts()
     ]
-    return "\n".join([*lines, *gpu()]) + "\n"
+    return "\n".join([*lines, *bases(), *gpu()]) + "\n"
 
 
 def readme():

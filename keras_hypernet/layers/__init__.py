@@ -11,7 +11,9 @@ from keras_hypernet.layers.embedding import HyperEmbedding
 from keras_hypernet.layers.film import FiLM
 from keras_hypernet.layers.image import StandardizeImage
 from keras_hypernet.layers.kernel import KernelLayer
+from keras_hypernet.layers.magnitude import MagnitudeInvariant
 from keras_hypernet.layers.recurrent import HyperGRU, HyperLSTM
+from keras_hypernet.layers.task_embedding import TaskEmbedding
 
 __all__ = [
     "ConcatenateCondition",
@@ -29,6 +31,8 @@ __all__ = [
     "HyperLayer",
     "HyperMultiHeadAttention",
     "KernelLayer",
+    "MagnitudeInvariant",
     "SelfAttention",
     "StandardizeImage",
+    "TaskEmbedding",
 ]
