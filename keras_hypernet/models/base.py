@@ -9,7 +9,14 @@ from keras import ops
 
 from keras_hypernet.bases.base import shared_bases
 from keras_hypernet.layers.base import match_batch
-from keras_hypernet.models.conditions import as_declared, check_condition, declared_inputs, free_sizes, symbolic
+from keras_hypernet.models.conditions import (
+    as_declared,
+    check_condition,
+    check_finite,
+    declared_inputs,
+    free_sizes,
+    symbolic,
+)
 from keras_hypernet.models.inputs import ModelOfTwoInputs
 from keras_hypernet.models.primary import apply_weights, by_name, free_sizes_of_x, shapes, steps, takes_points
 from keras_hypernet.models.shapes import build_on, check_shape, output_shape, split_inputs
@@ -140,9 +147,12 @@ class ConditionalModel(ModelOfTwoInputs):
             A dict from `"<layer>/<weight>"` to a tensor `[B, *weight_shape]`.
 
         Raises:
-            ValueError: If the model has not been built, or a `ConcatenateCondition` is not followed by a Dense layer.
+            ValueError: If the model has not been built, the condition is not finite, or a `ConcatenateCondition` is not
+                followed by a Dense layer.
         """
         self.check_built("generate")
+        self.check_condition(condition)
+        check_finite(condition)
         return by_name(self.steps, "generate", self.encode(condition, **options))
 
     def apply(self, x, weights):

@@ -3,6 +3,7 @@
 import collections.abc
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_hypernet.layers.image import check_pixels
@@ -101,6 +102,14 @@ def check_condition(condition, shapes):
         raise ValueError(_structure_error(wanted, condition))
     for name, part in received.items():
         check_shape(name, part.shape, expected[name].shape)
+
+
+def check_finite(condition):
+    """Raises ValueError if a condition holds NaN or infinity; a traced function has no values to check."""
+    for name, part in parts(condition).items():
+        values = values_of(part)
+        if values is not None and values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ValueError(f"A condition must be finite. Received: NaN or infinity in {name!r}")
 
 
 def free_sizes(encoder, shapes, declared, encoded_shape):

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_hypernet.layers.image import check_pixels
 from keras_hypernet.models.base import ConditionalModel
+from keras_hypernet.models.conditions import check_finite
 from keras_hypernet.models.ids import input_dtype
 
 
@@ -43,8 +44,8 @@ def specialize(model, condition):
 
     Raises:
         TypeError: If the model is not one of this package.
-        ValueError: If the model has not been built, the number of conditions is not one, a `ConcatenateCondition` is
-            not followed by a Dense layer, or another layer takes the condition itself.
+        ValueError: If the model has not been built, the number of conditions is not one, the condition is not finite, a
+            `ConcatenateCondition` is not followed by a Dense layer, or another layer takes the condition itself.
 
     Example:
 
@@ -62,6 +63,7 @@ def specialize(model, condition):
         raise TypeError(f"Only models of x and a condition are specialized, such as a Hypernetwork. Received: {model}")
     model.check_built("specialize")
     model.check_condition(condition)
+    check_finite(condition)
     for part in keras.tree.flatten(condition):
         if part.shape[0] != 1:
             raise ValueError(

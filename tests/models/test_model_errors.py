@@ -1,5 +1,7 @@
 """Models refuse wrong inputs, weights and parts with one clear message."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -113,6 +115,16 @@ def test_generate_says_the_shape_of_the_condition():
             model.primary[0].generate(wrong)
     with pytest.raises(ValueError, match="x and a/kernel must have the same batch size, or a/kernel a batch"):
         model.primary[0].apply(normal((5, 7)), model.primary[0].generate(normal((2, 3))))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_of_a_condition_that_is_not_finite_are_refused(value):
+    model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [HyperDense(2)])
+    model(_inputs())
+    condition = np.full((1, 4), value, "float32")
+    for method in (model.generate, functools.partial(kh.specialize, model)):
+        with pytest.raises(ValueError, match="A condition must be finite. Received: NaN or infinity in 'condition'"):
+            method(condition)
 
 
 def test_models_that_make_no_sense_are_refused():
