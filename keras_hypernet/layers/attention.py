@@ -104,6 +104,11 @@ class HyperMultiHeadAttention(HyperLayer):
         self.output_sizes = sizes and tuple(positive("output_shape", size) for size in sizes)
         self.use_bias, self.use_causal_mask = use_bias, use_causal_mask
         self.projection = dict(projection or {})
+        if getattr(self.projection.get("basis"), "values", None) is not None:
+            raise ValueError(
+                "An array cannot be the constant term of all four projections. Give `constant='given'`, and assign the "
+                f"values to `query_dense.kernel_constant` and the others. Received: {self.projection['basis']!r}"
+            )
 
     def build(self, x_shape, condition_shape=None, value_shape=None, key_shape=None):
         super().build(x_shape, condition_shape)

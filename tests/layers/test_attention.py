@@ -6,7 +6,7 @@ import pytest
 from helpers import array, gradients, normal
 
 import keras_hypernet as kh
-from keras_hypernet.bases import LowRank
+from keras_hypernet.bases import Full, LowRank
 from keras_hypernet.layers import HyperDense, HyperMultiHeadAttention
 
 BATCH, TIME, FEATURES, RANK = 3, 4, 5, 2
@@ -124,6 +124,11 @@ def test_a_model_of_padded_tokens_specializes_and_applies_weights():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         HyperMultiHeadAttention(**arguments)
+
+
+def test_an_array_is_not_the_constant_of_all_projections():
+    with pytest.raises(ValueError, match="cannot be the constant term of all four projections"):
+        HyperMultiHeadAttention(2, 3, projection={"basis": Full(constant=normal((5, 2, 3)))})
 
 
 def test_bad_shapes():

@@ -29,6 +29,7 @@ layers = _cases(LAYERS)
 batched_layers = _cases([case for case in LAYERS if case.condition_shape[0] > 1], few=True)
 hyper_layers = _cases([case for case in LAYERS if isinstance(case.make(), HyperLayer)])
 specializing_layers = _cases([case for case in LAYERS if isinstance(case.make(), HyperLayer) and case.specializes])
+few_layers = _cases(LAYERS, few=True)
 models = _cases(MODELS)
 few_models = _cases(MODELS, few=True)
 
@@ -134,6 +135,22 @@ def test_functional_model_takes_any_batch_and_is_saved_and_loaded(case, tmp_path
     np.testing.assert_array_equal(array(loaded(inputs)), y)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch's compiler takes seconds for each layer")
+@few_layers
+def test_a_compiled_layer_has_the_same_output(case):
+    layer, inputs = case.make(), _layer_inputs(case)
+    y = layer(*inputs)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        compiled = tf.function(layer.__call__, jit_compile=True)
+    else:
+        import jax
+
+        compiled = jax.jit(lambda x, condition: layer(x, condition))
+    np.testing.assert_allclose(array(compiled(*inputs)), array(y), atol=1e-5)
+
+
 @layers
 def test_mask_of_x_passes_through(case):
     layer, inputs = case.make(), _layer_inputs(case)
@@ -146,6 +163,8 @@ def test_mask_of_x_passes_through(case):
 @batched_layers
 def test_every_weight_gets_a_gradient(case):
     model, _ = _functional(case)
+    for number, variable in enumerate(model.trainable_variables):  # a generated part that starts at zero hides others
+        variable.assign(variable + 0.1 * normal(variable.shape, seed=number))
     targets = np.zeros(array(model(_layer_inputs(case))).shape, "float32")
     for variable, gradient in zip(
         model.trainable_variables, gradients(model, _layer_inputs(case), targets), strict=True
