@@ -12,6 +12,7 @@ from keras_hypernet.layers import (
     FiLM,
     HyperConv1D,
     HyperConv2D,
+    HyperConv2DTranspose,
     HyperConv3D,
     HyperDense,
     HyperDepthwiseConv2D,
@@ -161,6 +162,7 @@ LAYERS = [
         (1, RANK),
         keeps_mask=False,
     ),
+    LayerCase("conv2d_transpose", _conv(HyperConv2DTranspose, strides=2), (BATCH, 3, 3, 2), keeps_mask=False),
     LayerCase("conv3d", _conv(HyperConv3D), (BATCH, 3, 3, 3, 2), keeps_mask=False),
     LayerCase("gru", lambda: HyperGRU(4, bias_initializer="random_normal"), SEQUENCE, keeps_mask=False),
     LayerCase(

@@ -4,6 +4,7 @@ from keras_hypernet.layers.attention import HyperMultiHeadAttention, SelfAttenti
 from keras_hypernet.layers.base import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.concatenate import ConcatenateCondition
 from keras_hypernet.layers.conv import HyperConv1D, HyperConv2D, HyperConv3D
+from keras_hypernet.layers.conv_transpose import HyperConv2DTranspose
 from keras_hypernet.layers.dense import HyperDense
 from keras_hypernet.layers.depthwise_conv import HyperDepthwiseConv2D
 from keras_hypernet.layers.einsum_dense import HyperEinsumDense
@@ -21,6 +22,7 @@ __all__ = [
     "FiLM",
     "HyperConv1D",
     "HyperConv2D",
+    "HyperConv2DTranspose",
     "HyperConv3D",
     "HyperDense",
     "HyperDepthwiseConv2D",

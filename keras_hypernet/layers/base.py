@@ -100,8 +100,12 @@ class HyperLayer(ConditionedLayer):
     - `specialize(condition)`: a layer of x alone, not yet built, that this layer is under one condition `[1, R]`, and
       the list of its weights as arrays.
 
+    `compiled_by_xla` says whether XLA compiles the calls, where a model's `compile` has told it; else it is None.
+
     A subclass that knows a cheaper computation than `run` with written weights overrides `compute`.
     """
+
+    compiled_by_xla = None
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

@@ -62,6 +62,26 @@ def plan(rows, conditions, costs, contraction="auto"):
     return Contraction(contraction, shared)
 
 
+def convolution_route(backend, xla):
+    """The route of `layers/sample_convolution.py` for a convolution with a kernel for each sample.
+
+    XLA on a CPU compiles a grouped convolution for a minute, and runs a map over convolutions slowly. Without XLA,
+    TensorFlow's convolutions are faster than products of matrices, but a grouped one may take seconds.
+
+    Args:
+        backend: The name of Keras's backend.
+        xla: Whether XLA compiles the call; None if that is unknown.
+
+    Example:
+
+    >>> convolution_route("tensorflow", xla=None), convolution_route("tensorflow", xla=True)
+    ('mapped', 'patches')
+    """
+    if backend == "tensorflow":
+        return "patches" if xla else "mapped"
+    return "grouped" if backend == "torch" else "patches"
+
+
 def is_known(size):
     """Whether a size is a number: neither None nor symbolic, as in `jax.export`."""
     return isinstance(size, int)
@@ -72,10 +92,10 @@ def assumed(size):
     return size if is_known(size) else ASSUMED_BATCH
 
 
-def check_contraction(contraction):
-    """Raises ValueError if `contraction` is not one of `CHOICES`."""
-    if contraction not in CHOICES:
-        raise ValueError(f"`contraction` must be one of {CHOICES}. Received: {contraction!r}")
+def check_contraction(contraction, choices=CHOICES):
+    """Raises ValueError if `contraction` is not one of the choices."""
+    if contraction not in choices:
+        raise ValueError(f"`contraction` must be one of {choices}. Received: {contraction!r}")
 
 
 def check_shapes(x_shape, condition_shape, axes=("features",), most_points=1):

@@ -10,7 +10,7 @@ from keras_hypernet.bases.base import Cost
 from keras_hypernet.bases.full import Full, positive
 from keras_hypernet.bases.initializers import Fans
 from keras_hypernet.layers import sample_convolution
-from keras_hypernet.layers.contraction import assumed, is_known
+from keras_hypernet.layers.contraction import assumed, convolution_route, is_known
 from keras_hypernet.layers.kernel import KernelLayer
 
 SPATIAL = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -27,6 +27,7 @@ class HyperConv(KernelLayer):
     """Abstract: a convolution over `dimensions` axes; the public layers bind the number of axes."""
 
     dimensions = None
+    written_routes = tuple(sample_convolution.ROUTES)
 
     def __init__(
         self,
@@ -101,7 +102,14 @@ class HyperConv(KernelLayer):
 
     def positions(self, x_shape):
         sizes, _ = self._spatial(x_shape)
-        return max(sample_convolution.count(map(assumed, sizes), self.geometry), 1)
+        return max(math.prod(self.output_sizes(list(map(assumed, sizes)))), 1)
+
+    def output_sizes(self, sizes):
+        """The sizes of the spatial axes of the output; None for an unknown size."""
+        return [
+            sample_convolution.output_size(size, *axis, self.padding) if is_known(size) else None
+            for size, axis in zip(sizes, self.geometry.axes, strict=True)
+        ]
 
     def costs(self, basis, sizes):
         # Measured: a convolution with the kernels of all terms takes hundreds of times a plain one.
@@ -124,7 +132,9 @@ class HyperConv(KernelLayer):
     def each(self, x, kernels):
         points = len(x.shape) == self.dimensions + 3
         x = sample_convolution.pad(x if points else ops.expand_dims(x, 1), self.geometry, first=2)
-        y = sample_convolution.each(x, kernels, self.geometry)
+        asked = self.contraction in self.written_routes
+        route = self.contraction if asked else convolution_route(keras.backend.backend(), self.compiled_by_xla)
+        y = sample_convolution.ROUTES[route](x, kernels, self.geometry)
         return y if points else ops.squeeze(y, 1)
 
     def ordinary(self):
@@ -146,23 +156,19 @@ class HyperConv(KernelLayer):
     def compute_output_shape(self, x_shape, condition_shape):
         self.check_shapes(x_shape, condition_shape)
         sizes, _ = self._spatial(x_shape)
-        moved = [
-            sample_convolution.output_size(size, *axis, self.padding) if is_known(size) else None
-            for size, axis in zip(sizes, self.geometry.axes, strict=True)
-        ]
+        moved = self.output_sizes(sizes)
         shape = (self.filters, *moved) if self.data_format == "channels_first" else (*moved, self.filters)
         return (*x_shape[: len(x_shape) - len(self.axes)], *shape)
 
     def check_shapes(self, x_shape, condition_shape):
         super().check_shapes(x_shape, condition_shape)
         sizes, _ = self._spatial(x_shape)
-        for size, axis in zip(sizes, self.geometry.axes, strict=True):
-            if is_known(size) and sample_convolution.output_size(size, *axis, self.padding) < 1:
-                raise ValueError(
-                    f"The kernel of layer {self.name!r}, kernel_size={self.kernel_size} and "
-                    f"dilation_rate={self.dilation_rate}, is larger than x; use padding='same'. "
-                    f"Received: x of shape {tuple(x_shape)}"
-                )
+        if any(size is not None and size < 1 for size in self.output_sizes(sizes)):
+            raise ValueError(
+                f"The kernel of layer {self.name!r}, kernel_size={self.kernel_size} and "
+                f"dilation_rate={self.dilation_rate}, is larger than x; use padding='same'. "
+                f"Received: x of shape {tuple(x_shape)}"
+            )
 
     def compute_mask(self, x, mask=None):
         """None, as of Keras's layer: the output has other positions than x."""
@@ -213,7 +219,9 @@ class HyperConv2D(HyperConv):
         data_format: `"channels_last"` or `"channels_first"`; by default that of Keras's configuration.
         groups: Number of groups, which divides channels and filters. With more than one, the kernel is always written.
         activation, use_bias, kernel, bias, contraction: See `KernelLayer`. With `Full`, `"auto"` always writes kernels:
-            a convolution with all terms takes hundreds of times a plain convolution.
+            a convolution with all terms takes hundreds of times a plain convolution. `contraction` may also be the name
+            of a way to convolve each image with its written kernel: `"mapped"` (one image after another), `"grouped"`
+            (one convolution whose groups are the images), `"shifts"` or `"patches"` (products of matrices).
         **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
             `trainable` and `activity_regularizer`.
 

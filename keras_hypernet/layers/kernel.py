@@ -9,7 +9,7 @@ from keras_hypernet import bases
 from keras_hypernet.bases.base import Sizes, align
 from keras_hypernet.bases.initializers import HyperfanIn
 from keras_hypernet.layers.base import HyperLayer
-from keras_hypernet.layers.contraction import check_contraction, plan
+from keras_hypernet.layers.contraction import CHOICES, check_contraction, plan
 
 SOURCES = ("generated", "trained")
 
@@ -53,6 +53,7 @@ class KernelLayer(HyperLayer):
     """
 
     contracts = True
+    written_routes = ()  # names of the ways to compute `each`, which `contraction` may ask for
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class KernelLayer(HyperLayer):
             raise ValueError(f"`kernel` must be one of {SOURCES}. Received: {kernel!r}")
         if bias not in (*SOURCES, None):
             raise ValueError(f"`bias` must be one of {(*SOURCES, None)}. Received: {bias!r}")
-        check_contraction(contraction)
+        check_contraction(contraction, (*CHOICES, *self.written_routes))
         use_bias = use_bias and bias is not None
         if kernel != "generated" and not (use_bias and bias == "generated"):
             ordinary = f"keras.layers.{type(self).__name__.removeprefix('Hyper')}"
@@ -153,13 +154,14 @@ class KernelLayer(HyperLayer):
         """The `Contraction` of a call on these shapes."""
         ((shape, basis),) = [(weight.shape, weight.basis) for weight in self._generated if weight.name == "kernel"]
         positions = self.positions(x_shape)
+        contraction = "materialised" if self.contraction in self.written_routes else self.contraction
 
         def costs(rows, conditions):
             sizes = Sizes(rows * positions, conditions, *self.matrix(shape), self.rank)
             routes = self.costs(basis, sizes)
             return routes if self.contracts else {"materialised": routes["materialised"]}
 
-        return plan(x_shape[: len(x_shape) - len(self.axes)], condition_shape[0], costs, self.contraction)
+        return plan(x_shape[: len(x_shape) - len(self.axes)], condition_shape[0], costs, contraction)
 
     def compute(self, x, condition):
         z = ops.cast(condition, self.compute_dtype)

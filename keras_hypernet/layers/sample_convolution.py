@@ -8,7 +8,6 @@ whose size is unknown.
 import itertools
 import math
 
-import keras
 from keras import ops
 
 
@@ -81,6 +80,23 @@ def shifts(x, kernels, geometry):
     return ops.reshape(y if groups == 1 else ops.moveaxis(y, 1, 2), (batch, *shape, outputs))
 
 
+def patches(x, kernels, geometry):
+    """One product of matrices for each sample, of all parts of x that meet an entry of the kernel, side by side."""
+    *kernel_size, inputs, outputs = kernels.shape[1:]
+    groups, offsets = x.shape[-1] // inputs, math.prod(kernel_size)
+    parts = [shifted(x, offset, geometry) for offset in itertools.product(*map(range, kernel_size))]
+    batch, *shape = ops.shape(parts[0])[:-1]
+    if groups == 1:
+        part = ops.reshape(ops.concatenate(parts, axis=-1), (batch, -1, offsets * inputs))
+        return ops.reshape(
+            ops.matmul(part, ops.reshape(kernels, (-1, offsets * inputs, outputs))), (batch, *shape, outputs)
+        )
+    part = ops.reshape(ops.stack(parts, axis=-2), (batch, -1, offsets, groups, inputs))
+    part = ops.reshape(ops.moveaxis(part, 3, 1), (batch, groups, -1, offsets * inputs))
+    kernel = ops.moveaxis(ops.reshape(kernels, (-1, offsets * inputs, groups, outputs // groups)), 2, 1)
+    return ops.reshape(ops.moveaxis(ops.matmul(part, kernel), 1, 2), (batch, *shape, outputs))
+
+
 def shifted(x, offset, geometry):
     """The part of x `[B, P, *sizes, C]` that meets the entry `offset` of the kernel."""
     index = [slice(None), slice(None)]
@@ -95,14 +111,4 @@ def convolve(x, kernel, geometry):
     return ops.conv(x, kernel, strides, "valid", "channels_last", dilations)
 
 
-def each(x, kernels, geometry):
-    """The convolution by the route that is safe on the backend: none is compiled by XLA for minutes."""
-    route = {"tensorflow": mapped, "torch": grouped}.get(keras.backend.backend(), shifts)
-    return route(x, kernels, geometry)
-
-
-def count(sizes, geometry):
-    """Number of entries of the output's spatial axes."""
-    return math.prod(
-        output_size(size, *axis, geometry.padding) for size, axis in zip(sizes, geometry.axes, strict=True)
-    )
+ROUTES = {"mapped": mapped, "grouped": grouped, "shifts": shifts, "patches": patches}

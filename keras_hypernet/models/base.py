@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_hypernet.bases.base import shared_bases
-from keras_hypernet.layers.base import match_batch
+from keras_hypernet.layers.base import HyperLayer, match_batch
 from keras_hypernet.models.conditions import (
     as_declared,
     check_condition,
@@ -78,6 +78,12 @@ class ConditionalModel(ModelOfTwoInputs):
     def get_build_config(self):
         # With None for each free size, because an encoder without declared inputs cannot repeat its free sizes.
         return {"input_shape": {"x": self.x_shape, "condition": self.condition_shape}} if self.built else None
+
+    def compile(self, *args, **kwargs):
+        super().compile(*args, **kwargs)
+        for layer in self.primary:
+            if isinstance(layer, HyperLayer):
+                layer.compiled_by_xla = self.jit_compile
 
     def call(self, inputs, training=False):
         # Keras asks a model with its own `call` to pass `training` by name: on JAX no context carries it to the layers.

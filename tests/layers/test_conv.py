@@ -7,11 +7,18 @@ import numpy as np
 import pytest
 from helpers import array, gradients, normal
 
+import keras_hypernet as kh
 from keras_hypernet.bases import Full, LowRank
-from keras_hypernet.layers import HyperConv1D, HyperConv2D, HyperConv3D, HyperDepthwiseConv2D, sample_convolution
+from keras_hypernet.layers import (
+    HyperConv1D,
+    HyperConv2D,
+    HyperConv2DTranspose,
+    HyperConv3D,
+    HyperDepthwiseConv2D,
+    sample_convolution,
+)
 
-# On PyTorch a loop over samples has no use; on JAX the grouped convolution compiles for long.
-ROUTES = ("mapped", "grouped", "shifts")
+ROUTES = tuple(sample_convolution.ROUTES)
 
 
 def _zeros(size, kernel, stride, dilation, padding):
@@ -112,6 +119,53 @@ def test_bad_depthwise_arguments(arguments, message):
         HyperDepthwiseConv2D(2, **arguments)
 
 
+TRANSPOSED = [
+    {"kernel_size": (3, 2)},
+    {"kernel_size": (3, 2), "strides": (2, 3)},
+    {"kernel_size": 2, "strides": 3, "padding": "same"},
+    {"kernel_size": 3, "strides": 2, "padding": "same", "output_padding": 1},
+    {"kernel_size": 3, "strides": 2, "output_padding": (0, 1)},
+]
+
+
+@pytest.mark.parametrize("arguments", TRANSPOSED, ids=str)
+def test_transposed_convolution_is_the_one_of_keras_under_each_condition(arguments):
+    layer = HyperConv2DTranspose(
+        4, activation="tanh", bias_initializer="random_normal", data_format="channels_last", **arguments
+    )
+    x, condition = normal((3, 3, 4, 2)), normal((3, 3), seed=1)
+    y = array(layer(x, condition))
+    assert y.shape == layer.compute_output_shape(x.shape, condition.shape)
+    for number in range(3):
+        ordinary, weights = layer.specialize(condition[number : number + 1])
+        ordinary.build(x.shape)
+        ordinary.set_weights(weights)
+        np.testing.assert_allclose(array(ordinary(x[number : number + 1]))[0], y[number], atol=1e-5)
+    points = array(layer(np.stack([x, x], 1), condition))
+    np.testing.assert_allclose(points, np.stack([y, y], 1), atol=1e-5)
+    np.testing.assert_allclose(array(layer.apply(x, layer.generate(condition))), y, atol=1e-5)
+
+
+@pytest.mark.parametrize(("stride", "dilation"), [(2, 1), (1, 2)])
+def test_transposed_convolution_matches_numpy(stride, dilation):
+    arguments = {"strides": (stride, 1), "dilation_rate": (dilation, 1), "data_format": "channels_first"}
+    layer = HyperConv2DTranspose(4, (3, 2), bias=None, **arguments)
+    x, condition = normal((3, 2, 3, 4)), normal((3, 3), seed=1)
+    y = layer(x, condition)
+    (basis,) = layer.get_weights()
+    kernels = np.einsum("br,hworc->bhwoc", np.concatenate([condition, np.ones((3, 1))], 1), basis)
+    expected = np.zeros((3, 4, 2 * stride + 2 * dilation + 1, 5))
+    for (i, j), (a, b) in itertools.product(np.ndindex(3, 4), np.ndindex(3, 2)):
+        expected[:, :, stride * i + dilation * a, j + b] += np.einsum("boc,bc->bo", kernels[:, a, b], x[:, :, i, j])
+    np.testing.assert_allclose(array(y), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("output_padding", [2, -1, 0.5])
+def test_bad_output_padding(output_padding):
+    with pytest.raises(ValueError, match="`output_padding` must be None or an integer from 0 to below the stride"):
+        HyperConv2DTranspose(4, 3, strides=2, output_padding=output_padding)
+
+
 @pytest.mark.parametrize("groups", [1, 2])
 def test_channels_first_is_channels_last_transposed(groups):
     x, condition = normal((3, 2, 5, 4)), normal((3, 3), seed=1)
@@ -136,18 +190,19 @@ def test_routes_are_equal(layer, x_shape, arguments):
     )
     padded = sample_convolution.pad(keras.ops.convert_to_tensor(x), layer.geometry, first=2)
     for route in ROUTES:
-        y = getattr(sample_convolution, route)(padded, keras.ops.convert_to_tensor(kernels), layer.geometry)
+        y = sample_convolution.ROUTES[route](padded, keras.ops.convert_to_tensor(kernels), layer.geometry)
         np.testing.assert_allclose(array(y), expected, atol=1e-5, err_msg=route)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"padding": "same", "strides": 2}, {"groups": 2}], ids=str)
-def test_routes_have_the_same_gradients(arguments, monkeypatch):
+def test_routes_have_the_same_gradients(arguments):
     x, condition, by_route = normal((3, 4, 4, 2)), normal((3, 3), seed=1), {}
     for route in ROUTES:
-        monkeypatch.setattr(sample_convolution, "each", getattr(sample_convolution, route))
         keras.utils.set_random_seed(0)
         inputs = keras.Input((4, 4, 2)), keras.Input((3,))
-        y = _make(HyperConv2D, **arguments)(keras.layers.Dense(2)(inputs[0]), keras.layers.Dense(3)(inputs[1]))
+        y = _make(HyperConv2D, contraction=route, **arguments)(
+            keras.layers.Dense(2)(inputs[0]), keras.layers.Dense(3)(inputs[1])
+        )
         targets = np.ones((3, *y.shape[1:]), "float32")
         by_route[route] = gradients(keras.Model(inputs, y), [x, condition], targets)
     for route in ROUTES[1:]:
@@ -198,6 +253,43 @@ def test_full_is_never_factorised_unless_asked():
     np.testing.assert_allclose(array(y), _expected(asked, normal((3, 4, 4, 2)), normal((3, 3), seed=1)), atol=1e-5)
 
 
+@pytest.mark.parametrize("xla", [False, True])
+def test_model_tells_its_layers_whether_xla_compiles(xla):
+    layer = _make(HyperConv2D, padding="same")
+    model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [layer])
+    inputs = {"x": normal((3, 4, 4, 2)), "condition": normal((3, 3), seed=1)}
+    y = array(model(inputs))
+    assert layer.compiled_by_xla is None
+    model.compile("sgd", "mse", jit_compile=xla)
+    assert layer.compiled_by_xla == xla
+    np.testing.assert_allclose(model.predict(inputs, verbose=0), y, atol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="nested gradients of TensorFlow's")
+@pytest.mark.parametrize("route", ROUTES)
+def test_second_derivative_matches_finite_differences(route):
+    import tensorflow as tf
+
+    layer = _make(HyperConv2D, contraction=route)
+    x, condition, direction = (tf.constant(normal(s, seed=n)) for n, s in enumerate([(3, 4, 4, 2), (3, 3), (3, 3)]))
+    layer(x, condition)
+
+    def slope(condition):
+        """The derivative of the loss along the direction."""
+        with tf.GradientTape() as tape:
+            tape.watch(condition)
+            loss = tf.reduce_mean(layer(x, condition) ** 2)
+        return tf.reduce_sum(tape.gradient(loss, condition) * direction)
+
+    with tf.GradientTape() as tape:
+        tape.watch(condition)
+        first = slope(condition)
+    second = tf.reduce_sum(tape.gradient(first, condition) * direction)
+    step = 1e-2
+    expected = (slope(condition + step * direction) - slope(condition - step * direction)) / (2 * step)
+    np.testing.assert_allclose(float(second), float(expected), rtol=2e-2)
+
+
 def test_sizes_and_batch_are_free():
     layer = _make(HyperConv2D, padding="same", strides=2)
     inputs = keras.Input((None, None, 2)), keras.Input((3,))
@@ -217,6 +309,7 @@ def test_sizes_and_batch_are_free():
         ({"groups": 3}, "`filters` must be divisible by `groups`. Received: filters=4, groups=3"),
         ({"padding": "causal"}, "`padding` must be one of .'valid', 'same'.. Received: 'causal'"),
         ({"strides": 2, "dilation_rate": (1, 2)}, "cannot both be larger than 1. .*strides=.2, 2., dilation_rate=.1"),
+        ({"contraction": "fast"}, "`contraction` must be one of .*'mapped', 'grouped'.* Received: 'fast'"),
         ({"data_format": "channels"}, "`data_format` must be .* Received: 'channels'"),
     ],
 )
