@@ -207,6 +207,11 @@ def _mixed_primary():
     return kh.Hypernetwork(_encoder(), [hidden, _dense(bias="trained")(), last])
 
 
+def _convolution():
+    convolution = kh.layers.HyperConv2D(4, 3, activation="tanh", basis=LowRank(2))
+    return kh.Hypernetwork(_encoder(), [convolution, keras.layers.GlobalAveragePooling2D(), HyperDense(3)])
+
+
 def _image_hypernetwork():
     return kh.Hypernetwork(_image_encoder(), [*_flat_image(), _dense()(), HyperDense(3)])
 
@@ -234,6 +239,7 @@ MODELS = [
     ModelCase("hypernetwork", _hypernetwork, (FEATURES,), (RANK,)),
     ModelCase("hypernetwork_points", _hypernetwork, (POINTS, FEATURES), (RANK,)),
     ModelCase("hypernetwork_mixed_primary", _mixed_primary, (FEATURES,), (RANK,)),
+    ModelCase("hypernetwork_convolution", _convolution, (5, 5, 2), (RANK,)),
     ModelCase("hypernetwork_images", _image_hypernetwork, (4, 4, 2), (4, 4, 2), "uint8"),
     ModelCase("embedding", _embedding, (FEATURES,), (RANK,)),
     ModelCase("embedding_points", _embedding, (POINTS, FEATURES), (RANK,)),

@@ -6,7 +6,7 @@ import pytest
 from helpers import array, normal
 
 import keras_hypernet as kh
-from keras_hypernet.layers import ConcatenateCondition, HyperDense
+from keras_hypernet.layers import ConcatenateCondition, HyperConv2D, HyperDense
 
 
 def _inputs(batch=6):
@@ -284,3 +284,20 @@ def test_a_layer_that_takes_the_condition_itself_has_no_weights_to_keep():
         model.apply(inputs["x"], model.generate(inputs["condition"]))
     with pytest.raises(ValueError, match="No network of x alone is known for layer 'mine' of class Own"):
         kh.specialize(model, inputs["condition"][:1])
+
+
+def test_x_may_have_every_size_that_the_layers_leave_free():
+    def model(last):
+        primary = [HyperConv2D(4, 3, strides=2), last, HyperDense(3)]
+        model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), primary)
+        model({"x": normal((2, 9, 9, 2)), "condition": normal((2, 4))})
+        return model
+
+    pooled, flat = model(keras.layers.GlobalAveragePooling2D()), model(keras.layers.Flatten())
+    assert pooled.free_x_shape == (None, None, None, 2)
+    x, condition = normal((2, 12, 7, 2)), normal((2, 4))
+    y = pooled({"x": x, "condition": condition})
+    np.testing.assert_allclose(array(pooled.apply(x, pooled.generate(condition))), array(y), atol=1e-5)
+    for wrong, model in ((normal((2, 12, 7, 2)), flat), (normal((2, 9, 9, 3)), pooled), (normal((2, 9, 2)), pooled)):
+        with pytest.raises(ValueError, match=r"was built for `x` of shape \(None, .*\). Received: \(2, "):
+            model({"x": wrong, "condition": condition})
