@@ -210,7 +210,8 @@ def free_sizes_of_x(made, follow, x_shape, encoded_shape):
     def is_free(axis):
         size = x_shape[axis]
         try:
-            return size is None or features(axis, size) == features(axis, size + 1)
+            # Not one more, which the stride of a convolution may leave over.
+            return size is None or features(axis, size) == features(axis, 2 * size + 1)
         except ValueError:  # a layer refuses another size
             return False
 
