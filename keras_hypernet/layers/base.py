@@ -100,7 +100,7 @@ class HyperLayer(ConditionedLayer):
     - `specialize(condition)`: a layer of x alone, not yet built, that this layer is under one condition `[1, R]`, and
       the list of its weights as arrays.
 
-    `compiled_by_xla` says whether XLA compiles the calls, where a model's `compile` has told it; else it is None.
+    `compiled_by_xla` says whether XLA compiles the calls, as a compiled model tells it; else it is None.
 
     A subclass that knows a cheaper computation than `run` with written weights overrides `compute`.
     """

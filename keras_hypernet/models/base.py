@@ -79,16 +79,13 @@ class ConditionalModel(ModelOfTwoInputs):
         # With None for each free size, because an encoder without declared inputs cannot repeat its free sizes.
         return {"input_shape": {"x": self.x_shape, "condition": self.condition_shape}} if self.built else None
 
-    def compile(self, *args, **kwargs):
-        super().compile(*args, **kwargs)
-        for layer in self.primary:
-            if isinstance(layer, HyperLayer):
-                layer.compiled_by_xla = self.jit_compile
-
     def call(self, inputs, training=False):
         # Keras asks a model with its own `call` to pass `training` by name: on JAX no context carries it to the layers.
         # Never None: with None some layers, such as RandomFlip, act as in training.
         training = bool(training)
+        for layer in self.primary:
+            if self.compiled and isinstance(layer, HyperLayer):
+                layer.compiled_by_xla = self.jit_compile
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         x = self.check_x(x)
         return self._call_primary(x, self.encode_for(x, condition, **options, training=training), training)

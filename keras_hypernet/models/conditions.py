@@ -116,7 +116,7 @@ def free_sizes(encoder, shapes, declared, encoded_shape):
     """The shapes of a condition, with None for each size that the encoder leaves free.
 
     The declared inputs of an encoder state their free sizes. An encoder without declared inputs is tried on zeros: a
-    size is free if the encoder takes this size plus one and returns the same number of features.
+    size is free if the encoder takes another one, which no stride leaves over, and returns the same number of features.
 
     Args:
         encoder: A layer that has been built for the shapes.
@@ -128,12 +128,12 @@ def free_sizes(encoder, shapes, declared, encoded_shape):
 
     def is_free(name, axis):
         if named[name][axis] is None or name not in declared:
-            return named[name][axis] is None or takes_one_more(name, axis)
+            return named[name][axis] is None or takes_another(name, axis)
         return len(declared[name].shape) == len(named[name]) and declared[name].shape[axis] is None
 
-    def takes_one_more(name, axis):
+    def takes_another(name, axis):
         sizes = {part: [1, *(size or 1 for size in shape[1:])] for part, shape in named.items()}
-        sizes[name][axis] += 1
+        sizes[name][axis] = 2 * sizes[name][axis] + 1
         try:
             encoded = encoder(pack({part: ops.zeros(size) for part, size in sizes.items()}, shapes), training=False)
         except Exception:  # any error of a layer or of the backend

@@ -261,8 +261,8 @@ def test_model_tells_its_layers_whether_xla_compiles(xla):
     y = array(model(inputs))
     assert layer.compiled_by_xla is None
     model.compile("sgd", "mse", jit_compile=xla)
-    assert layer.compiled_by_xla == xla
     np.testing.assert_allclose(model.predict(inputs, verbose=0), y, atol=1e-5)
+    assert layer.compiled_by_xla == xla
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="nested gradients of TensorFlow's")

@@ -320,3 +320,19 @@ def test_integers_do_not_wrap_around_into_a_narrower_dtype():
             call(narrow + 2**32)
     with pytest.raises(Exception, match=r"indices\[\d,0\] = 2147483647 is not in \[0, 9\)"):
         model.predict({"x": X, "condition": narrow + 2**32}, verbose=0)
+
+
+@pytest.mark.regression
+def test_a_size_that_a_stride_leaves_over_is_not_free():
+    class Encoder(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.convolution = keras.layers.Conv1D(2, 3, strides=2)
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, condition):
+            return self.dense(keras.ops.reshape(self.convolution(condition), (-1, 8)))
+
+    model = kh.Hypernetwork(Encoder(), [HyperDense(2)])
+    model({"x": normal((2, 5)), "condition": normal((2, 9, 1))})  # one more leaves four steps, too
+    assert model.condition_shape == (2, 9, 1)

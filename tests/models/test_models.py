@@ -301,3 +301,16 @@ def test_x_may_have_every_size_that_the_layers_leave_free():
     for wrong, model in ((normal((2, 12, 7, 2)), flat), (normal((2, 9, 9, 3)), pooled), (normal((2, 9, 2)), pooled)):
         with pytest.raises(ValueError, match=r"was built for `x` of shape \(None, .*\). Received: \(2, "):
             model({"x": wrong, "condition": condition})
+
+
+@pytest.mark.regression
+def test_a_compiled_model_is_loaded_compiled(tmp_path):
+    model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [HyperDense(2)])
+    inputs, targets = {"x": normal((4, 5)), "condition": normal((4, 3))}, normal((4, 2))
+    model.compile("adam", "mse")
+    model.fit(inputs, targets, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.compiled
+    assert loaded.evaluate(inputs, targets, verbose=0) == pytest.approx(model.evaluate(inputs, targets, verbose=0))
+    assert len(loaded.optimizer.variables) == len(model.optimizer.variables)
