@@ -9,7 +9,7 @@ import sys
 import pytest
 from helpers import ROOT
 
-from keras_hypernet.layers.contraction import plan
+from keras_hypernet.layers.contraction import convolution_route, plan
 
 
 @pytest.mark.full
@@ -36,3 +36,20 @@ def test_the_benchmark_of_the_gpu_measures_what_is_installed(tmp_path):
         assert list(memory) == ["factorised", "materialised", "PyTorch bmm", "PyTorch vmap", "products"]
         assert content["step"]["difference"] < 1e-4
         assert memory["factorised"] < memory["materialised"]
+
+
+@pytest.mark.full
+def test_the_benchmark_of_convolutions_compares_with_the_plain_one(tmp_path):
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("this is not a checkout: benchmarks/ is not here")
+    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    subprocess.run([sys.executable, folder / "conv.py", "--quick"], check=True)
+    content = json.loads((folder / "conv_quick.json").read_text(encoding="utf-8"))
+    for row in content["rows"]:
+        batch, _, channels, filters, rank = row[:5]
+        plain, full, over = row[-3:]
+        assert over == pytest.approx((full - plain) * 2**20 / (36 * channels * filters * (batch + rank + 1)))
+    for *_, xla, mapped, shifts, patches, chosen, over in content["grid"]["rows"]:
+        times = {"mapped": mapped, "shifts": shifts, "patches": patches}
+        assert chosen == convolution_route("tensorflow", xla)
+        assert over == pytest.approx(times[chosen] / min(filter(None, times.values())))

@@ -253,6 +253,7 @@ def test_full_is_never_factorised_unless_asked():
     np.testing.assert_allclose(array(y), _expected(asked, normal((3, 4, 4, 2)), normal((3, 3), seed=1)), atol=1e-5)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="XLA is a choice on TensorFlow only")
 @pytest.mark.parametrize("xla", [False, True])
 def test_model_tells_its_layers_whether_xla_compiles(xla):
     layer = _make(HyperConv2D, padding="same")
