@@ -75,6 +75,26 @@ def test_gradient_of_the_basis_matches_numpy():
     np.testing.assert_allclose(gradient, expected, atol=1e-6)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="nested gradients of TensorFlow's")
+@pytest.mark.parametrize("contraction", ["factorised", "materialised"])
+def test_second_derivative_matches_numpy(contraction):
+    import tensorflow as tf
+
+    layer = HyperDense(4, contraction=contraction, bias_initializer="random_normal")
+    x, condition, direction = normal((6, 5, 7)), tf.constant(normal((6, 3), seed=1)), normal((6, 3), seed=2)
+    layer(x, condition)
+    with tf.GradientTape() as outer:
+        outer.watch(condition)
+        with tf.GradientTape() as inner:
+            inner.watch(condition)
+            loss = tf.reduce_mean(layer(x, condition) ** 2)
+        slope = tf.reduce_sum(inner.gradient(loss, condition) * direction)
+    second = tf.reduce_sum(outer.gradient(slope, condition) * direction)
+    kernel_basis, bias_basis = (weight.astype("float64")[..., :-1, :] for weight in layer.get_weights())
+    change = np.einsum("bpi,br,iro->bpo", x, direction, kernel_basis) + (direction @ bias_basis)[:, None]
+    np.testing.assert_allclose(float(second), 2 * np.mean(change**2), rtol=1e-5)
+
+
 def test_mask_reaches_the_layers_behind():
     class Recorder(keras.layers.Layer):
         def __init__(self):
