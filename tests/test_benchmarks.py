@@ -1,7 +1,8 @@
-"""The benchmark of the GPU, in its quick mode on this machine."""
+"""The benchmarks of the GPU and of convolutions, in their quick mode on this machine."""
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,8 @@ import sys
 import pytest
 from helpers import ROOT
 
-from keras_hypernet.layers.contraction import convolution_route, plan
+from keras_hypernet.layers import HyperDense
+from keras_hypernet.layers.contraction import convolution_route
 
 
 @pytest.mark.full
@@ -27,7 +29,9 @@ def test_the_benchmark_of_the_gpu_measures_what_is_installed(tmp_path):
     for row in content["all_rows"]:
         features, units, rank, conditions, points, factorised, materialised, *products, chosen, over, share = row[2:]
         x_shape = (points, features) if conditions == 1 else (conditions, points, features)
-        assert chosen == plan(x_shape, (conditions, rank), units).route
+        layer = HyperDense(units)
+        layer.build(x_shape, (conditions, rank))
+        assert chosen == layer.plan(x_shape, (conditions, rank)).route
         better = min(factorised, materialised)
         assert over == pytest.approx({"factorised": factorised, "materialised": materialised}[chosen] / better)
         assert share == pytest.approx(better / min(products))
@@ -43,7 +47,8 @@ def test_the_benchmark_of_convolutions_compares_with_the_plain_one(tmp_path):
     if not (ROOT / "benchmarks").is_dir():
         pytest.skip("this is not a checkout: benchmarks/ is not here")
     folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
-    subprocess.run([sys.executable, folder / "conv.py", "--quick"], check=True)
+    tensorflow = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    subprocess.run([sys.executable, folder / "conv.py", "--quick"], check=True, env=tensorflow)
     content = json.loads((folder / "conv_quick.json").read_text(encoding="utf-8"))
     for row in content["rows"]:
         batch, _, channels, filters, rank = row[:5]
