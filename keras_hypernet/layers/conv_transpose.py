@@ -153,4 +153,5 @@ def _zeros(kernel, stride, dilation, padding, extra):
 
 def _reversed(kernel):
     """`[..., height, width, filters, channels]` -> the kernel of the convolution, `[..., channels, filters]`."""
-    return ops.swapaxes(ops.flip(kernel, (-4, -3)), -1, -2)
+    # One axis after the other, because Keras 3.11 flips no two axes on TensorFlow.
+    return ops.swapaxes(ops.flip(ops.flip(kernel, -4), -3), -1, -2)
