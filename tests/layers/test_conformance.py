@@ -279,7 +279,8 @@ def test_a_layer_is_exported_by_jax_with_free_batch_and_points(case):
     layer, (x, condition) = case.make(), _layer_inputs(case)
     y = array(layer(x, condition))
     channels_first = x.ndim == 1 + len(layer.axes) and layer.axes[0] in FIXED_AXES
-    free = ("b", "p")[: 1 if channels_first else x.ndim - 1], ("1",) if len(condition) == 1 else ("b",)
+    of_condition = ("1",) if len(condition) == 1 else ("b", "p")[: condition.ndim - 1]
+    free = ("b", "p")[: 1 if channels_first else x.ndim - 1], of_condition
     exported = _jax_exported(lambda x, condition: layer(x, condition), (x, condition), free)
     for batch in (6, 2):
         np.testing.assert_allclose(array(exported(x[:batch], condition[:batch])), y[:batch], atol=1e-5)
