@@ -8,6 +8,7 @@ import pytest
 from cases import LAYERS, MODELS
 from helpers import normal, pixels
 
+from keras_hypernet.bases import Full
 from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer, HyperDense, StandardizeImage
 
 if keras.backend.backend() != "openvino":
@@ -45,6 +46,14 @@ def _numpy(layer, x, z=None):
     return ACTIVATIONS[layer.activation.__name__](np.einsum(product, x, kernel) + bias)
 
 
+def _is_known(case):
+    """Whether `_numpy` knows the layer of a case."""
+    layer = case.make()
+    if isinstance(layer, HyperDense):
+        return repr(layer.basis) == repr(Full()) and len(case.condition_shape) == 2
+    return isinstance(layer, ConcatenateCondition)
+
+
 def _points(values, x):
     """Values `[B, n]` as they are joined to x `[B, n]` or `[B, P, n]`."""
     return values[:, np.newaxis] if x.ndim == 3 else values
@@ -54,7 +63,7 @@ def _through(layers, x, z=None):
     return functools.reduce(lambda x, layer: _numpy(layer, x, z), layers, x)
 
 
-@pytest.mark.parametrize("case", LAYERS, ids=str)
+@pytest.mark.parametrize("case", filter(_is_known, LAYERS), ids=str)
 def test_a_layer_predicts_what_numpy_computes(case):
     x, condition = normal(case.x_shape), normal(case.condition_shape, seed=1)
     layer, inputs = case.make(), keras.Input(case.x_shape[1:])
@@ -67,7 +76,7 @@ def test_a_layer_predicts_what_numpy_computes(case):
     np.testing.assert_allclose(model.predict(arguments, verbose=0), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("case", MODELS, ids=str)
+@pytest.mark.parametrize("case", [case for case in MODELS if case.name != "hypernetwork_convolution"], ids=str)
 def test_a_model_predicts_what_numpy_computes(case):
     draw = pixels if case.dtype == "uint8" else normal
     x, condition = draw((6, *case.x_shape)), draw((6, *case.condition_shape), seed=1)
