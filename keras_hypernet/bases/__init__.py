@@ -18,9 +18,10 @@ shrink with z, and a network whose weights start near zero hardly learns. `keras
 """
 
 from keras_hypernet.bases import initializers
-from keras_hypernet.bases.base import Basis, get, serialize
+from keras_hypernet.bases.base import Basis
 from keras_hypernet.bases.chunked import Chunked
 from keras_hypernet.bases.full import Full, Mixture
 from keras_hypernet.bases.low_rank import LowRank
+from keras_hypernet.bases.sharing import get, serialize
 
 __all__ = ["Basis", "Chunked", "Full", "LowRank", "Mixture", "get", "initializers", "serialize"]

@@ -7,8 +7,6 @@ B  batch: number of conditions           R  rank: dimension of the condition
 i  inputs: the product of `leading`      o  outputs: the last axis of the weight
 """
 
-import contextlib
-import contextvars
 import math
 import typing
 import warnings
@@ -208,49 +206,3 @@ def align(tensor, ndim):
     for _ in range(ndim - len(tensor.shape)):
         tensor = ops.expand_dims(tensor, axis=1)
     return tensor
-
-
-_SHARED = contextvars.ContextVar("bases that layers of a model share", default=None)
-
-
-@contextlib.contextmanager
-def shared_bases(bases):
-    """Inside, a basis that layers share is its number in the list `bases`, to which `serialize` adds."""
-    token = _SHARED.set(bases)
-    try:
-        yield bases
-    finally:
-        _SHARED.reset(token)
-
-
-def serialize(basis):
-    """The configuration of a layer's basis; of a basis that layers share, its number in `shared_bases`.
-
-    Raises:
-        ValueError: If layers share variables of the basis, and no model that keeps the basis is being saved.
-    """
-    if not (basis.shares_variables and len(basis.users) > 1):
-        return keras.saving.serialize_keras_object(basis)
-    bases = _SHARED.get()
-    if bases is None:
-        names = sorted(layer.name for layer in basis.users)
-        raise ValueError(
-            f"The layers {names} share one {type(basis).__name__}, and would be loaded with one each. Save them as the "
-            "`primary` of a `keras_hypernet.Hypernetwork`, which keeps what they share, or save weights alone."
-        )
-    if not any(basis is each for each in bases):
-        bases.append(basis)
-    return {"shared_basis": [basis is each for each in bases].index(True)}
-
-
-def get(basis):
-    """Returns the basis of an argument `basis`: a `Basis`, what `serialize` returned, or None for the default."""
-    if isinstance(basis, dict):
-        bases = _SHARED.get()
-        if "shared_basis" not in basis:
-            basis = keras.saving.deserialize_keras_object(basis)
-        elif bases is not None:
-            basis = bases[basis["shared_basis"]]
-    if not isinstance(basis, Basis):
-        raise ValueError(f"`basis` must be a basis, such as `keras_hypernet.bases.LowRank(8)`. Received: {basis!r}")
-    return basis

@@ -7,13 +7,14 @@ A basis says how a weight is generated from the condition z, see `bases/base.py`
 """
 
 import math
+import re
 import typing
 
 import keras
 from keras import ops
 
-from keras_hypernet.bases.base import Basis
-from keras_hypernet.bases.full import Full
+from keras_hypernet import bases
+from keras_hypernet.bases.sharing import shared_bases
 from keras_hypernet.layers.contraction import FIXED_AXES, check_batch, check_shapes
 
 
@@ -88,7 +89,7 @@ class GeneratedWeight(typing.NamedTuple):
 
     name: str
     shape: tuple
-    basis: Basis
+    basis: bases.Basis
 
 
 class HyperLayer(ConditionedLayer):
@@ -97,14 +98,15 @@ class HyperLayer(ConditionedLayer):
     A subclass calls `add_basis` in `build`, once for each generated weight, and implements:
 
     - `run(x, weights)`: the output under weights `[B, *shape]`, or `[1, *shape]` for all x.
-    - `specialize(condition)`: a layer of x alone, not yet built, that this layer is under one condition `[1, R]`, and
-      the list of its weights as arrays.
+    - `specialize(condition)`, unless `keras_layer` is the class of the layer that this layer is under one condition: a
+      Keras layer with the same arguments, and the generated weights in the same order.
 
     `compiled_by_xla` says whether XLA compiles the calls, as a compiled model tells it; else it is None.
 
     A subclass that knows a cheaper computation than `run` with written weights overrides `compute`.
     """
 
+    keras_layer = None
     compiled_by_xla = None
 
     def __init__(self, **kwargs):
@@ -131,6 +133,11 @@ class HyperLayer(ConditionedLayer):
                 f"Received: x of shape {tuple(x_shape)}, condition of shape {tuple(condition_shape)}"
             )
 
+    def use_basis(self, basis):
+        """Keeps the argument `basis` as the attribute `basis`."""
+        self.basis = bases.get(basis)
+        self.basis.users.add(self)
+
     def add_basis(self, name, shape, rank, initializer, regularizer=None, constraint=None, basis=None, fans=None):
         """Adds the variables from which the weight `name` is generated.
 
@@ -144,7 +151,7 @@ class HyperLayer(ConditionedLayer):
             basis: How the weight is generated; `Full()` by default.
             fans: The `Fans` of the weight, where its shape does not tell them.
         """
-        basis, initializer = basis or Full(), keras.initializers.get(initializer)
+        basis, initializer = bases.get(basis), keras.initializers.get(initializer)
         self.rank = rank
         basis.build(self, name, tuple(shape), rank, initializer, regularizer, constraint, fans)
         self._generated = (*self._generated, GeneratedWeight(name, tuple(shape), basis))
@@ -242,6 +249,28 @@ class HyperLayer(ConditionedLayer):
             return _unfold(self.run(_fold(x), _fold_all(weights), **_fold_all(with_x)), x)
         weights = {name: match_batch(x, weight, f"{self.name}/{name}") for name, weight in weights.items()}
         return self.run(x, {name: ops.cast(weight, self.compute_dtype) for name, weight in weights.items()}, **with_x)
+
+    def specialize(self, condition):
+        """Returns the layer of x alone that equals this layer under one condition, and its weights.
+
+        Args:
+            condition: Array `[1, R]`.
+
+        Returns:
+            A pair: the layer, not yet built, and the list of its weights as NumPy arrays.
+        """
+        if self.keras_layer is None:
+            raise ValueError(f"No layer of x alone is known for {self.name!r} of class {type(self).__name__}.")
+        return self.ordinary(), [ops.convert_to_numpy(weight[0]) for weight in self.generate(condition).values()]
+
+    def ordinary(self):
+        """The layer of x alone, with the arguments that do not say where weights come from."""
+        with shared_bases([]):  # a basis is left out, also one that layers share
+            config = self.get_config()
+        left_out = r"(basis|contraction|kernel|bias|trainable|.+_(initializer|regularizer|constraint))"
+        return self.keras_layer.from_config(
+            {name: value for name, value in config.items() if not re.fullmatch(left_out, name)}
+        )
 
     def run(self, x, weights):
         """The output on x under weights `[B, *shape]` or `[1, *shape]` of the compute dtype."""

@@ -1,11 +1,9 @@
-"""The route that computes `x K(z)`: a decision from shapes alone.
+"""The route that computes a product of x with a generated kernel: a decision from shapes alone.
 
-The generated kernel is linear in the condition z extended by a one, `K(z) = sum_r [z, 1]_r T_r`. The product with x is
-bilinear, so there are two routes:
-
-- `"factorised"`: `u = x . T`, one GEMM for the whole batch, then a contraction of u with `[z, 1]`. No kernel is built;
-  the intermediate result has `points * (rank + 1) * units` entries per condition.
-- `"materialised"`: `K = [z, 1] . T`, then a product of x with one kernel per condition. The intermediate result has
+- `"factorised"`: the basis computes the product, and no kernel is written. With `Full`, `K(z) = sum_r [z, 1]_r T_r`, the
+  product is one GEMM for the whole batch, `u = x . T`, then a contraction of u with `[z, 1]`; u has
+  `points * (rank + 1) * units` entries per condition.
+- `"materialised"`: the basis writes the kernels, then each x meets its own. The intermediate result has
   `input_dim * units` entries per condition.
 
 This module imports no Keras, so tests check every decision as arithmetic.
@@ -58,7 +56,7 @@ def plan(rows, conditions, costs, contraction="auto"):
         seconds = {route: cost[0] + OPERATIONS_PER_ENTRY * cost[1] for route, cost in routes.items()}
         return Contraction(min(seconds, key=seconds.__getitem__), shared)
     if contraction not in routes:
-        raise ValueError(f"The basis of this layer has the routes {tuple(routes)}. Received: {contraction!r}")
+        raise ValueError(f"This layer and its basis have the routes {tuple(routes)}. Received: {contraction!r}")
     return Contraction(contraction, shared)
 
 

@@ -137,22 +137,6 @@ class HyperConv(KernelLayer):
         y = sample_convolution.ROUTES[route](x, kernels, self.geometry)
         return y if points else ops.squeeze(y, 1)
 
-    def ordinary(self):
-        layer = getattr(keras.layers, f"Conv{self.dimensions}D")
-        return layer(
-            self.filters,
-            self.kernel_size,
-            self.strides,
-            self.padding,
-            self.data_format,
-            self.dilation_rate,
-            self.groups,
-            activation=self.activation,
-            use_bias=self.use_bias,
-            name=self.name,
-            dtype=self.dtype_policy,
-        )
-
     def compute_output_shape(self, x_shape, condition_shape):
         self.check_shapes(x_shape, condition_shape)
         sizes, _ = self._spatial(x_shape)
@@ -192,6 +176,7 @@ class HyperConv1D(HyperConv):
     """
 
     dimensions = 1
+    keras_layer = keras.layers.Conv1D
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -241,6 +226,7 @@ class HyperConv2D(HyperConv):
     """
 
     dimensions = 2
+    keras_layer = keras.layers.Conv2D
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -257,3 +243,4 @@ class HyperConv3D(HyperConv):
     """
 
     dimensions = 3
+    keras_layer = keras.layers.Conv3D

@@ -47,6 +47,7 @@ class HyperConv2DTranspose(HyperConv):
     """
 
     dimensions = 2
+    keras_layer = keras.layers.Conv2DTranspose
 
     def __init__(
         self,
@@ -120,25 +121,11 @@ class HyperConv2DTranspose(HyperConv):
     def each(self, x, kernels):
         return super().each(x, _reversed(kernels))
 
-    def ordinary(self):
-        return keras.layers.Conv2DTranspose(
-            self.filters,
-            self.kernel_size,
-            self.strides,
-            self.padding,
-            None if self.output_padding == (None, None) else self.output_padding,
-            self.data_format,
-            self.dilation_rate,
-            activation=self.activation,
-            use_bias=self.use_bias,
-            name=self.name,
-            dtype=self.dtype_policy,
-        )
-
     def get_config(self):
         config = super().get_config()
         del config["groups"]
-        return {**config, "output_padding": self.output_padding}
+        padding = None if self.output_padding == (None, None) else self.output_padding
+        return {**config, "output_padding": padding}
 
 
 def _zeros(kernel, stride, dilation, padding, extra):

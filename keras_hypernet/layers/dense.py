@@ -44,6 +44,8 @@ class HyperDense(KernelLayer):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Secs. 2 and 4.2.
     """
 
+    keras_layer = keras.layers.Dense
+
     def __init__(
         self, units, activation=None, use_bias=True, kernel="generated", bias="generated", contraction="auto", **kwargs
     ):
@@ -64,11 +66,6 @@ class HyperDense(KernelLayer):
         if len(x.shape) == 3:
             return ops.matmul(x, kernels)
         return ops.squeeze(ops.matmul(ops.expand_dims(x, axis=-2), kernels), axis=-2)
-
-    def ordinary(self):
-        return keras.layers.Dense(
-            self.units, activation=self.activation, use_bias=self.use_bias, name=self.name, dtype=self.dtype_policy
-        )
 
     def compute_output_shape(self, x_shape, condition_shape):
         self.check_shapes(x_shape, condition_shape)

@@ -45,6 +45,7 @@ class HyperDepthwiseConv2D(HyperConv):
     """
 
     dimensions = 2
+    keras_layer = keras.layers.DepthwiseConv2D
 
     def __init__(
         self,
@@ -92,20 +93,6 @@ class HyperDepthwiseConv2D(HyperConv):
         *first, channels, multiplier = kernel.shape
         leading = first if len(first) == self.dimensions else (-1, *first[1:])
         return ops.reshape(kernel, (*leading, 1, channels * multiplier))
-
-    def ordinary(self):
-        return keras.layers.DepthwiseConv2D(
-            self.kernel_size,
-            self.strides,
-            self.padding,
-            self.depth_multiplier,
-            self.data_format,
-            self.dilation_rate,
-            activation=self.activation,
-            use_bias=self.use_bias,
-            name=self.name,
-            dtype=self.dtype_policy,
-        )
 
     def compute_output_shape(self, x_shape, condition_shape):
         shape = list(super().compute_output_shape(x_shape, condition_shape))

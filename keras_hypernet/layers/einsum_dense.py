@@ -52,6 +52,8 @@ class HyperEinsumDense(KernelLayer):
     {'kernel': (8, 16, 2, 3), 'bias': (8, 2, 3)}
     """
 
+    keras_layer = keras.layers.EinsumDense
+
     def __init__(
         self,
         equation,
@@ -151,6 +153,7 @@ class HyperEinsumDense(KernelLayer):
     def ordinary(self):
         names = self._names(self.built_rank)
         sizes = [self.kernel_sizes.get(label) for label in names["output"][1:]]
+        # Of the equation with the points, if x had points when this layer was built.
         return keras.layers.EinsumDense(
             "{x},{kernel}->{output}".format(**names),
             sizes,

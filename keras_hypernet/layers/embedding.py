@@ -50,6 +50,7 @@ class HyperEmbedding(HyperLayer):
     {'embeddings': (8, 100, 3)}
     """
 
+    keras_layer = keras.layers.Embedding
     axes = ()
     most_points = 2
 
@@ -72,8 +73,7 @@ class HyperEmbedding(HyperLayer):
         self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = keras.constraints.get(embeddings_constraint)
         self.mask_zero, self.contraction = mask_zero, contraction
-        self.basis = bases.get(basis) if basis is not None else bases.Full()
-        self.basis.users.add(self)
+        self.use_basis(basis)
 
     def build(self, x_shape, condition_shape=None):
         super().build(x_shape, condition_shape)
@@ -107,13 +107,6 @@ class HyperEmbedding(HyperLayer):
         table = ops.minimum(ops.arange(ops.shape(x)[0], dtype="int32"), last)
         first = ops.reshape(table * self.input_dim, (-1, *[1] * (len(x.shape) - 1)))
         return _rows(x + first, ops.reshape(tables, (-1, self.output_dim)))
-
-    def specialize(self, condition):
-        """Returns the Keras layer that equals this layer under one condition `[1, R]`, and its weights as arrays."""
-        ordinary = keras.layers.Embedding(
-            self.input_dim, self.output_dim, mask_zero=self.mask_zero, name=self.name, dtype=self.dtype_policy
-        )
-        return ordinary, [ops.convert_to_numpy(self.generate(condition)["embeddings"][0])]
 
     def compute_mask(self, inputs, previous_mask):
         return ops.not_equal(inputs, 0) if self.mask_zero else previous_mask

@@ -23,7 +23,7 @@ class KernelLayer(HyperLayer):
     - `op(x, kernel)`: the product of all x with one kernel, linear in the kernel, for any size of its last axis;
     - `each(x, kernels)`: the product of x `[B, ...]` with kernels `[B, *shape]`, or `[1, *shape]` for a batch whose
       size is unknown;
-    - `ordinary()`: the Keras layer of x alone that has the weights kernel and bias;
+    - `keras_layer`, the class of the Keras layer that has these weights;
     - `compute_output_shape(x_shape, condition_shape)`, which also calls `check_shapes`.
 
     Where the shape of the kernel does not tell them, a subclass returns the `Fans` of the kernel in `fans`, the number
@@ -79,9 +79,9 @@ class KernelLayer(HyperLayer):
         check_contraction(contraction, (*CHOICES, *self.written_routes))
         use_bias = use_bias and bias is not None
         if kernel != "generated" and not (use_bias and bias == "generated"):
-            ordinary = f"keras.layers.{type(self).__name__.removeprefix('Hyper')}"
+            ordinary = (self.keras_layer or keras.Layer).__name__
             raise ValueError(
-                f"At least one of kernel and bias must be generated; for neither, use `{ordinary}`. "
+                f"At least one of kernel and bias must be generated; for neither, use `keras.layers.{ordinary}`. "
                 f"Received: kernel={kernel!r}, bias={bias!r}, use_bias={use_bias}"
             )
         if kernel_initializer is None:
@@ -91,8 +91,7 @@ class KernelLayer(HyperLayer):
         self.kernel_source = kernel
         self.bias_source = bias
         self.contraction = contraction
-        self.basis = bases.get(basis) if basis is not None else bases.Full()
-        self.basis.users.add(self)
+        self.use_basis(basis)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
@@ -125,9 +124,6 @@ class KernelLayer(HyperLayer):
         raise NotImplementedError
 
     def each(self, x, kernels):
-        raise NotImplementedError
-
-    def ordinary(self):
         raise NotImplementedError
 
     def bias_shape(self, kernel_shape):
@@ -215,14 +211,6 @@ class KernelLayer(HyperLayer):
         return self.activation(self.restore(y))
 
     def specialize(self, condition):
-        """Returns the Keras layer that equals this layer under one condition, and its weights.
-
-        Args:
-            condition: Array `[1, R]`.
-
-        Returns:
-            A pair: the layer, not yet built, and the list of its weights as NumPy arrays.
-        """
         generated = self.generate(condition)
         names = ["kernel", "bias"] if self.use_bias else ["kernel"]
         weights = [generated[name][0] if name in generated else getattr(self, f"trained_{name}") for name in names]

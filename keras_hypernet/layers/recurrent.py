@@ -88,8 +88,7 @@ class RecurrentLayer(HyperLayer):
         self.activation = keras.activations.get(activation)
         self.recurrent_activation = keras.activations.get(recurrent_activation)
         self.use_bias, self.return_sequences, self.go_backwards = use_bias, return_sequences, go_backwards
-        self.basis = bases.get(basis) if basis is not None else bases.Full()
-        self.basis.users.add(self)
+        self.use_basis(basis)
         self.kernel_initializer = keras.initializers.get(kernel_initializer or HyperfanIn())
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer or HyperfanIn())
         self.bias_initializer = keras.initializers.get(bias_initializer)
@@ -165,14 +164,6 @@ class RecurrentLayer(HyperLayer):
     def compute_mask(self, inputs, previous_mask):
         return previous_mask if self.return_sequences else None
 
-    def specialize(self, condition):
-        """Returns the Keras layer that equals this layer under one condition `[1, R]`, and its weights as arrays."""
-        names = {"basis", *(f"{part}_{kind}" for part in ("kernel", "recurrent", "bias") for kind in KINDS)}
-        config = {name: value for name, value in self.get_config().items() if name not in names}
-        generated = self.generate(condition)
-        weights = [ops.convert_to_numpy(generated[name][0]) for name in self.generated_shapes]
-        return getattr(keras.layers, type(self).__name__.removeprefix("Hyper")).from_config(config), weights
-
     def get_config(self):
         config = {
             "units": self.units,
@@ -215,6 +206,7 @@ class HyperGRU(RecurrentLayer):
     """
 
     gates, states = 3, 1
+    keras_layer = keras.layers.GRU
 
     def __init__(self, units, reset_after=True, **kwargs):
         super().__init__(units, **kwargs)
@@ -265,6 +257,7 @@ class HyperLSTM(RecurrentLayer):
     """
 
     gates, states = 4, 2
+    keras_layer = keras.layers.LSTM
 
     def __init__(self, units, unit_forget_bias=True, **kwargs):
         super().__init__(units, **kwargs)

@@ -7,7 +7,7 @@ A model is an encoder, which reads the condition, and a list of primary layers, 
 import keras
 from keras import ops
 
-from keras_hypernet.bases.base import shared_bases
+from keras_hypernet.bases.sharing import shared_bases
 from keras_hypernet.layers.base import HyperLayer, match_batch
 from keras_hypernet.models.conditions import (
     as_declared,

@@ -219,7 +219,7 @@ def test_a_functional_model_that_would_lose_a_shared_head_is_not_saved(tmp_path)
         ),
         (
             lambda: _layer(Chunked(5, 3), contraction="factorised")(normal((6, INPUTS)), normal((6, RANK))),
-            "has the routes .*Received: 'factorised'",
+            "have the routes .*Received: 'factorised'",
         ),
     ],
 )
@@ -250,3 +250,13 @@ def test_layers_that_share_a_head_take_conditions_of_one_dimension():
     other = HyperDense(4, basis=basis)
     with pytest.raises(ValueError, match="take conditions of one dimension. Received: 3 and 2"):
         other.build((None, 7), (None, 2))
+
+
+@pytest.mark.regression
+def test_layers_that_share_a_head_are_specialized():
+    basis = Chunked(5, 3)
+    generator = keras.Sequential([keras.layers.Dense(RANK, activation="relu")])
+    model = kh.Hypernetwork(generator, [kh.layers.HyperGRU(4, basis=basis), HyperDense(2, basis=basis)])
+    x, condition = normal((3, 6, INPUTS)), normal((1, 5), seed=1)
+    y = array(model({"x": x, "condition": condition}))
+    np.testing.assert_allclose(array(kh.specialize(model, condition)(x)), y, atol=1e-5)

@@ -84,7 +84,7 @@ def test_low_rank_products_with_large_kernels_are_factorised():
 
 def test_a_route_that_a_basis_lacks():
     assert plan((3, 2), (3, 2), 4, basis=Chunked(8, 2)).route == "materialised"
-    with pytest.raises(ValueError, match=r"has the routes \('materialised',\). Received: 'factorised'"):
+    with pytest.raises(ValueError, match=r"have the routes \('materialised',\). Received: 'factorised'"):
         plan((3, 2), (3, 2), 4, "factorised", basis=Chunked(8, 2))
 
 

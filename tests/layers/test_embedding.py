@@ -119,5 +119,5 @@ def test_bad_arguments(arguments, message):
 
 def test_the_factorised_route_of_a_basis_without_one_is_refused():
     layer = HyperEmbedding(IDS, DIM, basis=Chunked(5, 3), contraction="factorised")
-    with pytest.raises(ValueError, match="has the routes .'materialised',.. Received: 'factorised'"):
+    with pytest.raises(ValueError, match="have the routes .'materialised',.. Received: 'factorised'"):
         layer(_ids((5,)), normal((5, RANK)))
