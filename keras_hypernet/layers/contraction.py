@@ -1,7 +1,7 @@
 """The route that computes a product of x with a generated kernel: a decision from shapes alone.
 
-- `"factorised"`: the basis computes the product, and no kernel is written. With `Full`, `K(z) = sum_r [z, 1]_r T_r`, the
-  product is one GEMM for the whole batch, `u = x . T`, then a contraction of u with `[z, 1]`; u has
+- `"factorised"`: the basis computes the product, and no kernel is written. With `Full`, `K(z) = sum_r [z, 1]_r T_r`:
+  one GEMM for the whole batch, `u = x . T`, then a contraction of u with `[z, 1]`; u has
   `points * (rank + 1) * units` entries per condition.
 - `"materialised"`: the basis writes the kernels, then each x meets its own. The intermediate result has
   `input_dim * units` entries per condition.

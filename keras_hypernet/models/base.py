@@ -74,6 +74,7 @@ class ConditionalModel(ModelOfTwoInputs):
         self.condition_shape = self.condition_shape_of(free_sizes(self.encoder, encoder_shape, declared, encoded_shape))
         shapes(self.steps, build_on, x_shape, encoded_shape)
         self.free_x_shape = free_sizes_of_x(self.steps, output_shape, self.x_shape, encoded_shape)
+        self.takes_points = takes_points(self.steps)
 
     def get_build_config(self):
         # With None for each free size, because an encoder without declared inputs cannot repeat its free sizes.
@@ -177,7 +178,7 @@ class ConditionalModel(ModelOfTwoInputs):
 
     def check_x(self, x):
         """Returns x in the dtype that the first primary layer declares; raises ValueError if x has another shape."""
-        check_shape("x", x.shape, self.free_x_shape, takes_points(self.steps))
+        check_shape("x", x.shape, self.free_x_shape, self.takes_points)
         first = self.primary[0]
         return as_declared(x, declared_inputs(first, x), first.name)
 
