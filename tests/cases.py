@@ -1,9 +1,10 @@
-"""One registration for each layer and each model; test_conformance.py runs every property test on all of them."""
+"""One registration for each layer and each model; the tests of conformance run every property test on all of them."""
 
 import dataclasses
 from collections.abc import Callable
 
 import keras
+import pytest
 
 import keras_hypernet as kh
 from keras_hypernet.bases import Chunked, Full, LowRank, Mixture
@@ -248,3 +249,14 @@ MODELS = [
     ModelCase("neural_process_points", _neural_process, (POINTS, FEATURES), (MEMBERS, RANK)),
     ModelCase("neural_process_images", _image_neural_process, (4, 4, 2), (MEMBERS, 4, 4, 2), "uint8"),
 ]
+
+
+# Slow properties: these cases run in plain tests, all cases with --full.
+FEW = {"dense", "dense_points_materialised", "concatenate", "hypernetwork", "embedding_images", "neural_process_points"}
+
+
+def parametrize(cases, few=False):
+    """A mark that runs a test on all cases, or on a few and on all others with --full."""
+    full = [pytest.mark.full]
+    params = [pytest.param(case, marks=full if few and case.name not in FEW else ()) for case in cases]
+    return pytest.mark.parametrize("case", params, ids=str)

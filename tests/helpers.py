@@ -37,3 +37,14 @@ def gradients(model, inputs, targets):
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse", run_eagerly=eagerly)
     model.train_on_batch(inputs, targets)
     return [was - array(weight) for was, weight in zip(before, model.trainable_variables, strict=True)]
+
+
+def jax_exported(function, arrays, free):
+    """A function exported by `jax.export`; `free` names the free first dimensions of each array."""
+    import jax
+
+    scope, specs = jax.export.SymbolicScope(), []
+    for value, names in zip(arrays, free, strict=True):
+        shape = jax.export.symbolic_shape(", ".join([*names, *map(str, value.shape[len(names) :])]), scope=scope)
+        specs.append(jax.ShapeDtypeStruct(shape, value.dtype))
+    return jax.export.export(jax.jit(function))(*specs).call

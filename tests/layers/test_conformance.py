@@ -1,12 +1,12 @@
-"""Properties of every layer and every model, on every backend of Keras."""
+"""Properties of every layer, on every backend of Keras."""
 
 import inspect
 
 import keras
 import numpy as np
 import pytest
-from cases import LAYERS, MODELS
-from helpers import array, gradients, normal, pixels
+from cases import LAYERS, MODELS, parametrize
+from helpers import array, gradients, jax_exported, normal
 
 import keras_hypernet as kh
 from keras_hypernet.layers import ConditionedLayer, HyperLayer, KernelLayer
@@ -14,24 +14,12 @@ from keras_hypernet.layers.base import keep_mask
 from keras_hypernet.layers.contraction import FIXED_AXES
 from keras_hypernet.models import ConditionalModel
 
-# Slow properties: these cases run in plain tests, all cases with --full.
-FEW = {"dense", "dense_points_materialised", "concatenate", "hypernetwork", "embedding_images", "neural_process_points"}
-
-
-def _cases(cases, few=False):
-    full = [pytest.mark.full]
-    params = [pytest.param(case, marks=full if few and case.name not in FEW else ()) for case in cases]
-    return pytest.mark.parametrize("case", params, ids=str)
-
-
-layers = _cases(LAYERS)
+layers = parametrize(LAYERS)
 # A condition for the whole batch is a constant, not an input of a model of free batch.
-batched_layers = _cases([case for case in LAYERS if case.condition_shape[0] > 1], few=True)
-hyper_layers = _cases([case for case in LAYERS if isinstance(case.make(), HyperLayer)])
-specializing_layers = _cases([case for case in LAYERS if isinstance(case.make(), HyperLayer) and case.specializes])
-few_layers = _cases(LAYERS, few=True)
-models = _cases(MODELS)
-few_models = _cases(MODELS, few=True)
+batched_layers = parametrize([case for case in LAYERS if case.condition_shape[0] > 1], few=True)
+hyper_layers = parametrize([case for case in LAYERS if isinstance(case.make(), HyperLayer)])
+specializing_layers = parametrize([case for case in LAYERS if isinstance(case.make(), HyperLayer) and case.specializes])
+few_layers = parametrize(LAYERS, few=True)
 
 
 def test_every_public_layer_and_model_has_a_case():
@@ -48,19 +36,6 @@ def test_every_public_layer_and_model_has_a_case():
 def _layer_inputs(case):
     x = np.random.default_rng(0).integers(0, case.ids, case.x_shape, "int32") if case.ids else normal(case.x_shape)
     return x, normal(case.condition_shape, seed=1)
-
-
-def _model_inputs(case, batch=6):
-    draw = pixels if case.dtype == "uint8" else normal
-    return {"x": draw((batch, *case.x_shape)), "condition": draw((batch, *case.condition_shape), seed=1)}
-
-
-def _model_calls(case):
-    """Inputs of a model; for a neural process also inputs with a mask."""
-    inputs = _model_inputs(case)
-    yield inputs
-    if "mask" in case.make().optional_inputs:
-        yield {**inputs, "mask": np.arange(case.condition_shape[0]) < np.array([[1], [2], [3], [4], [2], [1]])}
 
 
 def _functional(case):
@@ -184,58 +159,6 @@ def test_specialized_layer_is_the_layer_under_that_condition(case):
     np.testing.assert_allclose(array(ordinary(x)), array(expected), atol=1e-5)
 
 
-@few_models
-def test_model_is_saved_and_loaded(case, tmp_path):
-    model, inputs = case.make(), _model_inputs(case)
-    y = array(model(inputs))
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    np.testing.assert_array_equal(array(loaded(inputs)), y)
-    assert loaded.num_parameters() == model.num_parameters()
-
-
-@models
-def test_model_output_has_the_computed_shape(case):
-    model, inputs = case.make(), _model_inputs(case)
-    shapes = {name: value.shape for name, value in inputs.items()}
-    assert tuple(model(inputs).shape) == model.compute_output_shape(shapes)
-
-
-@models
-def test_model_takes_a_pair_as_well_as_a_dict(case):
-    model, inputs = case.make(), _model_inputs(case)
-    np.testing.assert_array_equal(array(model((inputs["x"], inputs["condition"]))), array(model(inputs)))
-
-
-@few_models
-def test_model_fits_and_predicts_any_batch(case):
-    model, inputs = case.make(), _model_inputs(case)
-    targets = normal(tuple(model(inputs).shape))
-    model.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse")
-    losses = model.fit(inputs, targets, batch_size=4, epochs=5, verbose=0).history["loss"]
-    assert losses[-1] < losses[0]
-    assert model.predict(inputs, batch_size=5, verbose=0).shape == targets.shape
-
-
-@pytest.mark.regression
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a format of TensorFlow's")
-@few_models
-def test_tensorflow_checkpoint_holds_every_weight(case, tmp_path):
-    import tensorflow as tf
-
-    model, inputs = case.make(), _model_inputs(case)
-    y = array(model(inputs))
-    path = tf.train.Checkpoint(model=model).save(tmp_path / "checkpoint")
-    saved = [name for name, _ in tf.train.list_variables(path) if name.startswith("model/")]
-    assert len(saved) == len(model.weights)
-    built, unbuilt = case.make(), case.make()
-    built(inputs)
-    for copy in (built, unbuilt):
-        status = tf.train.Checkpoint(model=copy).restore(path)
-        np.testing.assert_array_equal(array(copy(inputs)), y)
-        status.assert_consumed()
-
-
 class Unkept(HyperLayer):
     """A layer whose basis HyperLayer keeps."""
 
@@ -261,17 +184,6 @@ def test_tensorflow_checkpoint_holds_every_basis(tmp_path):
     assert copy.generated_shapes == {"scale": (7,)}
 
 
-def _jax_exported(function, arrays, free):
-    """A function exported by `jax.export`; `free` names the free first dimensions of each array."""
-    import jax
-
-    scope, specs = jax.export.SymbolicScope(), []
-    for value, names in zip(arrays, free, strict=True):
-        shape = jax.export.symbolic_shape(", ".join([*names, *map(str, value.shape[len(names) :])]), scope=scope)
-        specs.append(jax.ShapeDtypeStruct(shape, value.dtype))
-    return jax.export.export(jax.jit(function))(*specs).call
-
-
 @pytest.mark.regression
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="a format of JAX's")
 @layers
@@ -281,29 +193,9 @@ def test_a_layer_is_exported_by_jax_with_free_batch_and_points(case):
     channels_first = x.ndim == 1 + len(layer.axes) and layer.axes[0] in FIXED_AXES
     of_condition = ("1",) if len(condition) == 1 else ("b", "p")[: condition.ndim - 1]
     free = ("b", "p")[: 1 if channels_first else x.ndim - 1], of_condition
-    exported = _jax_exported(lambda x, condition: layer(x, condition), (x, condition), free)
+    exported = jax_exported(lambda x, condition: layer(x, condition), (x, condition), free)
     for batch in (6, 2):
         np.testing.assert_allclose(array(exported(x[:batch], condition[:batch])), y[:batch], atol=1e-5)
-
-
-@pytest.mark.regression
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="a format of JAX's")
-@models
-def test_a_model_is_exported_by_jax_with_free_batch_points_and_members(case):
-    model = case.make()
-    for inputs in _model_calls(case):
-        y = array(model(inputs))
-        free = {"x": ("b", "p") if inputs["x"].ndim == 3 else ("b",), "condition": ("b",), "mask": ("b", "d")}
-        if model.optional_inputs:
-            free["condition"] = ("b", "d")
-        exported = _jax_exported(
-            lambda *arrays, names=tuple(inputs): model(dict(zip(names, arrays, strict=True))),
-            tuple(inputs.values()),
-            [free[name] for name in inputs],
-        )
-        for batch in (6, 2):
-            part = array(exported(*(value[:batch] for value in inputs.values())))
-            np.testing.assert_allclose(part, y[:batch], atol=1e-5)
 
 
 @pytest.mark.regression
@@ -315,81 +207,3 @@ def test_pytorch_compiles_keep_mask():
     x = keras.ops.convert_to_tensor(normal((6, 7)))
     doubled = torch.compile(lambda x: keep_mask(x, lambda x: 2 * x), backend="eager")
     np.testing.assert_array_equal(array(doubled(x)), 2 * array(x))
-
-
-@pytest.mark.regression
-@pytest.mark.full
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="a compiler of PyTorch's")
-@pytest.mark.parametrize("name", ["embedding", "neural_process"])
-def test_pytorch_compiles_a_model(name):
-    (case,) = (case for case in MODELS if case.name == name)
-    *_, inputs = _model_calls(case)
-    model = case.make()
-    y = array(model(inputs))
-    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=True)
-    model.fit(inputs, np.zeros_like(y), verbose=0)
-    np.testing.assert_allclose(model.predict(inputs, verbose=0), y, atol=1e-6)
-
-
-class Probe(keras.layers.Layer):
-    """Records the values of `training`."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.told = set()  # JAX's first step also traces the model for its shapes, with training=False
-
-    def call(self, inputs, training=None):
-        self.told.add(training)
-        return inputs
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-
-@few_models
-def test_layers_of_both_parts_receive_training(case):
-    """Dropout and BatchNormalization need it."""
-    model, inputs = case.make(), _model_inputs(case)
-    probes = Probe(), Probe()
-    model.encoder.add(probes[0])
-    model.primary.append(probes[1])
-    model.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse")
-    targets = normal(model.compute_output_shape({name: value.shape for name, value in inputs.items()}))
-    for probe in probes:
-        probe.told.clear()
-    model.train_on_batch(inputs, targets)
-    assert all(True in probe.told for probe in probes)
-    for probe in probes:
-        probe.told.clear()
-    model.predict(inputs, verbose=0)
-    assert not any(True in probe.told for probe in probes)
-
-
-@few_models
-def test_specialized_model_is_the_model_under_that_condition(case, tmp_path):
-    model, inputs = case.make(), _model_inputs(case)
-    model(inputs)
-    condition = inputs["condition"][:1]
-    expected = array(model({"x": inputs["x"], "condition": np.repeat(condition, 6, axis=0)}))
-    network = kh.specialize(model, condition)
-    np.testing.assert_allclose(array(network(inputs["x"])), expected, atol=1e-5)
-    assert not any(isinstance(layer, kh.layers.ConditionedLayer) for layer in network.layers)
-    network.save(tmp_path / "g.keras")
-    loaded = keras.saving.load_model(tmp_path / "g.keras", safe_mode=True)
-    np.testing.assert_allclose(array(loaded(inputs["x"])), expected, atol=1e-5)
-
-
-@models
-def test_generated_weights_are_applied_to_many_x(case):
-    model, inputs = case.make(), _model_inputs(case)
-    expected = array(model(inputs))
-    weights = model.generate(inputs["condition"])
-    assert weights
-    assert all(weight.shape[0] == 6 for weight in weights.values())
-    np.testing.assert_allclose(array(model.apply(inputs["x"], weights)), expected, atol=1e-5)
-    first = {name: weight[:1] for name, weight in weights.items()}
-    same = {"x": inputs["x"], "condition": np.repeat(inputs["condition"][:1], 6, axis=0)}
-    np.testing.assert_allclose(array(model.apply(inputs["x"], first)), array(model(same)), atol=1e-5)
-    with pytest.raises(ValueError, match="`weights` must be those that `generate` returns: .* Received: .'other"):
-        model.apply(inputs["x"], {"other/kernel": inputs["x"]})
