@@ -55,7 +55,9 @@ def signatures(model):
     """
     if not isinstance(model, ConditionalModel):
         return [_of_x_alone(model)]
-    x = Input("x", input_dtype(model.primary), model.free_x_shape)
+    # Images keep the size that the model was built with: LiteRT runs no convolution of free sizes.
+    x_shape = model.free_x_shape if len(model.x_shape) <= 3 else (None, *model.x_shape[1:])
+    x = Input("x", input_dtype(model.primary), x_shape)
     conditions, output = _condition_inputs(model), _output_name(model.primary[-1])
 
     def serve(x, **condition):
