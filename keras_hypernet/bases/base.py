@@ -123,7 +123,7 @@ class Basis:
         for variable, variable_shape in self.variable_shapes(shape, rank).items():
             values = self._constant_values if variable == "constant" else self.draw
             added = layer.add_weight(
-                name=f"{name}_{variable}",
+                name=f"{name}_{variable}".replace("/", "_"),  # Keras allows no "/" here
                 shape=variable_shape,
                 initializer=values(variable, shape, rank, initializer, fans),
                 trainable=variable != "constant" or self.train_constant,

@@ -1,5 +1,6 @@
 """Keras layers that take a condition."""
 
+from keras_hypernet.layers.any_layer import Hyper
 from keras_hypernet.layers.attention import HyperMultiHeadAttention, SelfAttention
 from keras_hypernet.layers.base import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.concatenate import ConcatenateCondition
@@ -20,6 +21,7 @@ __all__ = [
     "ConcatenateCondition",
     "ConditionedLayer",
     "FiLM",
+    "Hyper",
     "HyperConv1D",
     "HyperConv2D",
     "HyperConv2DTranspose",

@@ -1,0 +1,164 @@
+"""Hyper against the same layer with its weights set by hand, and the layers that Hyper refuses."""
+
+import keras
+import numpy as np
+import pytest
+from helpers import array, gradients, normal
+
+import keras_hypernet as kh
+from keras_hypernet.bases import Chunked, LowRank
+from keras_hypernet.layers import Hyper
+
+RANK = 3
+
+
+def _residual_cnn():
+    x = keras.Input((4, 4, 2))
+    y = keras.layers.Conv2D(3, 3, padding="same", data_format="channels_last", activation="tanh")(x)
+    y = keras.layers.Conv2D(2, 1, data_format="channels_last")(keras.layers.LayerNormalization()(y))
+    return keras.Model(x, keras.layers.Dense(3)(keras.layers.Flatten()(x + y)))
+
+
+def _attention():
+    x = keras.Input((5, 4))
+    return keras.Model(x, x + keras.layers.MultiHeadAttention(2, 3)(x, x))
+
+
+TARGETS = {
+    "dense": (lambda: keras.layers.Dense(4, activation="tanh"), (3, 7)),
+    "lstm": (lambda: keras.layers.LSTM(4), (3, 5, 4)),
+    "cnn": (_residual_cnn, (3, 4, 4, 2)),
+    "attention": (_attention, (3, 5, 4)),
+}
+
+
+@pytest.mark.parametrize(("make", "shape"), TARGETS.values(), ids=TARGETS)
+def test_values_and_gradients_are_those_of_a_loop_with_weights_set_by_hand(make, shape):
+    x, z = normal(shape), normal((3, RANK), seed=1)
+    x_input, z_input = keras.Input(shape[1:]), keras.Input((RANK,))
+    layer = Hyper(make())
+    model = keras.Model([x_input, z_input], layer(x_input, z_input))
+    for number, variable in enumerate(layer.basis_variables):
+        variable.assign(variable + 0.1 * normal(variable.shape, seed=number))
+    y = array(model([x, z]))
+    plain, _ = layer.specialize(z[:1])
+    plain = keras.Sequential([keras.Input(shape[1:]), plain])
+    targets, extended = np.zeros_like(y), np.concatenate([z, np.ones((3, 1))], axis=1)
+    expected = [np.zeros(variable.shape) for variable in layer.basis_variables]
+    for b in range(3):
+        weights = [array(weight[0]) for weight in layer.generate(z[b : b + 1]).values()]
+        plain.set_weights(weights)
+        np.testing.assert_allclose(array(plain(x[b : b + 1]))[0], y[b], atol=1e-5)
+        for total, gradient in zip(expected, gradients(plain, x[b : b + 1], targets[b : b + 1]), strict=True):
+            total += extended[b][:, None] * gradient[..., None, :] / 3
+    for received, gradient in zip(gradients(model, [x, z], targets), expected, strict=True):
+        np.testing.assert_allclose(received, gradient, atol=1e-5)
+
+
+def test_dropout_draws_for_each_sample_and_each_call_and_not_in_prediction():
+    x, z = np.ones((3, 200), "float32"), np.ones((3, RANK), "float32")
+    layer = Hyper(keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(4)]))
+    predicted = array(layer(x, z))
+    np.testing.assert_array_equal(array(layer(x, z)), predicted)
+    first, second = array(layer(x, z, training=True)), array(layer(x, z, training=True))
+    drawn = np.concatenate([first, second])
+    assert len({tuple(row) for row in drawn}) == 6
+    shared = array(layer(x, z[:1], training=True))
+    assert len({tuple(row) for row in shared}) == 3
+
+
+@pytest.mark.parametrize("basis", [LowRank(2, constant="given"), Chunked(5, 3, constant="given")], ids=str)
+def test_given_constants_start_at_the_values_of_a_built_layer(basis):
+    pretrained = keras.Sequential(
+        [keras.Input((7,)), keras.layers.Dense(5, bias_initializer="random_normal"), keras.layers.Dense(4)]
+    )
+    x = normal((3, 7))
+    expected = array(pretrained(x))
+    layer = Hyper(pretrained, basis)
+    np.testing.assert_allclose(array(layer(x, normal((3, RANK)))), expected, atol=1e-5)
+
+
+def test_generated_weights_start_with_the_variance_of_the_layers_own():
+    layer = Hyper(keras.layers.EinsumDense("bi,inh->bnh", (20, 30)))
+    layer(normal((2, 40)), normal((2, 8)))
+    kernel = array(layer.generate(normal((40, 8), seed=1))["kernel"])
+    np.testing.assert_allclose(kernel.var(), array(layer.layer.kernel).var(), rtol=0.3)
+
+
+def test_other_weights_are_trained_as_the_layers_own():
+    layer = Hyper(keras.layers.LSTM(4), weights="*/kernel")
+    layer(normal((2, 5, 4)), normal((2, RANK)))
+    assert layer.generated_shapes == {"lstm_cell/kernel": (4, 16)}
+    assert len(layer.trainable_variables) == 3  # the basis, recurrent_kernel and bias
+
+
+def test_a_pattern_that_matches_nothing_offers_the_names():
+    layer = Hyper(keras.layers.LSTM(4), weights="lstm_cell/kernels")
+    with pytest.raises(ValueError, match="'lstm_cell/kernels' matches no .* did you mean lstm_cell/kernel"):
+        layer(normal((2, 5, 4)), normal((2, RANK)))
+
+
+@pytest.mark.parametrize(
+    ("make", "advice"),
+    [
+        (lambda: keras.layers.BatchNormalization(), "FiLM"),
+        (lambda: keras.Sequential([keras.layers.Dense(2), keras.layers.BatchNormalization()]), "FiLM"),
+        (lambda: keras.layers.LSTM(2, stateful=True), "stateful=False"),
+        (lambda: keras.layers.Lambda(lambda x: x), "registered layer"),
+        (lambda: keras.layers.Dense(2, activity_regularizer="l2"), "`activity_regularizer` to Hyper"),
+    ],
+)
+def test_layers_that_cannot_run_are_refused_with_advice(make, advice):
+    with pytest.raises(ValueError, match=advice):
+        Hyper(make())
+
+
+class Hidden(keras.layers.Layer):
+    """A layer that does not show the BatchNormalization in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernel, self.inner = keras.layers.Dense(4), keras.layers.BatchNormalization()
+
+    def build(self, shape):
+        self.kernel.build(shape)
+        self.inner.build((*shape[:-1], 4))
+
+    def call(self, x, training=None):
+        return self.inner(self.kernel(x), training=training)
+
+
+def test_a_hidden_state_that_changes_by_the_batch_is_refused():
+    layer, x, z = Hyper(Hidden()), normal((3, 7)), normal((3, RANK))
+    assert layer(x, z).shape == (3, 4)
+    with pytest.raises(ValueError, match="changes its state"):
+        layer(x, z, training=True)
+
+
+def test_what_is_no_layer_is_refused():
+    with pytest.raises(TypeError, match="ordinary layer"):
+        Hyper("dense")
+    with pytest.raises(ValueError, match="no trainable weights"):
+        Hyper(keras.layers.Flatten())(normal((3, 7)), normal((3, RANK)))
+    with pytest.raises(ValueError, match="one output"):
+        Hyper(keras.layers.LSTM(2, return_state=True))(normal((3, 5, 7)), normal((3, RANK)))
+
+
+def test_a_hypernetwork_of_any_layer_fits_and_is_saved_cloned_and_specialized(tmp_path):
+    target = keras.Sequential([keras.layers.Dense(4), keras.layers.Dropout(0.5), keras.layers.LayerNormalization()])
+    model = kh.Hypernetwork(
+        keras.layers.Dense(RANK), [Hyper(keras.layers.LSTM(4)), Hyper(target), Hyper(keras.layers.Dense(2))]
+    )
+    inputs = {"x": normal((6, 5, 4)), "condition": normal((6, 2), seed=1)}
+    model.compile("adam", "mse")
+    model.fit(inputs, normal((6, 2)), batch_size=4, verbose=0)
+    y = model.predict(inputs, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded.predict(inputs, verbose=0), y)
+    network = kh.specialize(model, inputs["condition"][:1])
+    np.testing.assert_allclose(network.predict(inputs["x"][:1], verbose=0), y[:1], atol=1e-5)
+    clone = keras.models.clone_model(model)
+    clone(inputs)
+    clone.set_weights(model.get_weights())
+    np.testing.assert_allclose(clone.predict(inputs, verbose=0), y, atol=1e-5)
