@@ -183,7 +183,9 @@ LAYERS = [
     LayerCase("attention_low_rank", _attention(basis=LowRank(2)), SEQUENCE, (1, RANK)),
     LayerCase("any_lstm", lambda: Hyper(keras.layers.LSTM(4)), SEQUENCE, keeps_mask=False),
     LayerCase("any_dense", lambda: Hyper(keras.layers.Dense(4), LowRank(2), "kernel"), SEQUENCE),
-    LayerCase("any_embedding_shared", lambda: Hyper(keras.layers.Embedding(9, 4)), (BATCH, POINTS), (1, RANK), ids=9),
+    LayerCase(
+        "any_embedding_shared", lambda: Hyper(keras.layers.Embedding(9, 4)), (BATCH, POINTS), (1, RANK), True, False, 9
+    ),
     LayerCase("concatenate", ConcatenateCondition),
     LayerCase("concatenate_points", ConcatenateCondition, (BATCH, POINTS, FEATURES)),
     LayerCase("concatenate_shared", ConcatenateCondition, condition_shape=(1, RANK)),
