@@ -67,8 +67,8 @@ def test_dropout_draws_for_each_sample_and_each_call_and_not_in_prediction():
     assert len({tuple(row) for row in shared}) == 3
 
 
-@pytest.mark.parametrize("basis", [LowRank(2, constant="given"), Chunked(5, 3, constant="given")], ids=str)
-def test_given_constants_start_at_the_values_of_a_built_layer(basis):
+@pytest.mark.parametrize("basis", [None, LowRank(2, constant="given"), Chunked(5, 3, constant="given")], ids=str)
+def test_a_built_layer_begins_as_itself(basis):
     pretrained = keras.Sequential(
         [keras.Input((7,)), keras.layers.Dense(5, bias_initializer="random_normal"), keras.layers.Dense(4)]
     )
@@ -91,6 +91,30 @@ def test_a_pattern_that_matches_nothing_offers_the_names():
         layer(normal((2, 5, 4)), normal((2, RANK)))
 
 
+def test_with_a_basis_without_a_constant_kernels_are_linear_in_the_condition():
+    dense = keras.layers.Dense(4, bias_initializer="random_normal")
+    layer, z = Hyper(dense, LowRank(2)), normal((3, RANK))
+    layer(normal((3, 7)), z)
+    kernels, twice, at_zero = (layer.generate(factor * z) for factor in (1, 2, 0))
+    assert np.abs(array(kernels["kernel"])).min(axis=0).max() > 0
+    np.testing.assert_allclose(array(twice["kernel"]), 2 * array(kernels["kernel"]), atol=1e-6)
+    np.testing.assert_array_equal(array(at_zero["kernel"]), np.zeros((3, 7, 4)))
+    np.testing.assert_array_equal(array(at_zero["bias"]), np.tile(array(dense.bias), (3, 1)))
+
+
+def test_seeds_are_no_weights():
+    layer = Hyper(keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(4)]))
+    layer(normal((2, 7)), normal((2, RANK)))
+    assert len(layer.weights) == 2
+    assert len(layer.variables) == 3
+
+
+def test_a_recurrent_layer_trains_without_xla_on_tensorflow():
+    assert Hyper(keras.layers.Dense(2)).supports_jit
+    stacked = keras.Sequential([keras.layers.LSTM(2)])
+    assert Hyper(stacked).supports_jit == (keras.backend.backend() != "tensorflow")
+
+
 @pytest.mark.parametrize(
     ("make", "advice"),
     [
@@ -107,22 +131,27 @@ def test_layers_that_cannot_run_are_refused_with_advice(make, advice):
 
 
 class Hidden(keras.layers.Layer):
-    """A layer that does not show the BatchNormalization in it."""
+    """A layer with a BatchNormalization, or with a state of its own that changes by the batch."""
 
-    def __init__(self):
+    def __init__(self, normalizes):
         super().__init__()
-        self.kernel, self.inner = keras.layers.Dense(4), keras.layers.BatchNormalization()
+        self.inner = [keras.layers.Dense(4), *([keras.layers.BatchNormalization()] if normalizes else [])]
 
     def build(self, shape):
-        self.kernel.build(shape)
-        self.inner.build((*shape[:-1], 4))
+        self.inner[0].build(shape)
+        self.mean = self.add_weight(shape=(4,), initializer="zeros", trainable=False)
 
     def call(self, x, training=None):
-        return self.inner(self.kernel(x), training=training)
+        y = self.inner[0](x)
+        if training:
+            self.mean.assign(keras.ops.mean(y, axis=0))
+        return y - self.mean
 
 
 def test_a_hidden_state_that_changes_by_the_batch_is_refused():
-    layer, x, z = Hyper(Hidden()), normal((3, 7)), normal((3, RANK))
+    with pytest.raises(ValueError, match="FiLM"):
+        Hyper(Hidden(normalizes=True))
+    layer, x, z = Hyper(Hidden(normalizes=False)), normal((3, 7)), normal((3, RANK))
     assert layer(x, z).shape == (3, 4)
     with pytest.raises(ValueError, match="changes its state"):
         layer(x, z, training=True)
@@ -137,11 +166,12 @@ def test_what_is_no_layer_is_refused():
         Hyper(keras.layers.LSTM(2, return_state=True))(normal((3, 5, 7)), normal((3, RANK)))
 
 
-def test_a_hypernetwork_of_any_layer_fits_and_is_saved_cloned_and_specialized(tmp_path):
+@pytest.mark.parametrize(
+    "first", [keras.layers.Flatten, pytest.param(lambda: Hyper(keras.layers.LSTM(4)), marks=pytest.mark.full)]
+)
+def test_a_hypernetwork_of_any_layer_fits_and_is_saved_cloned_and_specialized(first, tmp_path):
     target = keras.Sequential([keras.layers.Dense(4), keras.layers.Dropout(0.5), keras.layers.LayerNormalization()])
-    model = kh.Hypernetwork(
-        keras.layers.Dense(RANK), [Hyper(keras.layers.LSTM(4)), Hyper(target), Hyper(keras.layers.Dense(2))]
-    )
+    model = kh.Hypernetwork(keras.layers.Dense(RANK), [first(), Hyper(target), Hyper(keras.layers.Dense(2))])
     inputs = {"x": normal((6, 5, 4)), "condition": normal((6, 2), seed=1)}
     model.compile("adam", "mse")
     model.fit(inputs, normal((6, 2)), batch_size=4, verbose=0)

@@ -1,0 +1,98 @@
+"""A Keras layer that another layer runs under given values of its variables."""
+
+import inspect
+
+import keras
+from keras import ops
+
+
+class Runner(keras.Layer):
+    """Calls a layer, so that `stateless_call` casts as a call does."""
+
+    def __init__(self, layer):
+        super().__init__(autocast=False)
+        self.layer = layer
+        self.built = True  # Hyper builds the layer
+        self.takes_mask = "mask" in inspect.signature(layer.call).parameters
+
+    def call(self, x, training=None, mask=None):
+        masks = {"mask": mask} if mask is not None and self.takes_mask else {}
+        return self.layer(x, training=training, **masks)
+
+
+class Held:
+    """Holds a runner where Keras does not look for layers."""
+
+    def __init__(self, runner):
+        self.runner = runner
+
+    def run(self, names, x, weights, fixed, seeds, training, mask):
+        """The output, and the random states after it.
+
+        `names` are the names of generated weights by the id of their variable, `fixed` the values of the others.
+        """
+
+        def values(variables):
+            return [weights[names[id(each)]] if id(each) in names else fixed[id(each)] for each in variables]
+
+        runner = self.runner
+        before = values(runner.non_trainable_variables)
+        y, after = runner.stateless_call(values(runner.trainable_variables), before, x, training=training, mask=mask)
+        states = {}
+        for variable, old, new in zip(runner.non_trainable_variables, before, after, strict=True):
+            if id(variable) in seeds:
+                states[id(variable)] = new
+            elif new is not old:
+                raise ValueError(
+                    f"Layer {runner.layer.name!r} changes its state {variable.path!r} by the batch, but here each x "
+                    "has weights of its own. For normalization use "
+                    "FiLM(normalization=keras.layers.BatchNormalization()), or freeze the layer (`trainable=False`)."
+                )
+        return y, {key: states[key] for key in seeds}
+
+
+class ValuesOf(keras.initializers.Initializer):
+    """The values of a variable, read where another variable receives them: only then they are known to be there."""
+
+    def __init__(self, variable):
+        self.variable = variable
+
+    def __call__(self, shape, dtype=None):
+        return ops.cast(self.variable, dtype)
+
+
+def parts(layer):
+    """A layer and all layers inside, each once."""
+    found, waiting = {}, [layer]
+    while waiting:
+        part = waiting.pop()
+        if id(part) not in found:
+            found[id(part)] = part
+            waiting += _attributes(part, keras.Layer)
+    return list(found.values())
+
+
+def seed_generators(layer):
+    """The sources of random numbers of a layer and the layers inside, each once."""
+    generators = [each for part in parts(layer) for each in _attributes(part, keras.random.SeedGenerator)]
+    return list({id(each): each for each in generators}.values())
+
+
+def _attributes(layer, kind):
+    """The objects of a class among the attributes of a layer, and in lists, tuples and dicts of them."""
+    return [each for each in keras.tree.flatten(dict(vars(layer))) if isinstance(each, kind)]
+
+
+def check(layer):
+    """Raises ValueError for a layer that cannot run under generated weights."""
+    what = None
+    if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
+        what = "normalizes by the batch: use FiLM(normalization=keras.layers.BatchNormalization()), or freeze the layer"
+    elif getattr(layer, "stateful", False):
+        what = "keeps a state from batch to batch: set stateful=False, or use HyperGRU or HyperLSTM"
+    elif isinstance(layer, keras.layers.Lambda):
+        what = "cannot be loaded in safe mode: write a registered layer instead"
+    elif getattr(layer, "activity_regularizer", None) is not None:
+        what = "adds a loss for each call: give `activity_regularizer` to Hyper"
+    if what:
+        raise ValueError(f"Hyper cannot run layer {layer.name!r} of class {type(layer).__name__}, which {what}.")
