@@ -41,6 +41,7 @@ class LayerCase:
     specializes: bool = True
     keeps_mask: bool = True
     ids: int = 0  # x holds integers below this number
+    compiles: bool = True  # by XLA, on TensorFlow
 
     def __str__(self):
         return self.name
@@ -181,7 +182,7 @@ LAYERS = [
     ),
     LayerCase("attention", _attention(bias_initializer="random_normal"), SEQUENCE),
     LayerCase("attention_low_rank", _attention(basis=LowRank(2)), SEQUENCE, (1, RANK)),
-    LayerCase("any_lstm", lambda: Hyper(keras.layers.LSTM(4)), SEQUENCE, keeps_mask=False),
+    LayerCase("any_lstm", lambda: Hyper(keras.layers.LSTM(4)), SEQUENCE, keeps_mask=False, compiles=False),
     LayerCase("any_dense", lambda: Hyper(keras.layers.Dense(4), LowRank(2), "kernel"), SEQUENCE),
     LayerCase(
         "any_embedding_shared", lambda: Hyper(keras.layers.Embedding(9, 4)), (BATCH, POINTS), (1, RANK), True, False, 9

@@ -32,6 +32,7 @@ TARGETS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # PyTorch's, of attention in `torch.vmap`
 @pytest.mark.parametrize(("make", "shape"), TARGETS.values(), ids=TARGETS)
 def test_values_and_gradients_are_those_of_a_loop_with_weights_set_by_hand(make, shape):
     x, z = normal(shape), normal((3, RANK), seed=1)
