@@ -220,6 +220,11 @@ def _convolution():
     return kh.Hypernetwork(_encoder(), [convolution, keras.layers.GlobalAveragePooling2D(), HyperDense(3)])
 
 
+def _any_layer():
+    target = keras.Sequential([keras.layers.Dense(5, activation="tanh"), keras.layers.LayerNormalization()])
+    return kh.Hypernetwork(_encoder(), [Hyper(target, LowRank(2)), HyperDense(3)])
+
+
 def _image_hypernetwork():
     return kh.Hypernetwork(_image_encoder(), [*_flat_image(), _dense()(), HyperDense(3)])
 
@@ -248,6 +253,7 @@ MODELS = [
     ModelCase("hypernetwork_points", _hypernetwork, (POINTS, FEATURES), (RANK,)),
     ModelCase("hypernetwork_mixed_primary", _mixed_primary, (FEATURES,), (RANK,)),
     ModelCase("hypernetwork_convolution", _convolution, (5, 5, 2), (RANK,)),
+    ModelCase("hypernetwork_any_layer", _any_layer, (FEATURES,), (RANK,)),
     ModelCase("hypernetwork_images", _image_hypernetwork, (4, 4, 2), (4, 4, 2), "uint8"),
     ModelCase("embedding", _embedding, (FEATURES,), (RANK,)),
     ModelCase("embedding_points", _embedding, (POINTS, FEATURES), (RANK,)),

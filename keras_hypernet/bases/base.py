@@ -131,19 +131,19 @@ class Basis:
                 constraint=constraint,
             )
             # `tf.train.Checkpoint` saves attributes, but not the values of a dict.
-            setattr(layer, f"{name}_{variable}", added)
+            setattr(layer, layer.attribute(name, variable), added)
 
     def variables(self, layer, name, shape):
         """The tensors that `write` and `contract` read, in the compute dtype of the layer."""
         # An explicit cast, because Keras autocasts variables only in `__call__`, and `generate` is called outside.
         return {
-            variable: ops.cast(getattr(layer, f"{name}_{variable}"), layer.compute_dtype)
+            variable: ops.cast(getattr(layer, layer.attribute(name, variable)), layer.compute_dtype)
             for variable in self.variable_shapes(shape, layer.rank)
         }
 
     def owned_variables(self, layer, name, shape):
         """The Keras variables of a weight, in a list."""
-        return [getattr(layer, f"{name}_{variable}") for variable in self.variable_shapes(shape, layer.rank)]
+        return [getattr(layer, layer.attribute(name, variable)) for variable in self.variable_shapes(shape, layer.rank)]
 
     def warn_of_size(self, layer, name, shape, rank):
         """Warns before variables of more than `LARGE` bytes are allocated."""

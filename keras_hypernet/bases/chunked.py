@@ -115,12 +115,12 @@ class Chunked(Basis):
             raise ValueError(
                 f"Layers that share a Chunked take conditions of one dimension. Received: {self.head.rank} and {rank}"
             )
-        setattr(layer, f"{name}_head", self.head)
+        setattr(layer, layer.attribute(name, "head"), self.head)
         # Weights of different variances come from one head.
-        setattr(layer, f"{name}_gain", math.sqrt(variance_of(initializer, shape, fans, self)))
+        setattr(layer, layer.attribute(name, "gain"), math.sqrt(variance_of(initializer, shape, fans, self)))
 
     def variables(self, layer, name, shape):
-        extra = {each: getattr(layer, f"{name}_{each}") for each in ("head", "gain")}
+        extra = {each: getattr(layer, layer.attribute(name, each)) for each in ("head", "gain")}
         return {**super().variables(layer, name, shape), **extra, "shape": shape}
 
     def owned_variables(self, layer, name, shape):

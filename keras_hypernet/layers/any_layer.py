@@ -75,8 +75,7 @@ class Hyper(HyperLayer):
             check(part)
         # Keras does not track this object: the layer's own generated variables would get no gradient.
         self._held = Held(Runner(layer))
-        self.basis = bases.get(basis) if basis is not None else bases.Full(constant="given")
-        self.basis.users.add(self)
+        self.use_basis(bases.Full(constant="given") if basis is None else basis)
         self.patterns = [weights] if isinstance(weights, str) else weights and list(weights)
         self.initializer = keras.initializers.get(initializer or HyperfanIn())
         # XLA cannot differentiate TensorFlow's loop over an unknown number of steps.
@@ -105,6 +104,10 @@ class Hyper(HyperLayer):
             setattr(self, f"own_{number}", variable)
         for number, generator in enumerate(seed_generators(self.layer)):
             setattr(self, f"seeds_{number}", generator)
+
+    def attribute(self, name, variable):
+        # The path of a weight often has a number that Keras counts up, and `tf.train.Checkpoint` goes by attributes.
+        return f"generated_{list(self._names.values()).index(name)}_{variable}"
 
     def _paths(self):
         """The weights of the layer by their path in the layer."""

@@ -156,6 +156,10 @@ class HyperLayer(ConditionedLayer):
         basis.build(self, name, tuple(shape), rank, initializer, regularizer, constraint, fans)
         self._generated = (*self._generated, GeneratedWeight(name, tuple(shape), basis))
 
+    def attribute(self, name, variable):
+        """The name of the attribute that holds a variable of the basis of the weight `name`."""
+        return f"{name}_{variable}"
+
     @property
     def generated_shapes(self):
         """The shape of each weight that this layer generates, without the batch, by name."""
