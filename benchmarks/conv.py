@@ -29,7 +29,7 @@ from keras_hypernet.layers.contraction import convolution_route
 # Batch, size of the image, channels, filters, dimension of the condition.
 SHAPES = [(64, 32, 16, 32, 32), (16, 16, 64, 64, 16), (32, 28, 16, 16, 16), (64, 8, 128, 128, 16)]
 QUICK_SHAPES = [(4, 8, 4, 8, 4), (2, 6, 8, 8, 4)]
-GRID = list(itertools.product((8, 32), (8, 24), (8, 64), (32,), (16,)))
+GRID = list(itertools.product((8, 32), (8, 24), (8, 64), (8, 32, 64), (16,)))
 ROUTES = ("mapped", "shifts", "patches")  # "grouped" takes half a minute on the first shape
 CONTENDERS = ("plain", "Full", "LowRank(8)", "Full, XLA", "LowRank(8), XLA")
 
@@ -82,7 +82,8 @@ def auto_against_routes(grid, rounds):
         # XLA runs a map over convolutions ten times slower.
         routes = [route for route in ROUTES if not (xla and route == "mapped")]
         times = medians(interleaved({route: step(name, *shape, route) for route in routes}, rounds))
-        chosen = convolution_route("tensorflow", xla)
+        batch, size, channels, filters, _ = shape
+        chosen = convolution_route("tensorflow", xla, (batch, size, size, channels), (3, 3, channels, filters))
         milliseconds = [1000 * times[route] if route in times else None for route in ROUTES]
         yield [*shape, xla, *milliseconds, chosen, times[chosen] / min(times.values())]
 

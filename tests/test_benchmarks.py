@@ -54,7 +54,7 @@ def test_the_benchmark_of_convolutions_compares_with_the_plain_one(tmp_path):
         batch, _, channels, filters, rank = row[:5]
         plain, full, over = row[-3:]
         assert over == pytest.approx((full - plain) * 2**20 / (36 * channels * filters * (batch + rank + 1)))
-    for *_, xla, mapped, shifts, patches, chosen, over in content["grid"]["rows"]:
+    for batch, size, channels, filters, _, xla, mapped, shifts, patches, chosen, over in content["grid"]["rows"]:
         times = {"mapped": mapped, "shifts": shifts, "patches": patches}
-        assert chosen == convolution_route("tensorflow", xla)
+        assert chosen == convolution_route("tensorflow", xla, (batch, size, size, channels), (3, 3, channels, filters))
         assert over == pytest.approx(times[chosen] / min(filter(None, times.values())))

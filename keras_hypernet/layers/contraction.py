@@ -22,6 +22,8 @@ CHOICES = ("auto", *ROUTES)
 OPERATIONS_PER_ENTRY = 20.0
 # The size assumed for an unknown batch or number of points.
 ASSUMED_BATCH = 64
+# Entries of the patches of a convolution that a processor's cache holds, about 8 MB.
+PATCHES_IN_CACHE = 2**21
 
 
 class Contraction(typing.NamedTuple):
@@ -60,24 +62,31 @@ def plan(rows, conditions, costs, contraction="auto"):
     return Contraction(contraction, shared)
 
 
-def convolution_route(backend, xla):
+def convolution_route(backend, xla, x_shape=(None,), kernel_shape=(1, 1)):
     """The route of `layers/sample_convolution.py` for a convolution with a kernel for each sample.
 
     XLA on a CPU compiles a grouped convolution for a minute, and runs a map over convolutions slowly. Without XLA,
-    TensorFlow's convolutions are faster than products of matrices, but a grouped one may take seconds.
+    TensorFlow's convolutions are faster than products of matrices, but a grouped one may take seconds. Of the products
+    of matrices, one of all patches is faster while the patches fit into the processor's cache, or are narrow.
 
     Args:
         backend: The name of Keras's backend.
         xla: Whether XLA compiles the call; None if that is unknown.
+        x_shape: The shape of x, channels last.
+        kernel_shape: The shape of a kernel.
 
     Example:
 
     >>> convolution_route("tensorflow", xla=None), convolution_route("tensorflow", xla=True)
     ('mapped', 'patches')
     """
-    if backend == "tensorflow":
-        return "patches" if xla else "mapped"
-    return "grouped" if backend == "torch" else "patches"
+    if backend == "tensorflow" and not xla:
+        return "mapped"
+    if backend == "torch":
+        return "grouped"
+    *offsets, inputs, outputs = kernel_shape
+    patches = math.prod(map(assumed, x_shape)) * math.prod(offsets)
+    return "shifts" if patches > PATCHES_IN_CACHE and inputs >= outputs else "patches"
 
 
 def is_known(size):

@@ -132,8 +132,9 @@ class HyperConv(KernelLayer):
     def each(self, x, kernels):
         points = len(x.shape) == self.dimensions + 3
         x = sample_convolution.pad(x if points else ops.expand_dims(x, 1), self.geometry, first=2)
-        asked = self.contraction in self.written_routes
-        route = self.contraction if asked else convolution_route(keras.backend.backend(), self.compiled_by_xla)
+        route = self.contraction
+        if route not in self.written_routes:
+            route = convolution_route(keras.backend.backend(), self.compiled_by_xla, x.shape, kernels.shape[1:])
         y = sample_convolution.ROUTES[route](x, kernels, self.geometry)
         return y if points else ops.squeeze(y, 1)
 
@@ -205,8 +206,9 @@ class HyperConv2D(HyperConv):
         groups: Number of groups, which divides channels and filters. With more than one, the kernel is always written.
         activation, use_bias, kernel, bias, contraction: See `KernelLayer`. With `Full`, `"auto"` always writes kernels:
             a convolution with all terms takes hundreds of times a plain convolution. `contraction` may also be the name
-            of a way to convolve each image with its written kernel: `"mapped"` (one image after another), `"grouped"`
-            (one convolution whose groups are the images), `"shifts"` or `"patches"` (products of matrices).
+            of a way to convolve each image with its written kernel: `"mapped"` (one image after another; on TensorFlow
+            faster if the size of the batch is known), `"grouped"` (one convolution whose groups are the images),
+            `"shifts"` or `"patches"` (products of matrices).
         **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
             `trainable` and `activity_regularizer`.
 

@@ -10,6 +10,10 @@ import math
 
 from keras import ops
 
+from keras_hypernet.layers.contraction import is_known
+
+MOST_WRITTEN_OUT = 256  # convolutions in a graph: each takes about a millisecond of tracing
+
 
 def pad(x, geometry, first=1):
     """x with the zeros that `padding` asks for; the sizes begin at the axis `first`."""
@@ -44,9 +48,15 @@ def output_size(size, kernel, stride, dilation, padding):
 
 
 def mapped(x, kernels, geometry):
-    """One convolution after another, each with a kernel of its own."""
+    """One convolution after another, each with a kernel of its own.
+
+    A known batch that is not too large is written out: a loop copies all kernels and their gradients once more.
+    """
     if kernels.shape[0] is None or kernels.shape[0] != x.shape[0]:
         kernels = ops.broadcast_to(kernels, (ops.shape(x)[0], *kernels.shape[1:]))
+    if is_known(x.shape[0]) and 0 < x.shape[0] <= MOST_WRITTEN_OUT:
+        pairs = zip(ops.unstack(x), ops.unstack(kernels), strict=True)
+        return ops.stack([convolve(*pair, geometry) for pair in pairs])
     return ops.map(lambda pair: convolve(*pair, geometry), (x, kernels))
 
 
@@ -66,10 +76,11 @@ def shifts(x, kernels, geometry):
     """A sum over the offsets of the kernel, each a product of matrices for each sample."""
     *kernel_size, inputs, outputs = kernels.shape[1:]
     groups = x.shape[-1] // inputs
+    # Not slices: the gradient of each slice would have the size of all kernels.
+    offsets = ops.unstack(ops.reshape(kernels, (-1, math.prod(kernel_size), inputs, outputs)), axis=1)
     y = 0.0
-    for offset in itertools.product(*map(range, kernel_size)):
+    for offset, kernel in zip(itertools.product(*map(range, kernel_size)), offsets, strict=True):
         part = shifted(x, offset, geometry)
-        kernel = kernels[(slice(None), *offset)]
         batch, *shape = ops.shape(part)[:-1]
         if groups == 1:
             y = y + ops.matmul(ops.reshape(part, (batch, -1, inputs)), kernel)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from keras_hypernet.bases import Chunked, Full, LowRank
 from keras_hypernet.bases.base import Sizes
 from keras_hypernet.layers import contraction
-from keras_hypernet.layers.contraction import ROUTES
+from keras_hypernet.layers.contraction import convolution_route, ROUTES
 
 sizes = st.integers(1, 2000)
 
@@ -80,6 +80,15 @@ def test_low_rank_products_with_large_kernels_are_factorised():
     assert plan((64, 4096), (64, 64), 4096, basis=LowRank(16)).route == "factorised"
     assert plan((64, 4096), (1, 64), 4096, basis=LowRank(16)).route == "factorised"
     assert plan((64, 1000, 32), (1, 64), 32, basis=LowRank(16)).route == "materialised"
+
+
+def test_convolutions_of_wide_patches_that_no_cache_holds_are_shifts():
+    large, small = (32, 28, 28, 16), (4, 28, 28, 16)
+    for backend, xla in (("jax", None), ("tensorflow", True)):
+        assert convolution_route(backend, xla, large, (3, 3, 16, 16)) == "shifts"
+        assert convolution_route(backend, xla, small, (3, 3, 16, 16)) == "patches"
+        assert convolution_route(backend, xla, large, (3, 3, 16, 32)) == "patches"
+        assert convolution_route(backend, xla, (None, *large[1:]), (3, 3, 16, 16)) == "shifts"  # 64 are assumed
 
 
 def test_a_route_that_a_basis_lacks():
