@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from keras_hypernet.bases import Chunked, Full, LowRank
 from keras_hypernet.bases.base import Sizes
 from keras_hypernet.layers import contraction
-from keras_hypernet.layers.contraction import convolution_route, ROUTES
+from keras_hypernet.layers.contraction import ROUTES, convolution_route
 
 sizes = st.integers(1, 2000)
 
