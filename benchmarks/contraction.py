@@ -20,8 +20,8 @@ from keras_hypernet.layers import HyperDense
 from keras_hypernet.layers.contraction import ROUTES
 
 GRID = {
-    "input_dim": (16, 64, 784, 3072),
-    "units": (10, 64, 256),
+    "input_dim": (4, 16, 64, 784, 3072),
+    "units": (10, 64, 512),
     "rank": (8, 50, 100),
     "points": (1, 16, 128),
     "batch": (8, 64, 256),

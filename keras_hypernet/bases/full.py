@@ -75,10 +75,23 @@ class Full(Basis):
         y = ops.squeeze(ops.matmul(factors, products), axis=-2)
         return y + op(x, variables["constant"]) if "constant" in variables else y
 
-    def costs(self, sizes):
+    def contract_inputs(self, op, x, variables, z):
+        """As `contract`, for an op that multiplies matrices: x times the factors first, then one product.
+
+        The intermediate result has `terms * inputs` entries for each x, that of `contract` `terms * outputs`.
+        """
+        inputs, terms, outputs = variables["basis"].shape
+        factors = align(self.factors(variables, z), len(x.shape))
+        outer = ops.expand_dims(x, -1) * ops.expand_dims(factors, -2)
+        outer = ops.reshape(outer, (*ops.shape(x)[:-1], inputs * terms))
+        y = op(outer, ops.reshape(variables["basis"], (inputs * terms, outputs)))
+        return y + op(x, variables["constant"]) if "constant" in variables else y
+
+    def costs(self, sizes, inputs_first=False):
         rows, conditions, inputs, outputs, rank = sizes
         terms = self.terms(rank)
-        basis, products, kernels = inputs * terms * outputs, rows * terms * outputs, conditions * inputs * outputs
+        basis, kernels = inputs * terms * outputs, conditions * inputs * outputs
+        products = rows * terms * (inputs if inputs_first else outputs)
         return {
             "factorised": Cost(2.0 * rows * basis + 2.0 * products, 2 * products),
             # The basis is stored for the factorised route; this route reads the basis transposed.

@@ -146,6 +146,10 @@ class KernelLayer(HyperLayer):
         """The `Cost` of each route of a basis."""
         return basis.costs(sizes)
 
+    def contract(self, basis, x, variables, z):
+        """The product of x with the kernels of conditions z, which are not written."""
+        return basis.contract(self.op, x, variables, z)
+
     def plan(self, x_shape, condition_shape):
         """The `Contraction` of a call on these shapes."""
         ((shape, basis),) = [(weight.shape, weight.basis) for weight in self._generated if weight.name == "kernel"]
@@ -169,7 +173,7 @@ class KernelLayer(HyperLayer):
             kernel = weights["kernel"]
             chosen = self.plan(x_shape, condition.shape)
             if chosen.route == "factorised" and 0 not in kernel.shape:  # -1 in a reshape needs data
-                y = kernel.basis.contract(self.op, x, self.variables_of(kernel), z)
+                y = self.contract(kernel.basis, x, self.variables_of(kernel), z)
             elif chosen.shared:
                 y = self.op(x, self.write(kernel, z)[0])
             else:

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from helpers import array, gradients, normal
 
+from keras_hypernet.bases import Full, Mixture
 from keras_hypernet.layers import ConcatenateCondition, HyperDense
+from keras_hypernet.layers.dense import UNITS_PER_INPUT
 
 SHAPES = [((6, 7), (6, 3)), ((6, 5, 7), (6, 3)), ((6, 7), (1, 3)), ((6, 5, 7), (1, 3))]
 
@@ -61,6 +63,27 @@ def test_routes_have_the_same_gradients(x_shape):
     for factorised, materialised in zip(by_route["factorised"], by_route["materialised"], strict=True):
         assert np.abs(factorised).max() > 1e-3
         np.testing.assert_allclose(factorised, materialised, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "basis", [Full(), Mixture(2), Full("random_normal", train_constant=False)], ids=["full", "mixture", "frozen"]
+)
+@pytest.mark.parametrize("x_shape", [(6, 2), (6, 5, 2)])
+def test_few_inputs_meet_the_condition_first(x_shape, basis):
+    x, condition, by_route = normal(x_shape), normal((6, 3), seed=1), {}
+    for contraction in ("factorised", "materialised"):
+        keras.utils.set_random_seed(0)
+        layer = HyperDense(UNITS_PER_INPUT * 2, basis=basis, contraction=contraction)
+        inputs = keras.Input(x_shape[1:]), keras.Input((3,))
+        model = keras.Model(inputs, layer(keras.layers.Dense(2)(inputs[0]), keras.layers.Dense(3)(inputs[1])))
+        model.set_weights([normal(weight.shape, seed=2) for weight in model.get_weights()])
+        by_route[contraction] = [
+            array(model([x, condition])),
+            *gradients(model, [x, condition], np.ones((*x_shape[:-1], layer.units), "float32")),
+        ]
+    for factorised, materialised in zip(by_route["factorised"], by_route["materialised"], strict=True):
+        assert np.abs(factorised).max() > 1e-3
+        np.testing.assert_allclose(factorised, materialised, rtol=1e-4, atol=1e-4)
 
 
 def test_gradient_of_the_basis_matches_numpy():
