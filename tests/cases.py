@@ -42,6 +42,7 @@ class LayerCase:
     keeps_mask: bool = True
     ids: int = 0  # x holds integers below this number
     compiles: bool = True  # by XLA, on TensorFlow
+    on_openvino: bool = True
 
     def __str__(self):
         return self.name
@@ -56,6 +57,7 @@ class ModelCase:
     x_shape: tuple
     condition_shape: tuple
     dtype: str = "float32"
+    on_openvino: bool = True
 
     def __str__(self):
         return self.name
@@ -182,8 +184,10 @@ LAYERS = [
     ),
     LayerCase("attention", _attention(bias_initializer="random_normal"), SEQUENCE),
     LayerCase("attention_low_rank", _attention(basis=LowRank(2)), SEQUENCE, (1, RANK)),
-    LayerCase("any_lstm", lambda: Hyper(keras.layers.LSTM(4)), SEQUENCE, keeps_mask=False, compiles=False),
-    LayerCase("any_dense", lambda: Hyper(keras.layers.Dense(4), LowRank(2), "kernel"), SEQUENCE),
+    LayerCase(
+        "any_lstm", lambda: Hyper(keras.layers.LSTM(4)), SEQUENCE, keeps_mask=False, compiles=False, on_openvino=False
+    ),
+    LayerCase("any_dense", lambda: Hyper(keras.layers.Dense(4), LowRank(2), "kernel"), SEQUENCE, on_openvino=False),
     LayerCase(
         "any_embedding_shared", lambda: Hyper(keras.layers.Embedding(9, 4)), (BATCH, POINTS), (1, RANK), True, False, 9
     ),
@@ -253,7 +257,7 @@ MODELS = [
     ModelCase("hypernetwork_points", _hypernetwork, (POINTS, FEATURES), (RANK,)),
     ModelCase("hypernetwork_mixed_primary", _mixed_primary, (FEATURES,), (RANK,)),
     ModelCase("hypernetwork_convolution", _convolution, (5, 5, 2), (RANK,)),
-    ModelCase("hypernetwork_any_layer", _any_layer, (FEATURES,), (RANK,)),
+    ModelCase("hypernetwork_any_layer", _any_layer, (FEATURES,), (RANK,), on_openvino=False),
     ModelCase("hypernetwork_images", _image_hypernetwork, (4, 4, 2), (4, 4, 2), "uint8"),
     ModelCase("embedding", _embedding, (FEATURES,), (RANK,)),
     ModelCase("embedding_points", _embedding, (POINTS, FEATURES), (RANK,)),

@@ -31,7 +31,10 @@ PRINTED = {
         ("README.md", "import keras\n"): r"\[\[ ?-?\d\.\d+ *\]\n \[ ?-?\d\.\d+ *\]\]\n",
         ("docs/serving/README.md", "import numpy as np\nimport tensorflow as tf\n\nserved"): "90 degrees\n",
         ("docs/models.md", "import keras\n"): "",
-        ("docs/models.md", "import numpy"): "",
+        ("docs/models.md", "import numpy as np\nimport keras\n"): (
+            r"\['gru/gru_cell/kernel', 'gru/gru_cell/recurrent_kernel'\]\n"
+        ),
+        ("docs/models.md", "import numpy as np\nimport keras_hypernet"): "",
         ("docs/models.md", "from keras import ops"): r"\(8, 10\) 384\n",
     },
     "trainings": {

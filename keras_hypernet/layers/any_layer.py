@@ -53,8 +53,8 @@ class Hyper(HyperLayer):
     Raises:
         TypeError: If `layer` is no Keras layer.
         ValueError: If the layer is a Lambda, is stateful, changes a state by the batch as BatchNormalization does in
-            training, adds losses of its own, or has several outputs; if a pattern matches no weight; or shapes do not
-            fit.
+            training, adds losses of its own, has several outputs, or needs a GPU; if a pattern matches no weight; or
+            shapes do not fit.
 
     Example:
 
@@ -166,6 +166,12 @@ class Hyper(HyperLayer):
 
     def _for_each(self, run, x, weights, states, mask):
         """The output of `run` for each x under its weights, and the random states after the first x."""
+        if keras.backend.backend() == "openvino" and x.shape[0] is None:
+            raise ValueError(
+                f"On OpenVINO, layer {self.name!r} takes one condition for all x, of shape [1, R], because the backend "
+                "maps no batch of unknown size. Received: a condition for each x. Use a layer such as HyperDense, or "
+                "another backend."
+            )
         batch = ops.shape(x)[0]
         numbers = ops.arange(batch)
         names, keys = list(weights), list(states)

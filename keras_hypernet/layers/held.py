@@ -5,6 +5,12 @@ import inspect
 import keras
 from keras import ops
 
+# The layers that TensorFlow does not run on a processor with channels_first.
+NOT_CHANNELS_FIRST = (
+    *(keras.layers.Conv1D, keras.layers.Conv2D),
+    *(keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose),
+)
+
 
 class Runner(keras.Layer):
     """Calls a layer, so that `stateless_call` casts as a call does."""
@@ -37,7 +43,14 @@ class Held:
 
         runner = self.runner
         before = values(runner.non_trainable_variables)
-        y, after = runner.stateless_call(values(runner.trainable_variables), before, x, training=training, mask=mask)
+        y, after, losses = runner.stateless_call(
+            values(runner.trainable_variables), before, x, training=training, mask=mask, return_losses=True
+        )
+        if len(losses) > sum(each.regularizer is not None for each in runner.trainable_variables):
+            raise ValueError(
+                f"Layer {runner.layer.name!r} adds a loss in its call, which Hyper would lose. Add the loss "
+                "outside, as with the `activity_regularizer` of Hyper."
+            )
         states = {}
         for variable, old, new in zip(runner.non_trainable_variables, before, after, strict=True):
             if id(variable) in seeds:
@@ -85,7 +98,7 @@ def _attributes(layer, kind):
 
 def check(layer):
     """Raises ValueError for a layer that cannot run under generated weights."""
-    what = None
+    what, channels_first = None, getattr(layer, "data_format", None) == "channels_first"
     if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
         what = "normalizes by the batch: use FiLM(normalization=keras.layers.BatchNormalization()), or freeze the layer"
     elif getattr(layer, "stateful", False):
@@ -94,5 +107,11 @@ def check(layer):
         what = "cannot be loaded in safe mode: write a registered layer instead"
     elif getattr(layer, "activity_regularizer", None) is not None:
         what = "adds a loss for each call: give `activity_regularizer` to Hyper"
+    elif channels_first and isinstance(layer, NOT_CHANNELS_FIRST) and _is_tensorflow_without_gpu():
+        what = "has channels_first, which TensorFlow needs a GPU for: use channels_last, or a layer such as HyperConv2D"
     if what:
         raise ValueError(f"Hyper cannot run layer {layer.name!r} of class {type(layer).__name__}, which {what}.")
+
+
+def _is_tensorflow_without_gpu():
+    return keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")

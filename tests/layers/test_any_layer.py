@@ -149,6 +149,18 @@ class Hidden(keras.layers.Layer):
         return y - self.mean
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow" or bool(keras.distribution.list_devices("gpu")),
+    reason="only TensorFlow on a processor lacks channels_first",
+)
+def test_a_convolution_that_the_processor_lacks_is_refused():
+    convolution = keras.layers.Conv2D(4, 2, data_format="channels_first")
+    with pytest.raises(ValueError, match="has channels_first, .* use channels_last, or a layer such as HyperConv2D"):
+        Hyper(keras.Sequential([convolution]))
+    depthwise = Hyper(keras.layers.DepthwiseConv2D(2, data_format="channels_first"))
+    assert depthwise(normal((3, 2, 4, 4)), normal((3, RANK))).shape == (3, 2, 3, 3)
+
+
 def test_a_hidden_state_that_changes_by_the_batch_is_refused():
     with pytest.raises(ValueError, match="FiLM"):
         Hyper(Hidden(normalizes=True))
@@ -156,6 +168,26 @@ def test_a_hidden_state_that_changes_by_the_batch_is_refused():
     assert layer(x, z).shape == (3, 4)
     with pytest.raises(ValueError, match="changes its state"):
         layer(x, z, training=True)
+
+
+class Penalised(keras.layers.Dense):
+    """A Dense layer that adds a loss in its call."""
+
+    def call(self, x):
+        y = super().call(x)
+        self.add_loss(keras.ops.mean(y))
+        return y
+
+
+def test_a_loss_in_the_call_is_refused_and_regularizers_of_weights_act():
+    x, z = normal((3, 7)), normal((3, RANK))
+    with pytest.raises(ValueError, match="adds a loss in its call"):
+        Hyper(Penalised(4))(x, z)
+    layer = Hyper(keras.layers.Dense(4, kernel_regularizer="l2", bias_regularizer="l2"), weights="kernel")
+    layer(x, z)
+    layer.own_0.assign(np.ones(4))
+    expected = 0.01 * (np.square(array(layer.basis_variables[0])).sum() + 4)
+    np.testing.assert_allclose(sum(array(loss) for loss in layer.losses), expected, rtol=1e-5)
 
 
 def test_what_is_no_layer_is_refused():

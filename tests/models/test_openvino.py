@@ -1,89 +1,98 @@
 """Layers and models predict under Keras's OpenVINO backend: `KERAS_BACKEND=openvino pytest -k openvino`."""
 
 import functools
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
-from cases import LAYERS, MODELS
-from helpers import normal, pixels
+from cases import LAYERS, MODELS, LayerCase
+from helpers import array, normal, pixels
 
-from keras_hypernet.bases import Full
-from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer, HyperDense, StandardizeImage
+from keras_hypernet.layers import Hyper
 
 if keras.backend.backend() != "openvino":
     pytest.skip("the backend is not OpenVINO", allow_module_level=True)
 
 pytestmark = pytest.mark.regression
-ACTIVATIONS = {"linear": np.positive, "tanh": np.tanh, "relu": functools.partial(np.maximum, 0)}
+CASES = [case for case in [*LAYERS, *MODELS] if case.on_openvino]
+BATCH = 6
+
+# Computes on TensorFlow, in a process of its own, what layers and models of the same weights return.
+ON_TENSORFLOW = """
+import pathlib, sys, numpy as np
+from cases import LAYERS, MODELS
+for case in [*LAYERS, *MODELS]:
+    file = pathlib.Path(sys.argv[1], f"{case.name}.npz")
+    if file.exists():
+        x, condition, *weights = np.load(file, allow_pickle=False).values()
+        made = case.make()
+        inputs = ({"x": x, "condition": condition},) if case in MODELS else (x, condition)
+        made(*inputs)
+        made.set_weights(weights)
+        np.save(file.with_suffix(".npy"), made(*inputs))
+"""
 
 
-@pytest.fixture(autouse=True)
-def _float32(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def _float32():
     """Keras leaves the precision to OpenVINO, which computes in bfloat16 where the processor can."""
     import openvino
 
     compile_model = functools.partial(openvino.compile_model, config={"INFERENCE_PRECISION_HINT": "f32"})
-    monkeypatch.setattr(openvino, "compile_model", compile_model)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openvino, "compile_model", compile_model)
+        yield
 
 
-def _numpy(layer, x, z=None):
-    """A layer in plain NumPy, on x `[B, ...]` and, if it takes one, a condition `[B, R]`."""
-    if isinstance(layer, StandardizeImage):
-        return (x / 255 - layer.mean) / layer.stddev
-    if isinstance(layer, keras.layers.Flatten):
-        return x.reshape(len(x), -1)
-    if isinstance(layer, ConcatenateCondition):
-        return np.concatenate([x, np.broadcast_to(_points(z, x), (*x.shape[:-1], z.shape[-1]))], axis=-1)
-    kernel, bias = [*layer.get_weights(), np.zeros(layer.units)][:2]
-    if isinstance(layer, HyperDense):
-        extended = np.concatenate([z, np.ones((len(z), 1))], axis=1)
-        if layer.kernel_source == "generated":
-            kernel = np.einsum("br,iro->bio", extended, kernel)
-        if layer.bias_source == "generated" and layer.use_bias:
-            bias = _points(extended @ bias, x)
-    product = "b...i,bio->b...o" if kernel.ndim == 3 else "b...i,io->b...o"
-    return ACTIVATIONS[layer.activation.__name__](np.einsum(product, x, kernel) + bias)
-
-
-def _is_known(case):
-    """Whether `_numpy` knows the layer of a case."""
-    layer = case.make()
-    if isinstance(layer, HyperDense):
-        return repr(layer.basis) == repr(Full()) and len(case.condition_shape) == 2
-    return isinstance(layer, ConcatenateCondition)
-
-
-def _points(values, x):
-    """Values `[B, n]` as they are joined to x `[B, n]` or `[B, P, n]`."""
-    return values[:, np.newaxis] if x.ndim == 3 else values
-
-
-def _through(layers, x, z=None):
-    return functools.reduce(lambda x, layer: _numpy(layer, x, z), layers, x)
-
-
-@pytest.mark.parametrize("case", [case for case in LAYERS if _is_known(case)], ids=str)
-def test_a_layer_predicts_what_numpy_computes(case):
-    x, condition = normal(case.x_shape), normal(case.condition_shape, seed=1)
-    layer, inputs = case.make(), keras.Input(case.x_shape[1:])
-    if len(condition) == 1:  # for the whole batch: a constant
-        model, arguments = keras.Model(inputs, layer(inputs, keras.ops.convert_to_tensor(condition))), x
-    else:
-        second = keras.Input(case.condition_shape[1:])
-        model, arguments = keras.Model([inputs, second], layer(inputs, second)), [x, condition]
-    expected = _numpy(layer, x, np.repeat(condition, len(x) // len(condition), axis=0))
-    np.testing.assert_allclose(model.predict(arguments, verbose=0), expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("case", [case for case in MODELS if case.name != "hypernetwork_convolution"], ids=str)
-def test_a_model_predicts_what_numpy_computes(case):
+def _inputs(case):
+    """x and the condition."""
+    if isinstance(case, LayerCase):
+        ids = np.random.default_rng(0).integers(0, max(case.ids, 1), case.x_shape, "int32")
+        return ids if case.ids else normal(case.x_shape), normal(case.condition_shape, seed=1)
     draw = pixels if case.dtype == "uint8" else normal
-    x, condition = draw((6, *case.x_shape)), draw((6, *case.condition_shape), seed=1)
-    model = case.make()
-    y = model.predict({"x": x, "condition": condition}, batch_size=4, verbose=0)
-    members = len(case.condition_shape) - len(model.encoder.input_shape[1:])  # 1 where a condition is a set
-    z = _through(model.encoder.layers, condition.reshape(-1, *condition.shape[1 + members :]))
-    z = z.reshape(*condition.shape[: 1 + members], -1).mean(axis=1) if members else z
-    assert any(isinstance(layer, ConditionedLayer) for layer in model.primary)
-    np.testing.assert_allclose(y, _through(model.primary, x, z), rtol=1e-5, atol=1e-5)
+    return draw((BATCH, *case.x_shape)), draw((BATCH, *case.condition_shape), seed=1)
+
+
+def _predict(case):
+    """What a layer or model of a case predicts, and its weights."""
+    made, (x, condition) = case.make(), _inputs(case)
+    if not isinstance(case, LayerCase):
+        return made.predict({"x": x, "condition": condition}, batch_size=4, verbose=0), made.get_weights()
+    first = keras.Input(x.shape[1:], dtype="int32" if case.ids else None)
+    if len(condition) == 1:  # for the whole batch: a constant
+        model, arguments = keras.Model(first, made(first, keras.ops.convert_to_tensor(condition))), x
+    else:
+        second = keras.Input(condition.shape[1:])
+        model, arguments = keras.Model([first, second], made(first, second)), [x, condition]
+    return model.predict(arguments, verbose=0), made.get_weights()
+
+
+@pytest.fixture(scope="module")
+def results(request, tmp_path_factory):
+    """What the selected cases predict, and what they return on TensorFlow, by name."""
+    folder, predicted = tmp_path_factory.mktemp("cases"), {}
+    selected = {item.callspec.params["case"].name for item in request.session.items if "results" in item.fixturenames}
+    for case in [case for case in CASES if case.name in selected]:
+        predicted[case.name], weights = _predict(case)
+        np.savez(folder / f"{case.name}.npz", *_inputs(case), *weights)
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", ON_TENSORFLOW, folder], env=environment, check=True)
+    return {name: (y, np.load(folder / f"{name}.npy")) for name, y in predicted.items()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_is_predicted_is_what_tensorflow_computes(case, results):
+    predicted, expected = results[case.name]
+    np.testing.assert_allclose(predicted, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_hyper_of_a_layer_takes_one_condition_for_all_x():
+    layer, x, z = Hyper(keras.layers.LSTM(2)), normal((3, 5, 4)), normal((3, 2), seed=1)
+    first, second = keras.Input((5, 4)), keras.Input((2,))
+    with pytest.raises(ValueError, match=r"takes one condition for all x, of shape \[1, R\]"):
+        keras.Model([first, second], layer(first, second)).predict([x, z], verbose=0)
+    each = np.concatenate([array(layer(x[b : b + 1], z[b : b + 1])) for b in range(3)])
+    np.testing.assert_allclose(array(layer(x, z)), each, atol=1e-5)
