@@ -2,6 +2,7 @@
 
 import contextlib
 import contextvars
+import gc
 
 import keras
 
@@ -27,9 +28,11 @@ def serialize(basis):
     Raises:
         ValueError: If layers share variables of the basis, and no model that keeps the basis is being saved.
     """
-    if not (basis.shares_variables and len(basis.users) > 1):
-        return keras.saving.serialize_keras_object(basis)
     bases = _SHARED.get()
+    if bases is None and _is_shared(basis):
+        gc.collect()  # a layer that nothing refers to is a user until here
+    if not _is_shared(basis):
+        return keras.saving.serialize_keras_object(basis)
     if bases is None:
         names = sorted(layer.name for layer in basis.users)
         raise ValueError(
@@ -39,6 +42,10 @@ def serialize(basis):
     if not any(basis is each for each in bases):
         bases.append(basis)
     return {"shared_basis": [basis is each for each in bases].index(True)}
+
+
+def _is_shared(basis):
+    return basis.shares_variables and len(basis.users) > 1
 
 
 def get(basis):

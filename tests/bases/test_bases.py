@@ -244,6 +244,14 @@ def test_a_basis_of_gigabytes_warns_before_it_allocates():
         layer.build((None, 4096), (None, 64))
 
 
+def test_a_layer_that_is_gone_shares_no_basis():
+    basis = Chunked(5, 3)
+    _layer(basis)
+    layer = _layer(basis)
+    assert layer.get_config()["basis"]["config"]["embedding_dim"] == 3
+    assert list(basis.users) == [layer]
+
+
 def test_layers_that_share_a_head_take_conditions_of_one_dimension():
     basis = Chunked(5, 3)
     _layer(basis)
