@@ -6,8 +6,6 @@ import contextlib
 def missing_extra(what, *extras):
     """Returns an ImportError that names extras of setup.cfg; `what` is subject and verb of the message.
 
-    Example:
-
     >>> missing_extra("LiteRT and ONNX files need", "lite", "onnx")
     ImportError("LiteRT and ONNX files need optional dependencies: pip install 'keras_hypernet[lite,onnx]'")
     """

@@ -1,6 +1,7 @@
 """Files and folders that appear complete or not at all, and checks for room on the disk."""
 
 import contextlib
+import csv
 import errno
 import hashlib
 import json
@@ -28,8 +29,6 @@ def replacing(path):
 
     Raises NotWritableError if the folder takes no files, or the disk is full.
 
-    Example:
-
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> with replacing(folder / "notes.txt") as temporary:
     ...     _ = temporary.write_text("kept")
@@ -50,12 +49,8 @@ def replacing_folder(path, overwrite=True):
     """Yields a new temporary folder, which becomes `path` if the block raises nothing.
 
     The old folder is removed once the new folder is complete, and comes back if the new folder cannot take its place.
-    After a kill, `heal` does the same.
-
-    Raises:
-        FileExistsError: If `overwrite` is False and `path` exists by the time the new folder is complete.
-        NotADirectoryError: If `path` is a file, or a link, even a link to a folder.
-        NotWritableError: If the folder above takes no files, or the disk is full.
+    After a kill, `heal` does the same. Raises FileExistsError if `overwrite` is False and `path` exists by the time the
+    new folder is complete; NotADirectoryError if `path` is a file, or a link, even to a folder; and NotWritableError.
     """
     path = pathlib.Path(path)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
@@ -149,6 +144,14 @@ def write_json(path, content):
     """Writes `content` as JSON, replacing the file in one step."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_table(path, rows):
+    """Writes dicts as a CSV file with a column for each name, replacing the file in one step."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 @contextlib.contextmanager

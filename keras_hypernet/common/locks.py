@@ -19,12 +19,8 @@ def locked(path, doing="writing", instead="another folder", seconds=0.0):
     The lock stays with the file or folder when that is moved, and ends with the process. File systems without locks
     and Windows take no lock.
 
-    Args:
-        path: Path of the file or folder.
-        doing, instead: What the holder of the lock does, and what to choose instead, for the message.
-        seconds: Seconds to wait for another process; after them, BusyError is raised.
-
-    Example:
+    `doing` and `instead` say, for the message, what the holder of the lock does, and what to choose instead. After
+    waiting `seconds` for another process, BusyError is raised.
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()

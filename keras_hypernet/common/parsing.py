@@ -13,8 +13,6 @@ def parse_json(text):
     Raises ValueError if the text is not JSON, holds NaN or an infinite number, or nests more than 50 levels, which
     could reach Python's recursion limit in functions that walk the content.
 
-    Example:
-
     >>> parse_json(b'{"depth": 2}')
     {'depth': 2}
     """
@@ -32,8 +30,6 @@ def parse_json(text):
 
 def check_schema(content, schema):
     """Raises ValueError, which names the position, if parsed JSON does not match a valid JSON schema.
-
-    Example:
 
     >>> check_schema({"seeds": ["0"]}, {"properties": {"seeds": {"items": {"type": "integer"}}}})
     Traceback (most recent call last):

@@ -6,8 +6,6 @@ import difflib
 def suggestion(name, names, otherwise=None):
     """Returns the end of an error message about an unknown name: the closest known names, `otherwise`, or all names.
 
-    Example:
-
     >>> suggestion("rotaton_depth", ["rotation_depth", "learning_rate"])
     'did you mean rotation_depth?'
     >>> suggestion("nothing", ["rotation_depth", "learning_rate"])

@@ -13,8 +13,6 @@ _LONGEST = 2000
 def printable(text):
     r"""Returns a text with Python's escapes in place of unprintable characters, line breaks included.
 
-    Example:
-
     >>> print(printable("[mirror] \x1b[2J\n"))
     [mirror] \x1b[2J\n
     """
@@ -32,9 +30,6 @@ class LiteralConsole(Console):
     """A console that prints a `str`, also in a table, as one literal line: no markup, emoji codes, control sequences.
 
     A `rich.text.Text` keeps its styles and line breaks; make a `Text` from `printable` text.
-
-    Args:
-        stderr: Whether to write to standard error.
     """
 
     def __init__(self, stderr=False):

@@ -18,11 +18,7 @@ _KEPT = {}
 
 
 def keep(parts):
-    """Keeps arrays for `find`, and returns the SHA-256 of their names, dtypes, shapes and bytes.
-
-    Args:
-        parts: A dict from names to dicts of the arrays of the splits, as `divide` returns it.
-    """
+    """Keeps what `divide` returns for `find`, and returns the SHA-256 of names, dtypes, shapes and bytes."""
     arrays = {f"{split}_{part}": array for part, splits in sorted(parts.items()) for split, array in splits.items()}
     digest = hashlib.sha256()
     for name, array in arrays.items():
@@ -60,10 +56,7 @@ def read(path):
     if not path.is_file():
         raise ValueError(f"There is no file {str(path)!r}.")
     if not re.fullmatch("[0-9a-f]{64}", path.stem):
-        raise ValueError(
-            f"{path} must be a file that a training or a search has written, named by the SHA-256 of its arrays. Of "
-            "other arrays, make a keras_hypernet.ArrayTask."
-        )
+        raise ValueError(f"{path} must be a file of a training or a search. Of other arrays, make an ArrayTask.")
     parts = {}
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -78,14 +71,10 @@ def read(path):
 
 
 def divide(**parts):
-    """Returns arrays by part and split.
+    """Returns arrays by part and split. All parts are arrays, or all are dicts of an array for each split.
 
-    Args:
-        **parts: Arrays, or dicts of an array for each split, all of one kind. Plain arrays are divided by a fixed
-            permutation: a tenth, but at least one example, each for validation and test.
-
-    Raises:
-        ValueError: If a split is missing or empty, or the parts differ in their number of rows.
+    A fixed permutation divides plain arrays: a tenth, but at least one example, each for validation and test. Raises
+    ValueError if a split is missing or empty, or the parts differ in their number of rows.
     """
     plain = [name for name, value in parts.items() if not isinstance(value, dict)]
     if plain and len(plain) < len(parts):

@@ -46,17 +46,10 @@ class Source:
     sha256: str | None = None
 
     def load(self, split):
-        """Reads the images of a split.
+        """Returns the images of a split, a read-only uint8 array `[N, height, width, channels]` in a fixed order.
 
-        Args:
-            split: `"train"`, `"validation"` or `"test"`.
-
-        Returns:
-            A read-only uint8 array `[N, height, width, channels]`, in the same order at every call.
-
-        Raises:
-            ValueError: If the split does not exist.
-            DataUnavailableError: If the images are damaged, or not on this machine and cannot be downloaded.
+        Raises ValueError unless the split is one of `SPLITS`, and DataUnavailableError if the images are damaged, or
+        not on this machine and cannot be downloaded.
         """
         check_split(split)
         return _load_once(self._load, split)

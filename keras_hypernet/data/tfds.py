@@ -20,9 +20,7 @@ class DataUnavailableError(RuntimeError):
 def describe(name, sources):
     """Returns the image shape of a data set, the names of the features with images and labels, and facts for `Source`.
 
-    Raises:
-        ValueError: If there is no such data set, its images are not uint8 of one size, or it has no test split.
-        DataUnavailableError: If its description is damaged.
+    The errors are those of `get_source`.
     """
     import tensorflow_datasets as tfds
 

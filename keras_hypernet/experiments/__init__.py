@@ -61,10 +61,8 @@ def find_source(experiment):
 def _read_experiment(path):
     experiment = getattr(load_source(path), "EXPERIMENT", None)
     if not isinstance(experiment, Experiment):
-        raise ValueError(
-            f"{path} must hold an experiment: EXPERIMENT = keras_hypernet.experiments.Experiment(...). Received: "
-            f"{experiment!r}"
-        )
+        expected = "EXPERIMENT = keras_hypernet.experiments.Experiment(...)"
+        raise ValueError(f"{path} must hold an experiment: {expected}. Received: {experiment!r}")
     if experiment.name in NAMES:
         raise ValueError(
             f"The experiment of {path} needs a name of its own: {experiment.name!r} is an experiment of this package."

@@ -1,13 +1,12 @@
 """draw: the figure of an experiment, from its rows alone; its points are means over the seeds."""
 
-import csv
 import pathlib
 import statistics
 import textwrap
 from itertools import cycle, zip_longest
 
 from keras_hypernet.common.extras import needs_extra
-from keras_hypernet.common.files import replacing
+from keras_hypernet.common.files import replacing, write_table
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.experiments.rows import ResultsFile
@@ -28,7 +27,6 @@ _AXES = {
     "members": "members of a set",
     "dim": "dimension of x and of I",
 }
-_FIELDS = ("panel", "series", "x", "mean", "stddev", "runs", "lost")
 
 
 class NoResultsError(ValueError):
@@ -124,6 +122,15 @@ def points(experiment, rows):
     ]
 
 
+def write_csv(points, path):
+    """Writes points as a table, floats with six significant digits."""
+    table = [
+        {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in point.items()}
+        for point in points
+    ]
+    write_table(path, table)
+
+
 def _measured(experiment, row):
     """The values of a row in the figure: triples of series, x and value."""
     if not experiment.drawing.curves:
@@ -146,17 +153,6 @@ def _point(panel, series, x, values):
         "runs": len(values),
         "lost": len(values) - len(finished),
     }
-
-
-def write_csv(points, path):
-    """Writes points as a table, numbers with six significant digits."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _FIELDS)
-        writer.writeheader()
-        for point in points:
-            writer.writerow(
-                {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in point.items()}
-            )
 
 
 def _styles(labels):

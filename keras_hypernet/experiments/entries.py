@@ -28,17 +28,9 @@ from keras_hypernet.zoo.store import save_entry
 class Blueprint:
     """The run of an experiment, whatever its seed, that an entry is.
 
-    Attributes:
-        name: Name of the entry.
-        experiment: Name of the experiment.
-        panel: Part of the experiment, such as the data set.
-        method: `"hyper"`, `"embed"` or `"network"`; or `"target"`, the network that a task approximates.
-        value: Value of the varied quantity.
-        changes: Fields of the recipe that differ from the experiment's.
-        second: Whether the entry is the second of the two networks that the experiment trains.
-
-    Raises:
-        ValueError: If the method does not use a changed field.
+    `panel`, `method` and `value` are those of the experiment's run; the method `"target"` stands for the network that a
+    task approximates. `changes` are fields of the recipe that differ from the experiment's; ValueError if the method
+    does not use one. `second` is True for the second of the two networks that an experiment trains.
     """
 
     name: str
@@ -54,11 +46,6 @@ class Blueprint:
             raise ValueError(f"{self.name} is drawn, not trained. Leave out {', '.join(self.changes)}.")
         if self.method == "network" and (unused := {"depth", "rank", "embedding_dim"} & set(self.changes)):
             raise ValueError(f"{self.name} is one network, without f or e. Leave out {', '.join(sorted(unused))}.")
-
-    @property
-    def follows_f1(self):
-        """Whether the results of f1 choose the seed: f1, f2 and their target belong together."""
-        return self.second or self.method == "target"
 
     def setup(self, seed):
         """Returns the task and the recipe for a seed."""
@@ -93,12 +80,7 @@ BLUEPRINTS = {blueprint.name: blueprint for blueprint in _blueprints()}
 
 
 def get_blueprint(name):
-    """Returns the `Blueprint` of this name.
-
-    Raises:
-        ValueError: If there is none; the message offers the closest names.
-
-    Example:
+    """Returns the `Blueprint` of this name; ValueError, with the closest names, if there is none.
 
     >>> get_blueprint("rotation_cifar_embed").setup(seed=0)[0]
     RotationTask(data='cifar10')
@@ -111,7 +93,7 @@ def get_blueprint(name):
 def train_entry(
     blueprint, directory, seeds, command, resume=False, results=None, compare=None, data_note=None, **options
 ):
-    """Trains a model with several seeds and makes an entry of the run of median validation result.
+    """Trains a model with several seeds, and makes an entry of the median validation result; returns its `Card`.
 
     Args:
         blueprint: A `Blueprint`.
@@ -127,9 +109,6 @@ def train_entry(
         data_note: The card's note on an unusual copy of the data set.
         **options: Passed on to `fit`: `progress`, `csv_log`, `tensorboard`, `callbacks`.
 
-    Returns:
-        The `Card` of the entry.
-
     Raises:
         TrainingDivergedError: If the median run diverged.
         ValueError: If there are no seeds or no results, another process trains in the directory, or the directory holds
@@ -138,7 +117,7 @@ def train_entry(
         DataUnavailableError: If the images are not available.
     """
     directory = pathlib.Path(directory)
-    other_runs = None if compare is None else _read_runs(compare)
+    other_runs = None if compare is None else read_other_runs(compare)
     with locked_folder(directory, "training in", "another directory (--out)"):
         return _train_entry(blueprint, directory, seeds, command, resume, results, other_runs, data_note, options)
 
@@ -162,8 +141,8 @@ def _train_entry(blueprint, directory, seeds, command, resume, results, other_ru
     model, state = _train(blueprint, directory, chosen["seed"], True if results is None else resume, options)
     task, recipe = blueprint.setup(chosen["seed"])
     selection = f"the median validation {task.metric} of {len(runs)}" if len(runs) > 1 else "the only seed trained"
-    if blueprint.follows_f1 and results is not None:
-        selection = f"the seed of f1: {selection}"
+    if (blueprint.second or blueprint.method == "target") and results is not None:
+        selection = f"the seed of f1: {selection}"  # f1, f2 and their target belong together
     metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
     if blueprint.method == "target":
         runs = [{**chosen, **{split: metrics[split][task.metric] for split in metrics}, "seconds": None}]
@@ -194,22 +173,11 @@ def _use_threads_of(run, blueprint, results):
 
 
 def _check_same(run, test, blueprint, results):
-    """Raises ValueError unless the training of an entry has the result of its row."""
     if not math.isclose(run["test"], test, rel_tol=1e-4):
         raise ValueError(
             f"Trained again, seed {run['seed']} of {blueprint.name} gives {test:.6g}, and not the {run['test']:.6g} of "
-            f"its row in {results}: on another machine, with other versions or other threads. Train all seeds here: "
-            "--seeds."
+            f"its row in {results}: another machine, other versions or threads. Train all seeds here: --seeds."
         )
-
-
-def _read_runs(directory):
-    path = pathlib.Path(directory) / "runs.json"
-    if not path.is_file():
-        raise ValueError(
-            f"There are no runs to compare with in {str(directory)!r}: give the --out of an earlier training."
-        )
-    return read_other_runs(path)
 
 
 def _train(blueprint, directory, seed, resume, options):
@@ -240,7 +208,6 @@ def _run(blueprint, directory, seed, resume, options):
 
 
 def _runs_of(blueprint, results):
-    """The runs of a blueprint, from the rows of its experiment."""
     runs = []
     for row in _rows_of(blueprint, results):
         recipe = Recipe(**row["config"]["recipe"])

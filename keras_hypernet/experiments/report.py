@@ -75,7 +75,6 @@ def findings(claim, rows):
 
 
 def _summary(verdicts):
-    """All verdicts in a table."""
     lines = ["| claim | verdicts |", "|---|---|"]
     for claim, of_panels in verdicts.items():
         cells = [f"{panel} {finding.verdict if finding else 'open'}" for panel, finding in of_panels.items()]

@@ -15,10 +15,11 @@ from keras_hypernet.tasks import TASKS, get_task, is_of_package
 
 
 def run(experiment, out, *, workers=1, engine="local", address=None, resume=False, progress=True, **grid):
-    """Executes the runs that the results lack, and appends the row of each run as it ends.
+    """Executes the runs that the results lack, appends the row of each run as it ends, and returns the requested rows.
 
     `resume` continues a killed call: each row is appended in one step, and depends only on the run's configuration.
-    A diverged or failed run has a row, too, and is repeated only after its line is removed from the file.
+    A diverged or failed run has a row, too, and is repeated only after its line is removed from the file. The returned
+    rows include those of earlier calls, in the order of the grid.
 
     Args:
         experiment: An `Experiment`. If it has tasks or a `measure` of your own, other processes load it from its file,
@@ -31,9 +32,6 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
         resume: Whether to add to existing results. Runs with a row are not repeated.
         progress: Whether to show the progress on standard error.
         **grid: The requested runs, as of `Experiment.runs`: `values`, `seeds`, `quick`, `panels`.
-
-    Returns:
-        The rows of the requested runs, those of earlier calls included, in the order of the grid.
 
     Raises:
         ValueError: If results exist and `resume` is False, another process adds to them, or an argument is not valid.

@@ -13,13 +13,8 @@ from keras_hypernet.models.shapes import check_shape, in_words, static_shape, va
 def parts(condition):
     """The parts of a condition by name, in the order in which Keras flattens a structure.
 
-    Args:
-        condition: A tensor, or dicts, tuples and lists of tensors, nested in any way.
-
-    Raises:
-        ValueError: If two parts would have the same name.
-
-    Example:
+    The condition is a tensor, or dicts, tuples and lists of tensors, nested in any way. Raises ValueError if two parts
+    would have the same name.
 
     >>> parts({"image": 1, "places": (2, 3)})
     {'condition_image': 1, 'condition_places_0': 2, 'condition_places_1': 3}
@@ -52,13 +47,10 @@ def pack(named, shapes):
 
 
 def declared_inputs(encoder, condition):
-    """The symbolic inputs that an encoder declares, by the names of the parts of the condition that they take.
+    """The symbolic inputs that an encoder declares, a dict by the names of the parts of the condition that they take.
 
-    Returns:
-        A dict, empty for an encoder that declares no inputs, such as a layer or a subclass of `keras.Model`.
-
-    Raises:
-        ValueError: If the number of inputs is not the number of parts.
+    The dict is empty for an encoder that declares no inputs, such as a layer or a subclass of `keras.Model`. Raises
+    ValueError if the number of inputs is not the number of parts.
     """
     inputs, names = getattr(encoder, "inputs", None) or [], list(parts(condition))
     if isinstance(encoder, keras.Sequential) and not inputs:
@@ -73,11 +65,7 @@ def declared_inputs(encoder, condition):
 
 
 def check_arrays(name, structure):
-    """Raises unless an input consists of arrays or dense tensors.
-
-    Raises:
-        TypeError: If the input holds anything else, such as a number of nested lists, or a RaggedTensor.
-    """
+    """Raises TypeError if an input holds something else than dense arrays, such as numbers, or a RaggedTensor."""
     for part in keras.tree.flatten(structure):
         if hasattr(part, "row_lengths"):
             raise TypeError(
@@ -117,12 +105,7 @@ def free_sizes(encoder, shapes, declared, encoded_shape):
 
     The declared inputs of an encoder state their free sizes. An encoder without declared inputs is tried on zeros: a
     size is free if the encoder takes another one, which no stride leaves over, and returns the same number of features.
-
-    Args:
-        encoder: A layer that has been built for the shapes.
-        shapes: A shape, or a structure of them.
-        declared: What `declared_inputs` returned for the encoder before it was built.
-        encoded_shape: The shape of its output.
+    The encoder is built for `shapes`, and has outputs of `encoded_shape`; `declared` is from before it was built.
     """
     named = {name: part.shape for name, part in parts(symbolic(shapes)).items()}
 
@@ -150,15 +133,9 @@ def free_sizes(encoder, shapes, declared, encoded_shape):
 def as_declared(condition, declared, name):
     """A condition as tensors, in the dtypes that an encoder declares where Keras's own cast would change values.
 
-    Args:
-        condition: A condition.
-        declared: What `declared_inputs` returns.
-        name: The name of the encoder, for errors.
-
-    Raises:
-        TypeError: If the encoder reads uint8 pixels and receives another dtype.
-        ValueError: If an integer does not fit into a narrower dtype. A traced function does not know the values: there
-            the nearest integer of the narrower dtype replaces such an integer, and is outside of any vocabulary too.
+    Raises TypeError if the encoder reads uint8 pixels and receives another dtype, and ValueError if an integer does not
+    fit into a narrower dtype. A traced function does not know the values: there the nearest integer of the narrower
+    dtype replaces such an integer, and is outside of any vocabulary too.
     """
 
     def cast(part, tensor):

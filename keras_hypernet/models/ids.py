@@ -6,16 +6,14 @@ import keras
 
 from keras_hypernet.layers import HyperEmbedding, StandardizeImage
 
-# Up to here a float holds every integer. What a Sequential is not told by a `keras.Input` it casts to a float.
+# Up to here a float holds every integer. A Sequential without a `keras.Input` casts its inputs to a float.
 EXACT_INTEGERS = {"bfloat16": 2**8, "float16": 2**11, "float32": 2**24}
 # These change the shape of ids, and not the ids.
 _SHAPERS = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Permute, keras.layers.RepeatVector)
 
 
 def input_dtype(layers):
-    """Returns the dtype that a list of layers takes exactly what it reads in: of pixels, of ids, otherwise float32.
-
-    Example:
+    """Returns the input dtype of a list of layers: that of pixels or of ids, which stay exact, or float32.
 
     >>> input_dtype([keras.layers.Embedding(1000, 4)]), input_dtype([keras.layers.Dense(4)])
     ('int32', 'float32')
@@ -48,7 +46,7 @@ def _check_exact(name, dtype, layer, advice):
 
 
 def _first(layers):
-    """The first layer that does more than to change the shape."""
+    """The first layer that changes more than the shape."""
     return next((layer for layer in layers if not isinstance(layer, _SHAPERS)), None)
 
 

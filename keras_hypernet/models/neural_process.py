@@ -95,20 +95,9 @@ class ConditionalNeuralProcess(EmbeddingMethod):
 
 
 def counted_members(condition, mask=None, lengths=None):
-    """Which members of sets count.
+    """Which members of sets `[B, d, ...]` count: a bool tensor `[B, d]`, or None if all members count.
 
-    Args:
-        condition: Tensor `[B, d, ...]`.
-        mask, lengths: As in the inputs of `ConditionalNeuralProcess`.
-
-    Returns:
-        A bool tensor `[B, d]`, or None if all members count.
-
-    Raises:
-        ValueError: If both are given, a shape does not fit, no member of a set counts, or a length exceeds d.
-        TypeError: If `mask` is not bool or `lengths` are not integers.
-
-    Example:
+    `mask`, `lengths` and the errors are those of the inputs of `ConditionalNeuralProcess`.
 
     >>> sets = keras.ops.ones((2, 3, 7))
     >>> keras.ops.convert_to_numpy(counted_members(sets, lengths=[3, 1])).tolist()
@@ -120,11 +109,21 @@ def counted_members(condition, mask=None, lengths=None):
         raise ValueError("Members are counted by `mask` or by `lengths`. Received: both; leave one of them out.")
     if mask is not None:
         mask = _checked("mask", mask, ("bool",), condition, 2)
-        _check_mask(values_of(mask))
+        values = values_of(mask)
+        if values is not None and not values.any(axis=1).all():
+            raise ValueError(
+                "At least one member of each set must count; leave sets without members out. "
+                f"Received: no True in these rows of `mask`: {(~values.any(axis=1)).nonzero()[0].tolist()}"
+            )
     elif lengths is not None:
         lengths = _checked("lengths", lengths, ("int", "uint"), condition, 1)
-        members = ops.shape(condition)[1]
-        _check_lengths(values_of(lengths), members)
+        members, values = ops.shape(condition)[1], values_of(lengths)
+        wrong = [] if values is None else values[(values < 1) | (values > members)].tolist()
+        if wrong:
+            raise ValueError(
+                f"`lengths` must be from 1 to {members}, the members of each set; leave sets without members out. "
+                f"Received: {wrong}"
+            )
         # Without a cast to a narrower type, in which a length of 2**32 + 1 would be 1.
         mask = ops.less(ops.arange(members, dtype="int32"), ops.expand_dims(lengths, axis=1))
     else:
@@ -144,28 +143,9 @@ def _checked(name, value, dtypes, condition, ndim):
         )
     expected, received = tuple(condition.shape[:ndim]), static_shape(value.shape)
     if not fits(received, expected):
-        raise ValueError(
-            f"`{name}` must have the first dimensions of `condition` as its shape: {expected}. "
-            f"Received: {in_words(received)}"
-        )
+        shape = f"the first dimensions of `condition` as its shape: {expected}"
+        raise ValueError(f"`{name}` must have {shape}. Received: {in_words(received)}")
     return value
-
-
-def _check_mask(mask):
-    if mask is not None and not mask.any(axis=1).all():
-        raise ValueError(
-            "At least one member of each set must count; leave sets without members out. "
-            f"Received: no True in these rows of `mask`: {(~mask.any(axis=1)).nonzero()[0].tolist()}"
-        )
-
-
-def _check_lengths(lengths, members):
-    wrong = [] if lengths is None else lengths[(lengths < 1) | (lengths > members)].tolist()
-    if wrong:
-        raise ValueError(
-            f"`lengths` must be from 1 to {members}, the members of each set; leave sets without members out. "
-            f"Received: {wrong}"
-        )
 
 
 def _mean(embedded, counted):

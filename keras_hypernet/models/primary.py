@@ -167,8 +167,6 @@ def _matmul(x, kernel):
 def steps(layers):
     """Returns the steps of a list of layers.
 
-    Example:
-
     >>> layers = [keras.layers.Flatten(), ConcatenateCondition(), keras.layers.Dense(2)]
     >>> [type(step).__name__ for step in steps(layers)]
     ['Plain', 'Joined']

@@ -8,11 +8,7 @@ from keras_hypernet.models.ids import check_ids
 
 
 def build_on(layer, *shapes):
-    """Builds a layer for inputs of these shapes, unless the layer is built, and returns the shape of its output.
-
-    Raises:
-        ValueError: If the layer would round ids.
-    """
+    """Builds a layer for these shapes unless it is built; returns its output's shape. ValueError if it rounds ids."""
     if not layer.built and _says_output_shape(layer):
         layer.build(*shapes)
     shape = output_shape(layer, *shapes)

@@ -11,11 +11,7 @@ from keras_hypernet.models.ids import input_dtype
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class PixelSequential(keras.Sequential):
-    """A `keras.Sequential` of uint8 images, which refuses other dtypes. Keras itself casts them silently.
-
-    Raises:
-        TypeError: If the images are not uint8.
-    """
+    """A `keras.Sequential` of uint8 images. Other dtypes raise TypeError; Keras itself casts them silently."""
 
     def __call__(self, inputs, *args, **kwargs):
         # Checked here, because Keras casts the inputs to the dtype of the input layer before `call`.

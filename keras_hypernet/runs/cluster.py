@@ -17,17 +17,11 @@ def run_on_ray(job, configs, address=None, threads=1, limit=None):
 
     Ray runs as many at a time as the cluster's processors allow. A run whose node or process is lost is repeated; a run
     that is lost four times becomes the row of `job.failed`. Standard output, where Ray prints, is discarded meanwhile.
+    Without an `address` of the cluster's head, a cluster starts on this machine. Each run takes as many threads, and
+    processors of the cluster, as `threads`. `limit` is the maximum number of runs that Ray is given at a time.
 
-    Args:
-        job, configs: As of `LocalWorkers.run`.
-        address: Address of the cluster's head, or None to start a cluster on this machine.
-        threads: Threads, and processors of the cluster, for each run.
-        limit: Maximum number of runs that Ray is given at a time; by default all.
-
-    Raises:
-        ImportError: If Ray is not installed.
-        ConnectionError: If there is no cluster at this address, or the cluster has too few processors for a run.
-        ChildProcessError: If a process of the cluster cannot execute runs, as without this package or the data.
+    Raises ImportError without Ray; ConnectionError if there is no cluster at this address, or it has too few processors
+    for a run; ChildProcessError if a process of the cluster cannot execute runs, as without this package or the data.
     """
     configs = iter(configs)
     if (config := next(configs, None)) is None:

@@ -78,12 +78,8 @@ class LocalWorkers(contextlib.AbstractContextManager):
 
         The iterable `configs` gives a configuration whenever a process is free, or None if nothing can start until
         another run has ended. A process that dies is replaced, and its run repeated up to `job.attempts` times.
-        Closing the generator gives up the remaining runs.
-
-        Raises:
-            RuntimeError: If runs of another call are under way.
-            ChildProcessError: If no run can be executed: processes die before their first run, or lack the data or a
-                package. The remaining runs are given up.
+        Closing the generator gives up the remaining runs. Raises RuntimeError if runs of another call are under way,
+        and ChildProcessError if processes die before their first run, or lack the data or a package.
         """
         if any(worker.config is not None for worker in self._pool):
             raise RuntimeError("These processes execute runs of another call: close its generator first.")

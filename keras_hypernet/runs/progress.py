@@ -13,13 +13,8 @@ from keras_hypernet.common.terminal import LiteralConsole, printable
 class RunsProgress:
     """Shows progress on standard error: a live bar on a terminal, elsewhere a line for each row.
 
-    Args:
-        name: Name of the experiment or search.
-        total: Number of runs.
-        rows: Rows of ended runs.
-        describe_best: Function of the rows that returns a text about the best results.
-        noun: Plural noun for runs.
-        visible: Whether to show progress; warnings are shown in any case.
+    Of `total` runs of the experiment or search `name`, `rows` have ended. `describe_best` is a function of rows that
+    returns a text about the best results. Warnings are shown even if the progress is not `visible`.
     """
 
     def __init__(self, name, total, rows, describe_best, noun="runs", visible=True):
@@ -45,7 +40,7 @@ class RunsProgress:
         self.bar.stop()
 
     def warn(self, sentence):
-        """Shows a warning, whether the progress is visible or not."""
+        """Shows a warning."""
         self.console.warn(sentence)
 
     def add(self, row, total=None):
@@ -57,7 +52,6 @@ class RunsProgress:
         self._print_line()
 
     def _print_line(self):
-        """Prints the progress where there is no terminal."""
         if self.visible and self.bar.disable:
             parts = [f"{self.name}: {len(self.rows)}/{self.total} {self.noun}", self.left, self.summary()]
             self.console.print(", ".join(filter(None, parts)), soft_wrap=True)

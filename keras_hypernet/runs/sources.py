@@ -15,11 +15,8 @@ def load_source(source):
     """Imports a module by its name or a `.py` file by its path, or reads a `.npz` file of arrays; once in each process.
 
     The file's name is the module's name. The file's folder joins `sys.path`, as for a script, so that the file imports
-    files beside itself.
-
-    Raises:
-        ValueError: If there is no such file, its name is that of another module, its code raises an exception, or its
-            arrays are damaged.
+    files beside itself. Raises ValueError if there is no such file, its name is that of another module, its code raises
+    an exception, or its arrays are damaged.
     """
     if source.endswith(".npz"):
         return arrays.read(source)

@@ -18,8 +18,6 @@ import threading
 
 BEGUN = b"begun"
 ERROR = b"error "
-
-
 # Returns the function of an importable name, such as "package.module:function" or "package.module.function".
 get_function = pkgutil.resolve_name
 

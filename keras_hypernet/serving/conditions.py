@@ -16,13 +16,9 @@ _IMAGES = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 def read_condition(path, model):
     """Reads one condition for a model, without a batch, and checks its shape before its values.
 
-    Args:
-        path: Path of a `.npy` file, or of a BMP, GIF, JPEG, PNG, PPM, TIFF or WebP image.
-        model: The model.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is not such an image or array, or of another shape, or the model takes several parts.
+    The path is that of a `.npy` file, or of a BMP, GIF, JPEG, PNG, PPM, TIFF or WebP image. Raises FileNotFoundError if
+    there is no such file, and ValueError if the file is not such an image or array, or of another shape, or the model
+    takes several parts.
     """
     check_conditional(model)
     inputs = {tensor.name: tensor for tensor in signatures(model)[0].inputs}

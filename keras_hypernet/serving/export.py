@@ -16,7 +16,7 @@ from keras_hypernet.zoo.store import read_entry
 
 
 def export(model_or_name, to="saved_models", name=None, keep=None):
-    """Writes `<to>/<name>/<version>/`, a SavedModel, with the next free integer as its version.
+    """Writes `<to>/<name>/<version>/`, a SavedModel, with the next free integer as its version; returns the path.
 
     All signatures take any batch size, and any number of points unless a layer fixes it, and return float32:
 
@@ -36,9 +36,6 @@ def export(model_or_name, to="saved_models", name=None, keep=None):
         to: Folder of all exported models, the base of TensorFlow Serving's.
         name: Name to serve the model under; by default that of the entry or model.
         keep: Number of older versions to keep; by default all.
-
-    Returns:
-        The `pathlib.Path` of the version's folder.
 
     Raises:
         EntryError: If there is no entry of this name.

@@ -1,7 +1,4 @@
-"""The signatures of a served model: `serving_default`, and its two halves. The first half takes the condition alone.
-
-A model without a condition has `serving_default` only.
-"""
+"""The signatures of a served model: `serving_default`, and its two halves if the model takes a condition."""
 
 import dataclasses
 from collections.abc import Callable
@@ -83,10 +80,6 @@ def _condition_inputs(model):
     return inputs
 
 
-def _encoded_shape(model):
-    return output_shape(model.encoder, model.encoder_shape(model.condition_shape))
-
-
 def _output_name(layer):
     return layer.name if layer.name in _OUTPUTS else _OUTPUTS[0]
 
@@ -115,7 +108,8 @@ def _embedding_halves(model, x, conditions, output):
     def apply(x, embedding):
         return {output: _float(model.apply_encoded(x, embedding))}
 
-    embedding = Input("embedding", "float32", (None, _encoded_shape(model)[-1]))
+    encoded_shape = output_shape(model.encoder, model.encoder_shape(model.condition_shape))
+    embedding = Input("embedding", "float32", (None, encoded_shape[-1]))
     return [Signature("embed", embed, conditions), Signature("apply", apply, (x, embedding))]
 
 

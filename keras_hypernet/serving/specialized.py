@@ -32,10 +32,7 @@ _RUNTIMES = {
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """An exported file or folder, with its size and the largest difference of its outputs from Keras's.
-
-    The difference is relative to the largest output.
-    """
+    """An exported file or folder, its size, and the largest difference of outputs, relative to the largest output."""
 
     format: str
     path: pathlib.Path
@@ -76,14 +73,14 @@ def _run_onnx(path):
     return lambda inputs: dict(zip(names, session.run(None, inputs), strict=True))
 
 
-# Each writer returns the bytes of a file; each runner makes `serving_default` of a file a function of a dict of arrays.
+# Writers return the bytes of a file; runners make `serving_default` of a file a function of a dict of arrays.
 _WRITERS = {"tflite": _to_tflite, "onnx": _to_onnx}
 RUNNERS = {"saved_model": load, "tflite": _run_tflite, "onnx": _run_onnx}
 FORMATS = tuple(RUNNERS)
 
 
 def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS, condition=None, keep=None):
-    """Exports a model, or its g under one condition, in several formats.
+    """Exports a model, or its g under one condition, in several formats; returns a list of `Exported`.
 
     Args:
         model_or_name, keep: As for `export`.
@@ -93,9 +90,6 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
         formats: Some of `"saved_model"`, `"tflite"` and `"onnx"`.
         condition: One condition `[...]`, or a structure of its parts, without a batch, to bake in: the exported model
             is g, of x alone.
-
-    Returns:
-        A list of `Exported`.
 
     Raises:
         ImportError: If the runtime of a format is not installed.
@@ -136,18 +130,15 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
 
 
 def _import_runtimes(formats):
-    """Raises ImportError, with the extras to install, unless the runtimes of all formats are installed."""
-    missing, cause = [], None
+    missing, cause = {}, None
     for title, extra, modules in (_RUNTIMES[format] for format in formats if format in _RUNTIMES):
         try:
             for module in modules:
                 importlib.import_module(module)
         except ImportError as error:
-            missing.append((title, extra))
-            cause = error
+            missing[title], cause = extra, error
     if missing:
-        titles, extras = zip(*missing, strict=True)
-        raise missing_extra(f"{' and '.join(titles)} files need", *extras) from cause
+        raise missing_extra(f"{' and '.join(missing)} files need", *missing.values()) from cause
 
 
 def _specialized(model, condition):

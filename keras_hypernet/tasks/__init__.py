@@ -38,11 +38,8 @@ for _task_class in (
 def get_task(name, **arguments):
     """Returns the task that `Task.config` describes.
 
-    Raises:
-        ValueError: If the task does not exist, or takes other arguments; or if this process lacks the arrays of an
-            `ArrayTask`.
-
-    Example:
+    Raises ValueError if the task does not exist, or takes other arguments; or if this process lacks the arrays of an
+    `ArrayTask`.
 
     >>> get_task(**RotationTask("digits").config())
     RotationTask(data='digits')
@@ -61,12 +58,7 @@ def get_task(name, **arguments):
 
 
 def is_registered(task):
-    """Whether `get_task` makes this task from its configuration.
-
-    Raises:
-        ValueError: If `get_task` makes another task of the same name.
-
-    Example:
+    """Whether `get_task` makes this task from its configuration; ValueError if it makes another of the same name.
 
     >>> is_registered(RotationTask("digits"))
     True

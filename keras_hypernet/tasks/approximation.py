@@ -77,7 +77,6 @@ class ApproximationTask(ImageTask):
 
     @property
     def arrays_sha256(self):
-        """None for uniform samples; see `ImageTask`."""
         return None if self._uniform else super().arrays_sha256
 
     @property
@@ -87,25 +86,18 @@ class ApproximationTask(ImageTask):
 
     @property
     def x_shape(self):
-        """`(height, width, channels)`."""
         return _UNIFORM_SHAPE if self._uniform else super().x_shape
 
     @property
     def held_out(self):
-        """The sentence of the provenance about the validation split."""
-        return (
-            "The samples for validation are drawn apart (the paper has no validation split)."
-            if self._uniform
-            else super().held_out
-        )
+        drawn = "The samples for validation are drawn apart (the paper has no validation split)."
+        return drawn if self._uniform else super().held_out
 
     @property
     def deviations(self):
-        """How the data differ from the paper's, a list of sentences."""
         return [] if self._uniform else super().deviations
 
     def data_facts(self):
-        """The data source, or that x is drawn; see `Task`."""
         return {"name": self.data, **DRAWN} if self._uniform else super().data_facts()
 
     def target(self):

@@ -87,7 +87,6 @@ class ArrayTask(Task):
             object.__setattr__(self, field, value)  # the task is frozen
 
     def data_facts(self):
-        """The shapes of the arrays; see `Task`."""
         shapes = [f"{name} {list(array.shape[1:])}" for name, array in self.load("train").items()]
         numbers = [f"{self.num_examples(split):,} {split}" for split in arrays.SPLITS]
         return {**super().data_facts(), "note": f"Arrays {', '.join(shapes)}; {', '.join(numbers)} examples."}

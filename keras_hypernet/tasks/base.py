@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_hypernet.common.checks import plain
-from keras_hypernet.tasks.batches import planned_batches, shuffled
+from keras_hypernet.tasks.batches import planned_batches, shuffled, stream
 
 # What the card of a class of this package says of the paper and of limits: a class of a user may change all of it.
 _NOT_INHERITED = (
@@ -102,22 +102,18 @@ class Task:
 
     @property
     def loss(self):
-        """`"cross_entropy"` or `"mse"`."""
         return "cross_entropy" if self.metric == "error" else "mse"
 
     @property
     def output_name(self):
-        """Name of a model's last layer."""
         return "logits" if self.loss == "cross_entropy" else "value"
 
     @property
     def purpose(self):
-        """What a model of the task does."""
         return f"Predicts the target of the task {self.name}"
 
     @property
     def limits(self):
-        """What a model is not suitable for, a list of sentences."""
         return [f"Data like those of the task {self.name}; of other data nothing was measured."]
 
     def data_facts(self):
@@ -125,11 +121,7 @@ class Task:
         return {"name": self.name, "origin": "The user's own.", "license": "not stated", "note": f"{self!r}"}
 
     def config(self):
-        """Returns the task as a dict for JSON; `get_task(**config)` is the inverse.
-
-        Raises:
-            TypeError: If JSON cannot hold a field of the task.
-        """
+        """Returns the task as a dict for JSON, the arguments of `get_task`; TypeError if JSON cannot hold a field."""
         fields = {"name": self.name, **dataclasses.asdict(self)}
         try:
             return json.loads(json.dumps(fields))  # turns tuples into lists
@@ -154,11 +146,7 @@ class Task:
         return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts) if len(parts) > 1 else parts[0]
 
     def num_examples(self, split):
-        """Number of examples of a split.
-
-        Raises:
-            ValueError: If the arrays of `load` differ in their number of rows.
-        """
+        """Number of examples of a split; ValueError if the arrays of `load` differ in their number of rows."""
         shapes = [tuple(np.shape(array)) for array in keras.tree.flatten(self.load(split))]
         rows = {shape[:1] for shape in shapes}
         if len(rows) != 1 or () in rows:
@@ -185,9 +173,7 @@ class Task:
                 f"{received}. Or implement `rows`, which returns inputs and targets of what `load` returns."
             )
         arrays = {name: np.asarray(examples[name]) for name in names}
-        arrays = {
-            name: array.astype("float32") if array.dtype == "float64" else array for name, array in arrays.items()
-        }
+        arrays |= {name: array.astype("float32") for name, array in arrays.items() if array.dtype == "float64"}
         y = arrays.pop("y")
         return arrays if "condition" in arrays else arrays["x"], y
 
@@ -197,29 +183,27 @@ class Task:
         Args:
             examples: Examples as `load` returns them.
             batch_size: Examples per batch; the last batch may be smaller.
-            seed: An integer.
-            epoch: An integer, or an integer `tf.Variable`, read at the start of each pass over the dataset.
+            seed, epoch: Integers; the epoch also an integer `tf.Variable`, read at the start of each pass.
 
         Returns:
             A `tf.data.Dataset` of pairs of inputs and targets; by default of `rows`.
         """
-        return self._batches(examples, lambda number: shuffled(number, seed, epoch), batch_size)
-
-    def evaluation_dataset(self, split, batch_size=500):
-        """Returns a split in order, the same at each call.
-
-        Args:
-            split: Name of a split, or examples as `load` returns them.
-            batch_size: Examples per batch; the last batch may be smaller.
-
-        Returns:
-            A `tf.data.Dataset` as of `training_dataset`.
-        """
         import tensorflow as tf
 
-        return self._batches(self.load(split) if isinstance(split, str) else split, tf.range, batch_size)
+        def draw(number, shape, most, dtype):
+            """Random numbers from 0 to `most`; each `number` is an independent stream of the epoch."""
+            return tf.random.stateless_uniform(shape, stream(seed, epoch, number), 0, most, dtype)
 
-    def _batches(self, examples, order, batch_size):
+        return self._batches(examples, lambda number: shuffled(number, seed, epoch), draw, batch_size)
+
+    def evaluation_dataset(self, split, batch_size=500):
+        """Returns a split, by name or as `load` returns it, in order: a dataset as of `training_dataset`."""
+        import tensorflow as tf
+
+        return self._batches(self.load(split) if isinstance(split, str) else split, tf.range, None, batch_size)
+
+    def _batches(self, examples, order, draw, batch_size):
+        """Returns batches of an epoch, or without `draw` of an evaluation; `order` maps their number to an order."""
         import tensorflow as tf
 
         arrays = keras.tree.map_structure(tf.constant, self.rows(examples))

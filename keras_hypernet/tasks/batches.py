@@ -26,16 +26,9 @@ def shuffled(num_examples, seed, epoch):
 def planned_batches(num_examples, plan, make, batch_size):
     """Returns a dataset of batches, planned together at the start of each pass and made one by one.
 
-    Args:
-        num_examples: Examples per pass.
-        plan: Function without arguments that returns a tensor with a row per example. Small computations belong
-            here: repeated for each batch, they would take as long as making the batch.
-        make: Function from the rows of a batch to an element of the dataset. Its closure holds large arrays as
-            tensors; constants of the graph would be serialized in every pass.
-        batch_size: Examples per batch; the last batch may be smaller.
-
-    Raises:
-        RuntimeError: If Keras's backend is not TensorFlow.
+    `plan` returns a tensor with a row for each of `num_examples`. Small computations belong there: repeated for each
+    batch, they would take as long as making the batch. `make` maps the rows of a batch to an element of the dataset.
+    Its closure holds large arrays as tensors; constants of the graph would be serialized in every pass.
     """
     require_tensorflow("The data of a task")
     import tensorflow as tf

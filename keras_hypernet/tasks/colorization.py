@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from keras_hypernet.tasks.base import check_integers
-from keras_hypernet.tasks.batches import planned_batches, shuffled, stream
+from keras_hypernet.tasks.batches import planned_batches
 from keras_hypernet.tasks.images import INITIALIZATION, PIXELS, ImageTask
 
 # Grey as a weighted sum of red, green and blue (ITU-R BT.601) in 16-bit fixed point, the arithmetic of PIL.
@@ -18,7 +18,8 @@ class ColorizationTask(ImageTask):
     """Predict the colour of a pixel from its position, given the image in grey.
 
     The condition is a grey image; x holds pixel positions (row, column) in `[-1, 1]^2`; the target holds red, green
-    and blue there in [-1, 1]. All pixels of an image share its condition.
+    and blue there in [-1, 1]. All pixels of an image share its condition. Batches are
+    `({"x": [B, P, 2], "condition": [B, height, width, 1]}, colours: [B, P, 3])`.
 
     Args:
         data: Name of a data source of colour images.
@@ -75,39 +76,39 @@ class ColorizationTask(ImageTask):
 
     @property
     def limits(self):
-        """What a model is not suitable for, a list of sentences."""
         height, width, _ = self.condition_shape
         return [
             f"Colours of {height} x {width} images like those of {self.source.name}. With so small a g, they are "
             "smooth in space: it colours regions, not details."
         ]
 
-    def training_dataset(self, examples, batch_size, seed, epoch):
-        """One epoch of `({"x": [B, P, 2], "condition": [B, height, width, 1]}, colours: [B, P, 3])`; see `Task`."""
-        import tensorflow as tf
-
-        height, width = examples.shape[1:3]
-
-        def plan():
-            order = shuffled(len(examples), seed, epoch)[:, tf.newaxis]
-            shape = [len(examples), self.num_points]
-            pixels = tf.random.stateless_uniform(shape, stream(seed, epoch, 1), 0, height * width, tf.int32)
-            return tf.concat([order, pixels], axis=1)
-
-        return _batches(examples, plan, lambda rows: rows[:, 1:], batch_size)
-
     def evaluation_dataset(self, split, batch_size=100):
         """Every pixel of each image of a split, in order; see `Task`."""
+        return super().evaluation_dataset(split, batch_size)
+
+    def _batches(self, examples, order, draw, batch_size):
         import tensorflow as tf
 
-        images = self.load(split) if isinstance(split, str) else split
-        every = np.arange(np.prod(images.shape[1:3]), dtype="int32")
-        return _batches(
-            images,
-            lambda: tf.range(len(images))[:, tf.newaxis],
-            lambda rows: tf.broadcast_to(every, [tf.shape(rows)[0], len(every)]),
-            batch_size,
-        )
+        number, height, width, channels = examples.shape
+        rows, columns = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+        positions = tf.constant(np.stack([rows, columns], axis=-1).reshape(-1, 2), tf.float32)
+        conditions = tf.constant(grey(examples))
+        images = tf.constant(examples.reshape(number, height * width, channels))
+        every = np.arange(height * width, dtype="int32")
+
+        def plan():
+            numbers = order(number)[:, tf.newaxis]
+            pixels = [draw(1, [number, self.num_points], height * width, "int32")] if draw else []
+            return tf.concat([numbers, *pixels], axis=1)
+
+        def make(rows):
+            numbers = rows[:, 0]
+            pixels = rows[:, 1:] if draw else tf.broadcast_to(every, [tf.shape(rows)[0], len(every)])
+            places = tf.stack([tf.broadcast_to(numbers[:, None], tf.shape(pixels)), pixels], axis=-1)
+            inputs = {"x": tf.gather(positions, pixels), "condition": tf.gather(conditions, numbers)}
+            return inputs, tf.cast(tf.gather_nd(images, places), tf.float32) / 127.5 - 1
+
+        return planned_batches(number, plan, make, batch_size)
 
 
 def grey(images):
@@ -120,21 +121,3 @@ def grey(images):
     """
     weighted = images.astype("int32") @ _LUMINANCE + (1 << 15)
     return (weighted >> 16).astype("uint8")[..., np.newaxis]
-
-
-def _batches(images, plan, pixels_of, batch_size):
-    import tensorflow as tf
-
-    num_images, height, width, channels = images.shape
-    rows, columns = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    positions = tf.constant(np.stack([rows, columns], axis=-1).reshape(-1, 2), tf.float32)
-    conditions = tf.constant(grey(images))
-    images = tf.constant(images.reshape(num_images, height * width, channels))
-
-    def make(rows):
-        numbers, pixels = rows[:, 0], pixels_of(rows)
-        colours = tf.gather_nd(images, tf.stack([tf.broadcast_to(numbers[:, None], tf.shape(pixels)), pixels], axis=-1))
-        inputs = {"x": tf.gather(positions, pixels), "condition": tf.gather(conditions, numbers)}
-        return inputs, tf.cast(colours, tf.float32) / 127.5 - 1
-
-    return planned_batches(num_images, plan, make, batch_size)

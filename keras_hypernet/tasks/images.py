@@ -48,25 +48,21 @@ class ImageTask(Task):
 
     @property
     def panel(self):
-        """The data set."""
         return self.data
 
     @property
     def held_out(self):
-        """The sentence of the provenance about the validation split."""
         if self.source.in_paper:
             return "The last 5,000 training examples are held out for validation (the paper has no validation split)."
         return "Some of the images are held out for validation."
 
     @property
     def deviations(self):
-        """How the data differ from the paper's, a list of sentences."""
         if self.source.in_paper:
             return ["Trained on 5,000 images fewer than the paper, which are the validation split."]
         return [f"The images of {self.source.name} are not of the paper's data sets."]
 
     def data_facts(self):
-        """The data source; see `Task`."""
         return {name: getattr(self.source, name) for name in ("name", "origin", "license", "note")}
 
     def load(self, split):

@@ -9,19 +9,10 @@ TASKS = {}
 
 
 def register(task_class):
-    """Class decorator: makes the name of a task known, so that `get_task` finds it.
+    """Class decorator of a subclass of `Task`: makes its `name` known, so that `get_task` finds it.
 
-    Args:
-        task_class: A subclass of `Task` with a `name` of lower-case words.
-
-    Returns:
-        The class.
-
-    Raises:
-        TypeError: If this is not a subclass of `Task`.
-        ValueError: If the name is not such a name, or is that of another class.
-
-    Example:
+    Raises TypeError if this is not a subclass of `Task`, and ValueError unless the name consists of lower-case words
+    and is new.
 
     >>> @register
     ... class Later(keras_hypernet.RotationTask):

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches, shuffled, stream
+from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches
 from keras_hypernet.tasks.images import INITIALIZATION, ImageTask
 
 
@@ -16,7 +16,8 @@ class RotationTask(ImageTask):
     """Predict the angle by which an image is rotated, given the upright image.
 
     The condition is an image, x the same image rotated counter-clockwise about its centre by an angle uniform on
-    [0, 360) degrees, the label the closest of 0, 30, ..., 330 degrees.
+    [0, 360) degrees, the label the closest of 0, 30, ..., 330 degrees. Batches are
+    `({"x": uint8, "condition": uint8}, labels: int32)`; an evaluation has a fixed angle for each image.
 
     Args:
         data: `"mnist"`, `"cifar10"`, `"digits"` or `"patches"`; the name of any other data set of TensorFlow Datasets
@@ -65,7 +66,6 @@ class RotationTask(ImageTask):
 
     @property
     def limits(self):
-        """What a model is not suitable for, a list of sentences."""
         height, width, _ = self.x_shape
         return [
             f"Rotation of {height} x {width} images like those of {self.source.name} about their centre; nothing else.",
@@ -78,29 +78,30 @@ class RotationTask(ImageTask):
         colour = self.x_shape[-1] == 3
         return {"width": 100 if colour else 50, "activation": "elu" if colour else "relu"}
 
-    def training_dataset(self, examples, batch_size, seed, epoch):
-        """One epoch of `({"x": uint8, "condition": uint8}, labels: int32)`; see `Task`."""
+    def _batches(self, examples, order, draw, batch_size):
         import tensorflow as tf
 
-        def draw():
-            # A second stream keeps an image's angle independent of its position in the epoch.
-            angles = tf.random.stateless_uniform([len(examples)], stream(seed, epoch, 1), 0, 360, tf.float64)
-            return shuffled(len(examples), seed, epoch), angles
+        images, number = tf.constant(examples), len(examples)
 
-        return _batches(examples, draw, batch_size)
+        def plan():
+            return plan_rotations(order(number), angles_of(number, draw), images.shape[1:3])
 
-    def evaluation_dataset(self, split, batch_size=500):
-        """A split in order, with a fixed angle for each image; see `Task`."""
-        import tensorflow as tf
+        def make(plan):
+            x, condition, labels = assemble()(images, plan)
+            return {"x": x, "condition": condition}, labels
 
-        images = self.load(split) if isinstance(split, str) else split
-        angles = evaluation_angles(len(images))
-        return _batches(images, lambda: (tf.range(len(images)), tf.constant(angles)), batch_size)
+        return planned_batches(number, plan, make, batch_size)
 
 
 def evaluation_angles(num_images):
     """Returns the angles of an evaluation in degrees, float64 `[num_images]`."""
     return np.random.default_rng(EVALUATION_SEED).uniform(0, 360, num_images)
+
+
+def angles_of(number, draw):
+    """Returns angles in degrees, float64 `[number]`: of an epoch, or without `draw` of an evaluation."""
+    # The first stream is that of the order, so an image's angle does not depend on its position in the epoch.
+    return draw(1, [number], 360, "float64") if draw else evaluation_angles(number)
 
 
 def angle_labels(angles):
@@ -115,16 +116,10 @@ def angle_labels(angles):
 
 
 def rotate_images(images, angles):
-    """Rotates a batch of images about their centres: nearest neighbour, zeros outside.
+    """Rotates uint8 images `[B, height, width, channels]` about their centres by angles `[B]`, and returns the images.
 
-    The 16.16 fixed-point arithmetic of `PIL.Image.rotate` gives the same pixels.
-
-    Args:
-        images: uint8 tensor `[B, height, width, channels]`.
-        angles: Tensor `[B]`, in degrees, counter-clockwise.
-
-    Returns:
-        A tensor of the shape and dtype of `images`.
+    The angles are in degrees, counter-clockwise; pixels come from the nearest neighbour, or are zero outside. The 16.16
+    fixed-point arithmetic of `PIL.Image.rotate` gives the same pixels.
     """
     import tensorflow as tf
 
@@ -171,16 +166,3 @@ def assemble():
         return tf.where(inside[..., tf.newaxis], pixels, tf.constant(0, tf.uint8)), tf.gather(images, order), labels
 
     return assemble
-
-
-def _batches(images, draw, batch_size):
-    """Returns a dataset of batches; each pass calls `draw` for the order of the images and the angles."""
-    import tensorflow as tf
-
-    images = tf.constant(images)
-
-    def make(plan):
-        x, condition, labels = assemble()(images, plan)
-        return {"x": x, "condition": condition}, labels
-
-    return planned_batches(images.shape[0], lambda: plan_rotations(*draw(), images.shape[1:3]), make, batch_size)

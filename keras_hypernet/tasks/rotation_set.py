@@ -6,9 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from keras_hypernet.tasks.base import check_integers
-from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches, shuffled, stream
+from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches
 from keras_hypernet.tasks.images import INITIALIZATION, PIXELS
-from keras_hypernet.tasks.rotation import RotationTask, assemble, evaluation_angles, plan_rotations
+from keras_hypernet.tasks.rotation import RotationTask, angles_of, assemble, plan_rotations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,55 +63,32 @@ class RotationSetTask(RotationTask):
 
     @property
     def limits(self):
-        """What a model is not suitable for, a list of sentences."""
         return [
             *super().limits,
             f"Trained and measured with sets of {self.members}; of other sizes nothing was measured.",
         ]
 
-    def training_dataset(self, examples, batch_size, seed, epoch):
-        """One epoch of `({"x": uint8, "condition": uint8 [B, members, ...]}, labels: int32)`; see `Task`."""
+    def _batches(self, examples, order, draw, batch_size):
         import tensorflow as tf
 
-        number = len(examples[1])
+        images, labels, number = tf.constant(examples[0]), tf.constant(examples[1]), len(examples[1])
+        # Image numbers sorted by class, with the first position and the size of each class.
+        by_class = tf.constant(np.argsort(examples[1], kind="stable").astype("int32"))
+        counts = np.bincount(examples[1])
+        first, count = tf.constant(np.cumsum(counts) - counts, tf.int64), tf.constant(counts, tf.float64)
+        # The members of a set, as fractions of a class; the third stream of an epoch.
+        shape = (number, self.members)
+        fixed = np.random.default_rng([EVALUATION_SEED, 1]).uniform(size=shape)
 
-        def draw():
-            angles = tf.random.stateless_uniform([number], stream(seed, epoch, 1), 0, 360, tf.float64)
-            fractions = tf.random.stateless_uniform([number, self.members], stream(seed, epoch, 2), dtype=tf.float64)
-            return shuffled(number, seed, epoch), angles, fractions
+        def plan():
+            numbers, fractions = order(number), draw(2, shape, 1, "float64") if draw else fixed
+            classes = tf.gather(labels, numbers)[:, tf.newaxis]
+            within = tf.cast(fractions * tf.gather(count, classes), tf.int64)
+            members = tf.gather(by_class, tf.gather(first, classes) + within)
+            return tf.concat([plan_rotations(numbers, angles_of(number, draw), images.shape[1:3]), members], axis=1)
 
-        return _batches(examples, draw, batch_size)
+        def make(rows):
+            x, _, labels = assemble()(images, rows[:, :6])
+            return {"x": x, "condition": tf.gather(images, rows[:, 6:])}, labels
 
-    def evaluation_dataset(self, split, batch_size=500):
-        """A split in order, with fixed angles and sets; see `Task`."""
-        import tensorflow as tf
-
-        examples = self.load(split) if isinstance(split, str) else split
-        number = len(examples[1])
-        fractions = np.random.default_rng([EVALUATION_SEED, 1]).uniform(size=(number, self.members))
-        fixed = tf.range(number), tf.constant(evaluation_angles(number)), tf.constant(fractions)
-        return _batches(examples, lambda: fixed, batch_size)
-
-
-def _batches(examples, draw, batch_size):
-    """Returns a dataset of batches; `draw` returns order, angles, and set members as fractions of a class."""
-    import tensorflow as tf
-
-    images, labels = tf.constant(examples[0]), tf.constant(examples[1])
-    # Image numbers sorted by class, with the first position and the size of each class.
-    by_class = tf.constant(np.argsort(examples[1], kind="stable").astype("int32"))
-    counts = np.bincount(examples[1])
-    first, count = tf.constant(np.cumsum(counts) - counts, tf.int64), tf.constant(counts, tf.float64)
-
-    def plan():
-        order, angles, fractions = draw()
-        classes = tf.gather(labels, order)[:, tf.newaxis]
-        within = tf.cast(fractions * tf.gather(count, classes), tf.int64)
-        members = tf.gather(by_class, tf.gather(first, classes) + within)
-        return tf.concat([plan_rotations(order, angles, images.shape[1:3]), members], axis=1)
-
-    def make(rows):
-        x, _, angles = assemble()(images, rows[:, :6])
-        return {"x": x, "condition": tf.gather(images, rows[:, 6:])}, angles
-
-    return planned_batches(images.shape[0], plan, make, batch_size)
+        return planned_batches(number, plan, make, batch_size)

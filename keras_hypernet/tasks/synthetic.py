@@ -93,17 +93,13 @@ class SyntheticTask(Task):
 
     @property
     def x_shape(self):
-        """`(dim,)`."""
+        """`(dim,)`, as of the condition."""
         return (self.dim,)
 
-    @property
-    def condition_shape(self):
-        """`(dim,)`."""
-        return (self.dim,)
+    condition_shape = x_shape
 
     @property
     def panel(self):
-        """The family."""
         return self.family
 
     @property
@@ -113,12 +109,10 @@ class SyntheticTask(Task):
         return {fixed: "text"}
 
     def data_facts(self):
-        """That x and I are drawn; see `Task`."""
         return {"name": self.name, **DRAWN}
 
     @property
     def paper_recipe(self):
-        """The fields of the paper's recipe; see `Task`."""
         return {"width": 100, "depth": 3, "embedding_dim": 10 * self.dim, "batch_size": 200, "epochs": 30}
 
     def load(self, split):
@@ -127,7 +121,6 @@ class SyntheticTask(Task):
         return {"x": x, "condition": condition, "y": self.target()(x, condition)}
 
     def num_examples(self, split):
-        """Number of samples of a split."""
         check_split(split)
         return getattr(self, f"num_{split}")
 

@@ -75,7 +75,6 @@ def hypernetwork_total_bound(eps, m2, r, w, n_g, constant=1.0):
 
 
 def _power_law(eps, exponent, constant):
-    """Returns `constant eps^-exponent`."""
     with np.errstate(over="ignore"):
         value = positive("constant", constant) * np.power(positive("eps", eps), -float(exponent))
     return value if value.ndim else float(value)

@@ -140,7 +140,6 @@ def _entries(image_shape):
 def _parameters(
     x_dim, condition_dim, depth, width, embedding_dim, outputs, rank=None, use_bias=False, generates_biases=False
 ):
-    """Returns the sizes of g, q, f and e."""
     embedding_dim = integer("embedding_dim", embedding_dim)
     hidden = [condition_dim, *[integer("width", width)] * (integer("depth", depth, 2) - 2)]
     n_g = dense_parameters((x_dim, HIDDEN_UNITS, outputs), generates_biases)

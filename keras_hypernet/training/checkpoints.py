@@ -1,7 +1,6 @@
 """Run: the files of a training, which survive a kill at any time; and divergence."""
 
 import contextlib
-import csv
 import math
 import pathlib
 import re
@@ -9,7 +8,7 @@ import re
 import keras
 import numpy as np
 
-from keras_hypernet.common.files import check_writable, locked_folder, replacing, sha256, write_json
+from keras_hypernet.common.files import check_writable, locked_folder, replacing, sha256, write_json, write_table
 from keras_hypernet.common.parsing import check_schema, parse_json
 from keras_hypernet.common.versions import today, versions
 
@@ -145,10 +144,7 @@ class Run:
 
     def _write_csv(self):
         if self.csv_log:
-            with replacing(self.directory / "history.csv") as temporary, temporary.open("w", newline="") as file:
-                writer = csv.DictWriter(file, list(self.history[0]))
-                writer.writeheader()
-                writer.writerows(self.history)
+            write_table(self.directory / "history.csv", self.history)
 
     def _write_state(self, **more):
         state = {**self.identity, "versions": versions(), "date": today(), "history": self.history}
@@ -164,15 +160,10 @@ class Run:
 
 
 def read_training(directory):
-    """Reads the folder of a training.
+    """Returns the state of the training in a folder, a dict, and the compiled model with the weights of the last epoch.
 
-    Returns:
-        The state of the training, a dict with `task`, `recipe`, `splits`, `history`, `versions` and `date`; and the
-        compiled model, with the weights of the last epoch.
-
-    Raises:
-        ValueError: If the folder holds no training, or files of the training are missing, damaged or not safe.
-        TrainingDivergedError: If the training diverged.
+    Raises ValueError if the folder holds no training, or files of the training are missing, damaged or not safe; and
+    TrainingDivergedError if the training diverged.
     """
     run = Run(directory, {}, False)
     if not run._state_file.is_file():

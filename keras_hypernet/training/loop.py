@@ -90,7 +90,6 @@ def fit(
 
 
 def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks):
-    """Trains the remaining epochs of a run."""
     import tensorflow as tf
 
     epoch = tf.Variable(len(run.history), dtype=tf.int64, trainable=False)

@@ -77,10 +77,8 @@ class Recipe:
         momentum = 0 <= self.momentum < 1 and (not self.momentum or self.optimizer == "sgd")
         self._require(momentum, "momentum", "be in [0, 1), and 0 but for sgd")
         if self.optimizer != "adadelta" and (self.rho, self.epsilon) != (None, None):
-            raise ValueError(
-                f"`rho` and `epsilon` are settings of adadelta. Received: {self.rho!r}, {self.epsilon!r} for "
-                f"{self.optimizer!r}"
-            )
+            received = f"{self.rho!r}, {self.epsilon!r} for {self.optimizer!r}"
+            raise ValueError(f"`rho` and `epsilon` are settings of adadelta. Received: {received}")
         clipnorm = self.gradient_clipnorm is None or 0 < self.gradient_clipnorm < math.inf
         self._require(clipnorm, "gradient_clipnorm", "be positive and finite, or None")
         self._require(self.initialization in INITIALIZATIONS, "initialization", f"be one of {INITIALIZATIONS}")

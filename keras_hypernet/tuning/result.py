@@ -1,11 +1,10 @@
 """SearchResult: the trials of a search as a table, the best trial, and a zoo entry of its configuration."""
 
-import csv
 import dataclasses
 import pathlib
 
 from keras_hypernet.common.extras import needs_extra
-from keras_hypernet.common.files import replacing
+from keras_hypernet.common.files import write_table
 from keras_hypernet.tasks import Task, get_task
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.tuning.directory import SearchDirectory
@@ -96,11 +95,7 @@ class SearchResult:
 
     def to_csv(self, path):
         """Writes the table of all trials, in one step, and returns the path."""
-        names = dict.fromkeys(name for row in self.trials for name in row)
-        with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(names))
-            writer.writeheader()
-            writer.writerows(self.trials)
+        write_table(path, self.trials)
         return pathlib.Path(path)
 
     def to_pandas(self):

@@ -64,7 +64,6 @@ def retrain(result, folder=None, name=None, command=None, data_note=None, progre
 
 
 def _describe(result, name, data_note):
-    """Returns the description of the entry, with the deviations of a search."""
     task = result.task
     described = describe(name, result.best_method, task, result.best, data_note=data_note)
     number = sum(task.num_examples(split) for split in _SPLITS)

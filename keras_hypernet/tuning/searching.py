@@ -135,7 +135,6 @@ def _make_config(hypermodel, oracle, trials, executions_per_trial, objective, fa
 
 
 def _check_workers(hypermodel, workers, engine, address):
-    """Raises ValueError unless the workers can execute the trials."""
     check_engine(engine, address)
     for name in os.environ.keys() & _VARIABLES:
         raise ValueError(
@@ -197,7 +196,6 @@ def _trials(journal, config, folder):
 
 
 def _execute(trials, hypermodel, folder, workers, engine, address):
-    """Yields the result of each trial."""
     if engine == "local" and workers == 1:
         for trial in trials:
             yield run_trial(trial, hypermodel)

@@ -86,10 +86,8 @@ def _checked(name, field):
         kinds, is_range = str, False
     valid = values and all(isinstance(value, kinds) and not isinstance(value, bool) for value in values)
     if not valid or (is_range and (len(values) != 2 or values[0] > values[1])):
-        raise ValueError(
-            f"`{name}` must be a list of choices, or a range (low, high) of numbers with low <= high. "
-            f"Received: {field!r}"
-        )
+        expected = "a list of choices, or a range (low, high) of numbers with low <= high"
+        raise ValueError(f"`{name}` must be {expected}. Received: {field!r}")
     values = list(dict.fromkeys(map(float, values) if name == "learning_rate" else values))
     for value in values:
         Recipe(**{"width": 1, name: value})  # raises ValueError if the value is out of range

@@ -31,13 +31,9 @@ def run_trial(config, hypermodel=None):
     The trial's folder keeps its trainings: an interrupted training continues after its last whole epoch, and a later
     trial of Hyperband continues a training that has ended. Missing data, packages or disk space are errors, not rows.
 
-    Args:
-        config: A dict for JSON: `search`, the configuration of the search; `directory`, its folder; `asked`, the number
-            of the trial; `values`, its hyperparameters.
-        hypermodel: The `DepthSearch`; by default it is made from the configuration.
-
-    Returns:
-        A dict for JSON: `row`, and `hyperparameters`, keras-tuner's configuration for a user's own function, or None.
+    `config` is a dict for JSON: `search`, the configuration of the search; `directory`, its folder; `asked`, the number
+    of the trial; `values`, its hyperparameters. So is the answer: `row`, and `hyperparameters`, keras-tuner's
+    configuration for a user's own function, or None. By default, `config` also determines the `DepthSearch`.
     """
     search = config["search"]
     if hypermodel is None:
@@ -85,7 +81,6 @@ def _train(hypermodel, hp, seed, epochs, training, source):
 
 
 def _make_row(config, metrics, outcomes):
-    """Returns the row of a trial from its configuration and the outcome of each seed."""
     search, values = config["search"], config["values"]
     statuses = [outcome["status"] for outcome in outcomes]
     status = next((status for status in ("failed", "diverged") if status in statuses), "finished")

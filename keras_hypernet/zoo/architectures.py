@@ -13,7 +13,7 @@ HIDDEN_UNITS = 10  # of g and q
 
 
 def build_model(task, method, recipe):
-    """Builds and compiles the model of an experiment; d is the number of entries of x.
+    """Returns the compiled model of an experiment, whose outputs are logits or values; x has d entries.
 
     Args:
         task: A `Task`.
@@ -23,9 +23,6 @@ def build_model(task, method, recipe):
             `recipe.width`, `task.num_outputs`. `"process"`, for conditions that are sets: as `"embed"`, with the mean
             of the embeddings of a set.
         recipe: A `Recipe`. Its seed is set for all of Keras first: equal arguments give equal models.
-
-    Returns:
-        A compiled model, which returns the logits of the classes or the approximated values.
 
     Raises:
         ValueError: If the method or the initialization is unknown, or does not fit the task.
@@ -45,10 +42,8 @@ def build_model(task, method, recipe):
     if method not in methods:
         raise ValueError(f"`method` must be one of {methods} for the task {task.name!r}. Received: {method!r}")
     if conditional and recipe.initialization.startswith("unit_norm"):
-        raise ValueError(
-            f"The initialization {recipe.initialization!r} is for networks without a condition. "
-            f"Received: the task {task.name!r}"
-        )
+        initialization = f"The initialization {recipe.initialization!r}"
+        raise ValueError(f"{initialization} is for networks without a condition. Received: the task {task.name!r}")
     keras.utils.set_random_seed(recipe.seed)
     model = {"hyper": _hypernetwork, "network": _network}.get(method, _embedding_method)(task, recipe)
     if conditional:

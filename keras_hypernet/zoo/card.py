@@ -98,9 +98,11 @@ class Card:
         write_json(pathlib.Path(folder) / "card.json", dataclasses.asdict(self))
 
 
-def read_other_runs(path):
-    """Reads the runs of an earlier training, for `Card.other_runs`; EntryError if the file holds something else."""
-    schema = _schema()
+def read_other_runs(directory):
+    """Reads the runs of an earlier training, for `Card.other_runs`; ValueError if there are none."""
+    path, schema = pathlib.Path(directory) / "runs.json", _schema()
+    if not path.is_file():
+        raise ValueError(f"There are no runs to compare with in {str(directory)!r}: give the --out of a training.")
     try:
         content = parse_json(path.read_text(encoding="utf-8"))
         check_schema(content, {**schema["properties"]["other_runs"], "type": "object", "$defs": schema["$defs"]})

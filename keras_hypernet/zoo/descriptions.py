@@ -19,15 +19,8 @@ _EMBEDDING = ("embedding_dim", "embedding dimension")
 _SIZES = {"hyper": ("rank", "width of f's last hidden layer"), "embed": _EMBEDDING, "process": _EMBEDDING}
 
 
-# The fields of a card that `describe_model` fills.
-FILLED = (
-    *("architecture", "data", "date", "description", "deviations", "limits", "method", "metrics", "name", "provenance"),
-    *("recipe", "seeds", "selection", "task", "versions"),
-)
-
-
 def describe_model(model, name, task, recipe, seed):
-    """Returns the fields of a `Card` that follow from a trained model, its task, its recipe or None, and its seed.
+    """Returns all fields of a `Card` but `command` and those that `save_entry` determines; the recipe may be None.
 
     The model is measured on the validation and test splits.
     """
@@ -65,7 +58,6 @@ def _has_hyper_layers(layer):
 
 
 def _layers_of(model):
-    """Returns the layers of each part of a model as text."""
     parts = {"network": model.layers}
     if isinstance(model, ConditionalModel):
         encoder = "generator" if isinstance(model, Hypernetwork) else "embedding"
@@ -79,17 +71,11 @@ def _layer_text(layer):
 
 
 def describe(name, method, task, recipe, changes=None, data_note=None, other_runs=None, architecture=None):
-    """Returns the fields of a `Card` that follow from a training, as a dict.
+    """Returns the fields of a `Card` that follow from a training, as a dict; the recipe may be None.
 
-    Args:
-        name: Name of the entry.
-        method: As of `build_model`; or `"target"`, the network that a task approximates.
-        task, recipe: Task and recipe of the training; None for a training without a recipe.
-        changes: Names of the fields of the recipe that differ from the experiment's; by default all that differ from
-            the paper's.
-        data_note: A note on an unusual copy of the data set.
-        other_runs: Runs by another recipe; see `Card`.
-        architecture: The layers of each part; by default those of `build_model`.
+    The method is one of `build_model`; or `"target"`, the network that a task approximates. `changes` names the fields
+    of the recipe that differ from the experiment's, by default all that differ from the paper's. `architecture` has the
+    layers of each part, by default those of `build_model`. The card describes the rest.
     """
     trained, data = method != "target" and recipe is not None, task.data_facts()
     paper = paper_recipe(task) if task.paper_recipe else recipe

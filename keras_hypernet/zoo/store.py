@@ -25,7 +25,7 @@ from keras_hypernet.tasks import Task, get_task
 from keras_hypernet.training.checkpoints import build_optimizer, num_bytes, read_training
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.card import Card, EntryError
-from keras_hypernet.zoo.descriptions import FILLED, describe_model
+from keras_hypernet.zoo.descriptions import describe_model
 
 _MODEL = "model.keras"
 # Keras does not compress weights: a file that unpacks to many times its size is not Keras's.
@@ -35,11 +35,10 @@ _EXPANSION, _LEAST = 10, 2**24
 def load(name_or_path):
     """Loads a pretrained model, compiled, ready to evaluate, fine-tune, specialize or export.
 
+    The model is a `Hypernetwork` or an `EmbeddingMethod`; for Assumptions 1 and 2, a `keras.Sequential`.
+
     Args:
         name_or_path: Name of an entry, or path to its folder with at least one separator: `"./mine"`.
-
-    Returns:
-        A `Hypernetwork` or an `EmbeddingMethod`; for the entries of Assumptions 1 and 2 a `keras.Sequential`.
 
     Raises:
         EntryError: If there is no such entry, its card is missing or not valid, or its weights are missing or not those
@@ -77,18 +76,19 @@ def find_entry(name_or_path):
     text = os.fspath(name_or_path)
     if ".." in pathlib.PurePath(text).parts:
         raise EntryError(f"The path of an entry must not contain '..'. Received: {text!r}")
-    is_path = isinstance(name_or_path, os.PathLike) or os.sep in text or "/" in text
-    folder = pathlib.Path(text) if is_path else zoo_folder() / text
-    if is_path and not folder.is_dir():
+    if not (isinstance(name_or_path, os.PathLike) or os.sep in text or "/" in text):
+        names = sorted(path.parent.name for path in zoo_folder().glob("[!.]*/card.json"))
+        if text not in names:
+            advice = suggestion(text, names, "`keras-hypernet list` shows all.")
+            raise EntryError(f"There is no entry {text!r}; {advice} (For a folder of your own: './{text}')")
+        return zoo_folder() / text
+    folder = pathlib.Path(text)
+    if not folder.is_dir():
         heal(folder.parent)
-    if is_path and not folder.is_dir():
+    if not folder.is_dir():
         raise EntryError(f"There is no folder {text!r}.")
-    if is_path and not (folder / "card.json").is_file():
+    if not (folder / "card.json").is_file():
         raise EntryError(f"{folder} is not a zoo entry: it has no card.json{_advice(folder)}")
-    if not is_path and not (re.fullmatch(r"[a-z0-9_]+", text) and folder.is_dir()):
-        names = sorted(path.parent.name for path in zoo_folder().glob("*/card.json"))
-        advice = suggestion(text, names, "`keras-hypernet list` shows all.")
-        raise EntryError(f"There is no entry {text!r}; {advice} (For a folder of your own: './{text}')")
     return folder
 
 
@@ -110,7 +110,7 @@ def zoo_folder():
 
 
 def save_entry(model, folder, *, task=None, recipe=None, **facts):
-    """Saves a model as a zoo entry, a folder with `model.keras` and its card, in one step.
+    """Saves a model as a zoo entry, a folder with `model.keras` and its card, in one step; returns the `Card`.
 
     A task fills the fields of the card that follow from the task, the model, and its evaluation on the validation and
     test splits. The card's `command`, and without a recipe its `seed`, must be given.
@@ -121,9 +121,6 @@ def save_entry(model, folder, *, task=None, recipe=None, **facts):
         task: The `Task` that the model has learned; or the card's own dict, if all fields are given.
         recipe: The `Recipe` of the training, or the card's own dict; None if the model was trained in another way.
         **facts: Fields of a `Card`, which replace what is filled. The model determines `num_parameters` and `sha256`.
-
-    Returns:
-        The `Card`.
 
     Raises:
         EntryError: If the facts do not make a valid card, or `folder` is something else than an entry.
@@ -152,7 +149,7 @@ def save_entry(model, folder, *, task=None, recipe=None, **facts):
         )
     if isinstance(task, Task):
         facts = {**({"seed": recipe.seed} if recipe else {}), **facts}
-        _check_facts({**dict.fromkeys(FILLED), **facts})
+        _check_facts(facts, needed=("command", "seed"))
         facts = {**describe_model(model, facts["name"], task, recipe, facts["seed"]), **facts}
     else:
         facts |= {name: value for name, value in (("task", task), ("recipe", recipe)) if value is not None}
@@ -193,9 +190,10 @@ def save_training(directory, folder=None, data_note=None, **facts):
     return save_entry(model, folder or directory / "entry", task=task, recipe=recipe, **{**known, **facts})
 
 
-def _check_facts(facts):
+def _check_facts(facts, needed=None):
     determined = {"num_parameters", "sha256"}
     missing, unknown = Card.compare_fields(set(facts) | determined)
+    missing = [name for name in missing if needed is None or name in needed]
     unknown += sorted(determined & set(facts))
     if missing or unknown:
         raise TypeError(
@@ -206,13 +204,9 @@ def _check_facts(facts):
 
 
 def verify_entry(name_or_path):
-    """Checks an entry against its card: the schema, the checksum, that it loads, and its parameter counts.
+    """Checks an entry against its card: schema, checksum, that it loads, numbers of parameters. Returns the `Card`.
 
-    Returns:
-        The `Card`.
-
-    Raises:
-        EntryError: As `load`, and if the model has other numbers of parameters than its card says.
+    Raises EntryError as `load`, and if the model has other numbers of parameters than its card says.
 
     Example:
 

@@ -42,10 +42,10 @@ class Engine:
         self._threads.shutdown(wait=True)
 
     async def predict(self, api, spec, work, read=None):
-        """Reads a request, executes it in a thread within the limit of concurrent requests, and counts it.
+        """Reads a request of `"REST"` or `"gRPC"`, executes it in a thread within the limits, and counts it.
 
-        `api` is `"REST"` or `"gRPC"`. The coroutine function `read` returns the body under a `Reservation`, and `work`
-        the answer of a `Servable`, which it receives with the body if there is one.
+        The coroutine function `read` returns the body under a `Reservation`. `work` receives the `Servable`, and the
+        body if there is one, and returns the answer.
         """
         started, code = time.perf_counter(), "INTERNAL"
         try:

@@ -36,13 +36,9 @@ def decode_tensor(value, info, name):
         # NumPy has turned integers into floats; `values` tells whether that loses digits.
         for number in np.flatnonzero(np.abs(array.astype("float64")) >= _first_inexact(info)):
             _leaf(values[number], info, name)
-    elif array.dtype.kind not in "iu" or not _fit(array, np.iinfo(info.dtype)):
+    elif array.dtype.kind not in "iu" or not np.array_equal(array, array.astype(info.dtype)):
         array = np.array([_leaf(item, info, name) for item in values], dtype=info.dtype)
     return array.astype(info.dtype).reshape(shape)
-
-
-def _fit(integers, limits):
-    return bool(((integers >= limits.min) & (integers <= limits.max)).all())
 
 
 def _flat(value, name):
