@@ -51,6 +51,15 @@ def facts():
         f"{step['materialised'][3]:.2f} with the paper's g of 10 hidden units; {step['materialised'][5]:.2f} with 100",
         "train_step.py",
     )
+    bfloat16 = read("train_step")["bfloat16_instructions"]
+    yield (
+        "train_step",
+        "the same step in mixed_bfloat16, on a processor "
+        f"{'with' if bfloat16 else 'without'} instructions for it; goal with them 0.70",
+        f"{step['mixed_bfloat16'][0] / step['factorised'][0]:.2f} of float32's time, the products alone "
+        f"{step['bare GEMMs, bfloat16'][0] / step['bare GEMMs'][0]:.2f}",
+        "train_step.py",
+    )
     yield (
         "contraction",
         'route of `contraction="auto"`, against the faster of the two',

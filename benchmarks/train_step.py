@@ -2,21 +2,24 @@
 
     pip install -e '.[benchmarks]' && python benchmarks/train_step.py
 
-Batch 64, one thread, all four interleaved in one process; then the growth of the peak memory in steps of batch 256,
+Batch 64, one thread, all interleaved in one process; then the growth of the peak memory in steps of batch 256,
 each contender in a new process, for the paper's g of 10 hidden units and for a g of 100 (308,400 weights). About a
 minute. Goals: the factorised route takes at most 0.42 of the materialised route's time, 0.30 of PyTorch's time, and a
 quarter of the memory; the GEMMs take at least 75% of its time. The ratios depend on the speed of GEMMs on the processor
 and in the libraries. The last contender computes only these GEMMs, and subtracts each gradient from its weights in one
-pass: a step of TensorFlow without overhead.
+pass: a step of TensorFlow without overhead. Two contenders compute in bfloat16; where the processor has instructions
+for it, the goal is 0.70 of float32's time.
 """
 
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import tensorflow as tf
 from measure import interleaved, medians, peak_memory_growth, random_batch, report
 
@@ -29,11 +32,13 @@ STEPS = 5  # per call, as in training with steps_per_execution
 ROUNDS = 15
 
 
-def keras_step(route, batch):
+def keras_step(route, batch, policy="float32"):
     """Returns a function that does STEPS training steps of the model of the zoo."""
     # Small steps neither learn random labels nor diverge.
     task = RotationTask("cifar10")
+    keras.config.set_dtype_policy(policy)
     model = architectures.build_model(task, "hyper", paper_recipe(task, learning_rate=1e-6))
+    keras.config.set_dtype_policy("float32")
     for layer in model.primary:
         if isinstance(layer, HyperDense):
             layer.contraction = route
@@ -59,20 +64,20 @@ def torch_step(batch, units=architectures.HIDDEN_UNITS):
     return lambda: [float(step()) for _ in range(STEPS)]
 
 
-def gemms(batch, update=False):
+def gemms(batch, update=False, dtype="float32"):
     """Returns a function that computes the bare matrix products of STEPS steps: forward and weight gradients.
 
     The products are those of the two bases and of f, without gradients of activations. With `update`, each gradient is
     subtracted from its weights in one pass.
     """
     sizes = [(3072, 101 * 10), (10, 101 * 12), (3072, 100), (100, 100), (100, 100)]
-    inputs = [tf.random.normal((batch, rows)) for rows, _ in sizes]
-    weights = [tf.Variable(tf.random.normal(shape)) for shape in sizes]
-    gradients = [tf.random.normal((batch, columns)) for _, columns in sizes]
+    inputs = [tf.random.normal((batch, rows), dtype=dtype) for rows, _ in sizes]
+    weights = [tf.Variable(tf.random.normal(shape, dtype=dtype)) for shape in sizes]
+    gradients = [tf.random.normal((batch, columns), dtype=dtype) for _, columns in sizes]
 
     @tf.function
     def step():
-        total = tf.constant(0.0)
+        total = tf.constant(0.0, dtype)
         for x, weight, gradient in zip(inputs, weights, gradients, strict=True):
             # One number of each product keeps the graph from dropping the product.
             total += tf.matmul(x, weight)[0, 0]
@@ -89,6 +94,11 @@ def gemms(batch, update=False):
 def make(name, batch):
     """Returns the step function of a contender."""
     return torch_step(batch, architectures.HIDDEN_UNITS) if name == "PyTorch" else keras_step(name, batch)
+
+
+def has_bfloat16():
+    """Whether the processor has instructions for products of bfloat16; Linux only."""
+    return any(flag in pathlib.Path("/proc/cpuinfo").read_text().split() for flag in ("avx512_bf16", "amx_bf16"))
 
 
 def memory_growth(name, units):
@@ -108,7 +118,10 @@ def main():
         print(json.dumps(peak_memory_growth(run)))
         return
     contenders = {name: make(name, 64) for name in (*ROUTES, "PyTorch")}
-    times = medians(interleaved({**contenders, "bare GEMMs": gemms(64), "and updates": gemms(64, update=True)}, ROUNDS))
+    all_contenders = {**contenders, "bare GEMMs": gemms(64), "and updates": gemms(64, update=True)}
+    all_contenders["mixed_bfloat16"] = keras_step("factorised", 64, "mixed_bfloat16")
+    all_contenders["bare GEMMs, bfloat16"] = gemms(64, dtype="bfloat16")
+    times = medians(interleaved(all_contenders, ROUNDS))
     growth = {name: [memory_growth(name, units) for units in (10, 100)] for name in contenders}
     best = "factorised"
     rows = []
@@ -125,7 +138,7 @@ def main():
         *("peak growth, 10 units (MiB)", "factorised / this", "peak growth, 100 units (MiB)", "factorised / this"),
     ]
     title = "Training step of rotation/CIFAR-10, batch 64, one thread; memory at batch 256"
-    report("train_step", title, columns, rows, share_of_gemms=share)
+    report("train_step", title, columns, rows, share_of_gemms=share, bfloat16_instructions=has_bfloat16())
     print(f"The bare GEMMs take {100 * share:.0f}% of the factorised step.")
 
 
