@@ -7,12 +7,13 @@ convolution has the gradients of x and its kernel. Goals, in times of the plain 
 with `Full` at most 2.0, on the last shape 3.1; compiled by XLA at most 2.9; with `LowRank(8)` at most 1.9. On a grid of
 small shapes, `auto` takes at most 1.15 times the fastest route. The peak memory of a step, each contender in a new
 process, grows by at most the growth of the plain convolution and 2.5 times the kernels of the batch and the basis.
-About five minutes; --quick takes small shapes and writes conv_quick.json.
+About ten minutes; --quick takes small shapes and writes conv_quick.json.
 """
 
 import itertools
 import json
 import os
+import statistics
 import subprocess
 import sys
 
@@ -89,10 +90,10 @@ def auto_against_routes(grid, rounds):
 
 
 def memory_growth(name, shape):
-    """Runs this script in a new process; returns the peak growth of its memory in steps of a contender, in MiB."""
+    """Returns the peak growth of memory in steps of a contender, in MiB: the median of three new processes."""
     command = [sys.executable, __file__, "--memory", name, *map(str, shape)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    done = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(3)]
+    return statistics.median(json.loads(each.stdout.splitlines()[-1]) for each in done)
 
 
 def main():
