@@ -8,14 +8,13 @@ import keras
 import numpy as np
 
 from keras_hypernet.bases.initializers import FanInUniform
-from keras_hypernet.data.sources import check_split
+from keras_hypernet.data.sources import Source
 from keras_hypernet.layers import StandardizeImage
 from keras_hypernet.tasks.base import check_integers
 from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches, stream
 from keras_hypernet.tasks.images import ImageTask
 from keras_hypernet.tasks.synthetic import DRAWN, RANDOM_LIMITS
 
-_UNIFORM_SHAPE = (28, 28, 1)
 _TARGET = "The target: convolutions of 20 and 50 channels, kernels of 10 x 10, stride 2, ReLU, and a dense layer."
 _TARGET_WEIGHTS = "The target's weights are uniform with variance 1 / (3 fan_in)."
 
@@ -66,8 +65,7 @@ class ApproximationTask(ImageTask):
     target_provenance: ClassVar = {"text": [_TARGET], "code": [], "ours": [_TARGET_WEIGHTS]}
 
     def __post_init__(self):
-        if not self._uniform:
-            super().__post_init__()
+        super().__post_init__()
         check_integers(self, "num_samples")
         check_integers(self, "seed", least=0)
 
@@ -76,17 +74,20 @@ class ApproximationTask(ImageTask):
         return isinstance(self.data, str) and self.data == "uniform"
 
     @property
-    def arrays_sha256(self):
-        return None if self._uniform else super().arrays_sha256
+    def source(self):
+        """The `Source` of the images, or of uniform samples."""
+        if not self._uniform:
+            return super().source
+        return Source("uniform", (28, 28, 1), **DRAWN, _load=self._draw)
+
+    def _draw(self, split):
+        rng = np.random.default_rng([EVALUATION_SEED, ("validation", "test", "train").index(split)])
+        return rng.uniform(-1, 1, (self.num_samples, *self.x_shape)).astype("float32")
 
     @property
     def x_dtype(self):
         """`"float32"` for uniform samples, `"uint8"` for images."""
         return "float32" if self._uniform else "uint8"
-
-    @property
-    def x_shape(self):
-        return _UNIFORM_SHAPE if self._uniform else super().x_shape
 
     @property
     def held_out(self):
@@ -97,20 +98,9 @@ class ApproximationTask(ImageTask):
     def deviations(self):
         return [] if self._uniform else super().deviations
 
-    def data_facts(self):
-        return {"name": self.data, **DRAWN} if self._uniform else super().data_facts()
-
     def target(self):
         """Returns y as a `keras.Sequential`: two convolutions of 20 and 50 channels and a dense layer of 10 units."""
         return _target(self)
-
-    def load(self, split):
-        """x of a split, `[N, height, width, channels]`: uint8 images, or uniform float32 samples."""
-        check_split(split)
-        if not self._uniform:
-            return super().load(split)
-        rng = np.random.default_rng([EVALUATION_SEED, ("validation", "test", "train").index(split)])
-        return rng.uniform(-1, 1, (self.num_samples, *_UNIFORM_SHAPE)).astype("float32")
 
     def rows(self, examples):
         """x, and y as the target predicts it."""
