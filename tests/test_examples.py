@@ -1,0 +1,38 @@
+"""The examples run, and their heads state the numbers of the models."""
+
+import runpy
+
+import numpy as np
+import pytest
+from helpers import ROOT
+
+import keras_hypernet as kh
+
+FILE = ROOT / "examples" / "rotation_by_convolution.py"
+pytestmark = pytest.mark.skipif(not FILE.exists(), reason="this is not a checkout: examples/ is not here")
+
+
+@pytest.fixture(scope="module")
+def example():
+    return runpy.run_path(str(FILE))
+
+
+def test_both_hypernetworks_have_the_same_number_of_parameters_and_one_generator(example):
+    task, recipe = kh.RotationTask("patches"), kh.Recipe(100, depth=3)
+    models = [example[name](task, recipe) for name in ("convolutional", "dense")]
+    convolutional, dense = (model.count_params() for model in models)
+    assert abs(convolutional / dense - 1) < 0.015
+    for model, generated in zip(models, (5 * 5 * 3 * 16 + 16 + 9 * 16 * 32 + 32 + 2048 * 12 + 12, 30840), strict=True):
+        assert model.num_parameters()["primary"] == generated
+        assert f"{model.count_params():,} parameters" in example["__doc__"]
+
+
+@pytest.mark.full
+def test_the_quick_mode_prints_mean_and_spread_of_both(example, capsys):
+    errors = example["main"](["--quick"])
+    printed = capsys.readouterr().out
+    for name, (first, second) in errors.items():
+        mean, spread = (first + second) / 2, abs(first - second) / np.sqrt(2)
+        assert 0 < mean <= 1
+        assert f"generated weights, test error {mean:.3f} ± {spread:.3f}" in printed.partition(f"{name}: ")[2]
+    assert list(errors) == ["convolutional", "dense"]
