@@ -1,7 +1,6 @@
 """Client: NumPy in and out, for TensorFlow Serving and the local server, by REST or gRPC."""
 
 import collections.abc
-import numbers
 import operator
 import random
 import re
@@ -9,6 +8,7 @@ import time
 
 import numpy as np
 
+from keras_hypernet.common.checks import integer
 from keras_hypernet.serving.config import FIRST_HALVES
 from keras_hypernet.serving.errors import InvalidRequestError, UnavailableError, check_number
 from keras_hypernet.serving.transports import GrpcTransport, RestTransport
@@ -56,9 +56,9 @@ class Client:
         if protocol not in _TRANSPORTS:
             raise ValueError(f"`protocol` must be one of {tuple(_TRANSPORTS)}. Received: {protocol!r}")
         check_number("timeout", timeout, 1e-3)
-        check_number("retries", retries, 0, numbers.Integral)
         check_number("backoff", backoff, 0)
-        check_number("max_rows", max_rows, 1, numbers.Integral)
+        integer("retries", retries, least=0)
+        integer("max_rows", max_rows)
         if not isinstance(address, str) or not re.fullmatch(r"[^/]+:[0-9]+", address):
             raise ValueError(f"`address` must be host:port, without http://. Received: {address!r}")
         if version is not None and not isinstance(version, str):

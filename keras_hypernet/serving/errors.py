@@ -95,8 +95,7 @@ def as_serving_error(error, facts):
     return ServingError("INTERNAL", f"The server failed: {type(error).__name__}.")
 
 
-def check_number(name, value, least, kind=numbers.Real):
-    """Raises ValueError unless an argument is a finite number, or an integer, of at least `least`."""
-    if not isinstance(value, kind) or isinstance(value, bool) or not least <= value < math.inf:
-        expected = "an integer" if kind is numbers.Integral else "a number"
-        raise ValueError(f"`{name}` must be {expected} of at least {least}. Received: {value!r}")
+def check_number(name, value, least):
+    """Raises ValueError unless an argument is a finite number of at least `least`."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not least <= value < math.inf:
+        raise ValueError(f"`{name}` must be a number of at least {least}. Received: {value!r}")

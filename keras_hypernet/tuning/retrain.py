@@ -4,13 +4,12 @@ import importlib.metadata
 import pathlib
 import time
 
-from keras_hypernet.common.versions import today, versions
 from keras_hypernet.tasks import TASKS, is_of_package
-from keras_hypernet.training.loop import evaluate, fit
+from keras_hypernet.training.loop import fit
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.tuning.names import search_name
 from keras_hypernet.zoo.architectures import build_model
-from keras_hypernet.zoo.descriptions import describe
+from keras_hypernet.zoo.descriptions import describe_model
 from keras_hypernet.zoo.store import save_entry
 
 _SPLITS = ("train", "validation")
@@ -42,38 +41,19 @@ def retrain(result, folder=None, name=None, command=None, data_note=None, progre
     model = build_model(task, method, recipe)
     fit(model, task, recipe, progress=progress, splits=_SPLITS)
     seconds = time.perf_counter() - started
-    metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
-    seed = {
-        **{name: getattr(recipe, name) for name in ("seed", "learning_rate", "gradient_clipnorm")},
-        "validation": trial[f"validation_{task.metric}"],
-        "test": metrics["test"][task.metric],
-        "seconds": round(seconds, 1),
-        "diverged": None,
-    }
-    facts = {
-        **_describe(result, name or f"{search_name(task) or task.name}_{method}_tuned", data_note),
-        "command": command or _call(result.config, task, recipe),
-        "seed": recipe.seed,
-        "metrics": metrics,
-        "seeds": [seed],
-        "selection": _selection(result),
-        "versions": {**versions(), "keras-tuner": importlib.metadata.version("keras-tuner")},
-        "date": today(),
-    }
-    return save_entry(model, folder or pathlib.Path(result.directory) / "entry", **facts)
-
-
-def _describe(result, name, data_note):
-    task = result.task
-    described = describe(name, result.best_method, task, result.best, data_note=data_note)
+    name = name or f"{search_name(task) or task.name}_{method}_tuned"
+    facts = describe_model(model, name, task, recipe, recipe.seed, architecture=None, data_note=data_note)
+    facts["seeds"][0] |= {"validation": trial[f"validation_{task.metric}"], "seconds": round(seconds, 1)}
     number = sum(task.num_examples(split) for split in _SPLITS)
-    described["deviations"] = [
-        *(sentence for sentence in described["deviations"] if "are the validation split" not in sentence),
+    facts["deviations"] = [
+        *(sentence for sentence in facts["deviations"] if "are the validation split" not in sentence),
         f"Trained on {number:,} examples, including the validation split, after the search. The validation result "
         f"under metrics is therefore on training examples. The validation result under seeds is that of the best "
         f"trial, trained without the validation split{_mean(result)}.",
     ]
-    return described
+    facts["versions"]["keras-tuner"] = importlib.metadata.version("keras-tuner")
+    facts |= {"command": command or _call(result.config, task, recipe), "selection": _selection(result)}
+    return save_entry(model, folder or pathlib.Path(result.directory) / "entry", **facts)
 
 
 def _call(config, task, recipe):

@@ -19,13 +19,13 @@ _EMBEDDING = ("embedding_dim", "embedding dimension")
 _SIZES = {"hyper": ("rank", "width of f's last hidden layer"), "embed": _EMBEDDING, "process": _EMBEDDING}
 
 
-def describe_model(model, name, task, recipe, seed):
+def describe_model(model, name, task, recipe, seed, **options):
     """Returns all fields of a `Card` but `command` and those that `save_entry` determines; the recipe may be None.
 
-    The model is measured on the validation and test splits.
+    The model is measured on the validation and test splits. Further arguments are those of `describe`.
     """
     method = _method_of(model)
-    described = describe(name, method, task, recipe, architecture=_layers_of(model))
+    described = describe(name, method, task, recipe, **{"architecture": _layers_of(model), **options})
     if method == "network":
         described["description"] = f"{task.purpose}: a Keras model."
     if recipe is None:
