@@ -5,9 +5,10 @@ import inspect
 import keras
 from keras import ops
 
-# The layers that TensorFlow does not run on a processor with channels_first.
+# The layers that TensorFlow does not run on every processor with channels_first.
 NOT_CHANNELS_FIRST = (
-    *(keras.layers.Conv1D, keras.layers.Conv2D),
+    *(keras.layers.Conv1D, keras.layers.DepthwiseConv1D, keras.layers.SeparableConv1D),
+    *(keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D),
     *(keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose),
 )
 
@@ -108,7 +109,7 @@ def check(layer):
     elif getattr(layer, "activity_regularizer", None) is not None:
         what = "adds a loss for each call: give `activity_regularizer` to Hyper"
     elif channels_first and isinstance(layer, NOT_CHANNELS_FIRST) and _is_tensorflow_without_gpu():
-        what = "has channels_first, which TensorFlow needs a GPU for: use channels_last, or a layer such as HyperConv2D"
+        what = "has channels_first, for which TensorFlow needs a GPU: use channels_last, or a layer such as HyperConv2D"
     if what:
         raise ValueError(f"Hyper cannot run layer {layer.name!r} of class {type(layer).__name__}, which {what}.")
 
