@@ -5,22 +5,18 @@
 The function `setup` of an experiment says what it shows, what the paper says, and how long it takes.
 """
 
-import importlib
 import sys
 
 from keras_hypernet.common.suggestions import suggestion
+from keras_hypernet.experiments import assumptions, colorization, rotation, synthetic
 from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement
 from keras_hypernet.runs.sources import load_source, loaded_modules, source_of
 
 __all__ = ["NAMES", "Drawing", "Experiment", "Measurement", "find_experiment", "find_source", "get_experiment"]
 
-_MODULES = {
-    "synthetic": ("synthetic_depth", "synthetic_embedding_dim", "synthetic_sensitivity", "synthetic_baseline"),
-    "assumptions": ("assumption_1", "assumption_2"),
-    "rotation": ("rotation_depth", "rotation_embedding_dim", "learning_rate", "initialization", "neural_process"),
-    "colorization": ("colorization_depth", "colorization_embedding_dim", "colorization_sensitivity"),
-}
-NAMES = tuple(name for names in _MODULES.values() for name in names)
+_MODULES = (synthetic, assumptions, rotation, colorization)
+_EXPERIMENTS = {experiment.name: experiment for module in _MODULES for experiment in module.EXPERIMENTS}
+NAMES = tuple(_EXPERIMENTS)
 
 
 def get_experiment(name):
@@ -42,10 +38,8 @@ def get_experiment(name):
 
 def find_experiment(name):
     """Returns the `Experiment` of this name, of this package or of a file that this process has loaded, or None."""
-    for module, names in _MODULES.items():
-        if name in names:
-            experiments = importlib.import_module(f"keras_hypernet.experiments.{module}").EXPERIMENTS
-            return next(experiment for experiment in experiments if experiment.name == name)
+    if name in _EXPERIMENTS:
+        return _EXPERIMENTS[name]
     experiments = (getattr(module, "EXPERIMENT", None) for module in loaded_modules())
     return next((each for each in experiments if isinstance(each, Experiment) and each.name == name), None)
 
@@ -64,7 +58,6 @@ def _read_experiment(path):
         expected = "EXPERIMENT = keras_hypernet.experiments.Experiment(...)"
         raise ValueError(f"{path} must hold an experiment: {expected}. Received: {experiment!r}")
     if experiment.name in NAMES:
-        raise ValueError(
-            f"The experiment of {path} needs a name of its own: {experiment.name!r} is an experiment of this package."
-        )
+        reason = f"{experiment.name!r} is an experiment of this package"
+        raise ValueError(f"The experiment of {path} needs a name of its own: {reason}.")
     return experiment
