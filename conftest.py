@@ -56,12 +56,19 @@ def _names(doctest_namespace):
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
     """Returns a function that puts exports of zoo entries into a folder, each of which is made once in all tests."""
+    from filelock import FileLock
+
     import keras_hypernet
     from keras_hypernet.serving.config import write_configs
 
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "exported"  # of all processes
+
     @functools.cache
     def once(name):
-        return keras_hypernet.export(name, tmp_path_factory.mktemp("exported"))
+        with FileLock(folder.with_suffix(".lock")):
+            version = folder / name / "1"
+            return version if version.is_dir() else keras_hypernet.export(name, folder)
 
     def put(folder, *names):
         for name in names:

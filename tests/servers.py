@@ -36,6 +36,12 @@ def example_inputs(model, batch=4, seed=0):
     return inputs, inputs
 
 
+def entries_of_each_kind(*more):
+    """Names of entries of the zoo: one for each task and method, which decide the signatures, and some more."""
+    first = {(card.task["name"], card.method): card.name for card in reversed(kh.list_entries())}
+    return sorted({*first.values(), *more})
+
+
 def assert_close(received, expected, tolerance=1e-5):
     """Asserts that outputs agree, relative to the largest: sums in float32 leave smaller outputs no more digits."""
     assert received.dtype == np.float32

@@ -1,4 +1,4 @@
-"""Every exported model through TensorFlow's own C++ loader, which TensorFlow Serving loads with, by a C program."""
+"""Exports of every kind through TensorFlow's own C++ loader, which TensorFlow Serving loads with, by a C program."""
 
 import pathlib
 import shutil
@@ -7,13 +7,14 @@ import subprocess
 import numpy as np
 import pytest
 from helpers import ROOT, mostly_full
+from servers import entries_of_each_kind
 
 import keras_hypernet as kh
 from keras_hypernet.serving.signatures import signatures
 
 SOURCE = pathlib.Path(__file__).parent / "run_saved_model.c"
 COMMITTED = ROOT / "saved_models"
-ENTRIES = [card.name for card in kh.list_entries()]
+PLAIN = "rotation_mnist_hyper", "rotation_mnist_embed"
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +97,8 @@ def run(program, model, version, folder):
     return {name: float(difference) / max(float(scale), 1e-3) for name, difference, scale in rows}
 
 
-@pytest.mark.parametrize("name", mostly_full(ENTRIES, "rotation_mnist_hyper", "rotation_mnist_embed"))
-def test_every_entry_runs_without_python(program, exported, name, tmp_path):
+@pytest.mark.parametrize("name", mostly_full(entries_of_each_kind(*PLAIN), *PLAIN))
+def test_entries_of_every_kind_run_without_python(program, exported, name, tmp_path):
     model, version = kh.load(name), exported(tmp_path, name) / name / "1"
     differences = run(program, model, version, tmp_path)
     assert set(differences) in [

@@ -32,7 +32,14 @@ def _run(exported, inputs):
     return output
 
 
-@pytest.mark.parametrize("case", mostly_full(MODELS, "hypernetwork", "embedding_images"), ids=str)
+PLAIN = ("hypernetwork",)
+# The others join the same layers; tests/serving/test_export.py runs all of them.
+FULL = [f"hypernetwork_{name}" for name in ("points", "mixed_primary", "convolution", "any_layer")]
+FULL += ["embedding_images", "neural_process_images"]
+CASES = [case for case in MODELS if case.name in (*PLAIN, *FULL)]
+
+
+@pytest.mark.parametrize("case", mostly_full(CASES, *PLAIN), ids=str)
 def test_whole_models_and_g_alone_give_keras_outputs(case, tmp_path):
     model, draw = case.make(), pixels if case.dtype == "uint8" else normal
     inputs = {"x": draw((5, *case.x_shape)), "condition": draw((5, *case.condition_shape), seed=1)}
@@ -84,6 +91,7 @@ def test_conditions_may_be_integers(tmp_path):
             read_condition(tmp_path / "wrong.npy", model)
 
 
+@pytest.mark.full
 def test_conditions_may_be_true_or_false(tmp_path):
     flags = keras.Input((3,), dtype="bool")
     generator = keras.Model(flags, keras.layers.Dense(2)(keras.ops.cast(flags, "float32")))
@@ -103,7 +111,7 @@ def test_g_alone_is_small(tmp_path):
         assert 4 * 7960 < exported.num_bytes < 4 * 7960 + 25_000
 
 
-@pytest.mark.parametrize("format", ["tflite", "onnx", "saved_model"])
+@pytest.mark.parametrize("format", mostly_full(["tflite", "onnx", "saved_model"], "tflite", "saved_model"))
 def test_a_wrong_file_does_not_appear(format, tmp_path, monkeypatch):
     """Existing files stay as they are: older versions beyond those to keep, and models.config."""
     network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])

@@ -1,16 +1,16 @@
-"""Every entry of the zoo through REST and gRPC, by three clients, beside `model.predict`."""
+"""Entries of every kind of the zoo through REST and gRPC, by three clients, beside `model.predict`."""
 
 import functools
 
 import numpy as np
 import pytest
 from helpers import mostly_full
-from servers import assert_close, example_inputs, grpc_stubs, predict_request, serve
+from servers import assert_close, entries_of_each_kind, example_inputs, grpc_stubs, predict_request, serve
 
 import keras_hypernet as kh
 
-ENTRIES = [card.name for card in kh.list_entries()]
 PLAIN = "rotation_mnist_hyper", "rotation_mnist_embed"
+ENTRIES = entries_of_each_kind(*PLAIN)
 
 
 @pytest.fixture(scope="module")

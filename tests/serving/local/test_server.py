@@ -108,7 +108,8 @@ def _running(ports):
     return float(running)
 
 
-@pytest.mark.parametrize("signals", [1, pytest.param(2, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("signals", [1, 2])
 def test_an_endless_request_does_not_keep_the_server_running(folder, gate, signals):
     grace, errors = 1 if signals == 1 else 600, []
     with started(folder, "gated", grace_seconds=grace) as (process, ports, lines):
