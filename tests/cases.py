@@ -270,10 +270,12 @@ MODELS = [
 
 # Slow properties: these cases run in plain tests, all cases with --full.
 FEW = {"dense", "dense_points_materialised", "concatenate", "hypernetwork", "embedding_images", "neural_process_points"}
+# Properties that depend on the class of a layer: the first case of each class.
+EACH = set({type(case.make()): case.name for case in reversed(LAYERS)}.values())
 
 
-def parametrize(cases, few=False):
-    """A mark that runs a test on all cases, or on a few and on all others with --full."""
+def parametrize(cases, plain=None):
+    """A mark that runs a test on all cases, or on those with the names `plain` and on all others with --full."""
     full = [pytest.mark.full]
-    params = [pytest.param(case, marks=full if few and case.name not in FEW else ()) for case in cases]
+    params = [pytest.param(case, marks=full if plain and case.name not in plain else ()) for case in cases]
     return pytest.mark.parametrize("case", params, ids=str)

@@ -141,8 +141,7 @@ def test_a_frozen_constant_is_not_trained(make):
     assert not trained.non_trainable_variables
 
 
-@pytest.mark.parametrize("second_moment", [1.0, 0.25])
-@pytest.mark.parametrize("initializer", [HyperfanIn, HyperfanOut])
+@pytest.mark.parametrize(("initializer", "second_moment"), [(HyperfanIn, 1.0), (HyperfanOut, 0.25)])
 @pytest.mark.parametrize(
     "basis",
     [Full(), Mixture(50), LowRank(100), Chunked(100, 40), Chunked(100, 40, hidden=(300,))],
@@ -150,9 +149,9 @@ def test_a_frozen_constant_is_not_trained(make):
 )
 def test_generated_kernels_have_the_variance_of_the_initializer(basis, initializer, second_moment):
     """Sampled over many conditions and several draws of the variables."""
-    fan_in, units, rank = 300, 120, 60
+    fan_in, units, rank = 200, 80, 60
     variances = []
-    for seed in range(8):
+    for seed in range(4):
         keras.utils.set_random_seed(seed)
         copy = type(basis).from_config(basis.get_config())
         layer = HyperDense(units, kernel_initializer=initializer(2.0, second_moment), basis=copy)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, normal, pixels
+from helpers import array, mostly_full, normal, pixels
 
 import keras_hypernet as kh
 from keras_hypernet.layers import HyperDense, StandardizeImage
@@ -80,7 +80,14 @@ def _model(method, encoder):
     return kh.EmbeddingMethod(encoder, [keras.layers.Dense(2, bias_initializer="random_normal", name="value")])
 
 
-@pytest.mark.parametrize(("method", "structure"), [("embed", "dict"), *(("hyper", name) for name in STRUCTURES)])
+@pytest.mark.parametrize(
+    ("method", "structure"),
+    [
+        ("embed", "dict"),
+        *(("hyper", name) for name in ("names", "nested", "undeclared")),
+        *(pytest.param("hyper", name, marks=pytest.mark.full) for name in ("dict", "list", "tuple")),
+    ],
+)
 def test_a_condition_may_be_any_structure_that_the_encoder_takes(method, structure, tmp_path):
     make, condition = STRUCTURES[structure]
     model, inputs = _model(method, make()), {"x": X, "condition": condition}
@@ -104,7 +111,9 @@ def test_a_condition_may_be_any_structure_that_the_encoder_takes(method, structu
 
 
 @tensorflow
-@pytest.mark.parametrize(("method", "structure"), [("hyper", "nested"), ("embed", "undeclared")])
+@pytest.mark.parametrize(
+    ("method", "structure"), [("hyper", "nested"), pytest.param("embed", "undeclared", marks=pytest.mark.full)]
+)
 def test_the_parts_of_a_condition_are_inputs_of_what_is_exported(method, structure, tmp_path):
     import tensorflow as tf
 
@@ -166,7 +175,7 @@ def _sized(name, size):
     return normal((ROWS, size, 2), seed=size)
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", mostly_full(ENCODERS, "declared", "undeclared", "ids", "images"))
 def test_sizes_that_the_encoder_leaves_free_stay_free(name, tmp_path):
     model = _model("embed" if name in ("declared", "images") else "hyper", ENCODERS[name]())
     model({"x": X, "condition": _sized(name, 5)})

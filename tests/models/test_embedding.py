@@ -95,8 +95,8 @@ def test_both_orders_of_the_products_are_tested_here():
     assert _multiplies_first(None, RANK, UNITS)
 
 
-@points
-@batches
+# The outputs of all pairs are compared above.
+@pytest.mark.parametrize(("batch", "points"), [(1, (POINTS,)), (64, ())], ids=["points", "vectors"])
 @variants
 def test_gradients_are_those_of_the_concatenation(activation, use_bias, functional, batch, points):
     model, literal = _method(activation, use_bias, functional, points), _literal(activation, use_bias, points)

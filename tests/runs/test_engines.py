@@ -25,13 +25,16 @@ def test_a_process_stays_for_more_runs_and_is_replaced_when_it_dies(workers):
     with LocalWorkers(1) as local:
         assert workers() == []
         first, second = local.run(job(), [{"say": "a warning of the first run"}, {"name": "second"}])
+        (third,) = local.run(job(), [{}])
         (process,) = workers()
-        assert first["process"] == second["process"] == process
+        assert first["process"] == second["process"] == third["process"] == process
         assert second["config"] == {"name": "second"}
         assert first["threads"] == str(processors())
+        os.kill(process, signal.SIGKILL)  # between two runs: no run fails
         deadly = {"say": "of the deadly run", "die": "always"}
-        third, killed = local.run(job(), [{"say": "a warning of the third run"}, deadly])
-        assert third["process"] == process
+        fourth, killed = local.run(job(), [{"say": "a warning of the fourth run"}, deadly])
+        assert fourth["process"] != process
+        assert fourth["config"] == {"say": "a warning of the fourth run"}
         assert killed["config"] == deadly
         assert killed["failed"] == (
             "The process of the run was ended by SIGKILL, as happens where memory runs out: of the deadly run."
@@ -43,16 +46,6 @@ def test_a_process_stays_for_more_runs_and_is_replaced_when_it_dies(workers):
         with pytest.raises(ChildProcessError, match="A process cannot execute runs: no digits"):
             list(local.run(job(), [{"raise": "no digits"}, {}]))
         assert workers() == []
-
-
-@pytest.mark.full
-def test_a_process_that_dies_between_two_runs_fails_no_run(workers):
-    with LocalWorkers(1, threads=1) as local:
-        (first,) = local.run(job(), [{}])
-        os.kill(first["process"], signal.SIGKILL)
-        (second,) = local.run(job(), [{"name": "second"}])
-        assert second["config"] == {"name": "second"}
-        assert workers() == [second["process"]] != [first["process"]]
 
 
 def test_processes_that_cannot_start_are_an_error_and_no_rows(monkeypatch, tmp_path, workers):

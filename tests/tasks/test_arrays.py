@@ -38,7 +38,7 @@ def test_plain_arrays_are_divided_by_a_fixed_permutation():
         (CONDITION, Y, "hyper", "mse"),
         (pixels((N, 4, 4, 1)), LABELS, "embed", "error"),
         (pixels((N, 2, 4, 4, 1)), LABELS, "process", "error"),
-        (None, normal((N, 2)), "network", "mse"),
+        pytest.param(None, normal((N, 2)), "network", "mse", marks=pytest.mark.full),
     ],
 )
 def test_models_are_trained_and_measured_on_arrays(condition, y, method, metric):

@@ -31,8 +31,8 @@ def mirrored(task, method, recipe):
 
 # Measures a model on a validation split that the devices cannot divide evenly.
 UNEVEN = """
-examples = {2: 263, 4: 102}[number]  # the last batch of 4 devices has 2 examples
-task = kh.tasks.SyntheticTask("inner", dim=4, num_train=64, num_validation=examples, num_test=7)
+# The last of the batches of an evaluation has fewer examples than there are devices.
+task = kh.tasks.SyntheticTask("inner", dim=4, num_train=64, num_validation=102, num_test=7)
 recipe = kh.paper_recipe(task, width=4, depth=2, batch_size=64, epochs=1)
 single, double = kh.build_model(task, "hyper", recipe), mirrored(task, "hyper", recipe)
 kh.fit(single, task, recipe, progress=False)
@@ -83,14 +83,14 @@ def _run(script, *arguments):
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """Histories and tables of one device and of two."""
-    return _run(DEVICES + UNEVEN + TRAINING, 2, tmp_path_factory.mktemp("mirrored"))
+    return _run(DEVICES + TRAINING, 2, tmp_path_factory.mktemp("mirrored"))
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("number", [2, 4])
-def test_an_unevenly_divided_validation_split_is_measured_as_by_one_device(results, number):
-    trained, double, single, refused = (results if number == 2 else _run(DEVICES + UNEVEN, number))["uneven"]
-    assert double == pytest.approx(single, rel=1e-5)
+def test_an_unevenly_divided_validation_split_is_measured_as_by_one_device():
+    number = 4
+    trained, several, single, refused = _run(DEVICES + UNEVEN, number)["uneven"]
+    assert several == pytest.approx(single, rel=1e-5)
     assert trained == pytest.approx(single, abs=1e-4)
     assert refused == [
         f"The validation split must have an example for each of {number} replicas. Received: {number - 1} examples",

@@ -30,7 +30,7 @@ def grid(tmp_path_factory):
     [
         (GRID, "hyper", [3]),
         pytest.param(get_experiment("rotation_depth"), "embed", [3], marks=pytest.mark.full),
-        pytest.param(get_experiment("rotation_depth"), "hyper", [2, 4, 9], marks=pytest.mark.full),
+        pytest.param(get_experiment("rotation_depth"), "hyper", [2, 4], marks=pytest.mark.full),
     ],
     ids=lambda value: getattr(value, "name", None),
 )

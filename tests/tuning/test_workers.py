@@ -17,12 +17,6 @@ import keras_hypernet as kh
 from keras_hypernet.tasks import SyntheticTask
 
 
-@pytest.fixture(scope="module")
-def here(tmp_path_factory):
-    """The result of two trials in this process."""
-    return tiny_search(depth=(2, 3), directory=tmp_path_factory.mktemp("here"))
-
-
 def _same(rows, expected):
     for row, other in zip(rows, expected, strict=True):
         difference = row["validation_mse"] - other["validation_mse"]
@@ -30,25 +24,27 @@ def _same(rows, expected):
         assert {**row, "validation_mse": None} == {**other, "validation_mse": None}
 
 
-def test_a_trial_whose_process_is_killed_is_run_again_and_each_trial_once(tmp_path, here):
+def test_a_trial_whose_process_is_killed_is_run_again(tmp_path):
+    folder = tmp_path / "search"
+    expected = tiny_search(depth=[2], directory=tmp_path / "here")
     before, killed = set(children(os.getpid())), []
 
     def kill():
-        wait_until(lambda: list(tmp_path.glob("trials/trial_*")))  # a trial has begun
+        wait_until(lambda: list(folder.glob("trials/trial_*")))  # a trial has begun
         killed.append(min(set(children(os.getpid())) - before))
         os.kill(killed[0], signal.SIGKILL)
 
     thread = threading.Thread(target=kill)
     thread.start()
-    result = tiny_search(depth=(2, 3), workers=2, directory=tmp_path)
+    result = tiny_search(depth=[2], workers=2, directory=folder)
     thread.join()
-    _same(plain(result.trials), plain(here.trials))
-    assert column(result, "trial") == [0, 1]
+    _same(plain(result.trials), plain(expected.trials))
+    assert column(result, "trial") == [0]
     workers = {row["worker"].rpartition("-")[2] for row in result.trials}
     assert str(os.getpid()) not in workers
-    lines = (tmp_path / "trials" / "journal.jsonl").read_text().splitlines()
-    assert len([line for line in lines if '"asked": null' not in line]) == 4  # two trials, two results
-    assert kh.tuning.SearchResult.read(tmp_path) == result
+    lines = (folder / "trials" / "journal.jsonl").read_text().splitlines()
+    assert len([line for line in lines if '"asked": null' not in line]) == 2  # a trial and its result
+    assert kh.tuning.SearchResult.read(folder) == result
     assert set(children(os.getpid())) == before
 
 
@@ -162,7 +158,7 @@ def test_a_search_that_is_killed_ten_times_repeats_no_trial_that_has_ended(tmp_p
 
 @pytest.mark.full
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_node_of_a_ray_cluster_that_is_lost_costs_no_trial(tmp_path, here):
+def test_a_node_of_a_ray_cluster_that_is_lost_costs_no_trial(tmp_path):
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
@@ -187,4 +183,5 @@ def test_a_node_of_a_ray_cluster_that_is_lost_costs_no_trial(tmp_path, here):
     finally:
         nodes.shutdown()
         gc.collect()  # under the filters above
-    _same(plain(result.trials), plain(here.trials))
+    expected = tiny_search(depth=(2, 3), directory=tmp_path / "here")
+    _same(plain(result.trials), plain(expected.trials))
