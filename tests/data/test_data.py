@@ -287,6 +287,7 @@ print(json.dumps([missing, list(damages), messages]))
 """
 
 
+@pytest.mark.full
 @pytest.mark.regression
 def test_missing_and_damaged_files_are_named(tmp_path):
     """In a process whose only network is a proxy that does not answer."""

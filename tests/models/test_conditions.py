@@ -297,7 +297,7 @@ def test_members_may_be_counted_by_lists(which):
     np.testing.assert_allclose(model.predict({**inputs, **which}, verbose=0), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("structure", [None, "dict"])
+@pytest.mark.parametrize("structure", [pytest.param(None, marks=pytest.mark.full), "dict"])
 def test_one_condition_for_all_x_is_predicted_and_trained_with(structure):
     make, condition = (
         STRUCTURES[structure] if structure else (lambda: keras.Sequential([keras.layers.Dense(3)]), PLACES)

@@ -55,7 +55,7 @@ def test_a_missing_metric_is_named(rotation):
     [
         (dataclasses.replace(TASK, num_test=1210), "hyper", {}),
         (TASK, "embed", {}),
-        (ApproximationTask("uniform", num_samples=320), "network", {}),
+        pytest.param(ApproximationTask("uniform", num_samples=320), "network", {}, marks=pytest.mark.full),
         pytest.param(ColorizationTask("patches"), "hyper", {"epochs": 2}, marks=pytest.mark.full),
     ],
     ids=str,

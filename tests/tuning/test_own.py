@@ -63,6 +63,7 @@ def test_a_grid_of_own_models(tmp_path, capfd, build, expected):
     assert tiny_search(**options).trials == result.trials
 
 
+@pytest.mark.full
 @pytest.mark.regression
 def test_a_grid_over_a_range_of_learning_rates(tmp_path, capfd):
     options = {"depth": (2, 3), "learning_rate": (1e-3, 1e-1), "epochs": 1, "directory": tmp_path, "progress": True}

@@ -24,6 +24,7 @@ def _same(rows, expected):
         assert {**row, "validation_mse": None} == {**other, "validation_mse": None}
 
 
+@pytest.mark.full
 def test_a_trial_whose_process_is_killed_is_run_again(tmp_path):
     folder = tmp_path / "search"
     expected = tiny_search(depth=[2], directory=tmp_path / "here")
