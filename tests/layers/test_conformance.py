@@ -19,7 +19,7 @@ layers = parametrize(LAYERS)
 # A condition for the whole batch is a constant, not an input of a model of free batch.
 batched_layers = parametrize([case for case in LAYERS if case.condition_shape[0] > 1], FEW)
 specializing_layers = parametrize([case for case in LAYERS if isinstance(case.make(), HyperLayer) and case.specializes])
-each_layer = parametrize(LAYERS, EACH)
+each_layer = parametrize(LAYERS, EACH | FEW)
 compiling = [case for case in LAYERS if case.compiles or keras.backend.backend() != "tensorflow"]
 compiled_layers = parametrize(compiling, FEW)
 
@@ -185,7 +185,7 @@ def test_tensorflow_checkpoint_holds_every_basis(tmp_path):
 
 @pytest.mark.regression
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="a format of JAX's")
-@layers
+@each_layer
 def test_a_layer_is_exported_by_jax_with_free_batch_and_points(case):
     layer, (x, condition), y = _called(case)
     y = array(y)
