@@ -53,7 +53,7 @@ def test_embedding_method_is_a_hypernetwork_that_generates_the_first_biases():
 
 @pytest.mark.regression
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a function that does not know the sizes")
-@pytest.mark.parametrize("compiled_by_xla", [False, True])
+@pytest.mark.parametrize("compiled_by_xla", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_the_batch_rule_holds_where_sizes_are_seen_at_run_time_only(compiled_by_xla):
     """One condition for all x, or one for each; TensorFlow and XLA would broadcast others too."""
     import tensorflow as tf

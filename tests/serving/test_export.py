@@ -209,7 +209,7 @@ def test_signature_is_named_and_of_free_batch(exported, tmp_path):
 def test_weights_are_stored_once(exported, tmp_path):
     version = exported(tmp_path, "rotation_mnist_hyper") / "rotation_mnist_hyper" / "1"
     num_bytes = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
-    assert num_bytes < 1.05 * 4 * kh.load("rotation_mnist_hyper").count_params()
+    assert num_bytes < 1.1 * 4 * kh.load("rotation_mnist_hyper").count_params()
 
 
 @pytest.mark.full
