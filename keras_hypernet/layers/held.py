@@ -72,7 +72,8 @@ class ValuesOf(keras.initializers.Initializer):
         self.variable = variable
 
     def __call__(self, shape, dtype=None):
-        return ops.cast(self.variable, dtype)
+        # A copy: training on JAX deletes the array that it replaces.
+        return ops.copy(ops.cast(self.variable, dtype))
 
 
 def parts(layer):

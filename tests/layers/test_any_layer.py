@@ -217,3 +217,14 @@ def test_a_hypernetwork_of_any_layer_fits_and_is_saved_cloned_and_specialized(fi
     clone(inputs)
     clone.set_weights(model.get_weights())
     np.testing.assert_allclose(clone.predict(inputs, verbose=0), y, atol=1e-5)
+
+
+def test_a_trained_layer_is_saved(tmp_path):
+    inputs = keras.Input((4,)), keras.Input((3,))
+    model = keras.Model(inputs, Hyper(keras.layers.Dense(2), basis=LowRank(1, constant="given"))(*inputs))
+    model.compile("sgd", "mse")
+    arrays = [normal((6, 4)), normal((6, 3), seed=1)]
+    model.fit(arrays, normal((6, 2), seed=2), verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(array(loaded(arrays)), array(model(arrays)), atol=1e-6)
