@@ -68,7 +68,8 @@ def convolution_route(backend, xla, x_shape=(None,), kernel_shape=(1, 1)):
 
     XLA on a CPU compiles a grouped convolution for a minute, and runs a map over convolutions slowly. Without XLA,
     TensorFlow's convolutions are faster than products of matrices, but a grouped one may take seconds. Of the products
-    of matrices, one of all patches is faster while the patches fit into the processor's cache, or are narrow.
+    of matrices, one of all patches is faster while the patches fit into the processor's cache, are narrow, or are
+    smaller than the kernels, which a sum over shifts copies.
 
     Args:
         backend: The name of Keras's backend.
@@ -87,7 +88,8 @@ def convolution_route(backend, xla, x_shape=(None,), kernel_shape=(1, 1)):
         return "grouped"
     *offsets, inputs, outputs = kernel_shape
     patches = math.prod(map(assumed, x_shape)) * math.prod(offsets)
-    return "shifts" if patches > PATCHES_IN_CACHE and inputs >= outputs else "patches"
+    kernels = assumed(x_shape[0]) * math.prod(kernel_shape)
+    return "shifts" if patches > max(PATCHES_IN_CACHE, kernels) and inputs >= outputs else "patches"
 
 
 def parts_of_batch(kernels, variables):

@@ -88,6 +88,7 @@ def test_convolutions_of_wide_patches_that_no_cache_holds_are_shifts():
         assert convolution_route(backend, xla, large, (3, 3, 16, 16)) == "shifts"
         assert convolution_route(backend, xla, small, (3, 3, 16, 16)) == "patches"
         assert convolution_route(backend, xla, large, (3, 3, 16, 32)) == "patches"
+        assert convolution_route(backend, xla, (64, 8, 8, 128), (3, 3, 128, 128)) == "patches"  # larger kernels
         assert convolution_route(backend, xla, (None, *large[1:]), (3, 3, 16, 16)) == "shifts"  # 64 are assumed
 
 
