@@ -221,8 +221,10 @@ def test_routes_have_the_same_gradients(arguments, monkeypatch):
 @pytest.mark.parametrize("x_shape", [(5, 4, 4, 2), (5, 3, 4, 4, 2)])
 def test_kernels_that_are_written_in_parts(x_shape, monkeypatch):
     x, condition, results = normal(x_shape), normal((5, 1), seed=1), []
-    for limit in (contraction.LARGEST_ALLOCATION, 800):
+    for limit, parts in ((contraction.LARGEST_ALLOCATION, 1), (800, 2)):
         monkeypatch.setattr(contraction, "LARGEST_ALLOCATION", limit)
+        # Five kernels, and a basis of two terms, of 3 x 3 x 2 x 4 entries of four bytes.
+        assert contraction.parts_of_batch(5 * 288, 2 * 288) == parts
         keras.utils.set_random_seed(0)
         layer = HyperConv2D(4, 3)
         inputs = [keras.Input(batch_shape=shape) for shape in (x_shape, condition.shape)]
