@@ -40,7 +40,8 @@ class ModelOfTwoInputs(keras.Model):
         """The inputs, where optional inputs become arrays. Keras refuses lists with a less clear error."""
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         check_arrays("x", x)
-        if self.built:
+        if self.built:  # here and not only in `call`: on JAX, an error within `predict` takes a Keras model its values
+            self.check_x(x)
             check_condition(condition, self.condition_shape)
         else:
             check_arrays("condition", condition)
