@@ -3,12 +3,14 @@
     python benchmarks/contraction.py [--quick]
 
 Times HyperDense with each route, forward and backward, interleaved, on one thread, over a grid of input_dim, units, R,
-P and batch; `auto` is the route that `plan` chooses. Claim: `auto` takes at most 1.15 times the time of the better
-route. About four minutes; --quick takes every fifth point and writes contraction_quick.json.
+P and batch; `auto` is the route that `plan` chooses. Goal: on average `auto` takes at most 1.02 times the time of the
+better route, and at most 1.15 times at 98 of 100 points; near the border between the routes the costs are not exact.
+About seven minutes; --quick takes every fifth point and writes contraction_quick.json.
 """
 
 import itertools
 import os
+import statistics
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -86,6 +88,8 @@ def main():
         milliseconds = [1000 * times[route] for route in ROUTES]
         rows.append([*point.values(), *milliseconds, chosen.route, ratio])
     rows.sort(key=lambda row: -row[-1])
+    ratios = [row[-1] for row in rows]
+    mean, above = statistics.mean(ratios), sum(ratio > 1.15 for ratio in ratios)
     columns = [*GRID, *(f"{route} (ms)" for route in ROUTES), "auto takes", "auto / better"]
     report(
         "contraction_quick" if "--quick" in sys.argv else "contraction",
@@ -94,9 +98,10 @@ def main():
         rows[:10],
         points=len(rows),
         all_rows=rows,
-        worst=rows[0][-1],
+        mean=mean,
+        worst=ratios[0],
     )
-    print(f"auto is at most {rows[0][-1]:.2f} times the better route.")
+    print(f"auto takes {mean:.3f} times the better route's time; more than 1.15 times at {above} of {len(rows)} points.")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ minute. Goals: the factorised route takes at most 0.42 of the materialised route
 quarter of the memory; the GEMMs take at least 75% of its time. The ratios depend on the speed of GEMMs on the processor
 and in the libraries. The last contender computes only these GEMMs, and subtracts each gradient from its weights in one
 pass: a step of TensorFlow without overhead. Two contenders compute in bfloat16; where the processor has instructions
-for it, the goal is 0.70 of float32's time.
+for it, the goal is 0.70 of float32's time. Beside the products, mixed_bfloat16 casts each weight to bfloat16 and each
+gradient back, which the last contender does alone.
 """
 
 import json
@@ -30,6 +31,8 @@ from keras_hypernet.zoo import architectures
 ROUTES = ("factorised", "materialised")
 STEPS = 5  # per call, as in training with steps_per_execution
 ROUNDS = 15
+# Rows and columns of the two bases and of f's kernels.
+SIZES = [(3072, 101 * 10), (10, 101 * 12), (3072, 100), (100, 100), (100, 100)]
 
 
 def keras_step(route, batch, policy="float32"):
@@ -70,10 +73,9 @@ def gemms(batch, update=False, dtype="float32"):
     The products are those of the two bases and of f, without gradients of activations. With `update`, each gradient is
     subtracted from its weights in one pass.
     """
-    sizes = [(3072, 101 * 10), (10, 101 * 12), (3072, 100), (100, 100), (100, 100)]
-    inputs = [tf.random.normal((batch, rows), dtype=dtype) for rows, _ in sizes]
-    weights = [tf.Variable(tf.random.normal(shape, dtype=dtype)) for shape in sizes]
-    gradients = [tf.random.normal((batch, columns), dtype=dtype) for _, columns in sizes]
+    inputs = [tf.random.normal((batch, rows), dtype=dtype) for rows, _ in SIZES]
+    weights = [tf.Variable(tf.random.normal(shape, dtype=dtype)) for shape in SIZES]
+    gradients = [tf.random.normal((batch, columns), dtype=dtype) for _, columns in SIZES]
 
     @tf.function
     def step():
@@ -89,6 +91,21 @@ def gemms(batch, update=False, dtype="float32"):
         return total
 
     return lambda: [float(step()) for _ in range(STEPS)]
+
+
+def casts():
+    """Returns a function that casts the weights of STEPS steps to bfloat16 and their gradients to float32."""
+    weights = [tf.Variable(tf.random.normal(shape)) for shape in SIZES]
+    gradients = [tf.random.normal(shape, dtype="bfloat16") for shape in SIZES]
+
+    @tf.function
+    def step(gradients):
+        total = tf.constant(0.0)
+        for weight, gradient in zip(weights, gradients, strict=True):
+            total += tf.cast(tf.cast(weight, "bfloat16")[0, 0], "float32") + tf.cast(gradient, "float32")[0, 0]
+        return total
+
+    return lambda: [float(step(gradients)) for _ in range(STEPS)]
 
 
 def make(name, batch):
@@ -121,6 +138,7 @@ def main():
     all_contenders = {**contenders, "bare GEMMs": gemms(64), "and updates": gemms(64, update=True)}
     all_contenders["mixed_bfloat16"] = keras_step("factorised", 64, "mixed_bfloat16")
     all_contenders["bare GEMMs, bfloat16"] = gemms(64, dtype="bfloat16")
+    all_contenders["casts of bfloat16"] = casts()
     times = medians(interleaved(all_contenders, ROUNDS))
     growth = {name: [memory_growth(name, units) for units in (10, 100)] for name in contenders}
     best = "factorised"
