@@ -101,7 +101,7 @@ def main():
         mean=mean,
         worst=ratios[0],
     )
-    print(f"auto takes {mean:.3f} times the better route's time; more than 1.15 times at {above} of {len(rows)} points.")
+    print(f"auto takes {mean:.3f} times the better time; more than 1.15 times at {above} of {len(rows)} points.")
 
 
 if __name__ == "__main__":

@@ -57,8 +57,8 @@ def facts():
         "the same step in mixed_bfloat16, on a processor "
         f"{'with' if bfloat16 else 'without'} instructions for it; goal with them 0.70",
         f"{step['mixed_bfloat16'][0] / step['factorised'][0]:.2f} of float32's time, the products alone "
-        f"{step['bare GEMMs, bfloat16'][0] / step['bare GEMMs'][0]:.2f} of float32's products; the casts of weights and "
-        f"gradients take {step['casts of bfloat16'][0] / step['factorised'][0]:.2f} of float32's step",
+        f"{step['bare GEMMs, bfloat16'][0] / step['bare GEMMs'][0]:.2f} of float32's products; the casts of weights "
+        f"and gradients take {step['casts of bfloat16'][0] / step['factorised'][0]:.2f} of float32's step",
         "train_step.py",
     )
     yield (
