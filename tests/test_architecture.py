@@ -105,15 +105,17 @@ def test_contraction_imports_no_keras():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_heavy_libraries_are_imported_where_they_are_used(path):
-    heavy = {"tensorflow", "tensorflow_datasets", "matplotlib", "sklearn", "PIL", "jsonschema", "keras_tuner", "grpc"}
-    heavy |= {"tensorflow_serving", "google", "starlette", "uvicorn", "prometheus_client", "requests"}
+    server = {"tensorflow", "tensorflow_serving", "google", "grpc", "starlette", "uvicorn", "prometheus_client"}
+    heavy = {"tensorflow_datasets", "matplotlib", "sklearn", "PIL", "jsonschema", "keras_tuner", "requests", *server}
     heavy |= {"ai_edge_litert", "onnx", "onnxruntime", "tf2onnx"}
+    # The modules of these folders, which extend classes of such libraries, are imported where they are used.
+    folders = {PACKAGE / "tuning": {"keras_tuner"}, PACKAGE / "serving" / "local": server}
+    allowed = next((names for folder, names in folders.items() if path.is_relative_to(folder)), set())
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
             found = heavy & {name.split(".")[0] for name in names}
-            # The modules of this room, which extend keras-tuner's classes, are imported where they are used.
-            assert found <= ({"keras_tuner"} if _room(path) == "tuning" else set())
+            assert found <= allowed
 
 
 def test_no_private_keras_imports():

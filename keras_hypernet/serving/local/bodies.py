@@ -6,6 +6,8 @@ import io
 import time
 import zlib
 
+from starlette.requests import ClientDisconnect
+
 from keras_hypernet.serving.errors import ServingError, invalid, too_large, too_slow
 
 # The server discards a refused body up to this many times the size limit: a client reads no answer while it sends.
@@ -18,8 +20,6 @@ class Body:
 
     def __init__(self, request, limits):
         self._stream, self._limits = request.stream(), limits
-        length = request.headers.get("content-length", "")
-        self._declared = int(length) if length.isdecimal() and len(length) < 20 else 0
         self._received, self._ended, self._end = 0, False, time.monotonic() + limits.body_seconds
         self._coding = request.headers.get("content-encoding", "identity").strip().lower()
         self._reservation = None
@@ -32,11 +32,11 @@ class Body:
             expected = f"The Content-Encoding of a request must be gzip, or none. Received: {self._coding[:40]}"
             raise ServingError("INVALID_ARGUMENT", expected, http_status=415)
         while (part := await self._next()) is not None:
-            if max(self._received, self._declared) > limit:
+            if self._received > limit:
                 body.clear()
                 reservation.drop()
                 await self.discard()
-                raise _too_large(limit, f"{max(self._received, self._declared):,}")
+                raise _too_large(limit, f"{self._received:,}")
             reservation.hold(len(part))
             body += part
         return body
@@ -68,8 +68,6 @@ class Body:
 
     async def _next(self):
         """Returns the next part, or None at the end."""
-        from starlette.requests import ClientDisconnect
-
         if self._ended:
             return None
         self._ended = True  # unless a part comes

@@ -1,5 +1,7 @@
 """REST connections: limits on their number and on the time that each keeps the server waiting."""
 
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
 from keras_hypernet.serving.local import events
 
 _HEADERS, _ANSWER = "headers not complete", "answer not taken"
@@ -11,15 +13,11 @@ def bounded(limits):
     A connection without a running request waits. Beyond the maximum number, the server closes the connection that has
     waited longest. Clients that never finish their headers keep nobody out: others send at once and wait least.
     """
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
     # An ordered set of the waiting connections: the first has waited longest.
-    return type("Connection", (_Bounded, H11Protocol), {"limits": limits, "waiting": {}})
+    return type("Connection", (_Bounded,), {"limits": limits, "waiting": {}})
 
 
-class _Bounded:
-    """The limits of a connection, before H11Protocol among the bases of its class."""
-
+class _Bounded(H11Protocol):
     def connection_made(self, transport):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)  # pauses writing until the client has taken the whole answer

@@ -4,7 +4,16 @@ import asyncio
 import functools
 import time
 
+import grpc
 import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
 
 from keras_hypernet.serving.config import model_spec
 from keras_hypernet.serving.errors import ServingError, as_serving_error, invalid, too_slow
@@ -23,13 +32,10 @@ _AGE_SECONDS, _GRACE_SECONDS = 600, 120
 
 def make_server(engine):
     """Returns a `grpc.aio` server of both services for an `Engine`, without a port yet."""
-    import grpc
-    from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
-
     limits, services = engine.limits, _Services(engine)
     size = limits.max_body_bytes + _MESSAGE_OVERHEAD
     server = grpc.aio.server(
-        interceptors=[_interceptor(limits)],
+        interceptors=[_Careful(limits)],
         maximum_concurrent_rpcs=min(limits.max_concurrent + _MORE_CALLS, _LARGEST),
         options=[
             ("grpc.max_receive_message_length", size),
@@ -48,61 +54,47 @@ def make_server(engine):
     return server
 
 
-def _interceptor(limits):
-    """An interceptor that passes an error to the method in place of an unreadable or too slow message.
+class _Careful(grpc.aio.ServerInterceptor):
+    """Passes an error to the method in place of an unreadable or too slow message.
 
     Without it, gRPC answers UNKNOWN with a traceback. The server declares each call as a stream of one message, so that
     the call comes before the message; for the client, nothing changes.
     """
-    import grpc
-    from google.protobuf.message import DecodeError
 
-    class Careful(grpc.aio.ServerInterceptor):
-        async def intercept_service(self, continuation, details):
-            handler = await continuation(details)
-            if handler is None:  # no such method; gRPC answers
-                return None
+    def __init__(self, limits):
+        self._limits = limits
 
-            async def answer(messages, context):
-                try:
-                    message = await asyncio.wait_for(anext(messages), limits.body_seconds)
-                    request = handler.request_deserializer(message)
-                except asyncio.TimeoutError:
-                    request = too_slow(limits, "no complete message")
-                except StopAsyncIteration:  # the client has gone, or gRPC has refused the message as too large
-                    request = invalid("The call ended before its message was read.")
-                except DecodeError as error:
-                    request = invalid(f"The message cannot be read: {error}")
-                return await handler.unary_unary(request, context)
+    async def intercept_service(self, continuation, details):
+        handler = await continuation(details)
+        if handler is None:  # no such method; gRPC answers
+            return None
 
-            return grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
+        async def answer(messages, context):
+            try:
+                message = await asyncio.wait_for(anext(messages), self._limits.body_seconds)
+                request = handler.request_deserializer(message)
+            except asyncio.TimeoutError:
+                request = too_slow(self._limits, "no complete message")
+            except StopAsyncIteration:  # the client has gone, or gRPC has refused the message as too large
+                request = invalid("The call ended before its message was read.")
+            except DecodeError as error:
+                request = invalid(f"The message cannot be read: {error}")
+            return await handler.unary_unary(request, context)
 
-    return Careful()
+        return grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
 
 
-class _Services:
-    """The methods of both services, as attributes with the names of the protocol."""
+def _answered(handle):
+    """Makes a method of the protocol of a method that takes a request and a dict, which receives facts for the log."""
 
-    def __init__(self, engine):
-        self._engine = engine
-        for method, handle in {
-            "Predict": self._predict,
-            "GetModelMetadata": self._metadata,
-            "GetModelStatus": self._status,
-            **dict.fromkeys(("Classify", "Regress", "MultiInference"), self._only_predict),
-            "HandleReloadConfigRequest": self._no_reload,
-        }.items():
-            setattr(self, method, functools.partial(self._answer, method, handle))
-
-    async def _answer(self, method, handle, request, context):
-        import grpc
-
-        facts = {"started": time.perf_counter(), "protocol": "gRPC", "method": method, "bytes": 0}
+    @functools.wraps(handle)
+    async def answer(self, request, context):
+        facts = {"started": time.perf_counter(), "protocol": "gRPC", "method": handle.__name__, "bytes": 0}
         try:
             if isinstance(request, ServingError):
                 raise request
             facts["bytes"] = request.ByteSize()
-            response = await handle(request, facts)
+            response = await handle(self, request, facts)
         except asyncio.CancelledError:  # the client has gone, its deadline has passed, or the server stops
             events.log_request(facts, "CANCELLED", 0)
             raise
@@ -114,10 +106,17 @@ class _Services:
         events.log_request(facts, "OK", response.ByteSize())
         return response
 
-    async def _predict(self, request, facts):
-        import tensorflow as tf
-        from tensorflow_serving.apis import predict_pb2
+    return answer
 
+
+class _Services:
+    """The methods of both services."""
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    @_answered
+    async def Predict(self, request, facts):  # noqa: N802
         spec, signature = _spec(request, facts), request.model_spec.signature_name or "serving_default"
         facts["signature"] = signature
 
@@ -125,26 +124,27 @@ class _Services:
             facts["version"] = servable.version
             if signature not in servable.inputs:
                 raise ServingError("FAILED_PRECONDITION", f'Serving signature key "{signature}" not found.')
-            inputs = _inputs(request, servable.inputs[signature], self._engine.limits.max_body_bytes)
+            infos, outputs = servable.inputs[signature], servable.outputs[signature]
+            _check_names("inputs", request.inputs, infos, set(infos))
+            _check_names("output_filter", request.output_filter, outputs)
+            inputs = {
+                name: decode_tensor(request.inputs[name], info, name, self._engine.limits.max_body_bytes)
+                for name, info in infos.items()
+            }
             facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
-            names = _filtered(request.output_filter, servable.outputs[signature])
-            outputs = self._engine.run(servable, signature, inputs)
+            answer = self._engine.run(servable, signature, inputs)
             return predict_pb2.PredictResponse(
                 model_spec=model_spec(spec.name, servable.version, signature),
-                outputs={name: tf.make_tensor_proto(outputs[name]) for name in names},
+                outputs={name: tf.make_tensor_proto(answer[name]) for name in request.output_filter or outputs},
             )
 
         return await self._engine.predict("gRPC", spec, work)
 
-    async def _metadata(self, request, facts):
-        from tensorflow_serving.apis import get_model_metadata_pb2
-
+    @_answered
+    async def GetModelMetadata(self, request, facts):  # noqa: N802
         spec = _spec(request, facts)
-        if not request.metadata_field:
-            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
-        unknown = [field for field in request.metadata_field if field != "signature_def"]
-        if unknown:
-            raise invalid(f"Metadata field {unknown[0]} is not supported")
+        if [*request.metadata_field] != ["signature_def"]:
+            raise invalid(f"`metadata_field` must be signature_def. Received: {', '.join(request.metadata_field)}")
         with self._engine.repository.use(*spec) as servable:
             response = get_model_metadata_pb2.GetModelMetadataResponse(
                 model_spec=model_spec(spec.name, servable.version)
@@ -152,14 +152,15 @@ class _Services:
             response.metadata["signature_def"].Pack(signature_map(servable))
             return response
 
-    async def _status(self, request, facts):
+    @_answered
+    async def GetModelStatus(self, request, facts):  # noqa: N802
         return status_response(self._engine.repository.status(*_spec(request, facts)))
 
-    async def _only_predict(self, request, facts):
-        raise invalid("Expected a classification or regression signature. These models have none: use Predict.")
+    @_answered
+    async def Classify(self, request, facts):  # noqa: N802
+        raise ServingError("UNIMPLEMENTED", "There are Predict, GetModelMetadata and GetModelStatus only.")
 
-    async def _no_reload(self, request, facts):
-        raise ServingError("UNIMPLEMENTED", "This server follows the models.config in its folder of models by itself.")
+    Regress = MultiInference = HandleReloadConfigRequest = Classify
 
 
 def _spec(request, facts):
@@ -172,23 +173,8 @@ def _spec(request, facts):
     return ModelSpec(spec.name, version, spec.version_label or None)
 
 
-def _inputs(request, infos, max_bytes):
-    extra, missing = set(request.inputs) - set(infos), set(infos) - set(request.inputs)
-    if extra or missing:
-        sent, required, extra, missing = (",".join(sorted(names)) for names in (request.inputs, infos, extra, missing))
-        raise invalid(
-            f"input size does not match signature: {len(request.inputs)}!={len(infos)} len({{{sent[:200]}}}) != "
-            f"len({{{required}}}). Sent extra: {{{extra[:200]}}}. Missing but required: {{{missing}}}."
-        )
-    return {name: decode_tensor(request.inputs[name], info, name, max_bytes) for name, info in infos.items()}
-
-
-def _filtered(names, outputs):
-    """The outputs that a request asks for; by default all."""
-    for name in names:
-        if name not in outputs:
-            expected = f"Outputs expected to be in the set {{{','.join(sorted(outputs))}}}."
-            raise invalid(f"output tensor alias not found in signature: {name[:80]} {expected}")
-    if len(set(names)) < len(names):
-        raise invalid("duplicate output tensor alias")
-    return list(names) or list(outputs)
+def _check_names(field, received, allowed, required=frozenset()):
+    """Raises ServingError unless the names in a field of a request are allowed, and include all that are required."""
+    if not required <= set(received) <= set(allowed):
+        names, wrong = (", ".join(sorted(each)) for each in (allowed, received))
+        raise invalid(f"`{field}` must be{' all' * bool(required)} of {names}. Received: {wrong[:200]}")

@@ -1,5 +1,8 @@
 """Metrics for Prometheus at TensorFlow Serving's path, two of them with its names and labels."""
 
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
 _COUNT = ":tensorflow:serving:request_count"
 
 
@@ -7,8 +10,6 @@ class Metrics:
     """Counts the requests of an `Engine`, and reads its state when Prometheus asks."""
 
     def __init__(self, engine):
-        from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
-
         self._engine, self._counts = engine, {}
         self.registry = CollectorRegistry()
         self._latency = Histogram(
@@ -30,16 +31,12 @@ class Metrics:
 
     def page(self):
         """The page that Prometheus reads, as bytes, and its media type."""
-        from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
         page = generate_latest(self.registry)
         # prometheus-client adds _total to counters where it describes them; TensorFlow Serving does not.
         return page.replace(f"{_COUNT}_total".encode(), _COUNT.encode()), CONTENT_TYPE_LATEST
 
     def collect(self):
         """The metrics that are not histograms; prometheus-client calls this."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-
         requests = Metric(_COUNT, "Requests by result.", "counter")
         for (model, code), number in list(self._counts.items()):
             requests.add_sample(_COUNT, {"model_name": model, "status": code}, number)

@@ -3,8 +3,14 @@
 import math
 
 import numpy as np
+import tensorflow as tf
+from google.protobuf import json_format
+from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from keras_hypernet.serving.errors import invalid, too_large
+
+_DTYPES = {number: name for name, number in types_pb2.DataType.items()}
 
 
 def decode_tensor(proto, info, name, max_bytes):
@@ -12,10 +18,9 @@ def decode_tensor(proto, info, name, max_bytes):
 
     No size that the message states is trusted: a short message can stand for a large array.
     """
-    import tensorflow as tf
-
     if proto.dtype != info.enum:
-        raise invalid(f"Input {name!r} must be of dtype {_dtype_name(info.enum)}. Received: {_dtype_name(proto.dtype)}")
+        received = _DTYPES.get(proto.dtype, f"number {proto.dtype}")
+        raise invalid(f"Input {name!r} must be of dtype {_DTYPES[info.enum]}. Received: {received}")
     if proto.tensor_shape.unknown_rank:
         raise invalid(f"Input {name!r} must have a shape. Received: a tensor of unknown rank")
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
@@ -35,19 +40,8 @@ def decode_tensor(proto, info, name, max_bytes):
         raise invalid(f"tensor parsing error: {name}: {error}") from error
 
 
-def _dtype_name(enum):
-    from tensorflow.core.framework import types_pb2
-
-    try:
-        return types_pb2.DataType.Name(enum)
-    except ValueError:
-        return f"number {enum}"
-
-
 def status_response(versions):
     """The `GetModelStatusResponse` of `(version, state, error)`s."""
-    from tensorflow_serving.apis import get_model_status_pb2
-
     response = get_model_status_pb2.GetModelStatusResponse()
     for version, state, error in versions:
         added = response.model_version_status.add(version=version, state=state)
@@ -58,15 +52,11 @@ def status_response(versions):
 
 def signature_map(servable):
     """The `SignatureDefMap` of a `Servable`."""
-    from tensorflow_serving.apis import get_model_metadata_pb2
-
     return get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions)
 
 
 def to_json(message):
     """A message as the dict that TensorFlow Serving's REST interface writes."""
-    from google.protobuf import json_format
-
     return json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )

@@ -7,6 +7,9 @@ import time
 import urllib.parse
 
 import numpy as np
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 
 from keras_hypernet.serving.config import METRICS_PATH
 from keras_hypernet.serving.errors import ServingError, as_serving_error, invalid
@@ -14,23 +17,19 @@ from keras_hypernet.serving.local import events, json_messages, protos
 from keras_hypernet.serving.local.bodies import Body
 from keras_hypernet.serving.local.engine import ModelSpec
 
-_VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-_POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:(?P<method>classify|regress|predict)", re.IGNORECASE)
-_GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_VERSION}(?:/(?P<part>metadata))?", re.IGNORECASE)
+_VERSION = r"(?:/versions/(?P<version>\d{1,20})|/labels/(?P<label>[^/:]+))?"
+_POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:predict", re.IGNORECASE)
+_GET = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}(?:/(?P<part>metadata))?", re.IGNORECASE)
 _JSON = "application/json"
 HEALTH_PATH = "/healthz"
 _PATHS = (
     f"GET /v1/models, GET /v1/models/NAME, GET /v1/models/NAME/metadata, POST /v1/models/NAME:predict, each with "
     f"/versions/NUMBER or /labels/LABEL after the name if wanted; GET {HEALTH_PATH}, GET {METRICS_PATH}, GET /"
 )
-_SMALL_BODY = 2**14  # bytes that are parsed faster than a thread starts with them
 
 
 def application(engine, page, callers):
     """Returns the ASGI application for an `Engine` and `Callers`; `page` maps a path to a response, or None."""
-    from starlette.middleware.cors import CORSMiddleware
-    from starlette.requests import Request
-    from starlette.responses import Response
 
     def failed(error, facts):
         facts["error"] = error.message
@@ -61,8 +60,6 @@ def application(engine, page, callers):
 
 
 async def _dispatch(engine, page, request, path, facts):
-    from starlette.responses import Response
-
     if request.method == "GET" and path == METRICS_PATH:
         content, media_type = engine.metrics.page()
         return Response(content, media_type=media_type)
@@ -86,36 +83,25 @@ async def _dispatch(engine, page, request, path, facts):
         return Response(json.dumps(answer, indent=1), media_type=_JSON)
     body = Body(request, engine.limits)
     try:
-        return Response(await _predict(engine, spec, match["method"].lower(), body, facts), media_type=_JSON)
+        return Response(await _predict(engine, spec, body, facts), media_type=_JSON)
     except ServingError:
         await body.discard()
         raise
 
 
 def _spec(match):
-    if not match["name"]:
-        raise invalid("Missing model name in request.")
-    version = match["version"] and int(match["version"]) if len(match["version"] or "") < 20 else 2**63
-    if version and version >= 2**63:
-        raise invalid(f"Failed to convert version: {match['version'][:40]} to numeric.")
     label = match["label"] and urllib.parse.unquote(match["label"])
-    return ModelSpec(urllib.parse.unquote(match["name"]), version, label)
+    return ModelSpec(urllib.parse.unquote(match["name"]), match["version"] and int(match["version"]), label)
 
 
-async def _predict(engine, spec, method, body, facts):
+async def _predict(engine, spec, body, facts):
     def work(servable, received):
-        received, content = received
-        if content is None:
-            received = body.decompressed(received)
-            content = json_messages.parse(received, engine.limits.max_json_values)
+        content = json_messages.parse(body.decompressed(received), engine.limits.max_json_values)
         signature = json_messages.signature_name(content)
         facts.update(model=spec.name, version=servable.version, signature=signature)
         if signature not in servable.inputs:
             raise invalid(f'Serving signature name: "{signature}" not found in signature def')
-        if method != "predict":
-            was = f"Was: {servable.definitions[signature].method_name}. Use :predict."
-            raise invalid(f"Expected {method} signature method_name to be tensorflow/serving/{method}. {was}")
-        row_format, inputs = json_messages.decode_request(received, content, servable.inputs[signature])
+        row_format, inputs = json_messages.decode_request(content, servable.inputs[signature])
         facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
         outputs = engine.run(servable, signature, inputs, json_messages.BYTES_OF_A_VALUE)
         return json_messages.encode_response(outputs, row_format)
@@ -123,11 +109,7 @@ async def _predict(engine, spec, method, body, facts):
     async def read(reservation):
         received = await body.read(reservation)
         facts["bytes"] = len(received)
-        if body.is_compressed or len(received) > _SMALL_BODY:
-            return received, None
-        # At once, and only for a known model: an invalid request must not wait for a thread that others need.
-        with engine.repository.use(*spec):
-            return received, json_messages.parse(received, engine.limits.max_json_values)
+        return received
 
     return await engine.predict("REST", spec, work, read)
 

@@ -6,6 +6,9 @@ import pathlib
 import re
 
 import numpy as np
+import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_hypernet.serving.config import find_graph
 from keras_hypernet.serving.errors import ServingError, invalid
@@ -40,8 +43,6 @@ class Servable:
     """
 
     def __init__(self, name, version, folder):
-        import tensorflow as tf
-
         self.name, self.version = name, version
         folder = pathlib.Path(folder)
         try:
@@ -59,8 +60,6 @@ class Servable:
         self._warm_up(folder)
 
     def _warm_up(self, folder):
-        import tensorflow as tf
-
         for request in read_warmup(folder):
             signature = request.model_spec.signature_name or "serving_default"
             if signature not in self.inputs:
@@ -75,8 +74,6 @@ class Servable:
 
     def run(self, signature, inputs):
         """Runs a signature on a dict of arrays or tensors of its dtypes; returns a dict of tensors."""
-        import tensorflow as tf
-
         function = self._loaded.signatures[signature]
         tensors = {key: tf.convert_to_tensor(value) for key, value in inputs.items()}
         try:
@@ -90,9 +87,6 @@ class Servable:
 
 
 def _read_graph(folder):
-    from google.protobuf import text_format
-    from tensorflow.core.protobuf import saved_model_pb2
-
     path = find_graph(folder)
     if path.suffix == ".pb":
         return saved_model_pb2.SavedModel.FromString(path.read_bytes())
@@ -100,8 +94,6 @@ def _read_graph(folder):
 
 
 def _infos(tensors):
-    import tensorflow as tf
-
     infos = {}
     for name, info in tensors.items():
         shape = tf.TensorShape(info.tensor_shape)

@@ -10,12 +10,17 @@ import signal
 import socket
 import traceback
 
-from keras_hypernet.common.extras import needs_extra
+import uvicorn
+
 from keras_hypernet.serving.errors import check_number
 from keras_hypernet.serving.local import events
 from keras_hypernet.serving.local.callers import Callers
+from keras_hypernet.serving.local.connections import bounded
 from keras_hypernet.serving.local.engine import Engine
+from keras_hypernet.serving.local.grpc_service import make_server
 from keras_hypernet.serving.local.limits import allow_open_files
+from keras_hypernet.serving.local.page import find
+from keras_hypernet.serving.local.rest import application
 
 # Connections that wait to be accepted. The server accepts all of them at once, and other requests wait meanwhile.
 _BACKLOG = 64
@@ -39,7 +44,6 @@ class Server:
         allow_origins: Origins of other web pages that may ask by REST, by CORS; `["*"]` for all.
 
     Raises:
-        ImportError: If the extra `serving` is not installed.
         ValueError: If there is no such model, none of its versions can be loaded, or an argument is not valid.
         OSError: If an address or a port cannot be listened on.
     """
@@ -59,11 +63,6 @@ class Server:
         allow_hosts=(),
         allow_origins=(),
     ):
-        with needs_extra("The server needs", "serving"):
-            import grpc  # noqa: F401
-            import prometheus_client  # noqa: F401
-            import starlette  # noqa: F401
-            import uvicorn  # noqa: F401
         self._callers = Callers(host, allow_hosts, allow_origins)
         for name, port in (("rest_port", rest_port), ("grpc_port", grpc_port)):
             if not isinstance(port, int) or not 0 <= port <= 65535:
@@ -126,8 +125,6 @@ class Server:
 
     async def _start(self):
         """Loads the models and starts both interfaces; returns REST's task and both servers."""
-        from keras_hypernet.serving.local.grpc_service import make_server
-
         # Before models are loaded: a port in use is an error at once.
         self._bind(self.grpc_port).close()
         rest_socket = self._bind(self.rest_port)
@@ -182,17 +179,6 @@ class Server:
         return listening
 
     def _rest_server(self):
-        import uvicorn
-
-        from keras_hypernet.serving.local.connections import bounded
-        from keras_hypernet.serving.local.page import find
-        from keras_hypernet.serving.local.rest import application
-
-        class QuietServer(uvicorn.Server):
-            @contextlib.contextmanager
-            def capture_signals(self):
-                yield  # this server handles them
-
         page = find(self.engine) if self._page else lambda path: None
         config = uvicorn.Config(
             application(self.engine, page, self._callers),
@@ -205,7 +191,7 @@ class Server:
             timeout_keep_alive=self.engine.limits.idle_seconds,
             timeout_graceful_shutdown=self._grace_seconds,
         )
-        return QuietServer(config)
+        return _QuietServer(config)
 
     async def _poll(self):
         while True:
@@ -214,6 +200,12 @@ class Server:
                 await asyncio.to_thread(self.engine.repository.poll)
             except Exception:  # a disk may be away for a moment
                 events.log_rarely("the folder of models could not be read", traceback=traceback.format_exc())
+
+
+class _QuietServer(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self):
+        yield  # this server handles them
 
 
 def _unusable(host, port, reason):

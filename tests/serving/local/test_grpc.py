@@ -62,9 +62,7 @@ def test_the_output_filter_chooses_the_outputs(stubs, refused):
     request.output_filter[0] = "three"
     code, message = refused(request)
     assert code == "INVALID_ARGUMENT"
-    assert message == "output tensor alias not found in signature: three Outputs expected to be in the set {all,one}."
-    request.output_filter[:] = ["one", "one"]
-    assert refused(request) == ("INVALID_ARGUMENT", "duplicate output tensor alias")
+    assert message == "`output_filter` must be of all, one. Received: three"
 
 
 def test_strings(stubs):
@@ -136,10 +134,7 @@ def test_unknown_models_versions_and_signatures_are_refused(refused):
 def test_missing_and_extra_inputs_are_named(refused):
     code, message = refused(predict_request(NAME, {"x": IMAGES, "y": IMAGES}))
     assert code == "INVALID_ARGUMENT"
-    assert message == (
-        "input size does not match signature: 2!=2 len({x,y}) != len({condition,x}). Sent extra: {y}. "
-        "Missing but required: {condition}."
-    )
+    assert message == "`inputs` must be all of condition, x. Received: x, y"
 
 
 @pytest.mark.parametrize(
@@ -204,15 +199,15 @@ def test_unsupported_grpc_methods_are_refused(stubs):
     from tensorflow_serving.apis import classification_pb2, inference_pb2, model_management_pb2, regression_pb2
 
     prediction, models = stubs
-    for method, request, code in (
-        (prediction.Classify, classification_pb2.ClassificationRequest(), "INVALID_ARGUMENT"),
-        (prediction.Regress, regression_pb2.RegressionRequest(), "INVALID_ARGUMENT"),
-        (prediction.MultiInference, inference_pb2.MultiInferenceRequest(), "INVALID_ARGUMENT"),
-        (models.HandleReloadConfigRequest, model_management_pb2.ReloadConfigRequest(), "UNIMPLEMENTED"),
+    for method, request in (
+        (prediction.Classify, classification_pb2.ClassificationRequest()),
+        (prediction.Regress, regression_pb2.RegressionRequest()),
+        (prediction.MultiInference, inference_pb2.MultiInferenceRequest()),
+        (models.HandleReloadConfigRequest, model_management_pb2.ReloadConfigRequest()),
     ):
         with pytest.raises(grpc.RpcError) as error:
             method(request)
-        assert error.value.code().name == code
+        assert error.value.code().name == "UNIMPLEMENTED"
 
 
 @pytest.mark.regression

@@ -1,12 +1,9 @@
 """Tensors in JSON, without a server."""
 
-import json
-
 import numpy as np
 import pytest
 
 from keras_hypernet.serving.errors import ServingError
-from keras_hypernet.serving.local import json_messages
 from keras_hypernet.serving.local.json_tensors import decode_tensor
 from keras_hypernet.serving.local.servable import TensorInfo
 
@@ -41,23 +38,3 @@ def test_the_check_of_a_value_does_not_depend_on_its_neighbours(dtype):
         assert not right or result.dtype == dtype
         for neighbour in accepted:
             np.testing.assert_array_equal(verdict([number, neighbour]), result)
-
-
-def test_large_answers_are_encoded_in_pieces(monkeypatch):
-    """Other threads run between the pieces, which together equal the encoding as a whole."""
-    values = np.random.default_rng(0).normal(size=(3, 5, 7)).astype("float32")
-    outputs = {"a": values, "b": values[:, 0], "t_bytes": np.array([b"a", b"\xff", b""], object)}
-    expected = {name: json_messages.encode_tensor(value, name) for name, value in outputs.items()}
-    rows = [dict(zip(expected, row, strict=True)) for row in zip(*expected.values(), strict=True)]
-    for piece in (1, 8, 40, 1000):
-        monkeypatch.setattr(json_messages, "_PIECE", piece)
-        assert json_messages.encode_response(outputs, False).decode() == json.dumps({"outputs": expected})
-        assert json_messages.encode_response(outputs, True).decode() == json.dumps({"predictions": rows})
-        one = json_messages.encode_response({"a": values}, True).decode()
-        assert one == json.dumps({"predictions": values.tolist()})
-    monkeypatch.setattr(json_messages, "_PIECE", 8)
-    sizes = []
-    monkeypatch.setattr(json_messages, "encode_tensor", lambda array, name: sizes.append(array.size) or array.tolist())
-    json_messages.encode_response({"a": values}, False)
-    assert max(sizes) <= 8
-    assert sum(sizes) == values.size

@@ -75,7 +75,7 @@ def test_strings_and_bytes(half):
     assert (status, len(answer["outputs"])) == (200, 2)
     assert half({"signature_name": "strings", "instances": [{"b64": "?"}]}) == (
         400,
-        {"error": "Unable to base64 decode"},
+        {"error": "Input 'text' must hold text or base64. Received: {'b64': '?'}"},
     )
 
 
@@ -118,11 +118,11 @@ def test_versions_and_labels(ask, half, path):
         ("/v1/models/other/versions/7:predict", 404, "Servable not found for request: Specific(other, 7)"),
         ("/v1/models/other/labels/nothing:predict", 400, "Unrecognized servable version label: nothing"),
         ("/v1/models/other/labels/gone:predict", 404, "Servable not found for request: Specific(other, 9)"),
-        (f"/v1/models/other/versions/{9**40}:predict", 400, "Failed to convert version: "),
+        (f"/v1/models/other/versions/{9**40}:predict", 400, "Malformed request: POST"),
         ("/v1/models/other:explain", 400, "Malformed request: POST /v1/models/other:explain"),
         ("/v1/models/other/versions/x:predict", 400, "Malformed request: POST"),
         ("/v1/models/other", 400, "Malformed request: POST /v1/models/other"),
-        ("/v1/models/other:classify", 400, "Was: tensorflow/serving/predict"),
+        ("/v1/models/other:classify", 400, "Malformed request: POST /v1/models/other:classify"),
         ("/v1/models/..%2F..%2Fetc:predict", 404, "Servable not found for request: Latest(../../etc)"),
         ("/v2/models/other:predict", 404, "There is nothing at /v2/models/other:predict."),
     ],
@@ -139,7 +139,7 @@ def test_unknown_models_versions_and_signatures_are_refused(ask, path, status, m
         ("/v1/models/nothing", 404, "Could not find any versions of model nothing"),
         ("/v1/models/other/versions/7", 404, "Could not find version 7 of model other"),
         ("/v1/models/nothing/metadata", 404, "Servable not found for request: Latest(nothing)"),
-        ("/v1/models/versions/1", 400, "Missing model name in request."),
+        ("/v1/models/versions/1", 400, "Malformed request: GET /v1/models/versions/1"),
         ("/v1/models/other:predict", 400, "Malformed request: GET /v1/models/other:predict"),
         ("/saved_model.pb", 404, "There is nothing at"),
         ("/..%2f..%2f/etc/passwd", 404, "There is nothing at"),
@@ -193,36 +193,35 @@ def test_other_http_methods_are_refused(ask, method):
         (b"", "JSON Parse error: The document is empty"),
         (b"{", "JSON Parse error"),
         (b"\xff\xfe\x00", "JSON Parse error"),
-        (b"[1]", "Is not object"),
-        (b"null", "Is not object"),
+        (b"[1]", "A request in JSON must be an object. Received: [1]"),
+        (b"null", "A request in JSON must be an object. Received: null"),
         (b'{"instances": [1' + b"0" * 5000 + b"]}", "JSON Parse error: Exceeds the limit"),
         (b'{"instances": ' + b"[" * 50_000 + b"]" * 50_000 + b"}", "JSON Parse error: maximum recursion depth"),
-        (b'{"instances": ' + b"[" * 500 + b"]" * 500 + b"}", "unexpected level"),
+        (b'{"instances": ' + b"[" * 500 + b"]" * 500 + b"}", "lists of one size at each level"),
         (b'{"instances": [' + b'{"b64":' * 30_000 + b"1" + b"}" * 30_000 + b"]}", "JSON Parse error"),
-        ({}, "Missing 'inputs' or 'instances' key"),
-        ({"instances": [1], "inputs": [1]}, "expecting only one of 'inputs' or 'instances' keys to exist"),
-        ({"instances": []}, "No values in 'instances' array"),
-        ({"instances": {"x": 1}}, "Excepting 'instances' to be an list/array"),
-        ({"instances": ["1"]}, 'JSON Value: "1" Type: String is not of expected type: float32'),
-        ({"instances": [None]}, "JSON Value: null Type: Null is not of expected type: float32"),
-        ({"instances": [True]}, "JSON Value: true Type: True is not of expected type: float32"),
-        ({"instances": [{"b64": "aa=="}]}, "Type: Object is not of expected type: float32"),
-        ({"instances": [1, [2]]}, "list at unexpected level"),
-        ({"instances": [[1, 2], [3]]}, "unexpected size: 1 at level: 1 expected size: 2"),
-        ({"instances": [[1, 2], 3]}, "found at incorrect level: 2 in the JSON DOM. Expected at level: 2"),
+        ({}, "either rows, 'instances', or columns, 'inputs'"),
+        ({"instances": [1], "inputs": [1]}, "either rows, 'instances', or columns, 'inputs'"),
+        ({"instances": []}, "'instances' must be a list of at least one row. Received: []"),
+        ({"instances": {"x": 1}}, "'instances' must be a list of at least one row. Received: {'x': 1}"),
+        ({"instances": ["1"]}, "Input 'x' must hold values of float32. Received: \"1\""),
+        ({"instances": [None]}, "Input 'x' must hold values of float32. Received: null"),
+        ({"instances": [True]}, "Input 'x' must hold values of float32. Received: true"),
+        ({"instances": [{"b64": "aa=="}]}, "Input 'x' must hold values of float32. Received: {'b64': 'aa=='}"),
+        ({"instances": [1, [2]]}, "Input 'x' must have lists of one size at each level. Received: [2]"),
+        ({"instances": [[1, 2], [3]]}, "lists of one size at each level. Received: [1, 2]"),
+        ({"instances": [[1, 2], 3]}, "lists of one size at each level. Received: [1, 2]"),
         ({"instances": [[1, 2], [3, 4]]}, "Input 'x' must have the shape [?]. Received: [2,2]"),
         ({"inputs": 1}, "Input 'x' must have the shape [?]. Received: []"),
         ({"instances": [2**24 + 1] * 2}, "16777217 to float32 without loss of precision"),
         ({"instances": [1e39]}, "1e+39 to float32 without loss of precision"),
-        ({"a": True, "instances": [1e39]}, "1e+39 to float32 without loss of precision"),
-        (b'{"instances": [1, 1e400]}', "1e400 to float64 without loss of precision"),
-        (b'{"a": true, "inputs": [-1e400, Infinity]}', "-1e400 to float64 without loss of precision"),
-        ({"signature_name": "strings", "instances": ["\ud800"]}, 'JSON Value: "\\ud800" is no text: surrogates not'),
-        ({"instances": [{"x": 1, "y": 2}]}, "keys must be equal to: x"),
-        ({"instances": [{"x": 1}, 2]}, "Expecting object but got list at item 1 of input list"),
-        ({"inputs": {"y": [1]}}, "Missing named input: x in 'inputs' object."),
-        ({"inputs": {"x": [1], "y": [1]}}, 'does not have named input: "y". Expected: x'),
-        ({"signature_name": 100, "instances": [1]}, "'signature_name' key must be a string value."),
+        ({"signature_name": "strings", "instances": ["\ud800"]}, 'must hold text or base64. Received: "\\ud800"'),
+        ({"signature_name": "strings", "instances": [{"b64": 1}]}, "Each of 'instances' must be an object of text."),
+        ({"instances": [{"x": 1, "y": 2}]}, "Each of 'instances' must be an object of x. Received: {'x': 1, 'y': 2}"),
+        ({"instances": [{"x": 1}, 2]}, "Each of 'instances' must be an object of x. Received: 2"),
+        ({"instances": [{"x": 1}, None]}, "Each of 'instances' must be an object of x. Received: null"),
+        ({"inputs": {"y": [1]}}, "The inputs must be named, x. Received: {'y': [1]}"),
+        ({"inputs": {"x": [1], "y": [1]}}, "The inputs must be named, x. Received: {'x': [1], 'y': [1]}"),
+        ({"signature_name": 100, "instances": [1]}, "'signature_name' must be a string. Received: 100"),
         (
             {"signature_name": "nothing", "instances": [1]},
             'Serving signature name: "nothing" not found in signature def',
@@ -241,10 +240,10 @@ def test_invalid_requests_are_a_400(half, content, message):
     ("change", "message"),
     [
         ({"x": np.zeros((28, 28)).astype(int).tolist()}, "'x' must have the shape [?,28,28,1]. Received: [1,28,28]"),
-        ({"x": np.zeros((28, 28, 1)).tolist()}, "Type: Number is not of expected type: uint8"),
+        ({"x": np.zeros((28, 28, 1)).tolist()}, "Input 'x' must hold values of uint8. Received: 0.0"),
         ({"x": np.full((28, 28, 1), 256).tolist()}, "'x' must hold numbers of 0 to 255. Received: 256"),
         ({"x": np.full((28, 28, 1), -1).tolist()}, "'x' must hold numbers of 0 to 255. Received: -1"),
-        ({"extra": 1}, "keys must be equal to: condition,x"),
+        ({"extra": 1}, "Each of 'instances' must be an object of condition, x."),
     ],
 )
 def test_invalid_images_are_refused(ask, change, message):
@@ -257,7 +256,7 @@ def test_several_inputs_need_names(ask):
     for content in ({"instances": [1]}, {"inputs": [1]}):
         status, answer = ask(f"/v1/models/{NAME}:predict", content)
         assert status == 400
-        assert "as multiple input tensors required: condition, x" in answer["error"]
+        assert answer["error"] == "The inputs must be named, condition, x. Received: [1]"
 
 
 @pytest.mark.regression

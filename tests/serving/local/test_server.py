@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import importlib
 import ipaddress
 import pathlib
 import re
@@ -291,7 +292,8 @@ def test_addresses_of_either_kind(folder):
         pass
 
 
-def test_the_missing_extra_is_named(monkeypatch, folder):
+def test_the_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "keras_hypernet.serving.local")
     with pytest.raises(ImportError, match=r"pip install 'keras_hypernet\[serving\]'"):
-        Server(folder, ["times"])
+        importlib.import_module("keras_hypernet.serving.local")

@@ -6,7 +6,9 @@ import json
 import pathlib
 
 import numpy as np
+from starlette.responses import Response
 
+from keras_hypernet.data.sources import get_source
 from keras_hypernet.serving.errors import ServingError
 
 _FILES = {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css"}
@@ -18,8 +20,6 @@ _SOURCES = {(28, 28, 1): "digits", (32, 32, 3): "patches"}
 
 def find(engine):
     """Returns a function from a path to the response of the page's file there, or None, for an `Engine`'s models."""
-    from starlette.responses import Response
-
     # No scripts but the page's own, from this server alone.
     headers = {"Content-Security-Policy": "default-src 'self'; img-src data:", "X-Content-Type-Options": "nosniff"}
 
@@ -52,8 +52,6 @@ def _models(engine):
 
 @functools.cache
 def _samples(shape):
-    from keras_hypernet.data.sources import get_source
-
     images = get_source(_SOURCES[shape]).load("test")
     contrast = images.std(axis=(1, 2, 3))
     images = images[contrast >= np.median(contrast)]  # plain sky looks the same when turned
