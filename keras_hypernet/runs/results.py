@@ -4,8 +4,6 @@ import contextlib
 import json
 import os
 import pathlib
-import shlex
-import tempfile
 
 from keras_hypernet.common.files import check_writable
 from keras_hypernet.common.locks import locked
@@ -57,45 +55,22 @@ class ResultsFile:
         return []
 
     def append(self, row):
-        """Appends a row in one step: completely or not at all.
-
-        Raises OSError if the row cannot be written. The file is unchanged; the message names a file that keeps the row.
-        """
+        """Appends a row completely or not at all; OSError, with the file unchanged, if the row cannot be written."""
         line = (json.dumps(row, allow_nan=False) + "\n").encode()
+        size = self.path.stat().st_size if self.path.exists() else 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("a+b", buffering=0) as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - 1))
-                # An unfinished line of another program stays a line of its own.
-                end = b"" if file.read(1) in (b"", b"\n") else b"\n"
-                try:
-                    _write(file, end + line)
-                except OSError:
-                    file.truncate(size)
-                    raise
+            with self.path.open("ab") as file:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
-            raise self._not_appended(line, error) from error
-
-    def _not_appended(self, line, error):
-        """Keeps an unwritable row in a temporary file; returns the error that names that file."""
-        advice = "When that is mended, the run of the row is repeated"
-        with (
-            contextlib.suppress(OSError),
-            tempfile.NamedTemporaryFile(
-                buffering=0, prefix=f"{self.path.stem}-", suffix=".jsonl", delete=False
-            ) as file,
-        ):
-            try:
-                _write(file, line)
-                command = f"cat {shlex.quote(file.name)} >> {shlex.quote(str(self.path))}"
-                advice = f"The row is kept: when that is mended, {command}"
-            except OSError:
-                pathlib.Path(file.name).unlink()
-        return OSError(
-            f"{self.path} cannot be appended to, and is as it was: {error.strerror or error}. {advice}, and go on "
-            "with --resume."
-        )
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, size)
+            raise OSError(
+                f"{self.path} cannot be appended to, and is as it was: {error.strerror or error}. Mend that, and go on "
+                "with --resume, which repeats the run."
+            ) from error
 
     def _content(self):
         return self.path.read_bytes() if self.path.exists() else b""
@@ -111,10 +86,3 @@ class ResultsFile:
         self.path.open("ab").close()
         with locked(self.path, "adding to", "another --out"):
             yield
-
-
-def _write(file, content):
-    """Writes everything to the disk; after a partial write, the next attempt raises the reason."""
-    while content:
-        content = content[file.write(content) :]
-    os.fsync(file.fileno())
