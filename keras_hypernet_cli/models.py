@@ -93,10 +93,11 @@ def evaluate(
 
     Examples: keras-hypernet evaluate rotation_mnist_hyper --data digits --save predictions.png
     """
+    from keras_hypernet.common.figures import figure_class
     from keras_hypernet.runs.sources import load_source
     from keras_hypernet.training import loop
     from keras_hypernet.zoo.card import Card
-    from keras_hypernet.zoo.figures import check_figure, save_predictions
+    from keras_hypernet.zoo.figures import save_predictions
     from keras_hypernet.zoo.store import find_entry, load
 
     if source is not None:
@@ -106,7 +107,7 @@ def evaluate(
     if save is not None:
         if task.name != "rotation":
             raise ValueError(f"Only predictions of rotations are drawn. Received: {card.name}, a model of {task.name}")
-        check_figure(save)  # before the evaluation, which takes longer
+        figure_class()  # before the evaluation, which takes longer
     data = data or card.data["name"]
     with status(f"Evaluating {card.name} on {data}"):
         model = load(name)

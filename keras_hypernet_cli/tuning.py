@@ -100,9 +100,9 @@ def _quick_epochs(oracle, factor):
 
 def _check_outputs(task, out, compare, plot, plot_with):
     """Refuses before the search what would fail after it."""
+    from keras_hypernet.common.figures import figure_class
     from keras_hypernet.common.files import check_writable
     from keras_hypernet.tuning.compare import check_grid
-    from keras_hypernet.tuning.drawing import figure_class
 
     if compare is not None:
         if out is None:

@@ -5,8 +5,8 @@ import statistics
 import textwrap
 from itertools import cycle, zip_longest
 
-from keras_hypernet.common.extras import needs_extra
-from keras_hypernet.common.files import replacing, write_table
+from keras_hypernet.common.figures import figure_class, save_figure
+from keras_hypernet.common.files import write_table
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.experiments.rows import ResultsFile
@@ -42,9 +42,8 @@ def draw(experiment, folder):
 
     Raises ImportError without Matplotlib, and NoResultsError without results.
     """
-    with needs_extra("Figures need", "plot"):
-        import matplotlib
-        from matplotlib.figure import Figure
+    Figure = figure_class()
+    import matplotlib
 
     folder = pathlib.Path(folder)
     rows, broken = read_rows(experiment, folder)
@@ -52,8 +51,8 @@ def draw(experiment, folder):
     panels = list(dict.fromkeys(point["panel"] for point in shown))
     styles = _styles(dict.fromkeys(point["series"] for point in shown))
     metric = next(row["metric"] for row in rows if row["status"] == "finished")
-    # Letters are paths by default; with a fixed salt, the file depends neither on the time nor on the viewer's fonts.
-    with matplotlib.rc_context({"svg.hashsalt": experiment.name, "font.size": 9}):
+    paths = [folder / f"{experiment.name}.{suffix}" for suffix in ("png", "svg", "csv")]
+    with matplotlib.rc_context({"font.size": 9}):
         figure = Figure(figsize=(1.0 + 3.4 * len(panels), 3.4), layout="constrained")
         (subplots,) = figure.subplots(1, len(panels), squeeze=False)
         for axes, panel in zip(subplots, panels, strict=True):
@@ -61,11 +60,10 @@ def draw(experiment, folder):
         subplots[0].set_ylabel({"mse": "test MSE"}.get(metric, f"test {metric}"))
         subplots[0].legend(frameon=False, fontsize=8)
         figure.suptitle(textwrap.fill(experiment.caption, round(11 * figure.get_figwidth())), fontsize=10)
-        for suffix, metadata in {"png": {"Software": None}, "svg": {"Date": None}}.items():
-            with replacing(folder / f"{experiment.name}.{suffix}") as temporary:
-                figure.savefig(temporary, dpi=150, metadata=metadata)
-    write_csv(shown, folder / f"{experiment.name}.csv")
-    return [folder / f"{experiment.name}.{suffix}" for suffix in ("png", "svg", "csv")], broken
+        for path in paths[:2]:
+            save_figure(figure, path, experiment.name)
+    write_csv(shown, paths[2])
+    return paths, broken
 
 
 def read_rows(experiment, folder):

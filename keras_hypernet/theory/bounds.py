@@ -11,13 +11,10 @@ A bound is a float, or an array of the shape of `eps`; infinity beyond the range
 ValueError if a number is not positive, or a dimension or an order is not an integer.
 """
 
-import pathlib
-
 import numpy as np
 
 from keras_hypernet.common.checks import integer, positive
-from keras_hypernet.common.extras import needs_extra
-from keras_hypernet.common.files import replacing
+from keras_hypernet.common.figures import figure_class, save_figure
 
 EMBEDDING_DIMS = ("constant", "unbounded")
 
@@ -84,22 +81,16 @@ def plot_bounds(path, m1, m2, r=1, eps=None):
     """Draws the growth of both methods' primary networks as the error falls, with 1 for all open constants.
 
     Args:
-        path: File to write, `.png` or `.svg`. The same arguments make the same bytes.
+        path: File to write; its suffix, such as `.svg`, is the format. The same arguments make the same bytes.
         m1, m2: Dimensions of x and of the condition.
         r: Order of smoothness. Theorems 2 and 3 need 1; for other orders the figure shows Theorem 1, the bound for a
             network that reads x and the condition together.
         eps: Errors, an array; by default 0.001 to 1.
 
-    Raises ImportError without Matplotlib, and ValueError if the suffix differs, an argument is not positive, or a bound
-    is beyond the range of a float. Reference: Secs. 3 and 4.1.
+    Raises ImportError without Matplotlib, and ValueError if Matplotlib does not write the format, an argument is not
+    positive, or a bound is beyond the range of a float. Reference: Secs. 3 and 4.1.
     """
-    with needs_extra("Figures need", "plot"):
-        import matplotlib
-        from matplotlib.figure import Figure
-
-    suffix = pathlib.Path(path).suffix.lower()
-    if suffix not in (".png", ".svg"):
-        raise ValueError(f"`path` must end in .png or .svg. Received: {str(path)!r}")
+    figure = figure_class()(figsize=(5, 3.6), layout="constrained")
     eps = np.geomspace(1e-3, 1, 61) if eps is None else np.sort(positive("eps", eps).ravel())
     if r == 1:
         embedding = {
@@ -111,8 +102,6 @@ def plot_bounds(path, m1, m2, r=1, eps=None):
     curves = {"$N_g$ (Thm. 4)": hypernetwork_primary_bound(eps, m1, r), **embedding}
     if not all(np.isfinite(values).all() for values in curves.values()):
         raise ValueError(f"A bound at an error of {eps.min():.3g} is beyond the range of a float: pass larger `eps`.")
-
-    figure = Figure(figsize=(5, 3.6), layout="constrained")
     axes = figure.subplots()
     # Thin dashes stay visible on the wide line where Theorems 2 and 3 agree.
     styles = [("black", "-", 1.5), ("0.7", "-", 5.0), ("black", "--", 1.5)]
@@ -121,7 +110,4 @@ def plot_bounds(path, m1, m2, r=1, eps=None):
     axes.set(xlabel="error ε", ylabel="parameters, up to a factor")
     axes.set_title(f"$m_1$ = {m1}, $m_2$ = {m2}, $r$ = {r}")
     axes.legend()
-    # By default, an SVG holds the time and random identifiers.
-    metadata = {"Date": None} if suffix == ".svg" else None
-    with matplotlib.rc_context({"svg.hashsalt": "keras_hypernet"}), replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, metadata=metadata)
+    save_figure(figure, path)

@@ -3,21 +3,13 @@
 import math
 import pathlib
 
-from keras_hypernet.common.extras import needs_extra
-from keras_hypernet.common.files import replacing
+from keras_hypernet.common.figures import figure_class, save_figure
 from keras_hypernet.experiments.experiment import METHOD_LABELS
 
 _COLOURS = {"hyper": "#1b4f8a", "embed": "#d1641b", "process": "#3d8a4f", "own": "#555555"}
 _LABELS = {**METHOD_LABELS, "own": "own model"}
 _LOGARITHMIC = ("learning_rate", "width", "embedding_dim")
 _WIDE = 20  # largest ratio on a linear axis, which would draw values near the best as one line
-
-
-def figure_class():
-    """Returns Matplotlib's class of figures; ImportError if Matplotlib is not installed."""
-    with needs_extra("Figures need", "plot"):
-        from matplotlib.figure import Figure
-    return Figure
 
 
 def check_alike(*searches):
@@ -51,10 +43,10 @@ def draw_searches(results, folder):
     figures = {name: Figure(figsize=(width, 3.6), layout="constrained") for name, width in widths.items()}
     _draw_depth(figures["depth"].subplots(), rows, finished, names[-1])
     _draw_parallel(figures["parallel"].subplots(), finished, names)
-    for name, figure in figures.items():
-        with replacing(pathlib.Path(folder) / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=150, metadata={"Software": None})
-    return [pathlib.Path(folder) / f"{name}.png" for name in figures]
+    paths = [pathlib.Path(folder) / f"{name}.png" for name in figures]
+    for path, figure in zip(paths, figures.values(), strict=True):
+        save_figure(figure, path)
+    return paths
 
 
 def _draw_depth(axes, rows, finished, objective):

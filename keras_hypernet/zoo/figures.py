@@ -1,25 +1,9 @@
-"""Figures of predictions. Matplotlib, an extra, is imported where it is used."""
-
-import pathlib
+"""Figures of predictions."""
 
 import numpy as np
 
-from keras_hypernet.common.extras import needs_extra
-from keras_hypernet.common.files import check_writable, replacing
+from keras_hypernet.common.figures import figure_class, save_figure
 from keras_hypernet.tasks import evaluation_angles
-
-
-def check_figure(path):
-    """Returns Matplotlib's `Figure`; raises the errors of `save_predictions`."""
-    with needs_extra("Figures need", "plot"):
-        from matplotlib.backend_bases import FigureCanvasBase
-        from matplotlib.figure import Figure
-    suffix = pathlib.Path(path).suffix[1:].lower()
-    formats = sorted(FigureCanvasBase.get_supported_filetypes())
-    if suffix not in formats:
-        raise ValueError(f"A figure is a file with one of the suffixes {', '.join(formats)}. Received: {str(path)!r}")
-    check_writable(pathlib.Path(path).parent)
-    return Figure
 
 
 def save_predictions(model, task, path, split="test", num_images=8):
@@ -28,12 +12,11 @@ def save_predictions(model, task, path, split="test", num_images=8):
     The suffix of the path is the format, such as `.png` or `.pdf`. Raises ValueError if Matplotlib does not write it,
     ImportError without Matplotlib, and NotWritableError.
     """
-    figure_class = check_figure(path)
     inputs, labels = next(iter(task.evaluation_dataset(split, num_images)))
     num_images = len(labels)
     predictions = np.argmax(model.predict(inputs, verbose=0), axis=-1)
     angles = evaluation_angles(num_images)
-    figure = figure_class(figsize=(1.3 * num_images, 3.3), layout="constrained")
+    figure = figure_class()(figsize=(1.3 * num_images, 3.3), layout="constrained")
     axes = figure.subplots(2, num_images, squeeze=False)
     for column in range(num_images):
         for row, name in enumerate(("condition", "x")):
@@ -46,5 +29,4 @@ def save_predictions(model, task, path, split="test", num_images=8):
         )
     axes[0, 0].set_ylabel("condition I")
     axes[1, 0].set_ylabel("input x")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(figure, path)

@@ -181,7 +181,7 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
         (["export", "assumption1_mnist_f1", "--condition", "image.png"], "there is no condition to bake in"),
         (["serve", "nothing"], "and no entry of that name; `keras-hypernet list` shows all entries."),
         (["serve", "rotation_mnist"], "did you mean rotation_mnist_hyper or rotation_mnist_embed"),
-        (["evaluate", "rotation_mnist_hyper", "--save", "a.foo"], "with one of the suffixes "),
+        (["evaluate", "rotation_mnist_hyper", "--data", "digits", "--save", "a.foo"], "Format 'foo' is not supported"),
         (["serve", "../tests"], "The path of an entry must not contain '..'. Received: '../tests'"),
         (["serve", "nothing", "--max-rows", "0"], "`max_batch_rows` must be a positive integer. Received: 0"),
         (["serve", "nothing", "--weight-cache", "-1"], "--weight-cache must be at least 0"),
