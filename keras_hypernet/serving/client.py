@@ -204,19 +204,16 @@ def _converted(described, arrays):
 
 def _cast(name, array, dtype):
     """An array of another dtype, if its values stay the same, apart from digits of floats."""
-    lost, example = np.zeros(array.shape, bool), ""
-    safe = np.can_cast(array.dtype, dtype, "same_kind")
-    if array.dtype.kind in "iu" and dtype.kind in "iuf":
-        # A float holds every integer up to this one.
-        most = 2 ** (np.finfo(dtype).nmant + 1) if dtype.kind == "f" else np.iinfo(dtype).max
-        lost, safe = (array > most) | (array < (-most if dtype.kind == "f" else np.iinfo(dtype).min)), True
-    elif safe and dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            lost = np.isfinite(array) > np.isfinite(array.astype(dtype))
+    lost = np.ones(array.shape, bool)
+    if array.dtype.kind in "biuf":
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast = array.astype(dtype)
+            back = cast.astype(array.dtype)
+        finite = array.dtype.kind == dtype.kind == "f"
+        lost = np.isfinite(array) > np.isfinite(cast) if finite else (back != array) | ((cast < 0) != (array < 0))
     if lost.any():
-        example = f", with {array[lost].flat[0]}"
-    if example or not safe:
+        example = array[lost].flat[0]
         raise ValueError(
-            f"`{name}` must be of dtype {dtype}, or convert to it safely. Received: {array.dtype}{example}"
+            f"`{name}` must be of dtype {dtype}, or convert to it safely. Received: {array.dtype}, with {example}"
         )
-    return array.astype(dtype)
+    return cast

@@ -11,7 +11,7 @@ import tempfile
 import keras
 import numpy as np
 
-from keras_hypernet.common.extras import missing_extra
+from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.common.files import check_writable, replacing
 from keras_hypernet.models import specialize
 from keras_hypernet.models.conditions import parts, symbolic
@@ -107,7 +107,10 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
     """
     if not formats or not set(formats) <= set(FORMATS):
         raise ValueError(f"`formats` must be some of {FORMATS}. Received: {list(formats)}")
-    _import_runtimes(formats)
+    for title, extra, modules in (_RUNTIMES[format] for format in formats if format in _RUNTIMES):
+        with needs_extra(f"{title} files need", extra):
+            for module in modules:
+                importlib.import_module(module)
     model, served_as, card = resolve(model_or_name, name)
     if condition is not None:
         model, card = _specialized(model, condition), None  # the card is that of another model
@@ -127,18 +130,6 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
         files = [file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
         written.append(Exported(format, path, sum(file.stat().st_size for file in files), difference))
     return written
-
-
-def _import_runtimes(formats):
-    missing, cause = {}, None
-    for title, extra, modules in (_RUNTIMES[format] for format in formats if format in _RUNTIMES):
-        try:
-            for module in modules:
-                importlib.import_module(module)
-        except ImportError as error:
-            missing[title], cause = extra, error
-    if missing:
-        raise missing_extra(f"{' and '.join(missing)} files need", *missing.values()) from cause
 
 
 def _specialized(model, condition):
