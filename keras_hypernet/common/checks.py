@@ -1,15 +1,18 @@
 """Checks of arguments: integers, positive numbers, NumPy's scalars."""
 
+import math
 import numbers
 
 import numpy as np
 
 
-def integer(name, value, least=1):
-    """Returns the value as an int, or raises ValueError unless the value is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+def integer(name, value, least=1, most=math.inf):
+    """Returns the value as an int, or raises ValueError unless the value is an integer from `least` to `most`."""
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_integer or not least <= value <= most:
         where = "consist of integers" if name in ("sizes", "image_shape") else "be an integer"
-        raise ValueError(f"`{name}` must {where} of at least {least}. Received: {value!r}")
+        bound = f"at most {most}" if is_integer and value > most else f"at least {least}"
+        raise ValueError(f"`{name}` must {where} of {bound}. Received: {value!r}")
     return int(value)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pathlib
 
 _LEVELS = 50
 _TOO_DEEP = f"it is nested in more than {_LEVELS} levels"
@@ -43,6 +44,16 @@ def check_schema(content, schema):
     if error := jsonschema.exceptions.best_match(validator.iter_errors(content)):
         where = "/".join(str(part) for part in error.absolute_path)
         raise ValueError(f"at {where or 'the top'}: {error.message}") from error
+
+
+def read_json(path, schema, what, fix):
+    """Reads a JSON file that matches a schema; ValueError, which says what the file must be and the fix, if not."""
+    try:
+        content = parse_json(pathlib.Path(path).read_bytes())
+        check_schema(content, schema)
+    except ValueError as error:
+        raise ValueError(f"{path} must be {what}. Received: {error}. {fix}") from error
+    return content
 
 
 def _inside(value):

@@ -76,29 +76,28 @@ def divide(**parts):
     A fixed permutation divides plain arrays: a tenth, but at least one example, each for validation and test. Raises
     ValueError if a split is missing or empty, or the parts differ in their number of rows.
     """
-    plain = [name for name, value in parts.items() if not isinstance(value, dict)]
-    if plain and len(plain) < len(parts):
-        raise ValueError(
-            f"All arrays must be plain, or all dicts of the splits {SPLITS}. Received: plain arrays for "
-            f"{', '.join(plain)}, dicts for {', '.join(name for name in parts if name not in plain)}"
-        )
+    if not any(isinstance(value, dict) for value in parts.values()):
+        number = _rows(parts, least=len(SPLITS))
+        order, held = np.random.default_rng(0).permutation(number), max(1, number // _SHARE)
+        numbers = dict(zip(SPLITS, np.split(order, [number - 2 * held, number - held]), strict=True))
+        return {name: {split: array[numbers[split]] for split in SPLITS} for name, array in parts.items()}
     for name, splits in parts.items():
-        if not plain and set(splits) != set(SPLITS):
-            raise ValueError(f"`{name}` must be a dict of the splits {SPLITS}. Received: {[*splits]}")
-    for split in (None,) if plain else SPLITS:
-        rows = {name: len(value if plain else value[split]) for name, value in parts.items()}
-        where = "" if plain else f" in the {split} split"
-        if len(set(rows.values())) > 1:
-            raise ValueError(f"All arrays must have a row for each example{where}. Received: rows {rows}")
-        if min(rows.values()) < (len(SPLITS) if plain else 1):
-            least = "three examples, one for each split" if plain else "an example"
-            raise ValueError(f"The arrays must have at least {least}{where}. Received: rows {rows}")
-    if not plain:
-        return {name: {split: splits[split] for split in SPLITS} for name, splits in parts.items()}
-    number = min(rows.values())
-    order, held = np.random.default_rng(0).permutation(number), max(1, number // _SHARE)
-    numbers = dict(zip(SPLITS, np.split(order, [number - 2 * held, number - held]), strict=True))
-    return {name: {split: array[numbers[split]] for split in SPLITS} for name, array in parts.items()}
+        received = [*splits] if isinstance(splits, dict) else "a plain array"
+        if set(received) != set(SPLITS):
+            expected = f"`{name}` must be a dict of the splits {SPLITS}, or all arrays plain"
+            raise ValueError(f"{expected}. Received: {received}")
+    for split in SPLITS:
+        _rows({name: splits[split] for name, splits in parts.items()}, where=f" in the {split} split")
+    return {name: {split: splits[split] for split in SPLITS} for name, splits in parts.items()}
+
+
+def _rows(arrays, least=1, where=""):
+    """The number of rows of all arrays; ValueError if it differs, or is too small."""
+    rows = {name: len(array) for name, array in arrays.items()}
+    if len(set(rows.values())) > 1 or min(rows.values()) < least:
+        expected = f"All arrays must have a row for each of at least {least} example{'s' * (least > 1)}{where}"
+        raise ValueError(f"{expected}. Received: rows {rows}")
+    return min(rows.values())
 
 
 def each(function, name, value):

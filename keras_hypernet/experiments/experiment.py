@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from keras_hypernet.common.checks import plain
+from keras_hypernet.common.checks import integer, plain
 from keras_hypernet.common.versions import today, versions
 from keras_hypernet.data.sources import DataUnavailableError
 from keras_hypernet.runs.machine import machine, peak_memory, reset_peak_memory
@@ -136,9 +136,7 @@ class Experiment:
             object.__setattr__(self, field, _entries(field, getattr(self, field)))  # the experiment is frozen
         extra = {panel: _entries("extra_values", values) for panel, values in self.extra_values.items()}
         object.__setattr__(self, "extra_values", extra)
-        object.__setattr__(self, "seeds", plain(self.seeds))
-        if not isinstance(self.seeds, int) or self.seeds < 1:
-            raise ValueError(f"`seeds` must be an integer of at least 1. Received: {self.seeds!r}")
+        object.__setattr__(self, "seeds", integer("seeds", self.seeds))
         if not callable(self.setup):
             raise ValueError(f"`setup` must be a function that returns a task and a recipe. Received: {self.setup!r}")
 
@@ -159,19 +157,14 @@ class Experiment:
         Raises ValueError if there are no values, panels or seeds, no such panel, too many runs, or a user's task has
         the name of another task.
         """
-        for given, noun in ((values, f"values of {self.varies}"), (panels, f"panels of {self.name}")):
-            if given is not None and not len(given):
-                raise ValueError(f"There are no {noun} to run. Received: an empty range")
-        if seeds is not None and seeds < 1:
-            raise ValueError(f"There must be at least one seed. Received: {seeds}")
         possible, default = (self.quick_panels, self.quick_values) if quick else (self.panels, self.values)
         if unknown := [panel for panel in panels or () if panel not in possible]:
             received, which = ", ".join(map(repr, unknown)), f"{self.name}{', with `quick`,' * quick}"
             more = f". Without `quick` they are {', '.join(self.panels)}" * quick
             raise ValueError(f"The panels of {which} are {', '.join(possible)}. Received: {received}{more}")
-        panels = tuple(dict.fromkeys(possible if panels is None else panels))
+        panels = tuple(dict.fromkeys(possible if panels is None else _entries("panels", panels)))
         extra = self.extra_values if values is None and not quick else {}
-        seeds = plain(seeds) or (1 if quick else self.seeds)
+        seeds = (1 if quick else self.seeds) if seeds is None else integer("seeds", seeds)
         values = dict.fromkeys(default if values is None else _entries("values", values))
         points = [(value, panel) for value in values for panel in panels]
         points += [(value, panel) for panel in extra if panel in panels for value in extra[panel]]

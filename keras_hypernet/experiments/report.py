@@ -5,7 +5,7 @@ import pathlib
 import statistics
 
 from keras_hypernet.common.files import replacing
-from keras_hypernet.common.parsing import parse_json
+from keras_hypernet.common.parsing import read_json
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.claims import LEAST_SEEDS
 from keras_hypernet.experiments.drawing import own_rows
@@ -29,6 +29,8 @@ at the only two values. With five seeds that agree p is 0.031; with three seeds 
 significant. Trend tests rank all values of each seed, and can be significant with three seeds. The rule of each
 claim says whether its verdict depends on p.
 """
+# What an explanation is for.
+_FIELDS = ("claim", "panel", "verdict", "seeds")
 # Notes on copies of data sets, by the sha256 of the test split's pixels.
 _COPIES = {
     "fb3252af57295aed6514bb761cade5fc6681243fd98735e31e925534d8610016": (
@@ -56,15 +58,9 @@ def write_report(folder):
 def read_explanations(folder):
     """Returns the explanations of verdicts, a dict from `(claim, panel, verdict, seeds)` to a text."""
     path = pathlib.Path(folder) / "explanations.json"
-    fields = ("claim", "panel", "verdict", "seeds")
-    try:
-        content = parse_json(path.read_bytes()) if path.exists() else []
-        return {tuple(each[field] for field in fields): each["why"] for each in content}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} must be a list of objects with {', '.join(fields)} and why. Received: {error!r}. Repair or remove "
-            "the file."
-        ) from error
+    schema = {"type": "array", "items": {"type": "object", "required": [*_FIELDS, "why"]}}
+    content = read_json(path, schema, "a list of explanations", "Repair or remove it.") if path.exists() else []
+    return {tuple(each[field] for field in _FIELDS): each["why"] for each in content}
 
 
 def findings(claim, rows):

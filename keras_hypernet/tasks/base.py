@@ -8,7 +8,7 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from keras_hypernet.common.checks import plain
+from keras_hypernet.common.checks import integer
 from keras_hypernet.tasks.batches import planned_batches, shuffled, stream
 
 # What the card of a class of this package says of the paper and of limits: a class of a user may change all of it.
@@ -231,12 +231,7 @@ def check_dtypes(task, dataset):
 
 
 def check_integers(task, *names, least=1):
-    """Raises ValueError unless these fields of a task are integers from `least`, 0 or 1, to 2^31 - 1."""
+    """Raises ValueError unless these fields of a task are integers from `least` to 2^31 - 1."""
     for name in names:
-        value = plain(getattr(task, name))
-        object.__setattr__(task, name, value)  # the task is frozen; JSON takes no scalars of NumPy
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            kind = "a positive" if least else "a non-negative"
-            raise ValueError(f"`{name}` must be {kind} integer. Received: {value!r}")
-        if value >= 2**31:
-            raise ValueError(f"`{name}` must be less than {2**31}. Received: {value!r}")
+        # The task is frozen; JSON takes no scalars of NumPy.
+        object.__setattr__(task, name, integer(name, getattr(task, name), least, 2**31 - 1))

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_hypernet.common.files import check_writable, locked_folder, replacing, sha256, write_json, write_table
-from keras_hypernet.common.parsing import check_schema, parse_json
+from keras_hypernet.common.parsing import parse_json, read_json
 from keras_hypernet.common.versions import today, versions
 
 _MODEL = "model.json"
@@ -71,9 +71,9 @@ class Run:
         self.history = state["history"]
         path, checksum = self._last_checkpoint, state.get("sha256")  # an earlier release wrote no checksum
         if not path.is_file():
-            raise self._unusable(f"{path} is missing.")
+            raise ValueError(f"{path} is missing. {self._advice}")
         if checksum not in (None, sha256(path)):
-            raise self._unusable(f"{path} is damaged: its sha256 is not that in {self._state_file.name}.")
+            raise ValueError(f"{path} is damaged: its sha256 is not that in {self._state_file.name}. {self._advice}")
         self._checksum = checksum
         self._write_csv()
         self._remove_other_checkpoints()
@@ -87,18 +87,11 @@ class Run:
                 write_json(self.directory / _MODEL, keras.saving.serialize_keras_object(model))
 
     def _read_state(self):
-        try:
-            state = parse_json(self._state_file.read_text(encoding="utf-8"))
-            check_schema(state, _STATE)
-        except ValueError as error:
-            raise self._unusable(
-                f"{self._state_file} must be the state of a training, as `fit` writes it. Received: {error}."
-            ) from error
-        return state
+        return read_json(self._state_file, _STATE, "the state of a training, as `fit` writes it", self._advice)
 
-    def _unusable(self, fault):
-        advice = f"Put the file back from a copy, or delete the folder {self.directory} to train from the beginning."
-        return ValueError(f"{fault} {advice}")
+    @property
+    def _advice(self):
+        return f"Put the file back from a copy, or delete the folder {self.directory} to train from the beginning."
 
     def _check_identity(self, state):
         """Raises ValueError if the state is that of another training; more epochs are the same training."""
@@ -170,7 +163,7 @@ def read_training(directory):
         raise ValueError(f"{directory} holds no training: give the `directory` of `keras_hypernet.fit`.")
     state = run._read_state()
     if "task" not in state or not state["history"]:
-        raise run._unusable(f"{run._state_file} names no task, or no epoch has ended.")
+        raise ValueError(f"{run._state_file} names no task, or no epoch has ended. {run._advice}")
     path = run.directory / _MODEL
     if not path.is_file():
         raise ValueError(

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from keras_hypernet.common.checks import plain
+from keras_hypernet.common.checks import integer, plain
 from keras_hypernet.tasks import Task
 
 INITIALIZATIONS = ("fan_in_uniform", "hyperfan_in", "unit_norm_normal", "unit_norm_uniform")
@@ -68,11 +68,8 @@ class Recipe:
         for name, value in vars(self).items():
             object.__setattr__(self, name, plain(value))  # JSON takes no scalars of NumPy
         for name, least in _LEAST.items():
-            value, most = getattr(self, name), _MOST.get(name, 2**31 - 1)
-            if value is None and name in ("rank", "embedding_dim"):
-                continue
-            self._require(isinstance(value, int) and value >= least, name, f"be an integer of at least {least}")
-            self._require(value <= most, name, f"be an integer of at most {most}")
+            if getattr(self, name) is not None or name not in ("rank", "embedding_dim"):
+                integer(name, getattr(self, name), least, _MOST.get(name, 2**31 - 1))
         self._require(0 < self.learning_rate < math.inf, "learning_rate", "be positive and finite")
         momentum = 0 <= self.momentum < 1 and (not self.momentum or self.optimizer == "sgd")
         self._require(momentum, "momentum", "be in [0, 1), and 0 but for sgd")

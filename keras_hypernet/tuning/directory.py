@@ -3,7 +3,7 @@
 import pathlib
 
 from keras_hypernet.common.files import locked_folder, remove_folder, write_json
-from keras_hypernet.common.parsing import check_schema, parse_json
+from keras_hypernet.common.parsing import read_json
 
 _PROPERTIES = {
     **{name: {"type": "object"} for name in ("task", "space", "recipe")},
@@ -27,15 +27,8 @@ class SearchDirectory:
         path = self.path / "search.json"
         if not path.exists():
             return None
-        try:
-            config = parse_json(path.read_text(encoding="utf-8"))
-            check_schema(config, _CONFIG)
-        except ValueError as error:
-            raise ValueError(
-                f"{path} must be the configuration of a search. Received: {error}. Nothing was changed: choose another "
-                "directory (--directory), or move that file away."
-            ) from error
-        return config
+        fix = "Nothing was changed: choose another directory (--directory), or move that file away."
+        return read_json(path, _CONFIG, "the configuration of a search", fix)
 
     def claim(self, config, resume, overwrite):
         """Makes this the folder of a search; ValueError if the folder has other content, which is kept.

@@ -10,7 +10,7 @@ import keras_tuner
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe, paper_recipe
 from keras_hypernet.tuning import space
-from keras_hypernet.tuning.names import COLUMNS, is_internal, metrics_of, unreported
+from keras_hypernet.tuning.names import COLUMNS, is_internal, metrics_of
 from keras_hypernet.zoo.architectures import build_model, embedding_dim_of
 
 METHODS = ("hyper", "embed", "process")
@@ -124,14 +124,12 @@ class DepthSearch(keras_tuner.HyperModel):
         """Trains a model for one of keras-tuner's own tuners: see `keras_tuner.HyperModel.fit`.
 
         Returns a dict of the metrics of `metrics_of`, or without a task Keras's history. Raises ValueError if the
-        tuner continues trainings, which needs `keras_hypernet.tuning.search`, or if its objective is not reported.
+        tuner continues trainings, which needs `keras_hypernet.tuning.search`.
         """
         seed = self._seed(hp)
         if self.task is None:
             reported = model.fit(*args, callbacks=list(callbacks), **kwargs)
-            self._check_objectives(callbacks, tuple(reported.history))
         else:
-            self._check_objectives(callbacks, metrics_of(self.task))
             if kwargs.get("initial_epoch"):
                 raise keras_tuner.errors.FatalValueError(
                     "keras_tuner.Hyperband continues trainings from their best epoch, unlike the training of a task: "
@@ -146,13 +144,6 @@ class DepthSearch(keras_tuner.HyperModel):
         """Returns the seed of the next execution; all executions of a tuner's trial share one `hp` object."""
         running, executions = self._running
         return self.recipe.seed + (executions if hp is running else 0)
-
-    def _check_objectives(self, callbacks, reported):
-        """Raises an error if a tuner's objective, which its callback for the best epoch knows, is not reported."""
-        for objective in filter(None, (getattr(callback, "objective", None) for callback in callbacks)):
-            for name in (part.name for part in getattr(objective, "objectives", [objective])):
-                if name not in (*reported, "default_objective"):  # keras-tuner has its own message for none
-                    raise keras_tuner.errors.FatalValueError(unreported(name, reported, self.task))
 
     def train(self, hp, seed, epochs, callbacks, directory=None):
         """Trains a model on the task, from the last checkpoint in a directory on; returns its validation metrics."""

@@ -59,9 +59,3 @@ def metrics_of(task):
 def is_internal(name):
     """Whether keras-tuner sets a hyperparameter for itself, such as `tuner/epochs` of Hyperband."""
     return name.startswith("tuner/")
-
-
-def unreported(objective, reported, task):
-    """Returns the error message about an objective that the models do not report."""
-    models = "your models" if task is None else f"the models of the task {task.name!r}"
-    return f"`objective` must be one of {reported}, what {models} report. Received: {objective!r}"

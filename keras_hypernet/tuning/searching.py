@@ -22,7 +22,7 @@ from keras_hypernet.training.retracing import expected_retracing
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.hypermodel import DepthSearch, qualified_name
 from keras_hypernet.tuning.journal import Journal
-from keras_hypernet.tuning.names import is_internal, metrics_of, search_name, unreported
+from keras_hypernet.tuning.names import is_internal, metrics_of, search_name
 from keras_hypernet.tuning.oracles import ORACLES, count_trials, make_oracle
 from keras_hypernet.tuning.result import SearchResult
 from keras_hypernet.tuning.space import searched
@@ -118,7 +118,7 @@ def _make_config(hypermodel, oracle, trials, executions_per_trial, objective, fa
         )
     objective = objective or metrics_of(task)[0]
     if objective not in metrics_of(task):
-        raise ValueError(unreported(objective, metrics_of(task), task))
+        raise ValueError(f"`objective` must be one of {metrics_of(task)} for {task.name!r}. Received: {objective!r}")
     return {
         "task": task.config(),
         "method": list(hypermodel.methods),

@@ -6,7 +6,7 @@ import json
 import pathlib
 
 from keras_hypernet.common.files import write_json
-from keras_hypernet.common.parsing import check_schema, parse_json
+from keras_hypernet.common.parsing import check_schema, parse_json, read_json
 
 
 class EntryError(ValueError):
@@ -103,12 +103,8 @@ def read_other_runs(directory):
     path, schema = pathlib.Path(directory) / "runs.json", _schema()
     if not path.is_file():
         raise ValueError(f"There are no runs to compare with in {str(directory)!r}: give the --out of a training.")
-    try:
-        content = parse_json(path.read_text(encoding="utf-8"))
-        check_schema(content, {**schema["properties"]["other_runs"], "type": "object", "$defs": schema["$defs"]})
-    except ValueError as error:
-        raise EntryError(f"{path} does not hold the runs of a training: {error}") from error
-    return content
+    runs = {**schema["properties"]["other_runs"], "type": "object", "$defs": schema["$defs"]}
+    return read_json(path, runs, "the runs of a training", "Give the --out of a training.")
 
 
 @functools.cache

@@ -183,7 +183,7 @@ def test_diverged_runs_are_kept_and_compared(run, run_json, tmp_path):
         (["serve", "rotation_mnist"], "did you mean rotation_mnist_hyper or rotation_mnist_embed"),
         (["evaluate", "rotation_mnist_hyper", "--data", "digits", "--save", "a.foo"], "Format 'foo' is not supported"),
         (["serve", "../tests"], "The path of an entry must not contain '..'. Received: '../tests'"),
-        (["serve", "nothing", "--max-rows", "0"], "`max_batch_rows` must be a positive integer. Received: 0"),
+        (["serve", "nothing", "--max-rows", "0"], "`max_batch_rows` must be an integer of at least 1. Received: 0"),
         (["serve", "nothing", "--weight-cache", "-1"], "--weight-cache must be at least 0"),
         *(
             pytest.param(command.split(), f"Nothing can be written to {command.split()[-1]}: ", marks=_REGRESSION)
@@ -266,7 +266,7 @@ def test_a_card_that_asks_for_terabytes_is_one_line(run, tmp_path):
         done = run("evaluate", tmp_path)
         assert (done.returncode, done.stdout) == (2, "")
         (line,) = done.stderr.splitlines()
-        expected = "`dim` must be less than 2147483648" if size["dim"] == 10**12 else "There is not enough memory for"
+        expected = "`dim` must be an integer of at most" if size["dim"] == 10**12 else "There is not enough memory for"
         assert line.startswith(f"Error: {expected}")
 
 
@@ -274,13 +274,13 @@ def test_a_card_that_asks_for_terabytes_is_one_line(run, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "runs.json does not hold the runs of a training: Expecting property name"),
-        ("[" * 100_000, "runs.json does not hold the runs of a training: it is nested in more than 50 levels"),
-        ("null", "runs.json does not hold the runs of a training: at the top: None is not of type 'object'"),
-        ('{"runs": []}', "the runs of a training: at the top: 'command' is a required property"),
+        ("{", "runs.json must be the runs of a training. Received: Expecting property name"),
+        ("[" * 100_000, "runs.json must be the runs of a training. Received: it is nested in more than 50 levels"),
+        ("null", "runs.json must be the runs of a training. Received: at the top: None is not of type 'object'"),
+        ('{"runs": []}', "the runs of a training. Received: at the top: 'command' is a required property"),
         (
             '{"command": "keras-hypernet train x", "runs": [{}]}',
-            "the runs of a training: at runs/0: 'seed' is a requi",
+            "the runs of a training. Received: at runs/0: 'seed' is a requi",
         ),
     ],
 )

@@ -142,7 +142,10 @@ def test_all_figures_are_drawn_but_those_without_results(command, tmp_path):
     ("arguments", "message"),
     [
         (["rotation_dept"], "There is no experiment 'rotation_dept'; did you mean rotation_depth"),
-        (["rotation_depth", "--depths", "5:2"], "There are no values of depth to run. Received: an empty range"),
+        (
+            ["rotation_depth", "--depths", "5:2"],
+            "--values must be a tuple of at least one number or text.",
+        ),
         (
             ["rotation_depth", "--depths", "2:x"],
             "takes a range, 2:9 (both ends), or choices, 2,4,8. Received: '2:x'",
@@ -169,7 +172,7 @@ def test_all_figures_are_drawn_but_those_without_results(command, tmp_path):
             marks=pytest.mark.regression,
         ),
         (["rotation_depth", "--panels", ""], "The panels of rotation_depth are mnist, cifar10. Received: ''"),
-        (["rotation_depth", "--seeds", "0"], "There must be at least one seed. Received: 0"),
+        (["rotation_depth", "--seeds", "0"], "--seeds must be an integer of at least 1. Received: 0"),
         (["rotation_depth", "--workers", "0"], "There must be at least one worker. Received: 0"),
         (["rotation_depth", "--engine", "slurm"], "--engine must be one of ('local', 'ray'). Received: 'slurm'"),
         (["rotation_depth", "--engine", "ray", "--workers", "2"], "--workers must be left out with the engine"),

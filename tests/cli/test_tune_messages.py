@@ -20,7 +20,7 @@ from tiny_search import tiny_search
         ),
         (["rotation_digits", "--trials", "0"], "--trials must be an integer of at least 1. Received: 0"),
         (["rotation_digits", "--method", "linear"], "--method must be one of ('hyper', 'embed'), or several"),
-        (["rotation_digits", "--objective", "val_f1"], "what the models of the task 'rotation' report. Received: 'va"),
+        (["rotation_digits", "--objective", "val_f1"], "'validation_loss') for 'rotation'. Received: 'va"),
         (["rotation_digits", "--workers", "0"], "--workers must be an integer of at least 1. Received: 0"),
         (["rotation_digits", "--engine", "slurm"], "--engine must be one of ('local', 'ray'). Received: 'slurm'"),
         (["rotation_digits", "--address", "a:1"], "--address is that of a Ray cluster, for the engine 'ray'. Rec"),

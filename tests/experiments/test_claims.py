@@ -294,5 +294,5 @@ def test_report_begins_with_all_verdicts(tmp_path):
     assert text.count("**reproduced** | Because of A. |") == text.count("**reproduced**") == 1
     assert "Because of B." not in text  # explains another verdict
     path.write_text('[{"claim": "One more neuron is strictly better."}]')
-    with pytest.raises(ValueError, match=r"explanations.json must be a list .*Received: KeyError\('panel'\)"):
+    with pytest.raises(ValueError, match="explanations.json must be a list .*: 'panel' is a required property"):
         write_report(tmp_path)

@@ -159,6 +159,6 @@ def test_without_a_finished_run_there_is_nothing_to_draw(tmp_path, result):
 
 def test_missing_matplotlib_is_named(monkeypatch, tmp_path):
     _write(tmp_path, "rotation_depth", lambda config: {"test": 0.5}, values=(2,), seeds=1)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"Figures need optional dependencies: pip install 'keras_hypernet\[plot\]'"):
         draw(get_experiment("rotation_depth"), tmp_path)

@@ -203,7 +203,7 @@ def test_numpy_makes_the_grid(file):
     assert of_numpy == dataclasses.replace(of_python, quick_values=(2,), extra_values={"inner": (4, 5)})
     assert json.dumps(of_numpy.runs()[:4]) == json.dumps(of_python.runs())
     assert json.dumps(of_python.runs(values=np.arange(2, 4), seeds=np.int64(1))) == json.dumps(of_python.runs())
-    with pytest.raises(ValueError, match="There are no values of depth to run"):
+    with pytest.raises(ValueError, match="`values` must be a tuple of at least one number or text"):
         of_python.runs(values=np.arange(0))
 
 

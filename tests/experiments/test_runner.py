@@ -196,9 +196,9 @@ def test_one_panel_of_several_is_run(worker, tmp_path):
     ("arguments", "message"),
     [
         ({"workers": 0}, "at least one worker. Received: 0"),
-        ({"seeds": 0}, "at least one seed. Received: 0"),
-        ({"values": []}, "no values of depth to run"),
-        ({"panels": []}, "no panels of synthetic_depth to run"),
+        ({"seeds": 0}, "`seeds` must be an integer of at least 1. Received: 0"),
+        ({"values": []}, "`values` must be a tuple of at least one number or text. Received: .."),
+        ({"panels": []}, "`panels` must be a tuple of at least one number or text. Received: .."),
         ({"values": [1]}, "`depth` must be an integer of at least 2. Received: 1"),
         ({"engine": "slurm"}, "'local', 'ray'.. Received: 'slurm'"),
         ({"engine": "ray", "workers": 2}, "`workers` must be left out with the engine 'ray'.*Received: 2"),

@@ -172,7 +172,7 @@ def test_errors_are_typed(connect):
         connect(version=7).predict(image, image)
     with pytest.raises(InvalidRequestError, match="Unrecognized servable version label: stable"):
         connect(version="stable").predict(image, image)
-    with pytest.raises(InvalidRequestError, match="[Mm]issing"):
+    with pytest.raises(InvalidRequestError, match="condition, x. Received: x$"):
         connect().predict(image)
     for kind in (InvalidRequestError, NotFoundError, OverloadedError, UnavailableError, DeadlineError):
         assert issubclass(kind, ServingError)

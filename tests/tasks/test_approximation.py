@@ -106,7 +106,7 @@ def test_images_are_shuffled_together_with_their_targets():
 def test_unknown_source():
     with pytest.raises(ValueError, match="There is no data source 'imagenet'"):
         ApproximationTask("imagenet")
-    with pytest.raises(ValueError, match="`num_samples` must be a positive integer. Received: 2.5"):
+    with pytest.raises(ValueError, match="`num_samples` must be an integer of at least 1. Received: 2.5"):
         ApproximationTask("uniform", num_samples=2.5)
-    with pytest.raises(ValueError, match="`seed` must be a non-negative integer. Received: 0.5"):
+    with pytest.raises(ValueError, match="`seed` must be an integer of at least 0. Received: 0.5"):
         ApproximationTask("uniform", seed=0.5)

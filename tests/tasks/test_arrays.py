@@ -129,10 +129,10 @@ def test_a_damaged_file_is_named(tmp_path, monkeypatch):
 
 NAN = np.where(np.arange(N)[:, np.newaxis] == 7, np.nan, X)
 WRONG = {
-    "unequal lengths": ({"x": X, "y": Y[:20]}, "must have a row for each example. Received: rows {'x': 30, 'y': 20}"),
+    "unequal lengths": ({"x": X, "y": Y[:20]}, "must have a row for each of at least 3 examples. Received: rows {'x': 30, 'y': 20}"),
     "unequal lengths of a split": (
         {"x": _by_split(X), "y": _by_split(Y, (10, 21))},
-        "must have a row for each example in the validation split. Received: rows {'x': 10, 'y': 11}",
+        "a row for each of at least 1 example in the validation split. Received: rows {'x': 10, 'y': 11}",
     ),
     "NaN": (
         {"x": NAN, "y": Y},
@@ -157,15 +157,15 @@ WRONG = {
     ),
     "an empty split": (
         {"x": _by_split(X, (30, 30)), "y": _by_split(Y, (30, 30))},
-        "at least an example in the validation split. Rec",
+        "at least 1 example in the validation split. Received: rows {'x': 0, 'y': 0}",
     ),
     "two examples": (
         {"x": X[:2], "y": Y[:2]},
-        "at least three examples, one for each split. Received: rows {'x': 2, 'y': 2}",
+        "at least 3 examples. Received: rows {'x': 2, 'y': 2}",
     ),
     "plain and divided": (
         {"x": X, "y": _by_split(Y)},
-        "all dicts of the splits .* Received: plain arrays for x, dicts for y",
+        "`x` must be a dict of the splits .* or all arrays plain. Received: a plain array",
     ),
     "negative labels": (
         {"x": X, "y": LABELS - 1},

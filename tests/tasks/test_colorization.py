@@ -113,7 +113,7 @@ def test_arguments_out_of_range():
     with pytest.raises(ValueError, match=r"needs images in colour, of 3 channels. Received: digits, of \(28, 28, 1\)"):
         ColorizationTask("digits")
     for number in (0, 2.5):
-        with pytest.raises(ValueError, match=f"`num_points` must be a positive integer. Received: {number}"):
+        with pytest.raises(ValueError, match=f"`num_points` must be an integer of at least 1. Received: {number}"):
             ColorizationTask("patches", num_points=number)
     with pytest.raises(ValueError, match="There is no data source 'imagenet'"):
         ColorizationTask("imagenet")

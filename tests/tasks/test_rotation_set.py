@@ -55,7 +55,7 @@ def test_sets_are_drawn_anew_in_each_epoch_and_belong_to_the_image_that_is_turne
 
 def test_errors():
     for members in (0, 2.5, "4", True):
-        with pytest.raises(ValueError, match=f"`members` must be a positive integer. Received: {members!r}"):
+        with pytest.raises(ValueError, match=f"`members` must be an integer of at least 1. Received: {members!r}"):
             RotationSetTask("digits", members=members)
     with pytest.raises(ValueError, match="'patches' have no labels"):
         RotationSetTask("patches")

@@ -151,7 +151,7 @@ def test_sigmoids_may_saturate(family):
 @pytest.mark.parametrize("value", [0, 2.5, float("nan"), None])
 @pytest.mark.parametrize("field", ["dim", "hidden_units", "num_train", "num_validation", "num_test"])
 def test_numbers_must_be_positive_integers(field, value):
-    with pytest.raises(ValueError, match=f"`{field}` must be a positive integer. Received: {value}"):
+    with pytest.raises(ValueError, match=f"`{field}` must be an integer of at least 1. Received: {value}"):
         SyntheticTask(**{field: value})
 
 
@@ -160,7 +160,7 @@ def test_gain_must_be_positive_and_seed_an_integer():
         with pytest.raises(ValueError, match=f"`gain` must be positive. Received: {gain}"):
             SyntheticTask(gain=gain)
     for seed in (-1, 0.5):
-        with pytest.raises(ValueError, match=f"`seed` must be a non-negative integer. Received: {seed}"):
+        with pytest.raises(ValueError, match=f"`seed` must be an integer of at least 0. Received: {seed}"):
             SyntheticTask(seed=seed)
 
 

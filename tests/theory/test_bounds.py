@@ -116,7 +116,7 @@ def test_figures_that_cannot_be_drawn(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="A bound at an error of 0.001 is beyond the range of a float: pass larger"):
         theory.plot_bounds(tmp_path / "bounds.png", 784, 784)
     theory.plot_bounds(tmp_path / "bounds.png", 784, 784, eps=[0.9, 0.8])
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"Figures need optional dependencies: pip install 'keras_hypernet\[plot\]'"):
         theory.plot_bounds(tmp_path / "bounds.png", 1, 1)
 

@@ -79,24 +79,6 @@ def test_executions_of_a_trial_of_keras_tuner_have_different_seeds(tmp_path, mon
             assert result == pytest.approx(train_and_measure(TASK, "hyper", recipe)["validation"], abs=1e-6)
 
 
-@pytest.mark.parametrize("own", [False, True])
-def test_tuners_of_keras_tuner_need_an_objective_that_is_reported(tmp_path, own):
-    x = np.zeros((8, 4), "float32")
-
-    def build(depth, hp):
-        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
-        model.compile("sgd", loss="mse")
-        return model
-
-    model = DepthSearch(build=build, depth=(2, 3)) if own else DepthSearch(TASK, "hyper", depth=(2, 3), recipe=RECIPE)
-    data = {"x": x, "y": x, "validation_data": (x, x)} if own else {}
-    objective = keras_tuner.Objective("val_f1", "max")
-    tuner = keras_tuner.RandomSearch(model, objective, max_trials=2, directory=tmp_path, project_name="search")
-    reported = r".'loss', 'val_loss'., what your models" if own else r".'validation_mse',., what the models of the task"
-    with pytest.raises(ValueError, match=f"`objective` must be one of {reported}.* report. Received: 'val_f1'"):
-        tuner.search(verbose=0, **data)
-
-
 # One of keras-tuner's own tuners, whose part in a search by several processes environment variables say.
 TUNER = """
 import sys

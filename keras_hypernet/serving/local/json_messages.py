@@ -56,7 +56,8 @@ def decode_request(content, infos):
     if not _is_named(inputs) and len(infos) == 1:
         inputs = dict.fromkeys(infos, inputs)
     if not _is_named(inputs) or set(inputs) != set(infos):
-        raise invalid(f"The inputs must be named, {names}. Received: {shown(inputs)}")
+        received = ", ".join(sorted(inputs))[:200] if _is_named(inputs) else shown(inputs)
+        raise invalid(f"The inputs must be named, {names}. Received: {received}")
     return row_format, {name: decode_tensor(inputs[name], info, name) for name, info in infos.items()}
 
 

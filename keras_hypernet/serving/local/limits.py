@@ -3,6 +3,7 @@
 import dataclasses
 import threading
 
+from keras_hypernet.common.checks import integer
 from keras_hypernet.serving.errors import ServingError
 
 # Bytes of a body for each JSON value or list, by default: a parsed value takes up to 90 bytes, however short its text.
@@ -48,10 +49,8 @@ class Limits:
 
     def __post_init__(self):
         for name, value in dataclasses.asdict(self).items():
-            if name in ("max_buffered_bytes", "max_json_values") and value is None:
-                continue
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}")
+            if value is not None or name not in ("max_buffered_bytes", "max_json_values"):
+                integer(name, value)
         if self.max_body_bytes > _LARGEST_BODY:
             carried = f"{_LARGEST_BODY:,} (2046 MiB), which gRPC can carry."
             raise ValueError(f"`max_body_bytes` must be at most {carried} Received: {self.max_body_bytes:,}")

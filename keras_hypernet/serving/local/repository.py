@@ -11,8 +11,6 @@ from keras_hypernet.serving.errors import ServingError, invalid
 from keras_hypernet.serving.local import events
 from keras_hypernet.serving.local.servable import Servable
 
-_REMEMBERED = 10  # ended versions that are still reported
-
 
 @dataclasses.dataclass
 class _Version:
@@ -142,10 +140,6 @@ class Repository:
             self._load(name, number, folder)
         if not wanted or any(versions[number].state == "AVAILABLE" for number in wanted):
             self._unload([version for number, version in versions.items() if number not in wanted])
-        ended = sorted(number for number, version in versions.items() if version.state == "END")
-        with self._lock:
-            for number in ended[:-_REMEMBERED]:
-                del versions[number]
 
     def _wanted(self, name):
         """The versions on the disk that are to be served, the newest first, and their folders."""

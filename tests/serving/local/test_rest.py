@@ -219,8 +219,8 @@ def test_other_http_methods_are_refused(ask, method):
         ({"instances": [{"x": 1, "y": 2}]}, "Each of 'instances' must be an object of x. Received: {'x': 1, 'y': 2}"),
         ({"instances": [{"x": 1}, 2]}, "Each of 'instances' must be an object of x. Received: 2"),
         ({"instances": [{"x": 1}, None]}, "Each of 'instances' must be an object of x. Received: null"),
-        ({"inputs": {"y": [1]}}, "The inputs must be named, x. Received: {'y': [1]}"),
-        ({"inputs": {"x": [1], "y": [1]}}, "The inputs must be named, x. Received: {'x': [1], 'y': [1]}"),
+        ({"inputs": {"y": [1]}}, "The inputs must be named, x. Received: y"),
+        ({"inputs": {"x": [1], "y": [1]}}, "The inputs must be named, x. Received: x, y"),
         ({"signature_name": 100, "instances": [1]}, "'signature_name' must be a string. Received: 100"),
         (
             {"signature_name": "nothing", "instances": [1]},

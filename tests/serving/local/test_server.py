@@ -251,7 +251,7 @@ def test_an_unloadable_model_is_an_error(tmp_path):
     (tmp_path / "empty" / "1" / "saved_model.pb").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match="must hold a SavedModel. Received: "), serve(tmp_path, "empty"):
         pass
-    with pytest.raises(ValueError, match="`max_batch_rows` must be a positive integer. Received: 0"):
+    with pytest.raises(ValueError, match="`max_batch_rows` must be an integer of at least 1. Received: 0"):
         Server(tmp_path, ["empty"], limits=Limits(max_batch_rows=0))
 
 
