@@ -75,26 +75,15 @@ class Card:
         """Reads the card of an entry's folder; EntryError if it is missing or does not follow the schema."""
         path = pathlib.Path(folder) / "card.json"
         try:
-            content = parse_json(path.read_text(encoding="utf-8"))
+            return cls(**parse_json(path.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise EntryError(
                 f"{folder} is not a zoo entry: it has no card.json. Give the folder that `train` calls the entry."
             ) from error
-        except ValueError as error:
+        except (ValueError, TypeError) as error:  # TypeError names missing and unknown fields
             raise EntryError(f"{path} is not a card: {error}.") from error
-        missing, unknown = cls.compare_fields(content if isinstance(content, dict) else ())
-        if missing or unknown:
-            raise EntryError(f"{path} is not a card: missing {missing}, unknown {unknown}.")
-        return cls(**content)
-
-    @classmethod
-    def compare_fields(cls, names):
-        """Returns the fields of a card that these names lack, and the unknown names."""
-        fields = {field.name for field in dataclasses.fields(cls)}
-        return sorted(fields - {"other_runs"} - set(names)), sorted(set(names) - fields)
 
     def write(self, folder):
-        """Writes the card to an entry's folder."""
         write_json(pathlib.Path(folder) / "card.json", dataclasses.asdict(self))
 
 

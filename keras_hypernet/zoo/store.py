@@ -149,11 +149,11 @@ def save_entry(model, folder, *, task=None, recipe=None, **facts):
         )
     if isinstance(task, Task):
         facts = {**({"seed": recipe.seed} if recipe else {}), **facts}
-        _check_facts(facts, needed=("command", "seed"))
+        if lacking := ", ".join(sorted({"command", "seed"} - set(facts))):
+            raise TypeError(f"The card needs {lacking} too: give each by its name, command='python train.py'.")
         facts = {**describe_model(model, facts["name"], task, recipe, facts["seed"]), **facts}
     else:
         facts |= {name: value for name, value in (("task", task), ("recipe", recipe)) if value is not None}
-        _check_facts(facts)
     if model.optimizer is not None:
         build_optimizer(model)  # Keras warns when it loads the state of an optimizer that was never built
     check_writable(folder, num_bytes(model.weights))
@@ -188,19 +188,6 @@ def save_training(directory, folder=None, data_note=None, **facts):
     if data_note:
         known["data"] = {**task.data_facts(), "note": data_note, "test_sha256": task.fingerprint()}
     return save_entry(model, folder or directory / "entry", task=task, recipe=recipe, **{**known, **facts})
-
-
-def _check_facts(facts, needed=None):
-    determined = {"num_parameters", "sha256"}
-    missing, unknown = Card.compare_fields(set(facts) | determined)
-    missing = [name for name in missing if needed is None or name in needed]
-    unknown += sorted(determined & set(facts))
-    if missing or unknown:
-        raise TypeError(
-            "A card needs all fields of `keras_hypernet.Card` but those that the model determines, "
-            f"{sorted(determined)}; a `task=` of the class Task fills most of them. Received: fields without "
-            f"{missing}, and with {unknown}. Give each missing field by its name, such as command='python train.py'."
-        )
 
 
 def verify_entry(name_or_path):
