@@ -36,7 +36,6 @@ class LiteralConsole(Console):
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
 
     def render_str(self, text, **options):
-        """Returns the `Text` that Rich shows for a `str`."""
         return super().render_str(printable(text), **options)
 
     def status(self, status, **options):
@@ -51,5 +50,4 @@ class LiteralConsole(Console):
         self.print(Text.assemble((f"{word}:", style), " ", line), soft_wrap=True)
 
     def warn(self, sentence):
-        """Prints a warning on one line."""
         self.say("Warning", "yellow", sentence)

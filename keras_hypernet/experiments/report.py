@@ -4,7 +4,7 @@ import itertools
 import pathlib
 import statistics
 
-from keras_hypernet.common.files import replacing
+from keras_hypernet.common.files import write_text
 from keras_hypernet.common.parsing import read_json
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.claims import LEAST_SEEDS
@@ -50,8 +50,7 @@ def write_report(folder):
     explanations = read_explanations(folder)
     details = [line for claim in CLAIMS for line in _details(claim, verdicts[claim], explanations)]
     lines = [_INTRODUCTION, *_summary(verdicts), *details, *_baselines(rows), *_runs(rows)]
-    with replacing(folder / "README.md") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(folder / "README.md", "\n".join(lines) + "\n")
     return folder / "README.md"
 
 

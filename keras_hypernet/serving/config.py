@@ -5,7 +5,7 @@ import pathlib
 import re
 import textwrap
 
-from keras_hypernet.common.files import replacing
+from keras_hypernet.common.files import write_text
 from keras_hypernet.common.locks import locked
 
 MODELS, BATCHING, MONITORING = "models.config", "batching.config", "monitoring.config"
@@ -103,30 +103,28 @@ def read_models_config(path):
     return dict(zip(names, config.model_config_list.config, strict=True))
 
 
-def write_configs(folder, name, base="/models"):
+def write_configs(folder, name):
     """Adds a model to `models.config` in a folder of exported models, and writes missing files beside it.
 
-    Concurrent processes wait for each other. `base` is the folder as the server sees it, by default in TensorFlow
-    Serving's container. The errors are those of `read_models_config`.
+    Concurrent processes wait for each other. The errors are those of `read_models_config`.
     """
     folder = pathlib.Path(folder)
     with locked(folder, seconds=math.inf):  # not a file, which would be replaced with its lock
-        _add_model(folder / MODELS, name, base)
+        _add_model(folder / MODELS, name)
         for file, content in {BATCHING: _BATCHING, MONITORING: _MONITORING}.items():
             if not (folder / file).exists():
-                _write(folder / file, content)
+                write_text(folder / file, content)
 
 
-def _add_model(path, name, base):
+def _add_model(path, name):
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
 
     models = read_models_config(path)
     if name in models:
         return
-    models[name] = model_server_config_pb2.ModelConfig(
-        name=name, base_path=f"{base}/{name}", model_platform="tensorflow"
-    )
+    base = f"/models/{name}"  # in TensorFlow Serving's container
+    models[name] = model_server_config_pb2.ModelConfig(name=name, base_path=base, model_platform="tensorflow")
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.extend(models.values())
     # The text with its comments, plus the model at the end of the list, if that is the configuration.
@@ -137,9 +135,4 @@ def _add_model(path, name, base):
         appended = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()) == config
     except text_format.ParseError:
         appended = False
-    _write(path, text if appended else _MODELS_HEADER + text_format.MessageToString(config))
-
-
-def _write(path, content):
-    with replacing(path) as temporary:
-        temporary.write_text(content, encoding="utf-8")
+    write_text(path, text if appended else _MODELS_HEADER + text_format.MessageToString(config))

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from keras_hypernet.common.files import replacing
+from keras_hypernet.common.files import write_text
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.experiment import METHOD_LABELS
@@ -31,9 +31,8 @@ time and include other work of the machine. 20 trials train as much as two and a
 def compare_with_grid(config, trials, results):
     """Returns a dict about the best of a search's trials, a `pandas.DataFrame`, and about the grid in the results.
 
-    `depth`, `validation` and `others`, the other hyperparameters, belong to the best trial; `seed_depth` and
-    `seed_validation` to the grid with the same seed; `grid_depth` and `grid_validation` to the mean over the grid's
-    `seeds`. All trials take `seconds`, and the grid of a seed `grid_seconds`. Values without rows of the grid are None.
+    `seed_depth` and `seed_validation` belong to the grid with the same seed, `grid_depth` and `grid_validation` to the
+    mean over the grid's `seeds`. Values without rows of the grid are None.
     """
     task = get_task(**config["task"])
     best = trials.loc[trials[config["objective"]].idxmin()].dropna().to_dict()  # others than finished have none
@@ -94,9 +93,8 @@ def write_comparison(folder, results):
     if not lines:
         hint = f"There are no searches to compare in {folder}: run `keras-hypernet tune NAME --out {folder}/NAME`."
         raise ValueError(" ".join([hint, *omitted]))
-    with replacing(folder / "README.md") as temporary:
-        text = "\n\n".join(["\n".join(lines), _summary(compared), *omitted])
-        temporary.write_text(f"{_HEAD}{text}\n", encoding="utf-8")
+    text = "\n\n".join(["\n".join(lines), _summary(compared), *omitted])
+    write_text(folder / "README.md", f"{_HEAD}{text}\n")
     return folder / "README.md"
 
 

@@ -56,12 +56,7 @@ class SearchDirectory:
         write_json(self.path / "search.json", config)
 
     def _check_same(self, current, config):
-        """Raises ValueError if the folder holds another search, or a search of version 0.1."""
-        if (self.path / "trials" / "oracle.json").exists():
-            raise ValueError(
-                f"{self.path} holds a search of version 0.1, which only that version can continue: start anew "
-                "(--overwrite), or choose another directory (--directory)."
-            )
+        """Raises ValueError if the folder holds another search."""
         current, config = _flat(current), _flat(config)
         names = [name for name in {**current, **config} if name != "trials" and current.get(name) != config.get(name)]
         if names:

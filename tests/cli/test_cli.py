@@ -275,7 +275,7 @@ def test_a_card_that_asks_for_terabytes_is_one_line(run, tmp_path):
     ("content", "message"),
     [
         ("{", "runs.json must be the runs of a training. Received: Expecting property name"),
-        ("[" * 100_000, "runs.json must be the runs of a training. Received: it is nested in more than 50 levels"),
+        ("[" * 100_000, "runs.json must be the runs of a training. Received: it is nested too deeply"),
         ("null", "runs.json must be the runs of a training. Received: at the top: None is not of type 'object'"),
         ('{"runs": []}', "the runs of a training. Received: at the top: 'command' is a required property"),
         (

@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint_is_not_resumed(folder):
     ("change", "message"),
     [
         (lambda state: "{", "Expecting property name"),
-        (lambda state: "[" * 100_000, "it is nested in more than 50 levels"),
+        (lambda state: "[" * 100_000, "it is nested too deeply"),
         (lambda state: [], r"at the top: \[\] is not of type 'object'"),
         (lambda state: state.pop("history") and state, "at the top: 'history' is a required property"),
         (lambda state: state | {"history": [{"epoch": 1}]}, "at history/0: 'loss' is a required property"),
