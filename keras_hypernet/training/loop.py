@@ -1,5 +1,6 @@
 """fit and evaluate: deterministic training, which resumes after a kill at any time."""
 
+import contextlib
 import math
 import time
 
@@ -105,20 +106,19 @@ def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks
         with needs_extra("TensorBoard logs need", "tensorboard"):
             import tensorboard
         callbacks.append(keras.callbacks.TensorBoard(run.directory / "tensorboard"))
-    bar = ProgressBar(len(run.history), recipe.epochs, len(train)) if progress else None
-    try:
+    with contextlib.ExitStack() as stack:
+        if progress:
+            callbacks.append(ProgressBar(len(run.history), recipe.epochs, len(train)))
+            stack.enter_context(callbacks[-1].bar)
         model.fit(
             train,
             validation_data=None if "validation" in splits else evaluation_dataset(model, task, "validation"),
             initial_epoch=len(run.history),
             epochs=recipe.epochs,
-            callbacks=[*callbacks, bar] if bar else callbacks,
+            callbacks=callbacks,
             shuffle=False,  # the dataset shuffles
             verbose=0,
         )
-    finally:
-        if bar:
-            bar.stop()
 
 
 def evaluate(model, task, split="test"):

@@ -7,7 +7,7 @@ from keras_hypernet.common.terminal import LiteralConsole
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Shows steps, remaining time, loss and last validation error on standard error."""
+    """Shows steps, remaining time, loss and last validation error on standard error, in the context of its `bar`."""
 
     def __init__(self, initial_epoch, epochs, num_steps):
         super().__init__()
@@ -15,9 +15,6 @@ class ProgressBar(keras.callbacks.Callback):
         steps = BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn()
         self.bar = Progress(TextColumn("{task.description}"), *steps, console=LiteralConsole(stderr=True))
         self.task = self.bar.add_task("training", total=epochs * num_steps, completed=initial_epoch * num_steps)
-
-    def on_train_begin(self, logs=None):
-        self.bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
@@ -34,10 +31,3 @@ class ProgressBar(keras.callbacks.Callback):
     def _show(self, steps, logs):
         text = f"loss {float(logs['loss']):.3f}{self.validation}"
         self.bar.update(self.task, completed=self.epoch * self.num_steps + steps, description=text)
-
-    def on_train_end(self, logs=None):
-        self.stop()
-
-    def stop(self):
-        """Leaves the terminal as it was. Call `stop` also after an exception."""
-        self.bar.stop()
