@@ -101,7 +101,7 @@ def source():
         from keras_hypernet.data.sources import get_source
 
         found = get_source(name)
-        if not found.offline and not tfds.builder(name, try_gcs=False).is_prepared():
+        if found.in_paper and not tfds.builder(name, try_gcs=False).is_prepared():
             pytest.skip(f"the data set {name} is not on this machine: see TFDS_DATA_DIR in the README")
         return found
 

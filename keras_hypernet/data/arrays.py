@@ -109,10 +109,7 @@ def each(function, name, value):
 
 def as_array(name, value):
     """Returns a copy of an array; ValueError if it is not of numbers."""
-    try:
-        array = np.array(value, order="C")
-    except ValueError as error:
-        raise ValueError(f"`{name}` must be an array with a row for each example. Received: {error}") from error
+    array = np.array(value, order="C")
     if array.ndim == 0:
         raise ValueError(f"`{name}` must be an array with a row for each example. Received: {value!r}")
     if array.dtype.kind not in "buif":

@@ -28,7 +28,6 @@ class Source:
         image_shape: `(height, width, channels)`.
         origin: Authors and place of publication.
         license: Terms of publication.
-        offline: Whether the images ship with a Python package.
         in_paper: Whether the paper uses the images.
         sha256: The SHA-256 of arrays of the user's own.
         note: Further facts about the copy in use.
@@ -41,7 +40,6 @@ class Source:
     note: str
     _load: Callable = dataclasses.field(repr=False)
     _load_labels: Callable | None = dataclasses.field(default=None, repr=False)
-    offline: bool = False
     in_paper: bool = False
     sha256: str | None = None
 
@@ -186,7 +184,6 @@ _SOURCES = (
         (28, 28, 1),
         origin="E. Alpaydin, C. Kaynak, handwritten digits; load_digits in scikit-learn, resized from 8 x 8",
         license="CC BY 4.0",
-        offline=True,
         note="1,197 training, 300 validation and 300 test images.",
         _load=_load_digits,
         _load_labels=_load_digits_labels,
@@ -196,7 +193,6 @@ _SOURCES = (
         (32, 32, 3),
         origin="Crops of the photographs china.jpg (danielbuechele) and flower.jpg (vultilion) in scikit-learn",
         license="CC BY 2.0",
-        offline=True,
         note="Crops of 32 x 32 pixels every 8; the splits are disjoint strips of the photographs.",
         _load=_load_patches,
     ),

@@ -28,11 +28,18 @@ def get_experiment(name):
     >>> get_experiment("rotation_depth").figure
     'Fig. 3'
     """
-    if name.endswith(".py"):
-        return _read_experiment(name)
-    experiment = find_experiment(name)
-    if experiment is None:
-        raise ValueError(f"There is no experiment {name!r}; {suggestion(name, NAMES)}")
+    if not name.endswith(".py"):
+        experiment = find_experiment(name)
+        if experiment is None:
+            raise ValueError(f"There is no experiment {name!r}; {suggestion(name, NAMES)}")
+        return experiment
+    experiment = getattr(load_source(name), "EXPERIMENT", None)
+    if not isinstance(experiment, Experiment):
+        expected = "EXPERIMENT = keras_hypernet.experiments.Experiment(...)"
+        raise ValueError(f"{name} must hold an experiment: {expected}. Received: {experiment!r}")
+    if experiment.name in NAMES:
+        reason = f"{experiment.name!r} is an experiment of this package"
+        raise ValueError(f"The experiment of {name} needs a name of its own: {reason}.")
     return experiment
 
 
@@ -50,14 +57,3 @@ def find_source(experiment):
         if getattr(module, "EXPERIMENT", None) is experiment and module.__name__ != "__main__":
             return source_of(module)
     return None
-
-
-def _read_experiment(path):
-    experiment = getattr(load_source(path), "EXPERIMENT", None)
-    if not isinstance(experiment, Experiment):
-        expected = "EXPERIMENT = keras_hypernet.experiments.Experiment(...)"
-        raise ValueError(f"{path} must hold an experiment: {expected}. Received: {experiment!r}")
-    if experiment.name in NAMES:
-        reason = f"{experiment.name!r} is an experiment of this package"
-        raise ValueError(f"The experiment of {path} needs a name of its own: {reason}.")
-    return experiment

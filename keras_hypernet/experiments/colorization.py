@@ -1,6 +1,6 @@
 """Predicting colours: the appendix, and our check of it."""
 
-from keras_hypernet.experiments.experiment import Experiment
+from keras_hypernet.experiments.experiment import DEPTHS, INDICES, SENSITIVITY, Experiment
 from keras_hypernet.tasks import ColorizationTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -53,8 +53,7 @@ EXPERIMENTS = (
         name="colorization_depth",
         figure="appendix",
         title="Predicting colours: test MSE against the number of layers",
-        varies="depth",
-        values=tuple(range(2, 10)),
+        **DEPTHS,
         panels=("cifar10",),
         seeds=3,
         setup=_depth,
@@ -65,24 +64,18 @@ EXPERIMENTS = (
         name="colorization_embedding_dim",
         figure="appendix",
         title="Predicting colours: test MSE against the embedding dimension",
-        varies="index",
-        values=tuple(range(1, 9)),
+        **INDICES,
         panels=("cifar10",),
         seeds=3,
         setup=_embedding_dim,
         quick_panels=("patches",),
-        quick_values=(1, 2),
     ),
     Experiment(
         name="colorization_sensitivity",
-        figure="ours",
         title="Predicting colours, other choices: test MSE against the number of layers",
-        varies="depth",
-        values=(3, 6),
+        **SENSITIVITY,
         panels=tuple(_CHANGES),
-        seeds=3,
         setup=_sensitivity,
         quick_panels=("points_256", "rate_0.03162"),
-        quick_values=(3,),
     ),
 )

@@ -48,7 +48,6 @@ class Blueprint:
             raise ValueError(f"{self.name} is one network, without f or e. Leave out {', '.join(sorted(unused))}.")
 
     def setup(self, seed):
-        """Returns the task and the recipe for a seed."""
         task, recipe = get_experiment(self.experiment).setup(self.panel, self.method, self.value, seed, False)
         recipe = approximators(recipe)[1] if self.second else recipe
         return task, dataclasses.replace(recipe, **self.changes)
@@ -109,12 +108,7 @@ def train_entry(
         data_note: The card's note on an unusual copy of the data set.
         **options: Passed on to `fit`: `progress`, `csv_log`, `tensorboard`, `callbacks`.
 
-    Raises:
-        TrainingDivergedError: If the median run diverged.
-        ValueError: If there are no seeds or no results, another process trains in the directory, or the directory holds
-            another training.
-        NotWritableError: If the directory takes no files, or lacks room for the checkpoints.
-        DataUnavailableError: If the images are not available.
+    Raises the errors of `fit`; TrainingDivergedError if the median run diverged, ValueError without seeds or results.
     """
     directory = pathlib.Path(directory)
     other_runs = None if compare is None else read_other_runs(compare)

@@ -25,6 +25,10 @@ FIELDS = (
     *("data_sha256", "seconds", "peak_memory_mib", "config", "versions", "machine", "date"),
 )
 _MOST_RUNS = 100_000
+# What the grids of several subjects share.
+DEPTHS = {"varies": "depth", "values": tuple(range(2, 10))}
+INDICES = {"varies": "index", "values": tuple(range(1, 9)), "quick_values": (1, 2)}
+SENSITIVITY = {"figure": "ours", "varies": "depth", "values": (3, 6), "seeds": 3, "quick_values": (3,)}
 METHOD_LABELS = {
     "hyper": "hypernetwork",
     "embed": "embedding method",
@@ -54,7 +58,6 @@ def curve(history):
 
 
 def method_label(row):
-    """The name of a row's method in figures."""
     return METHOD_LABELS.get(row["method"], row["method"])
 
 
@@ -142,7 +145,6 @@ class Experiment:
 
     @property
     def caption(self):
-        """The title, with the figure of the paper."""
         return f"{self.title} ({self.figure})" if self.figure else self.title
 
     def runs(self, values=None, seeds=None, quick=False, panels=None):

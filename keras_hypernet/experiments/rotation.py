@@ -1,6 +1,6 @@
 """Predicting rotations: Fig. 3, the appendix, and our experiments on initial weights and on sets of images."""
 
-from keras_hypernet.experiments.experiment import METHOD_LABELS, Drawing, Experiment
+from keras_hypernet.experiments.experiment import DEPTHS, INDICES, METHOD_LABELS, Drawing, Experiment
 from keras_hypernet.tasks import RotationSetTask, RotationTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -92,8 +92,7 @@ EXPERIMENTS = (
         name="rotation_depth",
         figure="Fig. 3",
         title="Predicting rotations: test error against the number of layers",
-        varies="depth",
-        values=tuple(range(2, 10)),
+        **DEPTHS,
         panels=("mnist", "cifar10"),
         seeds=5,
         setup=_depth,
@@ -104,13 +103,11 @@ EXPERIMENTS = (
         name="rotation_embedding_dim",
         figure="appendix",
         title="Predicting rotations: test error against the embedding dimension",
-        varies="index",
-        values=tuple(range(1, 9)),
+        **INDICES,
         panels=("mnist", "cifar10"),
         seeds=3,
         setup=_embedding_dim,
         quick_panels=("digits",),
-        quick_values=(1, 2),
     ),
     Experiment(
         name="learning_rate",
@@ -130,8 +127,7 @@ EXPERIMENTS = (
         name="initialization",
         figure="ours",
         title="Predicting rotations from a principled initialization: test error against the number of layers",
-        varies="depth",
-        values=tuple(range(2, 10)),
+        **DEPTHS,
         panels=("mnist", "cifar10"),
         seeds=5,
         drawing=Drawing(also="rotation_depth", series=_by_initialization),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement
+from keras_hypernet.experiments.experiment import DEPTHS, INDICES, SENSITIVITY, Drawing, Experiment, Measurement
 from keras_hypernet.tasks import SyntheticTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -97,8 +97,7 @@ EXPERIMENTS = (
         name="synthetic_depth",
         figure="Fig. 1(a)",
         title="Synthetic targets: test MSE against the number of layers",
-        varies="depth",
-        values=tuple(range(2, 10)),
+        **DEPTHS,
         panels=("inner", "hadamard", "concat"),
         seeds=5,
         setup=_depth,
@@ -109,25 +108,19 @@ EXPERIMENTS = (
         name="synthetic_embedding_dim",
         figure="Fig. 1(b)",
         title="Synthetic targets: test MSE against the embedding dimension",
-        varies="index",
-        values=tuple(range(1, 9)),
+        **INDICES,
         panels=("inner",),
         seeds=5,
         setup=_embedding_dim,
         quick_panels=("inner",),
-        quick_values=(1, 2),
     ),
     Experiment(
         name="synthetic_sensitivity",
-        figure="ours",
         title="Synthetic targets, other choices: test MSE against the number of layers",
-        varies="depth",
-        values=(3, 6),
+        **SENSITIVITY,
         panels=tuple(_CHANGES),
-        seeds=3,
         setup=_sensitivity,
         quick_panels=("width_100", "gain_10"),
-        quick_values=(3,),
     ),
     Experiment(
         name="synthetic_baseline",

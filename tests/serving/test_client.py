@@ -148,7 +148,7 @@ def test_integers_beyond_the_precision_of_a_float_are_refused(tmp_path):
 
 def test_versions_may_be_any_integer(connect):
     assert connect(version=np.int64(1)).status() == {1: "AVAILABLE"}
-    with pytest.raises(TypeError, match="`version` must be a number, or a label, a string. Received: 1.0"):
+    with pytest.raises(ValueError, match="`version` must be an integer of at least 0. Received: 1.0"):
         connect(version=1.0)
 
 

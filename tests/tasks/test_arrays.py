@@ -129,7 +129,7 @@ def test_a_damaged_file_is_named(tmp_path, monkeypatch):
 
 NAN = np.where(np.arange(N)[:, np.newaxis] == 7, np.nan, X)
 WRONG = {
-    "unequal lengths": ({"x": X, "y": Y[:20]}, "must have a row for each of at least 3 examples. Received: rows {'x': 30, 'y': 20}"),
+    "unequal lengths": ({"x": X, "y": Y[:20]}, "for each of at least 3 examples. Received: rows {'x': 30, 'y': 20}"),
     "unequal lengths of a split": (
         {"x": _by_split(X), "y": _by_split(Y, (10, 21))},
         "a row for each of at least 1 example in the validation split. Received: rows {'x': 10, 'y': 11}",
@@ -149,7 +149,7 @@ WRONG = {
     ),
     "strings": ({"x": [["a"]] * N, "y": Y}, "`x` must be an array of numbers. Received: the dtype <U1. Encode"),
     "objects": ({"x": np.array([[None]] * N), "y": Y}, "`x` must be an array of numbers. Received: the dtype object"),
-    "ragged": ({"x": [[1], [1, 2]], "y": Y}, "`x` must be an array with a row for each example. Received: setting"),
+    "ragged": ({"x": [[1], [1, 2]], "y": Y}, "The requested array has an inhomogeneous shape"),
     "a number": ({"x": X, "y": 3}, "`y` must be an array with a row for each example. Received: 3"),
     "a missing split": (
         {"x": {"train": X, "test": X}, "y": _by_split(Y)},

@@ -132,7 +132,7 @@ def test_tasks_without_a_depth_are_refused():
         ({"learning_rate": [0.0]}, "`learning_rate` must be positive and finite. Received: 0.0"),
         ({"initialization": ["orthogonal"]}, "`initialization` must be one of .* Received: 'orthogonal'"),
         ({"embedding_dim": [8]}, "`embedding_dim` is the output dimension of e, and hypernetworks have none"),
-        ({"objective": "val_f1"}, "`objective` must be one of .'validation_mse',., what the models .* 'val_f1'"),
+        ({"objective": "val_f1"}, "`objective` must be one of .'validation_mse',. for .* 'val_f1'"),
         ({"method": "linear"}, "`method` must be one of .'hyper', 'embed'., or several, for 'synthetic'. Rec.*linear"),
         ({"build": own_model, "method": "hyper"}, "Give a `method` or your own function, `build`, and not both"),
         ({"build": own_model, "width": [4]}, "Your own function asks `hp` .* give `depth` alone"),

@@ -103,7 +103,6 @@ class Reservation:
             self._bytes += number
 
     def drop(self):
-        """Releases the bytes."""
         with self._admission.lock:
             self._admission.buffered -= self._bytes
             self._bytes = 0
@@ -118,7 +117,6 @@ class Reservation:
             self._entered = True
 
     def leave(self):
-        """Releases everything."""
         self.drop()
         with self._admission.lock:
             self._admission.running -= self._entered

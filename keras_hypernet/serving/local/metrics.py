@@ -1,7 +1,7 @@
 """Metrics for Prometheus at TensorFlow Serving's path, two of them with its names and labels."""
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+import prometheus_client
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 _COUNT = ":tensorflow:serving:request_count"
 
@@ -10,9 +10,11 @@ class Metrics:
     """Counts the requests of an `Engine`, and reads its state when Prometheus asks."""
 
     def __init__(self, engine):
-        self._engine, self._counts = engine, {}
-        self.registry = CollectorRegistry()
-        self._latency = Histogram(
+        self._engine, self.registry = engine, prometheus_client.CollectorRegistry()
+        self._count = prometheus_client.Counter(
+            _COUNT, "Requests by result.", ["model_name", "status"], registry=self.registry
+        )
+        self._latency = prometheus_client.Histogram(
             ":tensorflow:serving:request_latency",
             "Duration of a request, in microseconds.",
             ["model_name", "API", "entrypoint"],
@@ -20,27 +22,22 @@ class Metrics:
             registry=self.registry,
         )
         self.registry.register(self)
-        ProcessCollector(registry=self.registry)
+        prometheus_client.ProcessCollector(registry=self.registry)
 
     def count(self, model, protocol, code, seconds):
-        """Counts a request."""
         if model not in self._engine.repository.names():
             model = ""  # clients can invent any number of names
-        self._counts[model, code] = self._counts.get((model, code), 0) + 1
+        self._count.labels(model, code).inc()
         self._latency.labels(model, "Predict", protocol.upper()).observe(1e6 * seconds)
 
     def page(self):
         """The page that Prometheus reads, as bytes, and its media type."""
-        page = generate_latest(self.registry)
-        # prometheus-client adds _total to counters where it describes them; TensorFlow Serving does not.
-        return page.replace(f"{_COUNT}_total".encode(), _COUNT.encode()), CONTENT_TYPE_LATEST
+        # prometheus-client adds _total to the names of counters; TensorFlow Serving does not.
+        page = prometheus_client.generate_latest(self.registry).replace(f"{_COUNT}_total".encode(), _COUNT.encode())
+        return page, prometheus_client.CONTENT_TYPE_LATEST
 
     def collect(self):
-        """The metrics that are not histograms; prometheus-client calls this."""
-        requests = Metric(_COUNT, "Requests by result.", "counter")
-        for (model, code), number in list(self._counts.items()):
-            requests.add_sample(_COUNT, {"model_name": model, "status": code}, number)
-        yield requests
+        """The metrics that the state of the engine has; prometheus-client calls this."""
         cache, admission = self._engine.cache, self._engine.admission
         asked = cache.hits + cache.misses
         counter, gauge = CounterMetricFamily, GaugeMetricFamily

@@ -51,7 +51,6 @@ def status_response(versions):
 
 
 def signature_map(servable):
-    """The `SignatureDefMap` of a `Servable`."""
     return get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions)
 
 

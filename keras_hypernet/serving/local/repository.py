@@ -45,7 +45,6 @@ class Repository:
                 raise ValueError(f"There is no folder {name!r} in {self.folder}: export the model first.")
 
     def names(self):
-        """The names of the models."""
         return list(self._models)
 
     def poll(self):

@@ -25,21 +25,16 @@ class TensorInfo:
 
     @property
     def row_values(self):
-        """Number of values in a row, or None if unknown."""
         if not self.shape or None in self.shape[1:] or self.dtype == object:
             return None
         return math.prod(self.shape[1:])
 
 
 class Servable:
-    """A loaded version of a model.
+    """A loaded version of a model, with dicts by the names of its signatures.
 
-    Attributes:
-        name, version: Those of the model.
-        definitions: Dict from the name of each signature to its `SignatureDef`.
-        inputs, outputs: Dict from the name of each signature to a dict of `TensorInfo`.
-
-    ValueError is raised if the folder holds no SavedModel with a signature, or its warm-up requests fail.
+    `definitions` has a `SignatureDef` for each signature, `inputs` and `outputs` a dict of `TensorInfo`. ValueError is
+    raised if the folder holds no SavedModel with a signature, or its warm-up requests fail.
     """
 
     def __init__(self, name, version, folder):

@@ -12,6 +12,7 @@ import traceback
 
 import uvicorn
 
+from keras_hypernet.common.checks import integer
 from keras_hypernet.serving.errors import check_number
 from keras_hypernet.serving.local import events
 from keras_hypernet.serving.local.callers import Callers
@@ -65,8 +66,7 @@ class Server:
     ):
         self._callers = Callers(host, allow_hosts, allow_origins)
         for name, port in (("rest_port", rest_port), ("grpc_port", grpc_port)):
-            if not isinstance(port, int) or not 0 <= port <= 65535:
-                raise ValueError(f"`{name}` must be a port of 0 to 65535, 0 for a free one. Received: {port!r}")
+            integer(name, port, least=0, most=65535)
         if rest_port == grpc_port != 0:
             raise ValueError(f"`rest_port` and `grpc_port` must be two ports. Received: {rest_port} for both")
         check_number("cache_bytes", cache_bytes, 0)

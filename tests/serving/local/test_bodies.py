@@ -15,10 +15,8 @@ from servers import resident_bytes
 def test_other_encodings_than_utf_8_are_refused(half, encoding):
     for content in ('{"instances": [1]}', '{"instances": [true]}'):
         status, answer = half(content.encode(encoding))
-        assert (status, answer) == (
-            400,
-            {"error": "JSON Parse error: The document must be UTF-8. Received: a byte of zero, as UTF-16 has it"},
-        )
+        assert status == 400
+        assert answer["error"].startswith("JSON Parse error: ")
     assert half(content.replace("true", "1").encode("utf-8-sig")) == (200, {"predictions": [3.5]})
     status, answer = half('{"a": "é", "instances": [1]}'.encode("latin-1"))
     assert status == 400

@@ -190,7 +190,7 @@ def test_other_http_methods_are_refused(ask, method):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "JSON Parse error: The document is empty"),
+        (b"", "JSON Parse error: Expecting value"),
         (b"{", "JSON Parse error"),
         (b"\xff\xfe\x00", "JSON Parse error"),
         (b"[1]", "A request in JSON must be an object. Received: [1]"),

@@ -258,14 +258,14 @@ def test_an_unloadable_model_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"rest_port": 70_000}, "`rest_port` must be a port of 0 to 65535, 0 for a free one. Received: 70000"),
-        ({"grpc_port": -1}, "`grpc_port` must be a port of 0 to 65535, 0 for a free one. Received: -1"),
+        ({"rest_port": 70_000}, "`rest_port` must be an integer of at most 65535. Received: 70000"),
+        ({"grpc_port": -1}, "`grpc_port` must be an integer of at least 0. Received: -1"),
         ({"rest_port": 8500}, "`rest_port` and `grpc_port` must be two ports. Received: 8500 for both"),
         ({"poll_seconds": 0}, "`poll_seconds` must be a number of at least 0.001. Received: 0"),
         ({"poll_seconds": float("nan")}, "`poll_seconds` must be a number of at least 0.001. Received: nan"),
         ({"grace_seconds": -3}, "`grace_seconds` must be a number of at least 0. Received: -3"),
         ({"grace_seconds": None}, "`grace_seconds` must be a number of at least 0. Received: None"),
-        ({"rest_port": "8501"}, "`rest_port` must be a port of 0 to 65535, 0 for a free one. Received: '8501'"),
+        ({"rest_port": "8501"}, "`rest_port` must be an integer of at least 0. Received: '8501'"),
     ],
 )
 def test_invalid_arguments_are_refused(folder, arguments, message):
