@@ -30,9 +30,8 @@ class Job:
     """How runs become rows.
 
     Attributes:
-        execute: Function of a configuration that returns its row, or its importable name, such as
-            `"package.module:function"`, which other processes need. A failed run is a row; an exception means that no
-            run can be executed here, as without the data, and ends all runs.
+        execute: Function of a configuration that returns its row, or its importable name, which other processes need. A
+            failed run is a row; an exception means that no run can be executed here, as without the data.
         failed: Function of `(config, message, seconds, machine)` that returns the row of a run whose process was lost.
         attempts: Maximum number of starts of a run whose process on this machine dies.
         sources: Code of a user that `execute` needs: other processes load it first, by `load_source`.
@@ -55,12 +54,9 @@ def check_engine(engine, address):
 class LocalWorkers(contextlib.AbstractContextManager):
     """Processes of this machine that execute runs, each with its share of the processor's threads.
 
-    A process starts with its first run, and stays for later runs, also of other calls, until the context ends.
-
-    Args:
-        workers: Number of processes, at least one.
-        threads: Threads of each process; by default the number of processors divided by `workers`. The number of runs
-            does not matter: a run that is repeated alone has the same threads, and so the same numbers.
+    A process starts with its first run, and stays for later runs, also of other calls, until the context ends. By
+    default, each process has the number of processors divided by `workers` as its threads, whatever the number of runs:
+    a run that is repeated alone has the same threads, and so the same numbers.
     """
 
     def __init__(self, workers, threads=None):

@@ -40,7 +40,6 @@ class RunsProgress:
         self.bar.stop()
 
     def warn(self, sentence):
-        """Shows a warning."""
         self.console.warn(sentence)
 
     def add(self, row, total=None):
@@ -91,6 +90,5 @@ class _Bar(Progress):
         )
 
     def get_renderables(self):
-        """The bar and the summary."""
         yield from super().get_renderables()
         yield Text(printable(self.runs.summary()))

@@ -1,7 +1,6 @@
 """Client: NumPy in and out, for TensorFlow Serving and the local server, by REST or gRPC."""
 
 import collections.abc
-import operator
 import random
 import re
 import time
@@ -33,7 +32,6 @@ class Client:
         max_rows: Maximum rows of a request; larger batches are sent in parts.
 
     Raises:
-        TypeError: If the version is neither an integer nor a string.
         ValueError: If the protocol is unknown, the address is not host:port, or a number is not valid.
 
     The last argument of every method is the name of another `model` of this server. The methods raise ValueError if
@@ -62,10 +60,7 @@ class Client:
         if not isinstance(address, str) or not re.fullmatch(r"[^/]+:[0-9]+", address):
             raise ValueError(f"`address` must be host:port, without http://. Received: {address!r}")
         if version is not None and not isinstance(version, str):
-            try:
-                version = operator.index(version)  # NumPy's integers too
-            except TypeError as error:
-                raise TypeError(f"`version` must be a number, or a label, a string. Received: {version!r}") from error
+            version = integer("version", version, least=0)
         self.model, self.version = model, version
         self._transport = _TRANSPORTS[protocol](address, timeout)
         self._retries, self._backoff, self._max_rows = retries, backoff, max_rows

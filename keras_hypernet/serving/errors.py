@@ -72,7 +72,6 @@ def from_http(status, message):
 
 
 def invalid(message):
-    """The error of an invalid request."""
     return ServingError("INVALID_ARGUMENT", message)
 
 

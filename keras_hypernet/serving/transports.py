@@ -44,7 +44,6 @@ class RestTransport:
         return {int(version["version"]): version["state"] for version in answer["model_version_status"]}
 
     def close(self):
-        """Closes the connections."""
         self._session.close()
 
     def _request(self, method, path, body=None):

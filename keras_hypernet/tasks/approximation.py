@@ -75,7 +75,6 @@ class ApproximationTask(ImageTask):
 
     @property
     def source(self):
-        """The `Source` of the images, or of uniform samples."""
         if not self._uniform:
             return super().source
         return Source("uniform", (28, 28, 1), **DRAWN, _load=self._draw)
@@ -86,7 +85,6 @@ class ApproximationTask(ImageTask):
 
     @property
     def x_dtype(self):
-        """`"float32"` for uniform samples, `"uint8"` for images."""
         return "float32" if self._uniform else "uint8"
 
     @property
@@ -103,7 +101,6 @@ class ApproximationTask(ImageTask):
         return _target(self)
 
     def rows(self, examples):
-        """x, and y as the target predicts it."""
         return examples, self.target().predict(examples, batch_size=500, verbose=0)
 
     def training_dataset(self, examples, batch_size, seed, epoch):

@@ -92,7 +92,6 @@ class ArrayTask(Task):
         return {**super().data_facts(), "note": f"Arrays {', '.join(shapes)}; {', '.join(numbers)} examples."}
 
     def load(self, split):
-        """A dict of the arrays x, condition and y of a split."""
         check_split(split)
         return {name: arrays.find(self.sha256, split, name) for name in (*self.inputs, "y")}
 

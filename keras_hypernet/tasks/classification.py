@@ -50,6 +50,5 @@ class ClassificationTask(ImageTask):
     }
 
     def rows(self, examples):
-        """Images and one-hot classes."""
         images, labels = examples
         return images, np.eye(10, dtype="float32")[labels]

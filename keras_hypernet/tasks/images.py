@@ -33,12 +33,10 @@ class ImageTask(Task):
 
     @property
     def source(self):
-        """The `Source` of the images."""
         return get_source(self.data)
 
     @property
     def arrays_sha256(self):
-        """The SHA-256 of images of the user's own, or None."""
         return self.source.sha256
 
     @property

@@ -61,7 +61,6 @@ class RotationTask(ImageTask):
 
     @property
     def condition_shape(self):
-        """The shape of x."""
         return self.x_shape
 
     @property

@@ -93,7 +93,6 @@ class SyntheticTask(Task):
 
     @property
     def x_shape(self):
-        """`(dim,)`, as of the condition."""
         return (self.dim,)
 
     condition_shape = x_shape

@@ -106,7 +106,6 @@ class Journal:
 
 
 def _rounds(values):
-    """Returns Hyperband's own values."""
     return {name: value for name, value in values.items() if is_internal(name)}
 
 

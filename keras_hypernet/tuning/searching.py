@@ -209,7 +209,6 @@ def _execute(trials, hypermodel, folder, workers, engine, address):
 
 
 def _write_logs(folder, hypermodel, row, hyperparameters):
-    """Writes the logs of a trial for TensorBoard's HParams dashboard into a folder."""
     import tensorflow as tf
 
     values = {name: value for name, value in hyperparameters.items() if not is_internal(name)}
@@ -227,7 +226,6 @@ def _write_logs(folder, hypermodel, row, hyperparameters):
 
 
 def _describe_best(rows, objective):
-    """Returns a text such as "best validation_error 0.0571 (hyper, depth 5)"; empty without a finished row."""
     finished = [row for row in rows if row["status"] == "finished"]
     if not finished:
         return ""

@@ -75,7 +75,6 @@ def _has_embedding(method):
 
 
 def _checked(name, field):
-    """Returns a field as `make_space` does."""
     if field is None or field is False:
         return None
     field = list(field) if isinstance(field, (range, np.ndarray)) else plain(field)
