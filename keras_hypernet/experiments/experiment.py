@@ -91,9 +91,6 @@ class Measurement:
     function: Callable = train_and_measure
     also: tuple = ()
 
-    def __call__(self, task, method, recipe):
-        return self.function(task, method, recipe)
-
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
@@ -235,7 +232,7 @@ def execute(config, experiment=None):
     started = time.perf_counter()
     task, recipe = task_of(config, experiment), Recipe(**config["recipe"])
     try:
-        measured = (experiment.measure if experiment else train_and_measure)(task, config["method"], recipe)
+        measured = (experiment.measure.function if experiment else train_and_measure)(task, config["method"], recipe)
         measured["data_sha256"] = task.fingerprint()
         not_finite = []  # receives each such number, and leaves None in its place
         result = json.loads(json.dumps(measured), parse_constant=not_finite.append)

@@ -1,6 +1,7 @@
 """Paired statistical tests over the seeds of an experiment. A run that diverged counts as infinitely bad."""
 
 import numpy as np
+from scipy import stats
 
 WILCOXON = "Wilcoxon's signed-rank test"
 
@@ -27,8 +28,6 @@ def wilcoxon(quotients):
 
     With n seeds the p-value is at least `2^-n`: 0.03 for five, 0.125 for three.
     """
-    from scipy import stats
-
     with np.errstate(divide="ignore"):
         logarithms = np.log(quotients)
     if not np.any(logarithms):
@@ -41,8 +40,6 @@ def trend(blocks):
 
     The test is Wilcoxon's for two values, Kendall's for a single seed, otherwise Page's.
     """
-    from scipy import stats
-
     if blocks.shape[1] < 3:
         return wilcoxon(ratios(blocks[:, -1], blocks[:, 0])), WILCOXON
     if len(blocks) < 2:

@@ -13,7 +13,7 @@ SMALL = {"dim": 5, "num_train": 300, "num_validation": 50, "num_test": 200}
 @pytest.mark.parametrize("family", ["inner", "concat"])
 def test_the_errors_are_those_of_least_squares(family, method):
     task = SyntheticTask(family, **SMALL)
-    measured = get_experiment("synthetic_baseline").measure(task, method, None)
+    measured = get_experiment("synthetic_baseline").measure.function(task, method, None)
 
     def columns(examples):
         ones = np.ones((len(examples["y"]), 1))
@@ -31,7 +31,7 @@ def test_the_errors_are_those_of_least_squares(family, method):
 def test_a_model_of_x_alone_learns_nothing_of_the_condition():
     task = SyntheticTask("concat", **SMALL)
     errors = [
-        get_experiment("synthetic_baseline").measure(task, method, None)["test"]
+        get_experiment("synthetic_baseline").measure.function(task, method, None)["test"]
         for method in ("linear_x", "linear_both")
     ]
     assert errors[1] < 0.1 < errors[0]
