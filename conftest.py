@@ -28,7 +28,13 @@ def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="also run the tests marked `full`: load, attacks, repetitions")
 
 
+# Files whose tests wait for other processes: begun last, they would keep one worker busy after all others have ended.
+FIRST = ["tests/runs/test_cluster.py", "tests/tuning/test_workers.py", "tests/experiments/test_runner.py"]
+
+
 def pytest_collection_modifyitems(config, items):
+    files = {config.rootpath / name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: files.get(item.path, len(files)))
     if not config.getoption("--full"):
         for item in items:
             if item.get_closest_marker("full"):
@@ -53,30 +59,55 @@ def _names(doctest_namespace):
     doctest_namespace.update(keras=keras, keras_hypernet=keras_hypernet)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _frozen():
+    gc.freeze()  # Keras collects garbage after each trial and run: among what the tests before have left, too
+
+
 @pytest.fixture(scope="session")
-def exported(tmp_path_factory):
-    """Returns a function that puts exports of zoo entries into a folder, each of which is made once in all tests."""
+def once(tmp_path_factory):
+    """Returns a function that returns a folder which another function fills: once for the tests of all processes."""
     from filelock import FileLock
 
+    base = tmp_path_factory.getbasetemp()
+    base = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+    base.mkdir(exist_ok=True)
+
+    def once(name, fill):
+        folder, complete = base / name, base / f"{name}.complete"
+        with FileLock(base / f"{name}.lock"):
+            if not complete.exists():
+                fill(folder)
+                complete.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def exported(once):
+    """Returns a function that puts exports of zoo entries into a folder, each of which is made once in all tests."""
     import keras_hypernet
     from keras_hypernet.serving.config import write_configs
 
-    folder = tmp_path_factory.getbasetemp()
-    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "exported"  # of all processes
-
-    @functools.cache
-    def once(name):
-        with FileLock(folder.with_suffix(".lock")):
-            version = folder / name / "1"
-            return version if version.is_dir() else keras_hypernet.export(name, folder)
-
     def put(folder, *names):
         for name in names:
-            shutil.copytree(once(name), folder / name / "1")
+            made = once(f"export_{name}", functools.partial(keras_hypernet.export, name))
+            shutil.copytree(made / name / "1", folder / name / "1")
             write_configs(folder, name)
         return folder
 
     return put
+
+
+@pytest.fixture(scope="session")
+def searched(once):
+    """The result of two trials of a grid over the depths of the tiny task."""
+    from tiny_search import tiny_search
+
+    from keras_hypernet.tuning.result import SearchResult
+
+    return SearchResult.read(once("searched", lambda folder: tiny_search(trials=2, directory=folder)))
 
 
 @pytest.fixture

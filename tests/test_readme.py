@@ -25,7 +25,7 @@ def test_the_zoo_table_is_that_of_the_cards():
     assert table == zoo_table(kh.list_entries()), "put the output of `keras-hypernet list --markdown` there"
 
 
-# What the examples print: by the page and the first words of each, in groups that a process each runs.
+# What the examples print: by the page and the first words of each. A process of its own runs each group but the first.
 PRINTED = {
     "layers": {
         ("README.md", "import keras\n"): r"\[\[ ?-?\d\.\d+ *\]\n \[ ?-?\d\.\d+ *\]\]\n",
@@ -58,7 +58,7 @@ def _example(page, begin):
 @pytest.mark.parametrize(
     "group", [name if name == "layers" else pytest.param(name, marks=pytest.mark.full) for name in PRINTED]
 )
-def test_python_runs(group, tmp_path):
+def test_python_runs(group, tmp_path, monkeypatch, capsys):
     examples = PRINTED[group]
     if not (ROOT / "saved_models").is_dir():  # which a checkout alone has
         examples = {key: printed for key, printed in examples.items() if key[0] != "docs/serving/README.md"}
@@ -67,6 +67,12 @@ def test_python_runs(group, tmp_path):
         for name, code in re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
             (tmp_path / name).write_text(code, encoding="utf-8")
     (tmp_path / "saved_models").symlink_to(ROOT / "saved_models")
+    if group == "layers":
+        monkeypatch.chdir(tmp_path)
+        for example, expected in examples.items():
+            exec(_example(*example), {"__name__": "__main__"})
+            assert re.fullmatch(expected, capsys.readouterr().out), example
+        return
     script = "import json, sys\nfor block in json.loads(sys.argv[1]):\n    exec(block, {})\n    print('----')"
     command = [sys.executable, "-c", script, json.dumps([_example(*example) for example in examples])]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -28,6 +28,17 @@ def column(result, name):
     return [row[name] for row in result.trials]
 
 
+def logged_hparams(directory, trial):
+    """Returns the HParams of a trial in the TensorBoard logs of a search, by name, and a reader of its other events."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    events = EventAccumulator(str(directory / "tensorboard" / f"{trial:04}"))
+    events.Reload()
+    content = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    return HParamsPluginData.FromString(content).session_start_info.hparams, events
+
+
 def hold_trials(names, file):
     """Makes this process wait in trials after their first checkpoint.
 

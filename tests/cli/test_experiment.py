@@ -26,7 +26,8 @@ def run(command):
     return functools.partial(command, "experiment")
 
 
-def test_rows_are_printed_as_json_and_as_a_table(run, tmp_path):
+@pytest.mark.full
+def test_a_run_is_printed_as_json_with_its_progress(run, tmp_path):
     arguments = ["assumption_2", "--quick", "--values", "1:1", "--out", tmp_path]
     done = run(*arguments, "--json")
     assert done.returncode == 0, done.stderr
@@ -37,10 +38,18 @@ def test_rows_are_printed_as_json_and_as_a_table(run, tmp_path):
         f"assumption_2: 1/1 runs, 0:00:00 left, best network {row['test']:.4g}",
     ]
     assert [json.loads(line) for line in (tmp_path / "assumption_2.jsonl").read_text().splitlines()] == [row]
+
+
+def test_rows_that_are_there_are_printed_as_json_and_as_a_table(run, tmp_path):
+    (config,) = get_experiment("assumption_2").runs(values=(1,), quick=True)
+    row = make_row(config, {"test": 0.2468})
+    ResultsFile(tmp_path / "assumption_2.jsonl").append(row)
+    arguments = ["assumption_2", "--quick", "--values", "1:1", "--out", tmp_path]
+    assert json.loads(run(*arguments, "--json").stdout) == [row]
     done = run(*arguments)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "assumption_2: 1/1 runs are there already; none is repeated.\n"
-    assert f"{row['test']:.4f}" in done.stdout
+    assert "0.2468" in done.stdout
     advice = done.stdout.splitlines()[-1]
     assert advice.endswith(f"draw them with keras-hypernet plot assumption_2 --results {tmp_path}")
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from helpers import TESTS
 from tiny_grid import wait_until
-from tiny_search import plain, tiny_search
+from tiny_search import logged_hparams, plain, tiny_search
 
 import keras_hypernet as kh
 from keras_hypernet_cli import tuning as command_module
@@ -57,6 +57,10 @@ def test_a_search_prints_draws_and_makes_an_entry(run_tune, tmp_path, drawn):
     card = kh.verify_entry(folder / "entry")
     assert card.command == "keras-hypernet " + " ".join(["tune", *arguments, "--directory", "here", "--retrain"])
     trials = kh.tuning.SearchResult.read(folder).trials
+    logged = [logged_hparams(folder, row["trial"])[0] for row in trials]
+    tried = [(values["method"].string_value, values["depth"].number_value) for values in logged]
+    assert tried == [(row["method"], row["depth"]) for row in trials]
+    assert sorted(tried) == [("embed", 2), ("embed", 3), ("hyper", 2), ("hyper", 3)]
     for name in ("depth", "parallel"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert [text.get_text() for text in drawn[name].get_legend().get_texts()] == [

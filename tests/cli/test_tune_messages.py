@@ -1,10 +1,10 @@
 """`keras-hypernet tune`: errors of one line, warnings, and what an interrupt says."""
 
 import json
+import shutil
 import sys
 
 import pytest
-from tiny_search import tiny_search
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_a_single_device_for_a_mirrored_search_is_a_warning(run_tune):
     assert warning == "Warning: --strategy mirrored has found one device only, CPU:0, so nothing is mirrored."
 
 
-def test_searches_of_different_tasks_or_objectives_are_not_begun_to_be_drawn(run_tune, tmp_path):
+def test_searches_of_different_tasks_or_objectives_are_not_begun_to_be_drawn(run_tune, searched, tmp_path):
     pytest.importorskip("matplotlib")
-    tiny_search(depth=[2], trials=1, directory=tmp_path / "other")
+    shutil.copytree(searched.directory, tmp_path / "other")
     arguments = ["rotation_digits", "--plot", "--plot-with", "other", "--directory", "here"]
     done = run_tune(*arguments, tiny=False)
     assert (done.returncode, done.stdout) == (2, "")

@@ -183,7 +183,7 @@ def test_a_full_disk_leaves_the_rows_before(whole, start, tmp_path):
 
 
 def test_one_panel_of_several_is_run(worker, tmp_path):
-    grid = dataclasses.replace(GRID, panels=("inner", "concat"), methods=("hyper",))
+    grid = dataclasses.replace(GRID, panels=("inner", "concat"), methods=("hyper",), seeds=2)
     rows = run(grid, tmp_path, values=[2], seeds=1, panels=["concat"], workers=worker, progress=False)
     assert [row["config"] for row in rows] == [config for config in grid.runs([2], 1) if config["panel"] == "concat"]
     assert len(rows) == 1
@@ -220,11 +220,10 @@ def test_results_are_not_added_to_without_resume(whole):
 
 @pytest.mark.regression
 def test_an_experiment_of_ones_own_is_run(whole, worker, tmp_path):
-    mine = dataclasses.replace(GRID, name="mine", figure=None)
-    rows = run(mine, tmp_path, values=[2], seeds=1, workers=worker, progress=False)
-    assert [row["experiment"] for row in rows] == ["mine", "mine"]
-    expected = {row["method"]: row["test"] for row in rows_in(whole) if (row["depth"], row["seed"]) == (2, 0)}
-    assert {row["method"]: row["test"] for row in rows} == expected
+    mine = dataclasses.replace(GRID, name="mine", figure=None, values=(2,), methods=("embed",))
+    (row,) = run(mine, tmp_path, workers=worker, progress=False)
+    (expected,) = [other for other in rows_in(whole) if (other["depth"], other["method"]) == (2, "embed")]
+    assert (row["experiment"], row["test"]) == ("mine", expected["test"])
     assert [path.name for path in tmp_path.iterdir()] == ["mine.jsonl"]
 
 

@@ -45,7 +45,7 @@ def _model_and_data(name):
     keras.utils.set_random_seed(1)
     model = case.make()
     model.build({"x": (None, *case.x_shape), "condition": (None, *case.condition_shape)})
-    model.compile(keras.optimizers.Adam(0.01), "mse")
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")  # whose state is resumed, too
     inputs = {"x": normal((2 * BATCH, *case.x_shape)), "condition": normal((2 * BATCH, *case.condition_shape), seed=1)}
     return model, inputs, normal((2 * BATCH, 3), seed=2)
 

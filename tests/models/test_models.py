@@ -187,11 +187,13 @@ def test_x_does_not_wrap_around_into_a_narrower_dtype(method):
     ids, condition = np.array([[1, 999], [259, 777]]), normal((2, 6))
     y, weights = array(model({"x": ids.astype("int32"), "condition": condition})), model.generate(condition)
     np.testing.assert_allclose(array(model.apply(ids, weights)), y, atol=1e-6)
-    for call in (lambda x: model({"x": x, "condition": condition}), lambda x: model.apply(x, weights)):
+    for call in (
+        lambda x: model({"x": x, "condition": condition}),
+        lambda x: model.predict({"x": x, "condition": condition}, verbose=0),
+        lambda x: model.apply(x, weights),
+    ):
         with pytest.raises(ValueError, match="takes integers that int32 holds. Received: int64, with 4294967297"):
             call(ids + 2**32)
-    with pytest.raises(Exception, match=r"indices\[0,0\] = 2147483647 is not in \[0, 1000\)"):
-        model.predict({"x": ids + 2**32, "condition": condition}, verbose=0)
 
 
 class Untold(keras.Model):
@@ -307,7 +309,7 @@ def test_x_may_have_every_size_that_the_layers_leave_free():
 def test_a_compiled_model_is_loaded_compiled(tmp_path):
     model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(3)]), [HyperDense(2)])
     inputs, targets = {"x": normal((4, 5)), "condition": normal((4, 3))}, normal((4, 2))
-    model.compile("adam", "mse")
+    model.compile(keras.optimizers.SGD(momentum=0.9), "mse", run_eagerly=keras.backend.backend() == "tensorflow")
     model.fit(inputs, targets, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")

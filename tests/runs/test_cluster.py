@@ -167,4 +167,4 @@ def test_no_run_is_lost_with_a_node_and_none_counts_twice(nodes, tmp_path, capfd
     )
     shown = capfd.readouterr()
     assert shown.out == ""
-    assert "8/8 runs" in shown.err.splitlines()[-1]
+    assert "4/4 runs" in shown.err.splitlines()[-1]

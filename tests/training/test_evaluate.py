@@ -54,7 +54,7 @@ def test_a_missing_metric_is_named(rotation):
     ("task", "method", "changes"),
     [
         (dataclasses.replace(TASK, num_test=1210), "hyper", {}),
-        (TASK, "embed", {}),
+        pytest.param(TASK, "embed", {}, marks=pytest.mark.full),
         pytest.param(ApproximationTask("uniform", num_samples=320), "network", {}, marks=pytest.mark.full),
         pytest.param(ColorizationTask("patches"), "hyper", {"epochs": 2}, marks=pytest.mark.full),
     ],
@@ -86,6 +86,7 @@ def test_a_regression_to_classes_is_judged_by_its_errors():
     }
 
 
+@pytest.mark.full
 def test_principled_initialization_trains():
     _, history = train(recipe=dataclasses.replace(RECIPE, initialization="hyperfan_in", learning_rate=0.003))
     assert history[-1]["loss"] < history[0]["loss"]

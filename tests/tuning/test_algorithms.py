@@ -18,7 +18,7 @@ def _best(rows, number):
 
 @pytest.mark.parametrize(
     ("factor", "total_epochs", "sizes"),
-    [(3, [1, 3], [3, 1]), pytest.param(2, [1, 2, 4], [4, 2, 1], marks=pytest.mark.full)],
+    [(2, [1, 2], [2, 1]), pytest.param(2, [1, 2, 4], [4, 2, 1], marks=pytest.mark.full)],
 )
 def test_hyperband_continues_the_best_of_a_round(tmp_path, factor, total_epochs, sizes):
     options = {"depth": (2, 3), "epochs": total_epochs[-1], "factor": factor, "trials": sum(sizes)}

@@ -13,19 +13,13 @@ from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.result import SearchResult
 
 
-@pytest.fixture(scope="module")
-def two(tmp_path_factory):
-    """The result of two trials of a grid."""
-    return tiny_search(trials=2, directory=tmp_path_factory.mktemp("two"))
-
-
 @pytest.fixture
-def folder(two, tmp_path):
-    """A copy of the folder of this search."""
-    return pathlib.Path(shutil.copytree(two.directory, tmp_path / "search"))
+def folder(searched, tmp_path):
+    """A copy of the folder of a search."""
+    return pathlib.Path(shutil.copytree(searched.directory, tmp_path / "search"))
 
 
-def test_an_equal_search_is_resumed_and_another_one_refused(two, folder):
+def test_an_equal_search_is_resumed_and_another_one_refused(searched, folder):
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     for changes, differ in (
         ({"depth": (2, 3)}, r"{'space.depth': {'low': 2, 'high': 4}}"),
@@ -39,9 +33,9 @@ def test_an_equal_search_is_resumed_and_another_one_refused(two, folder):
     with pytest.raises(ValueError, match="holds this search already: continue it .--resume., start anew"):
         tiny_search(trials=2, directory=folder, resume=False)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-    assert plain(tiny_search(trials=2, directory=folder).trials) == plain(two.trials)
+    assert plain(tiny_search(trials=2, directory=folder).trials) == plain(searched.trials)
     more = tiny_search(trials=3, directory=folder)  # more of the same
-    assert plain(more.trials[:2]) == plain(two.trials)
+    assert plain(more.trials[:2]) == plain(searched.trials)
     assert sorted(column(more, "depth")) == [2, 3, 4]
     more.to_csv(folder / "trials.csv")
     other = tiny_search(depth=[2], directory=folder, overwrite=True)
@@ -118,12 +112,12 @@ def test_a_damaged_journal_is_named(folder):
 
 
 @pytest.mark.regression
-def test_a_trial_of_a_slow_worker_is_trained_elsewhere(two, tmp_path):
+def test_a_trial_of_a_slow_worker_is_trained_elsewhere(searched, tmp_path):
     busy = tmp_path / "trials" / "trial_0000" / "seed-0"
-    SearchDirectory(tmp_path).claim(two.config, resume=False, overwrite=False)
+    SearchDirectory(tmp_path).claim(searched.config, resume=False, overwrite=False)
     with locked_folder(busy, "training in", "another"):
         result = tiny_search(trials=1, directory=tmp_path)
-    assert plain(result.trials) == plain(two.trials[:1])
+    assert plain(result.trials) == plain(searched.trials[:1])
     assert column(result, "status") == ["finished"]
 
 

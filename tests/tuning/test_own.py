@@ -8,7 +8,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
-from tiny_search import RECIPE, TASK, own_model, tiny_search
+from tiny_search import RECIPE, TASK, logged_hparams, own_model, tiny_search
 
 import keras_hypernet as kh
 from keras_hypernet.tasks import SyntheticTask
@@ -131,14 +131,12 @@ def test_hyperparameters_of_an_own_function_are_logged_and_drawn(own, tmp_path, 
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    logged = {}
-    for folder, tag in (("hparams", "experiment"), ("0000", "session_start_info")):
-        events = EventAccumulator(str(own.directory / "tensorboard" / folder))
-        events.Reload()
-        content = events.PluginTagToContent("hparams")[f"_hparams_/{tag}"]
-        logged[tag] = getattr(HParamsPluginData.FromString(content), tag)
-    assert [info.name for info in logged["experiment"].hparam_infos] == ["depth", "units"]
-    assert set(logged["session_start_info"].hparams) == {"depth", "units"}
+    events = EventAccumulator(str(own.directory / "tensorboard" / "hparams"))
+    events.Reload()
+    content = events.PluginTagToContent("hparams")["_hparams_/experiment"]
+    infos = HParamsPluginData.FromString(content).experiment.hparam_infos
+    assert [info.name for info in infos] == ["depth", "units"]
+    assert set(logged_hparams(own.directory, 0)[0]) == {"depth", "units"}
 
 
 @pytest.mark.regression
