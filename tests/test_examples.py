@@ -8,13 +8,13 @@ from helpers import ROOT
 
 import keras_hypernet as kh
 
-FILE = ROOT / "examples" / "rotation_by_convolution.py"
-pytestmark = pytest.mark.skipif(not FILE.exists(), reason="this is not a checkout: examples/ is not here")
+FOLDER = ROOT / "examples"
+pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="this is not a checkout: examples/ is not here")
 
 
 @pytest.fixture(scope="module")
 def example():
-    return runpy.run_path(str(FILE))
+    return runpy.run_path(str(FOLDER / "rotation_by_convolution.py"))
 
 
 def test_both_hypernetworks_have_the_same_number_of_parameters_and_one_generator(example):
@@ -36,3 +36,11 @@ def test_the_quick_mode_prints_mean_and_spread_of_both(example, capsys):
         assert 0 < mean <= 1
         assert f"generated weights, test error {mean:.3f} ± {spread:.3f}" in printed.partition(f"{name}: ")[2]
     assert list(errors) == ["convolutional", "dense"]
+
+
+@pytest.mark.full
+def test_a_hypernetwork_paints_digits_that_it_has_not_seen(tmp_path):
+    example = runpy.run_path(str(FOLDER / "image_as_function.py"))
+    psnr = example["main"](["--quick", "--out", str(tmp_path / "digits.png")])
+    assert psnr["painted"] > psnr["mean digit"] + 6
+    assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
