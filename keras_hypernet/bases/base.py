@@ -145,6 +145,10 @@ class Basis:
         """The Keras variables of a weight, in a list."""
         return [getattr(layer, layer.attribute(name, variable)) for variable in self.variable_shapes(shape, layer.rank)]
 
+    def assign_constant(self, layer, name, values):
+        """Assigns an array to K0 of the weight `name` of a layer."""
+        getattr(layer, layer.attribute(name, "constant")).assign(values)
+
     def warn_of_size(self, layer, name, shape, rank):
         """Warns before variables of more than `LARGE` bytes are allocated."""
         number = self.num_parameters(shape, rank)

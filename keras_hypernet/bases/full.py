@@ -57,6 +57,14 @@ class Full(Basis):
         """The first values of the terms, `[*leading, terms + 1, o]`, where K0 is zeros and G not."""
         return initializer(extended, dtype, fans) if isinstance(initializer, Hyperfan) else initializer(extended, dtype)
 
+    def assign_constant(self, layer, name, values):
+        if not self.train_constant:
+            super().assign_constant(layer, name, values)
+            return
+        variable = getattr(layer, layer.attribute(name, "basis"))
+        constant = ops.expand_dims(ops.cast(values, variable.dtype), -2)
+        variable.assign(ops.concatenate([variable[..., :-1, :], constant], axis=-2))
+
     def factors(self, variables, z):
         """The factors of the terms, `[B, terms]`: z, and a one for a constant term among the terms."""
         return _append_one(z) if self.train_constant else z

@@ -136,13 +136,17 @@ class Hyper(HyperLayer):
         """Adds the basis of a weight of the layer."""
         basis, initializer = self.basis, self.initializer
         if len(weight.shape) < 2:
-            basis, initializer = bases.Full(constant=ValuesOf(weight)), "zeros"
+            trained = self.vector_basis is None or self.vector_basis.train_constant
+            basis, initializer = bases.Full(ValuesOf(weight), trained), "zeros"
         elif basis.constant == "given" and basis.values is None:
             basis = copy.copy(basis)
             basis.constant = ValuesOf(weight)
         self.add_basis(name, weight.shape, self.rank, initializer, weight.regularizer, weight.constraint, basis)
         if self.basis.shares_variables and type(basis) is type(self.basis):
             self.basis.head = basis.head
+
+    def adopt(self, layer):
+        """Nothing: a generated weight starts with the layer's own value, as its basis says."""
 
     def call(self, x, condition=None, training=None, x_mask=None):
         return self.under(x, condition, training=training, x_mask=x_mask)

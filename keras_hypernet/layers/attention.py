@@ -211,6 +211,11 @@ class HyperMultiHeadAttention(HyperLayer):
         rows, columns = (ops.arange(ops.shape(tensor)[1]) for tensor in (query, key))
         return ops.expand_dims(ops.expand_dims(rows, 1) >= ops.expand_dims(columns, 0), 0)
 
+    def assign(self, values):
+        values = iter(values)
+        for layer in self.projections.values():
+            layer.assign([next(values) for _ in layer.generated_shapes])
+
     def specialize(self, condition):
         """Returns the `SelfAttention` that equals this layer under one condition `[1, R]`, and its weights."""
         ordinary = SelfAttention(

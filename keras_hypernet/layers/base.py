@@ -6,6 +6,8 @@ R  rank: dimension of the condition      i  input features          o  output fe
 A basis says how a weight is generated from the condition z, see `bases/base.py`; a layer says how the weight is used.
 """
 
+import contextlib
+import contextvars
 import math
 import re
 import typing
@@ -16,6 +18,19 @@ from keras import ops
 from keras_hypernet import bases
 from keras_hypernet.bases.sharing import shared_bases
 from keras_hypernet.layers.contraction import FIXED_AXES, check_batch, check_shapes
+
+
+_WRITTEN = contextvars.ContextVar("written weights by the name of a layer", default=None)
+
+
+@contextlib.contextmanager
+def under_weights(weights):
+    """Inside, the layers of these names take written weights, a dict for each layer, in the place of the condition."""
+    token = _WRITTEN.set(weights)
+    try:
+        yield
+    finally:
+        _WRITTEN.reset(token)
 
 
 class ConditionedLayer(keras.Layer):
@@ -35,7 +50,7 @@ class ConditionedLayer(keras.Layer):
             raise TypeError(
                 f"Layer {self.name!r} is called with two arguments, as `layer(x, condition)`. Received: {received}"
             )
-        return super().__call__(x, condition, **kwargs)
+        return super().__call__(x, (_WRITTEN.get() or {}).get(self.name, condition), **kwargs)
 
     def build(self, x_shape, condition_shape=None):
         self.check_shapes(x_shape, condition_shape)
@@ -104,13 +119,18 @@ class HyperLayer(ConditionedLayer):
     `compiled_by_xla` says whether XLA compiles the calls, as a compiled model tells it; else it is None.
 
     A subclass that knows a cheaper computation than `run` with written weights overrides `compute`.
+
+    Args:
+        vector_basis: How a bias, a scale or an offset is generated; `Full()` by default.
+        **kwargs: As in every Keras layer.
     """
 
     keras_layer = None
     compiled_by_xla = None
 
-    def __init__(self, **kwargs):
+    def __init__(self, vector_basis=None, **kwargs):
         super().__init__(**kwargs)
+        self.vector_basis = None if vector_basis is None else bases.get(vector_basis)
         self.supports_masking = True
         self._generated = ()
         self._built_for = ()  # the fixed axes of x and their sizes
@@ -148,10 +168,11 @@ class HyperLayer(ConditionedLayer):
             initializer: An initializer of generated weights, such as `HyperfanIn`; for `Full` also any initializer of
                 Keras, which then initializes the variable.
             regularizer, constraint: Applied to the variables, not to the generated weight.
-            basis: How the weight is generated; `Full()` by default.
+            basis: How the weight is generated; the `vector_basis` of the layer by default.
             fans: The `Fans` of the weight, where its shape does not tell them.
         """
-        basis, initializer = bases.get(basis), keras.initializers.get(initializer)
+        basis = bases.get(self.vector_basis if basis is None else basis)
+        initializer = keras.initializers.get(initializer)
         self.rank = rank
         basis.build(self, name, tuple(shape), rank, initializer, regularizer, constraint, fans)
         self._generated = (*self._generated, GeneratedWeight(name, tuple(shape), basis))
@@ -254,6 +275,16 @@ class HyperLayer(ConditionedLayer):
         weights = {name: match_batch(x, weight, f"{self.name}/{name}") for name, weight in weights.items()}
         return self.run(x, {name: ops.cast(weight, self.compute_dtype) for name, weight in weights.items()}, **with_x)
 
+    def adopt(self, layer):
+        """Starts from an ordinary layer: its weights become K0, unless a basis has a K0 of zeros."""
+        self.assign([ops.convert_to_numpy(weight) for weight in layer.weights])
+
+    def assign(self, values):
+        """Assigns arrays, in the order of the weights of the ordinary layer; see `adopt`."""
+        for weight, value in zip(self._generated, values, strict=True):
+            if weight.basis.starts_at_zero:
+                weight.basis.assign_constant(self, weight.name, value)
+
     def specialize(self, condition):
         """Returns the layer of x alone that equals this layer under one condition, and its weights.
 
@@ -271,10 +302,14 @@ class HyperLayer(ConditionedLayer):
         """The layer of x alone, with the arguments that do not say where weights come from."""
         with shared_bases([]):  # a basis is left out, also one that layers share
             config = self.get_config()
-        left_out = r"(basis|contraction|kernel|bias|trainable|.+_(initializer|regularizer|constraint))"
+        left_out = r"(basis|vector_basis|contraction|kernel|bias|trainable|.+_(initializer|regularizer|constraint))"
         return self.keras_layer.from_config(
             {name: value for name, value in config.items() if not re.fullmatch(left_out, name)}
         )
+
+    def get_config(self):
+        config = super().get_config()
+        return config if self.vector_basis is None else {**config, "vector_basis": bases.serialize(self.vector_basis)}
 
     def run(self, x, weights):
         """The output on x under weights `[B, *shape]` or `[1, *shape]` of the compute dtype."""

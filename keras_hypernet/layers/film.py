@@ -1,6 +1,7 @@
 """FiLM: scales and offsets of features, generated from the condition; also those of a normalization layer."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_hypernet.layers.base import HyperLayer
@@ -142,6 +143,14 @@ class FiLM(HyperLayer):
         config = {**self.normalization.get_config(), "scale": True, "center": True, "name": self.name}
         state = [ops.convert_to_numpy(weight) for weight in self.normalization.weights]
         return type(self.normalization).from_config(config), [*weights, *state]
+
+    def adopt(self, layer):
+        values = {weight.name: ops.convert_to_numpy(weight) for weight in layer.weights}
+        shape = self.generated_shapes["scale"]
+        # A normalization may lack a scale or an offset.
+        self.assign([values.get("gamma", np.ones(shape)), values.get("beta", np.zeros(shape))])
+        for weight in self.normalization.weights:
+            weight.assign(values[weight.name])
 
     def compute_output_shape(self, x_shape, condition_shape):
         self.check_shapes(x_shape, condition_shape)

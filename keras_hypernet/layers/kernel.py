@@ -11,7 +11,7 @@ from keras_hypernet.bases.initializers import HyperfanIn
 from keras_hypernet.layers.base import HyperLayer
 from keras_hypernet.layers.contraction import CHOICES, check_contraction, plan
 
-SOURCES = ("generated", "trained")
+SOURCES = ("generated", "trained", "frozen")
 
 
 class KernelLayer(HyperLayer):
@@ -33,9 +33,9 @@ class KernelLayer(HyperLayer):
     Args:
         activation, use_bias, activity_regularizer: As in the Keras layer of the same name. `use_bias=False` and
             `bias=None` mean the same.
-        kernel: `"generated"` from the condition, or `"trained"`, an ordinary weight; kept as the attribute
-            `kernel_source`.
-        bias: `"generated"`, `"trained"` or None; kept as the attribute `bias_source`.
+        kernel: `"generated"` from the condition, or an ordinary weight, `"trained"` or `"frozen"`; kept as the
+            attribute `kernel_source`.
+        bias: `"generated"`, `"trained"`, `"frozen"` or None; kept as the attribute `bias_source`.
         basis: How the kernel is generated, a basis of `keras_hypernet.bases`; `Full()` by default. A generated bias is
             always `Full`.
         contraction: `"factorised"` (the kernel is not written), `"materialised"` (it is), or `"auto"` for the cheaper
@@ -113,7 +113,12 @@ class KernelLayer(HyperLayer):
             self.add_basis(name, shape, self.rank, initializer, regularizer, constraint, **options)
             return
         weight = self.add_weight(
-            name=name, shape=shape, initializer=initializer, regularizer=regularizer, constraint=constraint
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            regularizer=regularizer,
+            constraint=constraint,
+            trainable=source == "trained",
         )
         setattr(self, f"trained_{name}", weight)
 
@@ -171,7 +176,7 @@ class KernelLayer(HyperLayer):
         z = ops.cast(condition, self.compute_dtype)
         weights = {weight.name: weight for weight in self._generated}
         x_shape, x = x.shape, self.prepare(x)
-        if self.kernel_source == "trained":
+        if self.kernel_source != "generated":
             y = self.op(x, ops.cast(self.trained_kernel, self.compute_dtype))
         else:
             kernel = weights["kernel"]
@@ -186,7 +191,7 @@ class KernelLayer(HyperLayer):
 
     def run(self, x, weights):
         x = self.prepare(x)
-        if self.kernel_source == "trained":
+        if self.kernel_source != "generated":
             y = self.op(x, ops.cast(self.trained_kernel, self.compute_dtype))
         else:
             kernels = weights["kernel"]
@@ -214,9 +219,16 @@ class KernelLayer(HyperLayer):
     def _with_bias(self, y, generated):
         """`activation(y + bias)`, where `generated()` returns a generated bias."""
         if self.use_bias:
-            bias = self.trained_bias if self.bias_source == "trained" else align(generated(), len(y.shape))
+            bias = self.trained_bias if self.bias_source != "generated" else align(generated(), len(y.shape))
             y = y + ops.cast(bias, self.compute_dtype)
         return self.activation(self.restore(y))
+
+    def assign(self, values):
+        values = dict(zip(("kernel", "bias"), values, strict=self.use_bias))
+        super().assign(values[weight.name] for weight in self._generated)
+        for name, source in (("kernel", self.kernel_source), ("bias", self.bias_source)):
+            if name in values and source != "generated":
+                getattr(self, f"trained_{name}").assign(values[name])
 
     def specialize(self, condition):
         generated = self.generate(condition)

@@ -1,0 +1,184 @@
+"""The hyper layer of a layer of Keras: a registry, open to layers of the user's own."""
+
+import fnmatch
+import re
+
+import keras
+
+from keras_hypernet.layers.any_layer import Hyper
+from keras_hypernet.layers.attention import HyperMultiHeadAttention
+from keras_hypernet.layers.base import HyperLayer
+from keras_hypernet.layers.conv import HyperConv1D, HyperConv2D, HyperConv3D
+from keras_hypernet.layers.conv_transpose import HyperConv2DTranspose
+from keras_hypernet.layers.dense import HyperDense
+from keras_hypernet.layers.depthwise_conv import HyperDepthwiseConv2D
+from keras_hypernet.layers.einsum_dense import HyperEinsumDense
+from keras_hypernet.layers.embedding import HyperEmbedding
+from keras_hypernet.layers.film import FiLM
+from keras_hypernet.layers.kernel import KernelLayer
+from keras_hypernet.layers.recurrent import HyperGRU, HyperLSTM
+
+# Arguments of Keras's layers that say nothing about the output, or that a hyper layer has otherwise.
+LEFT_OUT = r".*_initializer|lora_.*|quantization_config|trainable|unroll|implementation|seed|batch_input_shape"
+_MAKERS = {}
+
+
+def register(layer_class, hyper):
+    """Says which hyper layer `kh.hypernetize` puts in the place of a layer of a class, and not of a subclass.
+
+    Args:
+        layer_class: A class of Keras layers.
+        hyper: A `HyperLayer` class with the arguments of `layer_class`, without its initializers, and generated weights
+            in the order of the weights of `layer_class`. Or a function of a built layer, and of `basis` and
+            `vector_basis` by name, that returns such a hyper layer; or None for `Hyper(layer)`.
+
+    Raises:
+        TypeError: If `layer_class` is no class of layers, or `hyper` is neither a hyper layer's class nor a function.
+
+    Example:
+
+    >>> class MyDense(keras.layers.Dense):
+    ...     pass
+    >>> register(MyDense, keras_hypernet.layers.HyperDense)
+    """
+    is_class = isinstance(hyper, type)
+    if not (isinstance(layer_class, type) and issubclass(layer_class, keras.Layer)):
+        raise TypeError(f"`layer_class` must be a class of Keras layers. Received: {layer_class!r}")
+    if not callable(hyper) or (is_class and not issubclass(hyper, HyperLayer)):
+        raise TypeError(f"`hyper` must be a class of hyper layers, or a function that makes one. Received: {hyper!r}")
+    _MAKERS[layer_class] = of_class(hyper) if is_class else hyper
+
+
+def hyper_layer(layer, generated, basis, vector_basis, frozen):
+    """The hyper layer, not yet built, of a built layer.
+
+    Args:
+        layer: The layer, which nothing else uses.
+        generated: The paths of its weights that are generated, as `weight_paths` returns them.
+        basis: The basis of weights of two and more axes.
+        vector_basis: The basis of vectors, or None.
+        frozen: Whether its other weights are frozen.
+    """
+    if isinstance(layer, keras.layers.Lambda):
+        raise ValueError(
+            f"Layer {layer.name!r} is a Lambda, which cannot be loaded in safe mode: write a registered layer instead."
+        )
+    make = _MAKERS.get(type(layer))
+    others = [path for path, weight in weight_paths(layer).items() if weight.trainable and path not in generated]
+    options = {"basis": basis, "vector_basis": vector_basis}
+    if others:
+        source = "frozen" if frozen else "trained"
+        options |= {name: "generated" if name in generated else source for name in ("kernel", "bias")}
+    if make is not None and not (others and set(weight_paths(layer)) - {"kernel", "bias"}):
+        made = make(layer, **options)
+        if made is not None and (not others or isinstance(made, KernelLayer)):
+            return made
+    return Hyper(layer, basis, weights=list(generated), vector_basis=vector_basis, name=layer.name)
+
+
+def weight_paths(layer):
+    """The weights of a layer by their path inside the layer, such as `"lstm_cell/kernel"`."""
+    return {f"/{weight.path}".rpartition(f"/{layer.name}/")[2].strip("/"): weight for weight in layer.weights}
+
+
+def matching_weights(layer, patterns):
+    """The paths of the trainable weights of a layer that patterns choose, by name, path, or path from the layer on."""
+    trainable = {path: weight for path, weight in weight_paths(layer).items() if weight.trainable}
+    return [
+        path
+        for path, weight in trainable.items()
+        for names in [(path, weight.name, f"{layer.name}/{path}")]
+        if patterns is None or any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
+    ]
+
+
+def arguments(layer, **changed):
+    """The arguments of a layer that a hyper layer has too; `changed` gives other names, or None to leave one out."""
+    config = {name: value for name, value in layer.get_config().items() if not re.fullmatch(LEFT_OUT, name)}
+    for name, new in changed.items():
+        value = config.pop(name, None)
+        if new is not None:
+            config[new] = value
+    return config
+
+
+def of_class(hyper, **changed):
+    """A maker of hyper layers of a class with the arguments of the layer."""
+    return lambda layer, **options: hyper.from_config({**arguments(layer, **changed), **options})
+
+
+def _dense(layer, **options):
+    rank = len(layer.get_build_config()["input_shape"])
+    if rank <= 3:
+        return of_class(HyperDense)(layer, **options)
+    labels = "abcdefghijklm"[: rank - 1]
+    config = arguments(layer, units=None, use_bias=None)
+    shape = (*[None] * (rank - 2), layer.units)
+    bias_axes = "z" if layer.use_bias else None
+    return HyperEinsumDense(f"{labels}y,yz->{labels}z", shape, bias_axes=bias_axes, **config, **options)
+
+
+def _einsum_dense(layer, **options):
+    rank = len(layer.get_build_config()["input_shape"])
+    config = arguments(layer)
+    if "..." in layer.equation:
+        unused = [label for label in "abcdefghijklmnopqrstuvwxyz" if label not in layer.equation]
+        elided = unused[: rank - len(layer.equation.split(",")[0].replace("...", ""))]
+        shape = layer.partial_output_shape
+        config["equation"] = layer.equation.replace("...", "".join(elided))
+        config["output_shape"] = (*[None] * (len(elided) - 1), *shape)
+    return HyperEinsumDense.from_config({**config, **options})
+
+
+def _recurrent(hyper):
+    def make(layer, **options):
+        if layer.dropout or layer.recurrent_dropout or layer.return_state or layer.zero_output_for_mask:
+            return None
+        left_out = dict.fromkeys(("dropout", "recurrent_dropout", "return_state", "zero_output_for_mask"))
+        return hyper.from_config({**arguments(layer, **left_out), **options})
+
+    return make
+
+
+def _normalization(layer, **options):
+    several = isinstance(layer.axis, (list, tuple)) and len(layer.axis) > 1
+    if several or getattr(layer, "rms_scaling", False):
+        return None
+    config, options = layer.get_config(), {"vector_basis": options["vector_basis"]}
+    return FiLM(normalization=type(layer).from_config(config), name=layer.name, dtype=layer.dtype_policy, **options)
+
+
+def _attention(layer, **options):
+    config = layer.get_config()
+    others = {"dropout": 0, "use_gate": False, "attention_axes": None, "sliding_window": None}
+    lacking = {name: config[name] for name in others if config.get(name)}
+    if lacking:
+        raise ValueError(
+            f"HyperMultiHeadAttention has none of {list(others)}: leave {layer.name!r} out of `layers`. "
+            f"Received: {lacking}"
+        )
+    projection = {name: config[name] for name in config if re.fullmatch("(kernel|bias)_(regularizer|constraint)", name)}
+    projection |= {name: value for name, value in options.items() if value is not None}
+    own = {name: config[name] for name in ("name", "num_heads", "key_dim", "value_dim", "use_bias", "output_shape")}
+    return HyperMultiHeadAttention(projection=projection, dtype=layer.dtype_policy, **own)
+
+
+_DEPTHWISE = {f"depthwise_{kind}": f"kernel_{kind}" for kind in ("regularizer", "constraint")}
+_MAKERS.update(
+    {
+        keras.layers.Dense: _dense,
+        keras.layers.EinsumDense: _einsum_dense,
+        keras.layers.Conv1D: of_class(HyperConv1D),
+        keras.layers.Conv2D: of_class(HyperConv2D),
+        keras.layers.Conv3D: of_class(HyperConv3D),
+        keras.layers.DepthwiseConv2D: of_class(HyperDepthwiseConv2D, **_DEPTHWISE),
+        keras.layers.Conv2DTranspose: of_class(HyperConv2DTranspose),
+        keras.layers.Embedding: of_class(HyperEmbedding),
+        keras.layers.GRU: _recurrent(HyperGRU),
+        keras.layers.LSTM: _recurrent(HyperLSTM),
+        keras.layers.MultiHeadAttention: _attention,
+        keras.layers.BatchNormalization: _normalization,
+        keras.layers.LayerNormalization: _normalization,
+        keras.layers.GroupNormalization: _normalization,
+    }
+)
