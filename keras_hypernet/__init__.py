@@ -3,7 +3,7 @@
 from keras_hypernet import bases, layers, theory, tuning
 from keras_hypernet._version import __version__
 from keras_hypernet.bases import initializers
-from keras_hypernet.models import ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork, specialize
+from keras_hypernet.models import ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork, hypernetize, specialize
 from keras_hypernet.serving import export
 from keras_hypernet.tasks import ArrayTask, RotationTask, Task
 from keras_hypernet.training.checkpoints import TrainingDivergedError
@@ -30,6 +30,7 @@ __all__ = [
     "evaluate",
     "export",
     "fit",
+    "hypernetize",
     "initializers",
     "layers",
     "list_entries",

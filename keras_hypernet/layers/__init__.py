@@ -13,8 +13,10 @@ from keras_hypernet.layers.embedding import HyperEmbedding
 from keras_hypernet.layers.film import FiLM
 from keras_hypernet.layers.image import StandardizeImage
 from keras_hypernet.layers.kernel import KernelLayer
+from keras_hypernet.layers.layer_embeddings import LayerEmbeddings
 from keras_hypernet.layers.magnitude import MagnitudeInvariant
 from keras_hypernet.layers.recurrent import HyperGRU, HyperLSTM
+from keras_hypernet.layers.registry import register
 from keras_hypernet.layers.task_embedding import TaskEmbedding
 
 __all__ = [
@@ -35,8 +37,10 @@ __all__ = [
     "HyperLayer",
     "HyperMultiHeadAttention",
     "KernelLayer",
+    "LayerEmbeddings",
     "MagnitudeInvariant",
     "SelfAttention",
     "StandardizeImage",
     "TaskEmbedding",
+    "register",
 ]

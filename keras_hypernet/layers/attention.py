@@ -211,6 +211,12 @@ class HyperMultiHeadAttention(HyperLayer):
         rows, columns = (ops.arange(ops.shape(tensor)[1]) for tensor in (query, key))
         return ops.expand_dims(ops.expand_dims(rows, 1) >= ops.expand_dims(columns, 0), 0)
 
+    def set_causal(self, use_causal_mask):
+        """Sets `use_causal_mask`, an argument of the call in Keras's layer, before the first call."""
+        if self.built and use_causal_mask != self.use_causal_mask:
+            raise ValueError(f"Layer {self.name!r} has one value of `use_causal_mask`. Received: calls with both")
+        self.use_causal_mask = use_causal_mask
+
     def assign(self, values):
         values = iter(values)
         for layer in self.projections.values():

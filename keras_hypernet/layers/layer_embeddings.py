@@ -44,6 +44,10 @@ class LayerEmbeddings(keras.Layer):
         self.dim, self.generator, self.seed = positive("dim", dim), generator, seed
         self.names = names if names is None else list(names)
 
+    def with_names(self, names):
+        """This layer for layers of these names, of the same generator."""
+        return LayerEmbeddings(self.dim, self.generator, names, self.seed, name=self.name, dtype=self.dtype_policy)
+
     def build(self, condition_shape):
         if self.names is None:
             raise ValueError("LayerEmbeddings needs `names` of layers outside of `hypernetize`. Received: None")

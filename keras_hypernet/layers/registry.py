@@ -73,7 +73,8 @@ def hyper_layer(layer, generated, basis, vector_basis, frozen):
         made = make(layer, **options)
         if made is not None and (not others or isinstance(made, KernelLayer)):
             return made
-    return Hyper(layer, basis, weights=list(generated), vector_basis=vector_basis, name=layer.name)
+    patterns = list(generated) if others else None
+    return Hyper(layer, basis, patterns, vector_basis=vector_basis, name=layer.name, dtype=layer.dtype_policy)
 
 
 def weight_paths(layer):

@@ -6,6 +6,7 @@ condition that is a set. `specialize` returns the network that any of these mode
 
 from keras_hypernet.models.base import ConditionalModel
 from keras_hypernet.models.embedding import EmbeddingMethod
+from keras_hypernet.models.hypernetize import hypernetize
 from keras_hypernet.models.hypernetwork import Hypernetwork
 from keras_hypernet.models.neural_process import ConditionalNeuralProcess
 from keras_hypernet.models.specialize import PixelSequential, specialize
@@ -16,5 +17,6 @@ __all__ = [
     "EmbeddingMethod",
     "Hypernetwork",
     "PixelSequential",
+    "hypernetize",
     "specialize",
 ]

@@ -15,8 +15,10 @@ from keras_hypernet.models.conditions import (
     check_finite,
     declared_inputs,
     free_sizes,
+    parts,
     symbolic,
 )
+from keras_hypernet.models.graphs import check_structure, is_graph, shapes_of
 from keras_hypernet.models.inputs import ModelOfTwoInputs
 from keras_hypernet.models.primary import apply_weights, by_name, free_sizes_of_x, shapes, steps, takes_points
 from keras_hypernet.models.shapes import build_on, check_shape, output_shape, split_inputs
@@ -41,8 +43,15 @@ class ConditionalModel(ModelOfTwoInputs):
     the sizes are known, an error of the backend at run time in a function compiled without the sizes.
     """
 
+    takes_graph = False  # whether the primary network may be a functional model
+
     def __init__(self, primary, **kwargs):
         super().__init__(**kwargs)
+        if self.takes_graph and is_graph(primary):
+            if not (isinstance(primary.input, (list, tuple)) and len(primary.input) == 2):
+                raise ValueError(f"A functional `primary` must have the inputs [x, z]. Received: {primary.input}")
+            self.primary = primary
+            return
         if not isinstance(primary, (list, tuple)):
             raise TypeError(f"`primary` must be a list of layers; of a Sequential, its `.layers`. Received: {primary}")
         others = [type(layer).__name__ for layer in primary if not isinstance(layer, keras.Layer)]
@@ -59,15 +68,23 @@ class ConditionalModel(ModelOfTwoInputs):
         raise NotImplementedError
 
     @property
+    def primary_layers(self):
+        """The layers of the primary network, a list."""
+        return self.primary.layers if isinstance(self.primary, keras.Model) else list(self.primary)
+
+    @property
     def steps(self):
         """The steps of the primary network; see `models/primary.py`."""
         return steps(self.primary)  # made anew, because `quantize` changes what a layer is
 
     def build(self, input_shape):
         # A tuple from here on: `tf.train.Checkpoint` saves the layers of a tuple, but not those of Keras's own list.
-        self.primary = tuple(self.primary)
         x_shape, condition_shape, _ = split_inputs(input_shape, self.optional_inputs)
-        self.x_shape = tuple(x_shape)
+        if isinstance(self.primary, keras.Model):
+            x_shape = shapes_of(self.primary.input[0])
+        else:
+            self.primary, x_shape = tuple(self.primary), tuple(x_shape)
+        self.x_shape = x_shape
         encoder_shape = self.encoder_shape(condition_shape)
         declared = declared_inputs(self.encoder, symbolic(encoder_shape))
         encoded_shape = build_on(self.encoder, encoder_shape)
@@ -84,7 +101,7 @@ class ConditionalModel(ModelOfTwoInputs):
         # Keras asks a model with its own `call` to pass `training` by name: on JAX no context carries it to the layers.
         # Never None: with None some layers, such as RandomFlip, act as in training.
         training = bool(training)
-        for layer in self.primary:
+        for layer in self.primary_layers:
             if self.compiled and isinstance(layer, HyperLayer):
                 layer.compiled_by_xla = self.jit_compile
         x, condition, options = split_inputs(inputs, self.optional_inputs)
@@ -102,8 +119,13 @@ class ConditionalModel(ModelOfTwoInputs):
         return shapes(self.steps, output_shape, x_shape, encoded_shape)[-1]
 
     def compute_output_spec(self, *args, **kwargs):
+        spec = super().compute_output_spec(*args, **kwargs)
+        if isinstance(self.primary, keras.Model):
+            dtypes = [output.dtype for output in self.primary.outputs]
+            specs = zip(keras.tree.flatten(spec), dtypes, strict=True)
+            return keras.tree.pack_sequence_as(spec, [keras.KerasTensor(each.shape, dtype) for each, dtype in specs])
         # The last layer is often exempt from mixed precision.
-        shape = super().compute_output_spec(*args, **kwargs).shape
+        shape = spec.shape
         return keras.KerasTensor(shape, dtype=self.primary[-1].compute_dtype)
 
     def encoder_shape(self, condition_shape):
@@ -121,7 +143,11 @@ class ConditionalModel(ModelOfTwoInputs):
 
     def encode_for(self, x, condition, **options):
         """The encoded condition as the steps of `call` take it, held to the batch rule."""
-        return match_batch(x, self.encode(condition, **options))
+        return self._matched(x, self.encode(condition, **options))
+
+    def _matched(self, x, encoded, name="condition"):
+        first = keras.tree.flatten(x)[0]
+        return keras.tree.map_structure(lambda part: match_batch(first, part, name), encoded)
 
     def check_condition(self, condition):
         """Raises an error unless the model was built for conditions of this structure and these shapes."""
@@ -174,18 +200,23 @@ class ConditionalModel(ModelOfTwoInputs):
                 another shape.
         """
         self.check_built("apply")
-        return apply_weights(self.steps, self.check_x(ops.convert_to_tensor(x)), weights)
+        return apply_weights(self.steps, self.check_x(_tensors(x)), weights)
 
     def check_x(self, x):
         """Returns x in the dtype that the first primary layer declares; raises ValueError if x has another shape."""
+        if isinstance(self.primary, keras.Model):
+            declared = self.primary.input[0]
+            check_structure("x", declared, x)
+            by_name = dict(zip(parts(x), keras.tree.flatten(declared), strict=True))
+            return as_declared(x, by_name, self.primary.name)
         check_shape("x", x.shape, self.free_x_shape, self.takes_points)
         first = self.primary[0]
         return as_declared(x, declared_inputs(first, x), first.name)
 
     def apply_encoded(self, x, encoded):
         """The output on x under a tensor `[B, R]`, or `[1, R]` for all x, that `encode` returned."""
-        x = self.check_x(ops.convert_to_tensor(x))
-        return self._call_primary(x, match_batch(x, encoded, "encoded"))
+        x = self.check_x(_tensors(x))
+        return self._call_primary(x, self._matched(x, encoded, "encoded"))
 
     def check_built(self, method):
         """Raises ValueError unless the model has weights, which `method` needs."""
@@ -207,10 +238,8 @@ class ConditionalModel(ModelOfTwoInputs):
 
     def get_config(self):
         with shared_bases([]) as bases:
-            config = {
-                **super().get_config(),
-                "primary": [keras.saving.serialize_keras_object(layer) for layer in self.primary],
-            }
+            primary = self.primary if isinstance(self.primary, keras.Model) else list(self.primary)
+            config = {**super().get_config(), "primary": keras.saving.serialize_keras_object(primary)}
         return {**config, "bases": [keras.saving.serialize_keras_object(basis) for basis in bases]} if bases else config
 
     @classmethod
@@ -222,3 +251,7 @@ class ConditionalModel(ModelOfTwoInputs):
         with shared_bases(made(config.pop("bases", []))):
             parts = {name: made(value) for name, value in config.items() if isinstance(value, (dict, list))}
         return cls(**{**config, **parts})
+
+
+def _tensors(x):
+    return keras.tree.map_structure(ops.convert_to_tensor, x)

@@ -121,7 +121,8 @@ def free_sizes(encoder, shapes, declared, encoded_shape):
             encoded = encoder(pack({part: ops.zeros(size) for part, size in sizes.items()}, shapes), training=False)
         except Exception:  # any error of a layer or of the backend
             return False
-        return tuple(encoded.shape[1:]) == tuple(encoded_shape[1:])
+        pairs = zip(keras.tree.flatten(encoded), keras.tree.flatten(symbolic(encoded_shape)), strict=True)
+        return all(tuple(part.shape[1:]) == tuple(built.shape[1:]) for part, built in pairs)
 
     free = {
         name: (shape[0], *(None if is_free(name, axis) else shape[axis] for axis in range(1, len(shape))))

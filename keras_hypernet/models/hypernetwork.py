@@ -17,7 +17,8 @@ class Hypernetwork(ConditionalModel):
     Args:
         generator: `keras.Model` (or layer) from the condition I to z `[B, R]`, the last hidden layer of f.
         primary: List of layers of g. A `ConditionedLayer`, such as a hyper layer, is called as `layer(x, z)`, any other
-            layer as `layer(x)`.
+            layer as `layer(x)`. Or a functional model of the inputs `[x, z]`, as `hypernetize` makes; x and z may then
+            be structures of tensors.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Inputs: a dict with `x` and `condition`, or the pair of them. x `[B, ...]`, or `[B, P, ...]` for P
@@ -46,9 +47,11 @@ class Hypernetwork(ConditionalModel):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Secs. 2 and 4.2.
     """
 
+    takes_graph = True
+
     def __init__(self, generator, primary, **kwargs):
         super().__init__(primary, **kwargs)
-        if not any(isinstance(layer, HyperLayer) for layer in primary):
+        if not any(isinstance(layer, HyperLayer) for layer in self.primary_layers):
             raise ValueError(f"`primary` has no hyper layer, so nothing is generated. Received: {primary}")
         self.generator = checked_encoder("generator", generator)
 
@@ -63,9 +66,9 @@ class Hypernetwork(ConditionalModel):
         condition, generated and trained.
         """
         self.check_built("num_parameters")
-        hyper = [layer for layer in self.primary if isinstance(layer, HyperLayer)]
+        hyper = [layer for layer in self.primary_layers if isinstance(layer, HyperLayer)]
         bases = _count(variable for layer in hyper for variable in layer.basis_variables)
-        trained = _count(variable for layer in self.primary for variable in layer.weights) - bases
+        trained = _count(variable for layer in self.primary_layers for variable in layer.weights) - bases
         return {
             "generator": self.generator.count_params() + bases,
             "primary": trained + sum(layer.num_generated for layer in hyper),

@@ -56,7 +56,7 @@ class ModelOfTwoInputs(keras.Model):
         if not (isinstance(data, collections.abc.Mapping) or (isinstance(data, (tuple, list)) and len(data) == 2)):
             return data
         x, condition, options = split_inputs(self._checked(data), self.optional_inputs)
-        others, rows = {"condition": condition, **options}, x.shape[0]
+        others, rows = {"condition": condition, **options}, keras.tree.flatten(x)[0].shape[0]
         if rows != 1 and all(part.shape[0] == 1 for part in keras.tree.flatten(others)):
             others = keras.tree.map_structure(lambda part: ops.broadcast_to(part, (rows, *part.shape[1:])), others)
         return {"x": x, **others}

@@ -17,10 +17,12 @@ def build_on(layer, *shapes):
 
 
 def output_shape(layer, *shapes):
-    """The shape of a layer's output. For a layer without `compute_output_shape`, Keras traces `call` and builds it."""
+    """The shape of a layer's output, or a structure of shapes. For a layer without `compute_output_shape`, Keras traces `call` and builds it."""
     if _says_output_shape(layer):
-        return tuple(layer.compute_output_shape(*shapes))
-    return tuple(layer(*(keras.tree.map_shape_structure(keras.KerasTensor, shape) for shape in shapes)).shape)
+        shape = layer.compute_output_shape(*shapes)
+        return tuple(shape) if all(size is None or isinstance(size, int) for size in shape) else shape
+    output = layer(*(keras.tree.map_shape_structure(keras.KerasTensor, shape) for shape in shapes))
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), output)
 
 
 def _says_output_shape(layer):

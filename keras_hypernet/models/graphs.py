@@ -1,0 +1,99 @@
+"""Functional and Sequential models as graphs: read, copied, and called again layer by layer on other tensors."""
+
+import inspect
+
+import keras
+
+from keras_hypernet.models.shapes import fits
+
+
+def is_graph(layer):
+    """Whether a layer is a functional model, or a Sequential of known inputs, whose layers can be called again."""
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
+
+
+def structure_of(model, side):
+    """The symbolic `"input"` or `"output"` of a graph, in its structure; one tensor for a list of one."""
+    if isinstance(model, keras.Sequential):
+        return getattr(model, f"{side}s")[0]
+    structure = getattr(model, side)
+    return structure[0] if isinstance(structure, (list, tuple)) and len(structure) == 1 else structure
+
+
+def shapes_of(structure):
+    """The shapes of a structure of tensors."""
+    return keras.tree.map_structure(lambda tensor: tuple(tensor.shape), structure)
+
+
+def new_inputs(structure):
+    """A `keras.Input` for each tensor of a structure, of its name, shape and dtype, with a free batch."""
+
+    def new(tensor):
+        return keras.Input((*tensor.shape[1:],), dtype=tensor.dtype, name=tensor.name, sparse=tensor.sparse)
+
+    return keras.tree.map_structure(new, structure)
+
+
+def copied(operation, name=None):
+    """A copy of a layer, built and with its values if it has weights, or of another operation of a graph."""
+    config = operation.get_config()
+    made = type(operation).from_config(config if name is None else {**config, "name": name})
+    if getattr(operation, "weights", None):
+        made.build_from_config(operation.get_build_config())
+        made.set_weights(operation.get_weights())
+        if isinstance(made, keras.layers.Normalization):
+            made.finalize_state()
+    return made
+
+
+def rewrite(model, inputs, carried, call):
+    """The outputs of a graph, a list, where `call(layer, *args, **kwargs)` stands in the place of each call of a layer.
+
+    Args:
+        model: A functional model or Sequential.
+        inputs: List of symbolic tensors in the place of the inputs of the model.
+        carried: List of further symbolic tensors, which `call` uses.
+        call: A function that returns the outputs of a layer or operation on the new tensors.
+    """
+    extra = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in carried]
+    ends = {id(layer): layer for layer in (keras.layers.Identity() for _ in model.outputs)}
+    # `clone_model` wants each input to reach an output.
+    reached = [keras.layers.Identity()(tensor) for tensor in (*model.inputs, *extra)]
+    outputs = [layer(tensor) for layer, tensor in zip(ends.values(), model.outputs, strict=True)]
+    carrier, found = keras.Model([*model.inputs, *extra], [*outputs, *reached]), dict.fromkeys(ends)
+    kept = {id(layer) for layer in carrier.layers} - {id(layer) for layer in model.layers}
+
+    def called(layer, *args, **kwargs):
+        if id(layer) in ends:
+            found[id(layer)] = args[0]
+        return layer(*args, **kwargs) if id(layer) in kept else call(layer, *args, **kwargs)
+
+    keras.models.clone_model(
+        carrier, input_tensors=[*inputs, *carried], clone_function=lambda layer: layer, call_function=called
+    )
+    return list(found.values())
+
+
+def inlined(model, args, kwargs, carried, call):
+    """The outputs of a nested graph, whose layers are called one by one; see `rewrite`."""
+
+    def called(layer, *inner, **options):
+        if kwargs.get("training") is not None and takes(layer, "training"):
+            options = {"training": kwargs["training"], **{k: v for k, v in options.items() if v is not None}}
+        return call(layer, *inner, **options)
+
+    return rewrite(model, keras.tree.flatten(args), carried, called)
+
+
+def takes(layer, argument):
+    """Whether the call of a layer has an argument of a name."""
+    return is_graph(layer) or argument in inspect.signature(layer.call).parameters
+
+
+def check_structure(name, declared, received):
+    """Raises ValueError unless tensors have the structure and the shapes of symbolic tensors."""
+    expected, given = (dict(keras.tree.flatten_with_path(structure)) for structure in (declared, received))
+    if set(expected) == set(given) and all(fits(given[path].shape[1:], expected[path].shape[1:]) for path in expected):
+        return
+    words = [keras.tree.map_structure(lambda tensor: (None, *tensor.shape[1:]), each) for each in (declared, received)]
+    raise ValueError(f"The model takes `{name}` of the shape {words[0]}. Received: {words[1]}")

@@ -1,0 +1,194 @@
+"""hypernetize: any Keras model, with weights that another network writes."""
+
+import inspect
+
+import keras
+
+from keras_hypernet import bases
+from keras_hypernet.layers import HyperMultiHeadAttention, LayerEmbeddings
+from keras_hypernet.layers.registry import hyper_layer
+from keras_hypernet.models.base import checked_encoder
+from keras_hypernet.models.graphs import copied, inlined, is_graph, new_inputs, rewrite, structure_of, takes
+from keras_hypernet.models.hypernetwork import Hypernetwork
+from keras_hypernet.models.selection import check_sharing, choose, leaves_of, unique_names, z_of_layers
+
+BASES = ("pretrained", "zeros")
+
+
+def hypernetize(
+    model, generator, layers=None, basis=None, base="pretrained", weights=None, train_base=True, train_others=True
+):
+    """Returns a `Hypernetwork` that computes what a Keras model computes, with weights that a generator writes.
+
+    The layers that are chosen become hyper layers: each weight is `K0 + G(z)`, for the z that the generator makes of
+    the condition. The model itself is not changed; all values are copied.
+
+    Args:
+        model: A built Keras model: Sequential or functional (with nested models, shared layers, several inputs and
+            outputs), whose layers are replaced one by one; or a subclassed model of one tensor, which becomes
+            `keras_hypernet.layers.Hyper(model)`.
+        generator: A `keras.Model` or layer from the condition to z `[B, R]`, for all layers; or to a dict from the name
+            or the name pattern of a layer to the z of this layer, such as `keras_hypernet.layers.LayerEmbeddings`.
+        layers: Which layers are chosen: a name, a name pattern such as `"conv*"`, a layer class, a compiled regular
+            expression, a function of a layer that returns a bool, or a list of these. A name is that of the layer, of a
+            nested model around it, or a path such as `"backbone/conv_1"`. None for all layers that have weights.
+        basis: How a weight of two and more axes is generated, such as `keras_hypernet.bases.LowRank(8)`; `Full()` by
+            default. Its constant term is what `base` says.
+        base: `"pretrained"`: K0 is the model's value, and G starts at zero, so that at first the output is that of the
+            model for every condition. `"zeros"`: K0 is zeros, and G starts as in a hyper layer.
+        weights: Which weights of the chosen layers are generated: a pattern or a list of patterns, such as `"*kernel"`;
+            None for all that are trained.
+        train_base: Whether K0 is trained. False is the setting of an adapter.
+        train_others: Whether the weights that are not generated are trained, or frozen. They keep the model's values.
+
+    Returns:
+        A `Hypernetwork` of the inputs `x`, in the model's structure, and `condition`. Its `primary` is a functional model
+        of the inputs `[x, z]`. Moving statistics of a BatchNormalization are shared by all conditions.
+
+    Raises:
+        TypeError: If `model` is not a Keras model or `generator` is not a layer.
+        ValueError: If the model is not built, nothing matches, the output of the generator does not fit, two layers
+            share a weight, or a layer cannot have generated weights, such as a stateful RNN or a Lambda.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(3)])
+    >>> generator = keras.Sequential([keras.Input((7,)), keras.layers.Dense(2)])
+    >>> hyper = hypernetize(model, generator, basis=keras_hypernet.bases.LowRank(1), train_base=False)
+    >>> x, condition = keras.ops.ones((8, 5)), keras.ops.ones((8, 7))
+    >>> bool(keras.ops.all(keras.ops.abs(hyper({"x": x, "condition": condition}) - model(x)) < 1e-5))
+    True
+
+    Reference: Ha, Dai and Le, "HyperNetworks", ICLR 2017; Hu et al., "LoRA", ICLR 2022.
+    """
+    checked_encoder("generator", generator)
+    graph, both = _as_graph(model), _bases(basis, base, train_base)
+    leaves = leaves_of(graph)
+    check_sharing(leaves)
+    names = unique_names(leaves)
+    chosen = choose(leaves, names, layers, weights)
+    if isinstance(generator, LayerEmbeddings) and generator.names is None:
+        generator = generator.with_names([names[key] for key in chosen])
+    encoded = encoded_inputs(generator)
+    conversion = Conversion(names, z_of_layers(encoded, leaves, names, chosen), train_others)
+    for key, (layer, generated) in chosen.items():
+        conversion.hyper[key] = hyper_layer(layer, generated, *both, frozen=not train_others)
+    x = new_inputs(structure_of(graph, "input"))
+    outputs = rewrite(graph, keras.tree.flatten(x), conversion.carried, conversion.call)
+    outputs = keras.tree.pack_sequence_as(structure_of(graph, "output"), outputs)
+    primary = keras.Model([x, encoded], outputs, name=model.name)
+    for key, (layer, _) in chosen.items():
+        conversion.hyper[key].adopt(layer)
+    return Hypernetwork(generator, primary)
+
+
+class Conversion:
+    """The layers in the place of those of a model: hyper layers, and copies of the others, each made once.
+
+    `names` and `z` are the names and the z of layers by the id of the layer of the model.
+    """
+
+    def __init__(self, names, z, train_others):
+        self.names, self.z, self.train_others = names, z, train_others
+        self.carried = list({id(tensor): tensor for tensor in z.values()}.values())
+        self.hyper, self.copies = {}, {}
+
+    def call(self, layer, *args, **kwargs):
+        """The output where the graph of the model calls a layer."""
+        if is_graph(layer):
+            return inlined(layer, args, kwargs, self.carried, self.call)
+        key = id(layer)
+        if key in self.hyper:
+            return call_hyper(self.hyper[key], self.z[key], layer, args, kwargs)
+        if key not in self.copies:
+            self.copies[key] = made = copied(layer, self.names.get(key))
+            if getattr(made, "weights", None) and not self.train_others:
+                made.trainable = False
+        return self.copies[key](*args, **kwargs)
+
+
+def call_hyper(hyper, z, layer, args, kwargs):
+    """The output of a hyper layer where the graph of a model calls the layer on `args` and `kwargs`."""
+    (_, x), *others = inspect.signature(layer.call).bind(*args, **kwargs).arguments.items()
+    options = {name: value for name, value in others if value is not None}
+    mask = options.pop("query_mask" if isinstance(hyper, HyperMultiHeadAttention) else "mask", None)
+    if mask is not None and takes(hyper, "x_mask"):
+        options["x_mask"] = mask
+    if not takes(hyper, "training"):
+        options.pop("training", None)
+    if isinstance(hyper, HyperMultiHeadAttention):
+        hyper.set_causal(options.pop("use_causal_mask", False))
+        if not options.get("return_attention_scores", True):
+            del options["return_attention_scores"]
+        if options["value"] is x and options.get("key", x) is x:
+            options = {name: options[name] for name in options if not name.startswith(("value", "key"))}
+    unknown = [name for name in options if not takes(hyper, name)]
+    if keras.tree.is_nested(x) or unknown:
+        raise ValueError(
+            f"{type(hyper).__name__}, in the place of layer {layer.name!r}, takes one tensor. Received: a call with "
+            f"{unknown or x}. Leave the layer out of `layers`."
+        )
+    return hyper(x, z, **options)
+
+
+def _as_graph(model):
+    """The model as a graph: a subclassed model becomes the only layer of one."""
+    if is_graph(model):
+        return model
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"`model` must be a Keras model. Received: {model!r}")
+    shape = (model.get_build_config() or {}).get("input_shape") if model.built else None
+    if not shape or any(isinstance(size, (list, tuple, dict)) for size in shape):
+        raise ValueError(
+            f"`model` must be built, by a call on one tensor, or a functional model. Received: {model.name!r} of class "
+            f"{type(model).__name__}, built for {shape}"
+        )
+    x = keras.Input(shape[1:])
+    return keras.Model(x, model(x))
+
+
+def _bases(basis, base, train_base):
+    """The basis of weights of two and more axes, and the basis of vectors, or None."""
+    if base not in BASES:
+        raise ValueError(f"`base` must be one of {BASES}. Received: {base!r}")
+    basis = bases.get(basis)
+    if basis.constant != "zeros":
+        raise ValueError(f"`base` says the constant term, so `basis` must leave it at 'zeros'. Received: {basis}")
+    given = base == "pretrained"
+    config = {"constant": "given" if given else "zeros", "train_constant": train_base}
+    basis = type(basis).from_config({**basis.get_config(), **config})
+    return basis, bases.Full("given", train_base) if given else None
+
+
+def encoded_inputs(generator):
+    """A `keras.Input` for each z that a generator returns, in its structure; ValueError if a z is not `[B, R]`."""
+    symbolic = _encoded(generator)
+    flat = keras.tree.flatten(symbolic)
+    others = [tuple(z.shape) for z in flat if len(z.shape) != 2 or z.shape[-1] is None]
+    if others:
+        raise ValueError(f"`generator` must return z of the shape [batch, R]. Received: shape {others[0]}")
+    inputs = [keras.Input(z.shape[1:], name=f"encoded_condition_{number}") for number, z in enumerate(flat)]
+    return keras.tree.pack_sequence_as(symbolic, inputs)
+
+
+def _encoded(generator):
+    """The symbolic output of a generator."""
+    if isinstance(generator, LayerEmbeddings) and generator.generator is not None:
+        size = _encoded(generator.generator).shape[-1] + generator.dim
+        return {name: keras.KerasTensor((None, size)) for name in generator.names}
+    if is_graph(generator):
+        return structure_of(generator, "output")
+    found = []
+    for shape in ((None,), (None, 2), (None, 3)):  # of a layer that does not say for which conditions it is
+        try:
+            output = generator.compute_output_shape(shape)
+        except Exception:  # any error of a layer that takes no such condition
+            continue
+        found.append(keras.tree.map_shape_structure(lambda size: keras.KerasTensor((None, size[-1])), output))
+    sizes = [[z.shape for z in keras.tree.flatten(each)] for each in found]
+    if not found or any(each != sizes[0] for each in sizes):
+        raise ValueError(
+            f"The size of z is not known before `generator` {generator.name!r} knows its condition. Begin the generator "
+            "with a `keras.Input`."
+        )
+    return found[0]

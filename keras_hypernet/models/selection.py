@@ -1,0 +1,122 @@
+"""Which layers and weights of a model hypernetize chooses, and which z each layer takes."""
+
+import collections
+import fnmatch
+import re
+import typing
+
+import keras
+
+from keras_hypernet.common.suggestions import suggestion
+from keras_hypernet.layers.registry import matching_weights
+from keras_hypernet.models.graphs import copied, is_graph
+
+
+class Leaf(typing.NamedTuple):
+    """A layer of a model that is not a graph itself, and the names of the nested graphs around it, the outermost first."""
+
+    layer: keras.Layer
+    owners: tuple
+
+    @property
+    def path(self):
+        return "/".join((*self.owners, self.layer.name))
+
+    def matches(self, chosen):
+        """Whether a filter chooses this layer."""
+        if isinstance(chosen, str):
+            names = (self.layer.name, self.path, *self.owners)
+            return any(fnmatch.fnmatchcase(name, chosen) for name in names)
+        if isinstance(chosen, type):
+            return isinstance(self.layer, chosen)
+        return bool(chosen.search(self.path) if isinstance(chosen, re.Pattern) else chosen(self.layer))
+
+
+def leaves_of(model, owners=()):
+    """The layers of a graph and of the graphs inside, each once."""
+    found = {}
+    for layer in model.layers:
+        inner = leaves_of(layer, (*owners, layer.name)) if is_graph(layer) else [Leaf(layer, owners)]
+        for leaf in inner:
+            if not isinstance(leaf.layer, keras.layers.InputLayer):
+                found.setdefault(id(leaf.layer), leaf)
+    return list(found.values())
+
+
+def unique_names(leaves):
+    """A name for each layer by its id: its own, or, where several layers have this name, its path."""
+    counts = collections.Counter(leaf.layer.name for leaf in leaves)
+    return {
+        id(leaf.layer): leaf.layer.name if counts[leaf.layer.name] == 1 else leaf.path.replace("/", "_")
+        for leaf in leaves
+    }
+
+
+def check_sharing(leaves):
+    """Raises ValueError if two layers share a weight, because each of their copies would have its own."""
+    owners = {}
+    for leaf in leaves:
+        for weight in leaf.layer.weights:
+            other = owners.setdefault(id(weight), leaf)
+            if other is not leaf:
+                raise ValueError(
+                    f"Each weight must belong to one layer. Received: {weight.path!r}, which the layers {other.path!r} "
+                    f"and {leaf.path!r} share. Use one layer twice, or put both into a layer of your own."
+                )
+
+
+def choose(leaves, names, filters, patterns):
+    """The chosen layers: by the id of each, a copy of the layer and the paths of the weights that are generated.
+
+    The arguments `filters` and `patterns` are `layers` and `weights` of `hypernetize`.
+    """
+    patterns = [patterns] if isinstance(patterns, str) else patterns
+    copies = {id(leaf.layer): copied(leaf.layer, names[id(leaf.layer)]) for leaf in leaves if leaf.layer.weights}
+    for copy in copies.values():
+        copy.trainable = True  # the copy of a frozen layer too, whose weights may be generated
+    candidates = [leaf for leaf in leaves if id(leaf.layer) in copies and copies[id(leaf.layer)].trainable_weights]
+    filters = filters if isinstance(filters, (list, tuple)) or filters is None else [filters]
+    for each in filters or []:
+        if not any(leaf.matches(each) for leaf in candidates):
+            raise ValueError(f"`layers` has {each!r}, which matches no layer with weights: {_offer(each, candidates)}")
+    kept = [leaf for leaf in candidates if filters is None or any(leaf.matches(each) for each in filters)]
+    pairs = {key: copies[key] for key in (id(leaf.layer) for leaf in kept)}
+    for pattern in patterns or []:
+        if not any(matching_weights(copy, [pattern]) for copy in pairs.values()):
+            known = [f"{copy.name}/{path}" for copy in pairs.values() for path in matching_weights(copy, None)]
+            raise ValueError(f"`weights` {pattern!r} matches no weight of these layers: {suggestion(pattern, known)}")
+    chosen = {key: (copy, matching_weights(copy, patterns)) for key, copy in pairs.items()}
+    if not chosen:
+        raise ValueError("`model` has no weights that could be generated.")
+    return {key: (copy, generated) for key, (copy, generated) in chosen.items() if generated}
+
+
+def _offer(chosen, leaves):
+    """The end of an error about a filter that matches nothing."""
+    if isinstance(chosen, str):
+        return suggestion(chosen, sorted({name for leaf in leaves for name in (leaf.layer.name, *leaf.owners)}))
+    return f"there are {', '.join(f'{leaf.path} ({type(leaf.layer).__name__})' for leaf in leaves)}."
+
+
+def z_of_layers(encoded, leaves, names, chosen):
+    """The z of each chosen layer by its id, for one z, or a dict from the name or the name pattern of a layer to a z."""
+    if not isinstance(encoded, dict):
+        if keras.tree.is_nested(encoded):
+            raise ValueError(f"`generator` must return one z, or a dict by layer names. Received: {encoded}")
+        return dict.fromkeys(chosen, encoded)
+    leaves, found, used = {id(leaf.layer): leaf for leaf in leaves}, {}, set()
+    for key in chosen:
+        exact = [name for name in encoded if name in (names[key], leaves[key].path)]
+        matching = exact or [name for name in encoded if leaves[key].matches(name)]
+        if not matching:
+            raise ValueError(
+                f"`generator` must return a z for each chosen layer. Received: none for {leaves[key].path!r}, but for "
+                f"{', '.join(encoded)}."
+            )
+        found[key] = encoded[matching[0]]
+        used.add(matching[0])
+    if set(encoded) - used:
+        unused = min(set(encoded) - used)
+        offered = suggestion(unused, [leaves[key].path for key in chosen])
+        raise ValueError(f"`generator` returns a z for {unused!r}, which no layer takes: {offered}")
+    return found
