@@ -19,7 +19,6 @@ from keras_hypernet import bases
 from keras_hypernet.bases.sharing import shared_bases
 from keras_hypernet.layers.contraction import FIXED_AXES, check_batch, check_shapes
 
-
 _WRITTEN = contextvars.ContextVar("written weights by the name of a layer", default=None)
 
 

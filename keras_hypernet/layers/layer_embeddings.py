@@ -64,7 +64,7 @@ class LayerEmbeddings(keras.Layer):
 
     def compute_output_shape(self, condition_shape):
         shape = condition_shape if self.generator is None else self.generator.compute_output_shape(condition_shape)
-        return {name: (shape[0], shape[-1] + self.dim) for name in self.names}
+        return dict.fromkeys(self.names, (shape[0], shape[-1] + self.dim))
 
     def get_config(self):
         generator = keras.saving.serialize_keras_object(self.generator)

@@ -151,12 +151,11 @@ def _normalization(layer, **options):
 
 def _attention(layer, **options):
     config = layer.get_config()
-    others = {"dropout": 0, "use_gate": False, "attention_axes": None, "sliding_window": None}
-    lacking = {name: config[name] for name in others if config.get(name)}
+    others = ("dropout", "use_gate", "sliding_window", "attention_axes")
+    lacking = {name: config[name] for name in others if config.get(name) and config[name] != (1,)}  # the default axes
     if lacking:
         raise ValueError(
-            f"HyperMultiHeadAttention has none of {list(others)}: leave {layer.name!r} out of `layers`. "
-            f"Received: {lacking}"
+            f"HyperMultiHeadAttention has none of {others}: leave {layer.name!r} out of `layers`. Received: {lacking}"
         )
     projection = {name: config[name] for name in config if re.fullmatch("(kernel|bias)_(regularizer|constraint)", name)}
     projection |= {name: value for name, value in options.items() if value is not None}

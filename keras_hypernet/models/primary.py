@@ -1,7 +1,7 @@
 """The primary network as steps: the one place that knows which layers take the encoded condition z, and how.
 
-A step is plain (a layer of x), conditioned (a layer of x and z), joined (a `ConcatenateCondition` and the Dense layer
-after it, computed together), or a graph: a functional model of x and z. All steps have the methods of `Plain`.
+A step is plain (a layer of x), conditioned (a layer of x and z) or joined (a `ConcatenateCondition` and the Dense layer
+after it, computed together). All steps have the methods of `Plain`; `models/graph_step.py` has one more.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_hypernet.bases.base import align
 from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer, HyperLayer
-from keras_hypernet.layers.base import keep_mask, match_batch, under_weights
+from keras_hypernet.layers.base import keep_mask, match_batch
 from keras_hypernet.layers.contraction import check_shapes, may_match
 from keras_hypernet.models.shapes import fits, static_shape
 
@@ -85,49 +85,6 @@ class Generated(Conditioned):
 
     def specialize(self, encoded):
         return self.layer.specialize(encoded)
-
-
-class Graph(Conditioned):
-    """A functional model of the inputs `[x, z]`, each a tensor or a structure of tensors, whose hyper layers take z."""
-
-    prefix = ""
-
-    @property
-    def hyper(self):
-        return [layer for layer in self.layer.layers if isinstance(layer, HyperLayer)]
-
-    def through(self, visit, x, encoded):
-        return visit(self.layer, [x, encoded])
-
-    def weight_shapes(self):
-        return self._by_layer(lambda layer: layer.generated_shapes)
-
-    def generate(self, encoded):
-        symbolic, values = (keras.tree.flatten(part) for part in (self.layer.input[1], encoded))
-
-        def of(layer):
-            _, z, *_ = layer.input
-            number = [z is tensor for tensor in symbolic]
-            if True not in number:
-                raise ValueError(
-                    f"Layer {layer.name!r} takes something that `primary` makes of the condition. Let the generator "
-                    "make it."
-                )
-            return layer.generate(values[number.index(True)])
-
-        return self._by_layer(of)
-
-    def apply(self, x, weights):
-        zeros = keras.tree.map_structure(lambda z: ops.zeros((1, *z.shape[1:])), self.layer.input[1])
-        own = {
-            layer.name: {name: weights[f"{layer.name}/{name}"] for name in layer.generated_shapes}
-            for layer in self.hyper
-        }
-        with under_weights(own):
-            return self.call(x, zeros, training=False)
-
-    def _by_layer(self, function):
-        return {f"{layer.name}/{name}": value for layer in self.hyper for name, value in function(layer).items()}
 
 
 class Unjoined(Conditioned):
@@ -213,14 +170,12 @@ def _matmul(x, kernel):
 
 
 def steps(layers):
-    """Returns the steps of a list of layers, or the one step of a functional model of x and z.
+    """Returns the steps of a list of layers.
 
     >>> layers = [keras.layers.Flatten(), ConcatenateCondition(), keras.layers.Dense(2)]
     >>> [type(step).__name__ for step in steps(layers)]
     ['Plain', 'Joined']
     """
-    if isinstance(layers, keras.Model):
-        return [Graph(layers)]
     made, pairs = [], itertools.pairwise([*layers, None])
     for layer, following in pairs:
         if type(layer) is not ConcatenateCondition:  # a subclass may compute something else
@@ -247,11 +202,8 @@ def shapes(made, follow, x_shape, encoded_shape):
 def free_sizes_of_x(made, follow, x_shape, encoded_shape):
     """The shape of x with None for each size that may change: such as the number of points, not that before a Flatten.
 
-    A size is free if all layers take another one, and the features of all their outputs remain. A graph declares the
-    free sizes of its inputs.
+    A size is free if all layers take another one, and the features of all their outputs remain.
     """
-    if isinstance(made[0], Graph):
-        return x_shape
 
     def features(axis, size):
         return [
@@ -271,8 +223,6 @@ def free_sizes_of_x(made, follow, x_shape, encoded_shape):
 
 def takes_points(made):
     """Whether x may be `[B, P, features]` as well as `[B, features]`, by what the first layer declares."""
-    if isinstance(made[0], Graph):
-        return False
     layer = made[0].layer if not isinstance(made[0], Joined) else made[0].join
     return not isinstance(layer, ConditionedLayer) or (len(layer.axes), layer.most_points > 0) == (1, True)
 
