@@ -18,6 +18,7 @@ from keras_hypernet.models.conditions import (
     parts,
     symbolic,
 )
+from keras_hypernet.models.graph_step import GraphStep
 from keras_hypernet.models.graphs import check_structure, is_graph, shapes_of
 from keras_hypernet.models.inputs import ModelOfTwoInputs
 from keras_hypernet.models.primary import apply_weights, by_name, free_sizes_of_x, shapes, steps, takes_points
@@ -75,6 +76,8 @@ class ConditionalModel(ModelOfTwoInputs):
     @property
     def steps(self):
         """The steps of the primary network; see `models/primary.py`."""
+        if isinstance(self.primary, keras.Model):
+            return [GraphStep(self.primary)]
         return steps(self.primary)  # made anew, because `quantize` changes what a layer is
 
     def build(self, input_shape):
@@ -89,6 +92,8 @@ class ConditionalModel(ModelOfTwoInputs):
         declared = declared_inputs(self.encoder, symbolic(encoder_shape))
         encoded_shape = build_on(self.encoder, encoder_shape)
         self.condition_shape = self.condition_shape_of(free_sizes(self.encoder, encoder_shape, declared, encoded_shape))
+        if isinstance(self.primary, keras.Model):
+            return  # it is built, and declares its shapes
         shapes(self.steps, build_on, x_shape, encoded_shape)
         self.free_x_shape = free_sizes_of_x(self.steps, output_shape, self.x_shape, encoded_shape)
         self.takes_points = takes_points(self.steps)

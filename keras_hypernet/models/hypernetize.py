@@ -42,8 +42,8 @@ def hypernetize(
         train_others: Whether the weights that are not generated are trained, or frozen. They keep the model's values.
 
     Returns:
-        A `Hypernetwork` of the inputs `x`, in the model's structure, and `condition`. Its `primary` is a functional model
-        of the inputs `[x, z]`. Moving statistics of a BatchNormalization are shared by all conditions.
+        A `Hypernetwork` of the inputs `x`, in the model's structure, and `condition`. Its `primary` is a functional
+        model of the inputs `[x, z]`. Moving statistics of a BatchNormalization are shared by all conditions.
 
     Raises:
         TypeError: If `model` is not a Keras model or `generator` is not a layer.
@@ -188,7 +188,7 @@ def _encoded(generator):
     sizes = [[z.shape for z in keras.tree.flatten(each)] for each in found]
     if not found or any(each != sizes[0] for each in sizes):
         raise ValueError(
-            f"The size of z is not known before `generator` {generator.name!r} knows its condition. Begin the generator "
-            "with a `keras.Input`."
+            f"The size of z is not known before `generator` {generator.name!r} knows its condition. Begin the "
+            "generator with a `keras.Input`."
         )
     return found[0]

@@ -13,7 +13,7 @@ from keras_hypernet.models.graphs import copied, is_graph
 
 
 class Leaf(typing.NamedTuple):
-    """A layer of a model that is not a graph itself, and the names of the nested graphs around it, the outermost first."""
+    """A layer of a model that is not a graph itself, and the names of the graphs around it, the outermost first."""
 
     layer: keras.Layer
     owners: tuple
@@ -99,7 +99,7 @@ def _offer(chosen, leaves):
 
 
 def z_of_layers(encoded, leaves, names, chosen):
-    """The z of each chosen layer by its id, for one z, or a dict from the name or the name pattern of a layer to a z."""
+    """The z of each chosen layer by its id, for one z, or a dict by names or name patterns of layers."""
     if not isinstance(encoded, dict):
         if keras.tree.is_nested(encoded):
             raise ValueError(f"`generator` must return one z, or a dict by layer names. Received: {encoded}")

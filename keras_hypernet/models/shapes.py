@@ -17,7 +17,10 @@ def build_on(layer, *shapes):
 
 
 def output_shape(layer, *shapes):
-    """The shape of a layer's output, or a structure of shapes. For a layer without `compute_output_shape`, Keras traces `call` and builds it."""
+    """The shape of a layer's output, or a structure of shapes.
+
+    For a layer without `compute_output_shape`, Keras traces `call` and builds it.
+    """
     if _says_output_shape(layer):
         shape = layer.compute_output_shape(*shapes)
         return tuple(shape) if all(size is None or isinstance(size, int) for size in shape) else shape
