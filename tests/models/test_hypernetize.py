@@ -1,0 +1,202 @@
+"""hypernetize: outputs and gradients against a Python loop over samples of the original model."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+from helpers import array, normal
+from keras import layers
+
+import keras_hypernet as kh
+from keras_hypernet.layers import HyperConv2D, HyperDense, HyperMultiHeadAttention, LayerEmbeddings
+
+RANK, SIZE = 3, 4  # of z, and of the condition
+
+
+def _generator():
+    return keras.Sequential([keras.Input((SIZE,)), layers.Dense(RANK)])
+
+
+def _mlp():
+    return keras.Sequential(
+        [keras.Input((5,)), layers.Dense(6, "tanh", name="first"), layers.Dropout(0.5), layers.Dense(2, name="last")]
+    )
+
+
+def _resnet():
+    inputs = keras.Input((5, 5, 2))
+    x = layers.Conv2D(3, 3, padding="same", name="stem")(inputs)
+    y = layers.ReLU()(layers.BatchNormalization(name="norm")(x))
+    x = x + layers.Conv2D(3, 3, padding="same", use_bias=False, name="conv")(y)
+    return keras.Model(inputs, layers.Dense(2, name="head")(layers.GlobalAveragePooling2D()(x)))
+
+
+def _gru():
+    ids = keras.Input((4,), dtype="int32")
+    x = layers.GRU(3, name="gru")(layers.Embedding(7, 2, mask_zero=True, name="table")(ids))
+    return keras.Model(ids, layers.Dense(2, name="head")(x))
+
+
+def _two():
+    """Two inputs, two outputs, a nested model, a shared layer."""
+    a, b = keras.Input((5,), name="a"), keras.Input((3,), name="b")
+    shared = layers.Dense(4, "tanh", name="shared")
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="dense"), layers.LayerNormalization()], name="in")
+    x = layers.concatenate([inner(shared(a)), shared(layers.Dense(5, name="dense")(b))])
+    return keras.Model({"a": a, "b": b}, {"u": layers.Dense(1, name="u")(x), "v": 2.0 * layers.Dense(2, name="v")(x)})
+
+
+def _ids():
+    return np.random.default_rng(0).integers(0, 7, (3, 4)).astype("int32")
+
+
+MODELS = {
+    "mlp": (_mlp, normal((3, 5))),
+    "resnet": (_resnet, normal((3, 5, 5, 2))),
+    "gru": (_gru, _ids()),
+    "two": (_two, {"a": normal((3, 5)), "b": normal((3, 3), seed=1)}),
+}
+
+
+class Case:
+    """A model, its hypernetwork with weights that are not those of the start, and inputs."""
+
+    def __init__(self, name):
+        make, self.x = MODELS[name]
+        self.model, self.condition = make(), normal((3, SIZE), seed=2)
+        _scatter(self.model.weights)
+        self.hyper = kh.hypernetize(self.model, _generator())
+        self.inputs = {"x": self.x, "condition": self.condition}
+        self.first = _flat(self.hyper(self.inputs))
+        _scatter(self.hyper.trainable_variables, seed=3)
+        self.output = _flat(self.hyper(self.inputs))
+
+    def row(self, i):
+        return keras.tree.map_structure(lambda part: part[i : i + 1], self.x)
+
+    def layers(self):
+        """The layers of the model that have weights, each once, by the names in the hypernetwork."""
+        names = {"in_dense": "dense", "dense": "dense"} if "in" in [each.name for each in self.model.layers] else {}
+        for layer in self.hyper.primary.layers:
+            if layer.weights:
+                owner = self.model
+                if layer.name.startswith(("in_", "layer_normalization")):
+                    owner = self.model.get_layer("in")
+                yield layer, owner.get_layer(names.get(layer.name, layer.name))
+
+    def with_weights(self, weights, i):
+        """The model, whose weights are set by hand to those of a sample."""
+        for layer, own in self.layers():
+            for name, variable in zip(layer.generated_shapes, own.weights, strict=False):
+                variable.assign(weights[f"{layer.name}/{name}"][i])
+        return self.model
+
+
+def _scatter(variables, seed=0):
+    for number, variable in enumerate(variables):
+        noise = 0.3 * normal(variable.shape, seed=1000 * seed + number)
+        variable.assign(array(variable) + (np.abs(noise) if "variance" in variable.path else noise))
+
+
+def _flat(y):
+    return np.concatenate([array(part).reshape(len(part), -1) for part in keras.tree.flatten(y)], axis=-1)
+
+
+def _gradients(model, inputs, factors):
+    """The gradients of `sum(outputs * factors)` without training, an array for each trainable variable."""
+
+    def loss(y):
+        parts = [keras.ops.reshape(part, (part.shape[0], -1)) for part in keras.tree.flatten(y)]
+        return keras.ops.sum(keras.ops.concatenate(parts, axis=-1) * factors)
+
+    variables, backend = model.trainable_variables, keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            value = loss(model(inputs, training=False))
+        found = tape.gradient(value, [variable.value for variable in variables], unconnected_gradients="zero")
+        return [array(tf.convert_to_tensor(each)) for each in found]
+    if backend == "torch":
+        model.zero_grad()
+        loss(model(inputs, training=False)).backward()
+        return [array(variable.value.grad) for variable in variables]
+    import jax
+
+    def of(values):
+        others = [variable.value for variable in model.non_trainable_variables]
+        return loss(model.stateless_call(values, others, inputs, training=False)[0])
+
+    return [np.asarray(each) for each in jax.grad(of)([variable.value for variable in variables])]
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def case(request):
+    return Case(request.param)
+
+
+def test_it_starts_as_the_model(case):
+    np.testing.assert_allclose(case.first, _flat(case.model(case.x)), atol=1e-5)
+
+
+def test_output_is_that_of_a_loop_over_samples(case):
+    theta = {name: array(weight) for name, weight in case.hyper.generate(case.condition).items()}
+    copy = [array(variable) for variable in case.model.variables]
+    loop = [_flat(case.with_weights(theta, i)(case.row(i))) for i in range(3)]
+    np.testing.assert_allclose(case.output, np.concatenate(loop), atol=1e-5)
+    np.testing.assert_allclose(_flat(case.hyper.apply(case.x, theta)), case.output, atol=1e-5)
+    for variable, value in zip(case.model.variables, copy, strict=True):
+        variable.assign(value)
+
+
+def test_gradients_are_those_of_a_loop_over_samples(case):
+    theta = {name: array(weight) for name, weight in case.hyper.generate(case.condition).items()}
+    factors = normal(case.output.shape, seed=4)
+    variables = case.hyper.trainable_variables
+    found = dict(zip(map(id, variables), _gradients(case.hyper, case.inputs, factors), strict=True))
+    copy = [array(variable) for variable in case.model.variables]
+    of_samples = []  # the gradient of each weight of the model, by its id
+    for i in range(3):
+        model = case.with_weights(theta, i)
+        own = map(id, model.trainable_variables)
+        of_samples.append(dict(zip(own, _gradients(model, case.row(i), factors[i : i + 1]), strict=True)))
+    z = np.concatenate([array(case.hyper.encode(case.condition)), np.ones((3, 1))], axis=-1)
+    of_z = np.zeros((3, RANK))
+    for layer, own in case.layers():
+        for name, weight in zip(layer.generated_shapes, own.weights, strict=False):
+            of_weight = np.stack([each[id(weight)] for each in of_samples])
+            basis = getattr(layer, f"{name}_basis")
+            expected = np.einsum("br,b...o->...ro", z, of_weight)
+            np.testing.assert_allclose(found[id(basis)], expected, atol=1e-5 * max(1, np.abs(expected).max()))
+            terms = np.moveaxis(array(basis), -2, 0)[:RANK].reshape(RANK, -1)
+            of_z += of_weight.reshape(3, -1) @ terms.T
+    kernel = case.hyper.generator.layers[-1].kernel
+    np.testing.assert_allclose(found[id(kernel)], case.condition.T @ of_z, rtol=1e-4, atol=1e-4)
+    for variable, value in zip(case.model.variables, copy, strict=True):
+        variable.assign(value)
+
+
+def test_it_is_saved_and_loaded(case, tmp_path):
+    case.hyper.save(tmp_path / "hyper.keras")
+    loaded = keras.models.load_model(tmp_path / "hyper.keras")
+    np.testing.assert_array_equal(_flat(loaded(case.inputs)), case.output)
+    assert {name: weight.shape for name, weight in loaded.generate(case.condition).items()} == {
+        name: weight.shape for name, weight in case.hyper.generate(case.condition).items()
+    }
+
+
+def test_it_is_specialized(case):
+    network = kh.specialize(case.hyper, case.condition[1:2])
+    assert not any(type(layer).__module__.startswith("keras_hypernet") for layer in network.layers)
+    np.testing.assert_allclose(_flat(network(case.row(1))), case.output[1:2], atol=1e-5)
+    assert network.count_params() == case.model.count_params()
+
+
+def test_one_condition_for_all_x(case):
+    one = _flat(case.hyper({"x": case.x, "condition": case.condition[:1]}))
+    each = _flat(case.hyper({"x": case.x, "condition": np.repeat(case.condition[:1], 3, axis=0)}))
+    np.testing.assert_allclose(one, each, atol=1e-5)
+    predicted = case.hyper.predict({"x": case.x, "condition": case.condition}, verbose=0)
+    np.testing.assert_allclose(_flat(predicted), case.output, atol=1e-5)
+    assert case.hyper.num_parameters()["primary"] == case.model.count_params()
