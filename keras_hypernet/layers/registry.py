@@ -59,10 +59,6 @@ def hyper_layer(layer, generated, basis, vector_basis, frozen):
         vector_basis: The basis of vectors, or None.
         frozen: Whether its other weights are frozen.
     """
-    if isinstance(layer, keras.layers.Lambda):
-        raise ValueError(
-            f"Layer {layer.name!r} is a Lambda, which cannot be loaded in safe mode: write a registered layer instead."
-        )
     make = _MAKERS.get(type(layer))
     others = [path for path, weight in weight_paths(layer).items() if weight.trainable and path not in generated]
     options = {"basis": basis, "vector_basis": vector_basis}
@@ -105,7 +101,7 @@ def arguments(layer, **changed):
 
 def of_class(hyper, **changed):
     """A maker of hyper layers of a class with the arguments of the layer."""
-    return lambda layer, **options: hyper.from_config({**arguments(layer, **changed), **options})
+    return lambda layer, **options: hyper(**{**arguments(layer, **changed), **options})
 
 
 def _dense(layer, **options):
@@ -128,7 +124,7 @@ def _einsum_dense(layer, **options):
         shape = layer.partial_output_shape
         config["equation"] = layer.equation.replace("...", "".join(elided))
         config["output_shape"] = (*[None] * (len(elided) - 1), *shape)
-    return HyperEinsumDense.from_config({**config, **options})
+    return HyperEinsumDense(**config, **options)
 
 
 def _recurrent(hyper):
@@ -136,7 +132,7 @@ def _recurrent(hyper):
         if layer.dropout or layer.recurrent_dropout or layer.return_state or layer.zero_output_for_mask:
             return None
         left_out = dict.fromkeys(("dropout", "recurrent_dropout", "return_state", "zero_output_for_mask"))
-        return hyper.from_config({**arguments(layer, **left_out), **options})
+        return hyper(**arguments(layer, **left_out), **options)
 
     return make
 

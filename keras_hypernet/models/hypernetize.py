@@ -10,7 +10,7 @@ from keras_hypernet.layers.registry import hyper_layer
 from keras_hypernet.models.base import checked_encoder
 from keras_hypernet.models.graphs import copied, inlined, is_graph, new_inputs, rewrite, structure_of, takes
 from keras_hypernet.models.hypernetwork import Hypernetwork
-from keras_hypernet.models.selection import check_sharing, choose, leaves_of, unique_names, z_of_layers
+from keras_hypernet.models.selection import check_leaves, choose, leaves_of, unique_names, z_of_layers
 
 BASES = ("pretrained", "zeros")
 
@@ -64,7 +64,7 @@ def hypernetize(
     checked_encoder("generator", generator)
     graph, both = _as_graph(model), _bases(basis, base, train_base)
     leaves = leaves_of(graph)
-    check_sharing(leaves)
+    check_leaves(leaves)
     names = unique_names(leaves)
     chosen = choose(leaves, names, layers, weights)
     if isinstance(generator, LayerEmbeddings) and generator.names is None:

@@ -52,10 +52,14 @@ def unique_names(leaves):
     }
 
 
-def check_sharing(leaves):
-    """Raises ValueError if two layers share a weight, because each of their copies would have its own."""
+def check_leaves(leaves):
+    """Raises ValueError for a Lambda, and if two layers share a weight, because each of their copies has its own."""
     owners = {}
     for leaf in leaves:
+        if isinstance(leaf.layer, keras.layers.Lambda):
+            raise ValueError(
+                f"Layer {leaf.path!r} is a Lambda, which cannot be loaded in safe mode: write a registered layer."
+            )
         for weight in leaf.layer.weights:
             other = owners.setdefault(id(weight), leaf)
             if other is not leaf:

@@ -1,7 +1,5 @@
 """hypernetize: outputs and gradients against a Python loop over samples of the original model."""
 
-import re
-
 import keras
 import numpy as np
 import pytest
@@ -9,7 +7,6 @@ from helpers import array, normal
 from keras import layers
 
 import keras_hypernet as kh
-from keras_hypernet.layers import HyperConv2D, HyperDense, HyperMultiHeadAttention, LayerEmbeddings
 
 RANK, SIZE = 3, 4  # of z, and of the condition
 
