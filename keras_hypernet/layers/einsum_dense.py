@@ -151,6 +151,11 @@ class HyperEinsumDense(KernelLayer):
         return {"x": batch + points + x[1:], "kernel": kernel, "output": batch + points + output[1:]}
 
     def ordinary(self):
+        x, kernel, output = self.labels
+        is_dense = kernel == x[-1] + output[-1] and x[:-1] == output[:-1]
+        if is_dense and self.bias_axes in (None, output[-1]):  # Dense tells the sizes of more axes
+            common = {"use_bias": self.use_bias, "name": self.name, "dtype": self.dtype_policy}
+            return keras.layers.Dense(self.kernel_sizes[output[-1]], self.activation, **common)
         names = self._names(self.built_rank)
         sizes = [self.kernel_sizes.get(label) for label in names["output"][1:]]
         # Of the equation with the points, if x had points when this layer was built.

@@ -105,6 +105,7 @@ def of_class(hyper, **changed):
 
 
 def _dense(layer, **options):
+    """HyperDense, or for x of more axes HyperEinsumDense."""
     rank = len(layer.get_build_config()["input_shape"])
     if rank <= 3:
         return of_class(HyperDense)(layer, **options)
