@@ -105,7 +105,7 @@ def _gradients(model, inputs, factors):
 
     def loss(y):
         parts = [keras.ops.reshape(part, (part.shape[0], -1)) for part in keras.tree.flatten(y)]
-        return keras.ops.sum(keras.ops.concatenate(parts, axis=-1) * factors)
+        return keras.ops.sum(keras.ops.concatenate(parts, axis=-1) * keras.ops.convert_to_tensor(factors))
 
     variables, backend = model.trainable_variables, keras.backend.backend()
     if backend == "tensorflow":
@@ -141,8 +141,8 @@ def test_output_is_that_of_a_loop_over_samples(case):
     theta = {name: array(weight) for name, weight in case.hyper.generate(case.condition).items()}
     copy = [array(variable) for variable in case.model.variables]
     loop = [_flat(case.with_weights(theta, i)(case.row(i))) for i in range(3)]
-    np.testing.assert_allclose(case.output, np.concatenate(loop), atol=1e-5)
-    np.testing.assert_allclose(_flat(case.hyper.apply(case.x, theta)), case.output, atol=1e-5)
+    np.testing.assert_allclose(case.output, np.concatenate(loop), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(_flat(case.hyper.apply(case.x, theta)), case.output, rtol=1e-5, atol=1e-5)
     for variable, value in zip(case.model.variables, copy, strict=True):
         variable.assign(value)
 
@@ -186,14 +186,14 @@ def test_it_is_saved_and_loaded(case, tmp_path):
 def test_it_is_specialized(case):
     network = kh.specialize(case.hyper, case.condition[1:2])
     assert not any(type(layer).__module__.startswith("keras_hypernet") for layer in network.layers)
-    np.testing.assert_allclose(_flat(network(case.row(1))), case.output[1:2], atol=1e-5)
+    np.testing.assert_allclose(_flat(network(case.row(1))), case.output[1:2], rtol=1e-5, atol=1e-5)
     assert network.count_params() == case.model.count_params()
 
 
 def test_one_condition_for_all_x(case):
     one = _flat(case.hyper({"x": case.x, "condition": case.condition[:1]}))
     each = _flat(case.hyper({"x": case.x, "condition": np.repeat(case.condition[:1], 3, axis=0)}))
-    np.testing.assert_allclose(one, each, atol=1e-5)
+    np.testing.assert_allclose(one, each, rtol=1e-5, atol=1e-5)
     predicted = case.hyper.predict({"x": case.x, "condition": case.condition}, verbose=0)
-    np.testing.assert_allclose(_flat(predicted), case.output, atol=1e-5)
+    np.testing.assert_allclose(_flat(predicted), case.output, rtol=1e-5, atol=1e-5)
     assert case.hyper.num_parameters()["primary"] == case.model.count_params()
