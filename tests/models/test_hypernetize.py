@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, normal
+from helpers import array, jax_exported, normal
 from keras import layers
 
 import keras_hypernet as kh
@@ -197,3 +197,50 @@ def test_one_condition_for_all_x(case):
     predicted = case.hyper.predict({"x": case.x, "condition": case.condition}, verbose=0)
     np.testing.assert_allclose(_flat(predicted), case.output, rtol=1e-5, atol=1e-5)
     assert case.hyper.num_parameters()["primary"] == case.model.count_params()
+
+
+def test_shapes_are_known_before_a_call(case):
+    shapes = keras.tree.map_structure(lambda part: part.shape, case.inputs)
+    symbols = keras.tree.map_structure(lambda part: keras.KerasTensor((None, *part.shape[1:]), part.dtype), case.inputs)
+    y = case.model(case.x)
+    assert _shapes(case.hyper(symbols), None) == _shapes(y, None)
+    assert case.hyper.compute_output_shape(shapes) == _shapes(y, 3)
+    pair = case.hyper((case.x, case.condition))
+    np.testing.assert_array_equal(_flat(pair), case.output)
+
+
+def _shapes(y, batch):
+    return keras.tree.map_structure(lambda part: (batch, *part.shape[1:]), y)
+
+
+def test_a_clone_has_the_layers_of_the_model(case):
+    clone = keras.models.clone_model(case.hyper)
+    clone.build({"x": keras.tree.map_structure(lambda part: part.shape, case.x), "condition": (None, SIZE)})
+    clone.set_weights(case.hyper.get_weights())
+    np.testing.assert_array_equal(_flat(clone(case.inputs)), case.output)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a format of TensorFlow's")
+def test_a_checkpoint_holds_every_weight(case, tmp_path):
+    import tensorflow as tf
+
+    path = tf.train.Checkpoint(model=case.hyper).save(tmp_path / "checkpoint")
+    copy = kh.hypernetize(case.model, _generator())
+    copy(case.inputs)
+    tf.train.Checkpoint(model=copy).restore(path).assert_existing_objects_matched()
+    np.testing.assert_array_equal(_flat(copy(case.inputs)), case.output)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="a format of JAX's")
+def test_jax_exports_it_with_a_free_batch(case):
+    if isinstance(case.x, dict):
+        return
+    exported = jax_exported(lambda x, c: case.hyper({"x": x, "condition": c}), (case.x, case.condition), [("b",)] * 2)
+    for batch in (3, 2):
+        part = _flat(exported(case.x[:batch], case.condition[:batch]))
+        np.testing.assert_allclose(part, case.output[:batch], rtol=1e-5, atol=1e-5)
+
+
+def test_weights_of_another_model_are_refused(case):
+    with pytest.raises(ValueError, match="`weights` must be those that `generate` returns: .* Received: .'other"):
+        case.hyper.apply(case.x, {"other/kernel": case.condition})
