@@ -32,10 +32,13 @@ PRINTED = {
         ("docs/serving/README.md", "import numpy as np\nimport tensorflow as tf\n\nserved"): "90 degrees\n",
         ("docs/models.md", "import keras\n"): "",
         ("docs/models.md", "import numpy as np\nimport keras\n"): (
-            r"\['gru/gru_cell/kernel', 'gru/gru_cell/recurrent_kernel'\]\n"
+            r"\['gru\w*/gru_cell/kernel', 'gru\w*/gru_cell/recurrent_kernel'\]\n"
         ),
         ("docs/models.md", "import numpy as np\nimport keras_hypernet"): "",
         ("docs/models.md", "from keras import ops"): r"\(8, 10\) 384\n",
+        ("docs/models.md", "from keras import layers, ops"): (
+            r"True \['conv/bias', 'conv/kernel', 'head/bias', 'head/kernel'\]\n"
+        ),
     },
     "trainings": {
         ("README.md", "import numpy"): r"depth 2: test error 0\.\d+ ± 0\.\d+\ndepth 4: test error .*\n",

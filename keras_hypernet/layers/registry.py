@@ -70,7 +70,8 @@ def hyper_layer(layer, generated, basis, vector_basis, frozen):
         if made is not None and (not others or isinstance(made, KernelLayer)):
             return made
     patterns = list(generated) if others else None
-    return Hyper(layer, basis, patterns, vector_basis=vector_basis, name=layer.name, dtype=layer.dtype_policy)
+    common = {"vector_basis": vector_basis, "name": layer.name, "dtype": layer.dtype_policy}
+    return Hyper(layer, basis, patterns, train_others=not frozen, **common)
 
 
 def weight_paths(layer):

@@ -1,6 +1,7 @@
 """Functional and Sequential models as graphs: read, copied, and called again layer by layer on other tensors."""
 
 import inspect
+import itertools
 
 import keras
 
@@ -55,10 +56,11 @@ def rewrite(model, inputs, carried, call):
         carried: List of further symbolic tensors, which `call` uses.
         call: A function that returns the outputs of a layer or operation on the new tensors.
     """
-    extra = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype) for tensor in carried]
-    ends = {id(layer): layer for layer in (keras.layers.Identity() for _ in model.outputs)}
+    names = (f"rewrite_{number}" for number in itertools.count())  # which no layer of the model has
+    extra = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=next(names)) for tensor in carried]
+    ends = {id(layer): layer for layer in (keras.layers.Identity(name=next(names)) for _ in model.outputs)}
     # `clone_model` wants each input to reach an output.
-    reached = [keras.layers.Identity()(tensor) for tensor in (*model.inputs, *extra)]
+    reached = [keras.layers.Identity(name=next(names))(tensor) for tensor in (*model.inputs, *extra)]
     outputs = [layer(tensor) for layer, tensor in zip(ends.values(), model.outputs, strict=True)]
     carrier, found = keras.Model([*model.inputs, *extra], [*outputs, *reached]), dict.fromkeys(ends)
     kept = {id(layer) for layer in carrier.layers} - {id(layer) for layer in model.layers}

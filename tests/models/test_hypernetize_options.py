@@ -139,6 +139,17 @@ def test_weights_are_chosen(train_others):
     np.testing.assert_allclose(array(hyper(inputs)), array(model(inputs["x"])), atol=1e-5)
 
 
+@pytest.mark.parametrize("train_others", [True, False])
+def test_weights_of_a_layer_without_a_hyper_layer_are_chosen(train_others, tmp_path):
+    model = keras.Sequential([keras.Input((4, 3)), layers.SeparableConv1D(2, 3, name="own"), layers.Flatten()])
+    hyper, inputs = kh.hypernetize(model, _generator(), weights="bias", train_others=train_others), _inputs((3, 4, 3))
+    np.testing.assert_allclose(array(hyper(inputs)), array(model(inputs["x"])), atol=1e-5)
+    hyper.save(tmp_path / "hyper.keras")
+    for each in (hyper, keras.models.load_model(tmp_path / "hyper.keras")):
+        names = {variable.name for variable in each.primary.trainable_variables}
+        assert names == {"bias_basis"} | ({"depthwise_kernel", "pointwise_kernel"} if train_others else set())
+
+
 def test_frozen_layers_get_trained_adapters():
     model = _nested()
     model.get_layer("backbone").trainable = False
