@@ -53,13 +53,19 @@ def unique_names(leaves):
 
 
 def check_leaves(leaves):
-    """Raises ValueError for a Lambda, and if two layers share a weight, because each of their copies has its own."""
+    """Raises ValueError for a Lambda, for a layer that is quantized or has LoRA, and if two layers share a weight.
+
+    Each copy of two layers that share a weight would have a weight of its own.
+    """
     owners = {}
     for leaf in leaves:
         if isinstance(leaf.layer, keras.layers.Lambda):
             raise ValueError(
                 f"Layer {leaf.path!r} is a Lambda, which cannot be loaded in safe mode: write a registered layer."
             )
+        changed = getattr(leaf.layer, "quantization_mode", None) or getattr(leaf.layer, "lora_enabled", False)
+        if changed:
+            raise ValueError(f"`model` must be as before `quantize` and `enable_lora`. Received: layer {leaf.path!r}")
         for weight in leaf.layer.weights:
             other = owners.setdefault(id(weight), leaf)
             if other is not leaf:

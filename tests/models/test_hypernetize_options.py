@@ -340,6 +340,12 @@ def _stateful():
     return keras.Model(x, layers.GRU(2, stateful=True)(x))
 
 
+def _lora():
+    model = _mlp()
+    model.layers[0].enable_lora(1)
+    return model
+
+
 def _lambda():
     return keras.Sequential([keras.Input((5,)), layers.Lambda(lambda x: x + 1), layers.Dense(2)])
 
@@ -358,6 +364,7 @@ def _lambda():
         (_mlp, {"layers": "first", "generator": LayerEmbeddings(2, _generator(), ["first", "x"])}, "z for 'x', which"),
         (_tied, {"layers": "table"}, "Each weight must belong to one layer.*'table' and 'tied' share"),
         (_stateful, {}, "stateful.*give the layer the whole sequence"),
+        (_lora, {}, "must be as before `quantize` and `enable_lora`. Received: layer 'first'"),
         (_lambda, {}, "is a Lambda, which cannot be loaded in safe mode"),
         (Subclassed, {}, "`model` must be built"),
         (lambda: keras.Sequential([layers.Dense(2)]), {}, "`model` must be built"),
