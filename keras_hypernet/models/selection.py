@@ -96,6 +96,9 @@ def choose(leaves, names, filters, patterns):
             known = [f"{copy.name}/{path}" for copy in pairs.values() for path in matching_weights(copy, None)]
             raise ValueError(f"`weights` {pattern!r} matches no weight of these layers: {suggestion(pattern, known)}")
     chosen = {key: (copy, matching_weights(copy, patterns)) for key, copy in pairs.items()}
+    for leaf in kept:
+        if isinstance(leaf.layer, keras.layers.BatchNormalization):  # frozen, it keeps its statistics in training
+            copies[id(leaf.layer)].trainable = leaf.layer.trainable
     if not chosen:
         raise ValueError("`model` has no weights that could be generated.")
     return {key: (copy, generated) for key, (copy, generated) in chosen.items() if generated}

@@ -158,9 +158,9 @@ def test_frozen_layers_get_trained_adapters():
     assert trained == {"kernel_left", "kernel_scale", "kernel_right", "bias_basis"}
 
 
-@pytest.mark.parametrize("training", [None, False])
-def test_moving_statistics_change_in_training_as_those_of_the_model(training):
-    norm, inputs = layers.BatchNormalization(name="norm"), keras.Input((5,))
+@pytest.mark.parametrize(("training", "trainable"), [(None, True), (False, True), (None, False)])
+def test_moving_statistics_change_in_training_as_those_of_the_model(training, trainable):
+    norm, inputs = layers.BatchNormalization(name="norm", trainable=trainable), keras.Input((5,))
     inner = keras.Sequential([keras.Input((5,)), norm], name="inner")
     model = keras.Model(inputs, layers.Dense(2)(inner(inputs, training=training)))
     hyper, inputs, targets = kh.hypernetize(model, _generator()), _inputs(), normal((3, 2))
@@ -170,7 +170,8 @@ def test_moving_statistics_change_in_training_as_those_of_the_model(training):
     _fit(model, inputs["x"], targets, rate=0.0)
     np.testing.assert_allclose(array(film.normalization.moving_mean), array(norm.moving_mean), atol=1e-6)
     np.testing.assert_allclose(array(film.normalization.moving_variance), array(norm.moving_variance), atol=1e-6)
-    assert np.abs(array(norm.moving_mean)).max() > 0 or training is False
+    assert np.abs(array(norm.moving_mean)).max() > 0 or training is False or not trainable
+    assert set(film.generated_shapes) == {"scale", "offset"}
     y = array(hyper(inputs))  # in a call without training, as the nested model is called
     np.testing.assert_allclose(y, array(model(inputs["x"])), atol=1e-5)
 
