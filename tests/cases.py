@@ -229,6 +229,15 @@ def _any_layer():
     return kh.Hypernetwork(_encoder(), [Hyper(target, LowRank(2)), HyperDense(3)])
 
 
+def _hypernetized():
+    x = inputs = keras.Input((4, 4, 2))
+    y = keras.layers.Conv2D(2, 3, padding="same", data_format="channels_last")(x)
+    x = x + keras.layers.ReLU()(keras.layers.BatchNormalization()(y))
+    x = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D(data_format="channels_last")(x))
+    generator = keras.Sequential([keras.Input((RANK,)), keras.layers.Dense(RANK, activation="relu")])
+    return kh.hypernetize(keras.Model(inputs, x), generator, basis=LowRank(2), base="zeros")
+
+
 def _image_hypernetwork():
     return kh.Hypernetwork(_image_encoder(), [*_flat_image(), _dense()(), HyperDense(3)])
 
@@ -258,6 +267,7 @@ MODELS = [
     ModelCase("hypernetwork_mixed_primary", _mixed_primary, (FEATURES,), (RANK,)),
     ModelCase("hypernetwork_convolution", _convolution, (5, 5, 2), (RANK,)),
     ModelCase("hypernetwork_any_layer", _any_layer, (FEATURES,), (RANK,), on_openvino=False),
+    ModelCase("hypernetized", _hypernetized, (4, 4, 2), (RANK,)),
     ModelCase("hypernetwork_images", _image_hypernetwork, (4, 4, 2), (4, 4, 2), "uint8"),
     ModelCase("embedding", _embedding, (FEATURES,), (RANK,)),
     ModelCase("embedding_points", _embedding, (POINTS, FEATURES), (RANK,)),

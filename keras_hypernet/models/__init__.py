@@ -5,11 +5,13 @@ condition that is a set. `specialize` returns the network that any of these mode
 """
 
 from keras_hypernet.models.base import ConditionalModel
+from keras_hypernet.models.by_hand import as_hypernetwork
 from keras_hypernet.models.embedding import EmbeddingMethod
 from keras_hypernet.models.hypernetize import hypernetize
 from keras_hypernet.models.hypernetwork import Hypernetwork
 from keras_hypernet.models.neural_process import ConditionalNeuralProcess
 from keras_hypernet.models.specialize import PixelSequential, specialize
+from keras_hypernet.models.thetas import average, interpolate
 
 __all__ = [
     "ConditionalModel",
@@ -17,6 +19,9 @@ __all__ = [
     "EmbeddingMethod",
     "Hypernetwork",
     "PixelSequential",
+    "as_hypernetwork",
+    "average",
     "hypernetize",
+    "interpolate",
     "specialize",
 ]

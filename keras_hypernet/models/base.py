@@ -51,7 +51,7 @@ class ConditionalModel(ModelOfTwoInputs):
         if self.takes_graph and is_graph(primary):
             if not (isinstance(primary.input, (list, tuple)) and len(primary.input) == 2):
                 raise ValueError(f"A functional `primary` must have the inputs [x, z]. Received: {primary.input}")
-            self.primary = primary
+            self.primary, self._graph_step = primary, GraphStep(primary)
             return
         if not isinstance(primary, (list, tuple)):
             raise TypeError(f"`primary` must be a list of layers; of a Sequential, its `.layers`. Received: {primary}")
@@ -77,7 +77,7 @@ class ConditionalModel(ModelOfTwoInputs):
     def steps(self):
         """The steps of the primary network; see `models/primary.py`."""
         if isinstance(self.primary, keras.Model):
-            return [GraphStep(self.primary)]
+            return [self._graph_step]
         return steps(self.primary)  # made anew, because `quantize` changes what a layer is
 
     def build(self, input_shape):

@@ -10,8 +10,8 @@ from keras_hypernet.layers.image import check_pixels
 from keras_hypernet.models.shapes import check_shape, in_words, static_shape, values_of
 
 
-def parts(condition):
-    """The parts of a condition by name, in the order in which Keras flattens a structure.
+def parts(condition, prefix="condition"):
+    """The parts of a condition, or of an x, by name, in the order in which Keras flattens a structure.
 
     The condition is a tensor, or dicts, tuples and lists of tensors, nested in any way. Raises ValueError if two parts
     would have the same name.
@@ -21,10 +21,10 @@ def parts(condition):
     >>> parts(4)
     {'condition': 4}
     """
-    named = [("_".join(["condition", *map(str, path)]), part) for path, part in keras.tree.flatten_with_path(condition)]
+    named = [("_".join([prefix, *map(str, path)]), part) for path, part in keras.tree.flatten_with_path(condition)]
     names = [name for name, _ in named]
     if len(set(names)) < len(names):
-        raise ValueError(f"The parts of a condition must have distinct names when joined by _. Received: {names}")
+        raise ValueError(f"The parts of {prefix!r} must have distinct names when joined by _. Received: {names}")
     return dict(named)
 
 
@@ -98,6 +98,16 @@ def check_finite(condition):
         values = values_of(part)
         if values is not None and values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"A condition must be finite. Received: NaN or infinity in {name!r}")
+
+
+def check_one(condition):
+    """Raises ValueError unless there is one condition, and it is finite."""
+    check_finite(condition)
+    for part in keras.tree.flatten(condition):
+        if part.shape[0] != 1:
+            raise ValueError(
+                f"A model is specialized to one condition, of shape [1, ...]. Received: shape {tuple(part.shape)}"
+            )
 
 
 def free_sizes(encoder, shapes, declared, encoded_shape):

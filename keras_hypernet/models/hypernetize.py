@@ -73,6 +73,7 @@ def hypernetize(
     conversion = Conversion(names, z_of_layers(encoded, leaves, names, chosen), train_others)
     for key, (layer, generated) in chosen.items():
         conversion.hyper[key] = hyper_layer(layer, generated, *both, frozen=not train_others)
+    _check_dtypes(generator, conversion.hyper.values())
     x = new_inputs(structure_of(graph, "input"))
     outputs = rewrite(graph, keras.tree.flatten(x), conversion.carried, conversion.call)
     outputs = keras.tree.pack_sequence_as(structure_of(graph, "output"), outputs)
@@ -171,11 +172,23 @@ def encoded_inputs(generator):
     return keras.tree.pack_sequence_as(symbolic, inputs)
 
 
+def _check_dtypes(generator, layers):
+    """Raises ValueError for float16 and bfloat16 together: float16 does not hold the large values of bfloat16."""
+    halves = {"float16", "bfloat16"}
+    made = {keras.backend.standardize_dtype(z.dtype) for z in keras.tree.flatten(_encoded(generator))}
+    for layer in layers:
+        if len(halves & {*made, layer.compute_dtype}) > 1:
+            raise ValueError(
+                f"`generator` must have the dtype policy of `model`, or float32. Received: z of {min(made)} for layer "
+                f"{layer.name!r}, which computes in {layer.compute_dtype}."
+            )
+
+
 def _encoded(generator):
     """The symbolic output of a generator."""
     if isinstance(generator, LayerEmbeddings) and generator.generator is not None:
         size = _encoded(generator.generator).shape[-1] + generator.dim
-        return {name: keras.KerasTensor((None, size)) for name in generator.names}
+        return {name: keras.KerasTensor((None, size), generator.compute_dtype) for name in generator.names}
     if is_graph(generator):
         return structure_of(generator, "output")
     found = []
@@ -184,7 +197,11 @@ def _encoded(generator):
             output = generator.compute_output_shape(shape)
         except Exception:  # any error of a layer that takes no such condition
             continue
-        found.append(keras.tree.map_shape_structure(lambda size: keras.KerasTensor((None, size[-1])), output))
+        found.append(
+            keras.tree.map_shape_structure(
+                lambda size: keras.KerasTensor((None, size[-1]), generator.compute_dtype), output
+            )
+        )
     sizes = [[z.shape for z in keras.tree.flatten(each)] for each in found]
     if not found or any(each != sizes[0] for each in sizes):
         raise ValueError(

@@ -39,6 +39,10 @@ class Plain:
         """The shapes of the weights that depend on the condition, by name, without the batch."""
         return {}
 
+    def conditions(self, encoded):
+        """The hyper layers of the step, each with the z that the layer takes, in pairs."""
+        return []
+
     def generate(self, encoded):
         """The weights that depend on the condition, by name: tensors `[B, *shape]`."""
         return {}
@@ -76,6 +80,9 @@ class Generated(Conditioned):
 
     def weight_shapes(self):
         return self.layer.generated_shapes
+
+    def conditions(self, encoded):
+        return [(self.layer, encoded)]
 
     def generate(self, encoded):
         return self.layer.generate(encoded)

@@ -1,65 +1,79 @@
-"""The graph of x alone that a graph of x and a condition is under one condition."""
+"""The graph of x alone that a graph of x and z is under one condition."""
 
 import keras
+from keras import ops
 
 from keras_hypernet.layers import HyperLayer, HyperMultiHeadAttention
-from keras_hypernet.models.graphs import copied, inlined, is_graph, new_inputs, rewrite, structure_of, takes
-from keras_hypernet.models.selection import leaves_of, unique_names
+from keras_hypernet.models.graphs import copied, new_inputs, rewrite, structure_of, takes
 
 
-def without_condition(model, x, conditions, values, name):
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class Constant(keras.Layer):
+    """A layer that returns its weight, `[1, *shape]`, for each x, in the place of an encoded condition."""
+
+    def __init__(self, shape, **kwargs):
+        super().__init__(**kwargs)
+        self.shape = tuple(shape)
+
+    def build(self, x_shape):
+        self.value = self.add_weight(name="value", shape=(1, *self.shape), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        return ops.broadcast_to(ops.cast(self.value, self.compute_dtype), (ops.shape(x)[0], *self.shape))
+
+    def compute_output_shape(self, x_shape):
+        return (x_shape[0], *self.shape)
+
+    def get_config(self):
+        return {**super().get_config(), "shape": self.shape}
+
+
+def without_condition(model, encoded, name):
     """Returns a functional model of x, with built-in layers in the place of hyper layers.
 
     Args:
-        model: A functional model.
-        x: The inputs of the model that stay, symbolic tensors in any structure.
-        conditions: The other inputs, a list of symbolic tensors.
-        values: The value of each of the conditions, a list of tensors `[1, ...]`.
+        model: A functional model of the inputs `[x, z]`.
+        encoded: The value of z, a tensor `[1, ...]` or a structure of tensors.
         name: The name of the returned model.
     """
-    inputs = dict(zip(map(id, model.inputs), new_inputs(list(model.inputs)), strict=True))
-    given = [inputs[id(tensor)] for tensor in conditions]
-    names, made = unique_names(leaves_of(model)), {}
+    x, z = (new_inputs(structure) for structure in model.input)
+    flat, tensors = keras.tree.flatten(x), keras.tree.flatten(z)
+    values = dict(zip(map(id, tensors), keras.tree.flatten(encoded), strict=True))
+    made, constants = {}, {}
 
-    def value_of(layer, z):
-        try:
-            evaluate = keras.Model(given, [z, *(keras.layers.Identity()(tensor) for tensor in given)])
-        except ValueError as error:
-            raise ValueError(
-                f"Layer {layer.name!r} has a condition that is made of x: there is no such network"
-            ) from error
-        return evaluate(values, training=False)[0]
+    def constant(tensor):
+        if id(tensor) not in values:
+            return tensor
+        if id(tensor) not in constants:
+            layer = Constant(tensor.shape[1:], dtype=keras.DTypePolicy(tensor.dtype))
+            constants[id(tensor)] = layer(flat[0])
+            layer.set_weights([ops.convert_to_numpy(values[id(tensor)])])
+        return constants[id(tensor)]
 
     def call(layer, *args, **kwargs):
-        if is_graph(layer) and any(isinstance(leaf.layer, HyperLayer) for leaf in leaves_of(layer)):
-            return inlined(layer, args, kwargs, [], call)
-        key = id(layer)
-        if isinstance(layer, HyperLayer):
-            x, z, *others = args
-            if made.setdefault(key, (z, None))[0] is not z:
-                raise ValueError(f"Layer {layer.name!r} is called with several conditions, and has one copy only.")
-            if made[key][1] is None:
-                made[key] = z, ordinary(layer, value_of(layer, z), names[key])
-            return call_ordinary(layer, *made[key][1], x, others, kwargs)
-        if key not in made:
-            made[key] = copied(layer, names.get(key))
-        return made[key](*args, **kwargs)
+        if not isinstance(layer, HyperLayer):
+            args, kwargs = keras.tree.map_structure(constant, (args, kwargs))
+            if id(layer) not in made:
+                made[id(layer)] = copied(layer)
+            return made[id(layer)](*args, **kwargs)
+        x, z, *others = args
+        x, others, kwargs = keras.tree.map_structure(constant, (x, others, kwargs))
+        if id(layer) not in made:
+            if id(z) not in values:
+                raise ValueError(f"Layer {layer.name!r} takes a condition that the generator does not make.")
+            made[id(layer)] = id(z), ordinary(layer, values[id(z)])
+        if made[id(layer)][0] != id(z):
+            raise ValueError(f"Layer {layer.name!r} is called with several conditions, and has one copy only.")
+        return call_ordinary(layer, *made[id(layer)][1], x, others, kwargs)
 
-    outputs = rewrite(model, list(inputs.values()), [], call)
-    outputs = keras.tree.pack_sequence_as(structure_of(model, "output"), outputs)
-    try:
-        return keras.Model(keras.tree.map_structure(lambda tensor: inputs[id(tensor)], x), outputs, name=name)
-    except ValueError as error:
-        raise ValueError(
-            "A layer that is not a hyper layer takes both x and the condition; there is no network of x alone for it."
-        ) from error
+    outputs = rewrite(model, [*flat, *tensors], [], call)
+    return keras.Model(x, keras.tree.pack_sequence_as(structure_of(model, "output"), outputs), name=name)
 
 
-def ordinary(layer, z, name):
+def ordinary(layer, z):
     """The built-in layer that a hyper layer is under one condition, not yet built, and its weights."""
     made, weights = layer.specialize(z)
-    made = made.attention if isinstance(layer, HyperMultiHeadAttention) else made
-    return type(made).from_config({**made.get_config(), "name": name}), weights
+    return made.attention if isinstance(layer, HyperMultiHeadAttention) else made, weights
 
 
 def call_ordinary(layer, made, weights, x, others, options):

@@ -5,7 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from helpers import array, normal
+from helpers import array, mostly_full, normal
 from keras import layers
 
 import keras_hypernet as kh
@@ -17,6 +17,7 @@ BASES = {
     "low_rank": lambda: kh.bases.LowRank(2),
     "chunked": lambda: kh.bases.Chunked(5, 2),
 }
+FROZEN = (False, True), (None, False)  # by `training` of the nested model, by `trainable` of the layer
 
 
 def _generator(rank=3):
@@ -42,7 +43,7 @@ def _fit(hyper, inputs, targets, rate=0.1, **options):
     return hyper.fit(inputs, targets, epochs=2, batch_size=3, verbose=0).history["loss"]
 
 
-@pytest.mark.parametrize("basis", BASES)
+@pytest.mark.parametrize("basis", mostly_full(BASES, "low_rank"))
 def test_an_adapter_starts_as_the_model_and_trains_no_value_of_the_model(basis):
     model, inputs, targets = _mlp(), _inputs(), normal((3, 2), seed=2)
     before = _values(model)
@@ -158,7 +159,9 @@ def test_frozen_layers_get_trained_adapters():
     assert trained == {"kernel_left", "kernel_scale", "kernel_right", "bias_basis"}
 
 
-@pytest.mark.parametrize(("training", "trainable"), [(None, True), (False, True), (None, False)])
+@pytest.mark.parametrize(
+    ("training", "trainable"), [(None, True), *(pytest.param(*each, marks=pytest.mark.full) for each in FROZEN)]
+)
 def test_moving_statistics_change_in_training_as_those_of_the_model(training, trainable):
     norm, inputs = layers.BatchNormalization(name="norm", trainable=trainable), keras.Input((5,))
     inner = keras.Sequential([keras.Input((5,)), norm], name="inner")
@@ -176,7 +179,7 @@ def test_moving_statistics_change_in_training_as_those_of_the_model(training, tr
     np.testing.assert_allclose(y, array(model(inputs["x"])), atol=1e-5)
 
 
-@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.parametrize("jit_compile", mostly_full([True, False], "False"))
 def test_it_is_trained(jit_compile):
     if jit_compile and keras.backend.backend() == "torch":
         pytest.skip("PyTorch's own compiler needs a C compiler")
@@ -255,7 +258,12 @@ def _scatter(variables):
 
 
 @pytest.mark.parametrize(
-    ("make", "shape"), [(_attention, (3, 4, 6)), (_on_images, (3, 3, 2, 5)), (_convolutions, (3, 6, 6, 2))]
+    ("make", "shape"),
+    [
+        (_attention, (3, 4, 6)),
+        (_on_images, (3, 3, 2, 5)),
+        pytest.param(_convolutions, (3, 6, 6, 2), marks=pytest.mark.full),
+    ],
 )
 def test_layers_of_the_registry_start_as_the_model_and_are_specialized(make, shape):
     model, inputs = make(), _inputs(shape)
@@ -302,23 +310,6 @@ def test_a_layer_of_the_user_is_registered():
         kh.layers.register(Doubled, layers.Dense)
 
 
-def test_a_functional_model_of_hyper_layers_is_specialized():
-    x, condition = keras.Input((5,), name="image"), keras.Input((4,), name="condition")
-    z = layers.Dense(3, "tanh")(condition)
-    y = layers.BatchNormalization()(HyperDense(6, "relu")(x, z))
-    model = keras.Model([x, condition], HyperDense(2)(y, HyperDense(3)(z, z)))
-    inputs = _inputs()
-    expected = array(model([inputs["x"], np.repeat(inputs["condition"][:1], 3, axis=0)]))
-    network = kh.specialize(model, inputs["condition"][:1])
-    np.testing.assert_allclose(array(network(inputs["x"])), expected, atol=1e-5)
-    assert [type(layer) for layer in network.layers[1:]] == [layers.Dense, layers.BatchNormalization, layers.Dense]
-    joined = keras.Model([x, condition], layers.Dense(2)(layers.concatenate([HyperDense(6)(x, z), z])))
-    with pytest.raises(ValueError, match="takes both x and the condition"):
-        kh.specialize(joined, inputs["condition"][:1])
-    with pytest.raises(TypeError, match="an input named 'condition'"):
-        kh.specialize(_mlp(), inputs["condition"][:1])
-
-
 @keras.saving.register_keras_serializable(package="test_hypernetize")
 class Tied(keras.Layer):
     """The product with the transposed table of an Embedding."""
@@ -339,6 +330,14 @@ def _tied():
 def _stateful():
     x = keras.Input(batch_shape=(2, 3, 4))
     return keras.Model(x, layers.GRU(2, stateful=True)(x))
+
+
+def _half():
+    return _mlp(dtype="mixed_bfloat16")
+
+
+def _half_generator():
+    return keras.Sequential([keras.Input((4,)), layers.Dense(3, dtype="mixed_float16")])
 
 
 def _lora():
@@ -365,6 +364,7 @@ def _lambda():
         (_mlp, {"layers": "first", "generator": LayerEmbeddings(2, _generator(), ["first", "x"])}, "z for 'x', which"),
         (_tied, {"layers": "table"}, "Each weight must belong to one layer.*'table' and 'tied' share"),
         (_stateful, {}, "stateful.*give the layer the whole sequence"),
+        (_half, {"generator": _half_generator()}, "z of float16 for layer 'first', which computes in bfloat16"),
         (_lora, {}, "must be as before `quantize` and `enable_lora`. Received: layer 'first'"),
         (_lambda, {}, "is a Lambda, which cannot be loaded in safe mode"),
         (Subclassed, {}, "`model` must be built"),
