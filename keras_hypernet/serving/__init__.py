@@ -12,6 +12,7 @@ from keras_hypernet.serving.errors import (
     UnavailableError,
 )
 from keras_hypernet.serving.export import export
+from keras_hypernet.serving.lora import export_lora
 
 __all__ = [
     "Client",
@@ -22,6 +23,7 @@ __all__ = [
     "ServingError",
     "UnavailableError",
     "export",
+    "export_lora",
     "run_saved_model_script",
 ]
 
