@@ -70,11 +70,11 @@ class Client:
         """Returns the output of the model, a float32 array.
 
         Args:
-            x: Array `[B, ...]`.
+            x: Array `[B, ...]`, or a dict of arrays as for a condition.
             condition: Array `[B, ...]`, or `[1, ...]` for all of x; None for a network of x alone. A condition of
                 several parts is a dict of arrays, or nested dicts, with the names or numbers of the generator's inputs.
         """
-        inputs = {"x": x} if condition is None else {"x": x, **_parts("condition", condition)}
+        inputs = {**_parts("x", x), **({} if condition is None else _parts("condition", condition))}
         return self._run(model, "serving_default", inputs)
 
     def generate_weights(self, condition, model=None):
@@ -92,7 +92,7 @@ class Client:
 
     def apply(self, x, weights, model=None):
         """Returns the output on x `[B, ...]` under the weights of one condition, `[1, *shape]`, or of one for each."""
-        return self._run(model, "apply", {"x": x, **weights})
+        return self._run(model, "apply", {**_parts("x", x), **weights})
 
     def metadata(self, model=None):
         """Returns a dict from signature name to `(inputs, outputs)`, dicts from name to `(dtype, shape)`.
@@ -164,11 +164,11 @@ class Client:
                 time.sleep(min(self._backoff * 2**attempt, _LONGEST_WAIT) * random.uniform(0.5, 1.5))
 
 
-def _parts(name, condition):
-    """The inputs of a condition: one, or those of its parts."""
-    if not isinstance(condition, collections.abc.Mapping):
-        return {name: condition}
-    parts = [_parts(f"{name}_{key}", part) for key, part in condition.items()]
+def _parts(name, value):
+    """The inputs of an x or a condition: one, or those of its parts."""
+    if not isinstance(value, collections.abc.Mapping):
+        return {name: value}
+    parts = [_parts(f"{name}_{key}", part) for key, part in value.items()]
     return {name: array for part in parts for name, array in part.items()}
 
 

@@ -7,7 +7,9 @@ import keras
 
 from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.files import NotWritableError, check_writable, remove_folder, replacing_folder
-from keras_hypernet.models import ConditionalModel
+from keras_hypernet.models import ConditionalModel, as_hypernetwork
+from keras_hypernet.models.by_hand import is_wired_by_hand
+from keras_hypernet.models.graphs import is_graph
 from keras_hypernet.serving.config import MODELS, read_models_config, version_folders, write_configs
 from keras_hypernet.serving.signatures import signatures
 from keras_hypernet.serving.warmup import write_warmup
@@ -22,7 +24,7 @@ def export(model_or_name, to="saved_models", name=None, keep=None):
 
     - `serving_default` takes `x` and `condition` (raw uint8 pixels for the image models; sets with any number of
       members for a `ConditionalNeuralProcess`), and returns `logits`, or `value` or `rgb` if the last layer has that
-      name.
+      name. Several inputs are called `x_<name>`, `condition_<name>`; several outputs have their names.
     - `generate_weights` takes the `condition` alone and returns the weights of g, under names like `hidden_kernel`.
       The embedding method has `embed` instead, which returns `embedding`.
     - `apply` takes `x` and these weights, of one condition for all of x or of one for each, and returns the outputs of
@@ -32,7 +34,8 @@ def export(model_or_name, to="saved_models", name=None, keep=None):
     configuration files of the server. The folder of the version appears complete or not at all.
 
     Args:
-        model_or_name: A built model of this package, a `keras.Sequential` of x alone, or an argument of `load`.
+        model_or_name: A built model of this package; a functional model of hyper layers with an input named
+            `condition`; a Sequential or functional model of x alone; or an argument of `load`.
         to: Folder of all exported models, the base of TensorFlow Serving's.
         name: Name to serve the model under; by default that of the entry or model.
         keep: Number of older versions to keep; by default all.
@@ -85,10 +88,11 @@ def resolve(model_or_name, name=None):
     require_tensorflow("An export")
     is_name = isinstance(model_or_name, (str, os.PathLike))
     model, card = read_entry(model_or_name) if is_name else (model_or_name, None)
-    if not isinstance(model, (ConditionalModel, keras.Sequential)):
+    if not isinstance(model, (ConditionalModel, keras.Sequential)) and not is_graph(model):
         raise TypeError(f"Only models of x and condition are exported. Received: {type(model).__name__}")
     if not model.built:
         raise ValueError(f"Model {model.name!r} has no weights yet: call it on its inputs before `export`.")
+    model = as_hypernetwork(model) if is_wired_by_hand(model) else model
     name = name or (card.name if card else model.name)
     # A colon and a slash have a meaning in the server's URLs.
     if name in (".", "..") or pathlib.PurePath(name).name != name or ":" in name or not name.isprintable():

@@ -8,11 +8,12 @@ import numpy as np
 
 from keras_hypernet.models import ConditionalModel, EmbeddingMethod
 from keras_hypernet.models.conditions import declared_inputs, pack, parts, symbolic
+from keras_hypernet.models.graphs import structure_of
 from keras_hypernet.models.ids import input_dtype
 from keras_hypernet.models.primary import by_name
 from keras_hypernet.models.shapes import output_shape
 
-# A last layer with one of these names gives its name to the output; any other output has the first of these names.
+# A last layer with one of these names gives its name to the only output; any other layer gives the first of these.
 _OUTPUTS = ("logits", "value", "rgb")
 
 
@@ -36,13 +37,14 @@ class Signature:
 
 
 def signatures(model):
-    """Returns a list of the `Signature`s of a built model of this package, or of a `keras.Sequential` of x alone.
+    """Returns a list of the `Signature`s of a built model of this package, or of a functional model of x alone.
 
     These are `serving_default(x, condition)`, and either `generate_weights(condition)` and `apply(x, *weights)`, or,
     for the embedding method, `embed(condition)` and `apply(x, embedding)`. `apply` takes the weights of one condition
     for all x, or of one condition for each x. An input has the integer dtype that its layer declares or, like an
-    Embedding, reads; otherwise float32. The dtype of strings is `"string"`. Each part of a condition of several parts
-    is an input, such as `condition_image`. ValueError is raised if two weights would have the same name.
+    Embedding, reads; otherwise float32. The dtype of strings is `"string"`. Each part of a condition or of an x of
+    several parts is an input, such as `condition_image` or `x_image`, and each part of an output of several parts is
+    an output, such as `angle`, or `output_0` of a list. ValueError is raised if two weights would have the same name.
 
     >>> for signature in signatures(keras_hypernet.load("rotation_mnist_embed")):
     ...     print(signature.name, [input.name for input in signature.inputs])
@@ -52,18 +54,47 @@ def signatures(model):
     """
     if not isinstance(model, ConditionalModel):
         return [_of_x_alone(model)]
+    x, conditions = _x_inputs(model), _condition_inputs(model)
+
+    def serve(**inputs):
+        condition = pack({each.name: inputs[each.name] for each in conditions}, model.condition_shape)
+        return _outputs(
+            model.primary_layers, model({"x": _x_of(model, inputs), "condition": condition}, training=False)
+        )
+
+    default = Signature("serving_default", serve, (*x, *conditions))
+    halves = _embedding_halves if isinstance(model, EmbeddingMethod) else _weight_halves
+    return [default, *halves(model, x, conditions)]
+
+
+def _x_inputs(model):
+    """The `Input`s of x, one for each part."""
+    if isinstance(model.primary, keras.Model):
+        return _declared("x", model.primary.input[0])
     # Images keep the size that the model was built with: LiteRT runs no convolution of free sizes.
     x_shape = model.free_x_shape if len(model.x_shape) <= 3 else (None, *model.x_shape[1:])
-    x = Input("x", input_dtype(model.primary), x_shape)
-    conditions, output = _condition_inputs(model), _output_name(model.primary[-1])
+    return [Input("x", input_dtype(model.primary), x_shape)]
 
-    def serve(x, **condition):
-        inputs = {"x": x, "condition": pack(condition, model.condition_shape)}
-        return {output: _float(model(inputs, training=False))}
 
-    default = Signature("serving_default", serve, (x, *conditions))
-    halves = _embedding_halves if isinstance(model, EmbeddingMethod) else _weight_halves
-    return [default, *halves(model, x, conditions, output)]
+def _declared(name, structure):
+    """An `Input` for each tensor of a structure that a functional model declares."""
+    return [Input(part, _dtype(tensor), (None, *tensor.shape[1:])) for part, tensor in parts(structure, name).items()]
+
+
+def _dtype(tensor):
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    return "float32" if "float" in dtype else dtype
+
+
+def _x_of(model, inputs):
+    """The x of a model among the named inputs of a signature."""
+    if not isinstance(model.primary, keras.Model):
+        return inputs["x"]
+    return _packed(model.primary.input[0], inputs)
+
+
+def _packed(structure, inputs):
+    return keras.tree.pack_sequence_as(structure, [inputs[name] for name in parts(structure, "x")])
 
 
 def _condition_inputs(model):
@@ -72,22 +103,26 @@ def _condition_inputs(model):
     declared = declared_inputs(model.encoder, structure)
     for name, part in parts(structure).items():
         tensor, values = declared.get(name), ()
-        dtype = input_dtype([model.encoder]) if tensor is None else keras.backend.standardize_dtype(tensor.dtype)
+        dtype = input_dtype([model.encoder]) if tensor is None else _dtype(tensor)
         for layer in getattr(model.encoder, "layers", ()):
             if hasattr(layer, "get_vocabulary") and layer.input is tensor:
                 values = tuple(layer.get_vocabulary(include_special_tokens=False))
-        inputs.append(Input(name, "float32" if "float" in dtype else dtype, (None, *part.shape[1:]), values))
+        inputs.append(Input(name, dtype, (None, *part.shape[1:]), values))
     return inputs
 
 
-def _output_name(layer):
-    return layer.name if layer.name in _OUTPUTS else _OUTPUTS[0]
+def _outputs(layers, y):
+    """The outputs of a model of these layers, in float32, by name."""
+    if not keras.tree.is_nested(y):
+        return {layers[-1].name if layers[-1].name in _OUTPUTS else _OUTPUTS[0]: _float(y)}
+    named = {"_".join(map(str, path)): _float(part) for path, part in keras.tree.flatten_with_path(y)}
+    return {f"output_{name}" if name[0].isdigit() else name: part for name, part in named.items()}
 
 
-def _weight_halves(model, x, conditions, output):
+def _weight_halves(model, x, conditions):
     weight_shapes = by_name(model.steps, "weight_shapes")
     names = {name: name.replace("/", "_") for name in weight_shapes}
-    if len(set(names.values())) < len(names) or "x" in names.values():
+    if len({*names.values(), *(each.name for each in x)}) < len(names) + len(x):
         raise ValueError(f"The weights need distinct names when / is replaced by _. Received: {sorted(names)}")
     weights = [Input(names[name], "float32", (None, *shape)) for name, shape in weight_shapes.items()]
 
@@ -95,31 +130,32 @@ def _weight_halves(model, x, conditions, output):
         generated = model.generate(pack(condition, model.condition_shape))
         return {names[name]: _float(weight) for name, weight in generated.items()}
 
-    def apply(x, **weights):
-        return {output: _float(model.apply(x, {name: weights[names[name]] for name in names}))}
+    def apply(**inputs):
+        generated = {name: inputs[names[name]] for name in names}
+        return _outputs(model.primary_layers, model.apply(_x_of(model, inputs), generated))
 
-    return [Signature("generate_weights", generate_weights, conditions), Signature("apply", apply, (x, *weights))]
+    return [Signature("generate_weights", generate_weights, conditions), Signature("apply", apply, (*x, *weights))]
 
 
-def _embedding_halves(model, x, conditions, output):
+def _embedding_halves(model, x, conditions):
     def embed(**condition):
         return {"embedding": _float(model.encode(pack(condition, model.condition_shape)))}
 
     def apply(x, embedding):
-        return {output: _float(model.apply_encoded(x, embedding))}
+        return _outputs(model.primary_layers, model.apply_encoded(x, embedding))
 
     encoded_shape = output_shape(model.encoder, model.encoder_shape(model.condition_shape))
     embedding = Input("embedding", "float32", (None, encoded_shape[-1]))
-    return [Signature("embed", embed, conditions), Signature("apply", apply, (x, embedding))]
+    return [Signature("embed", embed, conditions), Signature("apply", apply, (*x, embedding))]
 
 
 def _of_x_alone(model):
-    (declared,), output = model.inputs, _output_name(model.layers[-1])
+    declared = structure_of(model, "input")
 
-    def serve(x):
-        return {output: _float(model(x, training=False))}
+    def serve(**inputs):
+        return _outputs(model.layers, model(_packed(declared, inputs), training=False))
 
-    return Signature("serving_default", serve, (Input("x", str(declared.dtype), (None, *declared.shape[1:])),))
+    return Signature("serving_default", serve, tuple(_declared("x", declared)))
 
 
 def example(signature, rows=1, rng=None):

@@ -1,5 +1,7 @@
 """describe: the facts on an entry's card about its task, data, networks and the paper."""
 
+import keras
+
 from keras_hypernet.common.versions import today, versions
 from keras_hypernet.layers import HyperLayer
 from keras_hypernet.models import ConditionalModel, ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork
@@ -61,8 +63,11 @@ def _layers_of(model):
     parts = {"network": model.layers}
     if isinstance(model, ConditionalModel):
         encoder = "generator" if isinstance(model, Hypernetwork) else "embedding"
-        parts = {encoder: getattr(model.encoder, "layers", [model.encoder]), "primary": model.primary}
-    return {part: " -> ".join(map(_layer_text, layers)) for part, layers in parts.items()}
+        parts = {encoder: getattr(model.encoder, "layers", [model.encoder]), "primary": model.primary_layers}
+    return {
+        part: " -> ".join(_layer_text(layer) for layer in layers if not isinstance(layer, keras.layers.InputLayer))
+        for part, layers in parts.items()
+    }
 
 
 def _layer_text(layer):

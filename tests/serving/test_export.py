@@ -13,11 +13,13 @@ import pytest
 from cases import MODELS
 from helpers import ROOT, array, mostly_full, normal, pixels
 from servers import worded_model
+from wired import wired
 
 import keras_hypernet as kh
 from keras_hypernet.common.files import replacing_folder
 from keras_hypernet.layers import HyperDense
 from keras_hypernet.serving import run_saved_model_script
+from keras_hypernet.serving.local.cache import WeightCache, run_default
 from keras_hypernet.serving.local.servable import Servable
 from keras_hypernet.serving.run_saved_model import load
 from keras_hypernet.serving.signatures import signatures
@@ -26,7 +28,7 @@ from keras_hypernet.serving.warmup import read_warmup
 from keras_hypernet.zoo.architectures import build_model
 
 COMMITTED = ROOT / "saved_models"
-PLAIN = "hypernetwork_images", "embedding"
+PLAIN = "hypernetwork_images", "hypernetized", "embedding"
 CASES = mostly_full(MODELS, *PLAIN)
 
 
@@ -92,6 +94,22 @@ def test_the_halves_make_the_whole(case, cases):
     one = {name: weight[:1] for name, weight in weights.items()}
     outputs = served["apply"](x=tf.constant(inputs["x"]), **one)
     np.testing.assert_allclose(outputs["logits"].numpy(), model.predict(same, verbose=0), atol=1e-5)
+
+
+def test_a_model_wired_by_hand_of_two_inputs_and_outputs_is_exported(tmp_path):
+    model, inputs = wired(), {"x_a": normal((5, 5)), "x_b": normal((5, 2), seed=1)}
+    condition = {"condition": normal((5, 4), seed=2)}
+    expected = model.predict({"a": inputs["x_a"], "b": inputs["x_b"], **condition}, verbose=0)
+    servable = Servable("wired", 1, kh.export(model, tmp_path, name="wired"))
+    whole = servable.run("serving_default", {**inputs, **condition})
+    halves = servable.run("apply", {**inputs, **servable.run("generate_weights", condition)})
+    shared = run_default(servable, {**inputs, "condition": condition["condition"][1:2]}, WeightCache(10**6))
+    alone = load(kh.export(kh.specialize(model, condition["condition"][1:2]), tmp_path, name="alone"))(inputs)
+    for name, values in expected.items():
+        np.testing.assert_allclose(whole[name], values, atol=1e-5)
+        np.testing.assert_allclose(halves[name], values, atol=1e-5)
+        np.testing.assert_allclose(shared[name][1], values[1], atol=1e-5)
+        np.testing.assert_allclose(alone[name][1], values[1], atol=1e-5)
 
 
 def test_the_number_of_points_is_free(tmp_path):

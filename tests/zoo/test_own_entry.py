@@ -72,6 +72,19 @@ def test_a_model_wired_by_hand_is_an_entry(task, tmp_path):
     np.testing.assert_array_equal(kh.load(folder)(inputs), model(inputs))
 
 
+def test_a_hypernetized_model_is_an_entry(task, tmp_path):
+    generator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4)])
+    model = kh.hypernetize(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), generator, base="zeros")
+    model.compile("adam", "mse")
+    model({"x": X, "condition": CONDITION})
+    card = kh.save_entry(model, tmp_path / "own", task=task, command="python own.py", seed=5)
+    assert (card.method, card.architecture) == ("hyper", {"generator": "Dense(4)", "primary": "HyperDense(1)"})
+    inputs = {"x": X, "condition": CONDITION}
+    np.testing.assert_array_equal(
+        kh.load(tmp_path / "own").predict(inputs, verbose=0), model.predict(inputs, verbose=0)
+    )
+
+
 def test_the_folder_of_a_training_becomes_an_entry(task, trained, run_command, tmp_path):
     folder, model, _ = trained
     done = run_command("entry", folder, "--name", "own_product_hyper", "--json")

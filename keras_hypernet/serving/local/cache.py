@@ -72,8 +72,9 @@ def run_default(servable, inputs, cache):
     signature sums float32 in another order, so its answers differ by rounding.
     """
     first = next((name for name in FIRST_HALVES if name in servable.inputs), None)
-    x, condition = inputs["x"], {name: array for name, array in inputs.items() if name != "x"}
-    if first is None or not all(_is_shared(part, len(x)) for part in condition.values()):
+    condition = {name: inputs[name] for name in servable.inputs.get(first, ())}
+    x = {name: array for name, array in inputs.items() if name not in condition}
+    if first is None or not all(_is_shared(part, len(next(iter(x.values())))) for part in condition.values()):
         return servable.run("serving_default", inputs)
     condition = {name: part[:1] for name, part in condition.items()}
     key = cache.key(servable.name, servable.version, condition)
@@ -81,7 +82,7 @@ def run_default(servable, inputs, cache):
     if weights is None:
         weights = servable.run(first, condition)
         cache.put(key, weights, sum(tensor.shape.num_elements() * tensor.dtype.size for tensor in weights.values()))
-    return servable.run("apply", {"x": x, **weights})
+    return servable.run("apply", {**x, **weights})
 
 
 def _is_shared(condition, rows):

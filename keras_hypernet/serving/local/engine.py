@@ -105,9 +105,10 @@ class Engine:
                 raise invalid(f"Input {name!r} must have the shape [{sizes}]. Received: [{','.join(map(str, shape))}]")
             if shape and expected and expected[0] is None:
                 rows[name] = shape[0]
+        of_x = next((number for name, number in rows.items() if name == "x" or name.startswith("x_")), None)
         for name, number in rows.items():
-            if not may_match(rows.get("x"), number):
-                raise invalid(f"Input {name!r} must have one row, or as many as x, {rows['x']}. Received: {number}")
+            if not may_match(of_x, number):
+                raise invalid(f"Input {name!r} must have one row, or as many as x, {of_x}. Received: {number}")
         most, allowed = max(rows.values(), default=1), self.limits.max_batch_rows
         if most > allowed:
             raise too_large(f"A request may have {allowed} rows. Received: {most}. Send it in parts.")
