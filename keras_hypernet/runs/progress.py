@@ -10,7 +10,7 @@ from rich.text import Text
 from keras_hypernet.common.terminal import LiteralConsole, printable
 
 
-class RunsProgress:
+class RunsProgress(Progress):
     """Shows progress on standard error: a live bar on a terminal, elsewhere a line for each row.
 
     Of `total` runs of the experiment or search `name`, `rows` have ended. `describe_best` is a function of rows that
@@ -23,21 +23,20 @@ class RunsProgress:
         self.rows = list(rows)
         self.before = len(self.rows)
         self.started = self.last = time.monotonic()
-        self.console = LiteralConsole(stderr=True)
-        self.bar = _Bar(self, disable=not (visible and self.console.is_terminal))
-        self.task = self.bar.add_task(printable(name), total=total, completed=self.before, runs=self)
+        console = LiteralConsole(stderr=True)
+        columns = TextColumn("{task.description}", markup=False), BarColumn(20), MofNCompleteColumn(), TextColumn(noun)
+        left = TextColumn("{task.fields[runs].left}", style="progress.remaining")
+        super().__init__(*columns, left, console=console, disable=not (visible and console.is_terminal))
+        self.add_task(printable(name), total=total, completed=self.before, runs=self)
 
     def __enter__(self):
-        self.bar.start()
+        super().__enter__()
         if self.before < self.total:  # the first row may be minutes away
             self._print_line()
         elif self.visible:
             sentence = f"{self.name}: {self.total}/{self.total} {self.noun} are there already; none is repeated."
             self.console.print(sentence, soft_wrap=True)
         return self
-
-    def __exit__(self, *exception):
-        self.bar.stop()
 
     def warn(self, sentence):
         self.console.warn(sentence)
@@ -47,13 +46,17 @@ class RunsProgress:
         self.rows.append(row)
         self.last = time.monotonic()
         self.total = total or self.total
-        self.bar.update(self.task, completed=len(self.rows), total=self.total)
+        self.update(self.task_ids[0], completed=len(self.rows), total=self.total)
         self._print_line()
 
     def _print_line(self):
-        if self.visible and self.bar.disable:
+        if self.visible and self.disable:
             parts = [f"{self.name}: {len(self.rows)}/{self.total} {self.noun}", self.left, self.summary()]
             self.console.print(", ".join(filter(None, parts)), soft_wrap=True)
+
+    def get_renderables(self):
+        yield from super().get_renderables()
+        yield Text(printable(self.summary()))
 
     def summary(self):
         """The best results so far, and the numbers of diverged and failed runs."""
@@ -72,23 +75,3 @@ class RunsProgress:
             return "-:--:-- left"
         seconds = (self.last - self.started) / ended * (self.total - len(self.rows)) - (time.monotonic() - self.last)
         return f"{datetime.timedelta(seconds=round(max(0, seconds)))} left"
-
-
-class _Bar(Progress):
-    """A bar, with the summary in the line below."""
-
-    def __init__(self, runs, disable):
-        self.runs = runs
-        super().__init__(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(20),
-            MofNCompleteColumn(),
-            TextColumn(runs.noun),
-            TextColumn("{task.fields[runs].left}", style="progress.remaining"),
-            console=runs.console,
-            disable=disable,
-        )
-
-    def get_renderables(self):
-        yield from super().get_renderables()
-        yield Text(printable(self.runs.summary()))
