@@ -49,8 +49,10 @@ def test_save_entry_leaves_nothing_half_written(tmp_path):
     ],
 )
 def test_save_entry_says_which_facts_it_needs(facts, message, tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
     with pytest.raises(TypeError, match=message):
-        kh.save_entry(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]), tmp_path / "mine", **facts())
+        kh.save_entry(model, tmp_path / "mine", **facts())
     assert list(tmp_path.iterdir()) == []
 
 
