@@ -32,10 +32,7 @@ def keep(parts):
 def find(sha256, split, part):
     """Returns an array, read-only, or None if there is no such part; ValueError if this process lacks the arrays."""
     if sha256 not in _KEPT:
-        raise ValueError(
-            f"This process does not have the arrays of the SHA-256 {sha256}. Make the task of these arrays first, as "
-            "with keras_hypernet.ArrayTask(x=..., y=...)."
-        )
+        raise ValueError(f"This process does not have the arrays of the SHA-256 {sha256}: make their ArrayTask first.")
     return _KEPT[sha256].get(f"{split}_{part}")
 
 
@@ -139,10 +136,7 @@ def as_numbers(name, value):
         single = array.astype("float32")
     largest = np.max(np.abs(array.astype("float64")), initial=0)
     if array.dtype.kind in "ui" and largest > _MOST_EXACT:
-        raise ValueError(
-            f"`{name}` must be integers that float32 holds, up to {_MOST_EXACT}. Received: {largest:.0f}. Subtract an "
-            "offset, or divide by a scale."
-        )
+        raise ValueError(f"`{name}` must be integers up to {_MOST_EXACT}. Received: {largest:.0f}. Divide by a scale.")
     wrong = np.argwhere(~np.isfinite(single))
     if len(wrong):
         first = tuple(map(int, wrong[0]))

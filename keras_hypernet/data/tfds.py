@@ -41,10 +41,7 @@ def describe(name, sources):
     image = info.features[found[0]] if found[0] else None
     if image is None or None in image.shape or image.dtype != "uint8":
         received = f"images of type {np.dtype(image.np_dtype)} and shape {image.shape}" if image else "no images"
-        raise ValueError(
-            f"The data set {name!r} must have uint8 images of one size. Received: {received}. Resize the images, and "
-            "give them as arrays."
-        )
+        raise ValueError(f"{name!r} must have uint8 images of one size, or be given as arrays. Received: {received}")
     if len(info.splits):  # known before a download for some data sets
         _check_splits(builder)
     facts = {

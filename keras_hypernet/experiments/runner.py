@@ -75,10 +75,7 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
 def _check_workers(job, experiment, workers, engine, address):
     check_engine(engine, address)
     if engine == "ray" and workers != 1:
-        raise ValueError(
-            "`workers` must be left out with the engine 'ray': the cluster's processors decide how many there are. "
-            f"Received: {workers}"
-        )
+        raise ValueError(f"`workers` must be left out with the engine 'ray': the cluster decides. Received: {workers}")
     if callable(job.execute) and (engine == "ray" or workers != 1):
         raise ValueError(
             "Other processes must find the experiment. Received: an experiment of your own, "

@@ -117,10 +117,7 @@ def _activation_constant(layer, lipschitz):
     if lipschitz is not None and name != "linear":
         return lipschitz
     if name not in ACTIVATION_LIPSCHITZ:
-        raise ValueError(
-            f"Layer {layer.name!r} has the activation {name!r}, whose Lipschitz constant is not among those of "
-            f"{', '.join(ACTIVATION_LIPSCHITZ)}: pass it as `lipschitz`."
-        )
+        raise ValueError(f"The activation {name!r} of {layer.name!r} is unknown: pass its constant as `lipschitz`.")
     return ACTIVATION_LIPSCHITZ[name]
 
 

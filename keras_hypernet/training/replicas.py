@@ -24,9 +24,6 @@ def prepare_replicas(model, task, recipe, replicas, number):
             f"`batch_size` must be a multiple of {replicas}, the number of replicas. Received: {recipe.batch_size}"
         )
     if number < recipe.batch_size and number % replicas:
-        raise ValueError(
-            f"A training of one batch must be of a multiple of {replicas}, the number of replicas. Received: {number} "
-            "examples"
-        )
+        raise ValueError(f"A single batch must divide evenly among {replicas} replicas. Received: {number} examples")
     model.test_on_batch(*next(iter(task.evaluation_dataset("validation", batch_size=replicas))))
     model.reset_metrics()

@@ -38,10 +38,7 @@ class SearchDirectory:
         current = self.config()
         if current is None:
             if strangers := sorted(path.name for path in self.path.glob("*")):
-                raise ValueError(
-                    f"{self.path} is not empty and holds no search, but {', '.join(strangers[:3])}: choose another "
-                    "directory (--directory)."
-                )
+                raise ValueError(f"{self.path} holds {strangers[0]}, and no search: choose another --directory.")
         elif overwrite:
             # The configuration is replaced last: after an interruption the folder still belongs to a search.
             for path in filter(pathlib.Path.exists, (self.path / name for name in _CONTENT)):

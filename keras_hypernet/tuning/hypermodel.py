@@ -198,10 +198,7 @@ def _mirrored():
 def _check_methods(task, method):
     methods = METHODS[:2] if method == "both" else (method,) if isinstance(method, str) else tuple(method)
     if "condition" not in task.inputs:
-        raise ValueError(
-            f"The networks of the task {task.name!r} have neither f nor e, so there is no depth to search: choose a "
-            "task with a condition, such as rotation."
-        )
+        raise ValueError(f"The task {task.name!r} has no condition, so neither f nor e, whose depth could be searched.")
     possible = METHODS[2:] if task.condition_is_set else METHODS[:2]
     if not methods or len(set(methods)) < len(methods) or not set(methods) <= set(possible):
         raise ValueError(f"`method` must be one of {possible}, or several, for {task.name!r}. Received: {method!r}")

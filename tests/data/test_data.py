@@ -170,7 +170,7 @@ def test_any_image_data_set_of_tensorflow_datasets_is_a_source(prepare):
     [
         (
             {"shape": (None, None, 3)},
-            r"uint8 images of one size. Received: images of type uint8 and shape \(None, None, 3",
+            r"or be given as arrays. Received: images of type uint8 and shape \(None, None, 3",
         ),
         ({"dtype": "uint16"}, "Received: images of type uint16 and"),
         ({"given": ("label",)}, "Received: no images. Resize the images, and give them as arrays"),

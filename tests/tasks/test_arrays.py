@@ -79,7 +79,7 @@ def test_a_task_is_known_by_its_name_and_its_arrays():
         kh.ArrayTask(x=X, y=LABELS, metric="mse"),
     ]
     assert len({task, *others}) == 6
-    with pytest.raises(ValueError, match=f"does not have the arrays of the SHA-256 {'0' * 64}. Make the task of th"):
+    with pytest.raises(ValueError, match=f"does not have the arrays of the SHA-256 {'0' * 64}: make their ArrayTask"):
         get_task("array", sha256="0" * 64)
 
 

@@ -46,7 +46,7 @@ def test_an_equal_search_is_resumed_and_another_one_refused(searched, folder):
 def test_a_folder_of_something_else_is_never_deleted(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     for overwrite in (False, True):
-        with pytest.raises(ValueError, match="is not empty and holds no search, but thesis.tex"):
+        with pytest.raises(ValueError, match="holds thesis.tex, and no search: choose another --directory"):
             tiny_search(directory=tmp_path, overwrite=overwrite)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 

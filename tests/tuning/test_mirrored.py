@@ -94,7 +94,7 @@ def test_an_unevenly_divided_validation_split_is_measured_as_by_one_device():
     assert trained == pytest.approx(single, abs=1e-4)
     assert refused == [
         f"The validation split must have an example for each of {number} replicas. Received: {number - 1} examples",
-        f"A training of one batch must be of a multiple of {number}, the number of replicas. Received: 63 examples",
+        f"A single batch must divide evenly among {number} replicas. Received: 63 examples",
     ]
 
 

@@ -98,7 +98,7 @@ def test_names_lead_to_tasks_and_back():
 
 
 def test_tasks_without_a_depth_are_refused():
-    with pytest.raises(ValueError, match="'classification' have neither f nor e, so there is no depth to search"):
+    with pytest.raises(ValueError, match="'classification' has no condition, so neither f nor e"):
         DepthSearch(ClassificationTask("digits"), "hyper")
     with pytest.raises(ValueError, match="`method` must be one of .'process',., .* for 'rotation_set'"):
         DepthSearch(RotationSetTask("digits"), "hyper")

@@ -58,10 +58,7 @@ class Servable:
         for request in read_warmup(folder):
             signature = request.model_spec.signature_name or "serving_default"
             if signature not in self.inputs:
-                raise ValueError(
-                    f"The warm-up requests in {folder} must be for its signatures, {', '.join(sorted(self.inputs))}. "
-                    f"Received: one for {signature!r}"
-                )
+                raise ValueError(f"A warm-up request in {folder} must be for a signature. Received: {signature!r}")
             try:
                 self.run(signature, {key: tf.make_ndarray(value) for key, value in request.inputs.items()})
             except (ServingError, ValueError, TypeError) as error:
