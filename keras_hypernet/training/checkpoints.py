@@ -41,6 +41,7 @@ class Run:
 
     def __init__(self, directory, identity, csv_log):
         self.directory = None if directory is None else pathlib.Path(directory)
+        self._advice = f"Put the file back from a copy, or delete the folder {directory} to train from the beginning."
         self.identity, self.csv_log = identity, csv_log
         self.history, self._checksum = [], None
 
@@ -88,10 +89,6 @@ class Run:
 
     def _read_state(self):
         return read_json(self._state_file, _STATE, "the state of a training, as `fit` writes it", self._advice)
-
-    @property
-    def _advice(self):
-        return f"Put the file back from a copy, or delete the folder {self.directory} to train from the beginning."
 
     def _check_identity(self, state):
         """Raises ValueError if the state is that of another training; more epochs are the same training."""

@@ -31,7 +31,7 @@ def make_space(methods, **fields):
     space = {name: _checked(name, field) for name, field in fields.items()}
     if space["depth"] is None:
         raise ValueError("`depth` must be searched: give a range such as (2, 9), or a list of choices.")
-    if space.get("embedding_dim") is not None and not any(map(_has_embedding, methods)):
+    if space.get("embedding_dim") is not None and set(methods) == {"hyper"}:
         raise ValueError(
             "`embedding_dim` is the output dimension of e, and hypernetworks have none: search it with the method "
             f"'embed'. Received: {fields['embedding_dim']} with the method 'hyper'"
@@ -46,7 +46,7 @@ def searched(methods, space):
 
 def choose(hp, methods, space, recipe):
     """Registers a search space with `hp`, with defaults from a recipe; returns the method and changes to the recipe."""
-    embedding, changes = list(filter(_has_embedding, methods)), {}
+    embedding, changes = [each for each in methods if each != "hyper"], {}
     method = hp.Choice("method", list(methods)) if len(methods) > 1 else methods[0]
     for name, field in space.items():
         if field is None:
@@ -68,10 +68,6 @@ def _choose(hp, name, field, default):
     if name == "learning_rate":
         return hp.Float(name, low, high, sampling="log", default=default)
     return hp.Int(name, low, high, default=default)
-
-
-def _has_embedding(method):
-    return method != "hyper"
 
 
 def _checked(name, field):
