@@ -173,7 +173,7 @@ def test_any_image_data_set_of_tensorflow_datasets_is_a_source(prepare):
             r"or be given as arrays. Received: images of type uint8 and shape \(None, None, 3",
         ),
         ({"dtype": "uint16"}, "Received: images of type uint16 and"),
-        ({"given": ("label",)}, "Received: no images. Resize the images, and give them as arrays"),
+        ({"given": ("label",)}, "or be given as arrays. Received: no images"),
         (
             {"sizes": {"train": 8}},
             r"'tiny' must have the splits train and test. Received: \['train'\]. Divide the images",

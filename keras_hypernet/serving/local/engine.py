@@ -48,28 +48,23 @@ class Engine:
         body if there is one, and returns the answer.
         """
         started, code = time.perf_counter(), "INTERNAL"
+        reservation, future = Reservation(self.admission), None
         try:
-            result = await asyncio.wrap_future(await self._submit(spec, work, read))
+            body = () if read is None else (await read(reservation),)
+            reservation.enter()
+            future = self._threads.submit(self._work, spec, work, *body)
+            result = await asyncio.wrap_future(future)
             code = "OK"
             return result
         except (ServingError, asyncio.CancelledError) as error:
             code = getattr(error, "code", "CANCELLED")
             raise
         finally:
-            self.metrics.count(spec.name, api, code, time.perf_counter() - started)
-
-    async def _submit(self, spec, work, read):
-        reservation, future = Reservation(self.admission), None
-        try:
-            body = () if read is None else (await read(reservation),)
-            reservation.enter()
-            future = self._threads.submit(self._work, spec, work, *body)
-        finally:
             if future is None:
                 reservation.leave()
-        # When the thread is done, which may be after the client has gone.
-        future.add_done_callback(lambda _: reservation.leave())
-        return future
+            else:  # when the thread is done, which may be after the client has gone
+                future.add_done_callback(lambda _: reservation.leave())
+            self.metrics.count(spec.name, api, code, time.perf_counter() - started)
 
     def _work(self, spec, work, *body):
         with self.repository.use(*spec) as servable:

@@ -259,7 +259,7 @@ def test_a_damaged_version_does_not_replace_a_good_one(exported, tmp_path, damag
     assert (state, good[1:]) == ("END", ("AVAILABLE", ""))
     expected = {
         "warmup": "A warm-up request for 'serving_default' in ",
-        "signature": "apply, generate_weights, serving_default. Received: one for 'nothing'",
+        "signature": "must be for a signature. Received: 'nothing'",
         "memory": "MemoryError: ",
     }
     assert expected.get(damage, "must hold a SavedModel") in error
