@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_hypernet.serving.errors import ServingError
-from keras_hypernet.serving.local.json_tensors import decode_tensor
+from keras_hypernet.serving.local.json_messages import decode_tensor
 from keras_hypernet.serving.local.servable import TensorInfo
 
 NUMBERS = [0, -1, 255, 256, 300, -129, 2047, 2048, -2049, 65505, 2**24 - 1, -(2**24), 2**24 + 1, 2**31, 2**53 + 1]
