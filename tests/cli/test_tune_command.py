@@ -114,7 +114,7 @@ def test_a_search_without_a_finished_trial_has_the_exit_code_1(run_tune):
 @pytest.mark.full
 def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(run_tune, tmp_path):
     directory = tmp_path / "killed"
-    arguments = ["synthetic_inner", "--depths", "2:4", "--width", "4", "--epochs", "12", "--directory"]
+    arguments = ["synthetic_inner", "--depths", "2:3", "--width", "4", "--epochs", "12", "--directory"]
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", SCRIPT, *arguments, str(directory)],
         stdout=subprocess.DEVNULL,
@@ -131,23 +131,20 @@ def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(r
     resumed = kh.tuning.SearchResult.read(directory)
     assert resumed.trials[0] == kept
     assert (directory / "trials" / "journal.jsonl").read_text().startswith(written)
-    assert [row["depth"] for row in resumed.trials] == [3, 2, 4]
+    assert [row["depth"] for row in resumed.trials] == [3, 2]
     assert resumed.trials[1]["epochs"] == 12 - 1  # the first epoch has a checkpoint
     assert run_tune(*arguments, tmp_path / "whole").returncode == 0
     assert plain(resumed.trials) == plain(kh.tuning.SearchResult.read(tmp_path / "whole").trials)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("oracle", ["grid", "random", "bayesian", "hyperband"])
-def test_every_oracle_goes_on_where_it_was_interrupted(oracle, tmp_path):
-    method, first = ("hyper", 1) if oracle in ("grid", "random") else ("both", 2)
-    search = functools.partial(tiny_search, method, oracle, depth=(2, 3), epochs=2, factor=2)
+def test_hyperband_goes_on_where_it_was_interrupted(tmp_path):
+    """With the trainings that it continues; tests/tuning/test_journal.py interrupts every oracle."""
+    search = functools.partial(tiny_search, "both", "hyperband", depth=(2, 3), epochs=2, factor=2)
     whole = search(directory=tmp_path / "whole")
-    search(directory=tmp_path / "part", trials=first)
+    search(directory=tmp_path / "part", trials=2)
     part = search(directory=tmp_path / "part")
-    tables = [sorted(str({**row, "trial": None}) for row in plain(result.trials)) for result in (part, whole)]
-    assert tables[0] == tables[1]
-    assert oracle == "bayesian" or plain(part.trials) == plain(whole.trials)
+    assert plain(part.trials) == plain(whole.trials)
     assert len({(row["method"], row["depth"], row["total_epochs"]) for row in part.trials}) == len(whole.trials)
 
 

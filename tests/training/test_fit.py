@@ -72,7 +72,7 @@ def test_a_killed_training_resumes_to_the_same_weights(reference, tmp_path):
 
 def test_a_directory_keeps_one_checkpoint_the_state_and_the_logs(tmp_path):
     pytest.importorskip("tensorboard")
-    recipe = dataclasses.replace(RECIPE, epochs=2)
+    recipe = dataclasses.replace(RECIPE, epochs=2, batch_size=TASK.num_train)
     _, history = train(tmp_path, recipe, csv_log=True, tensorboard=True)
     names = ["epoch-2.weights.h5", "history.csv", "model.json", "state.json", "tensorboard"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names

@@ -32,15 +32,15 @@ def mirrored(task, method, recipe):
 # Measures a model on a validation split that the devices cannot divide evenly.
 UNEVEN = """
 # The last of the batches of an evaluation has fewer examples than there are devices.
-task = kh.tasks.SyntheticTask("inner", dim=4, num_train=64, num_validation=102, num_test=7)
-recipe = kh.paper_recipe(task, width=4, depth=2, batch_size=64, epochs=1)
+task = kh.tasks.SyntheticTask("inner", dim=4, num_train=66, num_validation=102, num_test=7)
+recipe = kh.paper_recipe(task, width=4, depth=2, batch_size=66, epochs=1)
 single, double = kh.build_model(task, "hyper", recipe), mirrored(task, "hyper", recipe)
 kh.fit(single, task, recipe, progress=False)
 trained = kh.fit(double, task, recipe, progress=False)[0]["val_loss"]
 double.set_weights(single.get_weights())
 measured = [trained, *(kh.evaluate(model, task, "validation")["mse"] for model in (double, single))]
 few = kh.tasks.SyntheticTask("inner", dim=4, num_train=60, num_validation=number - 1, num_test=7)
-joined = kh.tasks.SyntheticTask("inner", dim=4, num_train=60, num_validation=3, num_test=7)
+joined = kh.tasks.SyntheticTask("inner", dim=4, num_train=60, num_validation=4, num_test=7)
 refused = [
     refusal(kh.evaluate, double, few, "validation"),
     refusal(kh.fit, double, joined, recipe, splits=["train", "validation"]),
@@ -48,18 +48,18 @@ refused = [
 results["uneven"] = [*measured, refused]
 """
 
-# Trains by each of two methods with one device and with all, and searches with one and with all.
+# Trains by one of two methods with one device and with all, and searches with one and with all.
 TRAINING = """
 tasks = {
     "synthetic": (kh.tasks.SyntheticTask("inner", dim=8, num_train=250, num_validation=64, num_test=16), 100),
     "digits": (kh.RotationTask("digits"), 400),  # the last of its batches has 397 of 1,197 images
 }
 for name, (task, batch_size) in tasks.items():
-    for method in ("hyper", "embed") if name == "synthetic" else ("hyper",):
-        recipe = kh.paper_recipe(task, width=8, depth=2, batch_size=batch_size, epochs=2, learning_rate=0.01)
-        models = kh.build_model(task, method, recipe), mirrored(task, method, recipe)
-        assert models[1].distribute_strategy.num_replicas_in_sync == number
-        results[f"{name} {method}"] = [kh.fit(model, task, recipe, progress=False) for model in models]
+    recipe = kh.paper_recipe(task, width=8, depth=2, batch_size=batch_size, epochs=2, learning_rate=0.01)
+    method = {"synthetic": "embed", "digits": "hyper"}[name]
+    models = kh.build_model(task, method, recipe), mirrored(task, method, recipe)
+    assert models[1].distribute_strategy.num_replicas_in_sync == number
+    results[name] = [kh.fit(model, task, recipe, progress=False) for model in models]
 odd = kh.paper_recipe(task, batch_size=401, width=8)
 results["odd"] = refusal(kh.fit, mirrored(task, "hyper", odd), task, odd, progress=False)
 
@@ -73,9 +73,7 @@ for strategy in (None, "mirrored"):
 
 def _run(script, *arguments):
     command = [sys.executable, "-W", "ignore", "-c", script + '\nprint("results:" + json.dumps(results))']
-    done = subprocess.run(
-        [*command, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=TESTS, timeout=500
-    )
+    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False, cwd=TESTS)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.rpartition("results:")[2])
 
@@ -88,20 +86,18 @@ def results(tmp_path_factory):
 
 @pytest.mark.full
 def test_an_unevenly_divided_validation_split_is_measured_as_by_one_device():
-    number = 4
+    number = 3
     trained, several, single, refused = _run(DEVICES + UNEVEN, number)["uneven"]
     assert several == pytest.approx(single, rel=1e-5)
     assert trained == pytest.approx(single, abs=1e-4)
     assert refused == [
         f"The validation split must have an example for each of {number} replicas. Received: {number - 1} examples",
-        f"A single batch must divide evenly among {number} replicas. Received: 63 examples",
+        f"A single batch must divide evenly among {number} replicas. Received: 64 examples",
     ]
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(
-    ("name", "tolerance"), [("synthetic hyper", 1e-4), ("synthetic embed", 1e-4), ("digits hyper", 1e-3)]
-)
+@pytest.mark.parametrize(("name", "tolerance"), [("synthetic", 1e-4), ("digits", 1e-3)])
 def test_two_devices_have_the_loss_of_one(results, name, tolerance):
     """In absolute numbers; an uneven batch counts as the mean of the means of its parts."""
     single, double = results[name]

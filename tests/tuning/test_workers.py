@@ -91,16 +91,13 @@ def test_a_task_of_arrays_goes_the_whole_way(tmp_path):
     x, condition = normal((40, 3)), normal((40, 2), seed=1)
     task = kh.ArrayTask(x=x, condition=condition, y=x[:, 0] * condition[:, 0], name="product_of_columns")
     recipe = kh.Recipe(width=4, epochs=2, batch_size=8)
-    options = {"depth": [2, 3], "learning_rate": [0.01, 0.02], "recipe": recipe, "progress": False}
+    options = {"depth": [2, 3], "recipe": recipe, "progress": False}
     expected = kh.tuning.search(task, directory=tmp_path / "here", **options)
     result = kh.tuning.search(task, directory=tmp_path / "search", workers=2, **options)
     assert result.config == expected.config
-    rows, others = (
-        {(row["depth"], row["learning_rate"]): row["validation_mse"] for row in found.trials}
-        for found in (result, expected)
-    )
+    rows, others = ({row["depth"]: row["validation_mse"] for row in found.trials} for found in (result, expected))
     assert rows == pytest.approx(others, rel=1e-5)
-    assert len(rows) == 4
+    assert sorted(rows) == [2, 3]
     assert (tmp_path / "search" / "trials" / f"{task.sha256}.npz").is_file()
     assert kh.tuning.search(task, directory=tmp_path / "search", workers=2, **options) == result
     assert kh.tuning.SearchResult.read(tmp_path / "search") == result
