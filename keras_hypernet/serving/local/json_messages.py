@@ -108,9 +108,9 @@ def decode_tensor(value, info, name):
         values = [_text(item, name) for item in values]
     elif kind in "iu":
         least, most = np.iinfo(info.dtype).min, np.iinfo(info.dtype).max
-        wrong = [item for item in values if not least <= item <= most]
-        if wrong:
-            raise invalid(f"Input {name!r} must hold numbers of {least} to {most}. Received: {_shown(wrong[0])}")
+        for item in (min(values, default=least), max(values, default=most)):
+            if not least <= item <= most:
+                raise invalid(f"Input {name!r} must hold numbers of {least} to {most}. Received: {_shown(item)}")
     elif kind == "f":
         # As in TensorFlow Serving: from 2^24 on, the next integer rounds to the same float32. Floats are rounded.
         inexact, most = 2 ** (np.finfo(info.dtype).nmant + 1), float(np.finfo(info.dtype).max)
