@@ -37,6 +37,7 @@ class Hyper(HyperLayer):
         condition: Tensor `[B, R]`, or `[1, R]` for one condition shared by the whole batch.
         training: As in the layer. Random layers draw for each x apart.
         x_mask: Boolean tensor, the mask of x; by default the mask that Keras attached to x.
+        **options: Further tensors of the layer's call, `[B, ...]`, by name.
 
     Returns:
         A tensor of the compute dtype, of the shape that the layer returns.
@@ -151,27 +152,30 @@ class Hyper(HyperLayer):
     def adopt(self, layer):
         """Nothing: a generated weight starts with the layer's own value, as its basis says."""
 
-    def call(self, x, condition=None, training=None, x_mask=None):
-        return self.under(x, condition, training=training, x_mask=x_mask)
+    def call(self, x, condition=None, training=None, x_mask=None, **options):
+        return self.under(x, condition, training=training, x_mask=x_mask, **options)
 
-    def run(self, x, weights, training=None, x_mask=None):
+    def run(self, x, weights, training=None, x_mask=None, **options):
         seeds = self._seeds()
+        tensors = {name: value for name, value in {"mask": x_mask, **options}.items() if ops.is_tensor(value)}
+        others = {name: value for name, value in options.items() if name not in tensors}
 
-        def run(x, weights, seeds, mask):
+        def run(x, weights, seeds, tensors):
             # A product made in here is a tensor that Keras passes on as it is, so that a changed state shows.
             fixed = {id(variable): 1 * ops.convert_to_tensor(variable) for variable in self._fixed()}
-            return self._held.run(self._names, x, weights, {**fixed, **seeds}, seeds, training, mask)
+            all_options = {**others, **tensors, "training": training}
+            return self._held.run(self._names, x, weights, {**fixed, **seeds}, seeds, all_options)
 
         states = {id(variable): ops.convert_to_tensor(variable) for variable in seeds}
         if all(weight.shape[0] == 1 for weight in weights.values()):
-            y, states = run(x, {name: weight[0] for name, weight in weights.items()}, states, x_mask)
+            y, states = run(x, {name: weight[0] for name, weight in weights.items()}, states, tensors)
         else:
-            y, states = self._for_each(run, x, weights, states, x_mask)
+            y, states = self._for_each(run, x, weights, states, tensors)
         for variable in seeds:
             variable.assign(states[id(variable)])
         return ops.cast(y, self.compute_dtype)
 
-    def _for_each(self, run, x, weights, states, mask):
+    def _for_each(self, run, x, weights, states, tensors):
         """The output of `run` for each x under its weights, and the random states after the first x."""
         if keras.backend.backend() == "openvino" and x.shape[0] is None:
             raise ValueError(
@@ -190,21 +194,20 @@ class Hyper(HyperLayer):
             + ops.stack([ops.cast(numbers * STRIDE, state.dtype), ops.cast(numbers * 0, state.dtype)], axis=1)
             for state in states.values()
         ]
-        masks = [] if mask is None else [mask]
 
         def one(elements):
             x, weights = elements[0], elements[1 : 1 + len(names)]
-            seeds, masks = elements[1 + len(names) : 1 + len(names) + len(keys)], elements[1 + len(names) + len(keys) :]
+            seeds, own = elements[1 + len(names) : 1 + len(names) + len(keys)], elements[1 + len(names) + len(keys) :]
             y, states = run(
                 ops.expand_dims(x, 0),
                 dict(zip(names, weights, strict=True)),
                 dict(zip(keys, seeds, strict=True)),
-                ops.expand_dims(masks[0], 0) if masks else None,
+                {name: ops.expand_dims(tensor, 0) for name, tensor in zip(tensors, own, strict=True)},
             )
             return (y[0], *states.values())
 
         each = ops.map if self._loops() else ops.vectorized_map
-        y, *after = each(one, (x, *rows, *shifts, *masks))
+        y, *after = each(one, (x, *rows, *shifts, *tensors.values()))
         return y, {key: state[0] for key, state in zip(keys, after, strict=True)}
 
     def _seeds(self):

@@ -22,9 +22,9 @@ class Runner(keras.Layer):
         self.built = True  # Hyper builds the layer
         self.takes_mask = "mask" in inspect.signature(layer.call).parameters
 
-    def call(self, x, training=None, mask=None):
+    def call(self, x, training=None, mask=None, **options):
         masks = {"mask": mask} if mask is not None and self.takes_mask else {}
-        return self.layer(x, training=training, **masks)
+        return self.layer(x, training=training, **masks, **options)
 
 
 class Held:
@@ -33,10 +33,11 @@ class Held:
     def __init__(self, runner):
         self.runner = runner
 
-    def run(self, names, x, weights, fixed, seeds, training, mask):
+    def run(self, names, x, weights, fixed, seeds, options):
         """The output, and the random states after it.
 
-        `names` are the names of generated weights by the id of their variable, `fixed` the values of the others.
+        `names` are the names of generated weights by the id of their variable, `fixed` the values of the others;
+        `options` are further arguments of the call.
         """
 
         def values(variables):
@@ -45,7 +46,7 @@ class Held:
         runner = self.runner
         before = values(runner.non_trainable_variables)
         y, after, losses = runner.stateless_call(
-            values(runner.trainable_variables), before, x, training=training, mask=mask, return_losses=True
+            values(runner.trainable_variables), before, x, return_losses=True, **options
         )
         if len(losses) > sum(each.regularizer is not None for each in runner.trainable_variables):
             raise ValueError(

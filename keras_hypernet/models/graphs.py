@@ -40,7 +40,8 @@ def copied(operation, name=None):
     config = operation.get_config()
     made = type(operation).from_config(config if name is None else {**config, "name": name})
     if getattr(operation, "weights", None):
-        made.build_from_config(operation.get_build_config())
+        if not made.built:  # some layers of KerasHub build themselves from their config
+            made.build_from_config(operation.get_build_config())
         made.set_weights(operation.get_weights())
         if isinstance(made, keras.layers.Normalization):
             made.finalize_state()

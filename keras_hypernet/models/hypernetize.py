@@ -5,7 +5,7 @@ import inspect
 import keras
 
 from keras_hypernet import bases
-from keras_hypernet.layers import HyperMultiHeadAttention, LayerEmbeddings
+from keras_hypernet.layers import Hyper, HyperMultiHeadAttention, LayerEmbeddings
 from keras_hypernet.layers.registry import hyper_layer
 from keras_hypernet.models.base import checked_encoder
 from keras_hypernet.models.graphs import copied, inlined, is_graph, new_inputs, rewrite, structure_of, takes
@@ -111,7 +111,8 @@ class Conversion:
 def call_hyper(hyper, z, layer, args, kwargs):
     """The output of a hyper layer where the graph of a model calls the layer on `args` and `kwargs`."""
     (_, x), *others = inspect.signature(layer.call).bind(*args, **kwargs).arguments.items()
-    options = {name: value for name, value in others if value is not None}
+    parameters = inspect.signature(layer.call).parameters
+    options = {name: value for name, value in others if value is not parameters[name].default}
     mask = options.pop("query_mask" if isinstance(hyper, HyperMultiHeadAttention) else "mask", None)
     if mask is not None and takes(hyper, "x_mask"):
         options["x_mask"] = mask
@@ -123,13 +124,18 @@ def call_hyper(hyper, z, layer, args, kwargs):
             del options["return_attention_scores"]
         if options["value"] is x and options.get("key", x) is x:
             options = {name: options[name] for name in options if not name.startswith(("value", "key"))}
-    unknown = [name for name in options if not takes(hyper, name)]
+    unknown = [name for name, value in options.items() if not _passes(hyper, name, value)]
     if keras.tree.is_nested(x) or unknown:
         raise ValueError(
             f"{type(hyper).__name__}, in the place of layer {layer.name!r}, takes one tensor. Received: a call with "
             f"{unknown or x}. Leave the layer out of `layers`."
         )
     return hyper(x, z, **options)
+
+
+def _passes(hyper, name, value):
+    """Whether a hyper layer takes an argument of the layer's call; `Hyper` takes all tensors."""
+    return takes(hyper, name) or (isinstance(hyper, Hyper) and isinstance(value, keras.KerasTensor))
 
 
 def _as_graph(model):

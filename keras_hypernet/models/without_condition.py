@@ -83,8 +83,6 @@ def call_ordinary(layer, made, weights, x, others, options):
         options = {**options, "use_causal_mask": layer.use_causal_mask, "query_mask": options.get("x_mask")}
     options = {**options, "mask": options.get("x_mask")}
     options = {key: value for key, value in options.items() if value is not None and takes(made, key)}
-    built = made.built
     y = made(x, *others, **options)
-    if not built:
-        made.set_weights(weights)
+    made.set_weights(weights)  # now it is built
     return y

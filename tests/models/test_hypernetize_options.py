@@ -39,6 +39,8 @@ def _values(model):
 
 
 def _fit(hyper, inputs, targets, rate=0.1, **options):
+    # Where nothing else is asked for: to trace a function on TensorFlow takes longer than two steps.
+    options = options or {"run_eagerly": keras.backend.backend() == "tensorflow"}
     hyper.compile(keras.optimizers.SGD(rate), "mse", **options)
     return hyper.fit(inputs, targets, epochs=2, batch_size=3, verbose=0).history["loss"]
 
@@ -192,7 +194,7 @@ def test_it_is_trained_with_outputs_by_name_and_tells_its_parts():
     inputs = keras.Input((5,))
     model = keras.Model(inputs, {"u": layers.Dense(1, name="u")(inputs), "v": layers.Dense(2, name="v")(inputs)})
     hyper = kh.hypernetize(model, _generator(), layers="u")
-    hyper.compile("sgd", {"u": "mse", "v": "mse"})
+    hyper.compile("sgd", {"u": "mse", "v": "mse"}, run_eagerly=keras.backend.backend() == "tensorflow")
     hyper.fit(_inputs(), {"u": normal((3, 1)), "v": normal((3, 2))}, verbose=0)
     lines = []
     hyper.summary(print_fn=lambda line, **_: lines.append(line))
@@ -223,11 +225,38 @@ def test_a_subclassed_model_becomes_hyper(tmp_path):
     hyper = kh.hypernetize(model, _generator(), basis=kh.bases.LowRank(2))
     assert [type(layer) for layer in hyper.primary.layers if layer.weights] == [Hyper]
     np.testing.assert_allclose(array(hyper(inputs)), expected, atol=1e-5)
-    _fit(hyper, inputs, normal((3, 2)))
+    _scatter(hyper.trainable_variables)
     np.testing.assert_array_equal(array(model(inputs["x"])), expected)
     hyper.save(tmp_path / "hyper.keras")
     loaded = keras.models.load_model(tmp_path / "hyper.keras")
     np.testing.assert_allclose(array(loaded(inputs)), array(hyper(inputs)), atol=1e-6)
+
+
+@keras.saving.register_keras_serializable(package="test_hypernetize")
+class Scaled(layers.Dense):
+    def call(self, x, scale=None, negate=False):
+        return super().call(x) * (-scale if negate else scale)
+
+
+def test_a_layer_takes_further_tensors(tmp_path):
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, Scaled(2, name="scaled")(inputs, scale=inputs[:, :1]))
+    hyper, inputs = kh.hypernetize(model, _generator()), _inputs()
+    np.testing.assert_allclose(array(hyper(inputs)), array(model(inputs["x"])), atol=1e-5)
+    _scatter(hyper.trainable_variables)
+    theta = {name: array(weight) for name, weight in hyper.generate(inputs["condition"]).items()}
+    product = np.einsum("bi,bio->bo", inputs["x"], theta["scaled/kernel"]) + theta["scaled/bias"]
+    expected = product * inputs["x"][:, :1]
+    hyper.save(tmp_path / "hyper.keras")
+    for each in (hyper, keras.models.load_model(tmp_path / "hyper.keras")):
+        np.testing.assert_allclose(array(each(inputs)), expected, atol=1e-5)
+        np.testing.assert_allclose(array(each.apply(inputs["x"], theta)), expected, atol=1e-5)
+    network = kh.specialize(hyper, inputs["condition"][1:2])
+    np.testing.assert_allclose(array(network(inputs["x"][1:2])), expected[1:2], atol=1e-5)
+    x = keras.Input((5,))
+    negated = keras.Model(x, Scaled(2, name="scaled")(x, scale=x[:, :1], negate=True))
+    with pytest.raises(ValueError, match=r"Received: a call with \['negate'\]"):
+        kh.hypernetize(negated, _generator())
 
 
 def _attention():

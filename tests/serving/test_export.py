@@ -28,7 +28,7 @@ from keras_hypernet.serving.warmup import read_warmup
 from keras_hypernet.zoo.architectures import build_model
 
 COMMITTED = ROOT / "saved_models"
-PLAIN = "hypernetwork_images", "hypernetized", "embedding"
+PLAIN = "hypernetwork_images", "embedding"
 CASES = mostly_full(MODELS, *PLAIN)
 
 

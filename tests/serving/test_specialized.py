@@ -35,7 +35,7 @@ def _run(exported, inputs):
 PLAIN = ("hypernetwork",)
 # The others join the same layers; tests/serving/test_export.py runs all of them.
 FULL = [f"hypernetwork_{name}" for name in ("points", "convolution", "any_layer")]
-FULL += ["embedding_images", "neural_process_images"]
+FULL += ["hypernetized", "embedding_images", "neural_process_images"]
 CASES = [case for case in MODELS if case.name in (*PLAIN, *FULL)]
 
 
