@@ -133,7 +133,8 @@ def _gradients(model, inputs, factors):
         found = tape.gradient(value, [variable.value for variable in variables], unconnected_gradients="zero")
         return [array(tf.convert_to_tensor(each)) for each in found]
     if backend == "torch":
-        model.zero_grad()
+        for variable in variables:
+            variable.value.grad = None
         loss(model(inputs, training=False)).backward()
         return [array(variable.value.grad) for variable in variables]
     import jax
