@@ -5,7 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
-from helpers import array, mostly_full, normal
+from helpers import array, mostly_full, normal, not_on_jax
 from keras import layers
 
 import keras_hypernet as kh
@@ -286,6 +286,7 @@ def _scatter(variables):
         variable.assign(array(variable) + 0.1 * normal(variable.shape, seed=number))
 
 
+@not_on_jax
 @pytest.mark.parametrize(
     ("make", "shape"),
     [

@@ -141,10 +141,9 @@ def test_one_set_serves_many_points():
     np.testing.assert_allclose(together[:, 4], alone, atol=1e-6)
 
 
-@pytest.mark.parametrize("which", [{"mask": MASK}, {"lengths": LENGTHS}], ids=["mask", "lengths"])
-def test_ragged_sets_are_fitted_saved_and_loaded(which, tmp_path):
+def test_ragged_sets_are_fitted_saved_and_loaded(tmp_path):
     model = kh.ConditionalNeuralProcess(make_embedding(), make_primary())
-    inputs, targets = set_inputs(**which), normal((SETS, 2))
+    inputs, targets = set_inputs(lengths=LENGTHS), normal((SETS, 2))
     model.compile(optimizer=keras.optimizers.SGD(0.05), loss="mse")
     losses = model.fit(inputs, targets, batch_size=4, epochs=5, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
