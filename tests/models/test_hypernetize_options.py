@@ -1,6 +1,10 @@
 """hypernetize: which layers and weights are generated, what trains, and what is refused."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -416,3 +420,46 @@ def test_conditions_of_another_batch_are_refused():
         hyper({"x": normal((3, 6)), "condition": normal((3, 4))})
     with pytest.raises(TypeError, match="`model` must be a Keras model"):
         kh.hypernetize(layers.Dense(2), _generator())
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("make", [keras.applications.EfficientNetB0, keras.applications.ConvNeXtTiny])
+def test_adapters_of_keras_applications(make):
+    model, inputs = make(weights=None, input_shape=(32, 32, 3), classes=3), _inputs((2, 32, 32, 3))
+    inputs["condition"] = inputs["condition"][:2]
+    hyper = kh.hypernetize(model, _generator(), basis=kh.bases.LowRank(8), train_base=False)
+    np.testing.assert_allclose(array(hyper(inputs)), array(model(inputs["x"])), atol=1e-5)
+    _scatter(hyper.trainable_variables)
+    expected = array(hyper(inputs))
+    network = kh.specialize(hyper, inputs["condition"][1:])
+    np.testing.assert_allclose(array(network(inputs["x"][1:])), expected[1:], atol=1e-5)
+    assert network.count_params() == model.count_params()
+
+
+ON_TWO_DEVICES = """
+import json, keras, numpy as np, keras_hypernet as kh
+losses = []
+for distribution in (None, keras.distribution.DataParallel()):
+    keras.utils.set_random_seed(0)
+    keras.distribution.set_distribution(distribution)
+    dense = [keras.layers.Dense(6, "tanh"), keras.layers.BatchNormalization(), keras.layers.Dense(2)]
+    generator = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    hyper = kh.hypernetize(keras.Sequential([keras.Input((5,)), *dense]), generator)
+    hyper.compile(keras.optimizers.SGD(0.1), "mse")
+    x, condition, y = (np.random.default_rng(0).normal(size=(8, size)).astype("float32") for size in (5, 4, 2))
+    fitted = hyper.fit({"x": x, "condition": condition}, y, batch_size=8, epochs=3, verbose=0, shuffle=False)
+    losses.append(fitted.history["loss"])
+print(json.dumps(losses))
+"""
+
+
+@pytest.mark.full
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="Keras distributes on JAX")
+def test_it_is_trained_on_two_devices():
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    done = subprocess.run(
+        [sys.executable, "-c", ON_TWO_DEVICES], capture_output=True, text=True, check=True, env=environment
+    )
+    alone, together = json.loads(done.stdout.splitlines()[-1])
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+    assert together[-1] < together[0]
