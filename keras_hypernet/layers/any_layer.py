@@ -157,7 +157,8 @@ class Hyper(HyperLayer):
 
     def run(self, x, weights, training=None, x_mask=None, **options):
         seeds = self._seeds()
-        tensors = {name: value for name, value in {"mask": x_mask, **options}.items() if ops.is_tensor(value)}
+        options = {"mask": x_mask, **options}
+        tensors = {name: ops.convert_to_tensor(value) for name, value in options.items() if hasattr(value, "shape")}
         others = {name: value for name, value in options.items() if name not in tensors}
 
         def run(x, weights, seeds, tensors):

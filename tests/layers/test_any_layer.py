@@ -62,6 +62,15 @@ def test_values_and_gradients_are_those_of_a_loop_with_weights_set_by_hand(make,
         np.testing.assert_allclose(received, gradient, atol=1e-5)
 
 
+def test_the_mask_of_generated_weights_may_be_an_array():
+    layer, x, z = Hyper(keras.layers.LSTM(4)), normal((BATCH, 5, 4)), normal((BATCH, RANK), seed=1)
+    layer(x, z)
+    weights = layer.generate(z)
+    y = layer.apply(x, weights, x_mask=np.arange(5) < np.full((BATCH, 1), 3))
+    np.testing.assert_allclose(array(y), array(layer.apply(x[:, :3], weights)), atol=1e-6)
+    assert np.abs(array(y) - array(layer.apply(x, weights))).max() > 1e-3
+
+
 def test_dropout_draws_for_each_sample_and_each_call_and_not_in_prediction():
     x, z = np.ones((3, 200), "float32"), np.ones((3, RANK), "float32")
     layer = Hyper(keras.Sequential([keras.layers.Dropout(0.5), keras.layers.Dense(4)]))
