@@ -5,11 +5,11 @@
 Batch 64, one thread, all interleaved in one process; then the growth of the peak memory in steps of batch 256,
 each contender in a new process, for the paper's g of 10 hidden units and for a g of 100 (308,400 weights). About a
 minute. Goals: the factorised route takes at most 0.42 of the materialised route's time, 0.30 of PyTorch's time, and a
-quarter of the memory; the GEMMs take at least 75% of its time. The ratios depend on the speed of GEMMs on the processor
-and in the libraries. The last contender computes only these GEMMs, and subtracts each gradient from its weights in one
-pass: a step of TensorFlow without overhead. Two contenders compute in bfloat16; where the processor has instructions
-for it, the goal is 0.70 of float32's time. Beside the products, mixed_bfloat16 casts each weight to bfloat16 and each
-gradient back, which the last contender does alone.
+quarter of PyTorch's memory; the GEMMs take at least 75% of its time. The ratios depend on the speed of GEMMs on the
+processor and in the libraries. `and updates` computes only these GEMMs, and subtracts each gradient from its weights in
+one pass: a step of TensorFlow without overhead. `mixed_bfloat16` has the goal of 0.70 of float32's time where the
+processor has instructions for bfloat16. Beside the products, such a step casts each weight to bfloat16 and each
+gradient back, which `casts of bfloat16` does alone.
 """
 
 import json

@@ -13,8 +13,8 @@ CONDITION = "condition"
 def as_hypernetwork(model):
     """Returns the `Hypernetwork` that a functional model of hyper layers is: the same layers, with their weights.
 
-    All layers that depend on the condition alone become the generator, the other layers the primary network. What the
-    model's `specialize`, `generate`, `apply` and `export` would be, are those of the returned model.
+    All layers that depend on the condition alone become the generator, the other layers the primary network.
+    `kh.specialize` and `kh.export` use this function; `generate` and `apply` are methods of the returned model.
 
     Args:
         model: A functional model with hyper layers. The condition is its input named `condition`.
