@@ -63,7 +63,7 @@ def test_values_and_gradients_are_those_of_a_loop_with_weights_set_by_hand(make,
 
 
 def test_the_mask_of_generated_weights_may_be_an_array():
-    layer, x, z = Hyper(keras.layers.LSTM(4)), normal((BATCH, 5, 4)), normal((BATCH, RANK), seed=1)
+    layer, x, z = Hyper(keras.layers.SimpleRNN(4)), normal((BATCH, 5, 4)), normal((BATCH, RANK), seed=1)
     layer(x, z)
     weights = layer.generate(z)
     y = layer.apply(x, weights, x_mask=np.arange(5) < np.full((BATCH, 1), 3))
