@@ -3,9 +3,9 @@
     python benchmarks/contraction.py [--quick]
 
 Times HyperDense with each route, forward and backward, interleaved, on one thread, over a grid of input_dim, units, R,
-P and batch; `auto` is the route that `plan` chooses. Goal: on average `auto` takes at most 1.02 times the time of the
-better route, and at most 1.15 times at 98 of 100 points; near the border between the routes the costs are not exact.
-About seven minutes; --quick takes every fifth point and writes contraction_quick.json.
+P and batch; `auto` is the route that `plan` chooses. Goal: `auto` takes at most 1.15 times the time of the better
+route. The goal is missed at a few points near the border between the routes, which the script counts. About seven
+minutes; --quick takes every fifth point and writes contraction_quick.json.
 """
 
 import itertools

@@ -63,7 +63,7 @@ def facts():
     )
     yield (
         "contraction",
-        'route of `contraction="auto"`, against the faster of the two',
+        'route of `contraction="auto"`, against the faster of the two; goal at most 1.15 times',
         f"{contraction['mean']:.3f} times the time on average, over {contraction['points']} shapes; at most "
         f"{contraction['worst']:.2f} times",
         "contraction.py",
