@@ -4,19 +4,30 @@ import json
 import math
 import pathlib
 
+_LEVELS = 50
+_TOO_DEEP = f"it is nested too deeply, in more than {_LEVELS} levels"
+
 
 def parse_json(text):
     """Parses JSON text, a `str` or `bytes`.
 
-    Raises ValueError if the text is not JSON, holds NaN or an infinite number, or is nested too deeply.
+    Raises ValueError if the text is not JSON, holds NaN or an infinite number, or nests more than 50 levels:
+    functions that walk the content, such as `check_schema`, would reach Python's recursion limit.
 
     >>> parse_json(b'{"depth": 2}')
     {'depth': 2}
     """
     try:
-        return json.loads(text, parse_constant=_number, parse_float=_number)
+        content = json.loads(text, parse_constant=_number, parse_float=_number)
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise ValueError(_TOO_DEEP) from error
+    level = [content]
+    for _ in range(_LEVELS + 1):
+        containers = [value for value in level if isinstance(value, (dict, list))]
+        level = [inner for value in containers for inner in (value.values() if isinstance(value, dict) else value)]
+    if level:
+        raise ValueError(_TOO_DEEP)
+    return content
 
 
 def check_schema(content, schema):

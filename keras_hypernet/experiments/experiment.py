@@ -58,6 +58,7 @@ def curve(history):
 
 
 def method_label(row):
+    """The label of a row's method in figures."""
     return METHOD_LABELS.get(row["method"], row["method"])
 
 

@@ -34,13 +34,13 @@ def specialize(model, condition):
         condition: One condition, `[1, ...]`; for a `ConditionalNeuralProcess` one set, all of whose members count.
 
     Returns:
-        A `keras.Sequential` of built-in layers (and `StandardizeImage`, `SelfAttention`), with constant weights; of a
-        functional model, also as a `primary`, a functional model of x. The network takes x of the shape,
-        points included, that the model was built with. Its output equals the model's output for x and this condition
-        up to rounding: 1e-5 of the largest output, or the precision of the dtype in mixed precision. Save the network
-        with `.save("g.keras")`, quantize it with `.quantize("int8")`. The network keeps layers that act in training
-        only. As in every Sequential, some of these, such as RandomFlip, also act in a bare call; they do not act in
-        `predict` or with `training=False`.
+        A Keras model of x, of built-in layers (and `StandardizeImage`, `SelfAttention`), with constant weights: a
+        functional model if the model or its `primary` is one, else a `keras.Sequential`. The network takes x of the
+        shape, points included, that the model was built with. Its output equals the model's output for x and this
+        condition up to rounding: 1e-5 of the largest output, or the precision of the dtype in mixed precision.
+        Save the network with `.save("g.keras")`, quantize it with `.quantize("int8")`. The network keeps layers that
+        act in training only. As in every Sequential, some of these, such as RandomFlip, also act in a bare call; they
+        do not act in `predict` or with `training=False`.
 
     Raises:
         TypeError: If the model is neither one of this package nor a functional model of hyper layers.

@@ -72,6 +72,7 @@ def from_http(status, message):
 
 
 def invalid(message):
+    """The error of a request that is wrong: 400, and gRPC's INVALID_ARGUMENT."""
     return ServingError("INVALID_ARGUMENT", message)
 
 

@@ -77,6 +77,7 @@ def test_rows_are_read_as_they_were_appended(file):
         ),
         (json.dumps({**ROWS[0], "config": {"task": [], "recipe": {}}}).encode(), "its 'config' is not that of a run"),
         (b'{"a": ' * 40_000, "it is nested too deeply"),
+        (b"[" * 990 + b"]" * 990, "it is nested too deeply"),
         (json.dumps({**ROWS[0], "curve": None}).encode(), "its 'curve' is None, and not an object"),
     ],
 )

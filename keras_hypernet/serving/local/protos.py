@@ -51,6 +51,7 @@ def status_response(versions):
 
 
 def signature_map(servable):
+    """The signatures of a servable as TensorFlow Serving's message."""
     return get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions)
 
 
