@@ -71,6 +71,28 @@ def better(least=None, wide=1.0, everywhere=False, panels=()):
     return Rule(f"reproduced: {text}; otherwise not.", judge, panels)
 
 
+def better_at_best(wide=0.5):
+    """The rule for: the hypernetwork is better than the embedding method, each at the value that suits it.
+
+    In each seed, the value of lowest validation error counts. `wide` is the upper limit of each seed's ratio.
+    """
+
+    def judge(rows, varies):
+        values = np.array(sorted({row[varies] for row in rows}))
+        tests, parts = [], []
+        for method in ("hyper", "embed"):
+            best = np.argmin(table(rows, method, varies, "validation"), axis=1)
+            tests.append(np.take_along_axis(table(rows, method, varies), best[:, np.newaxis], axis=1)[:, 0])
+            parts.append(f"{method} {_number(np.median(tests[-1]))} at {varies} {_list(sorted(set(values[best])))}")
+        by_seed = ratios(*tests)
+        measured = f"ratio of the errors {_range(by_seed)}; medians {', '.join(parts)}{_lost(*tests)}"
+        verdict = "reproduced" if (by_seed < wide).all() else "partly" if np.mean(by_seed < 1) > 0.5 else "not"
+        return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict)
+
+    text = f"each method at the value of lowest validation error, the ratio below {wide:g} in every seed"
+    return Rule(f"reproduced: {text}; partly: below 1 in most seeds; otherwise not.", judge)
+
+
 def improves(method, holds=True):
     """The rule for: a method's error falls along the varied quantity; or, if `holds` is False, does not fall.
 

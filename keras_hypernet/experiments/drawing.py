@@ -26,6 +26,7 @@ _AXES = {
     "epochs": "epoch",
     "members": "members of a set",
     "dim": "dimension of x and of I",
+    "units": "hidden units of q",
 }
 
 
@@ -175,6 +176,8 @@ def _draw_panel(axes, experiment, panel, shown, styles):
             markevery=every,
             errorevery=every,
         )
+        if len(measured) == 1 < len({point["x"] for point in shown}) and experiment.fixed:
+            axes.axhline(measured[0]["mean"], **{**style, "marker": "", "linewidth": 0.8})
         for point in mine:
             if point["lost"]:
                 _note_lost(axes, point, style["color"], index, upright=experiment.drawing.log_x)

@@ -109,6 +109,8 @@ class Experiment:
         quick_panels, quick_values: The quick grid, which ends in under a minute, with one seed.
         methods: The methods that each panel compares.
         extra_values: Additional values of some panels: a dict from panels to values.
+        fixed: Methods that run at one value alone, and are compared with the others at each value: a dict from the
+            methods to their values.
         drawing: Its `Drawing`.
         measure: Its `Measurement`.
     """
@@ -125,6 +127,7 @@ class Experiment:
     quick_values: tuple
     methods: tuple = ("hyper", "embed")
     extra_values: dict = dataclasses.field(default_factory=dict)
+    fixed: dict = dataclasses.field(default_factory=dict)
     drawing: Drawing = Drawing()
     measure: Measurement = Measurement()
 
@@ -178,8 +181,12 @@ class Experiment:
             self.config(panel, method, value, seed, quick)
             for seed in range(seeds)
             for value, panel in points
-            for method in self.methods
+            for method in self.methods_at(value)
         ]
+
+    def methods_at(self, value):
+        """The methods that run at a value."""
+        return [method for method in self.methods if self.fixed.get(method, value) == value]
 
     def owns(self, row, quick=False):
         """Whether a row is of this experiment, or of its quick grid, with the same recipe and all measured numbers."""
@@ -189,7 +196,7 @@ class Experiment:
             return False
         measured = [row["test"], *(row.get(name) for name in self.measure.also)]
         complete = all(map(is_measured, measured)) and all(map(row["curve"].get, self.drawing.curves))
-        same = row["method"] in self.methods and run_key(config) == run_key(row["config"])
+        same = row["method"] in self.methods_at(row[self.varies]) and run_key(config) == run_key(row["config"])
         return same and (complete or row["status"] != "finished")
 
     def config(self, panel, method, value, seed, quick=False):

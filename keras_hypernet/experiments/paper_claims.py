@@ -1,6 +1,7 @@
 """The claims of the paper, and ours: the experiment and the rule that judge each."""
 
 from keras_hypernet.experiments.claims import CLOSER, EACH_STEP, Claim, better, improves
+from keras_hypernet.experiments.modularity import RULES
 
 STAYS = improves("embed", holds=False)
 _RULES = {
@@ -55,4 +56,6 @@ _RULES = {
         ),
     },
 }
-CLAIMS = tuple(Claim(text, experiment, rule) for experiment, rules in _RULES.items() for text, rule in rules.items())
+CLAIMS = tuple(
+    Claim(text, experiment, rule) for experiment, rules in {**RULES, **_RULES}.items() for text, rule in rules.items()
+)

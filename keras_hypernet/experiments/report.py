@@ -1,6 +1,5 @@
 """The report on the claims of the paper, `results/README.md`."""
 
-import itertools
 import pathlib
 import statistics
 
@@ -10,6 +9,7 @@ from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.claims import LEAST_SEEDS
 from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.experiment import run_key
+from keras_hypernet.experiments.modularity import PREDICTIONS
 from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.rows import ResultsFile, group_rows
 
@@ -49,7 +49,7 @@ def write_report(folder):
     verdicts = {claim: findings(claim, rows[claim.experiment]) for claim in CLAIMS}
     explanations = read_explanations(folder)
     details = [line for claim in CLAIMS for line in _details(claim, verdicts[claim], explanations)]
-    lines = [_INTRODUCTION, *_summary(verdicts), *details, *_baselines(rows), *_runs(rows)]
+    lines = [_INTRODUCTION, *_summary(verdicts), *_predictions(verdicts), *details, *_baselines(rows), *_runs(rows)]
     write_text(folder / "README.md", "\n".join(lines) + "\n")
     return folder / "README.md"
 
@@ -77,6 +77,23 @@ def _summary(verdicts):
     return [*lines, ""]
 
 
+def _predictions(verdicts):
+    """The verdicts that were predicted before any run, and the outcome."""
+    lines = [
+        "## Ours: predictions that were registered before the runs, and their outcome",
+        "",
+        "`keras_hypernet/experiments/modularity.py` states the grids, the rules, and what was known from a pilot.",
+        "",
+        "| claim | where | predicted | outcome |",
+        "|---|---|---|---|",
+    ]
+    for claim, of_panels in verdicts.items():
+        for panel, predicted in PREDICTIONS.get(claim.text, {}).items():
+            finding = of_panels[panel]
+            lines.append(f"| {claim.text} | {panel} | {predicted} | {finding.verdict if finding else 'not run yet'} |")
+    return [*lines, ""]
+
+
 def _details(claim, of_panels, explanations):
     lines = [f"## {claim.text}", "", f"`{claim.experiment}`: {claim.rule.text}", ""]
     lines += ["| where | measured | test | verdict | why |", "|---|---|---|---|---|"]
@@ -97,7 +114,7 @@ def complete_rows(experiment, panel, rows):
     values = (*experiment.values, *experiment.extra_values.get(panel, ()))
     rows = [row for row in rows if row["panel"] == panel and row[experiment.varies] in values]
     done = {(row["seed"], row[experiment.varies], row["method"]) for row in rows if row["status"] != "failed"}
-    points = list(itertools.product(values, experiment.methods))
+    points = [(value, method) for value in values for method in experiment.methods_at(value)]
     return [row for row in rows if all((row["seed"], *point) in done for point in points)]
 
 

@@ -6,12 +6,13 @@ from scipy import stats
 WILCOXON = "Wilcoxon's signed-rank test"
 
 
-def table(rows, method, varies):
+def table(rows, method, varies, field="test"):
     """Test values of a method, as a float64 array `[seeds, values]`, both ascending, infinite for diverged runs.
 
-    `rows` are those of one panel, of seeds that have all runs; `varies` names the varied quantity.
+    `rows` are those of one panel, of seeds that have all runs; `varies` names the varied quantity. `field` names the
+    field of a row, `"test"` or `"validation"`.
     """
-    mine = {(row["seed"], row[varies]): row["test"] for row in rows if row["method"] == method}
+    mine = {(row["seed"], row[varies]): row[field] for row in rows if row["method"] == method}
     seeds, values = (sorted(set(keys)) for keys in zip(*mine, strict=True))
     tests = np.array([[mine[seed, value] for value in values] for seed in seeds], "float64")  # None becomes NaN
     return np.where(np.isnan(tests), np.inf, tests)

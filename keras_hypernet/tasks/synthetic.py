@@ -17,7 +17,8 @@ DRAWN = {
     "note": "Drawn anew wherever they are needed; nothing has to be downloaded.",
 }
 RANDOM_LIMITS = ("The task is one random function: the model is of no use but to study how that is approximated.",)
-FAMILIES = ("inner", "hadamard", "concat")
+FAMILIES = ("inner", "hadamard", "concat", "centred")
+CENTRED_VARIANCE = 10.0  # of y of the family centred
 # Independent streams of random numbers, by purpose.
 _STREAMS = {"target": 0, "train": 1, "validation": 2, "test": 3, "scale": 4}
 
@@ -26,9 +27,12 @@ _STREAMS = {"target": 0, "train": 1, "validation": 2, "test": 3, "scale": 4}
 class SyntheticTask(Task):
     """Approximate `y(x, I)`, made by a random network h of three layers; x and I are standard normal.
 
-    The families are `"inner"`, `y = <x, h(I)>`, `"hadamard"`, `y = h(x * I)`, and `"concat"`, `y = h([x, I])`.
-    h has sigmoid activations in two hidden layers, and is never trained. y of the last two families hardly varies, so
-    y is centred and scaled to unit variance: a constant has a mean squared error of 1.
+    The families are `"inner"`, `y = <x, h(I)>`, `"hadamard"`, `y = h(x * I)`, `"concat"`, `y = h([x, I])`, and
+    `"centred"`, `y = <x, h(I)>` with `E h(I) = 0` and `Var(y) = 10`. h has sigmoid activations in two hidden layers,
+    and is never trained. y of `hadamard` and `concat` hardly varies, so y is centred and scaled to unit variance: a
+    constant has a mean squared error of 1. Nearly all of the variance of `inner` is explained by x alone, through
+    `E h(I)`; in `centred` all of it is interaction: neither x nor I alone explains any. h stays a network of three
+    layers, whose last bias is shifted and whose last layer is scaled, by the means over 10,000 samples.
     Batches are `({"x": [B, dim], "condition": [B, dim]}, y: [B, 1])`, all float32.
 
     Args:
@@ -66,7 +70,6 @@ class SyntheticTask(Task):
     name = "synthetic"
     metric = "mse"
     num_outputs = 1
-    depth_experiment = "synthetic_depth"
     purpose = "Approximates y(x, I), a random network of x and I"
     limits = RANDOM_LIMITS
     provenance: ClassVar = {
@@ -98,8 +101,12 @@ class SyntheticTask(Task):
     condition_shape = x_shape
 
     @property
+    def depth_experiment(self):
+        return "modularity_depth" if self.family == "centred" else "synthetic_depth"
+
+    @property
     def panel(self):
-        return self.family
+        return f"d{self.dim}_h{self.hidden_units}" if self.family == "centred" else self.family
 
     @property
     def paper_sizes(self):
@@ -139,7 +146,7 @@ class SyntheticTask(Task):
 @functools.lru_cache(maxsize=4)
 def _target(task):
     inputs = 2 * task.dim if task.family == "concat" else task.dim
-    outputs = task.dim if task.family == "inner" else 1
+    outputs = task.dim if task.family in ("inner", "centred") else 1
     sizes = (inputs, task.hidden_units, task.hidden_units, outputs)
     rng = task._random("target")
     weights = []
@@ -156,11 +163,18 @@ def _target(task):
         return inputs @ kernel + bias
 
     def raw(x, condition):
-        if task.family == "inner":
+        if task.family in ("inner", "centred"):
             return np.sum(x * h(condition), axis=1, keepdims=True).astype("float32")
         return h(x * condition if task.family == "hadamard" else np.concatenate([x, condition], axis=1))
 
     if task.family == "inner":
+        return raw
+    if task.family == "centred":
+        values = h(task.draw("scale", 10_000)[1]).astype("float64")
+        # x has independent entries of unit variance, so Var(y) is the mean of |h(I)|^2.
+        scale = np.sqrt(CENTRED_VARIANCE / np.var(values, axis=0).sum())
+        kernel, bias = weights[-1]
+        weights[-1] = tuple((scale * array).astype("float32") for array in (kernel, bias - values.mean(axis=0)))
         return raw
     sample = raw(*task.draw("scale", 10_000))
     mean, stddev = sample.mean(dtype="float64"), sample.std(dtype="float64")

@@ -92,7 +92,10 @@ class Run:
 
     def _check_identity(self, state):
         """Raises ValueError if the state is that of another training; more epochs are the same training."""
-        held, asked = ({"splits": ["train"], **of, **of["recipe"], "recipe": None} for of in (state, self.identity))
+        held, asked = (
+            {"splits": ["train"], "primary_units": 10, **of, **of["recipe"], "recipe": None}
+            for of in (state, self.identity)
+        )
         differences = [name for name in asked if held.get(name) != asked[name]]
         if held["epochs"] < asked["epochs"]:
             differences.remove("epochs")

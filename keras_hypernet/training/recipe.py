@@ -8,7 +8,10 @@ from keras_hypernet.tasks import Task
 
 INITIALIZATIONS = ("fan_in_uniform", "hyperfan_in", "unit_norm_normal", "unit_norm_uniform")
 
-_LEAST = {"width": 1, "depth": 2, "rank": 1, "embedding_dim": 1, "batch_size": 1, "epochs": 1, "seed": 0}
+_LEAST = {
+    **{"width": 1, "depth": 2, "rank": 1, "embedding_dim": 1, "batch_size": 1, "epochs": 1, "seed": 0},
+    **{"primary_units": 1},
+}
 _MOST = {"depth": 1000, "seed": 2**32 - 1}  # of the others 2^31 - 1
 
 
@@ -34,6 +37,7 @@ class Recipe:
         batch_size: Examples per step.
         epochs: Passes over the training split.
         seed: Determines initial weights, order of examples and all other draws.
+        primary_units: Units of the hidden layer of g or q.
 
     Raises:
         ValueError: If a value is out of its range.
@@ -63,6 +67,7 @@ class Recipe:
     batch_size: int = 64
     epochs: int = 10
     seed: int = 0
+    primary_units: int = 10
 
     def __post_init__(self):
         for name, value in vars(self).items():
@@ -85,8 +90,12 @@ class Recipe:
             raise ValueError(f"`{name}` must {what}. Received: {getattr(self, name)!r}")
 
     def to_dict(self):
-        """Returns the recipe as a dict for JSON; `Recipe(**d)` is the inverse."""
-        return dataclasses.asdict(self)
+        """Returns the recipe as a dict for JSON; `Recipe(**d)` is the inverse.
+
+        `primary_units` is newer than published rows, cards and states of trainings: its default is left out.
+        """
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if (name, value) != ("primary_units", 10)}
 
 
 def paper_recipe(task, **changes):

@@ -9,7 +9,7 @@ from keras_hypernet.bases.initializers import FanInUniform, HyperfanIn, UnitInco
 from keras_hypernet.layers import ConcatenateCondition, HyperDense, StandardizeImage
 from keras_hypernet.models import ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork
 
-HIDDEN_UNITS = 10  # of g and q
+HIDDEN_UNITS = 10  # of g and q in the paper
 
 
 def build_model(task, method, recipe):
@@ -17,11 +17,11 @@ def build_model(task, method, recipe):
 
     Args:
         task: A `Task`.
-        method: `"hyper"`: g has the sizes d, 10, `task.num_outputs`, biases if `task.generates_biases`, and f ends
-            in the linear maps that generate it. `"embed"`: e ends in `recipe.embedding_dim` units; q has the sizes
-            d + that, 10, `task.num_outputs`. `"network"`, for tasks without a condition: the sizes d,
-            `recipe.width`, `task.num_outputs`. `"process"`, for conditions that are sets: as `"embed"`, with the mean
-            of the embeddings of a set.
+        method: `"hyper"`: g has the sizes d, `recipe.primary_units`, `task.num_outputs`, biases if
+            `task.generates_biases`, and f ends in the linear maps that generate it. `"embed"`: e ends in
+            `recipe.embedding_dim` units; q has the sizes d + that, `recipe.primary_units`, `task.num_outputs`.
+            `"network"`, for tasks without a condition: the sizes d, `recipe.width`, `task.num_outputs`. `"process"`,
+            for conditions that are sets: as `"embed"`, with the mean of the embeddings of a set.
         recipe: A `Recipe`. Its seed is set for all of Keras first: equal arguments give equal models.
 
     Raises:
@@ -76,22 +76,22 @@ def _hypernetwork(task, recipe):
     generator = keras.Sequential(_hidden_layers(task, recipe, rank), name="generator")
     primary = [
         *_flat(task.x_shape, task.x_dtype),
-        hyper(HIDDEN_UNITS, 2.0, "hidden", recipe.activation),
+        hyper(recipe.primary_units, 2.0, "hidden", recipe.activation),
         hyper(task.num_outputs, 1.0, task.output_name),
     ]
     return Hypernetwork(generator, primary, name=f"{task.name}_hyper")
 
 
 def _embedding_method(task, recipe):
-    num_features = _flat_size(task.x_shape)
+    num_features, units = _flat_size(task.x_shape), recipe.primary_units
     embedding_dim = embedding_dim_of(task, recipe)
     last = _dense(recipe, embedding_dim, recipe.width, "embedding_output", gain=1.0)
     embedding = keras.Sequential([*_hidden_layers(task, recipe, recipe.width), last], name="embedding")
     primary = [
         *_flat(task.x_shape, task.x_dtype),
         ConcatenateCondition(name="concatenate"),
-        _dense(recipe, HIDDEN_UNITS, num_features + embedding_dim, "hidden", activation=recipe.activation),
-        _dense(recipe, task.num_outputs, HIDDEN_UNITS, task.output_name, gain=1.0),
+        _dense(recipe, units, num_features + embedding_dim, "hidden", activation=recipe.activation),
+        _dense(recipe, task.num_outputs, units, task.output_name, gain=1.0),
     ]
     if task.condition_is_set:
         return ConditionalNeuralProcess(embedding, primary, name=f"{task.name}_process")
@@ -167,11 +167,11 @@ def describe_architecture(task, method, recipe):
     if method == "hyper":
         hidden = " -> ".join(map(str, [*widths, recipe.rank or recipe.width]))
         biases = "with biases" if task.generates_biases else "no biases"
-        primary = f"{features} -> {HIDDEN_UNITS} ({activation}) -> {outputs}, {biases}, all weights generated"
+        primary = f"{features} -> {recipe.primary_units} ({activation}) -> {outputs}, {biases}, all weights generated"
         return {"generator": f"{hidden} (relu), then linear to the weights of g", "primary": primary}
     hidden = " -> ".join(map(str, [*widths, recipe.width]))
     embedding_dim = embedding_dim_of(task, recipe)
-    primary = f"{features + embedding_dim} -> {HIDDEN_UNITS} ({activation}) -> {outputs}, with biases"
+    primary = f"{features + embedding_dim} -> {recipe.primary_units} ({activation}) -> {outputs}, with biases"
     embedding = f"{hidden} (relu) -> {embedding_dim}"
     if method == "process":
         embedding = f"of each member, {embedding}; then the mean over the set"

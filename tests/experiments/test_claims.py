@@ -9,6 +9,7 @@ import pytest
 from keras_hypernet.experiments import claims, get_experiment
 from keras_hypernet.experiments.drawing import points, write_csv
 from keras_hypernet.experiments.experiment import make_row
+from keras_hypernet.experiments.modularity import PREDICTIONS
 from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.report import complete_rows, findings, write_report
 from keras_hypernet.experiments.rows import ResultsFile
@@ -157,6 +158,23 @@ def test_better_from_a_value_on_and_at_every_value():
     assert claims.better(everywhere=True).judge(_both(hyper, embed), "depth").verdict == "partly"
 
 
+def test_better_at_the_value_of_lowest_validation_error():
+    """The hypernetwork's validation error prefers the second value, the embedding method's the first."""
+    both = _both([[0.3, 0.1, 0.05]] * 4 + [[0.3, 0.2, 0.05]], [[0.5, 0.05, None]] * 5)
+    for row in both:
+        preferred = {"hyper": 3, "embed": 2}[row["method"]]
+        row["validation"] = None if row["test"] is None else abs(row["depth"] - preferred)
+    finding = claims.better_at_best().judge(both, "depth")
+    assert (
+        finding.measured
+        == "ratio of the errors 0.2 (0.2 to 0.4 by seed); medians hyper 0.1 at depth 3, embed 0.5 at depth 2"
+    )
+    assert finding.verdict == "reproduced"
+    assert claims.better_at_best(wide=0.3).judge(both, "depth").verdict == "partly"
+    swapped = [{**row, "method": {"hyper": "embed", "embed": "hyper"}[row["method"]]} for row in both]
+    assert claims.better_at_best().judge(swapped, "depth").verdict == "not"
+
+
 @pytest.mark.parametrize(
     ("tests", "holds", "verdict"),
     [
@@ -274,7 +292,8 @@ def _grid_rows():
 
 def test_report_without_results(tmp_path):
     text = write_report(tmp_path).read_text()
-    assert text.count("not run yet") == sum(len(findings(claim, [])) for claim in CLAIMS)
+    judged = sum(len(findings(claim, [])) for claim in CLAIMS)
+    assert text.count("not run yet") == judged + sum(map(len, PREDICTIONS.values()))
     assert "(160 of 160 are missing)" in text
 
 

@@ -10,7 +10,8 @@ from helpers import ROOT
 
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.drawing import draw, points, read_rows, write_csv
-from keras_hypernet.experiments.experiment import FIELDS, run_key
+from keras_hypernet.experiments.experiment import FIELDS, make_row, run_key
+from keras_hypernet.experiments.modularity import PREDICTIONS
 from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.report import findings, read_explanations, write_report
 from keras_hypernet.experiments.rotation import LEARNING_RATES
@@ -31,6 +32,13 @@ GRIDS = {
     "colorization_depth": (range(2, 10), ("cifar10",), 3),
     "colorization_embedding_dim": (range(1, 9), ("cifar10",), 3),
     "assumption_2": (range(1, 30), ("mnist", "cifar10"), 3),
+    "modularity_depth": (range(2, 10), ("d100_h10", "d100_h30", "d300_h10"), 5),
+    "modularity_embedding_dim": (range(1, 9), ("d100_h10",), 5),
+    "modularity_units": ((10, 30, 100, 300), ("d100_h10", "d100_h30", "d300_h10"), 5),
+    "modularity_learning_rate": (
+        *((0.003, 0.01, 0.03), ("d100_h10", "d100_h10_depth_6", "d100_h30", "d300_h10")),
+        5,
+    ),
     "initialization": (range(2, 10), ("mnist", "cifar10"), 5),
     "colorization_sensitivity": ((3, 6), ("points_256", "dimension_1000", "epochs_30", "rate_0.03162"), 3),
 }
@@ -64,8 +72,8 @@ def test_learning_rates_are_the_papers():
 def test_runs_are_distinct_and_come_seed_by_seed(name):
     experiment = get_experiment(name)
     runs = experiment.runs()
-    points = len(experiment.values) * len(experiment.panels) + sum(map(len, experiment.extra_values.values()))
-    size = points * len(experiment.methods)
+    values = [*experiment.values * len(experiment.panels), *sum(experiment.extra_values.values(), ())]
+    size = sum(len(experiment.methods_at(value)) for value in values)
     assert set(experiment.extra_values) <= set(experiment.panels)
     assert len(runs) == size * experiment.seeds == len({run_key(run) for run in runs})
     assert [run["seed"] for run in runs] == sorted(run["seed"] for run in runs)
@@ -92,6 +100,13 @@ def test_quick_runs_need_no_network(name):
         ("synthetic_depth", "inner", "embed", 9, {"embedding_dim": 10_000, "batch_size": 200}, {"dim": 1000}),
         ("synthetic_embedding_dim", "inner", "hyper", 8, {"rank": 800, "width": 100, "depth": 3}, {"dim": 100}),
         ("synthetic_embedding_dim", "inner", "embed", 8, {"embedding_dim": 8000, "epochs": 30}, {"num_train": 30_000}),
+        ("modularity_depth", "d300_h10", "embed", 7, {"depth": 7, "embedding_dim": 3000, "epochs": 30}, {"dim": 300}),
+        ("modularity_depth", "d100_h30", "hyper", 2, {"primary_units": 10, "batch_size": 200}, {"hidden_units": 30}),
+        ("modularity_embedding_dim", "d100_h10", "hyper", 8, {"rank": 800, "depth": 3}, {"family": "centred"}),
+        ("modularity_units", "d100_h10", "hyper", 10, {"depth": 4, "primary_units": 10}, {"hidden_units": 10}),
+        ("modularity_units", "d100_h10", "embed", 300, {"depth": 3, "primary_units": 300}, {"dim": 100}),
+        ("modularity_learning_rate", "d100_h30", "embed", 0.03, {"depth": 3, "learning_rate": 0.03}, {}),
+        ("modularity_learning_rate", "d100_h10_depth_6", "hyper", 0.003, {"depth": 6}, {"num_train": 30_000}),
         ("assumption_1", "uniform", "network", 50, {"momentum": 0.5, "epochs": 50, "width": 100}, {}),
         ("assumption_2", "mnist", "network", 13, {"width": 13, "optimizer": "adadelta", "learning_rate": 1.0}, {}),
         ("learning_rate", "mnist_hyperfan", "hyper", 0.01, {"initialization": "hyperfan_in", "depth": 4}, {}),
@@ -216,6 +231,33 @@ def test_learning_rates_of_the_principled_initialization_are_those_of_lowest_val
             )
     chosen = {key: min(rates, key=lambda rate: statistics.fmean(rates[rate])) for key, rates in results.items()}
     assert chosen == {key: rate for key, rate in LEARNING_RATES.items() if key[0] != "digits"}
+
+
+def test_a_method_at_one_value_is_compared_at_all_values():
+    """The hypernetwork of `modularity_units` runs at 10 units alone."""
+    experiment = get_experiment("modularity_units")
+    runs = experiment.runs(panels=["d100_h10"])
+    assert [run["units"] for run in runs if run["method"] == "hyper"] == [10] * 5
+    tests = {"hyper": {10: 1.0}, "embed": {10: 4.0, 30: 3.0, 100: 2.0, 300: 0.5}}
+    rows = [make_row(run, {"test": tests[run["method"]][run["units"]]}) for run in runs]
+    assert all(map(experiment.owns, rows))
+    assert not experiment.owns({**rows[0], "units": 30})
+    verdicts = {
+        claim.text.partition(", ")[2]: findings(claim, rows)["d100_h10"]
+        for claim in CLAIMS
+        if claim.experiment == "modularity_units"
+    }
+    better, improves = verdicts.values()
+    assert "lower at 3 of 4 values of units, not at 300" in better.measured
+    assert (better.verdict, improves.verdict) == ("partly", "reproduced")
+
+
+def test_every_prediction_is_of_a_claim_and_its_panels():
+    panels = {claim.text: get_experiment(claim.experiment).panels for claim in CLAIMS}
+    assert PREDICTIONS
+    for text, predicted in PREDICTIONS.items():
+        assert tuple(predicted) == panels[text]
+        assert set(predicted.values()) <= {"reproduced", "partly", "not"}
 
 
 def test_claims_are_of_the_experiments():

@@ -7,7 +7,7 @@ import pytest
 
 from keras_hypernet.tasks import SyntheticTask
 
-FAMILIES = ("inner", "hadamard", "concat")
+FAMILIES = ("inner", "hadamard", "concat", "centred")
 SMALL = {"dim": 8, "seed": 3, "hidden_units": 16, "num_train": 40, "num_validation": 30, "num_test": 20}
 families = pytest.mark.parametrize("family", FAMILIES)
 gains = pytest.mark.parametrize("gain", [1.0, 30.0])
@@ -16,8 +16,8 @@ gains = pytest.mark.parametrize("gain", [1.0, 30.0])
 def _weights(task):
     """Kernels and biases of h, as the documentation defines them."""
     rng = np.random.default_rng([task.seed, 0])
-    inputs = {"inner": task.dim, "hadamard": task.dim, "concat": 2 * task.dim}[task.family]
-    outputs = task.dim if task.family == "inner" else 1
+    inputs = 2 * task.dim if task.family == "concat" else task.dim
+    outputs = task.dim if task.family in ("inner", "centred") else 1
     weights = []
     sizes = [(inputs, task.hidden_units), (task.hidden_units,) * 2, (task.hidden_units, outputs)]
     for gain, (fan_in, units) in zip((task.gain, task.gain, 1), sizes, strict=True):
@@ -39,6 +39,10 @@ def _raw(task, x, condition):
     x, condition = x.astype("float64"), condition.astype("float64")
     if task.family == "inner":
         return (x * _h(task, condition)).sum(axis=1, keepdims=True)
+    if task.family == "centred":
+        sample = _h(task, _drawn(task, 4, 10_000)[1].astype("float64"))
+        centred = _h(task, condition) - sample.mean(axis=0)
+        return (x * centred).sum(axis=1, keepdims=True) * np.sqrt(10 / sample.var(axis=0).sum())
     return _h(task, x * condition if task.family == "hadamard" else np.concatenate([x, condition], axis=1))
 
 
@@ -60,7 +64,7 @@ def test_samples_and_targets_match_numpy(family, gain, split, number):
     np.testing.assert_array_equal(examples["x"], x)
     np.testing.assert_array_equal(examples["condition"], condition)
     y = _raw(task, x, condition)
-    if family != "inner":
+    if family not in ("inner", "centred"):
         sample = _raw(task, *_drawn(task, 4, 10_000))
         y = (y - sample.mean()) / sample.std()
     np.testing.assert_allclose(examples["y"], y, rtol=1e-4, atol=1e-4)
@@ -72,6 +76,21 @@ def test_targets_have_mean_zero_and_variance_one(family, gain):
     y = SyntheticTask(family, dim=20, hidden_units=30, gain=gain, num_test=20_000).load("test")["y"]
     assert y.mean() == pytest.approx(0, abs=0.05)
     assert y.var() == pytest.approx(1, rel=0.06)
+
+
+@pytest.mark.parametrize("options", [{}, {"hidden_units": 30}, {"dim": 60}], ids=str)
+def test_centred_targets_are_interaction_alone(options):
+    """For 20,000 fresh conditions h has the mean zero, so neither x nor I alone explains anything; Var(y) is 10."""
+    task = SyntheticTask("centred", **{"dim": 20, "hidden_units": 10, "num_test": 20_000, **options})
+    examples = task.load("test")
+    assert examples["y"].var() == pytest.approx(10, rel=0.06)
+    h = task.target()(
+        np.repeat(np.eye(task.dim, dtype="float32"), 1000, axis=0), np.tile(examples["condition"][:1000], (task.dim, 1))
+    )
+    h = h.reshape(task.dim, 1000).astype("float64")
+    # The square of the mean of 1,000 samples is about a thousandth of the variance.
+    assert np.sum(h.mean(axis=1) ** 2) < 0.005 * np.sum(h.var(axis=1))
+    assert np.sum(h.var(axis=1)) == pytest.approx(10, rel=0.2)
 
 
 def _share_due_to_the_condition(gain):
@@ -98,6 +117,7 @@ GOLDEN_Y = {
     "inner": [1.255717, -1.045686, -1.366754, 0.2623985],
     "hadamard": [-1.058881, 0.6889233, 0.2910436, 0.02014872],
     "concat": [-1.243571, -0.2481096, 1.324421, 0.8967074],
+    "centred": [1.318808, 3.181375, -0.5683430, 2.693064],
 }
 
 
@@ -165,6 +185,6 @@ def test_gain_must_be_positive_and_seed_an_integer():
 
 
 def test_unknown_family():
-    message = r"`family` must be one of \('inner', 'hadamard', 'concat'\). Received: 'outer'"
+    message = r"`family` must be one of \('inner', 'hadamard', 'concat', 'centred'\). Received: 'outer'"
     with pytest.raises(ValueError, match=message):
         SyntheticTask("outer")

@@ -15,7 +15,7 @@ RECIPE = Recipe(width=8)
     ("field", "value"),
     [
         *[("width", 0), ("depth", 1), ("batch_size", 0), ("epochs", 0), ("seed", -1), ("epochs", 2.5)],
-        *[("width", None), ("rank", 0), ("rank", 1.5), ("embedding_dim", 0)],
+        *[("width", None), ("rank", 0), ("rank", 1.5), ("embedding_dim", 0), ("primary_units", 0)],
     ],
 )
 def test_integers_below_their_range_are_refused(field, value):
@@ -51,6 +51,9 @@ def test_scalars_of_numpy_are_python_numbers():
 
 
 def test_recipe_survives_json():
-    new = dataclasses.replace(RECIPE, rank=3, embedding_dim=5, momentum=0.5, initialization="unit_norm_uniform")
+    changes = {"rank": 3, "embedding_dim": 5, "momentum": 0.5, "primary_units": 7}
+    new = dataclasses.replace(RECIPE, **changes, initialization="unit_norm_uniform")
     for recipe in (RECIPE, new):
         assert Recipe(**json.loads(json.dumps(recipe.to_dict()))) == recipe
+    assert new.to_dict()["primary_units"] == 7
+    assert "primary_units" not in RECIPE.to_dict()  # as in rows and cards that are older than the field

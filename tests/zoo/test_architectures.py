@@ -17,6 +17,7 @@ from keras_hypernet.tasks import (
     SyntheticTask,
 )
 from keras_hypernet.theory import dense_parameters, synthetic_depth_parameters, synthetic_embedding_dim_parameters
+from keras_hypernet.zoo.architectures import describe_architecture
 
 CONDITIONAL = [
     ColorizationTask("patches", num_points=4),
@@ -58,6 +59,14 @@ def test_sizes_of_figure_1b(i):
         "embedding": sizes["e"] + 100 + 100 + 1000 * i,
         "primary": sizes["q"] + 10 + 1,
     }
+
+
+def test_sizes_of_g_and_q_with_other_hidden_units():
+    task = SyntheticTask("centred", dim=100)
+    assert _sizes(task, "hyper", primary_units=300)["primary"] == dense_parameters((100, 300, 1))
+    assert _sizes(task, "embed", primary_units=300)["primary"] == dense_parameters((1100, 300, 1), use_bias=True)
+    recipe = kh.paper_recipe(task, primary_units=300)
+    assert describe_architecture(task, "embed", recipe)["primary"] == "1100 -> 300 (relu) -> 1, with biases"
 
 
 def test_sizes_of_rotation_with_another_rank_and_embedding():
@@ -174,13 +183,14 @@ def test_recipes_of_the_paper():
     def recipe(task):
         found = dataclasses.asdict(kh.paper_recipe(task))
         common = {"initialization": "fan_in_uniform", "gradient_clipnorm": None, "rank": None, "seed": 0}
+        common["primary_units"] = 10
         adadelta = (0.9, 1e-6) if found["optimizer"] == "adadelta" else (None, None)
         assert (found.pop("rho"), found.pop("epsilon")) == adadelta
         assert {name: found.pop(name) for name in common} == common
         return tuple(found.values())
 
     names = [field.name for field in dataclasses.fields(kh.Recipe)]
-    elsewhere = ("initialization", "gradient_clipnorm", "rank", "seed", "rho", "epsilon")
+    elsewhere = ("initialization", "gradient_clipnorm", "rank", "seed", "rho", "epsilon", "primary_units")
     assert [name for name in names if name not in elsewhere] == [
         *("width", "activation", "depth", "embedding_dim"),
         *("optimizer", "learning_rate", "momentum", "batch_size", "epochs"),
