@@ -57,8 +57,9 @@ def facts():
         "the same step in mixed_bfloat16, on a processor "
         f"{'with' if bfloat16 else 'without'} instructions for it; goal with them 0.70",
         f"{step['mixed_bfloat16'][0] / step['factorised'][0]:.2f} of float32's time, the products alone "
-        f"{step['bare GEMMs, bfloat16'][0] / step['bare GEMMs'][0]:.2f} of float32's products; the casts of weights "
-        f"and gradients take {step['casts of bfloat16'][0] / step['factorised'][0]:.2f} of float32's step",
+        f"{step['bare GEMMs, bfloat16'][0] / step['bare GEMMs'][0]:.2f} of float32's products; the limit, which is "
+        "products, casts of weights and gradients, and updates, takes "
+        f"{step['and updates, bfloat16'][0] / step['factorised'][0]:.2f}",
         "train_step.py",
     )
     yield (
