@@ -14,7 +14,11 @@ LEAST_SEEDS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """The verdict on a claim in one panel, "reproduced", "partly", "not" or "open", with numbers and test in words."""
+    """The verdict on a claim in one panel, with numbers and test in words.
+
+    Verdicts are "reproduced", "partly", "not", "open", and "nothing learned": no method of the panel beats the best
+    trivial predictor.
+    """
 
     measured: str
     test: str
@@ -41,6 +45,17 @@ class Claim:
     text: str
     experiment: str
     rule: Rule
+
+
+def held_against(finding, rows, varies, predictor, error):
+    """Returns a `Finding` with the best trivial predictor in words, and "nothing learned" if no method beats it.
+
+    A method beats the predictor if its median over the seeds is lower at one value at least of the varied quantity.
+    """
+    medians = [_medians(table(rows, method, varies)).min() for method in sorted({row["method"] for row in rows})]
+    measured = f"{finding.measured}; best trivial predictor: {predictor}, {_number(error)}"
+    nothing = finding.verdict != "open" and min(medians) >= error
+    return dataclasses.replace(finding, measured=measured, verdict="nothing learned" if nothing else finding.verdict)
 
 
 def better(least=None, wide=1.0, everywhere=False, panels=()):

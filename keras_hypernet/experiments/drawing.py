@@ -1,5 +1,6 @@
 """draw: the figure of an experiment, from its rows alone; its points are means over the seeds."""
 
+import math
 import pathlib
 import statistics
 import textwrap
@@ -8,6 +9,7 @@ from itertools import cycle, zip_longest
 from keras_hypernet.common.figures import figure_class, save_figure
 from keras_hypernet.common.files import write_table
 from keras_hypernet.experiments import NAMES, get_experiment
+from keras_hypernet.experiments.baseline import PREDICTORS, by_target, predictors_of
 from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.experiments.rows import ResultsFile
 
@@ -18,6 +20,7 @@ _STYLES = [
     {"color": "#7fa8d6", "linestyle": "-.", "marker": "^"},
     {"color": "#f0b98d", "linestyle": ":", "marker": "D"},
 ]
+_COLUMNS = 5  # of panels
 _AXES = {
     "depth": "number of layers k of f and e",
     "index": "index i",
@@ -48,16 +51,23 @@ def draw(experiment, folder):
 
     folder = pathlib.Path(folder)
     rows, broken = read_rows(experiment, folder)
+    baselines = {} if experiment.name == "baseline" else read_baselines(folder)
     shown = points(experiment, rows)
     panels = list(dict.fromkeys(point["panel"] for point in shown))
     styles = _styles(dict.fromkeys(point["series"] for point in shown))
     metric = next(row["metric"] for row in rows if row["status"] == "finished")
     paths = [folder / f"{experiment.name}.{suffix}" for suffix in ("png", "svg", "csv")]
     with matplotlib.rc_context({"font.size": 9}):
-        figure = Figure(figsize=(1.0 + 3.4 * len(panels), 3.4), layout="constrained")
-        (subplots,) = figure.subplots(1, len(panels), squeeze=False)
-        for axes, panel in zip(subplots, panels, strict=True):
+        columns = min(len(panels), _COLUMNS)
+        lines = math.ceil(len(panels) / columns)
+        figure = Figure(figsize=(1.0 + 3.4 * columns, 3.4 * lines), layout="constrained")
+        subplots = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes in subplots[len(panels) :]:
+            axes.set_axis_off()
+        for axes, panel in zip(subplots, panels, strict=False):
             _draw_panel(axes, experiment, panel, [point for point in shown if point["panel"] == panel], styles)
+            mine = [row for row in rows if (row["experiment"], row["panel"]) == (experiment.name, panel)]
+            _draw_predictors(axes, predictors_of(mine, baselines))
         subplots[0].set_ylabel({"mse": "test MSE"}.get(metric, f"test {metric}"))
         subplots[0].legend(frameon=False, fontsize=8)
         figure.suptitle(textwrap.fill(experiment.caption, round(11 * figure.get_figwidth())), fontsize=10)
@@ -65,6 +75,12 @@ def draw(experiment, folder):
             save_figure(figure, path, experiment.name)
     write_csv(shown, paths[2])
     return paths, broken
+
+
+def read_baselines(folder):
+    """The errors of the trivial predictors of each target, as of `by_target`, from the rows in a folder."""
+    rows, _ = ResultsFile(pathlib.Path(folder) / "baseline.jsonl").read()
+    return by_target(own_rows(get_experiment("baseline"), rows, []))
 
 
 def read_rows(experiment, folder):
@@ -186,10 +202,32 @@ def _draw_panel(axes, experiment, panel, shown, styles):
     axes.set(title=panel, xlabel=_AXES.get(experiment.varies, experiment.varies.replace("_", " ")))
     if experiment.drawing.log_x:
         axes.set_xscale("log")
+    elif experiment.varies == "predictor":
+        axes.tick_params("x", rotation=30)
     elif all(isinstance(point["x"], int) for point in shown):
         axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_predictors(axes, predictors):
+    """Draws a thin line at the error of each trivial predictor; those of nearly the same error share one line."""
+    groups = []
+    for name, error in sorted(predictors.items(), key=lambda item: item[1]):
+        if not groups or error > 1.03 * groups[-1][0]:
+            groups.append((error, []))
+        groups[-1][1].append(PREDICTORS[name])
+    top, above = axes.get_ylim()[1], []
+    small = {"fontsize": 5.5, "color": "0.35", "va": "bottom"}
+    for error, labels in groups:
+        if error > top:
+            above.append(f"{', '.join(labels)} {error:.3g}")
+            continue
+        axes.axhline(error, color="0.6", linewidth=0.6, zorder=0)
+        axes.annotate(", ".join(labels), (0.99, error), xycoords=("axes fraction", "data"), ha="right", **small)
+    if above:
+        axes.set_title(axes.get_title(), pad=9 + 7 * len(above))
+        axes.annotate("\n".join(f"above: {text}" for text in above), (0, 1), xycoords="axes fraction", **small)
 
 
 def _note_lost(axes, point, color, row, upright):

@@ -36,6 +36,7 @@ METHOD_LABELS = {
     "process": "neural process",
     "linear_x": "linear in x",
     "linear_both": "linear in x and I",
+    "trivial": "trivial predictor",
 }
 
 
@@ -87,10 +88,12 @@ class Measurement:
         function: Function of `(task, method, recipe)` that trains, and returns a dict for JSON, with at least `test`,
             `validation` and `curve`.
         also: Names of further numbers in this dict.
+        label: Which label of a run the function receives: its `"method"`, or the value of the varied quantity.
     """
 
     function: Callable = train_and_measure
     also: tuple = ()
+    label: str = "method"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,8 +242,9 @@ def execute(config, experiment=None):
     reset_peak_memory()
     started = time.perf_counter()
     task, recipe = task_of(config, experiment), Recipe(**config["recipe"])
+    measure = experiment.measure if experiment else Measurement()
     try:
-        measured = (experiment.measure.function if experiment else train_and_measure)(task, config["method"], recipe)
+        measured = measure.function(task, config[measure.label], recipe)
         measured["data_sha256"] = task.fingerprint()
         not_finite = []  # receives each such number, and leaves None in its place
         result = json.loads(json.dumps(measured), parse_constant=not_finite.append)

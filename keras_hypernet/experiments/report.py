@@ -6,7 +6,8 @@ import statistics
 from keras_hypernet.common.files import write_text
 from keras_hypernet.common.parsing import read_json
 from keras_hypernet.experiments import NAMES, get_experiment
-from keras_hypernet.experiments.claims import LEAST_SEEDS
+from keras_hypernet.experiments.baseline import PREDICTORS, best_trivial, by_target, predictors_of
+from keras_hypernet.experiments.claims import LEAST_SEEDS, held_against
 from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.experiment import run_key
 from keras_hypernet.experiments.modularity import PREDICTIONS
@@ -22,6 +23,10 @@ versions and machine; `keras-hypernet experiment <name> --resume` adds missing r
 after the last epoch. A diverged run counts as infinitely bad. A panel counts the seeds that have all their runs;
 with fewer than {LEAST_SEEDS} such seeds a claim stays open. `explanations.json` explains verdicts; an explanation is
 shown while verdict and number of seeds are those it explains.
+
+A trivial predictor cannot use how x and the condition interact: a constant, least squares on x, or on x and I, the
+network g of x alone, and for colorization the mean grey of the image plus the mean image. The verdict is "nothing
+learned" where no method of a panel has a median below the error of the best trivial predictor, at any value.
 
 Tests are one-sided and paired. Wilcoxon's signed-rank test asks whether one ratio per seed is below 1: the ratio of
 the methods' errors (the median over the varied values), of the distances of f1 from f2 and from y, or of the errors
@@ -46,10 +51,12 @@ def write_report(folder):
     """
     folder = pathlib.Path(folder)
     rows = {name: own_rows(get_experiment(name), ResultsFile(folder / f"{name}.jsonl").read()[0], []) for name in NAMES}
-    verdicts = {claim: findings(claim, rows[claim.experiment]) for claim in CLAIMS}
+    baselines = by_target(rows["baseline"])
+    verdicts = {claim: findings(claim, rows[claim.experiment], baselines) for claim in CLAIMS}
     explanations = read_explanations(folder)
     details = [line for claim in CLAIMS for line in _details(claim, verdicts[claim], explanations)]
-    lines = [_INTRODUCTION, *_summary(verdicts), *_predictions(verdicts), *details, *_baselines(rows), *_runs(rows)]
+    lines = [_INTRODUCTION, *_summary(verdicts), *_predictions(verdicts), *details, *_trivial(rows), *_baselines(rows)]
+    lines += _runs(rows)
     write_text(folder / "README.md", "\n".join(lines) + "\n")
     return folder / "README.md"
 
@@ -62,11 +69,20 @@ def read_explanations(folder):
     return {tuple(each[field] for field in _FIELDS): each["why"] for each in content}
 
 
-def findings(claim, rows):
-    """The `Finding` of each panel of a claim; None where no seed has all runs."""
-    experiment = get_experiment(claim.experiment)
-    complete = {panel: complete_rows(experiment, panel, rows) for panel in claim.rule.panels or experiment.panels}
-    return {panel: claim.rule.judge(mine, experiment.varies) if mine else None for panel, mine in complete.items()}
+def findings(claim, rows, baselines=None):
+    """The `Finding` of each panel of a claim, held against the trivial predictors; None where no seed has all runs.
+
+    `baselines` has the errors of the trivial predictors, as of `baseline.by_target`; without it, none are known.
+    """
+    experiment, found = get_experiment(claim.experiment), {}
+    for panel in claim.rule.panels or experiment.panels:
+        mine = complete_rows(experiment, panel, rows)
+        finding = claim.rule.judge(mine, experiment.varies) if mine else None
+        best = best_trivial(predictors_of(mine, baselines or {})) if mine else None
+        if best:
+            finding = held_against(finding, mine, experiment.varies, PREDICTORS[best[0]], best[1])
+        found[panel] = finding
+    return found
 
 
 def _summary(verdicts):
@@ -116,6 +132,24 @@ def complete_rows(experiment, panel, rows):
     done = {(row["seed"], row[experiment.varies], row["method"]) for row in rows if row["status"] != "failed"}
     points = [(value, method) for value in values for method in experiment.methods_at(value)]
     return [row for row in rows if all((row["seed"], *point) in done for point in points)]
+
+
+def _trivial(rows):
+    """The errors of the trivial predictors of each target, medians over the seeds."""
+    lines = [
+        "## Ours: trivial predictors",
+        "",
+        "`baseline`: test errors, medians over the seeds. The bilinear form is a reference, and not trivial.",
+        "",
+        f"| target | {' | '.join(PREDICTORS.values())} |",
+        f"|---|{'---|' * len(PREDICTORS)}",
+    ]
+    for panel in dict.fromkeys(row["panel"] for row in rows["baseline"]):
+        mine = [row for row in rows["baseline"] if row["panel"] == panel]
+        predictors = predictors_of(mine, by_target(mine))
+        cells = [f"{predictors[name]:.3g}" if name in predictors else "" for name in PREDICTORS]
+        lines.append(f"| {panel} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def _baselines(rows):

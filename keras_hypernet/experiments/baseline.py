@@ -1,0 +1,263 @@
+"""Ours: trivial predictors of every task, against which the methods of the other experiments are held.
+
+A predictor is trivial if it cannot use how x and the condition interact. A method that does not beat the best trivial
+predictor has learned nothing that the paper's comparison is about.
+"""
+
+import dataclasses
+import json
+import statistics
+
+import numpy as np
+
+from keras_hypernet.experiments.experiment import Experiment, Measurement, train_and_measure
+from keras_hypernet.experiments.modularity import TARGETS
+from keras_hypernet.tasks import (
+    ApproximationTask,
+    ClassificationTask,
+    ColorizationTask,
+    RotationTask,
+    SyntheticTask,
+    get_task,
+)
+from keras_hypernet.tasks.colorization import grey
+from keras_hypernet.training.recipe import paper_recipe
+
+PREDICTORS = {
+    "constant": "constant",
+    "linear_x": "linear in x",
+    "linear_both": "linear in x and I",
+    "network_x": "network of x alone",
+    "mean_grey": "mean grey of I + mean image",
+    "bilinear": "bilinear form",
+}
+# Not trivial: the form uses the interaction of x and I, and is drawn as a reference.
+REFERENCES = ("bilinear",)
+# A ridge for columns that never vary, as in the corners of digits: a part of the mean square of the columns.
+_RIDGE = 1e-6
+_MOST_STEPS = 100
+_QUICK = {"dim": 20, "num_train": 500, "num_validation": 100, "num_test": 100}
+# Fields of a task that change neither its target nor its evaluation. Seeds count as repetitions.
+_NOT_OF_THE_TARGET = ("seed", "members", "num_points")
+
+
+def _tasks():
+    """The tasks by panel, as functions of a seed and of the quick grid, and the predictors of each."""
+    conditional = ("linear_both", "network_x")
+    targets = {
+        **{family: {"family": family} for family in ("inner", "hadamard", "concat")},
+        "inner_100": {"dim": 100},
+        **{"width_100": {"hidden_units": 100}, "width_1000": {"hidden_units": 1000}, "gain_10": {"gain": 10.0}},
+        **{panel: {"family": "centred", **sizes} for panel, sizes in TARGETS.items()},
+    }
+    for panel, fields in targets.items():
+        reference = REFERENCES if panel in TARGETS else ()
+        yield panel, (SyntheticTask, fields, (*conditional, *reference))
+    for data in ("mnist", "cifar10", "digits"):
+        yield f"rotation_{data}", (RotationTask, {"data": data}, conditional)
+    for data in ("cifar10", "patches"):
+        yield f"colorization_{data}", (ColorizationTask, {"data": data}, (*conditional, "mean_grey"))
+    for data in ("cifar10", "mnist", "uniform"):
+        yield f"approximation_{data}", (ApproximationTask, {"data": data}, ())
+    for data in ("mnist", "cifar10"):
+        yield f"classification_{data}", (ClassificationTask, {"data": data}, ())
+
+
+_TASKS = dict(_tasks())
+_OFFLINE = ("rotation_digits", "colorization_patches")
+_PANELS = tuple(panel for panel in _TASKS if panel not in _OFFLINE)
+
+
+def _setup(panel, method, value, seed, quick):
+    """Ours: the errors of trivial predictors of every task, and of a bilinear form where all is interaction.
+
+    Predictors: a constant; least squares on x, and on x and I; the network g of the paper's recipe on x alone, with
+    weights and biases that are trained; for colorization the mean grey of the image plus the mean image. The reference
+    on the targets of `modularity_depth` is the bilinear form `x' M I`, by conjugate gradients on the squared error, up
+    to the step of lowest validation error. Least squares take one epoch of samples. Expected: on rotations the network
+    of x alone reaches what deep embedding methods do; the linear model of x is near Fig. 1's target. Takes about half a
+    minute a run on images and a few seconds on drawn samples, two hours in all on two cores.
+    """
+    kind, fields, _ = _TASKS[panel]
+    seeded = {"seed": seed} if "seed" in {field.name for field in dataclasses.fields(kind)} else {}
+    small = _QUICK if quick and kind is SyntheticTask else {}
+    task = kind(**{**fields, **seeded, **small})
+    epochs = {} if value == "network_x" else {"epochs": 1}
+    return task, paper_recipe(task, seed=seed, **{**epochs, **({"epochs": 2} if quick and not epochs else {})})
+
+
+def measure(task, predictor, recipe):
+    """Fits a predictor, a key of `PREDICTORS`, on the training split, and measures its errors."""
+    if predictor == "network_x":
+        return train_and_measure(_without_condition(task), "network", dataclasses.replace(recipe, width=10))
+    fit = {"mean_grey": _mean_grey, "bilinear": _bilinear}.get(predictor)
+    errors = fit(task) if fit else _least_squares(task, predictor, recipe.seed)
+    rounded = {split: float(f"{error:.6g}") for split, error in errors.items()}
+    return {split: rounded[split] for split in ("validation", "test")} | {"curve": {"loss": [rounded["train"]]}}
+
+
+def _without_condition(task):
+    """The task of x alone."""
+
+    class Alone(type(task)):
+        inputs = ("x",)
+
+        def _batches(self, *arguments):
+            def alone(inputs, y):
+                return inputs["x"] if isinstance(inputs, dict) else inputs, y
+
+            return super()._batches(*arguments).map(alone)
+
+    return Alone(**{field.name: getattr(task, field.name) for field in dataclasses.fields(task)})
+
+
+def _least_squares(task, predictor, seed):
+    """Errors of least squares; a constant is least squares on nothing. Labels are one-hot, and told by the largest."""
+    grams, products = 0.0, 0.0
+    names = {"constant": (), "linear_x": ("x",), "linear_both": ("x", "condition")}[predictor]
+    examples = task.load("train")
+
+    def batches(dataset):
+        for inputs, y in dataset:
+            inputs = inputs if isinstance(inputs, dict) else {"x": inputs}
+            y = np.asarray(y)
+            one_hot = np.eye(task.num_outputs, dtype="float32")[y] if task.loss == "cross_entropy" else y
+            parts = [_flat(inputs[name], y.shape[1:-1]) for name in names]
+            ones = np.ones((*one_hot.shape[:-1], 1), "float32")
+            columns = np.concatenate([*parts, ones], axis=-1)
+            yield columns.reshape(-1, columns.shape[-1]), one_hot.reshape(-1, task.num_outputs)
+
+    for columns, y in batches(task.training_dataset(examples, 100, seed, 0)):
+        grams = grams + (columns.T @ columns).astype("float64")
+        products = products + (columns.T @ y).astype("float64")
+    weights = np.linalg.solve(grams + _RIDGE * np.trace(grams) / len(grams) * np.eye(len(grams)), products)
+
+    def error(split):
+        wrong = total = 0
+        for columns, y in batches(task.evaluation_dataset(examples if split == "train" else split, 20)):
+            predicted = columns @ weights
+            if task.metric == "error":
+                wrong += np.sum(predicted.argmax(axis=1) != y.argmax(axis=1))
+            else:
+                wrong += np.mean(np.square(predicted - y), axis=1).sum()
+            total += len(y)
+        return wrong / total
+
+    return {split: error(split) for split in ("train", "validation", "test")}
+
+
+def _flat(array, points):
+    """A batch of inputs as vectors; a condition is repeated for the `points` of its example, as x of colorization."""
+    array = np.asarray(array)
+    scaled = array / np.float32(255) - np.float32(0.5) if array.dtype == "uint8" else array.astype("float32")
+    if points and scaled.ndim == 3:
+        return scaled
+    flat = scaled.reshape(len(scaled), -1)
+    return np.broadcast_to(flat[:, np.newaxis], (len(flat), *points, flat.shape[-1])) if points else flat
+
+
+def _mean_grey(task):
+    """Colorization: the mean grey of an image, plus the mean of what the colours of each pixel differ from it."""
+
+    def parts(split):
+        images = task.load(split)
+        means = grey(images).mean(axis=(1, 2, 3), dtype="float64") / 127.5 - 1
+        return images, means
+
+    images, means = parts("train")
+    offset = images.mean(axis=0, dtype="float64") / 127.5 - 1 - means.mean()
+
+    def error(split):
+        images, means = parts(split)
+        wrong = 0.0
+        for first in range(0, len(images), 1000):
+            colours = images[first : first + 1000] / 127.5 - 1
+            predicted = means[first : first + 1000, np.newaxis, np.newaxis, np.newaxis] + offset
+            wrong += np.square(predicted - colours).mean(axis=(1, 2, 3)).sum()
+        return wrong / len(images)
+
+    return {split: error(split) for split in ("train", "validation", "test")}
+
+
+def _bilinear(task):
+    """`x' M I`, by conjugate gradients for least squares from M = 0, at the step of lowest validation error."""
+    splits = {split: task.load(split) for split in ("train", "validation", "test")}
+    train = splits["train"]
+    x, condition = train["x"].astype("float64"), train["condition"].astype("float64")
+
+    def predict(matrix, x, condition):
+        return np.einsum("ni,ni->n", x @ matrix, condition)
+
+    def errors(matrix):
+        return {
+            split: np.mean(np.square(predict(matrix, part["x"], part["condition"]) - part["y"][:, 0]))
+            for split, part in splits.items()
+        }
+
+    matrix = np.zeros((task.dim, task.dim))
+    residual = train["y"][:, 0].astype("float64")
+    gradient = x.T @ (residual[:, np.newaxis] * condition)
+    direction, best = gradient, errors(matrix)
+    for _ in range(_MOST_STEPS):
+        forward = predict(direction, x, condition)
+        step = np.sum(gradient**2) / np.sum(forward**2)
+        matrix, residual = matrix + step * direction, residual - step * forward
+        found = errors(matrix)
+        if found["validation"] >= best["validation"]:
+            break
+        best = found
+        following = x.T @ (residual[:, np.newaxis] * condition)
+        direction = following + np.sum(following**2) / np.sum(gradient**2) * direction
+        gradient = following
+    return best
+
+
+def target_of(config):
+    """The task of a run's configuration as text, equal for tasks of one target but for the seed."""
+    fields = get_task(**config).config() if config["name"] in ("synthetic", "approximation") else dict(config)
+    if fields["name"] == "rotation_set":
+        fields["name"] = "rotation"  # x and y are the same
+    return json.dumps({name: value for name, value in fields.items() if name not in _NOT_OF_THE_TARGET}, sort_keys=True)
+
+
+def by_target(rows):
+    """Median test errors of the predictors: a dict from the text of `target_of` to a dict by predictor."""
+    errors = {}
+    for row in rows:
+        if row["status"] == "finished":
+            errors.setdefault(target_of(row["config"]["task"]), {}).setdefault(row["predictor"], []).append(row["test"])
+    return {
+        target: {name: statistics.median(tests[name]) for name in PREDICTORS if name in tests}
+        for target, tests in errors.items()
+    }
+
+
+def predictors_of(rows, baselines):
+    """The predictors of the target of some rows, from `by_target`; none if the rows are of several targets."""
+    targets = {target_of(row["config"]["task"]) for row in rows}
+    return baselines.get(*targets, {}) if len(targets) == 1 else {}
+
+
+def best_trivial(predictors):
+    """Name and error of the best trivial predictor, or None."""
+    trivial = {name: error for name, error in predictors.items() if name not in REFERENCES}
+    return min(trivial.items(), key=lambda item: item[1]) if trivial else None
+
+
+EXPERIMENTS = (
+    Experiment(
+        name="baseline",
+        figure="ours",
+        title="Trivial predictors of every task: their test errors",
+        varies="predictor",
+        values=("constant", "linear_x"),
+        panels=_PANELS,
+        extra_values={panel: _TASKS[panel][2] for panel in _PANELS if _TASKS[panel][2]},
+        methods=("trivial",),
+        seeds=5,
+        setup=_setup,
+        quick_panels=("d100_h10", *_OFFLINE),
+        quick_values=("linear_both", "network_x"),
+        measure=Measurement(measure, label="predictor"),
+    ),
+)
