@@ -95,12 +95,6 @@ def test_nothing_to_resume_is_a_warning(run_tune, tmp_path):
     assert "Warning" not in run_tune(*arguments).stderr
 
 
-def test_fewer_trials_than_asked_for_are_a_warning(run_tune):
-    done = run_tune("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--trials", "5")
-    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
-    assert warning == "Warning: grid has no more than 1 trials here. Asked for: --trials 5"
-
-
 @pytest.mark.parametrize(
     ("command", "function"),
     [
@@ -127,9 +121,12 @@ def test_missing_matplotlib_is_named_before_the_search(run_tune, tmp_path, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_search_is_refused_and_nothing_deleted(run_tune, tmp_path):
+def test_fewer_trials_than_asked_for_are_a_warning_and_another_search_is_refused(run_tune, tmp_path):
     arguments = ["synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--directory", "here"]
-    assert run_tune(*arguments).returncode == 0
+    done = run_tune(*arguments, "--trials", "5")
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
+    assert warning == "Warning: grid has no more than 1 trials here. Asked for: --trials 5"
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for more, message in (
         ([], "holds this search already"),

@@ -6,29 +6,29 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny_search import RECIPE, TASK, tiny_search
+from tiny_search import TASK, tiny_search
 
 import keras_hypernet as kh
 from keras_hypernet.tasks import RotationSetTask, get_task
 
 
-def test_the_best_is_trained_on_training_and_validation_data_as_an_entry(tmp_path):
-    recipe = dataclasses.replace(RECIPE, batch_size=32, epochs=1)
-    result = tiny_search(depth=[3], recipe=recipe, directory=tmp_path / "search")
+def test_the_best_is_trained_on_training_and_validation_data_as_an_entry(searched, tmp_path):
+    result = dataclasses.replace(searched, directory=tmp_path)
     card = result.retrain(data_note="A note.", progress=False)
-    assert card == kh.verify_entry(tmp_path / "search" / "entry")
-    model = kh.load(tmp_path / "search" / "entry")
+    assert card == kh.verify_entry(tmp_path / "entry")
+    model = kh.load(tmp_path / "entry")
     for split in ("validation", "test"):
         assert kh.evaluate(model, TASK, split) == pytest.approx(card.metrics[split], rel=1e-6)
     assert card.name == "synthetic_hyper_tuned"
-    assert (card.seeds[0]["validation"], card.recipe) == (result.trials[0]["validation_mse"], result.best.to_dict())
+    assert (card.seeds[0]["validation"], card.recipe) == (result.best_trial["validation_mse"], result.best.to_dict())
     assert "Trained on 80 examples, including the validation split" in card.deviations[-1]
-    assert card.selection == "the lowest validation mse of 1 trials of a grid search over depth"
+    assert card.selection == "the lowest validation mse of 2 trials of a grid search over depth"
     # The same as a training on examples that were joined by hand.
     other = kh.build_model(TASK, "hyper", result.best)
     train, validation = TASK.load("train"), TASK.load("validation")
     joined = {name: np.concatenate([train[name], validation[name]]) for name in train}
-    other.fit(TASK.training_dataset(joined, 32, 0, 0), shuffle=False, verbose=0)
+    for epoch in range(result.best.epochs):
+        other.fit(TASK.training_dataset(joined, result.best.batch_size, 0, epoch), shuffle=False, verbose=0)
     for trained, expected in zip(model.get_weights(), other.get_weights(), strict=True):
         np.testing.assert_allclose(trained, expected, rtol=1e-5, atol=1e-6)
 

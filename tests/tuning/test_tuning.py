@@ -26,12 +26,15 @@ from keras_hypernet.tasks import get_task
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_a_grid_has_the_validation_errors_of_the_experiment_runner(tmp_path, experiment, method, depths):
-    """With the same best depth; on tiny data, or on digits for three epochs."""
+def test_a_grid_has_the_validation_errors_of_the_experiment_runner(tmp_path, monkeypatch, experiment, method, depths):
+    """With the same best depth, and without the test data; on tiny data, or on digits for three epochs."""
     runs = experiment.runs(values=depths, seeds=2, quick=experiment is not GRID)
     rows = [execute(run, experiment) for run in runs if (run["seed"], run["method"]) == (1, method)]
     task, recipe = get_task(**rows[0]["config"]["task"]), kh.Recipe(**rows[0]["config"]["recipe"])
+    asked, load = set(), type(task).load
+    monkeypatch.setattr(type(task), "load", lambda self, split: asked.add(split) or load(self, split))
     result = kh.tuning.search(task, method, depth=depths, recipe=recipe, directory=tmp_path, progress=False)
+    assert asked == {"train", "validation"}
     trials = sorted(result.trials, key=lambda row: row["depth"])
     assert [row["depth"] for row in trials] == [row["depth"] for row in rows] == depths
     name = f"validation_{task.metric}"
@@ -93,18 +96,6 @@ def test_several_seeds_are_averaged(tmp_path):
     (row,) = result.trials
     assert abs(row["validation_mse"] - np.mean(results)) <= 1e-6
     assert (row["epochs"], result.best.seed) == (2 * RECIPE.epochs, 5)
-
-
-def test_a_search_does_not_read_test_data(tmp_path, monkeypatch):
-    asked, load = set(), type(TASK).load
-
-    def watched(self, split):
-        asked.add(split)
-        return load(self, split)
-
-    monkeypatch.setattr(type(TASK), "load", watched)
-    tiny_search(depth=[2], directory=tmp_path)
-    assert asked == {"train", "validation"}
 
 
 def test_a_configuration_is_json(searched):
