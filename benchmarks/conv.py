@@ -52,8 +52,13 @@ def step(name, batch, size, channels, filters, rank, contraction="auto"):
     if not name.startswith("plain"):
         inputs.append(tf.random.normal((batch, rank)))
     layer.build(*(value.shape for value in inputs))
+    return forward_backward(layer, inputs, name.endswith("XLA"))
 
-    @tf.function(jit_compile=name.endswith("XLA"))
+
+def forward_backward(layer, inputs, xla=False):
+    """Returns a function that runs a layer, and returns the sum of each gradient."""
+
+    @tf.function(jit_compile=xla)
     def run(inputs):
         with tf.GradientTape() as tape:
             tape.watch(inputs)

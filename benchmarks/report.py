@@ -180,6 +180,57 @@ def convolutions():
     yield f"\nOn a grid of {len(auto)} small shapes, the chosen route takes at most {max(auto):.2f} times the fastest."
 
 
+def peers():
+    """The section on other libraries."""
+    yield "\n## Other libraries\n"
+    if not (FOLDER / "peers.json").exists():
+        yield "Not measured: `benchmarks/peers.py` has not run."
+        return
+    content = read("peers")
+    yield "| library | release | weights for each sample |"
+    yield "|---|---|---|"
+    yield "| keras_hypernet | this | native: a layer takes a batch of conditions |"
+    yield from (f"| {' | '.join(library)} |" for library in content["libraries"])
+    yield f"\nBy `peers.py` on {content['machine']['processor']}: a training step on rotation/CIFAR-10, one thread, the"
+    yield "same weights of f; g is the paper's, a convnet of three layers, or a frozen network with adapters of rank 8."
+    yield "The memory is the growth in steps. Keras compiles by XLA, unless `jit_compile=False`.\n"
+    yield "| g | batch | generated weights | contender | ms a step | first / this | memory (MiB) | first / this |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for kind, batch, generated, name, milliseconds, ratio, *memory, _ in content["rows"]:
+        cells = ["", ""] if memory[0] is None else [f"{memory[0]:.0f}", f"{memory[1]:.2f}"]
+        yield f"| {kind} | {batch} | {generated:,} | {name} | {milliseconds:.1f} | {ratio:.2f} | {' | '.join(cells)} |"
+    yield from _against_the_best_peer(content["rows"])
+    yield "\nA convolution with a kernel for each image, forward and all gradients, against PyTorch's vmap and grouped"
+    mean = content["convolutions"]["geometric_mean"]
+    yield f"convolution; the geometric mean of the last column is {mean:.2f}, with the goal of 1.15.\n"
+    yield "| batch, image, channels -> filters, rank | keras_hypernet (ms) | vmap (ms) | grouped (ms) | first / best |"
+    yield "|---|---|---|---|---|"
+    for batch, size, channels, filters, rank, *milliseconds, ratio in content["convolutions"]["rows"]:
+        times = " | ".join(f"{value:.0f}" for value in milliseconds)
+        yield f"| {batch}, {size} x {size}, {channels} -> {filters}, {rank} | {times} | {ratio:.2f} |"
+
+
+def _against_the_best_peer(rows):
+    ahead, goals = [], {"time": [], "memory": []}
+    for case in dict.fromkeys(tuple(row[:3]) for row in rows):
+        others = [row for row in rows if (*row[:3],) == case and not row[3].startswith("keras_hypernet")]
+        for quantity, column in (("time", 5), ("memory", 7)):
+            if others[0][column] is None:
+                continue
+            ratio, name = max((row[column], row[3]) for row in others)
+            if case[2] == 308_400:
+                goals[quantity].append(f"{ratio:.2f} at batch {case[1]}")
+            if ratio > 1:
+                ahead.append(
+                    f"{case[0]} of batch {case[1]}, {case[2]:,} weights: {ratio:.2f} times the {quantity} of {name}"
+                )
+    reached = [
+        f"{quantity} {', '.join(goals[quantity])} (goal {goal})" for quantity, goal in (("time", 0.5), ("memory", 0.35))
+    ]
+    yield f"\nWith 308,400 generated weights, against the best other contender: {'; '.join(reached)}."
+    yield f"Another contender is better here: {'; '.join(ahead) or 'nowhere'}."
+
+
 def gpu():
     """The section on GPUs."""
     yield "\n## On a GPU\n"
@@ -226,7 +277,7 @@ def page():
         f"| {what} | {result} | `{command}` | {read(name)['machine']['processor']} |"
         for name, what, result, command in facts()
     ]
-    return "\n".join([*lines, *bases(), *convolutions(), *gpu()]) + "\n"
+    return "\n".join([*lines, *bases(), *convolutions(), *peers(), *gpu()]) + "\n"
 
 
 def readme():

@@ -1,11 +1,8 @@
 """The rotation/CIFAR-10 models as they are usually written in PyTorch, and their training step."""
 
-import keras
 import numpy as np
 import torch
 from torch import nn
-
-from keras_hypernet.layers import HyperDense
 
 PIXELS, WIDTH, HIDDEN, CLASSES = 3072, 100, 10, 12
 
@@ -52,6 +49,10 @@ def single(x, first, second):
 
 def translated(model, method, product="bmm"):
     """Returns the PyTorch model with all weights of a Keras model."""
+    import keras
+
+    from keras_hypernet.layers import HyperDense
+
     layers = [*model.encoder.layers, *model.primary]
     pairs = [layer.get_weights() for layer in layers if isinstance(layer, keras.layers.Dense)]
     bases = [layer.get_weights()[0] for layer in layers if isinstance(layer, HyperDense)]

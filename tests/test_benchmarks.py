@@ -1,4 +1,4 @@
-"""The benchmarks of the GPU and of convolutions, in their quick mode on this machine."""
+"""The benchmarks of the GPU, of convolutions and of other libraries, in their quick mode on this machine."""
 
 import importlib.util
 import json
@@ -58,3 +58,27 @@ def test_the_benchmark_of_convolutions_compares_with_the_plain_one(tmp_path):
         times = {"mapped": mapped, "shifts": shifts, "patches": patches}
         assert chosen == convolution_route("tensorflow", xla, (batch, size, size, channels), (3, 3, channels, filters))
         assert over == pytest.approx(times[chosen] / min(filter(None, times.values())))
+
+
+@pytest.mark.full
+def test_the_benchmark_of_other_libraries_compares_networks_of_equal_output(tmp_path):
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("this is not a checkout: benchmarks/ is not here")
+    packages = ("hypnettorch", "hypernn", "hyperlight", "torchhyper")
+    if not any(importlib.util.find_spec(package) for package in packages):
+        pytest.skip(f"none of the packages {', '.join(packages)} is installed")
+    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    subprocess.run([sys.executable, folder / "peers.py", "--quick"], check=True, env=environment)
+    content = json.loads((folder / "peers_quick.json").read_text(encoding="utf-8"))
+    none = ("not installed", "not measured", "impossible")
+    peers = [name for name, *how in content["libraries"] if not any(text.startswith(none) for text in how)]
+    names, rows = ["keras_hypernet", "keras_hypernet, jit_compile=False", *peers], content["rows"]
+    assert len(peers) > 1
+    assert [row[3] for row in rows] == 3 * names
+    for number, row in enumerate(rows):
+        first = rows[number // len(names) * len(names)]
+        assert row[5] == pytest.approx(first[4] / row[4])
+        assert row[8] < 1e-4
+    for row in content["convolutions"]["rows"]:
+        assert row[-1] == pytest.approx(row[5] / min(row[6:8]))
