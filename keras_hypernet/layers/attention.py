@@ -13,34 +13,32 @@ class SelfAttention(keras.Layer):
     """`MultiHeadAttention` of x with itself, as a layer of x alone; `specialize` returns this layer.
 
     Args:
-        num_heads, key_dim, value_dim, use_bias, output_shape: As in `keras.layers.MultiHeadAttention`.
+        num_heads, key_dim: As in `keras.layers.MultiHeadAttention`.
         use_causal_mask: Whether each position attends only to itself and earlier positions.
-        **kwargs: `name`, `dtype`, `trainable`.
+        name, dtype, trainable: As in every Keras layer.
+        **options: Further arguments of `keras.layers.MultiHeadAttention`, such as `value_dim` and `dropout`.
     """
 
-    def __init__(
-        self, num_heads, key_dim, value_dim=None, use_bias=True, output_shape=None, use_causal_mask=False, **kwargs
-    ):
-        super().__init__(**kwargs)
+    def __init__(self, num_heads, key_dim, use_causal_mask=False, name=None, dtype=None, trainable=True, **options):
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.supports_masking = True
-        self.sizes = {"num_heads": num_heads, "key_dim": key_dim, "value_dim": value_dim, "output_shape": output_shape}
-        self.use_bias, self.use_causal_mask = use_bias, use_causal_mask
-        self.attention = keras.layers.MultiHeadAttention(**self.sizes, use_bias=use_bias, dtype=self.dtype_policy)
+        self.options = {"num_heads": num_heads, "key_dim": key_dim, **options}
+        self.use_causal_mask = use_causal_mask
+        self.attention = keras.layers.MultiHeadAttention(**self.options, dtype=self.dtype_policy)
 
     def build(self, x_shape):
         self.attention.build(x_shape, x_shape)
 
-    def call(self, x, mask=None):
+    def call(self, x, training=None, mask=None):
         if mask is not None:  # of x as the query and as the value
             mask = ops.logical_and(ops.expand_dims(mask, -1), ops.expand_dims(mask, -2))
-        return self.attention(x, x, attention_mask=mask, use_causal_mask=self.use_causal_mask)
+        return self.attention(x, x, attention_mask=mask, training=training, use_causal_mask=self.use_causal_mask)
 
     def compute_output_shape(self, x_shape):
         return self.attention.compute_output_shape(x_shape, x_shape)
 
     def get_config(self):
-        own = {**self.sizes, "use_bias": self.use_bias, "use_causal_mask": self.use_causal_mask}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **self.options, "use_causal_mask": self.use_causal_mask}
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -55,6 +53,7 @@ class HyperMultiHeadAttention(HyperLayer):
         value: Tensor `[B, S, j]`; by default x, self-attention.
         key: Tensor `[B, S, k]`; by default the value.
         attention_mask: Boolean tensor `[B, T, S]`: which positions attend to which.
+        training: Whether dropout acts; by default what Keras says of the call around.
         x_mask, value_mask, key_mask: Boolean tensors `[B, T]`, `[B, S]` and `[B, S]`; by default the masks that Keras
             attached to the tensors.
 
@@ -62,8 +61,7 @@ class HyperMultiHeadAttention(HyperLayer):
         A tensor `[B, T, i]`, or `[B, T, *output_shape]`, of the compute dtype.
 
     Args:
-        num_heads, key_dim, value_dim, use_bias, output_shape: As in `keras.layers.MultiHeadAttention`. The layer has no
-            dropout of its own.
+        num_heads, key_dim, value_dim, use_bias, output_shape, dropout, seed: As in `keras.layers.MultiHeadAttention`.
         use_causal_mask: Whether each position attends only to itself and earlier positions.
         projection: Further arguments of the four `HyperEinsumDense`, as a dict, such as
             `{"basis": LowRank(8), "kernel_regularizer": "l2"}`. Each projection has a basis of its own.
@@ -95,6 +93,8 @@ class HyperMultiHeadAttention(HyperLayer):
         output_shape=None,
         use_causal_mask=False,
         projection=None,
+        dropout=0.0,
+        seed=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -103,6 +103,8 @@ class HyperMultiHeadAttention(HyperLayer):
         sizes = output_shape if isinstance(output_shape, (list, tuple)) or output_shape is None else (output_shape,)
         self.output_sizes = sizes and tuple(positive("output_shape", size) for size in sizes)
         self.use_bias, self.use_causal_mask = use_bias, use_causal_mask
+        self.dropout, self.seed = dropout, seed
+        self.drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)
         self.projection = dict(projection or {})
         if getattr(self.projection.get("basis"), "values", None) is not None:
             raise ValueError(
@@ -165,11 +167,12 @@ class HyperMultiHeadAttention(HyperLayer):
         value=None,
         key=None,
         attention_mask=None,
+        training=None,
         x_mask=None,
         value_mask=None,
         key_mask=None,
     ):
-        others = {"value": value, "key": key, "attention_mask": attention_mask}
+        others = {"value": value, "key": key, "attention_mask": attention_mask, "training": training}
         return self.under(x, condition, **others, x_mask=x_mask, value_mask=value_mask, key_mask=key_mask)
 
     def compute(self, x, condition, **with_x):
@@ -183,7 +186,16 @@ class HyperMultiHeadAttention(HyperLayer):
         return self._attend(project, x, **with_x)
 
     def _attend(
-        self, project, x, value=None, key=None, attention_mask=None, x_mask=None, value_mask=None, key_mask=None
+        self,
+        project,
+        x,
+        value=None,
+        key=None,
+        attention_mask=None,
+        training=None,
+        x_mask=None,
+        value_mask=None,
+        key_mask=None,
     ):
         if value is None:
             value, value_mask = x, x_mask
@@ -204,7 +216,7 @@ class HyperMultiHeadAttention(HyperLayer):
         scores = ops.cast(ops.einsum("btnh,bsnh->bnts", query, key), "float32") * self.key_dim**-0.5
         if mask is not None:
             scores = ops.where(ops.expand_dims(mask, 1), scores, -1e9)  # for every head
-        weights = ops.cast(ops.softmax(scores), value.dtype)
+        weights = self.drop(ops.cast(ops.softmax(scores), value.dtype), training=training)
         return project("attention_output", ops.einsum("bnts,bsnh->btnh", weights, value))
 
     def _causal(self, query, key):
@@ -225,16 +237,21 @@ class HyperMultiHeadAttention(HyperLayer):
     def specialize(self, condition):
         """Returns the `SelfAttention` that equals this layer under one condition `[1, R]`, and its weights."""
         ordinary = SelfAttention(
-            self.num_heads,
-            self.key_dim,
-            self.value_dim,
-            self.use_bias,
-            self.output_sizes,
-            self.use_causal_mask,
-            name=self.name,
-            dtype=self.dtype_policy,
+            **self.sizes(), use_causal_mask=self.use_causal_mask, name=self.name, dtype=self.dtype_policy
         )
         return ordinary, [weight for layer in self.projections.values() for weight in layer.specialize(condition)[1]]
+
+    def sizes(self):
+        """The arguments of `keras.layers.MultiHeadAttention` with the same computation, a dict."""
+        return {
+            "num_heads": self.num_heads,
+            "key_dim": self.key_dim,
+            "value_dim": self.value_dim,
+            "use_bias": self.use_bias,
+            "output_shape": self.output_sizes,
+            "dropout": self.dropout,
+            "seed": self.seed,
+        }
 
     def compute_output_shape(self, x_shape, condition_shape, value_shape=None, key_shape=None):
         self.check_shapes(x_shape, condition_shape)
@@ -243,11 +260,7 @@ class HyperMultiHeadAttention(HyperLayer):
     def get_config(self):
         return {
             **super().get_config(),
-            "num_heads": self.num_heads,
-            "key_dim": self.key_dim,
-            "value_dim": self.value_dim,
-            "use_bias": self.use_bias,
-            "output_shape": self.output_sizes,
+            **self.sizes(),
             "use_causal_mask": self.use_causal_mask,
             "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
             "projection": self.projection_config(),

@@ -149,7 +149,7 @@ def _normalization(layer, **options):
 
 def _attention(layer, **options):
     config = layer.get_config()
-    others = ("dropout", "use_gate", "sliding_window", "attention_axes")
+    others = ("use_gate", "sliding_window", "attention_axes")
     lacking = {name: config[name] for name in others if config.get(name) and config[name] != (1,)}  # the default axes
     if lacking:
         raise ValueError(
@@ -157,7 +157,8 @@ def _attention(layer, **options):
         )
     projection = {name: config[name] for name in config if re.fullmatch("(kernel|bias)_(regularizer|constraint)", name)}
     projection |= {name: value for name, value in options.items() if value is not None}
-    own = {name: config[name] for name in ("name", "num_heads", "key_dim", "value_dim", "use_bias", "output_shape")}
+    own = ("name", "num_heads", "key_dim", "value_dim", "use_bias", "output_shape", "dropout", "seed")
+    own = {name: config[name] for name in own}
     return HyperMultiHeadAttention(projection=projection, dtype=layer.dtype_policy, **own)
 
 

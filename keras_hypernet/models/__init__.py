@@ -9,8 +9,9 @@ from keras_hypernet.models.by_hand import as_hypernetwork
 from keras_hypernet.models.embedding import EmbeddingMethod
 from keras_hypernet.models.hypernetize import hypernetize
 from keras_hypernet.models.hypernetwork import Hypernetwork
+from keras_hypernet.models.networks import PixelSequential
 from keras_hypernet.models.neural_process import ConditionalNeuralProcess
-from keras_hypernet.models.specialize import PixelSequential, specialize
+from keras_hypernet.models.specialize import specialize
 from keras_hypernet.models.thetas import average, interpolate
 
 __all__ = [

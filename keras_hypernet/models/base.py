@@ -15,14 +15,12 @@ from keras_hypernet.models.conditions import (
     check_finite,
     declared_inputs,
     free_sizes,
-    parts,
     symbolic,
 )
-from keras_hypernet.models.graph_step import GraphStep
-from keras_hypernet.models.graphs import check_structure, is_graph, shapes_of
 from keras_hypernet.models.inputs import ModelOfTwoInputs
-from keras_hypernet.models.primary import apply_weights, by_name, free_sizes_of_x, shapes, steps, takes_points
-from keras_hypernet.models.shapes import build_on, check_shape, output_shape, split_inputs
+from keras_hypernet.models.networks import primary_network
+from keras_hypernet.models.primary import apply_weights, by_name, shapes
+from keras_hypernet.models.shapes import build_on, output_shape, split_inputs
 
 
 def checked_encoder(name, encoder):
@@ -48,20 +46,8 @@ class ConditionalModel(ModelOfTwoInputs):
 
     def __init__(self, primary, **kwargs):
         super().__init__(**kwargs)
-        if self.takes_graph and is_graph(primary):
-            if not (isinstance(primary.input, (list, tuple)) and len(primary.input) == 2):
-                raise ValueError(f"A functional `primary` must have the inputs [x, z]. Received: {primary.input}")
-            self.primary, self._graph_step = primary, GraphStep(primary)
-            return
-        if not isinstance(primary, (list, tuple)):
-            raise TypeError(f"`primary` must be a list of layers; of a Sequential, its `.layers`. Received: {primary}")
-        others = [type(layer).__name__ for layer in primary if not isinstance(layer, keras.Layer)]
-        if others:
-            raise TypeError(f"`primary` must be a flat list of layers. Received among them: {', '.join(others)}")
-        names = [layer.name for layer in primary]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"`primary` must be a list of layers with distinct names. Received the names {names}")
-        self.primary = list(primary)
+        self.network = primary_network(primary, self.takes_graph)
+        self.primary = self.network.value
 
     @property
     def encoder(self):
@@ -71,32 +57,25 @@ class ConditionalModel(ModelOfTwoInputs):
     @property
     def primary_layers(self):
         """The layers of the primary network, a list."""
-        return self.primary.layers if isinstance(self.primary, keras.Model) else list(self.primary)
+        return self.network.layers
 
     @property
     def steps(self):
         """The steps of the primary network; see `models/primary.py`."""
-        if isinstance(self.primary, keras.Model):
-            return [self._graph_step]
-        return steps(self.primary)  # made anew, because `quantize` changes what a layer is
+        return self.network.steps
+
+    @property
+    def x_shape(self):
+        """The shape of x, or a structure of shapes, that the model was built for."""
+        return self.network.x_shape
 
     def build(self, input_shape):
-        # A tuple from here on: `tf.train.Checkpoint` saves the layers of a tuple, but not those of Keras's own list.
         x_shape, condition_shape, _ = split_inputs(input_shape, self.optional_inputs)
-        if isinstance(self.primary, keras.Model):
-            x_shape = shapes_of(self.primary.input[0])
-        else:
-            self.primary, x_shape = tuple(self.primary), tuple(x_shape)
-        self.x_shape = x_shape
         encoder_shape = self.encoder_shape(condition_shape)
         declared = declared_inputs(self.encoder, symbolic(encoder_shape))
         encoded_shape = build_on(self.encoder, encoder_shape)
         self.condition_shape = self.condition_shape_of(free_sizes(self.encoder, encoder_shape, declared, encoded_shape))
-        if isinstance(self.primary, keras.Model):
-            return  # it is built, and declares its shapes
-        shapes(self.steps, build_on, x_shape, encoded_shape)
-        self.free_x_shape = free_sizes_of_x(self.steps, output_shape, self.x_shape, encoded_shape)
-        self.takes_points = takes_points(self.steps)
+        self.network.build(x_shape, encoded_shape)
 
     def get_build_config(self):
         # With None for each free size, because an encoder without declared inputs cannot repeat its free sizes.
@@ -125,13 +104,8 @@ class ConditionalModel(ModelOfTwoInputs):
 
     def compute_output_spec(self, *args, **kwargs):
         spec = super().compute_output_spec(*args, **kwargs)
-        if isinstance(self.primary, keras.Model):
-            dtypes = [output.dtype for output in self.primary.outputs]
-            specs = zip(keras.tree.flatten(spec), dtypes, strict=True)
-            return keras.tree.pack_sequence_as(spec, [keras.KerasTensor(each.shape, dtype) for each, dtype in specs])
-        # The last layer is often exempt from mixed precision.
-        shape = spec.shape
-        return keras.KerasTensor(shape, dtype=self.primary[-1].compute_dtype)
+        specs = zip(keras.tree.flatten(spec), self.network.output_dtypes, strict=True)
+        return keras.tree.pack_sequence_as(spec, [keras.KerasTensor(each.shape, dtype) for each, dtype in specs])
 
     def encoder_shape(self, condition_shape):
         """The shape of the encoder's input for conditions of a shape. A structure of shapes gives a structure."""
@@ -208,15 +182,8 @@ class ConditionalModel(ModelOfTwoInputs):
         return apply_weights(self.steps, self.check_x(_tensors(x)), weights)
 
     def check_x(self, x):
-        """Returns x in the dtype that the first primary layer declares; raises ValueError if x has another shape."""
-        if isinstance(self.primary, keras.Model):
-            declared = self.primary.input[0]
-            check_structure("x", declared, x)
-            by_name = dict(zip(parts(x), keras.tree.flatten(declared), strict=True))
-            return as_declared(x, by_name, self.primary.name)
-        check_shape("x", x.shape, self.free_x_shape, self.takes_points)
-        first = self.primary[0]
-        return as_declared(x, declared_inputs(first, x), first.name)
+        """Returns x in the dtype that the primary network declares; raises ValueError if x has another shape."""
+        return self.network.check_x(x)
 
     def apply_encoded(self, x, encoded):
         """The output on x under a tensor `[B, R]`, or `[1, R]` for all x, that `encode` returned."""
@@ -243,7 +210,7 @@ class ConditionalModel(ModelOfTwoInputs):
 
     def get_config(self):
         with shared_bases([]) as bases:
-            primary = self.primary if isinstance(self.primary, keras.Model) else list(self.primary)
+            primary = list(self.primary) if isinstance(self.primary, tuple) else self.primary
             config = {**super().get_config(), "primary": keras.saving.serialize_keras_object(primary)}
         return {**config, "bases": [keras.saving.serialize_keras_object(basis) for basis in bases]} if bases else config
 

@@ -1,28 +1,8 @@
 """specialize: the network of x that a model is under one condition, made of built-in layers."""
 
-import keras
-from keras import ops
-
-from keras_hypernet.layers.image import check_pixels
 from keras_hypernet.models.base import ConditionalModel
 from keras_hypernet.models.by_hand import as_hypernetwork
 from keras_hypernet.models.conditions import check_one
-from keras_hypernet.models.ids import input_dtype
-from keras_hypernet.models.without_condition import without_condition
-
-
-@keras.saving.register_keras_serializable(package="keras_hypernet")
-class PixelSequential(keras.Sequential):
-    """A `keras.Sequential` of uint8 images. Other dtypes raise TypeError; Keras itself casts them silently."""
-
-    def __call__(self, inputs, *args, **kwargs):
-        # Checked here, because Keras casts the inputs to the dtype of the input layer before `call`.
-        check_pixels(inputs if hasattr(inputs, "dtype") else ops.convert_to_tensor(inputs), self.name)
-        return super().__call__(inputs, *args, **kwargs)
-
-    def call(self, inputs, training=None, mask=None, **kwargs):
-        check_pixels(inputs, self.name)  # and here, where training and prediction on JAX enter
-        return super().call(inputs, training=training, mask=mask, **kwargs)
 
 
 def specialize(model, condition):
@@ -64,13 +44,4 @@ def specialize(model, condition):
     model.check_built("specialize")
     model.check_condition(condition)
     check_one(condition)
-    encoded, name = model.encode(condition), f"{model.name}_specialized"
-    if isinstance(model.primary, keras.Model):
-        return without_condition(model.primary, encoded, name)
-    special, dtype = [step.specialize(encoded) for step in model.steps], input_dtype(model.primary)
-    inputs = keras.Input(model.x_shape[1:], dtype=None if dtype == "float32" else dtype)
-    make = PixelSequential if dtype == "uint8" else keras.Sequential
-    network = make([inputs, *(layer for layer, _ in special)], name=name)
-    for layer, weights in special:
-        layer.set_weights(weights)
-    return network
+    return model.network.specialize(model.encode(condition), f"{model.name}_specialized")

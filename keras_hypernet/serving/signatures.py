@@ -54,26 +54,17 @@ def signatures(model):
     """
     if not isinstance(model, ConditionalModel):
         return [_of_x_alone(model)]
-    x, conditions = _x_inputs(model), _condition_inputs(model)
+    x, conditions = _declared("x", model.network.x), _condition_inputs(model)
 
     def serve(**inputs):
         condition = pack({each.name: inputs[each.name] for each in conditions}, model.condition_shape)
         return _outputs(
-            model.primary_layers, model({"x": _x_of(model, inputs), "condition": condition}, training=False)
+            model.primary_layers, model({"x": _packed(model.network.x, inputs), "condition": condition}, training=False)
         )
 
     default = Signature("serving_default", serve, (*x, *conditions))
     halves = _embedding_halves if isinstance(model, EmbeddingMethod) else _weight_halves
     return [default, *halves(model, x, conditions)]
-
-
-def _x_inputs(model):
-    """The `Input`s of x, one for each part."""
-    if isinstance(model.primary, keras.Model):
-        return _declared("x", model.primary.input[0])
-    # Images keep the size that the model was built with: LiteRT runs no convolution of free sizes.
-    x_shape = model.free_x_shape if len(model.x_shape) <= 3 else (None, *model.x_shape[1:])
-    return [Input("x", input_dtype(model.primary), x_shape)]
 
 
 def _declared(name, structure):
@@ -84,13 +75,6 @@ def _declared(name, structure):
 def _dtype(tensor):
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     return "float32" if "float" in dtype else dtype
-
-
-def _x_of(model, inputs):
-    """The x of a model among the named inputs of a signature."""
-    if not isinstance(model.primary, keras.Model):
-        return inputs["x"]
-    return _packed(model.primary.input[0], inputs)
 
 
 def _packed(structure, inputs):
@@ -132,7 +116,7 @@ def _weight_halves(model, x, conditions):
 
     def apply(**inputs):
         generated = {name: inputs[names[name]] for name in names}
-        return _outputs(model.primary_layers, model.apply(_x_of(model, inputs), generated))
+        return _outputs(model.primary_layers, model.apply(_packed(model.network.x, inputs), generated))
 
     return [Signature("generate_weights", generate_weights, conditions), Signature("apply", apply, (*x, *weights))]
 

@@ -51,6 +51,26 @@ def test_self_attention_matches_numpy(causal):
     np.testing.assert_allclose(array(layer.apply(x, first)), array(layer(x, z[:1])), atol=1e-5)
 
 
+def test_dropout_draws_for_each_x_and_keeps_the_mean():
+    rate, rows = 0.5, 4000
+    layer, (x, z) = _layer(dropout=rate, seed=3), _inputs()
+    alike = np.repeat(x[:1], rows, axis=0)
+    expected = array(layer(x[:1], z[:1]))[0]
+    np.testing.assert_array_equal(array(layer(alike, z[:1], training=False))[-1], expected)
+    dropped = array(layer(alike, z[:1], training=True))
+    assert len(np.unique(dropped[:, 0, 0])) > 10
+    # The output is linear in the attention that is dropped, so its mean is the output without dropout.
+    error = dropped.std(axis=0) / np.sqrt(rows)
+    assert np.all(np.abs(dropped.mean(axis=0) - expected) < 5 * error)
+    ordinary, weights = layer.specialize(z[:1])
+    ordinary.build((None, TIME, FEATURES))
+    ordinary.set_weights(weights)
+    np.testing.assert_allclose(array(ordinary(x[:1]))[0], expected, atol=1e-5)
+    assert ordinary.attention.get_config()["dropout"] == rate
+    again = HyperMultiHeadAttention.from_config(layer.get_config())
+    assert (again.dropout, again.seed) == (rate, 3)
+
+
 @not_on_jax
 def test_attention_to_other_values_matches_numpy_and_keras():
     layer, (x, z), value = _layer(output_shape=2), _inputs(), normal((BATCH, 6, 7), seed=2)

@@ -53,7 +53,7 @@ def _mobilenet():
 def _transformer():
     hub = pytest.importorskip("keras_hub")
     sizes = {"num_layers": 1, "num_heads": 2, "hidden_dim": 6, "intermediate_dim": 8, "max_sequence_length": 4}
-    return hub.models.DistilBertBackbone(vocabulary_size=7, dropout=0.0, **sizes)
+    return hub.models.DistilBertBackbone(vocabulary_size=7, dropout=0.1, **sizes)
 
 
 def _ids():

@@ -1,0 +1,135 @@
+"""The primary network of a model, by its form: a list of layers, or a functional model of the inputs `[x, z]`."""
+
+import keras
+from keras import ops
+
+from keras_hypernet.layers.image import check_pixels
+from keras_hypernet.models.conditions import as_declared, declared_inputs, parts
+from keras_hypernet.models.graph_step import GraphStep
+from keras_hypernet.models.graphs import check_structure, is_graph, shapes_of
+from keras_hypernet.models.ids import input_dtype
+from keras_hypernet.models.primary import free_sizes_of_x, shapes, steps, takes_points
+from keras_hypernet.models.shapes import build_on, check_shape, output_shape
+from keras_hypernet.models.without_condition import without_condition
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class PixelSequential(keras.Sequential):
+    """A `keras.Sequential` of uint8 images. Other dtypes raise TypeError; Keras itself casts them silently."""
+
+    def __call__(self, inputs, *args, **kwargs):
+        # Checked here, because Keras casts the inputs to the dtype of the input layer before `call`.
+        check_pixels(inputs if hasattr(inputs, "dtype") else ops.convert_to_tensor(inputs), self.name)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def call(self, inputs, training=None, mask=None, **kwargs):
+        check_pixels(inputs, self.name)  # and here, where training and prediction on JAX enter
+        return super().call(inputs, training=training, mask=mask, **kwargs)
+
+
+class ListOfLayers:
+    """A primary network that is a list of layers, and the interface of a primary network.
+
+    Attributes:
+        value: The attribute `primary` of a model: a tuple, or a functional model.
+        layers: The layers of the network, a list.
+        x_shape: The shape of x, once the network is built.
+    """
+
+    def __init__(self, value):
+        if not isinstance(value, (list, tuple)):
+            raise TypeError(f"`primary` must be a list of layers; of a Sequential, its `.layers`. Received: {value}")
+        others = [type(layer).__name__ for layer in value if not isinstance(layer, keras.Layer)]
+        if others:
+            raise TypeError(f"`primary` must be a flat list of layers. Received among them: {', '.join(others)}")
+        names = [layer.name for layer in value]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"`primary` must be a list of layers with distinct names. Received the names {names}")
+        self.value = tuple(
+            value
+        )  # `tf.train.Checkpoint` saves the layers of a tuple, but not those of Keras's own list
+
+    @property
+    def layers(self):
+        return list(self.value)
+
+    @property
+    def steps(self):
+        """The steps of the network; see `models/primary.py`."""
+        return steps(self.value)  # made anew, because `quantize` changes what a layer is
+
+    def build(self, x_shape, encoded_shape):
+        """Builds the layers for shapes of x and of the encoded condition."""
+        self.x_shape = tuple(x_shape)
+        shapes(self.steps, build_on, self.x_shape, encoded_shape)
+        self.free_x_shape = free_sizes_of_x(self.steps, output_shape, self.x_shape, encoded_shape)
+        self.takes_points = takes_points(self.steps)
+
+    @property
+    def x(self):
+        """The x that the network takes: a symbolic tensor, or a structure of symbolic tensors."""
+        # Images keep the size that the network was built with: LiteRT runs no convolution of free sizes.
+        shape = self.free_x_shape if len(self.x_shape) <= 3 else (None, *self.x_shape[1:])
+        return keras.KerasTensor(shape, input_dtype(self.value), name="x")
+
+    def check_x(self, x):
+        """Returns x in the dtype that the first layer declares; raises ValueError if x has another shape."""
+        check_shape("x", x.shape, self.free_x_shape, self.takes_points)
+        first = self.value[0]
+        return as_declared(x, declared_inputs(first, x), first.name)
+
+    @property
+    def output_dtypes(self):
+        """The dtypes of the flattened outputs."""
+        return [self.value[-1].compute_dtype]  # the last layer is often exempt from mixed precision
+
+    def specialize(self, encoded, name):
+        """The Keras model of x alone that the network is under one encoded condition `[1, R]`."""
+        special, dtype = [step.specialize(encoded) for step in self.steps], input_dtype(self.value)
+        inputs = keras.Input(self.x_shape[1:], dtype=None if dtype == "float32" else dtype)
+        make = PixelSequential if dtype == "uint8" else keras.Sequential
+        network = make([inputs, *(layer for layer, _ in special)], name=name)
+        for layer, weights in special:
+            layer.set_weights(weights)
+        return network
+
+
+class FunctionalNetwork:
+    """A primary network that is a functional model of the inputs `[x, z]`, each a tensor or a structure of tensors."""
+
+    def __init__(self, value):
+        if not (isinstance(value.input, (list, tuple)) and len(value.input) == 2):
+            raise ValueError(f"A functional `primary` must have the inputs [x, z]. Received: {value.input}")
+        self.value, self.steps = value, [GraphStep(value)]
+
+    @property
+    def layers(self):
+        return self.value.layers
+
+    @property
+    def x(self):
+        return self.value.input[0]
+
+    @property
+    def x_shape(self):
+        return shapes_of(self.x)
+
+    def build(self, x_shape, encoded_shape):
+        """Nothing: a functional model is built."""
+
+    def check_x(self, x):
+        check_structure("x", self.x, x)
+        declared = dict(zip(parts(x), keras.tree.flatten(self.x), strict=True))
+        return as_declared(x, declared, self.value.name)
+
+    @property
+    def output_dtypes(self):
+        return [output.dtype for output in self.value.outputs]
+
+    def specialize(self, encoded, name):
+        return without_condition(self.value, encoded, name)
+
+
+def primary_network(value, takes_graph):
+    """The primary network of a model: `value` is the model's argument `primary`."""
+    return FunctionalNetwork(value) if takes_graph and is_graph(value) else ListOfLayers(value)
