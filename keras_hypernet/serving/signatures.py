@@ -158,7 +158,8 @@ def example(signature, rows=1, rng=None):
             for tensor in signature.inputs
         }
         try:
-            signature.function(**{name: tf.constant(array) for name, array in inputs.items()})
+            # Traced, because on some processors TensorFlow runs a convolution of images that are too small.
+            tf.function(signature.function)(**{name: tf.constant(array) for name, array in inputs.items()})
             return inputs
         except (ValueError, tf.errors.InvalidArgumentError) as error:  # too small for a convolution, an unknown word
             failure = error

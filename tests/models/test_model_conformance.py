@@ -144,9 +144,10 @@ def test_layers_of_both_parts_receive_training(case):
     probes = Probe(), Probe()
     model.encoder.add(probes[0])
     if isinstance(model.primary, keras.Model):
-        model = kh.Hypernetwork(model.encoder, keras.Model(model.primary.input, probes[1](model.primary.output)))
+        primary = keras.Model(model.primary.input, probes[1](model.primary.output))
     else:
-        model.primary.append(probes[1])
+        primary = [*model.primary, probes[1]]
+    model = type(model)(model.encoder, primary)
     model.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse")
     targets = normal(model.compute_output_shape({name: value.shape for name, value in inputs.items()}))
     for probe in probes:

@@ -298,7 +298,7 @@ def test_x_may_have_every_size_that_the_layers_leave_free():
         return model
 
     pooled, flat = model(keras.layers.GlobalAveragePooling2D()), model(keras.layers.Flatten())
-    assert pooled.free_x_shape == (None, None, None, 2)
+    assert pooled.network.free_x_shape == (None, None, None, 2)
     x, condition = normal((2, 12, 7, 2)), normal((2, 4))
     y = pooled({"x": x, "condition": condition})
     np.testing.assert_allclose(array(pooled.apply(x, pooled.generate(condition))), array(y), atol=1e-5)
