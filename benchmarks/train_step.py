@@ -8,8 +8,8 @@ minute. Goals: the factorised route takes at most 0.42 of the materialised route
 quarter of PyTorch's memory; the GEMMs take at least 75% of its time. The ratios depend on the speed of GEMMs on the
 processor and in the libraries. `and updates` computes only these GEMMs, and subtracts each gradient from its weights in
 one pass: a step of TensorFlow without overhead. `mixed_bfloat16` has the goal of 0.70 of float32's time where the
-processor has instructions for bfloat16. Such a step also casts each weight to bfloat16 and each gradient back: its limit
-is `and updates, bfloat16`, which may be above the goal.
+processor has instructions for bfloat16. Such a step also casts each weight to bfloat16 and each gradient back: the
+limit is `and updates, bfloat16`, which may be above the goal.
 """
 
 import json
@@ -71,7 +71,7 @@ def gemms(batch, dtype="float32", update=False):
     """Returns a function that computes the bare matrix products of STEPS steps: forward and weight gradients.
 
     The products are those of the two bases and of f, without gradients of activations. With `update`, the weights are
-    float32: each weight is cast to `dtype`, each gradient is cast to float32 and subtracted from its weight in one pass.
+    float32: each weight is cast to `dtype`, and each gradient is cast to float32 and subtracted in one pass.
     """
     inputs = [tf.random.normal((batch, rows), dtype=dtype) for rows, _ in SIZES]
     weights = [tf.Variable(tf.random.normal(shape, dtype="float32" if update else dtype)) for shape in SIZES]
