@@ -1,6 +1,5 @@
 """Entries of a user's own models: what the card is filled with, and what is asked for."""
 
-import dataclasses
 import json
 import shutil
 
@@ -141,7 +140,7 @@ def test_the_card_of_an_unfinished_training_says_how_long_it_was_and_what_was_no
         kh.fit(kh.build_model(TASK, "hyper", recipe), TASK, recipe, folder, progress=False, callbacks=[Stop()])
     (folder / "predictions.npz").write_bytes(b"of the user's own")
     card = json.loads(run_command("entry", folder, "--data-note", "Drawn twice.", "--json").stdout)
-    assert (card["recipe"], card["data"]["note"]) == (dataclasses.asdict(recipe) | {"epochs": 1}, "Drawn twice.")
+    assert (card["recipe"], card["data"]["note"]) == (recipe.to_dict() | {"epochs": 1}, "Drawn twice.")
     assert card["data"]["test_sha256"] == TASK.fingerprint()
     assert card["deviations"] == ["width is 4; the paper's is 100.", "epochs is 1; the paper's is 30."]
     assert (card["selection"], card["seeds"][0]["learning_rate"]) == ("one training; of how many, is not stated", 0.01)
