@@ -53,3 +53,31 @@ def test_other_weights_are_refused(tmp_path):
     with pytest.raises(ValueError, match="specialized to one condition"):
         export_lora(_hyper()[1], normal((2, 4)), tmp_path / "adapter.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def test_peft_computes_the_same_from_the_file(tmp_path):
+    """Skipped where peft, which no extra brings, is not installed."""
+    peft, torch = pytest.importorskip("peft"), pytest.importorskip("torch")
+
+    class Backbone(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = torch.nn.Conv2d(3, 5, 2), torch.nn.Linear(45, 2)
+
+        def forward(self, x):
+            return self.head(self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).flatten(1))
+
+    (backbone, hyper), x = _hyper(train_others=False), normal((3, 4, 4, 3))
+    export_lora(hyper, CONDITION, tmp_path / "adapter_model.safetensors")
+    peft.LoraConfig(r=2, lora_alpha=2, target_modules=["conv", "head"]).save_pretrained(tmp_path)
+    network = Backbone()
+    for name, module in network.named_children():
+        kernel, bias = (torch.tensor(array(weight), dtype=torch.float32) for weight in backbone.get_layer(name).weights)
+        axes = (1, 0) if kernel.ndim == 2 else (3, 2, 0, 1)
+        module.weight.data, module.bias.data = kernel.permute(axes).contiguous(), bias
+    adapted = peft.PeftModel.from_pretrained(network, tmp_path).eval()
+    with torch.no_grad():
+        y = adapted(torch.tensor(x, dtype=torch.float32)).numpy()
+    expected = array(hyper({"x": x, "condition": CONDITION}))
+    assert np.abs(expected - array(backbone(x))).max() > 1
+    np.testing.assert_allclose(y, expected, atol=1e-4)
