@@ -8,7 +8,7 @@ from keras_hypernet import bases
 from keras_hypernet.layers import Hyper, HyperMultiHeadAttention, LayerEmbeddings
 from keras_hypernet.layers.registry import hyper_layer
 from keras_hypernet.models.base import checked_encoder
-from keras_hypernet.models.graphs import copied, inlined, is_graph, new_inputs, rewrite, structure_of, takes
+from keras_hypernet.models.graphs import copied, inlined, is_graph, new_inputs, rewrite, shapes_of, structure_of, takes
 from keras_hypernet.models.hypernetwork import Hypernetwork
 from keras_hypernet.models.selection import check_leaves, choose, leaves_of, unique_names, z_of_layers
 
@@ -43,7 +43,8 @@ def hypernetize(
 
     Returns:
         A `Hypernetwork` of the inputs `x`, in the model's structure, and `condition`. Its `primary` is a functional
-        model of the inputs `[x, z]`. Moving statistics of a BatchNormalization are shared by all conditions.
+        model of the inputs `[x, z]`. Moving statistics of a BatchNormalization are shared by all conditions. The
+        `Hypernetwork` is built if the generator declares its inputs.
 
     Raises:
         TypeError: If `model` is not a Keras model or `generator` is not a layer.
@@ -80,7 +81,10 @@ def hypernetize(
     primary = keras.Model([x, encoded], outputs, name=model.name)
     for key, (layer, _) in chosen.items():
         conversion.hyper[key].adopt(layer)
-    return Hypernetwork(generator, primary)
+    made = Hypernetwork(generator, primary)
+    if is_graph(generator):  # else the shape of conditions is not known
+        made.build({"x": shapes_of(x), "condition": shapes_of(structure_of(generator, "input"))})
+    return made
 
 
 class Conversion:

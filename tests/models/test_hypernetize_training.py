@@ -95,6 +95,18 @@ def test_it_is_trained_with_outputs_by_name_and_tells_its_parts():
     assert "HyperDense" in "\n".join(lines)
 
 
+def test_it_is_built_and_drawn(tmp_path):
+    hyper = kh.hypernetize(make_mlp(), make_generator())
+    assert hyper.built
+    assert hyper.num_parameters()["primary"] == make_mlp().count_params()
+    try:
+        keras.utils.plot_model(hyper, tmp_path / "hyper.png", show_shapes=True)
+    except ImportError:
+        pytest.skip("plot_model needs pydot and graphviz")
+    keras.utils.plot_model(hyper.primary, tmp_path / "primary.png", show_shapes=True)
+    assert min(path.stat().st_size for path in (tmp_path / "hyper.png", tmp_path / "primary.png")) > 1000
+
+
 def test_mixed_precision():
     model, inputs = make_mlp(dtype="mixed_bfloat16"), make_inputs()
     hyper = kh.hypernetize(model, make_generator())
