@@ -124,9 +124,13 @@ class RecurrentLayer(HyperLayer):
 
     def run(self, x, weights, x_mask=None):
         x = ops.cast(x, self.compute_dtype)
-        points = len(x.shape) == 4
-        x = x if points else ops.expand_dims(x, 1)
-        inputs = ops.matmul(x, ops.expand_dims(weights["kernel"], 1))  # [B, P, T, gates * units], in one product
+        batch, *shape = ops.shape(x)[:-1]  # [P, T], or [T]
+        points = len(shape) == 2
+        if points:
+            x = ops.reshape(x, (batch, shape[0] * shape[1], x.shape[-1]))
+        # Of three axes: TensorFlow with oneDNN overwrites memory in [B, 1, T, i] x [1, 1, i, o] on some processors.
+        inputs = ops.matmul(x, weights["kernel"])
+        inputs = ops.reshape(inputs, (batch, *(shape if points else (1, *shape)), inputs.shape[-1]))
         bias, recurrent_bias = self.biases(weights)
         if bias is not None:
             inputs = inputs + ops.expand_dims(ops.expand_dims(bias, 1), 1)

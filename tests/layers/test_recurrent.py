@@ -63,6 +63,15 @@ def test_values_match_numpy(kind):
     np.testing.assert_allclose(array(layer.apply(x, shared)), array(layer(x, z[:1])), atol=1e-6)
 
 
+@pytest.mark.regression
+@pytest.mark.parametrize("points", [(), (1,)], ids=["sequences", "points"])
+def test_one_condition_for_all_x_is_that_condition_for_each(points):
+    layer, x, z = HyperLSTM(UNITS, return_sequences=True), normal((64, *points, 20, 32)), normal((1, RANK), seed=1)
+    expected = array(layer(x, np.repeat(z, 64, axis=0)))
+    for _ in range(5):
+        np.testing.assert_allclose(array(layer(x, z)), expected, atol=1e-5)
+
+
 BACKWARDS = {"return_sequences": True, "go_backwards": True, "use_bias": False}
 OTHER_ACTIVATIONS = {"activation": "relu", "recurrent_activation": "hard_sigmoid"}
 
