@@ -44,3 +44,45 @@ def test_a_hypernetwork_paints_digits_that_it_has_not_seen(tmp_path):
     psnr = example["main"](["--quick", "--out", str(tmp_path / "digits.png")])
     assert psnr["painted"] > psnr["mean digit"] + 6
     assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
+
+
+def _quick(name, out):
+    return runpy.run_path(str(FOLDER / f"{name}.py"))["main"](["--quick", "--out", str(out)])
+
+
+def _is_picture(path):
+    return path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.full
+def test_a_label_writes_the_weights_of_a_convnet(tmp_path):
+    errors = _quick("convnet_with_a_label", tmp_path / "labels.png")
+    assert errors["weights"] < 0.25  # half of the questions have the answer "yes"
+    assert list(errors) == ["weights", "channels"]
+    assert _is_picture(tmp_path / "labels.png")
+
+
+@pytest.mark.full
+def test_one_hypernetwork_learns_ten_tasks(tmp_path):
+    accuracies = _quick("ten_tasks", tmp_path / "tasks.png")
+    assert list(accuracies) == ["separate", "hypernetwork", "joined"]
+    assert min(accuracies.values()) > 0.6
+    assert _is_picture(tmp_path / "tasks.png")
+
+
+@pytest.mark.full
+def test_adapters_are_written_for_angles_that_were_not_seen(tmp_path):
+    means = _quick("adapters_from_a_description", tmp_path / "adapters.png")
+    _, unseen = means["written by the description"]
+    assert unseen > means["backbone alone"][1] + 0.15
+    assert _is_picture(tmp_path / "adapters.png")
+
+
+@pytest.mark.full
+def test_detectors_of_one_digit_run_in_litert(tmp_path):
+    found = _quick("ship_to_litert", tmp_path)
+    detector, whole = found["bytes"]
+    assert found["difference"] < 1e-4
+    assert found["accuracy"] > 0.6  # of a guess 0.5
+    assert detector < whole / 5
+    assert _is_picture(tmp_path / "detectors.png")
