@@ -126,12 +126,12 @@ class HyperConv(KernelLayer):
     def op(self, x, kernel):
         points = len(x.shape) == self.dimensions + 3
         folded = ops.reshape(x, (-1, *ops.shape(x)[2:])) if points else x
-        y = sample_convolution.convolve(sample_convolution.pad(folded, self.geometry), kernel, self.geometry)
+        y = sample_convolution.convolve(folded, kernel, self.geometry)
         return ops.reshape(y, (*ops.shape(x)[:2], *ops.shape(y)[1:])) if points else y
 
     def each(self, x, kernels):
         points = len(x.shape) == self.dimensions + 3
-        x = sample_convolution.pad(x if points else ops.expand_dims(x, 1), self.geometry, first=2)
+        x = x if points else ops.expand_dims(x, 1)
         route = self.contraction
         if route not in self.written_routes:
             route = convolution_route(keras.backend.backend(), self.compiled_by_xla, x.shape, kernels.shape[1:])

@@ -1,8 +1,7 @@
 """Routes of a convolution with a kernel for each sample.
 
 All routes take x `[B, P, *sizes, C]`, of P points for each kernel, and kernels `[B, *kernel_size, C / groups, O]`, and
-return `[B, P, *sizes, O]` without padding. `pad` adds the zeros first. Kernels of one row serve all x, for a batch
-whose size is unknown.
+return `[B, P, *sizes, O]`. Kernels of one row serve all x, for a batch whose size is unknown.
 """
 
 import itertools
@@ -15,7 +14,7 @@ from keras_hypernet.layers.contraction import is_known
 MOST_WRITTEN_OUT = 256  # convolutions in a graph: each takes about a millisecond of tracing
 
 
-def pad(x, geometry, first=1):
+def pad(x, geometry, first=2):
     """x with the zeros that `padding` asks for; the sizes begin at the axis `first`."""
     widths = [[0, 0]] * len(x.shape)
     for axis, (kernel, stride, dilation) in enumerate(geometry.axes, start=first):
@@ -74,6 +73,7 @@ def grouped(x, kernels, geometry):
 
 def shifts(x, kernels, geometry):
     """A sum over the offsets of the kernel, each a product of matrices for each sample."""
+    x = pad(x, geometry)
     *kernel_size, inputs, outputs = kernels.shape[1:]
     groups = x.shape[-1] // inputs
     # Not slices: the gradient of each slice would have the size of all kernels.
@@ -93,6 +93,7 @@ def shifts(x, kernels, geometry):
 
 def patches(x, kernels, geometry):
     """One product of matrices for each sample, of all parts of x that meet an entry of the kernel, side by side."""
+    x = pad(x, geometry)
     *kernel_size, inputs, outputs = kernels.shape[1:]
     groups, offsets = x.shape[-1] // inputs, math.prod(kernel_size)
     parts = [shifted(x, offset, geometry) for offset in itertools.product(*map(range, kernel_size))]
@@ -117,9 +118,12 @@ def shifted(x, offset, geometry):
 
 
 def convolve(x, kernel, geometry):
-    """A convolution of `[N, *sizes, C]` with one kernel, without padding."""
+    """A convolution of `[N, *sizes, C]` with one kernel."""
     _, strides, dilations = zip(*geometry.axes, strict=True)
-    return ops.conv(x, kernel, strides, "valid", "channels_last", dilations)
+    padding = geometry.padding
+    if padding == "causal":  # which no backend knows
+        x, padding = pad(x, geometry, first=1), "valid"
+    return ops.conv(x, kernel, strides, padding, "channels_last", dilations)
 
 
 ROUTES = {"mapped": mapped, "grouped": grouped, "shifts": shifts, "patches": patches}

@@ -189,12 +189,12 @@ def test_routes_are_equal(layer, x_shape, arguments, monkeypatch):
     expected = np.stack(
         [np.stack([convolution(point, k, *axes) for point in each]) for each, k in zip(x, kernels, strict=True)]
     )
-    padded = sample_convolution.pad(keras.ops.convert_to_tensor(x), layer.geometry, first=2)
+    x, kernels = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(kernels)
     for route in ROUTES:
-        y = sample_convolution.ROUTES[route](padded, keras.ops.convert_to_tensor(kernels), layer.geometry)
+        y = sample_convolution.ROUTES[route](x, kernels, layer.geometry)
         np.testing.assert_allclose(array(y), expected, atol=1e-5, err_msg=route)
     monkeypatch.setattr(sample_convolution, "MOST_WRITTEN_OUT", 0)  # as for a batch of unknown size
-    y = sample_convolution.mapped(padded, keras.ops.convert_to_tensor(kernels), layer.geometry)
+    y = sample_convolution.mapped(x, kernels, layer.geometry)
     np.testing.assert_allclose(array(y), expected, atol=1e-5)
 
 
