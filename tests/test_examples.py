@@ -57,7 +57,7 @@ def _is_picture(path):
 @pytest.mark.full
 def test_a_label_writes_the_weights_of_a_convnet(tmp_path):
     errors = _quick("convnet_with_a_label", tmp_path / "labels.png")
-    assert errors["weights"] < 0.25  # half of the questions have the answer "yes"
+    assert errors["weights"] < 0.3  # half of the questions have the answer "yes"
     assert list(errors) == ["weights", "channels"]
     assert _is_picture(tmp_path / "labels.png")
 
@@ -66,7 +66,7 @@ def test_a_label_writes_the_weights_of_a_convnet(tmp_path):
 def test_one_hypernetwork_learns_ten_tasks(tmp_path):
     accuracies = _quick("ten_tasks", tmp_path / "tasks.png")
     assert list(accuracies) == ["separate", "hypernetwork", "joined"]
-    assert min(accuracies.values()) > 0.6
+    assert accuracies["hypernetwork"] > 0.6  # of a guess 0.1
     assert _is_picture(tmp_path / "tasks.png")
 
 
@@ -86,3 +86,20 @@ def test_detectors_of_one_digit_run_in_litert(tmp_path):
     assert found["accuracy"] > 0.6  # of a guess 0.5
     assert detector < whole / 5
     assert _is_picture(tmp_path / "detectors.png")
+
+
+def test_the_models_of_the_resnet_have_the_same_number_of_parameters():
+    example, sizes = runpy.run_path(str(FOLDER / "rotation_by_resnet.py")), []
+    for name in ("hypernetwork", "embedding"):
+        model = example[name]()
+        model({key: np.zeros((1, 32, 32, 3), "uint8") for key in ("x", "condition")})
+        sizes.append(model.count_params())
+        assert f"{name}: {model.count_params():,} parameters" in example["__doc__"]
+    assert abs(sizes[0] / sizes[1] - 1) < 0.005
+
+
+@pytest.mark.full
+def test_the_resnet_of_few_images_is_trained_and_drawn(tmp_path):
+    errors = _quick("rotation_by_resnet", tmp_path / "resnet.png")
+    assert list(errors) == ["hypernetwork", "embedding"]
+    assert _is_picture(tmp_path / "resnet.png")
