@@ -149,12 +149,23 @@ def zoo_table(cards):
     def errors(runs):
         return ", ".join("diverged" if run["diverged"] else f"{run['test']:.3g}" for run in runs)
 
-    lines = ["| entry | trained on | test | its seeds | the paper's recipe | parameters |", "|---|---|---|---|---|---|"]
+    names = ("entry", "trained on", "test", "best trivial predictor", "its seeds", "the paper's recipe", "parameters")
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for card in cards:
         paper = errors(card.other_runs["runs"]) if card.other_runs else "the same"
-        cells = [f"`{card.name}`", card.data["name"], f"**{_result(card)}**", errors(card.seeds), paper]
+        cells = [f"`{card.name}`", card.data["name"], f"**{_result(card)}**", _trivial(card), errors(card.seeds), paper]
         lines.append(f"| {' | '.join([*cells, _parameters(card)])} |")
     return "\n".join(lines)
+
+
+def _trivial(card):
+    """The best trivial predictor of a card's task, and whether the model is no better."""
+    if not card.baseline:
+        return ""
+    name, error = min(card.baseline.items(), key=lambda item: item[1])
+    metrics = card.metrics["test"]
+    beaten = metrics.get("error", metrics.get("mse")) < error
+    return f"{name} {error:.3g}{'' if beaten else ', **not beaten**'}"
 
 
 def _result(card):

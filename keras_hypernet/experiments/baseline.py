@@ -6,12 +6,14 @@ predictor has learned nothing that the paper's comparison is about.
 
 import dataclasses
 import json
+import pathlib
 import statistics
 
 import numpy as np
 
 from keras_hypernet.experiments.experiment import Experiment, Measurement, train_and_measure
 from keras_hypernet.experiments.modularity import TARGETS
+from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.tasks import (
     ApproximationTask,
     ClassificationTask,
@@ -230,6 +232,17 @@ def by_target(rows):
         target: {name: statistics.median(tests[name]) for name in PREDICTORS if name in tests}
         for target, tests in errors.items()
     }
+
+
+def baseline_of(task, folder):
+    """Test errors of the trivial predictors of a task, with its own seed, by name: `Card.baseline`.
+
+    They are medians over the rows of `baseline` in a folder; None without rows of the task.
+    """
+    rows, _ = ResultsFile(pathlib.Path(folder) / "baseline.jsonl").read()
+    mine = by_target([row for row in rows if get_task(**row["config"]["task"]) == task])
+    errors = {PREDICTORS[name]: error for each in mine.values() for name, error in each.items()}
+    return {name: error for name, error in errors.items() if name not in map(PREDICTORS.get, REFERENCES)} or None
 
 
 def predictors_of(rows, baselines):

@@ -68,7 +68,8 @@ def draw(experiment, folder):
             _draw_panel(axes, experiment, panel, [point for point in shown if point["panel"] == panel], styles)
             mine = [row for row in rows if (row["experiment"], row["panel"]) == (experiment.name, panel)]
             _draw_predictors(axes, predictors_of(mine, baselines))
-        subplots[0].set_ylabel({"mse": "test MSE"}.get(metric, f"test {metric}"))
+        metric = {"mse": "test MSE"}.get(metric, f"test {metric}")
+        subplots[0].set_ylabel(experiment.drawing.vertical or metric)
         subplots[0].legend(frameon=False, fontsize=8)
         figure.suptitle(textwrap.fill(experiment.caption, round(11 * figure.get_figwidth())), fontsize=10)
         for path in paths[:2]:

@@ -11,6 +11,7 @@ from keras_hypernet.common.suggestions import suggestion
 from keras_hypernet.common.versions import today, versions
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.assumptions import approximators
+from keras_hypernet.experiments.baseline import baseline_of
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.runs.machine import set_threads
 from keras_hypernet.tasks import get_task
@@ -19,7 +20,7 @@ from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.training.retracing import expected_retracing
 from keras_hypernet.zoo.architectures import build_model
-from keras_hypernet.zoo.card import read_other_runs
+from keras_hypernet.zoo.card import Card, read_other_runs
 from keras_hypernet.zoo.descriptions import describe
 from keras_hypernet.zoo.store import save_entry
 
@@ -152,10 +153,18 @@ def _train_entry(blueprint, directory, seeds, command, resume, results, other_ru
         "seeds": runs,
         "other_runs": other_runs,
         "selection": selection,
+        "baseline": None if results is None else baseline_of(task, results),
         "versions": state["versions"],
         "date": state["date"],
     }
     return save_entry(model, directory / "entry", **facts)
+
+
+def update_baselines(zoo, results):
+    """Writes the trivial predictors of each task, from the rows in the folder of the results, to the cards of a zoo."""
+    for path in sorted(pathlib.Path(zoo).glob("*/card.json")):
+        card = Card.read(path.parent)
+        dataclasses.replace(card, baseline=baseline_of(get_task(**card.task), results)).write(path.parent)
 
 
 def _use_threads_of(run, blueprint, results):

@@ -37,6 +37,9 @@ METHOD_LABELS = {
     "linear_x": "linear in x",
     "linear_both": "linear in x and I",
     "trivial": "trivial predictor",
+    "of_x": "x alone",
+    "of_condition": "I alone",
+    "of_both": "interaction",
 }
 
 
@@ -72,12 +75,14 @@ class Drawing:
         series: Function of a row that returns the name of its line; by default its method.
         curves: For a figure of curves over the epochs: a dict from the names of a row's curves to the names of lines.
         log_x: Whether the horizontal axis is logarithmic.
+        vertical: Name of the vertical axis; by default the test metric.
     """
 
     also: str | None = None
     series: Callable = method_label
     curves: dict = dataclasses.field(default_factory=dict)
     log_x: bool = False
+    vertical: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

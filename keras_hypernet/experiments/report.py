@@ -55,7 +55,8 @@ def write_report(folder):
     verdicts = {claim: findings(claim, rows[claim.experiment], baselines) for claim in CLAIMS}
     explanations = read_explanations(folder)
     details = [line for claim in CLAIMS for line in _details(claim, verdicts[claim], explanations)]
-    lines = [_INTRODUCTION, *_summary(verdicts), *_predictions(verdicts), *details, *_trivial(rows), *_baselines(rows)]
+    lines = [_INTRODUCTION, *_summary(verdicts), *_predictions(verdicts), *details, *_variance(rows)]
+    lines += [*_trivial(rows), *_baselines(rows)]
     lines += _runs(rows)
     write_text(folder / "README.md", "\n".join(lines) + "\n")
     return folder / "README.md"
@@ -132,6 +133,50 @@ def complete_rows(experiment, panel, rows):
     done = {(row["seed"], row[experiment.varies], row["method"]) for row in rows if row["status"] != "failed"}
     points = [(value, method) for value in values for method in experiment.methods_at(value)]
     return [row for row in rows if all((row["seed"], *point) in done for point in points)]
+
+
+def _variance(rows):
+    """What x alone, I alone and their interaction explain of Fig. 1's target and of its variants."""
+    finished = [row for row in rows["synthetic_variance"] if row["status"] == "finished"]
+    groups = group_rows(finished, "dim")
+    lines = [
+        "## Ours: what Fig. 1's target can show",
+        "",
+        "`synthetic_variance`: shares of the variance of y, means over the seeds, with the standard deviation of the "
+        "seeds' targets. I alone explains nothing, as x has the mean zero. The Monte Carlo standard error of a share is "
+        f"at most {max((row['standard_error'] for row in finished), default=0):.1g}.",
+        "",
+        "| target | dimension | x alone | interaction | variance of y | seeds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for panel, _, dim in (key for key in groups if key[1] == "of_x"):
+        of_x, of_both = groups[panel, "of_x", dim], groups.get((panel, "of_both", dim), [])
+        parts = [[row["test"] for row in part] for part in (of_x, of_both)]
+        if any(len(part) < 2 for part in parts):
+            continue
+        cells = [f"{statistics.fmean(part):.2%} ± {statistics.stdev(part):.2%}" for part in parts]
+        variance = statistics.fmean(row["variance_of_y"] for row in of_x)
+        lines.append(f"| {panel} | {dim} | {' | '.join(cells)} | {variance:.3g} | {len(of_x)} |")
+    return [*lines, "", *_limits_of_figure_1(rows, groups), ""]
+
+
+def _limits_of_figure_1(rows, groups):
+    """What Fig. 1 can and cannot show, in words; nothing without the rows that the numbers come from."""
+    interaction = [row["test"] * row["variance_of_y"] for row in groups.get(("text", "of_both", 1000), [])]
+    inner = [row for row in rows["synthetic_depth"] if row["panel"] == "inner"]
+    tests = [row["test"] for row in inner if row["test"] is not None]
+    linear = group_rows(rows["synthetic_baseline"], "dim").get(("inner", "linear_x", 1000), [])
+    if not (interaction and tests and linear):
+        return []
+    samples = inner[0]["config"]["task"]["num_train"]
+    return [
+        f"With 1,000 dimensions and {samples:,} samples, a function of x alone can reach a mean squared error of "
+        f"{statistics.fmean(interaction):.3g}; least squares on x reach "
+        f"{statistics.fmean(row['test'] for row in linear):.3g}. The lowest error of all {len(tests)} finished runs of "
+        f"`synthetic_depth` on this target is {min(tests):.3g}. So the figure can show how well each method fits a "
+        "linear function of x under this recipe. It cannot show whether a method uses I, and so neither supports nor "
+        "contradicts the paper's claim: `modularity_depth` has a target that can.",
+    ]
 
 
 def _trivial(rows):

@@ -18,6 +18,7 @@ DRAWN = {
 }
 RANDOM_LIMITS = ("The task is one random function: the model is of no use but to study how that is approximated.",)
 FAMILIES = ("inner", "hadamard", "concat", "centred")
+WEIGHTS = ("fan_in", "glorot", "normal")
 CENTRED_VARIANCE = 10.0  # of y of the family centred
 # Independent streams of random numbers, by purpose.
 _STREAMS = {"target": 0, "train": 1, "validation": 2, "test": 3, "scale": 4}
@@ -44,9 +45,11 @@ class SyntheticTask(Task):
             larger gain makes y depend more on I: of the variance of the inner product, I causes 0.1% with a gain of 1
             (where the variance is about `dim / 12`), 20% with 10, and 30% with 30.
         num_train, num_validation, num_test: Numbers of samples, drawn once for all epochs.
+        weights: Distribution of the weights of h before the gain: `"fan_in"`, uniform with variance `1 / (3 fan_in)`;
+            `"glorot"`, uniform with variance `2 / (fan_in + units)`, and no biases; or `"normal"`, standard normal.
 
     Raises:
-        ValueError: If the family does not exist, or a number is not a positive integer.
+        ValueError: If the family or distribution does not exist, or a number is not a positive integer.
 
     Example:
 
@@ -67,6 +70,7 @@ class SyntheticTask(Task):
     num_train: int = 30_000
     num_validation: int = 5_000
     num_test: int = 10_000
+    weights: str = "fan_in"
     name = "synthetic"
     metric = "mse"
     num_outputs = 1
@@ -91,8 +95,14 @@ class SyntheticTask(Task):
             raise ValueError(f"`family` must be one of {FAMILIES}. Received: {self.family!r}")
         check_integers(self, "dim", "hidden_units", "num_train", "num_validation", "num_test")
         check_integers(self, "seed", least=0)
+        if self.weights not in WEIGHTS:
+            raise ValueError(f"`weights` must be one of {WEIGHTS}. Received: {self.weights!r}")
         if not self.gain > 0:
             raise ValueError(f"`gain` must be positive. Received: {self.gain!r}")
+
+    def config(self):
+        """The task as a dict for JSON; published rows and cards are older than `weights`, whose default is left out."""
+        return {name: value for name, value in super().config().items() if (name, value) != ("weights", "fan_in")}
 
     @property
     def x_shape(self):
@@ -137,7 +147,11 @@ class SyntheticTask(Task):
 
     def target(self):
         """Returns y, a function from x `[N, dim]` and condition `[N, dim]` to float32 `[N, 1]`."""
-        return _target(self)
+        return _target(self)[0]
+
+    def network(self):
+        """Returns h, a function from its inputs to its outputs, before y of `hadamard` or `concat` is scaled."""
+        return _target(self)[1]
 
     def _random(self, purpose):
         return np.random.default_rng([self.seed, _STREAMS[purpose]])
@@ -151,9 +165,8 @@ def _target(task):
     rng = task._random("target")
     weights = []
     for gain, (fan_in, units) in zip((task.gain, task.gain, 1.0), itertools.pairwise(sizes), strict=True):
-        limit = 1 / np.sqrt(fan_in)
-        kernel = gain * rng.uniform(-limit, limit, (fan_in, units))
-        weights.append((kernel.astype("float32"), rng.uniform(-limit, limit, units).astype("float32")))
+        kernel, bias = _draw_layer(task.weights, rng, fan_in, units)
+        weights.append(((gain * kernel).astype("float32"), bias.astype("float32")))
 
     def h(inputs):
         *hidden, (kernel, bias) = weights
@@ -168,14 +181,23 @@ def _target(task):
         return h(x * condition if task.family == "hadamard" else np.concatenate([x, condition], axis=1))
 
     if task.family == "inner":
-        return raw
+        return raw, h
     if task.family == "centred":
         values = h(task.draw("scale", 10_000)[1]).astype("float64")
         # x has independent entries of unit variance, so Var(y) is the mean of |h(I)|^2.
         scale = np.sqrt(CENTRED_VARIANCE / np.var(values, axis=0).sum())
         kernel, bias = weights[-1]
         weights[-1] = tuple((scale * array).astype("float32") for array in (kernel, bias - values.mean(axis=0)))
-        return raw
+        return raw, h
     sample = raw(*task.draw("scale", 10_000))
     mean, stddev = sample.mean(dtype="float64"), sample.std(dtype="float64")
-    return lambda x, condition: ((raw(x, condition) - mean) / stddev).astype("float32")
+    return (lambda x, condition: ((raw(x, condition) - mean) / stddev).astype("float32")), h
+
+
+def _draw_layer(weights, rng, fan_in, units):
+    """Draws the kernel and the bias of a layer."""
+    if weights == "normal":
+        return rng.standard_normal((fan_in, units)), rng.standard_normal(units)
+    limit = 1 / np.sqrt(fan_in) if weights == "fan_in" else np.sqrt(6 / (fan_in + units))
+    kernel = rng.uniform(-limit, limit, (fan_in, units))
+    return kernel, np.zeros(units) if weights == "glorot" else rng.uniform(-limit, limit, units)

@@ -41,6 +41,8 @@ class Card:
         deviations: Deviations from the paper.
         limits: Unsuitable uses of the model.
         other_runs: Runs by another recipe, for comparison: their `command`, and `runs` as in `seeds`.
+        baseline: Test results (error or mean squared error) of trivial predictors of the task, by name, or None: a
+            constant, linear models, a network of x alone. A model that is not better has learned nothing of the task.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Card:
     deviations: list
     limits: list
     other_runs: dict | None = None
+    baseline: dict | None = None
 
     def __post_init__(self):
         try:

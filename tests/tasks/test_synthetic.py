@@ -175,6 +175,30 @@ def test_numbers_must_be_positive_integers(field, value):
         SyntheticTask(**{field: value})
 
 
+@pytest.mark.parametrize("weights", ["glorot", "normal"])
+def test_weights_are_drawn_from_their_distribution(weights):
+    """Against NumPy, at the condition zero."""
+    task = SyntheticTask("inner", dim=400, hidden_units=300, weights=weights)
+    assert task.config()["weights"] == weights
+    assert "weights" not in SyntheticTask().config()  # as in rows and cards that are older than the field
+    h, zero = task.network(), np.zeros((1, 400), "float32")
+    rng, shapes = np.random.default_rng([0, 0]), ((400, 300), (300, 300), (300, 400))
+    if weights == "glorot":  # uniform, without biases
+        layers = [(rng.uniform(-1, 1, shape) * np.sqrt(6 / sum(shape)), 0.0) for shape in shapes]
+    else:
+        layers = [(rng.standard_normal(shape), rng.standard_normal(shape[1])) for shape in shapes]
+    expected = zero[0]
+    for kernel, bias in layers[:2]:
+        expected = 1 / (1 + np.exp(-(expected @ kernel + bias)))
+    expected = expected @ layers[2][0] + layers[2][1]
+    np.testing.assert_allclose(h(zero)[0], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_unknown_weights():
+    with pytest.raises(ValueError, match=r"`weights` must be one of .* Received: 'he'"):
+        SyntheticTask(weights="he")
+
+
 def test_gain_must_be_positive_and_seed_an_integer():
     for gain in (0, float("nan")):
         with pytest.raises(ValueError, match=f"`gain` must be positive. Received: {gain}"):
