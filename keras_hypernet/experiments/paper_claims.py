@@ -1,9 +1,9 @@
 """The claims of the paper, and ours: the experiment and the rule that judge each."""
 
-from keras_hypernet.experiments.claims import CLOSER, EACH_STEP, Claim, better, improves
+from keras_hypernet.experiments.claims import CLOSER, EACH_STEP, WIDE, Claim, better, improves, stays
 from keras_hypernet.experiments.modularity import RULES
 
-STAYS = improves("embed", holds=False)
+STAYS = stays("embed")
 _RULES = {
     "synthetic_depth": {
         "The hypernetwork is better than the embedding method on synthetic targets, from three layers on.": (
@@ -25,7 +25,7 @@ _RULES = {
     },
     "assumption_1": {"Two approximators of one target are much closer to each other than to it.": CLOSER},
     "rotation_depth": {
-        "On rotations, the hypernetwork is better than the embedding method by a wide margin.": better(wide=0.5),
+        "On rotations, the hypernetwork is better than the embedding method by a wide margin.": better(wide=WIDE),
         "On rotations, the hypernetwork improves with the depth of f.": improves("hyper"),
         "On rotations, the embedding method does not improve with the depth of e.": STAYS,
     },
@@ -33,7 +33,7 @@ _RULES = {
         "On rotations, the embedding method does not improve with its dimension, 10,000 times the index.": STAYS,
     },
     "colorization_depth": {
-        "On colorization, the hypernetwork is better than the embedding method by a wide margin.": better(wide=0.5),
+        "On colorization, the hypernetwork is better than the embedding method by a wide margin.": better(wide=WIDE),
     },
     "colorization_embedding_dim": {
         "On colorization, the embedding method does not improve with its dimension, 1,000 times the index.": STAYS,
@@ -52,7 +52,7 @@ _RULES = {
     },
     "initialization": {
         "Ours: from a principled initialization, at a learning rate that suits it, the hypernetwork is better, too.": (
-            better(wide=0.5)
+            better(wide=WIDE)
         ),
     },
 }

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from keras_hypernet.experiments.modularity import PREDICTIONS
 from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.report import complete_rows, findings, write_report
 from keras_hypernet.experiments.rows import ResultsFile
-from keras_hypernet.experiments.statistics import table, trend, wilcoxon
+from keras_hypernet.experiments.statistics import holm, interval, resampled, table, trend, wilcoxon
 
 ROTATION = get_experiment("rotation_depth")
 
@@ -143,7 +144,8 @@ def test_better_by_a_wide_margin(hyper, embed, verdict):
 def test_better_is_measured_seed_by_seed():
     finding = claims.better().judge(_both([[0.1, 0.4]] * 4 + [[0.4, 0.4]], [[0.2, 0.2]] * 5), "depth")
     assert finding.measured.startswith(
-        "ratio of the errors 1.25 (1.25 to 2 by seed); medians over the seeds lower at 1 of 2"
+        "ratio of the errors 1.25 (1.25 to 2 by seed), 95% interval of the mean 1.25 to 1.66; medians over the seeds "
+        "lower at 1 of 2"
     )
     assert finding.verdict == "not"
 
@@ -165,10 +167,8 @@ def test_better_at_the_value_of_lowest_validation_error():
         preferred = {"hyper": 3, "embed": 2}[row["method"]]
         row["validation"] = None if row["test"] is None else abs(row["depth"] - preferred)
     finding = claims.better_at_best().judge(both, "depth")
-    assert (
-        finding.measured
-        == "ratio of the errors 0.2 (0.2 to 0.4 by seed); medians hyper 0.1 at depth 3, embed 0.5 at depth 2"
-    )
+    assert finding.measured.startswith("ratio of the errors 0.2 (0.2 to 0.4 by seed), 95% interval of the mean 0.2 to ")
+    assert finding.measured.endswith("; medians hyper 0.1 at depth 3, embed 0.5 at depth 2")
     assert finding.verdict == "reproduced"
     assert claims.better_at_best(wide=0.3).judge(both, "depth").verdict == "partly"
     swapped = [{**row, "method": {"hyper": "embed", "embed": "hyper"}[row["method"]]} for row in both]
@@ -184,7 +184,7 @@ def test_better_at_the_value_of_lowest_validation_error():
         ([[0.4, 0.5, 0.6, 0.7, 0.8]] * 3, False, "reproduced"),
         ([[0.5, 0.9, 0.9, 0.8, 0.4]] * 3, True, "partly"),
         ([[0.5, 0.9, 0.9, 0.8, 0.49]] * 3, True, "not"),  # 2% lower, which is no trend
-        ([[0.5, 0.49, 0.48, 0.47, 0.46]] * 3, True, "reproduced"),
+        ([[0.5, 0.49, 0.48, 0.47, 0.46]] * 3, True, "not"),  # 8% lower, which is below the tolerance
         ([[0.5, 0.49, 0.48, 0.47, 0.46]] * 3, False, "partly"),
         ([[0.5, 0.9, 0.9, 0.8, 0.4]] * 3, False, "partly"),
         ([[None, 0.9, 0.8, 0.7, 0.6]] * 3, True, "reproduced"),
@@ -203,6 +203,67 @@ def test_improves(tests, holds, verdict):
     assert finding.verdict == verdict
     assert f"Page's trend test over {len(tests)} seeds" in finding.test
     assert finding.seeds == len(tests)
+
+
+@pytest.mark.parametrize(
+    ("tests", "verdict"),
+    [
+        ([[0.4, 0.5, 0.6, 0.7, 0.8]] * 3, "reproduced"),
+        ([[0.5, 0.1, 0.9, 0.8, 0.5]] * 3, "reproduced"),  # only the ends count
+        ([[0.5, 0.49, 0.48, 0.47, 0.46]] * 3, "reproduced"),  # 8% lower
+        ([[0.8, 0.7, 0.6, 0.5, 0.4]] * 3, "not"),
+        ([[0.5, 0.5, 0.5]] * 2 + [[0.5, 0.5, 0.2]], "partly"),  # one seed of three falls
+        ([[0.5, 0.5, 0.5]] * 4 + [[0.5, 0.5, 0.44]], "reproduced"),  # and by little
+        ([[0.8, 0.7, None]] * 3, "reproduced"),
+        ([[None, 0.7, 0.8]] * 3, "not"),
+        ([[None] * 5] * 3, "open"),
+        ([[0.4, 0.5, 0.6]] * 2, "open"),
+    ],
+)
+def test_stays(tests, verdict):
+    finding = claims.stays("hyper").judge(rows(tests), "depth")
+    assert finding.verdict == verdict
+    assert "bootstrap" in finding.test
+
+
+def test_a_registered_rule_counts_every_significant_fall():
+    tests = [[0.5, 0.49, 0.48, 0.47, 0.46]] * 3
+    assert claims.improves("hyper", least=0).judge(rows(tests), "depth").verdict == "reproduced"
+
+
+@pytest.mark.parametrize(("worst", "edge"), [(0.499, True), (0.48, True), (0.47, False), (0.51, True), (0.9, False)])
+def test_a_verdict_near_its_threshold_is_marked(worst, edge):
+    """The ratio of the last seed is `worst`, the threshold 0.5."""
+    hyper = [[0.1] * 4] * 4 + [[0.5 * worst] * 4]
+    assert claims.better(wide=0.5).judge(_both(hyper, [[0.5] * 4] * 5), "depth").edge == edge
+
+
+def test_an_open_verdict_is_not_marked():
+    assert not claims.better(wide=0.5).judge(_both([[0.2499] * 4] * 2, [[0.5] * 4] * 2), "depth").edge
+
+
+def test_intervals_are_of_all_resamples():
+    quotients = np.array([0.5, 1.0, 4.0])
+    means = sorted(np.exp(np.mean(np.log(draw))) for draw in itertools.product(quotients, repeat=3))
+    np.testing.assert_allclose(resampled(quotients), means)
+    np.testing.assert_allclose(interval(quotients), np.quantile(means, (0.025, 0.975)))
+    many = np.exp(np.random.default_rng(0).normal(0, 1, 40))
+    error = np.std(np.log(many), ddof=1) / np.sqrt(40)
+    np.testing.assert_allclose(np.diff(np.log(interval(many))), 2 * 1.96 * error, rtol=0.1)
+    assert resampled(np.array([0.0, np.inf])).min() > 0
+
+
+def test_holm_multiplies_the_smallest_by_all_the_next_by_one_fewer():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.5, 0.9]), [1.0, 1.0])
+    assert len(holm([])) == 0
+
+
+def test_every_threshold_has_its_date_and_what_it_changed():
+    for value, date, change in claims.THRESHOLDS.values():
+        assert value > 0
+        assert re.fullmatch(r"2026-\d\d-\d\d", date)
+        assert change
 
 
 def test_improves_measures_also_without_the_values_at_which_runs_diverged():
@@ -226,7 +287,7 @@ def test_closer():
     assert finding.verdict == "reproduced"
     assert finding.measured == (
         "between f1 and f2 0.12, from y 0.5, which itself has the variance 0.9; ratio 0.24 (0.2 to 0.28 by seed), "
-        "0.5 after the first epoch"
+        "95% interval of the mean 0.215 to 0.264, 0.5 after the first epoch"
     )
     assert claims.CLOSER.judge(near[:2], "epochs").verdict == "open"
     assert claims.CLOSER.judge([*near, row(0.4, 0.5, 0.6)], "epochs").verdict == "partly"
