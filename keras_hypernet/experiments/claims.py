@@ -5,7 +5,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_hypernet.experiments.statistics import WILCOXON, interval, ratios, resampled, table, trend, wilcoxon
+from keras_hypernet.experiments.statistics import (
+    WILCOXON,
+    interval,
+    over_seeds,
+    ratios,
+    resampled,
+    table,
+    trend,
+    wilcoxon,
+)
 
 # Every threshold of a verdict: its value, the date of its last change, and what that changed.
 THRESHOLDS = {
@@ -66,7 +75,7 @@ def held_against(finding, rows, varies, predictor, error):
 
     A method beats the predictor if its median over the seeds is lower at one value at least of the varied quantity.
     """
-    medians = [_medians(table(rows, method, varies)).min() for method in sorted({row["method"] for row in rows})]
+    medians = [over_seeds(table(rows, method, varies)).min() for method in sorted({row["method"] for row in rows})]
     measured = f"{finding.measured}; best trivial predictor: {predictor}, {_number(error)}"
     nothing = finding.verdict != "open" and min(medians) >= error
     return dataclasses.replace(finding, measured=measured, verdict="nothing learned" if nothing else finding.verdict)
@@ -84,7 +93,7 @@ def better(least=None, wide=1.0, everywhere=False, panels=()):
         hyper, embed = table(rows, "hyper", varies), table(rows, "embed", varies)
         by_seed = np.median(ratios(hyper, embed), axis=1)
         values = sorted({row[varies] for row in rows})
-        worse = [value for value, win in zip(values, _medians(hyper) < _medians(embed), strict=True) if not win]
+        worse = [value for value, win in zip(values, over_seeds(hyper) < over_seeds(embed), strict=True) if not win]
         measured = (
             f"ratio of the errors {_range(by_seed)}{_interval(by_seed)}; medians over the seeds lower at "
             f"{len(values) - len(worse)} of {len(values)} values of {varies}"
@@ -140,7 +149,7 @@ def improves(method, holds=True, least=TOLERANCE):
     def judge(rows, varies):
         tests = table(rows, method, varies)
         values = sorted({row[varies] for row in rows})
-        medians = _medians(tests)
+        medians = over_seeds(tests)
         p, name = trend(tests)
         finite = np.isfinite(tests).all(axis=0)
         p_finite = trend(tests[:, finite])[0] if finite.sum() > 1 else None
@@ -182,7 +191,7 @@ def stays(method):
     def judge(rows, varies):
         tests = table(rows, method, varies)
         values = sorted({row[varies] for row in rows})
-        medians, by_seed = _medians(tests), ratios(tests[:, -1], tests[:, 0])
+        medians, by_seed = over_seeds(tests), ratios(tests[:, -1], tests[:, 0])
         fall = 1 - float(ratios(medians[-1:], medians[:1])[0])
         p = float(np.mean(resampled(by_seed) <= 1 - TOLERANCE))
         measured = (
@@ -249,11 +258,6 @@ def _finding(measured, test, by_seed, p, verdict, near=()):
     verdict = verdict if number >= LEAST_SEEDS else "open"
     edge = verdict != "open" and any(abs(value - threshold) <= EDGE * threshold for value, threshold in near)
     return Finding(measured, f"{test} over {seeds}, p = {_p(p)}", verdict, number, p, edge)
-
-
-def _medians(tests):
-    with np.errstate(invalid="ignore"):  # between two infinite values, too
-        return np.nan_to_num(np.median(tests, axis=0), nan=np.inf, posinf=np.inf)
 
 
 def _range(by_seed):

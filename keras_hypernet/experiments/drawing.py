@@ -181,6 +181,7 @@ def _styles(labels):
 
 
 def _draw_panel(axes, experiment, panel, shown, styles):
+    joined = {"linestyle": "none"} if experiment.varies == "predictor" else {}
     for index, (label, style) in enumerate(styles.items()):
         mine = [point for point in shown if point["series"] == label]
         measured = [point for point in mine if point["mean"] is not None]
@@ -189,7 +190,7 @@ def _draw_panel(axes, experiment, panel, shown, styles):
             [point["x"] for point in measured],
             [point["mean"] for point in measured],
             [point["stddev"] or 0.0 for point in measured],
-            **{**style, "label": label, "markersize": 4, "linewidth": 1.3, "capsize": 2, "elinewidth": 0.8},
+            **{**style, **joined, "label": label, "markersize": 4, "linewidth": 1.3, "capsize": 2, "elinewidth": 0.8},
             markevery=every,
             errorevery=every,
         )
@@ -213,12 +214,12 @@ def _draw_panel(axes, experiment, panel, shown, styles):
 
 def _draw_predictors(axes, predictors):
     """Draws a thin line at the error of each trivial predictor; those of nearly the same error share one line."""
-    groups = []
+    groups, top = [], axes.get_ylim()[1]
     for name, error in sorted(predictors.items(), key=lambda item: item[1]):
-        if not groups or error > 1.03 * groups[-1][0]:
+        if not groups or error - groups[-1][0] > max(0.03 * error, 0.04 * top * (error <= top)):
             groups.append((error, []))
         groups[-1][1].append(PREDICTORS[name])
-    top, above = axes.get_ylim()[1], []
+    above = []
     small = {"fontsize": 5.5, "color": "0.35", "va": "bottom"}
     for error, labels in groups:
         if error > top:

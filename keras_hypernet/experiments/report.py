@@ -4,12 +4,12 @@ import pathlib
 import statistics
 
 from keras_hypernet.common.files import write_text
-from keras_hypernet.common.parsing import read_json
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.baseline import PREDICTORS, best_trivial, by_target, predictors_of
 from keras_hypernet.experiments.claims import LEAST_SEEDS, THRESHOLDS, held_against
 from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.experiment import run_key
+from keras_hypernet.experiments.explanations import fill, read_explanations
 from keras_hypernet.experiments.modularity import PREDICTIONS
 from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.rows import ResultsFile, group_rows
@@ -23,7 +23,7 @@ The figures and their numbers are in the files beside. Each row holds the whole 
 versions and machine; `keras-hypernet experiment <name> --resume` adds missing runs. Values are errors on test data
 after the last epoch. A diverged run counts as infinitely bad. A panel counts the seeds that have all their runs;
 with fewer than {LEAST_SEEDS} such seeds a claim stays open. `explanations.json` explains verdicts; an explanation is
-shown while verdict and number of seeds are those it explains.
+shown while verdict and number of seeds are those it explains, with numbers that are computed from the rows.
 
 A trivial predictor cannot use how x and the condition interact: a constant, least squares on x, or on x and I, the
 network g of x alone, and for colorization the mean grey of the image plus the mean image. The verdict is "nothing
@@ -37,8 +37,6 @@ improve is tested, too: in bootstrap resamples of the seeds, all of them, the fa
 each p stands Holm's correction for all tests of this page. The rule of each claim says whether its verdict depends on
 p. A verdict is marked knife-edge if a number that decides it is within 5% of its threshold.
 """
-# What an explanation is for.
-_FIELDS = ("claim", "panel", "verdict", "seeds")
 # Notes on copies of data sets, by the sha256 of the test split's pixels.
 _COPIES = {
     "fb3252af57295aed6514bb761cade5fc6681243fd98735e31e925534d8610016": (
@@ -58,20 +56,15 @@ def write_report(folder):
     verdicts = {claim: findings(claim, rows[claim.experiment], baselines) for claim in CLAIMS}
     explanations = read_explanations(folder)
     corrected = _corrected(verdicts)
-    details = [line for claim in CLAIMS for line in _details(claim, verdicts[claim], explanations, corrected)]
+    details = []
+    for claim in CLAIMS:
+        whys = _whys(claim, verdicts[claim], rows[claim.experiment], baselines, explanations)
+        details += _details(claim, verdicts[claim], whys, corrected)
     lines = [_INTRODUCTION, *_thresholds(), *_summary(verdicts), *_predictions(verdicts), *details, *_variance(rows)]
     lines += [*_trivial(rows), *_baselines(rows)]
     lines += _runs(rows)
     write_text(folder / "README.md", "\n".join(lines) + "\n")
     return folder / "README.md"
-
-
-def read_explanations(folder):
-    """Returns the explanations of verdicts, a dict from `(claim, panel, verdict, seeds)` to a text."""
-    path = pathlib.Path(folder) / "explanations.json"
-    schema = {"type": "array", "items": {"type": "object", "required": [*_FIELDS, "why"]}}
-    content = read_json(path, schema, "a list of explanations", "Repair or remove it.") if path.exists() else []
-    return {tuple(each[field] for field in _FIELDS): each["why"] for each in content}
 
 
 def findings(claim, rows, baselines=None):
@@ -135,18 +128,29 @@ def _predictions(verdicts):
     return [*lines, ""]
 
 
-def _details(claim, of_panels, explanations, corrected):
+def _whys(claim, of_panels, rows, baselines, explanations):
+    """The explanations of the verdicts of a claim by panel, with the numbers of the rows."""
+    experiment, whys = get_experiment(claim.experiment), {}
+    for panel, finding in of_panels.items():
+        text = finding and explanations.get((claim.text, panel, finding.verdict, finding.seeds))
+        if text:
+            mine = complete_rows(experiment, panel, rows)
+            best = best_trivial(predictors_of(mine, baselines))
+            whys[panel] = fill(text, mine, experiment.varies, best and best[1])
+    return whys
+
+
+def _details(claim, of_panels, whys, corrected):
     lines = [f"## {claim.text}", "", f"`{claim.experiment}`: {claim.rule.text}", ""]
     lines += ["| where | measured | test | verdict | why |", "|---|---|---|---|---|"]
     for panel, finding in of_panels.items():
         if finding is None:
             lines.append(f"| {panel} | not run yet | | | |")
             continue
-        why = explanations.get((claim.text, panel, finding.verdict, finding.seeds), "")
         test = finding.test
         if (claim, panel) in corrected:
             test += f"; by Holm {corrected[claim, panel]:.2g}"
-        lines.append(f"| {panel} | {finding.measured} | {test} | **{_verdict(finding)}** | {why} |")
+        lines.append(f"| {panel} | {finding.measured} | {test} | **{_verdict(finding)}** | {whys.get(panel, '')} |")
     return [*lines, ""]
 
 

@@ -20,6 +20,12 @@ def table(rows, method, varies, field="test"):
     return np.where(np.isnan(tests), np.inf, tests)
 
 
+def over_seeds(tests):
+    """Medians over the seeds of tests `[seeds, values]`."""
+    with np.errstate(invalid="ignore"):  # between two infinite values, too
+        return np.nan_to_num(np.median(tests, axis=0), nan=np.inf, posinf=np.inf)
+
+
 def ratios(first, second):
     """Elementwise `first / second`: 1 where both are infinite, 0 or infinity where only one is."""
     both = np.isinf(first) & np.isinf(second)

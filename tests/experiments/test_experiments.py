@@ -11,9 +11,10 @@ from helpers import ROOT
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.drawing import draw, points, read_baselines, read_rows, write_csv
 from keras_hypernet.experiments.experiment import FIELDS, make_row, run_key
+from keras_hypernet.experiments.explanations import read_explanations
 from keras_hypernet.experiments.modularity import PREDICTIONS
 from keras_hypernet.experiments.paper_claims import CLAIMS
-from keras_hypernet.experiments.report import findings, read_explanations, write_report
+from keras_hypernet.experiments.report import findings, write_report
 from keras_hypernet.experiments.rotation import LEARNING_RATES
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.tasks import get_task

@@ -1,0 +1,56 @@
+"""Explanations of verdicts: their numbers are those of the rows, and only words are typed."""
+
+import re
+
+import pytest
+from helpers import ROOT
+
+from keras_hypernet.experiments.explanations import fill, read_explanations
+
+TESTS = {"hyper": [[0.1, 0.2, None], [0.3, 0.4, None]], "embed": [[0.5, 0.8, 0.5], [0.5, 0.6, 0.7]]}
+ROWS = [
+    {"method": method, "seed": seed, "depth": depth, "test": test}
+    for method, of_seeds in TESTS.items()
+    for seed, tests in enumerate(of_seeds)
+    for depth, test in enumerate(tests, start=2)
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("{median hyper 2}", "0.2"),
+        ("{low embed} to {high embed}", "0.5 to 0.7"),
+        ("{low embed 3:4}", "0.6"),
+        ("{min hyper}, {max hyper}, {max embed 4}", "0.1, 0.4, 0.7"),
+        ("{diverged hyper} of {runs hyper}; {diverged hyper 2:3} of {runs hyper 2}", "2 of 6; 0 of 2"),
+        ("{fall embed 2:3}, {fall hyper 2:3}", "-40%, -50%"),
+        ("{median ratio 2} to {low ratio 3}", "0.4 to 0.43"),
+        ("{trivial}", "12.3"),
+        ("no number", "no number"),
+    ],
+)
+def test_numbers_are_those_of_the_rows(text, filled):
+    assert fill(text, ROWS, "depth", trivial=12.345) == filled
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{mean hyper}", "has the statistics low, high, min, max, runs, diverged, fall. Received: mean"),
+        ("{median hyper}", "Received: median"),  # of one value alone
+        ("{low hyper 9}", r"of values that were run: \[2, 3, 4\]. Received: 9 to 9"),
+        ("{low hyper 4}", "of numbers that the rows have. Received: inf"),
+        ("{trivial}", "of numbers that the rows have. Received: None"),
+        ("{best}", "must use the numbers that `fill` names. Received: '{best}'"),
+    ],
+)
+def test_other_numbers_are_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        fill(text, ROWS, "depth")
+
+
+def test_only_words_are_typed():
+    for why in read_explanations(ROOT / "results").values():
+        words = re.sub(r"\{[^}]*\}|f1|f2", "", why)
+        assert not re.search(r"\d", words), why
