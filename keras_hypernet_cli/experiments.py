@@ -27,6 +27,7 @@ def experiment(
     address: Address = None,
     resume: Annotated[bool, Option("--resume", help="Keep the results that exist, and run what is missing.")] = False,
     out: Annotated[Path | None, Option(help="Folder of the results; by default results, or runs/quick.")] = None,
+    verify: Annotated[int | None, Option(help="Run this many random rows of the results again, and compare.")] = None,
     as_json: AsJson = False,
 ):
     """Run an experiment of the paper: many trainings, a row of results for each.
@@ -38,6 +39,8 @@ def experiment(
 
     chosen = _experiments(name)
     out = out or Path("runs/quick" if quick else "results")
+    if verify is not None:
+        return _verify(chosen, out, verify, as_json)
     resume = resume or quick
     if name == "all":
         _check_all(chosen, out, values, panels, resume)
@@ -56,6 +59,25 @@ def experiment(
         folder = "" if out == Path("results") else f" --results {shlex.quote(str(out))}"
         show(f"The rows are in {out}; draw them with keras-hypernet plot {name}{folder}")
     _check_failures(rows, out)
+
+
+def _verify(chosen, out, number, as_json):
+    """Prints how random rows of the results compare with a repetition of their runs."""
+    from keras_hypernet.experiments import runner
+
+    table = Table("experiment", "run", "test", "again", "difference", "processor", title="Rows that were run again")
+    compared = []
+    for row, again in runner.verify(chosen, out, number):
+        different = runner.difference(row, again)
+        compared.append({"row": row, "again": again, "difference": different})
+        labels = ", ".join(str(value) for value in [*row["config"].values()][1:] if not isinstance(value, dict))
+        same = (row["machine"] or {}).get("processor") == again["machine"]["processor"]
+        result = "none" if different == 0 else f"{different:.2g}"
+        tests = [str(each["test"]) for each in (row, again)]
+        table.add_row(row["experiment"], labels, *tests, result, "the same" if same else "another")
+    if as_json:
+        return show_json(compared)
+    show(table)
 
 
 def plot(

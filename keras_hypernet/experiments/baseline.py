@@ -235,14 +235,14 @@ def by_target(rows):
 
 
 def baseline_of(task, folder):
-    """Test errors of the trivial predictors of a task, with its own seed, by name: `Card.baseline`.
+    """Test errors of the trivial predictors of a task, by name: `Card.baseline`.
 
-    They are medians over the rows of `baseline` in a folder; None without rows of the task.
+    They are medians over the rows of `baseline` in a folder, of the task's own seed if it was run; None without rows.
     """
     rows, _ = ResultsFile(pathlib.Path(folder) / "baseline.jsonl").read()
-    mine = by_target([row for row in rows if get_task(**row["config"]["task"]) == task])
-    errors = {PREDICTORS[name]: error for each in mine.values() for name, error in each.items()}
-    return {name: error for name, error in errors.items() if name not in map(PREDICTORS.get, REFERENCES)} or None
+    own = [row for row in rows if get_task(**row["config"]["task"]) == task]
+    errors = by_target(own or rows).get(target_of(task.config()), {})
+    return {PREDICTORS[name]: error for name, error in errors.items() if name not in REFERENCES} or None
 
 
 def predictors_of(rows, baselines):

@@ -3,8 +3,10 @@
 import contextlib
 import functools
 import pathlib
+import random
 
 from keras_hypernet.common.backends import require_tensorflow
+from keras_hypernet.common.checks import integer
 from keras_hypernet.experiments import NAMES, find_experiment, find_source
 from keras_hypernet.experiments.experiment import Measurement, execute, make_row, run_key, task_of
 from keras_hypernet.experiments.rows import ResultsFile
@@ -70,6 +72,53 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
                 done[run_key(row["config"])] = row
                 shown.add(row)
     return [done[key] for key in configs]
+
+
+def verify(experiments, folder, number, draw=None):
+    """Runs random rows of results again, each with the threads of its row; yields each row, and its repetition.
+
+    Failed rows do not count. Another kind of processor, or other versions, may round differently: see `difference`.
+
+    Args:
+        experiments: Experiments of this package, or of files of your own.
+        folder: Folder of the results.
+        number: Number of rows; all rows, if there are fewer.
+        draw: Integer that determines which rows are chosen; by default each call chooses others.
+
+    Raises ValueError if there are no rows, and the errors of `run`.
+    """
+    require_tensorflow("An experiment")
+    rows = []
+    for experiment in experiments:
+        found, _ = ResultsFile(pathlib.Path(folder) / f"{experiment.name}.jsonl").read()
+        rows += [(experiment, row) for row in found if experiment.owns(row) and row["status"] != "failed"]
+    if not rows:
+        raise ValueError(f"There are no rows to verify in {folder}. Run an experiment, or give the folder (--out).")
+    for experiment, row in random.Random(draw).sample(rows, min(integer("number", number), len(rows))):
+        job = _make_job(experiment, [row["config"]])
+        if callable(job.execute):
+            yield row, job.execute(row["config"])
+            continue
+        with LocalWorkers(1, threads=(row["machine"] or {}).get("threads")) as workers:
+            (again,) = workers.run(job, [row["config"]])
+        yield row, again
+
+
+def difference(row, again):
+    """The largest relative difference of the numbers that two rows of a run hold; infinite if only one has a number.
+
+    >>> difference({"test": 0.5, "validation": 0.4, "curve": {}}, {"test": 0.5, "validation": 0.2, "curve": {}})
+    0.5
+    """
+
+    def numbers(row):
+        return [row["test"], row["validation"], *(value for values in row["curve"].values() for value in values)]
+
+    first, second = numbers(row), numbers(again)
+    if len(first) != len(second) or [each is None for each in first] != [each is None for each in second]:
+        return float("inf")
+    pairs = [pair for pair in zip(first, second, strict=True) if pair[0] != pair[1]]
+    return max((abs(one - other) / max(one, other) for one, other in pairs), default=0.0)
 
 
 def _check_workers(job, experiment, workers, engine, address):

@@ -8,6 +8,7 @@ from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.baseline import (
     PREDICTORS,
     REFERENCES,
+    baseline_of,
     best_trivial,
     by_target,
     measure,
@@ -16,12 +17,14 @@ from keras_hypernet.experiments.baseline import (
 )
 from keras_hypernet.experiments.claims import Finding, held_against
 from keras_hypernet.experiments.drawing import draw
+from keras_hypernet.experiments.entries import update_baselines
 from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.report import complete_rows, findings
 from keras_hypernet.experiments.rows import ResultsFile
-from keras_hypernet.tasks import ClassificationTask, ColorizationTask, RotationTask, SyntheticTask
+from keras_hypernet.tasks import ClassificationTask, ColorizationTask, RotationTask, SyntheticTask, get_task
 from keras_hypernet.training.recipe import paper_recipe
+from keras_hypernet.zoo.store import list_entries
 
 RESULTS = ROOT / "results"
 SMALL = SyntheticTask("concat", dim=5, num_train=400, num_validation=60, num_test=200)
@@ -240,3 +243,29 @@ def test_predictors_are_named():
     experiment = get_experiment("baseline")
     values = {*experiment.values, *sum(experiment.extra_values.values(), ())}
     assert values == set(PREDICTORS) > set(REFERENCES)
+
+
+def test_cards_have_the_predictors_of_their_own_seed_if_it_was_run(tmp_path):
+    rows = [row for row in _baselines(**ERRORS) if row["seed"] < 2]
+    for row in rows:
+        ResultsFile(tmp_path / "baseline.jsonl").append(row)
+
+    def found(seed):
+        return baseline_of(SyntheticTask("centred", dim=100, hidden_units=10, seed=seed), tmp_path)
+
+    assert found(1) == pytest.approx(
+        {
+            **{"constant": 10.01, "linear in x": 9.51},
+            **{"linear in x and I": 9.01, "network of x alone": 9.91},
+        }
+    )
+    assert found(3)["constant"] == pytest.approx(10.005)  # the median of the other seeds
+    assert baseline_of(SyntheticTask(), tmp_path) is None
+    update_baselines(tmp_path / "none", tmp_path)  # no cards
+
+
+@pytest.mark.parametrize("card", list_entries(), ids=lambda card: card.name)
+def test_committed_cards_have_the_committed_predictors(card):
+    _committed("baseline")
+    advice = "run keras_hypernet.experiments.entries.update_baselines('zoo', 'results')"
+    assert card.baseline == baseline_of(get_task(**card.task), RESULTS), advice

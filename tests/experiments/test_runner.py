@@ -17,7 +17,7 @@ from tiny_grid import GRID, children, plain, rows_file, rows_in, running, wait_u
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.experiment import FIELDS, make_row, run_key
 from keras_hypernet.experiments.rows import ResultsFile
-from keras_hypernet.experiments.runner import run
+from keras_hypernet.experiments.runner import difference, run, verify
 from keras_hypernet.runs.engines import LocalWorkers
 from keras_hypernet.tasks import SyntheticTask
 from keras_hypernet.training.recipe import paper_recipe
@@ -29,7 +29,7 @@ SCRIPT = """
 import os, resource, signal, sys
 from tiny_grid import GRID
 from keras_hypernet.runs.engines import LocalWorkers
-from keras_hypernet.experiments.runner import run
+from keras_hypernet.experiments.runner import difference, run, verify
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job ignores
 for line in sys.stdin:
@@ -264,3 +264,27 @@ def _lines(folder):
     with contextlib.suppress(FileNotFoundError):
         return rows_file(folder).read_bytes().count(b"\n")
     return 0
+
+
+def test_rows_are_verified_by_running_them_again(tmp_path):
+    run(GRID, tmp_path, values=(2,), progress=False)
+    text = rows_file(tmp_path).read_text()
+    ((found, again),) = verify([GRID], tmp_path, 1)
+    assert found in rows_in(tmp_path)
+    assert difference(found, again) == 0.0
+    assert plain([found]) == plain([again])
+    assert rows_file(tmp_path).read_text() == text
+
+
+def test_differences_of_rows():
+    row = {"test": 0.5, "validation": None, "curve": {"loss": [1.0, 0.5]}}
+    assert difference(row, row) == 0.0
+    assert difference(row, {**row, "test": 0.4}) == pytest.approx(0.2)
+    assert difference(row, {**row, "curve": {"loss": [1.0, 0.25]}}) == 0.5
+    for other in ({"test": None}, {"curve": {"loss": [1.0]}}):
+        assert difference(row, {**row, **other}) == float("inf")
+
+
+def test_without_rows_there_is_nothing_to_verify(tmp_path):
+    with pytest.raises(ValueError, match="There are no rows to verify in"):
+        next(verify([GRID], tmp_path, 3))
