@@ -234,21 +234,29 @@ CLOSER = Rule(
 )
 
 
-def _each_step(rows, varies):
+def _each_step(rows, varies, noun="error"):
     """Assumption 2: every neuron that is added lowers the error."""
     tests = table(rows, "network", varies)
     means, widths = tests.mean(axis=0), sorted({row[varies] for row in rows})
     steps = int(np.sum(means[1:] < means[:-1]))
     p, name = trend(tests)
     measured = (
-        f"mean error {_number(means[0])} at {varies} {widths[0]}, {_number(means[-1])} at {widths[-1]}; it falls in "
+        f"mean {noun} {_number(means[0])} at {varies} {widths[0]}, {_number(means[-1])} at {widths[-1]}; it falls in "
         f"{steps} of {len(means) - 1} steps{_lost(tests)}"
     )
     verdict = "reproduced" if steps == len(means) - 1 else "partly" if p < SIGNIFICANT else "not"
     return _finding(measured, name, tests, p, verdict)
 
 
-EACH_STEP = Rule(f"reproduced: the mean falls at every step; partly: p < {SIGNIFICANT}; otherwise not.", _each_step)
+def _each_step_of_loss(rows, varies):
+    """Assumption 2 by the training loss, the squared error, on the validation split after the last epoch."""
+    rows = [{**row, "test": (row["curve"].get("validation_loss") or [None])[-1]} for row in rows]
+    return _each_step(rows, varies, "validation MSE")
+
+
+_FALLS = f"the mean falls at every step; partly: p < {SIGNIFICANT}; otherwise not."
+EACH_STEP = Rule(f"reproduced: {_FALLS}", _each_step)
+EACH_STEP_OF_LOSS = Rule(f"by the squared error on the validation split. Reproduced: {_FALLS}", _each_step_of_loss)
 
 
 def _finding(measured, test, by_seed, p, verdict, near=()):

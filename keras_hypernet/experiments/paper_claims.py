@@ -1,6 +1,6 @@
 """The claims of the paper, and ours: the experiment and the rule that judge each."""
 
-from keras_hypernet.experiments.claims import CLOSER, EACH_STEP, WIDE, Claim, better, improves, stays
+from keras_hypernet.experiments.claims import CLOSER, EACH_STEP, EACH_STEP_OF_LOSS, WIDE, Claim, better, improves, stays
 from keras_hypernet.experiments.modularity import RULES
 
 STAYS = stays("embed")
@@ -34,6 +34,8 @@ _RULES = {
     },
     "colorization_depth": {
         "On colorization, the hypernetwork is better than the embedding method by a wide margin.": better(wide=WIDE),
+        "On colorization, the hypernetwork improves with the depth of f.": improves("hyper"),
+        "On colorization, the embedding method does not improve with the depth of e.": STAYS,
     },
     "colorization_embedding_dim": {
         "On colorization, the embedding method does not improve with its dimension, 1,000 times the index.": STAYS,
@@ -46,7 +48,10 @@ _RULES = {
     "learning_rate": {
         "The hypernetwork is better whatever the learning rate.": better(everywhere=True, panels=("mnist", "cifar10")),
     },
-    "assumption_2": {"One more neuron is strictly better.": EACH_STEP},
+    "assumption_2": {
+        "One more neuron is strictly better.": EACH_STEP,
+        "One more neuron is strictly better, by the squared error, which the assumption is about.": EACH_STEP_OF_LOSS,
+    },
     "neural_process": {
         "Ours: a neural process tells more from four images of a class than from one.": improves("process"),
     },

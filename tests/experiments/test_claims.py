@@ -313,6 +313,18 @@ def test_each_step():
     assert judge([[0.9, None, None, 0.3]] * 3).verdict != "reproduced"
 
 
+def test_each_step_by_the_loss_on_the_validation_split():
+    some = rows([[0.5, 0.6, 0.7]] * 3, "network", varies="width")
+    for row in some:
+        row["curve"] = {"validation_loss": [9.0, 1 / row["width"]]}
+    finding = claims.EACH_STEP_OF_LOSS.judge(some, "width")
+    assert finding.verdict == "reproduced"
+    assert finding.measured.startswith("mean validation MSE 0.5 at width 2, 0.25 at 4; it falls in 2 of 2 steps")
+    assert claims.EACH_STEP.judge(some, "width").verdict == "not"
+    some[0]["curve"] = {}  # a run that diverged in its first epoch
+    assert "diverged: 1 of 9" in claims.EACH_STEP_OF_LOSS.judge(some, "width").measured
+
+
 def test_every_experiment_has_enough_seeds_for_its_claims():
     assert all(get_experiment(claim.experiment).seeds >= claims.LEAST_SEEDS for claim in CLAIMS)
 
