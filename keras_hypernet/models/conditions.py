@@ -153,13 +153,15 @@ def as_declared(condition, declared, name):
         part = ops.convert_to_tensor(part)
         if tensor is None or not _is_integer(tensor.dtype):
             return part
+        dtype = keras.backend.standardize_dtype(part.dtype)  # no `:=`, of which AutoGraph warns
         if keras.backend.standardize_dtype(tensor.dtype) == "uint8":
             check_pixels(part, name)
-        elif _is_integer(part.dtype) and (dtype := keras.backend.standardize_dtype(part.dtype)) != tensor.dtype:
+        elif _is_integer(dtype) and dtype != tensor.dtype:
             nearest, values = ops.saturate_cast(part, tensor.dtype), values_of(part)
-            if values is not None and (others := values[values != ops.convert_to_numpy(nearest)]).size:
+            others = [] if values is None else values[values != ops.convert_to_numpy(nearest)]
+            if len(others) > 0:
                 raise ValueError(
-                    f"{name!r} takes integers that {tensor.dtype} holds. Received: {dtype}, with {others.flat[0]}"
+                    f"{name!r} takes integers that {tensor.dtype} holds. Received: {dtype}, with {others[0]}"
                 )
             part = nearest
         return part

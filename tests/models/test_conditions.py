@@ -7,7 +7,7 @@ from helpers import array, mostly_full, normal, not_on_jax, pixels
 
 import keras_hypernet as kh
 from keras_hypernet.layers import HyperDense, StandardizeImage
-from keras_hypernet.models.conditions import parts
+from keras_hypernet.models.conditions import as_declared, parts
 
 pytestmark = pytest.mark.regression
 tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="serving is TensorFlow's")
@@ -141,6 +141,14 @@ def test_the_parts_of_a_condition_are_inputs_of_what_is_exported(method, structu
         read_condition(tmp_path / "condition.npy", model)
     with pytest.raises(ValueError, match=rf"The {NAMES[structure][0]} must be of shape .*, without a batch"):
         export_formats(model, tmp_path, "g", condition=condition)
+
+
+@tensorflow
+def test_autograph_transforms_what_reads_a_condition():
+    """Or TensorFlow prints a warning in each function that calls a model."""
+    import tensorflow as tf
+
+    assert tf.autograph.to_graph(as_declared)
 
 
 def test_parts_need_distinct_names():
