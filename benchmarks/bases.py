@@ -11,14 +11,13 @@ bases_quick.json.
 
 import json
 import os
-import subprocess
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import tensorflow as tf
-from measure import interleaved, medians, peak_memory_growth, report
+from measure import interleaved, medians, memory_in_new_process, peak_memory_growth, report
 
 from keras_hypernet.bases import Chunked, Full, LowRank, Mixture
 from keras_hypernet.layers import HyperDense
@@ -76,9 +75,7 @@ def fits(name, inputs, outputs):
 
 def memory_growth(name, inputs, outputs):
     """Runs this script in a new process; returns the growth of its memory in a step, variables included, in MiB."""
-    command = [sys.executable, __file__, "--memory", name, str(inputs), str(outputs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return memory_in_new_process(__file__, "--memory", name, inputs, outputs)
 
 
 def main():

@@ -14,14 +14,13 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import tensorflow as tf
-from measure import interleaved, medians, peak_memory_growth, report
+from measure import interleaved, medians, memory_in_new_process, peak_memory_growth, report
 
 from keras_hypernet.bases import LowRank
 from keras_hypernet.layers import HyperConv2D
@@ -96,9 +95,7 @@ def auto_against_routes(grid, rounds):
 
 def memory_growth(name, shape, processes):
     """Returns the peak growth of memory in steps of a contender, in MiB: the median of some new processes."""
-    command = [sys.executable, __file__, "--memory", name, *map(str, shape)]
-    done = [subprocess.run(command, capture_output=True, text=True, check=True) for _ in range(processes)]
-    return statistics.median(json.loads(each.stdout.splitlines()[-1]) for each in done)
+    return statistics.median(memory_in_new_process(__file__, "--memory", name, *shape) for _ in range(processes))
 
 
 def main():

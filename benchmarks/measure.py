@@ -3,9 +3,12 @@
 import ctypes
 import json
 import math
+import os
 import pathlib
 import platform
 import statistics
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -66,6 +69,18 @@ def peak_memory_growth(run):
     before = _memory("VmRSS")
     run()
     return _memory("VmHWM") - before
+
+
+def memory_in_new_process(script, *arguments):
+    """Runs a script in a new process, and returns the JSON of its last line: the growth of its memory.
+
+    There TensorFlow computes without oneDNN, its default on processors with AVX-512: oneDNN keeps the memory that was
+    freed before `peak_memory_growth`, and a step that takes this memory does not seem to grow.
+    """
+    command = [sys.executable, script, *map(str, arguments)]
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def _memory(field):

@@ -15,14 +15,13 @@ import importlib.metadata
 import json
 import os
 import statistics
-import subprocess
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import torch
-from measure import interleaved, medians, peak_memory_growth, random_batch, random_values, report
+from measure import interleaved, medians, memory_in_new_process, peak_memory_growth, random_batch, random_values, report
 from peer_models import CLASSES, PEERS, RANK, WIDTH, Case, convolution, peer, target_network
 from torch_models import standardized, train_step
 
@@ -157,9 +156,7 @@ def compared(case, peers, in_memory):
 
 def memory_growth(name, case):
     """Runs this script in a new process; returns the peak growth of its memory in the steps of a call, in MiB."""
-    command = [sys.executable, __file__, "--memory", name, json.dumps(case)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return memory_in_new_process(__file__, "--memory", name, json.dumps(case))
 
 
 def step_of(name, case):

@@ -15,14 +15,13 @@ limit is `and updates, bfloat16`, which may be above the goal.
 import json
 import os
 import pathlib
-import subprocess
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import tensorflow as tf
-from measure import interleaved, medians, peak_memory_growth, random_batch, report
+from measure import interleaved, medians, memory_in_new_process, peak_memory_growth, random_batch, report
 
 from keras_hypernet import RotationTask, paper_recipe
 from keras_hypernet.layers import HyperDense
@@ -106,9 +105,7 @@ def has_bfloat16():
 
 def memory_growth(name, units):
     """Runs this script in a new process; returns the peak growth of its memory in steps of batch 256, in MiB."""
-    command = [sys.executable, __file__, name, str(units)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    return memory_in_new_process(__file__, name, units)
 
 
 def main():
