@@ -34,12 +34,12 @@ ROUNDS = 15
 SIZES = [(3072, 101 * 10), (10, 101 * 12), (3072, 100), (100, 100), (100, 100)]
 
 
-def keras_step(route, batch, policy="float32"):
+def keras_step(route, batch, policy="float32", units=architectures.HIDDEN_UNITS):
     """Returns a function that does STEPS training steps of the model of the zoo."""
     # Small steps neither learn random labels nor diverge.
     task = RotationTask("cifar10")
     keras.config.set_dtype_policy(policy)
-    model = architectures.build_model(task, "hyper", paper_recipe(task, learning_rate=1e-6))
+    model = architectures.build_model(task, "hyper", paper_recipe(task, learning_rate=1e-6, primary_units=units))
     keras.config.set_dtype_policy("float32")
     for layer in model.primary:
         if isinstance(layer, HyperDense):
@@ -93,9 +93,9 @@ def gemms(batch, dtype="float32", update=False):
     return lambda: [float(step()) for _ in range(STEPS)]
 
 
-def make(name, batch):
+def make(name, batch, units=architectures.HIDDEN_UNITS):
     """Returns the step function of a contender."""
-    return torch_step(batch, architectures.HIDDEN_UNITS) if name == "PyTorch" else keras_step(name, batch)
+    return torch_step(batch, units) if name == "PyTorch" else keras_step(name, batch, units=units)
 
 
 def has_bfloat16():
@@ -112,9 +112,9 @@ def main():
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     if len(sys.argv) > 1:
-        name, architectures.HIDDEN_UNITS = sys.argv[1], int(sys.argv[2])
-        make(name, 8)()  # loads everything with a tiny batch
-        run = make(name, 256)  # creates weights and batch
+        name, units = sys.argv[1], int(sys.argv[2])
+        make(name, 8, units)()  # loads everything with a tiny batch
+        run = make(name, 256, units)  # creates weights and batch
         print(json.dumps(peak_memory_growth(run)))
         return
     contenders = {name: make(name, 64) for name in (*ROUTES, "PyTorch")}
