@@ -22,6 +22,7 @@ CHOICES = ("auto", *ROUTES)
 OPERATIONS_PER_ENTRY = 20.0
 # The size assumed for an unknown batch or number of points.
 ASSUMED_BATCH = 64
+LARGEST_ALLOCATION = 2**25  # bytes that malloc of glibc keeps for the process
 # Entries of the patches of a convolution that a processor's cache holds, about 8 MB.
 PATCHES_IN_CACHE = 2**21
 
@@ -89,6 +90,24 @@ def convolution_route(backend, xla, x_shape=(None,), kernel_shape=(1, 1)):
     patches = math.prod(map(assumed, x_shape)) * math.prod(offsets)
     kernels = assumed(x_shape[0]) * math.prod(kernel_shape)
     return "shifts" if patches > max(PATCHES_IN_CACHE, kernels) and inputs >= outputs else "patches"
+
+
+def parts_of_batch(kernels, variables):
+    """In how many parts of the batch kernels are written, so that the allocator keeps their memory.
+
+    The C library returns an allocation of more than 32 MB to the system, which clears the memory anew at every step.
+    Each part adds a gradient of the size of the variables, so there are no more parts than pay.
+
+    Args:
+        kernels: Bytes of all kernels of the batch.
+        variables: Bytes of the variables that generate a kernel.
+
+    Example:
+
+    >>> parts_of_batch(2**24, 2**20), parts_of_batch(2**26, 2**20), parts_of_batch(2**26, 2**25 + 1)
+    (1, 2, 1)
+    """
+    return max(1, min(-(-kernels // LARGEST_ALLOCATION), kernels // variables))
 
 
 def is_known(size):

@@ -10,7 +10,7 @@ from keras_hypernet.bases.base import Cost
 from keras_hypernet.bases.full import Full, positive
 from keras_hypernet.bases.initializers import Fans
 from keras_hypernet.layers import sample_convolution
-from keras_hypernet.layers.contraction import assumed, convolution_route, is_known
+from keras_hypernet.layers.contraction import assumed, convolution_route, is_known, parts_of_batch
 from keras_hypernet.layers.kernel import KernelLayer
 
 SPATIAL = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -137,6 +137,17 @@ class HyperConv(KernelLayer):
             route = convolution_route(keras.backend.backend(), self.compiled_by_xla, x.shape, kernels.shape[1:])
         y = sample_convolution.ROUTES[route](x, kernels, self.geometry)
         return y if points else ops.squeeze(y, 1)
+
+    def each_written(self, x, kernel, z):
+        batch, parts = x.shape[0], 1
+        if keras.backend.backend() == "tensorflow" and not self.compiled_by_xla and batch and z.shape[0] == batch:
+            variables = kernel.basis.num_parameters(kernel.shape, self.rank)
+            parts = min(parts_of_batch(4 * batch * math.prod(kernel.shape), 4 * variables), batch)
+        if parts == 1:
+            return super().each_written(x, kernel, z)
+        ends = [batch * part // parts for part in range(1, parts)]
+        pairs = zip(ops.split(x, ends), ops.split(z, ends), strict=True)
+        return ops.concatenate([self.each(x, self.write(kernel, z)) for x, z in pairs])
 
     def compute_output_shape(self, x_shape, condition_shape):
         self.check_shapes(x_shape, condition_shape)

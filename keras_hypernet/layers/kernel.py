@@ -151,6 +151,10 @@ class KernelLayer(HyperLayer):
         """The `Cost` of each route of a basis."""
         return basis.costs(sizes)
 
+    def each_written(self, x, kernel, z):
+        """The product of each x with the written kernel of its condition; `kernel` is the `GeneratedWeight`."""
+        return self.each(x, self.write(kernel, z))
+
     def contract(self, basis, x, variables, z):
         """The product of x with the kernels of conditions z, which are not written."""
         return basis.contract(self.op, x, variables, z)
@@ -182,7 +186,7 @@ class KernelLayer(HyperLayer):
             elif chosen.shared:
                 y = self.op(x, self.write(kernel, z)[0])
             else:
-                y = self.each(x, self.write(kernel, z))
+                y = self.each_written(x, kernel, z)
         return self._with_bias(y, lambda: self.write(weights["bias"], z))
 
     def run(self, x, weights):

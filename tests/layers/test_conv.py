@@ -15,6 +15,7 @@ from keras_hypernet.layers import (
     HyperConv2DTranspose,
     HyperConv3D,
     HyperDepthwiseConv2D,
+    contraction,
     sample_convolution,
 )
 
@@ -216,6 +217,25 @@ def test_routes_have_the_same_gradients(arguments, monkeypatch):
         for gradient, first in zip(by_route[route], by_route["mapped"], strict=True):
             assert np.abs(first).max() > 1e-4
             np.testing.assert_allclose(gradient, first, atol=1e-6, err_msg=route)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the parts suit TensorFlow's allocator")
+@pytest.mark.parametrize("x_shape", [(5, 4, 4, 2), (5, 3, 4, 4, 2)])
+def test_kernels_that_are_written_in_parts(x_shape, monkeypatch):
+    x, condition, results = normal(x_shape), normal((5, 1), seed=1), []
+    for limit, parts in ((contraction.LARGEST_ALLOCATION, 1), (800, 2)):
+        monkeypatch.setattr(contraction, "LARGEST_ALLOCATION", limit)
+        # Five kernels, and a basis of two terms, of 3 x 3 x 2 x 4 entries of four bytes.
+        assert contraction.parts_of_batch(5 * 288, 2 * 288) == parts
+        keras.utils.set_random_seed(0)
+        layer = HyperConv2D(4, 3)
+        inputs = [keras.Input(batch_shape=shape) for shape in (x_shape, condition.shape)]
+        model = keras.Model(inputs, layer(keras.layers.Dense(2)(inputs[0]), inputs[1]))
+        targets = np.ones(model.output.shape, "float32")
+        results.append([array(model([x, condition])), *gradients(model, [x, condition], targets)])
+    for whole, in_parts in zip(*results, strict=True):
+        assert np.abs(whole).max() > 1e-4
+        np.testing.assert_allclose(in_parts, whole, atol=1e-6)
 
 
 def test_gradient_of_the_basis_matches_finite_differences():
