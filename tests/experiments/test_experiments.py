@@ -168,8 +168,8 @@ def test_committed_rows_are_whole_distinct_and_of_the_grid(name):
 
 @pytest.fixture
 def copied(request, tmp_path):
-    """A folder with the committed rows of an experiment's figure."""
-    for source in {request.param, get_experiment(request.param).drawing.also} - {None}:
+    """A folder with the committed rows of an experiment's figure, and those of the trivial predictors."""
+    for source in {request.param, get_experiment(request.param).drawing.also, "baseline"} - {None}:
         _committed(source)
         (tmp_path / f"{source}.jsonl").write_bytes((RESULTS / f"{source}.jsonl").read_bytes())
     return request.param, tmp_path
