@@ -215,7 +215,7 @@ def _bilinear(task):
 
 
 def target_of(config):
-    """The task of a run's configuration as text, equal for tasks of one target but for the seed."""
+    """The task of a run as text. Tasks that differ in their seed alone have the same text."""
     fields = get_task(**config).config() if config["name"] in ("synthetic", "approximation") else dict(config)
     if fields["name"] == "rotation_set":
         fields["name"] = "rotation"  # x and y are the same

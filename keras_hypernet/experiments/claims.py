@@ -27,7 +27,7 @@ THRESHOLDS = {
         "a fall of at most a tenth was none where it was not significant",
     ),
     "confidence": (0.95, "2026-11-28", "new: that an error does not improve is shown by resamples, not by a large p"),
-    "knife-edge": (0.05, "2026-11-28", "new: marks verdicts whose deciding number is so near its threshold"),
+    "knife-edge": (0.05, "2026-11-28", "new: marks a verdict if a deciding number is as near to its threshold"),
 }
 SIGNIFICANT, LEAST_SEEDS, WIDE, TOLERANCE, CONFIDENCE, EDGE = (value for value, _, _ in THRESHOLDS.values())
 

@@ -45,9 +45,8 @@ class ListOfLayers:
         names = [layer.name for layer in value]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"`primary` must be a list of layers with distinct names. Received the names {names}")
-        self.value = tuple(
-            value
-        )  # `tf.train.Checkpoint` saves the layers of a tuple, but not those of Keras's own list
+        # A tuple: `tf.train.Checkpoint` saves its layers, but not those of Keras's own list.
+        self.value = tuple(value)
 
     @property
     def layers(self):
