@@ -4,12 +4,14 @@ A predictor is trivial if it cannot use how x and the condition interact. A meth
 predictor has learned nothing that the paper's comparison is about.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
 import statistics
 
 import numpy as np
+from scipy.sparse.linalg import LinearOperator, cg
 
 from keras_hypernet.experiments.experiment import Experiment, Measurement, train_and_measure
 from keras_hypernet.experiments.modularity import TARGETS
@@ -50,7 +52,7 @@ def _tasks():
         **{family: {"family": family} for family in ("inner", "hadamard", "concat")},
         "inner_100": {"dim": 100},
         **{"width_100": {"hidden_units": 100}, "width_1000": {"hidden_units": 1000}, "gain_10": {"gain": 10.0}},
-        **{panel: {"family": "centred", **sizes} for panel, sizes in TARGETS.items()},
+        **TARGETS,
     }
     for panel, fields in targets.items():
         reference = REFERENCES if panel in TARGETS else ()
@@ -184,33 +186,32 @@ def _mean_grey(task):
 def _bilinear(task):
     """`x' M I`, by conjugate gradients for least squares from M = 0, at the step of lowest validation error."""
     splits = {split: task.load(split) for split in ("train", "validation", "test")}
-    train = splits["train"]
-    x, condition = train["x"].astype("float64"), train["condition"].astype("float64")
+    x, condition, y = (splits["train"][name].astype("float64") for name in ("x", "condition", "y"))
 
     def predict(matrix, x, condition):
-        return np.einsum("ni,ni->n", x @ matrix, condition)
+        return np.sum(x @ matrix.reshape(task.dim, task.dim) * condition, axis=1, keepdims=True)
+
+    def transposed(errors):
+        return (x.T @ (errors * condition)).ravel()
 
     def errors(matrix):
         return {
-            split: np.mean(np.square(predict(matrix, part["x"], part["condition"]) - part["y"][:, 0]))
+            split: np.mean(np.square(predict(matrix, part["x"], part["condition"]) - part["y"]))
             for split, part in splits.items()
         }
 
-    matrix = np.zeros((task.dim, task.dim))
-    residual = train["y"][:, 0].astype("float64")
-    gradient = x.T @ (residual[:, np.newaxis] * condition)
-    direction, best = gradient, errors(matrix)
-    for _ in range(_MOST_STEPS):
-        forward = predict(direction, x, condition)
-        step = np.sum(gradient**2) / np.sum(forward**2)
-        matrix, residual = matrix + step * direction, residual - step * forward
-        found = errors(matrix)
-        if found["validation"] >= best["validation"]:
-            break
-        best = found
-        following = x.T @ (residual[:, np.newaxis] * condition)
-        direction = following + np.sum(following**2) / np.sum(gradient**2) * direction
-        gradient = following
+    best = errors(np.zeros(task.dim**2))
+
+    def after_step(matrix):
+        now = errors(matrix)
+        if now["validation"] >= best["validation"]:
+            raise StopIteration
+        best.update(now)
+
+    size = task.dim**2
+    normal = LinearOperator((size, size), lambda matrix: transposed(predict(matrix, x, condition)), dtype="float64")
+    with contextlib.suppress(StopIteration):
+        cg(normal, transposed(y), rtol=0.0, maxiter=_MOST_STEPS, callback=after_step)
     return best
 
 

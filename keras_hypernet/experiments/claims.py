@@ -53,12 +53,19 @@ class Finding:
 class Rule:
     """How a verdict follows from rows: in words, and as a function of a panel's rows and the varied quantity.
 
-    The function returns a `Finding`. `panels` are the judged panels; by default all of the experiment.
+    The function returns a `Finding`. `panels` are the judged panels; by default all of the experiment. `first` and
+    `last` are the least and the greatest value of the varied quantity that counts; None for no limit.
     """
 
     text: str
     judge: Callable
     panels: tuple = ()
+    first: float | None = None
+    last: float | None = None
+
+    def counts(self, value):
+        """Whether runs at a value of the varied quantity are judged."""
+        return (self.first is None or value >= self.first) and (self.last is None or value <= self.last)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,15 +88,19 @@ def held_against(finding, rows, varies, predictor, error):
     return dataclasses.replace(finding, measured=measured, verdict="nothing learned" if nothing else finding.verdict)
 
 
-def better(least=None, wide=1.0, everywhere=False, panels=()):
-    """The rule for: the hypernetwork is better than the embedding method, in some panels or by default all.
+def limited(rule, **changes):
+    """A rule for some `panels`, or for the values from `first` to `last` of the varied quantity."""
+    return dataclasses.replace(rule, **changes)
 
-    Values of the varied quantity count from `least` on. `wide` is the upper limit of each seed's median ratio, 0.5 for
-    a wide margin. With `everywhere`, the median over the seeds must also be lower at each value.
+
+def better(wide=1.0, everywhere=False):
+    """The rule for: the hypernetwork is better than the embedding method.
+
+    `wide` is the upper limit of each seed's median ratio, 0.5 for a wide margin. With `everywhere`, the median over the
+    seeds must also be lower at each value.
     """
 
     def judge(rows, varies):
-        rows = [row for row in rows if least is None or row[varies] >= least]
         hyper, embed = table(rows, "hyper", varies), table(rows, "embed", varies)
         by_seed = np.median(ratios(hyper, embed), axis=1)
         values = sorted({row[varies] for row in rows})
@@ -109,7 +120,7 @@ def better(least=None, wide=1.0, everywhere=False, panels=()):
 
     also = ", and the median over the seeds lower at every value" * everywhere
     text = f"the median ratio below {wide:g} in every seed{also}; partly: below 1 in most seeds"
-    return Rule(f"reproduced: {text}; otherwise not.", judge, panels)
+    return Rule(f"reproduced: {text}; otherwise not.", judge)
 
 
 def better_at_best(wide=WIDE):
@@ -209,30 +220,36 @@ def stays(method):
     return Rule(f"reproduced: {text}; partly: the median falls by less than a tenth; otherwise not.", judge)
 
 
-def _closer(rows, varies):
-    """Assumption 1: f1 and f2 are much closer to each other than either is to y."""
-    finished = [row for row in rows if row["status"] == "finished"]
-    if not finished:
-        return Finding("every run diverged", "none", "open", 0)
-    between = np.array([row["test_f1_f2"] for row in finished])
-    from_y = np.array([min(row["test"], row["test_f2_y"]) for row in finished])
-    variance = np.median([row["variance_of_y"] for row in finished])
-    first = np.median([row["curve"]["f1_f2"][0] / row["curve"]["f1_y"][0] for row in finished])
-    # A seed whose network diverged is no evidence that f1 and f2 are close.
-    ratio = np.append(between / from_y, [np.inf] * (len(rows) - len(finished)))
-    measured = (
-        f"between f1 and f2 {_number(np.median(between))}, from y {_number(np.median(from_y))}, which itself has the "
-        f"variance {_number(variance)}; ratio {_range(ratio)}{_interval(ratio)}, {_number(first)} after the first epoch"
-    )
-    if len(finished) < len(rows):
-        measured += f"; diverged: {len(rows) - len(finished)} of {len(rows)}"
-    verdict = "reproduced" if (ratio <= WIDE).all() else "partly" if (ratio < 1).all() else "not"
-    return _finding(measured, WILCOXON, ratio, wilcoxon(ratio), verdict, [(ratio.max(), WIDE), (ratio.max(), 1.0)])
+def closer(epoch=-1):
+    """The rule for Assumption 1: after an epoch, f1 and f2 are much closer to each other than either is to y.
 
+    `epoch` is the number of the epoch; -1 for the last.
+    """
+    index = epoch if epoch < 0 else epoch - 1
 
-CLOSER = Rule(
-    "reproduced: at most half the distance in every seed; partly: closer in every seed; otherwise not.", _closer
-)
+    def judge(rows, varies):
+        finished = [row for row in rows if row["status"] == "finished"]
+        if not finished:
+            return Finding("every run diverged", "none", "open", 0)
+        curves = [row["curve"] for row in finished]
+        between = np.array([curve["f1_f2"][index] for curve in curves])
+        from_y = np.array([min(curve["f1_y"][index], curve["f2_y"][index]) for curve in curves])
+        variance = np.median([row["variance_of_y"] for row in finished])
+        start = np.median([curve["f1_f2"][0] / curve["f1_y"][0] for curve in curves])
+        # A seed whose network diverged is no evidence that f1 and f2 are close.
+        ratio = np.append(between / from_y, [np.inf] * (len(rows) - len(finished)))
+        measured = (
+            f"between f1 and f2 {_number(np.median(between))}, from y {_number(np.median(from_y))}, which itself has "
+            f"the variance {_number(variance)}; ratio {_range(ratio)}{_interval(ratio)}, {_number(start)} after the "
+            "first epoch"
+        )
+        if len(finished) < len(rows):
+            measured += f"; diverged: {len(rows) - len(finished)} of {len(rows)}"
+        verdict = "reproduced" if (ratio <= WIDE).all() else "partly" if (ratio < 1).all() else "not"
+        return _finding(measured, WILCOXON, ratio, wilcoxon(ratio), verdict, [(ratio.max(), WIDE), (ratio.max(), 1.0)])
+
+    half = "at most half the distance in every seed"
+    return Rule(f"reproduced: {half}; partly: closer in every seed; otherwise not.", judge)
 
 
 def _each_step(rows, varies, noun="error"):

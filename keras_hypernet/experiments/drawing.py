@@ -30,6 +30,7 @@ _AXES = {
     "members": "members of a set",
     "dim": "dimension of x and of I",
     "units": "hidden units of q",
+    "gradient_clipnorm": "greatest norm of the gradient",
 }
 
 
@@ -122,10 +123,15 @@ def own_rows(experiment, rows, sentences):
 def points(experiment, rows):
     """Summarizes the rows of an experiment over their seeds, in the order of its panels and methods, and of x.
 
+    Curves are those of the longest runs of each panel.
+
     Returns a list of dicts with `panel`, `series`, `x`, `mean` and `stddev` of the test metric (None without one
     finished run, or two), the number of `runs`, and the number of `lost` runs: diverged or failed.
     """
     panels = list(dict.fromkeys([*experiment.panels, *(row["panel"] for row in rows)]))
+    if experiment.drawing.curves:
+        values = {panel: [row[experiment.varies] for row in rows if row["panel"] == panel] for panel in panels}
+        rows = [row for row in rows if row[experiment.varies] == max(values[row["panel"]])]
     methods = list(dict.fromkeys([*METHOD_LABELS, *(row["method"] for row in rows)]))
     groups = {}
     for row in sorted(rows, key=lambda row: methods.index(row["method"])):

@@ -74,7 +74,7 @@ def findings(claim, rows, baselines=None):
     """
     experiment, found = get_experiment(claim.experiment), {}
     for panel in claim.rule.panels or experiment.panels:
-        mine = complete_rows(experiment, panel, rows)
+        mine = complete_rows(experiment, panel, rows, claim.rule)
         finding = claim.rule.judge(mine, experiment.varies) if mine else None
         best = best_trivial(predictors_of(mine, baselines or {})) if mine else None
         if best:
@@ -134,14 +134,16 @@ def _whys(claim, of_panels, rows, baselines, explanations):
     for panel, finding in of_panels.items():
         text = finding and explanations.get((claim.text, panel, finding.verdict, finding.seeds))
         if text:
-            mine = complete_rows(experiment, panel, rows)
+            mine = complete_rows(experiment, panel, rows, claim.rule)
             best = best_trivial(predictors_of(mine, baselines))
             whys[panel] = fill(text, mine, experiment.varies, best and best[1])
     return whys
 
 
 def _details(claim, of_panels, whys, corrected):
-    lines = [f"## {claim.text}", "", f"`{claim.experiment}`: {claim.rule.text}", ""]
+    limits = [f"{name} {value:g}" for name, value in (("from", claim.rule.first), ("to", claim.rule.last)) if value]
+    counted = f" Values {' '.join(limits)} count." if limits else ""
+    lines = [f"## {claim.text}", "", f"`{claim.experiment}`: {claim.rule.text}{counted}", ""]
     lines += ["| where | measured | test | verdict | why |", "|---|---|---|---|---|"]
     for panel, finding in of_panels.items():
         if finding is None:
@@ -154,12 +156,14 @@ def _details(claim, of_panels, whys, corrected):
     return [*lines, ""]
 
 
-def complete_rows(experiment, panel, rows):
+def complete_rows(experiment, panel, rows, rule=None):
     """The rows of a panel's seeds that have all values and methods: runs of an incomplete seed may not be typical.
 
-    A failed run counts as not run. Values beside the grid, such as a greater depth, are drawn and not judged.
+    A failed run counts as not run. Values beside the grid, such as a greater depth, are drawn and not judged; nor are
+    values that do not count by the rule.
     """
-    values = (*experiment.values, *experiment.extra_values.get(panel, ()))
+    grid = (*experiment.values, *experiment.extra_values.get(panel, ()))
+    values = [value for value in grid if rule is None or rule.counts(value)]
     rows = [row for row in rows if row["panel"] == panel and row[experiment.varies] in values]
     done = {(row["seed"], row[experiment.varies], row["method"]) for row in rows if row["status"] != "failed"}
     points = [(value, method) for value in values for method in experiment.methods_at(value)]

@@ -17,7 +17,7 @@ DRAWN = {
     "note": "Drawn anew wherever they are needed; nothing has to be downloaded.",
 }
 RANDOM_LIMITS = ("The task is one random function: the model is of no use but to study how that is approximated.",)
-FAMILIES = ("inner", "hadamard", "concat", "centred")
+FAMILIES = ("inner", "hadamard", "concat", "centred", "concat_odd")
 WEIGHTS = ("fan_in", "glorot", "normal")
 CENTRED_VARIANCE = 10.0  # of y of the family centred
 # Independent streams of random numbers, by purpose.
@@ -28,12 +28,14 @@ _STREAMS = {"target": 0, "train": 1, "validation": 2, "test": 3, "scale": 4}
 class SyntheticTask(Task):
     """Approximate `y(x, I)`, made by a random network h of three layers; x and I are standard normal.
 
-    The families are `"inner"`, `y = <x, h(I)>`, `"hadamard"`, `y = h(x * I)`, `"concat"`, `y = h([x, I])`, and
-    `"centred"`, `y = <x, h(I)>` with `E h(I) = 0` and `Var(y) = 10`. h has sigmoid activations in two hidden layers,
-    and is never trained. y of `hadamard` and `concat` hardly varies, so y is centred and scaled to unit variance: a
-    constant has a mean squared error of 1. Nearly all of the variance of `inner` is explained by x alone, through
-    `E h(I)`; in `centred` all of it is interaction: neither x nor I alone explains any. h stays a network of three
-    layers, whose last bias is shifted and whose last layer is scaled, by the means over 10,000 samples.
+    The families are `"inner"`, `y = <x, h(I)>`, `"hadamard"`, `y = h(x * I)`, `"concat"`, `y = h([x, I])`,
+    `"centred"`, `y = <x, h(I)>` with `E h(I) = 0` and `Var(y) = 10`, and `"concat_odd"`, `y = h([x, I]) - h([-x, I]) -
+    h([x, -I]) + h([-x, -I])`. h has sigmoid activations in two hidden layers, and is never trained. Where y is not an
+    inner product, y hardly varies, so y is centred and scaled to unit variance: a constant has a mean squared error
+    of 1. Nearly all of the variance of `inner` is explained by x alone, through `E h(I)`, and of `concat` by a linear
+    function of x and I. In `centred` and `concat_odd` all of the variance is interaction: neither x nor I alone
+    explains any, since y of `concat_odd` is odd in x and in I. h of `centred` stays a network of three layers, whose
+    last bias is shifted and whose last layer is scaled, by the means over 10,000 samples.
     Batches are `({"x": [B, dim], "condition": [B, dim]}, y: [B, 1])`, all float32.
 
     Args:
@@ -84,8 +86,8 @@ class SyntheticTask(Task):
         "code": [],
         "ours": [
             "h has width 300 and weights uniform with variance 1 / (3 fan_in); 30 epochs.",
-            "The families hadamard and concat, and that their y is centred and scaled to unit variance.",
-            "No biases in g, biases in q; all weights uniform with variance 1 / (3 fan_in).",
+            "The families but inner, and that y of hadamard and concat is centred and scaled to unit variance.",
+            "No biases in g but for concat_odd, biases in q; all weights uniform with variance 1 / (3 fan_in).",
             "5,000 samples for validation and 10,000 for the test.",
         ],
     }
@@ -109,6 +111,10 @@ class SyntheticTask(Task):
         return (self.dim,)
 
     condition_shape = x_shape
+
+    @property
+    def generates_biases(self):
+        return self.family == "concat_odd"  # the rows of `concat` are older than biases
 
     @property
     def depth_experiment(self):
@@ -159,7 +165,7 @@ class SyntheticTask(Task):
 
 @functools.lru_cache(maxsize=4)
 def _target(task):
-    inputs = 2 * task.dim if task.family == "concat" else task.dim
+    inputs = 2 * task.dim if task.family in ("concat", "concat_odd") else task.dim
     outputs = task.dim if task.family in ("inner", "centred") else 1
     sizes = (inputs, task.hidden_units, task.hidden_units, outputs)
     rng = task._random("target")
@@ -178,6 +184,9 @@ def _target(task):
     def raw(x, condition):
         if task.family in ("inner", "centred"):
             return np.sum(x * h(condition), axis=1, keepdims=True).astype("float32")
+        if task.family == "concat_odd":
+            signs = itertools.product((1, -1), repeat=2)
+            return sum(s * t * h(np.concatenate([s * x, t * condition], axis=1)) for s, t in signs)
         return h(x * condition if task.family == "hadamard" else np.concatenate([x, condition], axis=1))
 
     if task.family == "inner":

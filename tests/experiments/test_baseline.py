@@ -222,7 +222,7 @@ def test_no_committed_verdict_ignores_a_trivial_predictor(claim):
     experiment = get_experiment(claim.experiment)
     rows, baseline = _committed(claim.experiment), _committed("baseline")
     for panel, finding in findings(claim, rows, by_target(baseline)).items():
-        mine = complete_rows(experiment, panel, rows)
+        mine = complete_rows(experiment, panel, rows, claim.rule)
         if finding is None or finding.verdict == "open":
             continue
         tests = {}

@@ -58,10 +58,12 @@ def test_points_leave_out_and_count_diverged_runs():
 
 def test_points_of_curves_go_by_epoch():
     experiment = get_experiment("assumption_1")
-    row = {"panel": "mnist", "method": "network", "config": {"recipe": {"epochs": 2}}}
+    row = {"panel": "mnist", "method": "network", "epochs": 2, "config": {"recipe": {"epochs": 2}}}
     curve = {"f1_f2": [3.0, 1.0], "f1_y": [4.0, 2.0], "f2_y": [5.0, 2.5]}
     diverged = {**row, "curve": {}, "seed": 2}
-    shown = points(experiment, [{**row, "curve": curve, "seed": 0}, {**row, "curve": curve, "seed": 1}, diverged])
+    shorter = {**row, "curve": {"f1_f2": [7.0]}, "epochs": 1, "config": {"recipe": {"epochs": 1}}, "seed": 0}
+    rows = [{**row, "curve": curve, "seed": 0}, {**row, "curve": curve, "seed": 1}, diverged]
+    shown = points(experiment, [shorter, *rows])
     assert [(point["series"], point["x"], point["mean"]) for point in shown[:4]] == [
         ("between f1 and f2", 1, 3.0),
         ("between f1 and f2", 2, 1.0),
@@ -150,14 +152,13 @@ def test_better_is_measured_seed_by_seed():
     assert finding.verdict == "not"
 
 
-def test_better_from_a_value_on_and_at_every_value():
-    hyper, embed = [[0.9, 0.1, 0.1, 0.1]] * 3, [[0.5] * 4] * 3
-    judge = claims.better(least=3, everywhere=True).judge
+def test_better_at_every_value():
+    hyper, embed = [[0.1, 0.1, 0.1]] * 3, [[0.5] * 3] * 3
+    judge = claims.better(everywhere=True).judge
     assert judge(_both(hyper, embed), "depth").verdict == "reproduced"
-    finding = judge(_both([[0.9, 0.1, 0.1, 0.6]] * 3, embed), "depth")
+    finding = judge(_both([[0.1, 0.1, 0.6]] * 3, embed), "depth")
     assert finding.verdict == "partly"
-    assert "lower at 2 of 3 values of depth, not at 5" in finding.measured
-    assert claims.better(everywhere=True).judge(_both(hyper, embed), "depth").verdict == "partly"
+    assert "lower at 2 of 3 values of depth, not at 4" in finding.measured
 
 
 def test_better_at_the_value_of_lowest_validation_error():
@@ -278,27 +279,28 @@ def test_improves_measures_also_without_the_values_at_which_runs_diverged():
 
 def test_closer():
     def row(between, first, second):
-        curve = {"f1_f2": [1.0, between], "f1_y": [2.0, first]}
-        tests = {"test": first, "test_f2_y": second, "test_f1_f2": between, "variance_of_y": 0.9}
-        return {"status": "finished", "curve": curve, **tests}
+        curve = {"f1_f2": [1.0, between, 9.0], "f1_y": [2.0, first, 9.0], "f2_y": [2.0, second, 9.0]}
+        return {"status": "finished", "curve": curve, "variance_of_y": 0.9}
 
+    judge = claims.closer(2).judge
     near = [row(0.1 + number / 100, 0.5, 0.6) for number in range(5)]
-    finding = claims.CLOSER.judge(near, "epochs")
+    finding = judge(near, "epochs")
     assert finding.verdict == "reproduced"
     assert finding.measured == (
         "between f1 and f2 0.12, from y 0.5, which itself has the variance 0.9; ratio 0.24 (0.2 to 0.28 by seed), "
         "95% interval of the mean 0.215 to 0.264, 0.5 after the first epoch"
     )
-    assert claims.CLOSER.judge(near[:2], "epochs").verdict == "open"
-    assert claims.CLOSER.judge([*near, row(0.4, 0.5, 0.6)], "epochs").verdict == "partly"
-    assert claims.CLOSER.judge([*near, row(0.7, 0.5, 0.6)], "epochs").verdict == "not"
+    assert judge(near[:2], "epochs").verdict == "open"
+    assert judge([*near, row(0.4, 0.5, 0.6)], "epochs").verdict == "partly"
+    assert judge([*near, row(0.7, 0.5, 0.6)], "epochs").verdict == "not"
+    assert claims.closer().judge(near, "epochs").measured.startswith("between f1 and f2 9, from y 9")
     lost = [*near, {"status": "diverged"}]
-    finding = claims.CLOSER.judge(lost, "epochs")
+    finding = judge(lost, "epochs")
     assert finding.measured.endswith(
         "ratio 0.25 (0.2 to infinite by seed), 0.5 after the first epoch; diverged: 1 of 6"
     )
     assert (finding.verdict, finding.seeds) == ("not", 6)
-    assert claims.CLOSER.judge(lost[-1:], "epochs").verdict == "open"
+    assert judge(lost[-1:], "epochs").verdict == "open"
 
 
 def test_each_step():
@@ -336,9 +338,19 @@ def test_incomplete_seeds_are_not_judged_and_failed_runs_count_as_not_run():
 
 
 def test_values_beside_the_grid_are_not_judged():
-    more = [{**row, "depth": 10} for row in _grid_rows() if row["depth"] == 9 and row["seed"] < 2]
+    more = [{**row, "depth": 12} for row in _grid_rows() if row["depth"] == 9 and row["seed"] < 2]
     assert complete_rows(ROTATION, "mnist", [*more, *_grid_rows()]) == _grid_rows()
     assert complete_rows(ROTATION, "mnist", more) == []
+
+
+def test_a_limited_rule_needs_and_judges_its_values_alone():
+    grid = [row for row in _grid_rows() if not (row["seed"] == 1 and row["depth"] == 9)]
+    rule = claims.limited(claims.better(), first=3, last=8)
+    judged = complete_rows(ROTATION, "mnist", grid, rule)
+    assert {(row["seed"], row["depth"]) for row in judged} == {
+        (seed, depth) for seed in range(3) for depth in range(3, 9)
+    }
+    assert rule.text == claims.better().text
 
 
 def test_report_counts_missing_runs_and_leaves_out_failed_ones(tmp_path):
@@ -359,7 +371,7 @@ def test_report_counts_missing_runs_and_leaves_out_failed_ones(tmp_path):
 
 
 def _grid_rows():
-    tests = [[0.1] * 8] * 3
+    tests = [[0.1] * len(ROTATION.values)] * 3
     return _both(tests, tests)
 
 

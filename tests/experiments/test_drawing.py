@@ -83,13 +83,13 @@ def test_a_logarithmic_axis(tmp_path):
 
 def test_curves(tmp_path):
     def result(config):
-        curve = {name: [1 / epoch for epoch in range(1, 51)] for name in ("f1_f2", "f1_y", "f2_y")}
+        curve = {name: [1 / epoch for epoch in range(1, 1 + config["epochs"])] for name in ("f1_f2", "f1_y", "f2_y")}
         return {"test": 0.02, "curve": curve, "test_f1_f2": 0.02, "test_f2_y": 0.02, "variance_of_y": 0.1}
 
     _write(tmp_path, "assumption_1", result, seeds=2)
     table, texts, _ = _drawn(tmp_path, "assumption_1")
-    for panel in ("cifar10", "mnist", "uniform"):
-        assert [x for x, _, _ in _points(table, panel, "between f1 and y")] == list(range(1, 51))
+    for panel, epochs in {"cifar10": 50, "mnist": 50, "uniform": 150}.items():
+        assert [x for x, _, _ in _points(table, panel, "between f1 and y")] == list(range(1, epochs + 1))
     assert {"between f1 and f2", "between f1 and y", "between f2 and y", "epoch"} <= set(texts)
 
 

@@ -26,21 +26,28 @@ every = pytest.mark.parametrize("name", NAMES)
 # Values, panels and the least number of seeds, as the paper's experiments have them.
 GRIDS = {
     "synthetic_depth": (range(2, 10), ("inner", "hadamard", "concat"), 5),
-    "synthetic_embedding_dim": (range(1, 9), ("inner",), 5),
+    "synthetic_embedding_dim": (range(1, 9), ("inner", "inner_deeper"), 5),
     "assumption_1": ((50,), ("cifar10", "mnist", "uniform"), 5),
-    "rotation_depth": (range(2, 10), ("mnist", "cifar10"), 5),
-    "rotation_embedding_dim": (range(1, 9), ("mnist", "cifar10"), 3),
+    "rotation_depth": (range(2, 12), ("mnist", "mnist_width_100", "cifar10"), 5),
+    "rotation_embedding_dim": (range(1, 9), ("mnist", "mnist_depth_5", "cifar10", "cifar10_depth_5"), 3),
     "colorization_depth": (range(2, 10), ("cifar10",), 3),
     "colorization_embedding_dim": (range(1, 9), ("cifar10",), 3),
     "assumption_2": (range(1, 30), ("mnist", "cifar10"), 3),
-    "modularity_depth": (range(2, 10), ("d100_h10", "d100_h30", "d300_h10"), 5),
+    "modularity_depth": (
+        range(2, 10),
+        (
+            *("d100_h10", "d100_h30", "d300_h10"),
+            *("hadamard_d20", "hadamard_d20_gain_10", "concat_d20", "concat_d20_gain_10"),
+        ),
+        5,
+    ),
     "modularity_embedding_dim": (range(1, 9), ("d100_h10",), 5),
     "modularity_units": ((10, 30, 100, 300), ("d100_h10", "d100_h30", "d300_h10"), 5),
     "modularity_learning_rate": (
         *((0.003, 0.01, 0.03), ("d100_h10", "d100_h10_depth_6", "d100_h30", "d300_h10")),
         5,
     ),
-    "initialization": (range(2, 10), ("mnist", "cifar10"), 5),
+    "initialization": (range(2, 12), ("mnist", "cifar10"), 5),
     "colorization_sensitivity": ((3, 6), ("points_256", "dimension_1000", "epochs_30", "rate_0.03162"), 3),
 }
 
@@ -96,11 +103,17 @@ def test_quick_runs_need_no_network(name):
     [
         ("rotation_depth", "mnist", "hyper", 7, {"depth": 7, "width": 50, "epochs": 10, "learning_rate": 0.01}, {}),
         ("rotation_depth", "cifar10", "embed", 2, {"depth": 2, "width": 100, "activation": "elu"}, {}),
+        ("rotation_depth", "mnist_width_100", "embed", 11, {"depth": 11, "width": 100, "activation": "relu"}, {}),
+        ("rotation_embedding_dim", "cifar10_depth_5", "embed", 2, {"depth": 5, "embedding_dim": 20_000}, {}),
         ("rotation_embedding_dim", "mnist", "hyper", 3, {"depth": 3, "rank": 300, "embedding_dim": None}, {}),
         ("rotation_embedding_dim", "mnist", "embed", 3, {"rank": None, "embedding_dim": 30_000}, {}),
         ("synthetic_depth", "inner", "embed", 9, {"embedding_dim": 10_000, "batch_size": 200}, {"dim": 1000}),
         ("synthetic_embedding_dim", "inner", "hyper", 8, {"rank": 800, "width": 100, "depth": 3}, {"dim": 100}),
         ("synthetic_embedding_dim", "inner", "embed", 8, {"embedding_dim": 8000, "epochs": 30}, {"num_train": 30_000}),
+        ("synthetic_embedding_dim", "inner_deeper", "hyper", 8, {"rank": None, "depth": 10}, {"dim": 100}),
+        ("synthetic_embedding_dim", "inner_deeper", "embed", 8, {"embedding_dim": 8000, "depth": 3}, {"dim": 100}),
+        ("modularity_depth", "concat_d20_gain_10", "hyper", 4, {}, {"family": "concat_odd", "gain": 10.0, "dim": 20}),
+        ("modularity_depth", "hadamard_d20", "embed", 3, {"depth": 3}, {"hidden_units": 10, "gain": 1.0}),
         ("modularity_depth", "d300_h10", "embed", 7, {"depth": 7, "embedding_dim": 3000, "epochs": 30}, {"dim": 300}),
         ("modularity_depth", "d100_h30", "hyper", 2, {"primary_units": 10, "batch_size": 200}, {"hidden_units": 30}),
         ("modularity_embedding_dim", "d100_h10", "hyper", 8, {"rank": 800, "depth": 3}, {"family": "centred"}),
@@ -111,6 +124,9 @@ def test_quick_runs_need_no_network(name):
         ("assumption_1", "uniform", "network", 50, {"momentum": 0.5, "epochs": 50, "width": 100}, {}),
         ("assumption_2", "mnist", "network", 13, {"width": 13, "optimizer": "adadelta", "learning_rate": 1.0}, {}),
         ("learning_rate", "mnist_hyperfan", "hyper", 0.01, {"initialization": "hyperfan_in", "depth": 4}, {}),
+        ("learning_rate", "cifar10_depth_6", "hyper", 0.01, {"depth": 6, "initialization": "fan_in_uniform"}, {}),
+        ("learning_rate", "cifar10_depth_6", "embed", 0.01, {"depth": 5, "embedding_dim": 50_000}, {}),
+        ("gradient_clipping", "cifar10", "embed", 5.0, {"depth": 4, "gradient_clipnorm": 5.0}, {}),
         ("initialization", "cifar10", "embed", 5, {"initialization": "hyperfan_in", "learning_rate": 0.003162}, {}),
         ("neural_process", "mnist", "process", 4, {"initialization": "fan_in_uniform", "depth": 2}, {"members": 4}),
         ("neural_process", "mnist_hyperfan", "process", 1, {"learning_rate": 0.01778, "depth": 2}, {"members": 1}),
@@ -152,9 +168,10 @@ def test_committed_rows_are_whole_distinct_and_of_the_grid(name):
     keys = [run_key(row["config"]) for row in rows]
     grid = experiment.runs()
     assert set(keys) <= {run_key(config) for config in grid}
-    # Seeds may be missing, points may not.
-    seeds = {(row["panel"], row["seed"]) for row in rows}
-    assert set(keys) == {run_key(config) for config in grid if (config["panel"], config["seed"]) in seeds}
+    # Values and seeds may be missing, methods may not.
+    done = {(row["panel"], row[experiment.varies], row["seed"]) for row in rows}
+    whole = [config for config in grid if (config["panel"], config[experiment.varies], config["seed"]) in done]
+    assert set(keys) == set(map(run_key, whole))
     for row in rows:
         assert set(FIELDS) | {experiment.varies} <= set(row)
         assert Recipe(**row["config"]["recipe"]).epochs > 0

@@ -7,7 +7,7 @@ import pytest
 
 from keras_hypernet.tasks import SyntheticTask
 
-FAMILIES = ("inner", "hadamard", "concat", "centred")
+FAMILIES = ("inner", "hadamard", "concat", "centred", "concat_odd")
 SMALL = {"dim": 8, "seed": 3, "hidden_units": 16, "num_train": 40, "num_validation": 30, "num_test": 20}
 families = pytest.mark.parametrize("family", FAMILIES)
 gains = pytest.mark.parametrize("gain", [1.0, 30.0])
@@ -16,7 +16,7 @@ gains = pytest.mark.parametrize("gain", [1.0, 30.0])
 def _weights(task):
     """Kernels and biases of h, as the documentation defines them."""
     rng = np.random.default_rng([task.seed, 0])
-    inputs = 2 * task.dim if task.family == "concat" else task.dim
+    inputs = 2 * task.dim if task.family.startswith("concat") else task.dim
     outputs = task.dim if task.family in ("inner", "centred") else 1
     weights = []
     sizes = [(inputs, task.hidden_units), (task.hidden_units,) * 2, (task.hidden_units, outputs)]
@@ -43,6 +43,10 @@ def _raw(task, x, condition):
         sample = _h(task, _drawn(task, 4, 10_000)[1].astype("float64"))
         centred = _h(task, condition) - sample.mean(axis=0)
         return (x * centred).sum(axis=1, keepdims=True) * np.sqrt(10 / sample.var(axis=0).sum())
+    if task.family == "concat_odd":
+        inputs = [(x, condition), (-x, condition), (x, -condition), (-x, -condition)]
+        first, *between, last = (_h(task, np.concatenate(each, axis=1)) for each in inputs)
+        return first - sum(between) + last
     return _h(task, x * condition if task.family == "hadamard" else np.concatenate([x, condition], axis=1))
 
 
@@ -70,7 +74,7 @@ def test_samples_and_targets_match_numpy(family, gain, split, number):
     np.testing.assert_allclose(examples["y"], y, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["hadamard", "concat"])
+@pytest.mark.parametrize("family", ["hadamard", "concat", "concat_odd"])
 @gains
 def test_targets_have_mean_zero_and_variance_one(family, gain):
     y = SyntheticTask(family, dim=20, hidden_units=30, gain=gain, num_test=20_000).load("test")["y"]
@@ -91,6 +95,17 @@ def test_centred_targets_are_interaction_alone(options):
     # The square of the mean of 1,000 samples is about a thousandth of the variance.
     assert np.sum(h.mean(axis=1) ** 2) < 0.005 * np.sum(h.var(axis=1))
     assert np.sum(h.var(axis=1)) == pytest.approx(10, rel=0.2)
+
+
+@gains
+def test_the_odd_part_is_odd_in_x_and_in_the_condition(gain):
+    """So its expectation given x, and given I, is zero: neither alone explains anything."""
+    task = SyntheticTask("concat_odd", gain=gain, **SMALL)
+    y, (x, condition) = task.target(), _drawn(task, 9, 50)
+    mean = (y(x, condition) + y(-x, condition)) / 2  # what y is centred by
+    np.testing.assert_allclose(mean, np.full((50, 1), mean.mean()), atol=1e-4)
+    np.testing.assert_allclose(y(x, condition) + y(x, -condition), 2 * mean, atol=2e-4)
+    np.testing.assert_allclose(y(-x, -condition), y(x, condition), atol=2e-4)
 
 
 def _share_due_to_the_condition(gain):
@@ -118,6 +133,7 @@ GOLDEN_Y = {
     "hadamard": [-1.058881, 0.6889233, 0.2910436, 0.02014872],
     "concat": [-1.243571, -0.2481096, 1.324421, 0.8967074],
     "centred": [1.318808, 3.181375, -0.5683430, 2.693064],
+    "concat_odd": [0.9940342, 0.5661229, 0.1208029, -0.3891658],
 }
 
 
@@ -209,6 +225,6 @@ def test_gain_must_be_positive_and_seed_an_integer():
 
 
 def test_unknown_family():
-    message = r"`family` must be one of \('inner', 'hadamard', 'concat', 'centred'\). Received: 'outer'"
+    message = r"`family` must be one of \('inner', 'hadamard', 'concat', 'centred', 'concat_odd'\). Received: 'outer'"
     with pytest.raises(ValueError, match=message):
         SyntheticTask("outer")
