@@ -45,15 +45,18 @@ def info(name: Entry, as_json: AsJson = False):
     from keras_hypernet.zoo.card import Card
     from keras_hypernet.zoo.store import find_entry
 
-    card = dataclasses.asdict(Card.read(find_entry(name)))
+    card = Card.read(find_entry(name))
+    fields = dataclasses.asdict(card)
     if as_json:
-        return show_json(card)
-    table = Table(show_header=False, title=card["name"])
+        return show_json(fields)
+    table = Table(show_header=False, title=card.name)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for field, value in card.items():
+    for field, value in fields.items():
         if value is not None:
             table.add_row(field, Text(readable(value)))
+    if card.baseline:
+        table.add_row("best trivial predictor", Text(_trivial(card)))
     show(table)
 
 
@@ -153,19 +156,26 @@ def zoo_table(cards):
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for card in cards:
         paper = errors(card.other_runs["runs"]) if card.other_runs else "the same"
-        cells = [f"`{card.name}`", card.data["name"], f"**{_result(card)}**", _trivial(card), errors(card.seeds), paper]
+        cells = [
+            f"`{card.name}`",
+            card.data["name"],
+            f"**{_result(card)}**",
+            _trivial(card, "**"),
+            errors(card.seeds),
+            paper,
+        ]
         lines.append(f"| {' | '.join([*cells, _parameters(card)])} |")
     return "\n".join(lines)
 
 
-def _trivial(card):
-    """The best trivial predictor of a card's task, and whether the model is no better."""
+def _trivial(card, bold=""):
+    """The best trivial predictor of a card's task, and whether the model is no better: between marks, if given."""
     if not card.baseline:
         return ""
     name, error = min(card.baseline.items(), key=lambda item: item[1])
     metrics = card.metrics["test"]
     beaten = metrics.get("error", metrics.get("mse")) < error
-    return f"{name} {error:.3g}{'' if beaten else ', **not beaten**'}"
+    return f"{name} {error:.3g}{'' if beaten else f', {bold}not beaten{bold}'}"
 
 
 def _result(card):

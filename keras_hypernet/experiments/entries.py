@@ -55,11 +55,14 @@ class Blueprint:
 
 
 def _blueprints():
-    data = {"mnist": "mnist", "cifar": "cifar10", "digits": "digits", "patches": "patches", "uniform": "uniform"}
+    def panel(short):
+        return {"cifar": "cifar10", "hadamard": "hadamard_d20", "concat": "concat_d20"}.get(short, short)
+
     # The width entries are at the index of lowest validation error whose file is under 8 MB.
     grids = (
         ("rotation_{}", "rotation_depth", ("mnist", "cifar", "digits", "patches"), 4),
-        ("synthetic_{}", "synthetic_depth", ("inner", "hadamard", "concat"), 4),
+        ("synthetic_{}", "synthetic_depth", ("inner",), 4),
+        ("synthetic_{}", "modularity_depth", ("hadamard", "concat"), 4),
         ("colorization_{}", "colorization_depth", ("cifar", "patches"), 4),
         ("synthetic_width", "synthetic_embedding_dim", ("inner",), 1),
         ("rotation_{}_width", "rotation_embedding_dim", ("mnist",), 2),
@@ -67,13 +70,15 @@ def _blueprints():
     for name, experiment, panels, value in grids:
         for short in panels:
             for method in ("hyper", "embed"):
-                yield Blueprint(f"{name.format(short)}_{method}", experiment, data.get(short, short), method, value)
+                yield Blueprint(f"{name.format(short)}_{method}", experiment, panel(short), method, value)
+    for method, depth in {"hyper": 4, "embed": 2}.items():  # of lowest validation error
+        yield Blueprint(f"modularity_{method}", "modularity_depth", "d100_h10", method, depth)
     for short in ("cifar", "mnist", "uniform", "digits"):
         for part, method in {"f1": "network", "f2": "network", "target": "target"}.items():
             name = f"assumption1_{short}_{part}"
-            yield Blueprint(name, "assumption_1", data[short], method, 50, second=part == "f2")
+            yield Blueprint(name, "assumption_1", panel(short), method, 50, second=part == "f2")
     for short in ("mnist", "cifar", "digits"):
-        yield Blueprint(f"assumption2_{short}", "assumption_2", data[short], "network", 29)
+        yield Blueprint(f"assumption2_{short}", "assumption_2", panel(short), "network", 29)
 
 
 BLUEPRINTS = {blueprint.name: blueprint for blueprint in _blueprints()}

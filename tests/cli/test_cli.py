@@ -45,6 +45,8 @@ def test_list_and_info(run, run_json):
     table = run("list").stdout
     assert all(name in table for name in cards)
     assert f"seed {card['seed']}" in " ".join(run("info", "rotation_mnist_hyper").stdout.replace("│", "").split())
+    assert "not beaten" not in run("info", "rotation_mnist_hyper").stdout
+    assert "not beaten" in run("info", "synthetic_inner_hyper").stdout
 
 
 @pytest.mark.full

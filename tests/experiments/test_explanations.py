@@ -34,6 +34,13 @@ def test_numbers_are_those_of_the_rows(text, filled):
     assert fill(text, ROWS, "depth", trivial=12.345) == filled
 
 
+def test_a_method_may_run_at_one_value_alone():
+    rows = [row for row in ROWS if row["method"] == "embed" or row["depth"] == 3]
+    assert (
+        fill("{median hyper 3} of {median hyper}; {high embed}; {high ratio}", rows, "depth") == "0.3 of 0.3; 0.7; 0.6"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
