@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import itertools
-from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +18,12 @@ DRAWN = {
 RANDOM_LIMITS = ("The task is one random function: the model is of no use but to study how that is approximated.",)
 FAMILIES = ("inner", "hadamard", "concat", "centred", "concat_odd")
 WEIGHTS = ("fan_in", "glorot", "normal")
+# What this project adds to the paper's family.
+_OURS = {
+    "concat": "The families hadamard and concat, and that their y is centred and scaled to unit variance.",
+    "centred": "The family centred: E h(I) = 0 and Var(y) = 10, so that all of the variance is interaction.",
+    "concat_odd": "The family concat_odd, odd in x and in I, and that its y is centred and scaled to unit variance.",
+}
 CENTRED_VARIANCE = 10.0  # of y of the family centred
 # Independent streams of random numbers, by purpose.
 _STREAMS = {"target": 0, "train": 1, "validation": 2, "test": 3, "scale": 4}
@@ -78,19 +83,6 @@ class SyntheticTask(Task):
     num_outputs = 1
     purpose = "Approximates y(x, I), a random network of x and I"
     limits = RANDOM_LIMITS
-    provenance: ClassVar = {
-        "text": [
-            "y = <x, h(I)> (the family inner), h with three layers and sigmoid activations; x, I standard normal.",
-            "Sizes of f, e, g and q; 30,000 training samples; SGD with learning rate 0.01, batch size 200.",
-        ],
-        "code": [],
-        "ours": [
-            "h has width 300 and weights uniform with variance 1 / (3 fan_in); 30 epochs.",
-            "The families but inner, and that y of hadamard and concat is centred and scaled to unit variance.",
-            "No biases in g but for concat_odd, biases in q; all weights uniform with variance 1 / (3 fan_in).",
-            "5,000 samples for validation and 10,000 for the test.",
-        ],
-    }
 
     def __post_init__(self):
         if self.family not in FAMILIES:
@@ -101,6 +93,24 @@ class SyntheticTask(Task):
             raise ValueError(f"`weights` must be one of {WEIGHTS}. Received: {self.weights!r}")
         if not self.gain > 0:
             raise ValueError(f"`gain` must be positive. Received: {self.gain!r}")
+
+    @property
+    def provenance(self):
+        gain = "" if self.gain == 1 else f", times the gain {self.gain:g} in the hidden layers"
+        return {
+            "text": [
+                "y = <x, h(I)> (the family inner), h with three layers and sigmoid activations; x, I standard normal.",
+                "Sizes of f, e, g and q; 30,000 training samples; SGD with learning rate 0.01, batch size 200.",
+            ],
+            "code": [],
+            "ours": [
+                f"h has width {self.hidden_units} and weights uniform with variance 1 / (3 fan_in){gain}; 30 epochs.",
+                _OURS.get(self.family, _OURS["concat"]),
+                f"{'Biases' if self.generates_biases else 'No biases'} in g, biases in q; all weights uniform with "
+                "variance 1 / (3 fan_in).",
+                "5,000 samples for validation and 10,000 for the test.",
+            ],
+        }
 
     def config(self):
         """The task as a dict for JSON; published rows and cards are older than `weights`, whose default is left out."""
