@@ -13,9 +13,12 @@ FIELDS = ("claim", "panel", "verdict", "seeds")
 _NUMBER = re.compile(r"\{(?:(trivial)|(\w+) (\w+)(?: ([\d.]+)(?::([\d.]+))?)?)\}")
 
 
-def read_explanations(folder):
-    """Returns the explanations of verdicts, a dict from `(claim, panel, verdict, seeds)` to a text for `fill`."""
-    path = pathlib.Path(folder) / "explanations.json"
+def read_explanations(folder, name="explanations.json"):
+    """Returns the explanations of verdicts, a dict from `(claim, panel, verdict, seeds)` to a text for `fill`.
+
+    `name` is the file's; `"summary.json"` has the sentences of the report's first paragraph, in their order.
+    """
+    path = pathlib.Path(folder) / name
     schema = {"type": "array", "items": {"type": "object", "required": [*FIELDS, "why"]}}
     content = read_json(path, schema, "a list of explanations", "Repair or remove it.") if path.exists() else []
     return {tuple(each[field] for field in FIELDS): each["why"] for each in content}

@@ -16,14 +16,15 @@ from keras_hypernet.experiments.rows import ResultsFile, group_rows
 from keras_hypernet.experiments.statistics import holm
 
 _INTRODUCTION = f"""\
-# What reproduced
+## How to read this page
 
 `keras-hypernet plot all` writes this page from the rows in this folder, one run per line in `<experiment>.jsonl`.
 The figures and their numbers are in the files beside. Each row holds the whole configuration of its run, with seed,
 versions and machine; `keras-hypernet experiment <name> --resume` adds missing runs. Values are errors on test data
 after the last epoch. A diverged run counts as infinitely bad. A panel counts the seeds that have all their runs;
-with fewer than {LEAST_SEEDS} such seeds a claim stays open. `explanations.json` explains verdicts; an explanation is
-shown while verdict and number of seeds are those it explains, with numbers that are computed from the rows.
+with fewer than {LEAST_SEEDS} such seeds a claim stays open. `explanations.json` explains verdicts, `summary.json`
+has the sentences at the top; each is shown while verdict and number of seeds are those it is about, with numbers that
+are computed from the rows.
 
 A trivial predictor cannot use how x and the condition interact: a constant, least squares on x, or on x and I, the
 network g of x alone, and for colorization the mean grey of the image plus the mean image. The verdict is "nothing
@@ -46,7 +47,7 @@ _COPIES = {
 
 
 def write_report(folder):
-    """Writes `README.md` to the folder of the results, from the rows and `explanations.json`, and returns the path.
+    """Writes `README.md` to the folder of the results, from its rows and explanations, and returns the path.
 
     The report lists claims without results as not run yet. Raises ValueError if the explanations cannot be read.
     """
@@ -60,9 +61,15 @@ def write_report(folder):
     for claim in CLAIMS:
         whys = _whys(claim, verdicts[claim], rows[claim.experiment], baselines, explanations)
         details += _details(claim, verdicts[claim], whys, corrected)
-    lines = [_INTRODUCTION, *_thresholds(), *_summary(verdicts), *_predictions(verdicts), *details, *_variance(rows)]
-    lines += [*_trivial(rows), *_baselines(rows)]
-    lines += _runs(rows)
+    summary = []
+    for key, text in read_explanations(folder, "summary.json").items():
+        for claim in (claim for claim in CLAIMS if claim.text == key[0]):
+            summary += _whys(claim, verdicts[claim], rows[claim.experiment], baselines, {key: text}).values()
+    lines = [
+        *("# What reproduced", "", *summary, "", _INTRODUCTION),
+        *(*_thresholds(), *_summary(verdicts), *_predictions(verdicts), *details),
+        *(*_variance(rows), *_trivial(rows), *_baselines(rows), *_runs(rows)),
+    ]
     write_text(folder / "README.md", "\n".join(lines) + "\n")
     return folder / "README.md"
 

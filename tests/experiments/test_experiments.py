@@ -221,7 +221,7 @@ def test_committed_figures_are_those_of_the_rows(copied):
 def test_committed_report_is_that_of_the_rows(tmp_path):
     if not (RESULTS / "README.md").exists():
         pytest.skip("results/ is not in this checkout")
-    for path in [*RESULTS.glob("*.jsonl"), RESULTS / "explanations.json"]:
+    for path in [*RESULTS.glob("*.jsonl"), RESULTS / "explanations.json", RESULTS / "summary.json"]:
         (tmp_path / path.name).write_bytes(path.read_bytes())
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert text == (RESULTS / "README.md").read_text(encoding="utf-8"), "run keras-hypernet plot all"
@@ -247,7 +247,7 @@ def test_learning_rates_of_the_principled_initialization_are_those_of_lowest_val
     results = {}
     for row in _committed("learning_rate")[0]:
         data, _, hyperfan = row["panel"].partition("_")
-        if hyperfan:
+        if hyperfan == "hyperfan":
             rates = results.setdefault((data, row["method"]), {})
             rates.setdefault(row["learning_rate"], []).append(
                 math.inf if row["validation"] is None else row["validation"]

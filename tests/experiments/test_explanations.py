@@ -57,7 +57,8 @@ def test_other_numbers_are_refused(text, message):
         fill(text, ROWS, "depth")
 
 
-def test_only_words_are_typed():
-    for why in read_explanations(ROOT / "results").values():
+@pytest.mark.parametrize("name", ["explanations.json", "summary.json"])
+def test_only_words_are_typed(name):
+    for why in read_explanations(ROOT / "results", name).values():
         words = re.sub(r"\{[^}]*\}|f1|f2", "", why)
         assert not re.search(r"\d", words), why
