@@ -277,6 +277,64 @@ EACH_STEP = Rule(f"reproduced: {_FALLS}", _each_step)
 EACH_STEP_OF_LOSS = Rule(f"by the squared error on the validation split. Reproduced: {_FALLS}", _each_step_of_loss)
 
 
+def lower(first, second, wide=1.0, everywhere=False, panels=()):
+    """The rule for: the errors of one method are lower than those of another; see `better`."""
+
+    def judge(rows, varies):
+        tests = [table(rows, method, varies) for method in (first, second)]
+        by_seed = np.median(ratios(*tests), axis=1)
+        values = sorted({row[varies] for row in rows if row["method"] == first})
+        medians = [over_seeds(each) for each in tests]
+        worse = [value for value, low, high in zip(values, *medians, strict=True) if not low < high]
+        measured = (
+            f"ratio of the errors {_range(by_seed)}{_interval(by_seed)}; medians {_list(medians[0])} of {first}, "
+            f"{_list(medians[1])} of {second}, at {varies} {_list(values)}{_lost(*tests, names=(first, second))}"
+        )
+        if (by_seed < wide).all() and not (everywhere and worse):
+            verdict = "reproduced"
+        else:
+            verdict = "partly" if np.mean(by_seed < 1) > 0.5 else "not"
+        near = [] if everywhere and worse else [(by_seed.max(), wide)]
+        return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, near)
+
+    also = ", and the median over the seeds lower at every value" * everywhere
+    text = f"the median ratio of {first} to {second} below {wide:g} in every seed{also}; partly: below 1 in most seeds"
+    return Rule(f"reproduced: {text}; otherwise not.", judge, panels)
+
+
+def reaches(method, published):
+    """The rule for: a method's error reaches a published number; a dict from panels to numbers.
+
+    The last value of the varied quantity counts. Fewer than two seeds of five below the number are "not".
+    """
+
+    def judge(rows, varies):
+        number = published[rows[0]["panel"]]
+        by_seed = table(rows, method, varies)[:, -1] / number
+        last = max(row[varies] for row in rows if row["method"] == method)
+        measured = (
+            f"mean {_number(by_seed.mean() * number)} at {varies} {last}, published {number}; ratio "
+            f"{_range(by_seed)}{_interval(by_seed)}{_lost(by_seed)}"
+        )
+        reached = by_seed.mean() <= 1
+        verdict = "reproduced" if reached else "partly" if np.mean(by_seed <= 1) >= 0.4 else "not"
+        return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, [(by_seed.mean(), 1.0)])
+
+    text = "the mean over the seeds, at the last value, is at most the published number"
+    return Rule(f"reproduced: {text}; partly: at least two fifths of the seeds are; otherwise not.", judge, (*published,))
+
+
+def held(rule, reference="trivial", noun="constant"):
+    """A rule whose verdict is "nothing learned" where no method beats a reference, which is a method of the rows."""
+
+    def judge(rows, varies):
+        learned = [row for row in rows if row["method"] != reference]
+        error = float(np.median([row["test"] for row in rows if row["method"] == reference]))
+        return held_against(rule.judge(learned, varies), learned, varies, noun, error)
+
+    return dataclasses.replace(rule, judge=judge)
+
+
 def _finding(measured, test, by_seed, p, verdict, near=()):
     """A `Finding`; `near` has the pairs of a number that decides the verdict and its threshold."""
     number = len(by_seed)
@@ -298,9 +356,9 @@ def _interval(by_seed):
     return f", 95% interval of the mean {' to '.join(map(_number, interval(by_seed)))}"
 
 
-def _lost(*tests):
-    """How many runs diverged, of one method, or of hyper and embed."""
-    names = ("",) if len(tests) == 1 else (" hyper", " embed")
+def _lost(*tests, names=("hyper", "embed")):
+    """How many runs diverged, of one method, or of two."""
+    names = ("",) if len(tests) == 1 else [f" {name}" for name in names]
     lost = [(np.isinf(each).sum(), each.size, name) for name, each in zip(names, tests, strict=True)]
     parts = [f"{number} of {size}{name}" for number, size, name in lost if number]
     return f"; diverged: {', '.join(parts)}" if parts else ""

@@ -5,6 +5,10 @@ from keras_hypernet.tasks.arrays import ArrayTask
 from keras_hypernet.tasks.base import Task, is_of_package
 from keras_hypernet.tasks.classification import ClassificationTask
 from keras_hypernet.tasks.colorization import ColorizationTask
+from keras_hypernet.tasks.gaussian_process import GaussianProcessTask
+from keras_hypernet.tasks.noisy_views import NoisyViewsTask
+from keras_hypernet.tasks.overlaid_digits import OverlaidDigitsTask
+from keras_hypernet.tasks.pareto import ParetoTask
 from keras_hypernet.tasks.registry import TASKS, check_name, register
 from keras_hypernet.tasks.rotation import RotationTask, angle_labels, evaluation_angles, rotate_images
 from keras_hypernet.tasks.rotation_set import RotationSetTask
@@ -15,6 +19,10 @@ __all__ = [
     "ArrayTask",
     "ClassificationTask",
     "ColorizationTask",
+    "GaussianProcessTask",
+    "NoisyViewsTask",
+    "OverlaidDigitsTask",
+    "ParetoTask",
     "RotationSetTask",
     "RotationTask",
     "SyntheticTask",
@@ -30,6 +38,7 @@ __all__ = [
 
 for _task_class in (
     *(ApproximationTask, ClassificationTask, ColorizationTask),
+    *(GaussianProcessTask, NoisyViewsTask, OverlaidDigitsTask, ParetoTask),
     *(RotationSetTask, RotationTask, SyntheticTask),
 ):
     register(_task_class)

@@ -34,7 +34,8 @@ class Task:
 
     Attributes:
         name: Name of the task, in lower case.
-        metric: Metric of evaluations: `"error"`, the share of wrong classes, or `"mse"`, the mean squared error.
+        metric: Metric of evaluations: `"error"`, the share of wrong classes, `"mse"`, the mean squared error, or a metric
+            of the networks that the task makes itself.
         loss: Training loss: `"cross_entropy"`, of logits and integer labels, or `"mse"`; by default that of the metric.
         inputs: Inputs of its models: `("x", "condition")`, or `("x",)`.
         x_shape, condition_shape: Shapes of the inputs without the batch; None for a free size.
@@ -42,6 +43,8 @@ class Task:
             `evaluate` compare these dtypes with the batches.
         condition_is_set: Whether the condition is a set, with its members along the first axis of `condition_shape`.
         num_outputs: Output dimension of a model.
+        num_targets: Size of a target, by default that of an output.
+        methods: Methods whose networks the task makes itself, by `make_model`: a dict from the method to its noun.
         output_name: Name of a model's last layer; by default `"logits"` or `"value"`.
         generates_biases: Whether g has biases. A network without biases is homogeneous in x.
         purpose: For the card: what a model of the task does.
@@ -84,6 +87,7 @@ class Task:
     condition_dtype: ClassVar[str] = "float32"
     condition_is_set: ClassVar[bool] = False
     generates_biases: ClassVar[bool] = False
+    methods: ClassVar[dict] = {}
     deviations: ClassVar[tuple] = ()
     provenance: ClassVar[dict] = {"text": (), "code": (), "ours": ("The task and its training.",)}
     held_out: ClassVar[str | None] = None
@@ -103,6 +107,10 @@ class Task:
     @property
     def loss(self):
         return "cross_entropy" if self.metric == "error" else "mse"
+
+    @property
+    def num_targets(self):
+        return self.num_outputs
 
     @property
     def output_name(self):
@@ -131,6 +139,14 @@ class Task:
                 f"{error}. Give the task the name of a file of arrays, say, which its `load` reads; or make a "
                 "`keras_hypernet.ArrayTask` of the arrays."
             ) from error
+
+    def make_model(self, method, recipe):
+        """Returns the networks of one of the task's own `methods`, and the `loss` and `metrics` to compile them with.
+
+        `build_model` sets the seed before, and compiles the model with the optimizer of the recipe. The metric of
+        evaluations is the one whose name is `metric`, or else the loss.
+        """
+        raise NotImplementedError
 
     def load(self, split):
         """Returns the examples of `"train"`, `"validation"` or `"test"`.

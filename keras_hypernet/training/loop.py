@@ -132,7 +132,7 @@ def evaluate(model, task, split="test"):
 
     Returns:
         `{"error": float, "loss": float, "num_examples": int}`, where error is the share of wrong classes; or
-        `{"mse": float, "num_examples": int}` for a task judged by the mean squared error.
+        `{"mse": float, "num_examples": int}` for a task judged by the mean squared error, or by another metric.
 
     Raises:
         DataUnavailableError: If the task's images are not available.
@@ -151,8 +151,8 @@ def evaluate(model, task, split="test"):
     check_dtypes(task, dataset)
     measured = model.evaluate(dataset, return_dict=True, verbose=0)
     num_examples = task.num_examples(split)
-    if task.metric == "mse":
-        return {"mse": measured.get("mse", measured["loss"]), "num_examples": num_examples}
+    if task.metric != "error":
+        return {task.metric: measured.get(task.metric, measured["loss"]), "num_examples": num_examples}
     if "accuracy" not in measured:
         raise ValueError(
             f"The model must be compiled with the metric 'accuracy', for a task of classes. Received: {[*measured]}"

@@ -21,7 +21,8 @@ def build_model(task, method, recipe):
             `task.generates_biases`, and f ends in the linear maps that generate it. `"embed"`: e ends in
             `recipe.embedding_dim` units; q has the sizes d + that, `recipe.primary_units`, `task.num_outputs`.
             `"network"`, for tasks without a condition: the sizes d, `recipe.width`, `task.num_outputs`. `"process"`,
-            for conditions that are sets: as `"embed"`, with the mean of the embeddings of a set.
+            for conditions that are sets: as `"embed"`, with the mean of the embeddings of a set. Or a method of
+            the task's own, `task.methods`.
         recipe: A `Recipe`. Its seed is set for all of Keras first: equal arguments give equal models.
 
     Raises:
@@ -36,8 +37,8 @@ def build_model(task, method, recipe):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5.
     """
     conditional = "condition" in task.inputs
-    methods = ("network",)
-    if conditional:
+    methods = tuple(task.methods) or ("network",)
+    if conditional and not task.methods:
         methods = ("process",) if task.condition_is_set else ("hyper", "embed")
     if method not in methods:
         raise ValueError(f"`method` must be one of {methods} for the task {task.name!r}. Received: {method!r}")
@@ -45,17 +46,18 @@ def build_model(task, method, recipe):
         initialization = f"The initialization {recipe.initialization!r}"
         raise ValueError(f"{initialization} is for networks without a condition. Received: the task {task.name!r}")
     keras.utils.set_random_seed(recipe.seed)
-    model = {"hyper": _hypernetwork, "network": _network}.get(method, _embedding_method)(task, recipe)
+    if task.methods:
+        model, objectives = task.make_model(method, recipe)
+    else:
+        model = {"hyper": _hypernetwork, "network": _network}.get(method, _embedding_method)(task, recipe)
+        cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        objectives = {"loss": cross_entropy if task.loss == "cross_entropy" else "mse"}
+        objectives["metrics"] = ["accuracy"] if task.metric == "error" else []
     if conditional:
         model.build({"x": (None, *task.x_shape), "condition": (None, *task.condition_shape)})
     step = {"learning_rate": recipe.learning_rate, "global_clipnorm": recipe.gradient_clipnorm}
     step |= {name: value for name in ("momentum", "rho", "epsilon") if (value := getattr(recipe, name))}
-    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(
-        optimizer=keras.optimizers.get({"class_name": recipe.optimizer, "config": step}),
-        loss=cross_entropy if task.loss == "cross_entropy" else "mse",
-        metrics=["accuracy"] if task.metric == "error" else [],
-    )
+    model.compile(keras.optimizers.get({"class_name": recipe.optimizer, "config": step}), **objectives)
     return model
 
 

@@ -1,0 +1,257 @@
+"""The tasks of neural processes: functions of a Gaussian process, of each of which a set of points is known."""
+
+import dataclasses
+import functools
+from typing import ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_hypernet.data.sources import check_split
+from keras_hypernet.layers import FiLM, HyperDense
+from keras_hypernet.models import ConditionalNeuralProcess, Hypernetwork
+from keras_hypernet.tasks.base import Task, check_integers
+from keras_hypernet.tasks.batches import planned_batches, stream
+from keras_hypernet.tasks.synthetic import DRAWN
+
+RANGE = 2.0  # x is uniform between this and its negative
+LENGTH, PERIOD, NOISE = 0.5, 1.0, 0.1  # of the kernels; the standard deviation of the noise
+_LEAST_SIGMA = 0.01
+_STREAMS = ("validation", "test")
+_CHUNK = 500
+
+
+def _rbf(distance, xp):
+    return xp.exp(-0.5 * (distance / LENGTH) ** 2)
+
+
+def _matern(distance, xp):
+    scaled = 5**0.5 * distance / LENGTH
+    return (1 + scaled + scaled**2 / 3) * xp.exp(-scaled)
+
+
+def _periodic(distance, xp):
+    return xp.exp(-2 * (xp.sin(np.pi * distance / PERIOD) / LENGTH) ** 2)
+
+
+KERNELS = {"rbf": _rbf, "matern": _matern, "periodic": _periodic}
+
+
+def covariance(kernel, first, second, xp=np):
+    """The covariance `[..., N, M]` of a process without noise at x `[..., N]` and `[..., M]`; it is 1 at distance 0.
+
+    >>> covariance("rbf", np.array([0.0]), np.array([0.0, 0.5])).round(4).tolist()
+    [[1.0, 0.6065]]
+    """
+    return KERNELS[kernel](xp.abs(first[..., :, None] - second[..., None, :]), xp)
+
+
+def sample(kernel, x, normals, xp=np):
+    """Noisy values `[..., N]` of a process at x `[..., N]`, made of as many standard normal numbers."""
+    total = covariance(kernel, x, x, xp) + NOISE**2 * xp.eye(x.shape[-1], dtype=x.dtype)
+    cholesky = np.linalg.cholesky if xp is np else ops.cholesky
+    return xp.matmul(cholesky(total), normals[..., None])[..., 0]
+
+
+def posterior(kernel, members, x):
+    """The exact mean and variance `[B, P]` of noisy values at x `[B, P]`, given the points of sets `[B, d, 2]`.
+
+    Without a set (None), these are the prior's.
+    """
+    if members is None:
+        return np.zeros_like(x), np.full_like(x, 1 + NOISE**2)
+    known, values = members[..., 0], members[..., 1]
+    total = covariance(kernel, known, known) + NOISE**2 * np.eye(known.shape[-1])
+    cross = covariance(kernel, known, x)
+    solved = np.linalg.solve(total, np.concatenate([values[..., None], cross], axis=-1))
+    mean = np.einsum("bdp,bd->bp", cross, solved[..., 0])
+    return mean, 1 + NOISE**2 - np.einsum("bdp,bdp->bp", cross, solved[..., 1:])
+
+
+def log_density(y, mean, variance):
+    """The logarithm of the normal density, elementwise."""
+    return -0.5 * (np.log(2 * np.pi * variance) + (y - mean) ** 2 / variance)
+
+
+def mean_and_sigma(outputs):
+    """Mean and standard deviation of a network's predictions, of its outputs `[..., 2]`."""
+    return outputs[..., 0], _LEAST_SIGMA + ops.softplus(outputs[..., 1])
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class NormalExcess(keras.losses.Loss):
+    """The exact log-likelihood of the values, minus that of the predictions, in nats for each point.
+
+    The target `[..., 2]` holds the value, and its exact log-likelihood, or zero where only the gradient counts. The
+    expectation is the Kullback-Leibler divergence from the exact prediction, so it is at least zero.
+    """
+
+    def __init__(self, name="excess", **kwargs):
+        super().__init__(name=name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        mean, sigma = mean_and_sigma(y_pred)
+        squares = ((y_true[..., 0] - mean) / sigma) ** 2
+        return y_true[..., 1] + 0.5 * (np.log(2 * np.pi) + squares) + ops.log(sigma)
+
+
+@dataclasses.dataclass(frozen=True)
+class GaussianProcessTask(Task):
+    """Predict mean and standard deviation of a random function at x, given a set of its points.
+
+    The functions are of a Gaussian process on `[-2, 2]` with the variance 1, and noise of the standard deviation 0.1.
+    Its kernel is `"rbf"`, `"matern"` (Matern-5/2), both of the length 0.5, or `"periodic"`, of the period 1. Each
+    epoch draws new functions. Batches are `({"x": [B, P, 1], "condition": [B, members, 2]}, y: [B, P, 2])`, where the
+    members are pairs of x and value; y has the values and their log-likelihoods under the exact posterior of the
+    process, or zero in training. The metric, `"excess"`, is the exact log-likelihood minus the model's, in nats for
+    each point.
+
+    Args:
+        kernel: Name of the kernel.
+        members: Points in a set.
+        num_points: Points of a function to predict.
+        num_train: Functions of an epoch.
+        num_validation, num_test: Functions drawn once.
+
+    Raises:
+        ValueError: If the kernel does not exist, or a number is not a positive integer.
+
+    Example:
+
+    >>> task = GaussianProcessTask("rbf", members=4, num_test=32)
+    >>> inputs, y = next(iter(task.evaluation_dataset("test")))
+    >>> inputs["x"].shape, inputs["condition"].shape, y.shape
+    (TensorShape([32, 32, 1]), TensorShape([32, 4, 2]), TensorShape([32, 32, 2]))
+
+    References: Garnelo et al., "Conditional Neural Processes", ICML 2018; Perez et al., "FiLM", AAAI 2018. The sizes
+    are this project's own.
+    """
+
+    kernel: str
+    members: int = 8
+    num_points: int = 32
+    num_train: int = 6400
+    num_validation: int = 500
+    num_test: int = 2000
+    name = "gaussian_process"
+    metric = "excess"
+    condition_is_set = True
+    num_outputs = 2
+    methods: ClassVar = {
+        "process": "a conditional neural process",
+        "film": "a network with FiLM layers, conditioned on the mean over the set",
+        "hyper": "a hypernetwork, conditioned on the mean over the set",
+    }
+    purpose = "Predicts a function of a Gaussian process from a set of its points"
+    limits = ("Functions of this process, and sets of this size; of others nothing was measured.",)
+    provenance: ClassVar = {
+        "text": ["That a conditional neural process is an embedding method whose condition is a set."],
+        "code": [],
+        "ours": ["The process, the networks, and the training."],
+    }
+
+    def __post_init__(self):
+        if self.kernel not in KERNELS:
+            raise ValueError(f"`kernel` must be one of {(*KERNELS,)}. Received: {self.kernel!r}")
+        check_integers(self, "members", "num_points", "num_train", "num_validation", "num_test")
+
+    @property
+    def x_shape(self):
+        return (self.num_points, 1)
+
+    @property
+    def condition_shape(self):
+        return (self.members, 2)
+
+    def data_facts(self):
+        return {"name": f"{self.kernel}, {self.members} points", **DRAWN}
+
+    def num_examples(self, split):
+        check_split(split)
+        return getattr(self, f"num_{split}")
+
+    def load(self, split):
+        """For training random numbers, `[N, 2, members + num_points]`, which each epoch replaces by its own."""
+        if split == "train":
+            return np.zeros((self.num_train, 2, self.members + self.num_points), "float32")
+        check_split(split)
+        return _drawn(self, split)
+
+    def training_dataset(self, examples, batch_size, seed, epoch):
+        import tensorflow as tf
+
+        shape = tuple(np.shape(examples))
+
+        def plan():
+            x = tf.random.stateless_uniform((shape[0], shape[2]), stream(seed, epoch), -RANGE, RANGE)
+            return tf.stack([x, tf.random.stateless_normal((shape[0], shape[2]), stream(seed, epoch, 1))], axis=1)
+
+        def make(numbers):
+            x, y = numbers[:, 0], sample(self.kernel, numbers[:, 0], numbers[:, 1], ops)
+            points = tf.stack([x, y], axis=-1)
+            members, values = points[:, : self.members], y[:, self.members :]
+            targets = tf.stack([values, tf.zeros_like(values)], axis=-1)
+            return {"x": x[:, self.members :, tf.newaxis], "condition": members}, targets
+
+        return planned_batches(shape[0], plan, make, batch_size)
+
+    def exact(self, examples, use_set=True):
+        """The exact log-likelihoods `[B, P]` of the values of examples, or those under the prior."""
+        x, values = examples["x"][..., 0].astype("float64"), examples["y"][..., 0]
+        members = examples["condition"].astype("float64") if use_set else None
+        return log_density(values, *posterior(self.kernel, members, x))
+
+    def make_model(self, method, recipe):
+        units = recipe.width
+
+        def dense(number):
+            return [keras.layers.Dense(units, "relu", name=f"member_{n}") for n in range(1, number + 1)]
+
+        def sequential(name, *layers):
+            return keras.Sequential([keras.Input((self.members, 2), name="condition"), *layers], name=name)
+
+        objectives = {"loss": NormalExcess()}
+        if method == "process":
+            last = keras.layers.Dense(units, name="embedding_output")
+            layers = [keras.Input((2,), name="condition"), *dense(recipe.depth - 1), last]
+            hidden = [keras.layers.Dense(units, "relu", name=f"hidden_{n}") for n in (1, 2)]
+            primary = [*hidden, keras.layers.Dense(2, name="prediction")]
+            embedding = keras.Sequential(layers, name="embedding")
+            return ConditionalNeuralProcess(embedding, primary, name="gaussian_process"), objectives
+        mean = keras.layers.GlobalAveragePooling1D(name="mean")
+        after = keras.layers.Dense(units, "relu", name="generator_output")
+        generator = sequential("generator", *dense(recipe.depth - 1), mean, after)
+        if method == "film":
+            hidden = [
+                [keras.layers.Dense(units, name=f"hidden_{n}"), FiLM(name=f"film_{n}"), keras.layers.ReLU()]
+                for n in (1, 2)
+            ]
+            primary = [*sum(hidden, []), keras.layers.Dense(2, name="prediction")]
+        else:
+            hidden = [HyperDense(recipe.primary_units, "relu", name=f"hidden_{n}") for n in (1, 2)]
+            primary = [*hidden, HyperDense(2, name="prediction")]
+        return Hypernetwork(generator, primary, name=f"gaussian_process_{method}"), objectives
+
+
+@functools.lru_cache(maxsize=4)
+def _drawn(task, split):
+    """The examples of an evaluation split; y has the exact log-likelihoods, too."""
+    rng = np.random.default_rng([2018, _STREAMS.index(split)])
+    shape = (task.num_examples(split), task.members + task.num_points)
+    x = rng.uniform(-RANGE, RANGE, shape)
+    y = np.concatenate([sample(task.kernel, *part) for part in _parts(x, rng.standard_normal(shape))])
+    points, known = np.stack([x, y], axis=-1).astype("float32"), task.members
+    examples = {"x": points[:, known:, :1], "condition": points[:, :known]}
+    values = points[:, known:, 1:].astype("float64")
+    exact = np.concatenate(
+        [
+            task.exact({"x": first, "condition": members, "y": of_first})
+            for first, members, of_first in _parts(*examples.values(), values)
+        ]
+    )
+    return {**examples, "y": np.concatenate([values, exact[..., np.newaxis]], axis=-1).astype("float32")}
+
+
+def _parts(*arrays):
+    return ([array[first : first + _CHUNK] for array in arrays] for first in range(0, len(arrays[0]), _CHUNK))

@@ -1,0 +1,300 @@
+"""The Pareto task: for each preference among objectives, a solution that no other solution beats."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_hypernet.data.sources import check_split
+from keras_hypernet.layers import HyperDense
+from keras_hypernet.models import Hypernetwork
+from keras_hypernet.tasks.base import Task, check_integers
+from keras_hypernet.tasks.synthetic import DRAWN
+
+RULES = ("linear", "chebyshev")
+_CONCAVE_DIM = 20
+_STREAMS = ("validation", "train")
+_TEST_POINTS = {2: 50, 3: 9}  # along the edge of the lattice of test preferences, by the number of objectives
+_CHUNK = 500
+# The search for an optimum: points along each axis of the front, at first and in each of the refinements.
+_COARSE, _FINE, _REFINEMENTS = {1: 401, 2: 41}, {1: 41, 2: 11}, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Objectives to minimize, and their Pareto front.
+
+    `objectives` is a function of solutions `[..., dim]` and of a module, NumPy or `keras.ops`, to `[..., num]`. `front`
+    maps coordinates in `[0, 1]^axes` to the solutions that are optimal. `layers` makes the layers that map a hyper
+    layer's output to a feasible solution.
+    """
+
+    num: int
+    dim: int
+    axes: int
+    objectives: Callable
+    front: Callable
+    layers: Callable
+
+
+def _line(x, xp):
+    return xp.stack([x[..., 0], (x[..., 0] - 1) ** 2], axis=-1)
+
+
+def _plane(x, xp):
+    return xp.stack([xp.sum(x**2, axis=-1), xp.sum((x - 5) ** 2, axis=-1)], axis=-1) / 50
+
+
+def _sphere(x, xp):
+    one = xp.sum(x**2, axis=-1)
+    a, b, c = x[..., 0], x[..., 1], x[..., 2]
+    first = (one + b - 12 * c + 12) / 14
+    second = (one + 8 * a - 44.8 * b + 8 * c + 44) / 57
+    third = (one - 44.8 * a + 8 * b + 8 * c + 43.7) / 56
+    return xp.stack([first, second, third], axis=-1)
+
+
+def _concave(x, xp):
+    centre = _CONCAVE_DIM**-0.5
+    squares = [xp.sum((x - centre) ** 2, axis=-1), xp.sum((x + centre) ** 2, axis=-1)]
+    return 1 - xp.exp(-xp.stack(squares, axis=-1))
+
+
+def _octant(t):
+    first, second = (np.pi / 2 * t[..., axis] for axis in range(2))
+    return np.stack([np.cos(first), np.sin(first) * np.cos(second), np.sin(first) * np.sin(second)], axis=-1)
+
+
+PROBLEMS = {
+    "line": Problem(2, 1, 1, _line, lambda t: t, lambda: [keras.layers.Activation("sigmoid")]),
+    "plane": Problem(
+        *(2, 2, 1, _plane, lambda t: 5 * np.repeat(t, 2, axis=-1)),
+        lambda: [keras.layers.Activation("sigmoid"), keras.layers.Rescaling(5.0)],
+    ),
+    "sphere": Problem(
+        *(3, 3, 2, _sphere, _octant),
+        lambda: [keras.layers.Activation("softplus"), keras.layers.UnitNormalization()],
+    ),
+    "concave": Problem(
+        *(2, _CONCAVE_DIM, 1, _concave),
+        lambda t: (2 * t - 1) * np.full(_CONCAVE_DIM, _CONCAVE_DIM**-0.5),
+        lambda: [],
+    ),
+}
+
+
+def scalarize(rule, objectives, preference, xp=np):
+    """One number for objectives `[..., num]` under a preference `[..., num]`.
+
+    The rule is `"linear"`, the weighted sum, or `"chebyshev"`, the greatest weighted objective. `xp` is NumPy or
+    `keras.ops`.
+
+    >>> scalarize("chebyshev", np.array([2.0, 4.0]), np.array([0.5, 0.5])).item()
+    2.0
+    """
+    weighted = preference * objectives
+    return xp.sum(weighted, axis=-1) if rule == "linear" else xp.max(weighted, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class Scalarization(keras.losses.Loss):
+    """The scalarized objectives of a solution; the target holds the preference, and then what is not used here."""
+
+    def __init__(self, problem, rule, name="scalarization", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.problem, self.rule = problem, rule
+
+    def call(self, y_true, y_pred):
+        problem = PROBLEMS[self.problem]
+        return scalarize(self.rule, problem.objectives(y_pred, ops), y_true[..., : problem.num], ops)
+
+    def get_config(self):
+        return {**super().get_config(), "problem": self.problem, "rule": self.rule}
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class OptimumDistance(keras.metrics.MeanMetricWrapper):
+    """The distance of a solution's objectives from the optimum, the last entries of the target."""
+
+    def __init__(self, problem, name="distance", dtype=None):
+        super().__init__(self._distance, name=name, dtype=dtype)
+        self.problem = problem
+
+    def _distance(self, y_true, y_pred):
+        problem = PROBLEMS[self.problem]
+        return ops.norm(problem.objectives(y_pred, ops) - y_true[..., problem.num :], axis=-1)
+
+    def get_config(self):
+        return {"problem": self.problem, "name": self.name, "dtype": self.dtype}
+
+
+@dataclasses.dataclass(frozen=True)
+class ParetoTask(Task):
+    """For each preference among objectives, write the solution of least scalarized objectives.
+
+    A solution is a network without an input: x is the number 1, and the kernel that f writes for a preference is the
+    solution, after an activation that keeps it feasible. Batches are `({"x": [B, 1], "condition": [B, num]}, y)`, where
+    the condition is the preference, and y `[B, 2 num]` the preference and the objectives of the exact optimum under it.
+    The metric is the mean distance from these.
+
+    The problems are `"line"`, `(x, (x - 1)^2)` on `[0, 1]`; `"plane"`, `(|x|^2, |x - 5|^2) / 50` on `[0, 5]^2`;
+    `"sphere"`, three objectives on the positive octant of the unit sphere, linear there; and `"concave"`,
+    `1 - exp(-|x -+ 1 / sqrt(20)|^2)` in 20 dimensions, whose front is concave: the minima of weighted sums are the two
+    ends of the front.
+
+    Args:
+        problem: Name of the problem.
+        rule: `"linear"` for weighted sums, or `"chebyshev"` for the greatest weighted objective.
+        num_train: Preferences of an epoch, drawn once, uniform on the simplex.
+        num_validation: Preferences drawn for validation. Those of the test split are a lattice on the simplex.
+
+    Raises:
+        ValueError: If the problem or rule does not exist, or a number is not a positive integer.
+
+    Example:
+
+    >>> task = ParetoTask("line")
+    >>> inputs, y = next(iter(task.evaluation_dataset("test")))
+    >>> inputs["x"].shape, inputs["condition"].shape, y.shape
+    (TensorShape([50, 1]), TensorShape([50, 2]), TensorShape([50, 4]))
+
+    References: Navon et al., "Learning the Pareto Front with Hypernetworks", ICLR 2021. The problems: Tuan et al., "A
+    Framework for Controllable Pareto Front Learning with Completed Scalarization Functions and its Applications", 2023;
+    `"concave"`: Lin et al., "Pareto Multi-Task Learning", NeurIPS 2019.
+    """
+
+    problem: str
+    rule: str = "linear"
+    num_train: int = 10_000
+    num_validation: int = 500
+    name = "pareto"
+    metric = "distance"
+    x_shape = (1,)
+    methods: ClassVar = {rule: f"a hypernetwork trained on {rule} scalarizations" for rule in RULES}
+    purpose = "Writes the Pareto-optimal solution for a preference among objectives"
+    limits = ("The problem is a toy: the model is of no use but to study how a front is learned.",)
+    provenance: ClassVar = {
+        "text": ["That one hypernetwork, from preferences to solutions, learns a front; linear scalarization."],
+        "code": ["The three convex problems, and the distance from the optimum of each preference (Tuan et al.)."],
+        "ours": ["The networks, the preferences and their numbers, and the training."],
+    }
+
+    def __post_init__(self):
+        for name, known in (("problem", (*PROBLEMS,)), ("rule", RULES)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"`{name}` must be one of {known}. Received: {getattr(self, name)!r}")
+        check_integers(self, "num_train", "num_validation")
+
+    @property
+    def _facts(self):
+        return PROBLEMS[self.problem]
+
+    @property
+    def condition_shape(self):
+        return (self._facts.num,)
+
+    @property
+    def num_outputs(self):
+        return self._facts.dim
+
+    @property
+    def num_targets(self):
+        return 2 * self._facts.num
+
+    def data_facts(self):
+        return {"name": f"{self.problem}, {self.rule}", **DRAWN}
+
+    def preferences(self, split):
+        """The preferences of a split, `[N, num]`, positive, with the sum one."""
+        check_split(split)
+        num = self._facts.num
+        if split == "test":
+            edge = _TEST_POINTS[num]
+            first = np.indices((edge,) * (num - 1)).reshape(num - 1, -1).T
+            first = first[first.sum(axis=1) < edge]
+            parts = np.column_stack([first, edge - 1 - first.sum(axis=1)]) + 1 / num
+            return parts / parts.sum(axis=1, keepdims=True)
+        draws = np.random.default_rng([2021, _STREAMS.index(split)]).exponential(size=(self.num_examples(split), num))
+        return draws / draws.sum(axis=1, keepdims=True)
+
+    def num_examples(self, split):
+        check_split(split)
+        return len(self.preferences("test")) if split == "test" else getattr(self, f"num_{split}")
+
+    def load(self, split):
+        preferences = self.preferences(split)
+        x = np.ones((len(preferences), 1))
+        y = np.concatenate([preferences, self.optima(preferences)], axis=1)
+        return {name: array.astype("float32") for name, array in (("x", x), ("condition", preferences), ("y", y))}
+
+    def front(self, points=None):
+        """The objectives of points of the front, a lattice in its coordinates: `[points^axes, num]`."""
+        facts = self._facts
+        axis = np.linspace(0, 1, points or _COARSE[facts.axes])
+        lattice = np.stack(np.meshgrid(*[axis] * facts.axes, indexing="ij"), axis=-1).reshape(-1, facts.axes)
+        return facts.objectives(facts.front(lattice), np)
+
+    def optima(self, preferences):
+        """The objectives of the solutions of least scalarization, `[N, num]`, by a search along the front."""
+        return np.concatenate([self._search(part) for part in _parts(preferences)])
+
+    def _search(self, preferences):
+        facts = self._facts
+        centres, radius, points = np.full((len(preferences), facts.axes), 0.5), 0.5, _COARSE[facts.axes]
+        for _ in range(1 + _REFINEMENTS):
+            axis = np.linspace(-radius, radius, points)
+            steps = np.stack(np.meshgrid(*[axis] * facts.axes, indexing="ij"), axis=-1).reshape(-1, facts.axes)
+            candidates = np.clip(centres[:, np.newaxis] + steps, 0, 1)
+            values = facts.objectives(facts.front(candidates), np)
+            best = scalarize(self.rule, values, preferences[:, np.newaxis]).argmin(axis=1)
+            rows = np.arange(len(preferences))
+            centres, found = candidates[rows, best], values[rows, best]
+            radius, points = 2 * axis[1] - 2 * axis[0], _FINE[facts.axes]
+        return found
+
+    def make_model(self, method, recipe):
+        if method != self.rule:
+            raise ValueError(f"`method` must be the rule of the task, {self.rule!r}. Received: {method!r}")
+        hidden = [keras.layers.Dense(recipe.width, "relu", name=f"hidden_{n}") for n in range(1, recipe.depth)]
+        generator = keras.Sequential([keras.Input(self.condition_shape, name="condition"), *hidden], name="generator")
+        primary = [HyperDense(self.num_outputs, use_bias=False, name="solution"), *self._facts.layers()]
+        objectives = {
+            "loss": Scalarization(self.problem, self.rule),
+            "metrics": [OptimumDistance(self.problem)],
+        }
+        return Hypernetwork(generator, primary, name=f"pareto_{self.rule}"), objectives
+
+
+def _parts(rows):
+    return (rows[first : first + _CHUNK] for first in range(0, len(rows), _CHUNK))
+
+
+def front_distance(objectives, front):
+    """Mean distance of objectives `[N, num]` from the nearest of the points `[M, num]` of a front; also see `gaps`.
+
+    >>> front_distance(np.array([[3.0, 4.0], [0.0, 1.0]]), np.array([[0.0, 0.0], [0.0, 1.0]])).item()
+    2.121320343559643
+    """
+    distances = [np.linalg.norm(part[:, np.newaxis] - front, axis=2).min(axis=1) for part in _parts(objectives)]
+    return np.concatenate(distances).mean()
+
+
+def gaps(objectives, front):
+    """Mean distance of the points of a front from the nearest objectives: large where parts of the front are missed."""
+    return front_distance(front, objectives)
+
+
+def hypervolume(points, reference):
+    """The area that points `[N, 2]` dominate, up to a reference point; objectives are minimized.
+
+    >>> hypervolume(np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]), (2.0, 2.0)).item()
+    3.0
+    """
+    points = np.minimum(np.asarray(points, "float64"), reference)
+    points = points[np.argsort(points[:, 0], kind="stable")]
+    lowest = np.minimum.accumulate(points[:, 1])
+    widths = np.diff(np.append(points[:, 0], reference[0]))
+    return np.sum(widths * (reference[1] - lowest))
