@@ -120,7 +120,7 @@ def evaluate(
     if as_json:
         return show_json(metrics)
     show(f"{card.name} on the {split} split of {data}, {metrics['num_examples']:,} examples:")
-    show(", ".join(f"{metric} {metrics[metric]:.4f}" for metric in ("error", "loss", "mse") if metric in metrics))
+    show(", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items() if isinstance(value, float)))
     if save is not None:
         show(f"Predictions drawn to {save}")
 
@@ -174,13 +174,16 @@ def _trivial(card, bold=""):
         return ""
     name, error = min(card.baseline.items(), key=lambda item: item[1])
     metrics = card.metrics["test"]
-    beaten = metrics.get("error", metrics.get("mse")) < error
+    beaten = metrics[next(iter(metrics))] < error
     return f"{name} {error:.3g}{'' if beaten else f', {bold}not beaten{bold}'}"
 
 
 def _result(card):
     metrics = card.metrics["test"]
-    return f"error {metrics['error']:.4f}" if "error" in metrics else f"MSE {metrics['mse']:.3g}"
+    if "error" in metrics:
+        return f"error {metrics['error']:.4f}"
+    metric = next(iter(metrics))
+    return f"{metric.replace('mse', 'MSE')} {metrics[metric]:.3g}"
 
 
 def _parameters(card):

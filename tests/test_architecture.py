@@ -22,7 +22,8 @@ ORDER = """
     serving
     zoo
     training
-    tasks models
+    tasks
+    models
     data layers
     bases
     theory

@@ -8,13 +8,22 @@ The function `setup` of an experiment says what it shows, what the paper says, a
 import sys
 
 from keras_hypernet.common.suggestions import suggestion
-from keras_hypernet.experiments import assumptions, baseline, colorization, modularity, rotation, synthetic
+from keras_hypernet.experiments import (
+    assumptions,
+    baseline,
+    colorization,
+    gaussian_process,
+    modularity,
+    pareto,
+    rotation,
+    synthetic,
+)
 from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement
 from keras_hypernet.runs.sources import load_source, loaded_modules, source_of
 
 __all__ = ["NAMES", "Drawing", "Experiment", "Measurement", "find_experiment", "find_source", "get_experiment"]
 
-_MODULES = (synthetic, modularity, assumptions, rotation, colorization, baseline)
+_MODULES = (synthetic, modularity, assumptions, rotation, colorization, baseline, pareto, gaussian_process)
 _EXPERIMENTS = {experiment.name: experiment for module in _MODULES for experiment in module.EXPERIMENTS}
 NAMES = tuple(_EXPERIMENTS)
 

@@ -321,7 +321,18 @@ def reaches(method, published):
         return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, [(by_seed.mean(), 1.0)])
 
     text = "the mean over the seeds, at the last value, is at most the published number"
-    return Rule(f"reproduced: {text}; partly: at least two fifths of the seeds are; otherwise not.", judge, (*published,))
+    return Rule(
+        f"reproduced: {text}; partly: at least two fifths of the seeds are; otherwise not.", judge, (*published,)
+    )
+
+
+def measured_by(rule, field):
+    """A rule for another number of the rows than the test error."""
+
+    def judge(rows, varies):
+        return rule.judge([{**row, "test": row.get(field)} for row in rows], varies)
+
+    return dataclasses.replace(rule, text=f"by `{field}`. {rule.text[0].upper()}{rule.text[1:]}", judge=judge)
 
 
 def held(rule, reference="trivial", noun="constant"):

@@ -79,6 +79,10 @@ def _blueprints():
             yield Blueprint(name, "assumption_1", panel(short), method, 50, second=part == "f2")
     for short in ("mnist", "cifar", "digits"):
         yield Blueprint(f"assumption2_{short}", "assumption_2", panel(short), "network", 29)
+    yield Blueprint("pareto_sphere", "pareto_toy", "sphere", "linear", 100)
+    yield Blueprint("pareto_concave", "pareto_toy", "concave", "chebyshev", 100)
+    for method in ("hyper", "process"):
+        yield Blueprint(f"gaussian_process_{method}", "gaussian_process", "rbf", method, 10)
 
 
 BLUEPRINTS = {blueprint.name: blueprint for blueprint in _blueprints()}

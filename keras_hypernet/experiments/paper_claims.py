@@ -1,5 +1,6 @@
 """The claims of the paper, and ours: the experiment and the rule that judge each."""
 
+from keras_hypernet.experiments import gaussian_process, modularity, pareto
 from keras_hypernet.experiments.claims import (
     EACH_STEP,
     EACH_STEP_OF_LOSS,
@@ -11,7 +12,6 @@ from keras_hypernet.experiments.claims import (
     limited,
     stays,
 )
-from keras_hypernet.experiments.modularity import RULES
 
 STAYS = stays("embed")
 EVERYWHERE = better(everywhere=True)
@@ -98,6 +98,11 @@ _RULES = {
     },
     "initialization": _at_both_counts({_PRINCIPLED: better(wide=WIDE)}),
 }
+# The claims whose predictions are registered in the modules of their experiments.
+_REGISTERED = {**modularity.RULES, **pareto.CLAIM_RULES, **gaussian_process.CLAIM_RULES}
+PREDICTIONS = {**modularity.PREDICTIONS, **pareto.PREDICTIONS, **gaussian_process.PREDICTIONS}
 CLAIMS = tuple(
-    Claim(text, experiment, rule) for experiment, rules in {**RULES, **_RULES}.items() for text, rule in rules.items()
+    Claim(text, experiment, rule)
+    for experiment, rules in {**_REGISTERED, **_RULES}.items()
+    for text, rule in rules.items()
 )

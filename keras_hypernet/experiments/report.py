@@ -10,8 +10,7 @@ from keras_hypernet.experiments.claims import LEAST_SEEDS, THRESHOLDS, held_agai
 from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.experiment import run_key
 from keras_hypernet.experiments.explanations import fill, read_explanations
-from keras_hypernet.experiments.modularity import PREDICTIONS
-from keras_hypernet.experiments.paper_claims import CLAIMS
+from keras_hypernet.experiments.paper_claims import CLAIMS, PREDICTIONS
 from keras_hypernet.experiments.rows import ResultsFile, group_rows
 from keras_hypernet.experiments.statistics import holm
 
@@ -123,7 +122,8 @@ def _predictions(verdicts):
     lines = [
         "## Ours: predictions that were registered before the runs, and their outcome",
         "",
-        "`keras_hypernet/experiments/modularity.py` states the grids, the rules, and what was known from a pilot.",
+        "The module of each experiment, such as `keras_hypernet/experiments/modularity.py`, states the grids, the "
+        "rules, and what was known from a pilot.",
         "",
         "| claim | where | predicted | outcome |",
         "|---|---|---|---|",

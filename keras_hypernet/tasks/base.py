@@ -34,8 +34,8 @@ class Task:
 
     Attributes:
         name: Name of the task, in lower case.
-        metric: Metric of evaluations: `"error"`, the share of wrong classes, `"mse"`, the mean squared error, or a metric
-            of the networks that the task makes itself.
+        metric: Metric of evaluations: `"error"`, the share of wrong classes, `"mse"`, the mean squared error, or a
+            metric of the networks that the task makes itself.
         loss: Training loss: `"cross_entropy"`, of logits and integer labels, or `"mse"`; by default that of the metric.
         inputs: Inputs of its models: `("x", "condition")`, or `("x",)`.
         x_shape, condition_shape: Shapes of the inputs without the batch; None for a free size.

@@ -172,20 +172,21 @@ class GaussianProcessTask(Task):
         return getattr(self, f"num_{split}")
 
     def load(self, split):
-        """For training random numbers, `[N, 2, members + num_points]`, which each epoch replaces by its own."""
-        if split == "train":
-            return np.zeros((self.num_train, 2, self.members + self.num_points), "float32")
+        """A dict of `x`, `condition` and `y`; those of training are zeros, for which each epoch draws functions."""
         check_split(split)
-        return _drawn(self, split)
+        if split != "train":
+            return _drawn(self, split)
+        shapes = {"x": self.x_shape, "condition": self.condition_shape, "y": (self.num_points, 2)}
+        return {name: np.zeros((self.num_train, *shape), "float32") for name, shape in shapes.items()}
 
     def training_dataset(self, examples, batch_size, seed, epoch):
         import tensorflow as tf
 
-        shape = tuple(np.shape(examples))
+        shape = len(examples["x"]), self.members + self.num_points
 
         def plan():
-            x = tf.random.stateless_uniform((shape[0], shape[2]), stream(seed, epoch), -RANGE, RANGE)
-            return tf.stack([x, tf.random.stateless_normal((shape[0], shape[2]), stream(seed, epoch, 1))], axis=1)
+            x = tf.random.stateless_uniform(shape, stream(seed, epoch), -RANGE, RANGE)
+            return tf.stack([x, tf.random.stateless_normal(shape, stream(seed, epoch, 1))], axis=1)
 
         def make(numbers):
             x, y = numbers[:, 0], sample(self.kernel, numbers[:, 0], numbers[:, 1], ops)
@@ -223,11 +224,10 @@ class GaussianProcessTask(Task):
         after = keras.layers.Dense(units, "relu", name="generator_output")
         generator = sequential("generator", *dense(recipe.depth - 1), mean, after)
         if method == "film":
-            hidden = [
-                [keras.layers.Dense(units, name=f"hidden_{n}"), FiLM(name=f"film_{n}"), keras.layers.ReLU()]
-                for n in (1, 2)
-            ]
-            primary = [*sum(hidden, []), keras.layers.Dense(2, name="prediction")]
+            primary = []
+            for n in (1, 2):
+                primary += [keras.layers.Dense(units, name=f"hidden_{n}"), FiLM(name=f"film_{n}"), keras.layers.ReLU()]
+            primary.append(keras.layers.Dense(2, name="prediction"))
         else:
             hidden = [HyperDense(recipe.primary_units, "relu", name=f"hidden_{n}") for n in (1, 2)]
             primary = [*hidden, HyperDense(2, name="prediction")]

@@ -144,7 +144,7 @@ class OverlaidDigitsTask(ImageTask):
         return planned_batches(number, plan, make, batch_size)
 
     def make_model(self, method, recipe):
-        before = [StandardizeImage(name="standardize"), keras.layers.AveragePooling2D(name="halve")]
+        before = [StandardizeImage(name="standardize"), keras.layers.AveragePooling2D(2, name="halve")]
         before = [*before, keras.layers.Flatten(name="flatten")]
         sizes = [(recipe.primary_units, "relu", "hidden"), (self.num_outputs, None, "logits")]
         objectives = {"loss": ScalarizedLabels(self.rule)}

@@ -19,7 +19,9 @@ _CONCAVE_DIM = 20
 _STREAMS = ("validation", "train")
 _TEST_POINTS = {2: 50, 3: 9}  # along the edge of the lattice of test preferences, by the number of objectives
 _CHUNK = 500
-# The search for an optimum: points along each axis of the front, at first and in each of the refinements.
+# Points along each axis of the front, by the number of axes: in all, and in the search for an optimum, at first and in
+# each of the refinements.
+_FRONT = {1: 2001, 2: 201}
 _COARSE, _FINE, _REFINEMENTS = {1: 401, 2: 41}, {1: 41, 2: 11}, 3
 
 
@@ -230,10 +232,10 @@ class ParetoTask(Task):
         y = np.concatenate([preferences, self.optima(preferences)], axis=1)
         return {name: array.astype("float32") for name, array in (("x", x), ("condition", preferences), ("y", y))}
 
-    def front(self, points=None):
-        """The objectives of points of the front, a lattice in its coordinates: `[points^axes, num]`."""
+    def front(self):
+        """The objectives of points of the front, a lattice in its coordinates: `[points, num]`."""
         facts = self._facts
-        axis = np.linspace(0, 1, points or _COARSE[facts.axes])
+        axis = np.linspace(0, 1, _FRONT[facts.axes])
         lattice = np.stack(np.meshgrid(*[axis] * facts.axes, indexing="ij"), axis=-1).reshape(-1, facts.axes)
         return facts.objectives(facts.front(lattice), np)
 
@@ -243,7 +245,9 @@ class ParetoTask(Task):
 
     def _search(self, preferences):
         facts = self._facts
-        centres, radius, points = np.full((len(preferences), facts.axes), 0.5), 0.5, _COARSE[facts.axes]
+        points = _COARSE[facts.axes]
+        # At first without the ends, where one coordinate of the octant makes no difference.
+        centres, radius = np.full((len(preferences), facts.axes), 0.5), 0.5 - 0.5 / points
         for _ in range(1 + _REFINEMENTS):
             axis = np.linspace(-radius, radius, points)
             steps = np.stack(np.meshgrid(*[axis] * facts.axes, indexing="ij"), axis=-1).reshape(-1, facts.axes)

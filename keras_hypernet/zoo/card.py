@@ -24,13 +24,14 @@ class Card:
         data: The data set: `name`, `origin`, `license`, a `note` on the copy, and the `test_sha256` of the pixels of
             its test split.
         method: `"hyper"`, `"embed"`, `"process"` for a neural process, `"network"` for a network without a condition,
-            or `"target"` for the function that such networks approximate.
+            `"target"` for the function that such networks approximate, or a method of the task's own.
         architecture: The sizes and activations of each part, for people.
         recipe: The fields of the `Recipe` of the training; empty for a target.
         command: The command that made the entry.
         seed: Seed of the model.
         num_parameters: Number of parameters of each part.
-        metrics: For each split, `validation` and `test`: `num_examples`, and `error` and `loss` or `mse`.
+        metrics: For each split, `validation` and `test`: `num_examples`, and `error` and `loss`, or
+            `mse` or another metric.
         seeds: For each run: seed, learning rate, clipping, `validation` and `test` (error or mean squared error;
             validation is None for an f2, whose seed is f1's), training time and, if it diverged, how.
         selection: How the entry was chosen among the seeds.

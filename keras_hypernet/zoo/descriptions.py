@@ -82,13 +82,15 @@ def describe(name, method, task, recipe, changes=None, data_note=None, other_run
     of the recipe that differ from the experiment's, by default all that differ from the paper's. `architecture` has the
     layers of each part, by default those of `build_model`. The card describes the rest.
     """
+    if method in task.methods and architecture is None:
+        architecture = _layers_of(task.make_model(method, recipe)[0])
     trained, data = method != "target" and recipe is not None, task.data_facts()
     paper = paper_recipe(task) if task.paper_recipe else recipe
     if changes is None and recipe is not None:
         changes = [field for field, value in recipe.to_dict().items() if value != getattr(paper, field)]
     return {
         "name": name,
-        "description": f"{task.purpose}: {_BY[method]}.",
+        "description": f"{task.purpose}: {task.methods.get(method) or _BY[method]}.",
         "task": task.config(),
         "data": {**data, "note": data_note or data["note"], "test_sha256": task.fingerprint()},
         "method": method,

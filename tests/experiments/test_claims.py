@@ -10,8 +10,7 @@ import pytest
 from keras_hypernet.experiments import claims, get_experiment
 from keras_hypernet.experiments.drawing import points, write_csv
 from keras_hypernet.experiments.experiment import make_row
-from keras_hypernet.experiments.modularity import PREDICTIONS
-from keras_hypernet.experiments.paper_claims import CLAIMS
+from keras_hypernet.experiments.paper_claims import CLAIMS, PREDICTIONS
 from keras_hypernet.experiments.report import complete_rows, findings, write_report
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.experiments.statistics import holm, interval, resampled, table, trend, wilcoxon

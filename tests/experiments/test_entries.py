@@ -131,6 +131,18 @@ def test_two_networks_and_their_target_belong_together(tmp_path):
     assert (card.recipe, card.deviations) == ({}, [])
 
 
+@pytest.mark.parametrize("name", ["pareto_concave", "gaussian_process_hyper"])
+def test_an_entry_of_a_task_that_makes_its_networks(tmp_path, name):
+    blueprint = dataclasses.replace(get_blueprint(name), changes={"epochs": 1, "width": 8})
+    card = train_entry(blueprint, tmp_path, [0], COMMAND, progress=False)
+    task, model = blueprint.setup(0)[0], kh.load(str(tmp_path / "entry"))
+    assert card.metrics["test"] == pytest.approx(kh.evaluate(model, task))
+    assert card.method == blueprint.method
+    assert [*card.architecture] == ["generator", "primary"]
+    assert "HyperDense" in card.architecture["primary"]
+    assert card.description.endswith(f"{task.methods[card.method]}.")
+
+
 def test_every_blueprint_is_described():
     for blueprint in BLUEPRINTS.values():
         task, recipe = _setup(blueprint)

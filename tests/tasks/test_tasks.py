@@ -17,6 +17,10 @@ from keras_hypernet.tasks import (
     ApproximationTask,
     ClassificationTask,
     ColorizationTask,
+    GaussianProcessTask,
+    NoisyViewsTask,
+    OverlaidDigitsTask,
+    ParetoTask,
     RotationSetTask,
     RotationTask,
     SyntheticTask,
@@ -32,6 +36,10 @@ EXAMPLES = [
     ApproximationTask("uniform", seed=2, num_samples=45),
     ClassificationTask("digits"),
     ColorizationTask("patches", num_points=5),
+    GaussianProcessTask("rbf", members=3, num_points=4, num_train=45, num_validation=7, num_test=50),
+    NoisyViewsTask("centred", **SYNTHETIC, members=3),
+    OverlaidDigitsTask("digits"),
+    ParetoTask("line", num_train=45),
     RotationSetTask("digits", members=3),
     RotationTask("digits"),
     SyntheticTask("concat", **SYNTHETIC),
@@ -129,7 +137,7 @@ def test_batches_have_the_declared_shapes_and_dtypes(task):
                 assert len(target.shape) == 1
             else:
                 assert target.dtype == "float32"
-                assert target.shape[-1] == task.num_outputs
+                assert target.shape[-1] == task.num_targets
             sizes.append({len(value) for value in (*inputs.values(), target)})
         assert sizes == [{20}, {20}, {5}]
 
