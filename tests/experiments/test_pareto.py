@@ -1,0 +1,101 @@
+"""Pareto fronts and neural processes: what a run measures, and the rules of their verdicts."""
+
+import numpy as np
+import pytest
+
+from keras_hypernet.experiments import get_experiment
+from keras_hypernet.experiments.claims import held, lower, measured_by, reaches
+from keras_hypernet.experiments.experiment import execute, make_row
+from keras_hypernet.experiments.pareto import REFERENCE, SEPARATE
+from keras_hypernet.tasks import get_task
+from keras_hypernet.tasks.pareto import front_distance, gaps, hypervolume
+
+
+def _quick(name, method, value=None):
+    experiment = get_experiment(name)
+    value = experiment.quick_values[0] if value is None else value
+    row = execute(experiment.config(experiment.quick_panels[0], method, value, 0, quick=True), experiment)
+    assert row["status"] == "finished", row["message"]
+    assert experiment.owns(row, quick=True)
+    return row
+
+
+@pytest.mark.parametrize("method", ["chebyshev", "constant_linear"])
+def test_a_row_of_a_front_follows_from_its_objectives(method):
+    row = _quick("pareto_toy", method)
+    task, objectives = get_task(**row["config"]["task"]), np.array(row["objectives"])
+    distances = np.linalg.norm(objectives - task.load("test")["y"][:, 2:], axis=1)
+    assert row["test"] == pytest.approx(distances.mean(), abs=1e-4)
+    assert row["front"] == pytest.approx(front_distance(objectives, task.front()), abs=1e-5)
+    assert row["gaps"] == pytest.approx(gaps(objectives, task.front()), abs=1e-5)
+    assert len(row["curve"]["loss"]) == row["config"]["recipe"]["epochs"]
+    if method == "constant_linear":
+        np.testing.assert_allclose(objectives, np.tile([0.5, 0.25], (50, 1)), atol=1e-4)  # of equal weights
+
+
+@pytest.mark.parametrize("method", ["linear", "separate", "constant"])
+def test_a_row_of_digits_follows_from_its_losses(method):
+    row = _quick("pareto_digits", method)
+    losses = np.array(row["losses"])
+    assert losses.shape == (len(SEPARATE), 2)
+    assert row["test"] == pytest.approx(4 - hypervolume(losses, REFERENCE), abs=1e-4)
+    assert row["metric"] == "missed hypervolume"
+    if method != "constant":
+        assert 0 < row["test"] <= 4
+        assert np.shape(row["accuracies"]) == losses.shape
+
+
+def test_a_row_of_a_neural_process_has_its_log_likelihood():
+    row, prior = _quick("gaussian_process", "film"), _quick("gaussian_process", "prior")
+    assert row["exact_log_likelihood"] == prior["exact_log_likelihood"]
+    for each in (row, prior):
+        assert each["log_likelihood"] == pytest.approx(each["exact_log_likelihood"] - each["test"], abs=1e-5)
+    assert row["parameters"] > 0 == prior["parameters"]
+
+
+def test_the_constant_of_noisy_views_has_the_variance_of_the_target():
+    row = _quick("noisy_views", "constant", 1)
+    assert row["test"] == pytest.approx(get_task(**row["config"]["task"]).load("test")["y"].var(), rel=0.02)
+
+
+def _rows(tests, panel="line"):
+    """Rows of `pareto_toy` with five seeds: tests by method, at the widths 20 and 100."""
+    runs = get_experiment("pareto_toy").runs(panels=[panel])
+    noise = {seed: 1 + 0.01 * seed for seed in range(5)}
+    return [
+        make_row(run, {"test": tests[run["method"]][run["width"]] * noise[run["seed"]], "gaps": 0.1})
+        for run in runs
+        if run["method"] in tests
+    ]
+
+
+def test_lower_compares_two_methods_seed_by_seed():
+    rows = _rows({"linear": {20: 0.2, 100: 0.1}, "chebyshev": {20: 0.1, 100: 0.05}})
+    assert lower("chebyshev", "linear").judge(rows, "width").verdict == "reproduced"
+    assert lower("linear", "chebyshev").judge(rows, "width").verdict == "not"
+    assert lower("chebyshev", "linear", wide=0.4).judge(rows, "width").verdict == "partly"
+    assert measured_by(lower("chebyshev", "linear"), "gaps").judge(rows, "width").verdict == "not"
+
+
+def test_lower_everywhere_asks_for_every_value():
+    rows = _rows({"linear": {20: 1.0, 100: 0.10}, "chebyshev": {20: 0.1, 100: 0.11}})
+    assert lower("chebyshev", "linear").judge(rows, "width").verdict == "reproduced"
+    assert lower("chebyshev", "linear", everywhere=True).judge(rows, "width").verdict == "partly"
+
+
+def test_reaches_compares_the_last_value_with_the_published_number():
+    rows = _rows({"linear": {20: 0.2, 100: 0.1}})
+    assert reaches("linear", {"line": 0.11}).judge(rows, "width").verdict == "reproduced"
+    assert reaches("linear", {"line": 0.1015}).judge(rows, "width").verdict == "partly"  # two of five seeds
+    finding = reaches("linear", {"line": 0.05}).judge(rows, "width")
+    assert (finding.verdict, finding.seeds) == ("not", 5)
+    assert "mean 0.102 at width 100, published 0.05" in finding.measured
+
+
+def test_nothing_is_learned_where_a_reference_is_not_beaten():
+    tests = {"linear": {20: 0.2, 100: 0.1}, "chebyshev": {20: 0.1, 100: 0.05}}
+    for constant, verdict in ((0.04, "nothing learned"), (0.3, "reproduced")):
+        rows = _rows({**tests, "constant_linear": {20: constant}})
+        finding = held(lower("chebyshev", "linear"), "constant_linear").judge(rows, "width")
+        assert finding.verdict == verdict
+        assert f"constant, {constant:.2g}"[:12] in finding.measured
