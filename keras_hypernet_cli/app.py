@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from keras_hypernet_cli import experiments, models, serving, training, tuning
+from keras_hypernet_cli import doctor, experiments, models, serving, training, tuning
 from keras_hypernet_cli.printing import say
 from keras_hypernet_cli.start import import_package
 
@@ -39,6 +39,7 @@ for _function in (
     models.list_,
     models.info,
     models.demo,
+    doctor.doctor,
     models.evaluate,
     training.train,
     training.entry,

@@ -12,6 +12,13 @@ from typer import Option
 from keras_hypernet_cli.options import SOURCES, AsJson, Entry, Source
 from keras_hypernet_cli.printing import readable, show, show_json, status
 
+# What the demo ends with.
+_NEXT = {
+    "keras-hypernet list": "all pretrained models",
+    "keras-hypernet experiment rotation_depth --quick": "a figure of the paper in a minute",
+    "keras-hypernet export rotation_mnist_hyper": "a SavedModel for TensorFlow Serving",
+}
+
 
 def list_(
     as_json: AsJson = False,
@@ -82,6 +89,10 @@ def demo(
                     show(f"   {name}: {text}{note}")
         if as_json:
             show_json(steps)
+        else:
+            show(Text("\nWhat to do next", "bold"))
+            for command, purpose in _NEXT.items():
+                show(f"   {command:<50}{purpose}")
 
 
 def evaluate(

@@ -97,7 +97,7 @@ def test_help_and_usage_errors_import_no_keras():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "11 set()"
+    assert done.stdout.splitlines()[-1] == "12 set()"
 
 
 def test_contraction_imports_no_keras():

@@ -69,6 +69,15 @@ def load(name, feature, dtype, split):
         return examples[feature].numpy().astype(dtype, copy=False)
 
 
+def prepared_in(name):
+    """Returns the folder where TensorFlow Datasets has prepared a data set; None if it has not.
+
+    Raises DataUnavailableError if the folder cannot be read.
+    """
+    builder = _builder(name)
+    return os.fspath(builder.data_dir) if builder.is_prepared() else None
+
+
 def _check_splits(builder):
     if not {"train", "test"} <= set(builder.info.splits):
         raise ValueError(

@@ -34,16 +34,23 @@ def run(to):
     yield "Load two models trained on MNIST", {name: model.num_parameters() for name, model in models.items()}
     title = "Evaluate them on 300 digits of another source, 30-degree classes (error)"
     yield title, {name: evaluate(model, task)["error"] for name, model in models.items()}
-    yield "Fine-tune the hypernetwork on 1,197 digits of the same source", _fine_tune(hyper, task)
+    tuned = _fine_tune(hyper, task)
+    yield "Fine-tune the hypernetwork on 1,197 digits of the same source", tuned
     inputs, labels = next(iter(task.evaluation_dataset("test", _NUM_EXAMPLES)))
-    predicted = np.argmax(hyper.predict(inputs, verbose=0), axis=1)
+    classes = {
+        "true, as the closest multiple of 30": [30 * int(label) for label in labels],
+        "predicted": [30 * int(each) for each in np.argmax(hyper.predict(inputs, verbose=0), axis=1)],
+    }
+    angles = [round(float(angle)) for angle in evaluation_angles(_NUM_EXAMPLES)]
+    wrong = [
+        f"{predicted} for {angle} degrees"
+        for angle, true, predicted in zip(angles, *classes.values(), strict=True)
+        if predicted != true
+    ]
+    often = f"{len(wrong)} of these {_NUM_EXAMPLES}; of all 300 digits {tuned['error after']:.0%}"
     yield (
         f"Tell by how many degrees {_NUM_EXAMPLES} images were rotated",
-        {
-            "true": [round(float(angle)) for angle in evaluation_angles(_NUM_EXAMPLES)],
-            "true, as the closest multiple of 30": [30 * int(label) for label in labels],
-            "predicted": [30 * int(label) for label in predicted],
-        },
+        {"true": angles, **classes, "mistakes": wrong, "how often": often},
     )
     first = {name: value[:1] for name, value in inputs.items()}
     yield "Specialize the network to the first of them", _specialize(hyper, first)

@@ -1,0 +1,75 @@
+"""The command doctor: what this installation has, and what it lacks."""
+
+import importlib.metadata
+
+from rich.table import Table
+from rich.text import Text
+
+from keras_hypernet_cli.options import AsJson
+from keras_hypernet_cli.printing import readable, show, show_json
+
+
+def doctor(as_json: AsJson = False):
+    """Show what this installation has: versions, backend, GPUs, data sets, optional extras.
+
+    Example: keras-hypernet doctor
+    """
+    import keras
+    import tensorflow as tf
+
+    from keras_hypernet.common.versions import versions
+
+    facts = {
+        "versions": versions(),
+        "backend": keras.config.backend(),
+        "GPUs": [device.name for device in tf.config.list_physical_devices("GPU")] or "none",
+        "data sets": {name: _data_set(name) for name in ("mnist", "cifar10")},
+        "extras": {extra: _missing(extra) for extra in _distribution().metadata.get_all("Provides-Extra")},
+    }
+    if as_json:
+        return show_json(facts)
+    facts["data sets"] = [
+        f"{name}: {folder or 'not prepared; downloaded at first use'}" for name, folder in facts["data sets"].items()
+    ]
+    facts["extras"] = [
+        f"{extra}: missing {', '.join(missing)}; pip install 'keras_hypernet[{extra}]'"
+        if missing
+        else f"{extra}: installed"
+        for extra, missing in facts["extras"].items()
+    ]
+    table = Table(show_header=False, title="keras_hypernet on this machine")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name, Text(readable(value)))
+    show(table)
+
+
+def _data_set(name):
+    """The folder of a data set, or None; the text of the error if the folder cannot be read."""
+    from keras_hypernet.data import tfds
+
+    try:
+        return tfds.prepared_in(name)
+    except tfds.DataUnavailableError as error:
+        return str(error)
+
+
+def _distribution():
+    return importlib.metadata.distribution("keras_hypernet")
+
+
+def _missing(extra):
+    """The requirements of an extra that are not installed, or in another version, as texts."""
+    from packaging.requirements import Requirement
+
+    requirements = map(Requirement, _distribution().requires)
+    of_extra = [each for each in requirements if each.marker and each.marker.evaluate({"extra": extra})]
+    return [f"{each.name}{each.specifier}" for each in of_extra if not _is_installed(each)]
+
+
+def _is_installed(requirement):
+    try:
+        return requirement.specifier.contains(importlib.metadata.version(requirement.name), prereleases=True)
+    except importlib.metadata.PackageNotFoundError:
+        return False
