@@ -93,23 +93,24 @@ def limited(rule, **changes):
     return dataclasses.replace(rule, **changes)
 
 
-def better(wide=1.0, everywhere=False):
-    """The rule for: the hypernetwork is better than the embedding method.
+def better(first="hyper", second="embed", wide=1.0, everywhere=False):
+    """The rule for: one method is better than another.
 
     `wide` is the upper limit of each seed's median ratio, 0.5 for a wide margin. With `everywhere`, the median over the
     seeds must also be lower at each value.
     """
 
     def judge(rows, varies):
-        hyper, embed = table(rows, "hyper", varies), table(rows, "embed", varies)
-        by_seed = np.median(ratios(hyper, embed), axis=1)
+        tests = [table(rows, method, varies) for method in (first, second)]
+        by_seed = np.median(ratios(*tests), axis=1)
         values = sorted({row[varies] for row in rows})
-        worse = [value for value, win in zip(values, over_seeds(hyper) < over_seeds(embed), strict=True) if not win]
+        wins = np.broadcast_to(np.less(*map(over_seeds, tests)), len(values))
+        worse = [value for value, win in zip(values, wins, strict=True) if not win]
         measured = (
             f"ratio of the errors {_range(by_seed)}{_interval(by_seed)}; medians over the seeds lower at "
             f"{len(values) - len(worse)} of {len(values)} values of {varies}"
             + (f", not at {_list(worse)}" if worse else "")
-            + _lost(hyper, embed)
+            + _lost(*tests, names=(first, second))
         )
         if (by_seed < wide).all() and not (everywhere and worse):
             verdict = "reproduced"
@@ -119,7 +120,8 @@ def better(wide=1.0, everywhere=False):
         return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, near)
 
     also = ", and the median over the seeds lower at every value" * everywhere
-    text = f"the median ratio below {wide:g} in every seed{also}; partly: below 1 in most seeds"
+    of = "" if (first, second) == ("hyper", "embed") else f" of {first} to {second}"
+    text = f"the median ratio{of} below {wide:g} in every seed{also}; partly: below 1 in most seeds"
     return Rule(f"reproduced: {text}; otherwise not.", judge)
 
 
@@ -275,31 +277,6 @@ def _each_step_of_loss(rows, varies):
 _FALLS = f"the mean falls at every step; partly: p < {SIGNIFICANT}; otherwise not."
 EACH_STEP = Rule(f"reproduced: {_FALLS}", _each_step)
 EACH_STEP_OF_LOSS = Rule(f"by the squared error on the validation split. Reproduced: {_FALLS}", _each_step_of_loss)
-
-
-def lower(first, second, wide=1.0, everywhere=False, panels=()):
-    """The rule for: the errors of one method are lower than those of another; see `better`."""
-
-    def judge(rows, varies):
-        tests = [table(rows, method, varies) for method in (first, second)]
-        by_seed = np.median(ratios(*tests), axis=1)
-        values = sorted({row[varies] for row in rows if row["method"] == first})
-        medians = [over_seeds(each) for each in tests]
-        worse = [value for value, low, high in zip(values, *medians, strict=True) if not low < high]
-        measured = (
-            f"ratio of the errors {_range(by_seed)}{_interval(by_seed)}; medians {_list(medians[0])} of {first}, "
-            f"{_list(medians[1])} of {second}, at {varies} {_list(values)}{_lost(*tests, names=(first, second))}"
-        )
-        if (by_seed < wide).all() and not (everywhere and worse):
-            verdict = "reproduced"
-        else:
-            verdict = "partly" if np.mean(by_seed < 1) > 0.5 else "not"
-        near = [] if everywhere and worse else [(by_seed.max(), wide)]
-        return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, near)
-
-    also = ", and the median over the seeds lower at every value" * everywhere
-    text = f"the median ratio of {first} to {second} below {wide:g} in every seed{also}; partly: below 1 in most seeds"
-    return Rule(f"reproduced: {text}; otherwise not.", judge, panels)
 
 
 def reaches(method, published):

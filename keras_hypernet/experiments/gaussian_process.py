@@ -18,7 +18,7 @@ and copies with noise 2.
 
 import numpy as np
 
-from keras_hypernet.experiments.claims import held, improves, lower
+from keras_hypernet.experiments.claims import better, held, improves
 from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement, train_and_measure
 from keras_hypernet.tasks import GaussianProcessTask, NoisyViewsTask
 from keras_hypernet.tasks.gaussian_process import KERNELS
@@ -149,15 +149,15 @@ EXPERIMENTS = (
 _REGISTERED = {
     "gaussian_process": {
         "Ours: on Gaussian processes, a hypernetwork of the mean is more exact than a conditional neural process.": (
-            held(lower("hyper", "process"), "prior", "the prior"),
+            held(better("hyper", "process"), "prior", "the prior"),
             {"rbf": "not", "matern": "not", "periodic": "partly"},
         ),
         "Ours: on Gaussian processes, FiLM of the mean is more exact than a conditional neural process.": (
-            held(lower("film", "process"), "prior", "the prior"),
+            held(better("film", "process"), "prior", "the prior"),
             {"rbf": "partly", "matern": "partly", "periodic": "reproduced"},
         ),
         "Ours: on Gaussian processes, a hypernetwork of the mean is more exact than FiLM.": (
-            held(lower("hyper", "film"), "prior", "the prior"),
+            held(better("hyper", "film"), "prior", "the prior"),
             dict.fromkeys(KERNELS, "not"),
         ),
     },

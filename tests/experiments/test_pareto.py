@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_hypernet.experiments import get_experiment
-from keras_hypernet.experiments.claims import held, lower, measured_by, reaches
+from keras_hypernet.experiments.claims import better, held, measured_by, reaches
 from keras_hypernet.experiments.experiment import execute, make_row
 from keras_hypernet.experiments.pareto import REFERENCE, SEPARATE
 from keras_hypernet.tasks import get_task
@@ -71,16 +71,16 @@ def _rows(tests, panel="line"):
 
 def test_lower_compares_two_methods_seed_by_seed():
     rows = _rows({"linear": {20: 0.2, 100: 0.1}, "chebyshev": {20: 0.1, 100: 0.05}})
-    assert lower("chebyshev", "linear").judge(rows, "width").verdict == "reproduced"
-    assert lower("linear", "chebyshev").judge(rows, "width").verdict == "not"
-    assert lower("chebyshev", "linear", wide=0.4).judge(rows, "width").verdict == "partly"
-    assert measured_by(lower("chebyshev", "linear"), "gaps").judge(rows, "width").verdict == "not"
+    assert better("chebyshev", "linear").judge(rows, "width").verdict == "reproduced"
+    assert better("linear", "chebyshev").judge(rows, "width").verdict == "not"
+    assert better("chebyshev", "linear", wide=0.4).judge(rows, "width").verdict == "partly"
+    assert measured_by(better("chebyshev", "linear"), "gaps").judge(rows, "width").verdict == "not"
 
 
 def test_lower_everywhere_asks_for_every_value():
     rows = _rows({"linear": {20: 1.0, 100: 0.10}, "chebyshev": {20: 0.1, 100: 0.11}})
-    assert lower("chebyshev", "linear").judge(rows, "width").verdict == "reproduced"
-    assert lower("chebyshev", "linear", everywhere=True).judge(rows, "width").verdict == "partly"
+    assert better("chebyshev", "linear").judge(rows, "width").verdict == "reproduced"
+    assert better("chebyshev", "linear", everywhere=True).judge(rows, "width").verdict == "partly"
 
 
 def test_reaches_compares_the_last_value_with_the_published_number():
@@ -96,6 +96,6 @@ def test_nothing_is_learned_where_a_reference_is_not_beaten():
     tests = {"linear": {20: 0.2, 100: 0.1}, "chebyshev": {20: 0.1, 100: 0.05}}
     for constant, verdict in ((0.04, "nothing learned"), (0.3, "reproduced")):
         rows = _rows({**tests, "constant_linear": {20: constant}})
-        finding = held(lower("chebyshev", "linear"), "constant_linear").judge(rows, "width")
+        finding = held(better("chebyshev", "linear"), "constant_linear").judge(rows, "width")
         assert finding.verdict == verdict
         assert f"constant, {constant:.2g}"[:12] in finding.measured
