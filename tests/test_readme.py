@@ -10,6 +10,7 @@ import pytest
 from helpers import ROOT
 
 import keras_hypernet as kh
+from keras_hypernet.experiments.pages import filled
 from keras_hypernet_cli.models import zoo_table
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,6 +44,14 @@ PRINTED = {
     "trainings": {
         ("README.md", "import numpy"): r"depth 2: test error 0\.\d+ ± 0\.\d+\ndepth 4: test error .*\n",
         ("docs/tuning/README.md", "import keras\n"): r"best depth [23], MSE \d\.\d+\nmy best depth \d, units (8|16)\n",
+    },
+    "fronts_and_processes": {
+        ("docs/pareto.md", "import numpy"): (
+            r"mean distance from the optimum 0\.\d+\n{'solution/kernel': \(1, 1, 20\)}\n"
+        ),
+        ("docs/gaussian_process.md", "import keras_hypernet"): (
+            r"process below the exact log-likelihood by [01]\.\d+\nfilm .*\nhyper .*\n"
+        ),
     },
     "own_tasks": {
         ("docs/tasks.md", "import keras_hypernet as kh\nfrom waves"): (
@@ -118,6 +127,14 @@ def _sections(path):
 def test_the_readme_is_short():
     text = re.sub(r"<!-- keras-hypernet list.*?<!-- end -->", "", README, flags=re.DOTALL)
     assert len(text.splitlines()) <= 120
+
+
+def test_results_in_pages_are_those_of_the_rows():
+    if not (ROOT / "results").is_dir():
+        pytest.skip("results/ is not in this checkout")
+    for page in ("pareto", "gaussian_process"):
+        text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+        assert filled(text, ROOT / "results") == text, "run python -m keras_hypernet.experiments.pages"
 
 
 def test_speeds_are_those_that_were_measured():

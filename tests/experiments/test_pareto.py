@@ -1,12 +1,16 @@
 """Pareto fronts and neural processes: what a run measures, and the rules of their verdicts."""
 
+import json
+
 import numpy as np
 import pytest
 
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.claims import better, held, measured_by, reaches
 from keras_hypernet.experiments.experiment import execute, make_row
+from keras_hypernet.experiments.pages import draw_fronts, filled
 from keras_hypernet.experiments.pareto import REFERENCE, SEPARATE
+from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.tasks import get_task
 from keras_hypernet.tasks.pareto import front_distance, gaps, hypervolume
 
@@ -99,3 +103,36 @@ def test_nothing_is_learned_where_a_reference_is_not_beaten():
         finding = held(better("chebyshev", "linear"), "constant_linear").judge(rows, "width")
         assert finding.verdict == verdict
         assert f"constant, {constant:.2g}"[:12] in finding.measured
+
+
+def test_a_page_shows_the_results_of_the_rows_and_the_published_numbers(tmp_path):
+    page = "Words.\n<!-- results of pareto_toy -->\nOld.\n<!-- end -->\nMore.\n"
+    assert filled(page, tmp_path) == page.replace("Old", "Not run yet")
+    assert draw_fronts(tmp_path) == []
+    for row in _rows({"linear": {20: 0.2, 100: 0.1}}):
+        objectives = np.linspace(0, 1, 50)[:, np.newaxis] * [1, -1] + [0, 1]
+        full = {**row, "inner": 0.1, "front": 0.1, "curve": {"loss": [0.1]}, "objectives": objectives.tolist()}
+        ResultsFile(tmp_path / "pareto_toy.jsonl").append({**full, "seconds": 60.0})
+    lines = filled(page, tmp_path).splitlines()
+    assert lines[4] == "| line | hypernetwork, linear | 20 | 0.204 ± 0.0032 | 0.0042 | 5 | 1.0 |"
+    assert "10 runs, 0.2 hours of one worker" in lines[7]
+    assert lines[-1] == "More."
+    (path,) = draw_fronts(tmp_path)
+    assert path.stat().st_size > 10_000
+
+
+def test_a_page_shows_a_benchmark(tmp_path):
+    page = "<!-- results of neural_processes -->\nOld.\n<!-- end -->"
+    assert "Not run yet." in filled(page, tmp_path / "results")
+    rows = [["rbf", "film", 100, -0.51234, 0.1, 2.0, [-0.5, -0.52]]]
+    columns = ["kernel", "contender", "parameters", "log-likelihood", "exact", "ms a step", "by seed"]
+    content = {"columns": columns, "rows": rows, "steps": 3000, "machine": {"processor": "a processor"}}
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "neural_processes.json").write_text(json.dumps(content))
+    lines = filled(page, tmp_path / "results").splitlines()
+    assert lines[3:] == [
+        "| rbf | film | 100 | -0.512 | 0.1 | 2 |",
+        "",
+        "3,000 steps, seeds: 2; on a processor.",
+        "<!-- end -->",
+    ]

@@ -1,0 +1,114 @@
+"""Pages of docs/: their tables of results against published numbers, and a figure of fronts, from the rows alone.
+
+python -m keras_hypernet.experiments.pages        # in a checkout: of results/, to docs/
+"""
+
+import json
+import pathlib
+import re
+import statistics
+
+from keras_hypernet.common.figures import figure_class, save_figure
+from keras_hypernet.common.files import write_text
+from keras_hypernet.experiments import NAMES, get_experiment, pareto
+from keras_hypernet.experiments.drawing import own_rows
+from keras_hypernet.experiments.rows import ResultsFile, group_rows
+from keras_hypernet.tasks import ParetoTask
+
+_MARKED = re.compile(r"(<!-- results of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+# By experiment, and by panel and method: published numbers, as text.
+PUBLISHED = {
+    "pareto_toy": {
+        **{(panel, "linear"): f"{number}" for panel, number in pareto.PUBLISHED.items()},
+        **{(panel, "chebyshev"): f"{number} (best)" for panel, number in pareto.PUBLISHED_BEST.items()},
+    },
+}
+
+
+def filled(text, folder):
+    """A page with the results between its marks, `<!-- results of NAME -->` and `<!-- end -->`.
+
+    NAME is an experiment, or a script of `benchmarks/`. `folder` is that of the results, beside which the benchmarks
+    are. Where there are no results, the page says that nothing has been run.
+    """
+    return _MARKED.sub(lambda marks: f"{marks[1]}{_results(marks[2], folder)}\n{marks[3]}", text)
+
+
+def _results(name, folder):
+    if name not in NAMES:
+        return _benchmark(pathlib.Path(folder).parent / "benchmarks" / f"{name}.json")
+    experiment = get_experiment(name)
+    rows = own_rows(experiment, ResultsFile(pathlib.Path(folder) / f"{name}.jsonl").read()[0], [])
+    if not rows:
+        return "Not run yet."
+    published = PUBLISHED.get(name, {})
+    columns = ["", "method", experiment.varies, "ours", *["published"] * bool(published), "seeds", "minutes a run"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for (panel, method, value), group in group_rows(rows, experiment.varies).items():
+        tests = [row["test"] for row in group if row["test"] is not None]
+        spread = f" ± {statistics.stdev(tests):.2g}" if len(tests) > 1 else ""
+        ours = f"{statistics.fmean(tests):.3g}{spread}" if tests else "diverged"
+        minutes = f"{statistics.median(row['seconds'] or 0 for row in group) / 60:.1f}"
+        theirs = [published.get((panel, method), "")] * bool(published)
+        cells = [panel, experiment.drawing.series(group[0]), f"{value}", ours, *theirs, f"{len(tests)}", minutes]
+        lines.append(f"| {' | '.join(cells)} |")
+    hours = sum(row["seconds"] or 0 for row in rows) / 3600
+    lines += ["", f"{len(rows)} runs, {hours:.1f} hours of one worker; `keras-hypernet experiment {name} --workers 2`."]
+    return "\n".join(lines)
+
+
+def _benchmark(path):
+    """The table of a script of `benchmarks/`, without the numbers of each seed."""
+    if not path.exists():
+        return "Not run yet."
+    content = json.loads(path.read_text(encoding="utf-8"))
+    columns = content["columns"][:-1]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    for row in content["rows"]:
+        cells = [f"{cell:.3g}" if isinstance(cell, float) else f"{cell}" for cell in row[: len(columns)]]
+        lines.append(f"| {' | '.join(cells)} |")
+    seeds, machine = len(content["rows"][0][-1]), content["machine"]["processor"]
+    return "\n".join([*lines, "", f"{content['steps']:,} steps, seeds: {seeds}; on {machine}."])
+
+
+def draw_fronts(folder):
+    """Draws the objectives that hypernetworks of seed 0 reach on problems of two objectives: `pareto_fronts.png`.
+
+    Returns the paths, an empty list without rows. Raises ImportError without Matplotlib.
+    """
+    rows = own_rows(get_experiment("pareto_toy"), ResultsFile(pathlib.Path(folder) / "pareto_toy.jsonl").read()[0], [])
+    widest = max((row["width"] for row in rows), default=None)
+    chosen = {
+        (row["panel"], row["method"]): row["objectives"]
+        for row in rows
+        if row["seed"] == 0 and row["width"] == widest and len(row.get("objectives", [[]])[0]) == 2
+    }
+    if not chosen:
+        return []
+    panels = list(dict.fromkeys(panel for panel, _ in chosen))
+    figure = figure_class()(figsize=(1 + 3.2 * len(panels), 3.4), layout="constrained")
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        axes.plot(*ParetoTask(panel).front().T, color="0.7", linewidth=3, label="front")
+        for method, marker, color in (("linear", "o", "#1b4f8a"), ("chebyshev", "x", "#d1641b")):
+            if (panel, method) in chosen:
+                points = list(zip(*chosen[panel, method], strict=True))
+                label = pareto.LABELS[method]
+                axes.plot(*points, marker, color=color, markersize=4, linestyle="none", label=label)
+        axes.set(title=panel, xlabel="first objective", ylabel="second objective")
+        axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    path = pathlib.Path(folder) / "pareto_fronts.png"
+    save_figure(figure, path, "pareto_fronts")
+    return [path]
+
+
+def main():
+    for page in sorted(pathlib.Path("docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        if (full := filled(text, "results")) != text:
+            write_text(page, full)
+    draw_fronts("results")
+
+
+if __name__ == "__main__":
+    main()
