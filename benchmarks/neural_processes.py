@@ -5,9 +5,10 @@
 All contenders are trained by the same loop on the same batches of `GaussianProcessTask` with sets of 10 points, by Adam
 at the rate 0.001, and measured on the same functions: the log-likelihood of a target, in nats, and that of the exact
 posterior. The two conditional neural processes have the same layers; with the same weights, their outputs before the
-softplus are equal to 1e-4. keras-neural-processes predicts positive means alone, so the targets are shifted by 10, where
-its means begin, too; that changes no likelihood. Then the time of a training step, compiled by XLA, interleaved, on one thread. Twenty minutes;
---quick takes a few steps and writes neural_processes_quick.json. Without keras-neural-processes, the others are measured.
+softplus are equal to 1e-4. keras-neural-processes predicts positive means alone, so the targets are shifted by 10,
+where its means begin, too; that changes no likelihood. Then the time of a training step, compiled by XLA, interleaved,
+on one thread. Twenty minutes; --quick takes a few steps and writes neural_processes_quick.json. Without
+keras-neural-processes, the others are measured.
 """
 
 import importlib.metadata
@@ -95,7 +96,7 @@ def difference(task):
     primary[0] = np.roll(primary[0], -1, axis=0)  # of [x, mean], and there of [mean, x]
     theirs.model.set_weights([*ours.model.embedding.get_weights(), *primary])
     expected = np.asarray(ours.model(inputs), "float64")
-    received = np.stack(theirs.predict(inputs), axis=-1).astype("float64") + [SHIFT, 0]
+    received = np.stack(theirs.predict(inputs), axis=-1).astype("float64") + np.array([SHIFT, 0])
     received = np.log(np.expm1(received))  # of softplus
     assert np.abs(received - expected).max() < MOST_DIFFERENCE * max(1, np.abs(expected).max())
     return float(np.abs(received - expected).max())
