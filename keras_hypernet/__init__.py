@@ -11,7 +11,7 @@ from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe, paper_recipe
 from keras_hypernet.zoo.architectures import build_model
 from keras_hypernet.zoo.card import Card, EntryError
-from keras_hypernet.zoo.store import list_entries, load, save_entry, verify_entry
+from keras_hypernet.zoo.store import list_entries, load, push, save_entry, verify_entry
 
 __all__ = [
     "ArrayTask",
@@ -36,6 +36,7 @@ __all__ = [
     "list_entries",
     "load",
     "paper_recipe",
+    "push",
     "save_entry",
     "specialize",
     "theory",

@@ -24,6 +24,7 @@ from keras_hypernet.models import ConditionalModel
 from keras_hypernet.tasks import Task, get_task
 from keras_hypernet.training.checkpoints import build_optimizer, num_bytes, read_training
 from keras_hypernet.training.recipe import Recipe
+from keras_hypernet.zoo import hub
 from keras_hypernet.zoo.card import Card, EntryError
 from keras_hypernet.zoo.descriptions import describe_model
 
@@ -38,11 +39,13 @@ def load(name_or_path):
     The model is a `Hypernetwork` or an `EmbeddingMethod`; for Assumptions 1 and 2, a `keras.Sequential`.
 
     Args:
-        name_or_path: Name of an entry, or path to its folder with at least one separator: `"./mine"`.
+        name_or_path: Name of an entry, path to its folder with at least one separator, such as `"./mine"`, or address
+            on the Hugging Face Hub, `"hf://user/repo"` or `"hf://user/repo@revision"` (extra `hub`).
 
     Raises:
         EntryError: If there is no such entry, its card is missing or not valid, or its weights are missing or not those
             of the card.
+        ImportError: If an address is given, and the extra `hub` is not installed.
 
     Example:
 
@@ -73,6 +76,8 @@ def list_entries():
 
 def find_entry(name_or_path):
     """Returns the folder of an entry; arguments and errors are those of `load`."""
+    if hub.is_address(name_or_path):
+        return hub.fetch(name_or_path)
     text = os.fspath(name_or_path)
     if ".." in pathlib.PurePath(text).parts:
         raise EntryError(f"The path of an entry must not contain '..'. Received: {text!r}")
@@ -205,6 +210,24 @@ def verify_entry(name_or_path):
     if counted != card.num_parameters:
         raise EntryError(f"{name_or_path} has {counted} parameters; its card says {card.num_parameters}.")
     return card
+
+
+def push(name_or_path, address, private=None):
+    """Checks an entry, and uploads it to the Hugging Face Hub with a README.md made from its card; returns a URL.
+
+    Log in before: `hf auth login`, or the environment variable `HF_TOKEN`.
+
+    Args:
+        name_or_path: Name of an entry, or path to its folder.
+        address: `"hf://user/repo"`, which is created if it does not exist; or `"hf://user/repo@branch"`.
+        private: Whether a new repository is private; None for the default of its owner.
+
+    Raises:
+        EntryError: If the entry is not valid, the address is not, or the Hub refuses the files.
+        ImportError: If the extra `hub` is not installed.
+    """
+    verify_entry(name_or_path)
+    return hub.upload(find_entry(name_or_path), address, private)
 
 
 def num_parameters(model):
