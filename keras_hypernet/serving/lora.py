@@ -28,7 +28,7 @@ def export_lora(model, condition, path):
         path: The file, such as `adapter_model.safetensors`. It appears complete or not at all.
 
     Raises:
-        ImportError: If the extra `lora` is not installed.
+        ImportError: If the extra `safetensors` is not installed.
         ValueError: If the model has no condition, generates other weights, or the number of conditions is not one.
         NotWritableError: If the folder takes no files.
 
@@ -48,7 +48,7 @@ def export_lora(model, condition, path):
 
     Reference: Hu et al., "LoRA", ICLR 2022.
     """
-    with needs_extra("A LoRA file needs", "lora"):
+    with needs_extra("A LoRA file needs", "safetensors"):
         from safetensors.numpy import save
     check_conditional(model)
     model.check_built("export_lora")

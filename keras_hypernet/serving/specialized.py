@@ -1,6 +1,7 @@
-"""Models, and g alone under one condition, as SavedModels or as files for small runtimes: LiteRT and ONNX.
+"""Models, and g alone under one condition, as SavedModels, as files for small runtimes, LiteRT and ONNX, or as weights.
 
-Before a file appears, its runtime runs it on random inputs, and must give Keras's outputs.
+Before a file appears, its runtime runs it on random inputs, and must give Keras's outputs. A safetensors file holds
+weights alone, for programs of other frameworks.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import numpy as np
 
 from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.common.files import check_writable, replacing
-from keras_hypernet.models import specialize
+from keras_hypernet.models import Hypernetwork, specialize
 from keras_hypernet.models.conditions import parts, symbolic
 from keras_hypernet.models.shapes import fits
 from keras_hypernet.serving.conditions import check_conditional
@@ -27,6 +28,7 @@ _TOLERANCE = 1e-4  # relative to the largest output: rounding of float32 sums in
 _RUNTIMES = {
     "tflite": ("LiteRT", "lite", ["ai_edge_litert.interpreter"]),
     "onnx": ("ONNX", "onnx", ["onnxruntime", "tf2onnx"]),
+    "safetensors": ("safetensors", "safetensors", ["safetensors.numpy"]),
 }
 
 
@@ -58,6 +60,41 @@ def _to_onnx(model, name):
     return graph.SerializeToString()
 
 
+def _to_safetensors(model, name):
+    from safetensors.numpy import save
+
+    return save(named_weights(model), {"model": name})
+
+
+def named_weights(model):
+    """The variables of a model, a dict of arrays: `generator.<layer>.<variable>` and `primary.<layer>.<variable>`.
+
+    The encoder of the embedding method is `embedding`. A model of x alone has `<layer>.<variable>`. Of a hyper layer
+    the variables are those of its basis, of which the condition makes the weights.
+    """
+    encoder = getattr(model, "encoder", None)
+    of_encoder = {id(variable) for variable in encoder.variables} if encoder else set()
+    parts = "primary.", "generator." if isinstance(model, Hypernetwork) else "embedding."
+
+    def name(variable):
+        path = variable.path.removeprefix(f"{model.name}/")  # which a model that was loaded does not have
+        if encoder is None:
+            return path.replace("/", ".")
+        return parts[id(variable) in of_encoder] + path.removeprefix(f"{encoder.name}/").replace("/", ".")
+
+    return {name(variable): np.array(variable) for variable in model.variables}
+
+
+def _check_safetensors(model, path):
+    """Reads a file again; returns the largest difference of a weight, which is zero."""
+    from safetensors.numpy import load_file
+
+    weights, read = named_weights(model), load_file(path)
+    if len(weights) != len(model.variables) or set(read) != set(weights):
+        raise ValueError(f"The variables of {model.name!r} need distinct names. Received: {sorted(weights)}")
+    return max(float(np.abs(read[name] - array).max()) for name, array in weights.items())
+
+
 def _run_tflite(path):
     from ai_edge_litert.interpreter import Interpreter
 
@@ -74,20 +111,21 @@ def _run_onnx(path):
 
 
 # Writers return the bytes of a file; runners make `serving_default` of a file a function of a dict of arrays.
-_WRITERS = {"tflite": _to_tflite, "onnx": _to_onnx}
+_WRITERS = {"tflite": _to_tflite, "onnx": _to_onnx, "safetensors": _to_safetensors}
 RUNNERS = {"saved_model": load, "tflite": _run_tflite, "onnx": _run_onnx}
-FORMATS = tuple(RUNNERS)
+FORMATS = (*RUNNERS, "safetensors")
 
 
-def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS, condition=None, keep=None):
+def export_formats(model_or_name, to="saved_models", name=None, formats=tuple(RUNNERS), condition=None, keep=None):
     """Exports a model, or its g under one condition, in several formats; returns a list of `Exported`.
 
     Args:
         model_or_name, keep: As for `export`.
         to: Folder of all exported models. A SavedModel is written as by `export`; the files are `<name>.tflite` and
-            `<name>.onnx` in this folder, with the signature `serving_default` alone.
+            `<name>.onnx` in this folder, with the signature `serving_default` alone, and `<name>.safetensors`, the
+            weights: see `named_weights`.
         name: As for `export`; by default with `_specialized` at its end if there is a condition.
-        formats: Some of `"saved_model"`, `"tflite"` and `"onnx"`.
+        formats: Some of `"saved_model"`, `"tflite"`, `"onnx"` and `"safetensors"`; by default the first three.
         condition: One condition `[...]`, or a structure of its parts, without a batch, to bake in: the exported model
             is g, of x alone.
 
@@ -126,7 +164,10 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=FORMATS,
             path = pathlib.Path(to) / f"{served_as}.{format}"
             with replacing(path) as temporary:
                 temporary.write_bytes(_WRITERS[format](model, served_as))
-                difference = _difference(model, RUNNERS[format](temporary))
+                if format in RUNNERS:
+                    difference = _difference(model, RUNNERS[format](temporary))
+                else:
+                    difference = _check_safetensors(model, temporary)
         files = [file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
         written.append(Exported(format, path, sum(file.stat().st_size for file in files), difference))
     return written

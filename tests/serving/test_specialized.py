@@ -14,7 +14,7 @@ from servers import numbered_model
 
 import keras_hypernet as kh
 from keras_hypernet.serving.conditions import read_condition
-from keras_hypernet.serving.specialized import RUNNERS, export_formats
+from keras_hypernet.serving.specialized import RUNNERS, export_formats, named_weights
 
 NAME = "rotation_mnist_hyper"
 # tf.lite's own interpreter, which is not the one that is used, is announced as deprecated when it is imported.
@@ -109,6 +109,28 @@ def test_g_alone_is_small(tmp_path):
         assert "rotation_mnist_hyper_specialized" in str(exported.path)
         # 7,960 weights of four bytes, and what describes the graph.
         assert 4 * 7960 < exported.num_bytes < 4 * 7960 + 25_000
+
+
+def test_weights_of_generated_and_trained_parts_have_names(tmp_path, mnist_model):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    condition = pixels((28, 28, 1))
+    whole, g = (
+        safetensors.load_file(exported.path)
+        for options in ({}, {"condition": condition})
+        for exported in export_formats(mnist_model, tmp_path, formats=["safetensors"], **options)
+    )
+    parts = [f"generator.hidden_{number}.{name}" for number in (1, 2, 3) for name in ("bias", "kernel")]
+    assert sorted(whole) == [*parts, "primary.hidden.kernel_basis", "primary.logits.kernel_basis"]
+    for layer in ("hidden", "logits"):
+        basis = mnist_model.get_layer(layer).variables[0]
+        np.testing.assert_array_equal(whole[f"primary.{layer}.kernel_basis"], basis)
+    generated = mnist_model.generate(condition[None])
+    for name, weight in generated.items():
+        np.testing.assert_allclose(g[name.replace("/", ".")], weight[0], rtol=1e-6)
+    built = kh.build_model(kh.RotationTask("mnist"), "hyper", kh.paper_recipe(kh.RotationTask("mnist")))
+    assert named_weights(built).keys() == whole.keys()  # as before it was saved and loaded
+    embed = export_formats("synthetic_width_embed", tmp_path, formats=["safetensors"])[0]
+    assert {name.split(".")[0] for name in safetensors.load_file(embed.path)} == {"embedding", "primary"}
 
 
 @pytest.mark.parametrize("format", mostly_full(["tflite", "onnx", "saved_model"], "tflite", "saved_model"))
