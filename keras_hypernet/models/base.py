@@ -19,6 +19,7 @@ from keras_hypernet.models.conditions import (
 )
 from keras_hypernet.models.inputs import ModelOfTwoInputs
 from keras_hypernet.models.networks import primary_network
+from keras_hypernet.models.presets import load_preset, save_preset
 from keras_hypernet.models.primary import apply_weights, by_name, shapes
 from keras_hypernet.models.shapes import build_on, output_shape, split_inputs
 
@@ -207,6 +208,33 @@ class ConditionalModel(ModelOfTwoInputs):
                 f"by `model.save_weights('model.weights.h5')`. Received: {str(filepath)!r}"
             )
         super().save(filepath, *args, **kwargs)
+
+    def save_to_preset(self, preset_dir):
+        """Saves the model as a folder, as KerasHub's models are: `config.json`, `metadata.json`, `model.weights.h5`.
+
+        Args:
+            preset_dir: Path of the folder, which appears complete or not at all. An existing folder is replaced.
+
+        Raises:
+            ValueError: If the model has not been built.
+            NotWritableError: If the folder takes no files.
+        """
+        self.check_built("save_to_preset")
+        save_preset(self, preset_dir)
+
+    @classmethod
+    def from_preset(cls, preset, load_weights=True):
+        """Loads a folder that `save_to_preset` has written, in Keras's safe mode; compiled if the model was.
+
+        Args:
+            preset: Path of the folder.
+            load_weights: Whether to load the weights; otherwise they are drawn anew.
+
+        Raises:
+            ValueError: If files of the folder are missing or damaged.
+            TypeError: If the folder holds a model of another class.
+        """
+        return load_preset(cls, preset, load_weights)
 
     def get_config(self):
         with shared_bases([]) as bases:

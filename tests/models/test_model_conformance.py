@@ -40,9 +40,11 @@ def test_model_is_saved_and_loaded(case, tmp_path):
     model, inputs = case.make(), _model_inputs(case)
     y = array(model(inputs))
     model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    np.testing.assert_array_equal(array(loaded(inputs)), y)
-    assert loaded.num_parameters() == model.num_parameters()
+    model.save_to_preset(tmp_path / "preset")
+    of_file = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    for loaded in (of_file, type(model).from_preset(tmp_path / "preset")):
+        np.testing.assert_array_equal(array(loaded(inputs)), y)
+        assert loaded.num_parameters() == model.num_parameters()
 
 
 @models

@@ -194,3 +194,27 @@ def test_specialize_says_what_it_needs():
     assert tuple(last(_inputs()).shape) == (6, 5)
     with pytest.raises(ValueError, match="must be followed by a Dense layer here. Received: no layer"):
         kh.specialize(last, normal((1, 4)))
+
+
+def test_presets_of_other_models_and_without_files_are_refused(tmp_path):
+    layers = [HyperDense(3, activation="relu"), HyperDense(2)]
+    model = kh.Hypernetwork(keras.Sequential([keras.layers.Dense(5)]), layers)
+    with pytest.raises(ValueError, match="has no weights yet: call it on x and a condition before `save_to_preset`"):
+        model.save_to_preset(tmp_path / "preset")
+    model(_inputs())
+    model.save_to_preset(tmp_path / "preset")
+    assert sorted(path.name for path in (tmp_path / "preset").iterdir()) == [
+        "config.json",
+        "metadata.json",
+        "model.weights.h5",
+    ]
+    with pytest.raises(TypeError, match="must hold a model of class EmbeddingMethod. Received: Hypernetwork"):
+        kh.EmbeddingMethod.from_preset(tmp_path / "preset")
+    (tmp_path / "preset" / "model.weights.h5").unlink()
+    with pytest.raises(ValueError, match=r"`save_to_preset` has written. It has no model.weights.h5"):
+        kh.Hypernetwork.from_preset(tmp_path / "preset")
+    fresh = kh.Hypernetwork.from_preset(tmp_path / "preset", load_weights=False)
+    assert fresh.num_parameters() == model.num_parameters()
+    (tmp_path / "preset" / "config.json").write_text("[]")
+    with pytest.raises(ValueError, match="must be the configuration of a model"):
+        kh.Hypernetwork.from_preset(tmp_path / "preset", load_weights=False)
