@@ -214,7 +214,10 @@ def _draw_panel(axes, experiment, panel, shown, styles):
         axes.tick_params("x", rotation=30)
     elif all(isinstance(point["x"], int) for point in shown):
         axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
+    if experiment.drawing.log_y:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
     axes.spines[["top", "right"]].set_visible(False)
 
 

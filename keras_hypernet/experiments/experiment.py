@@ -74,7 +74,7 @@ class Drawing:
         also: Name of another experiment whose rows the figure shows for comparison.
         series: Function of a row that returns the name of its line; by default its method.
         curves: For a figure of curves over the epochs: a dict from the names of a row's curves to the names of lines.
-        log_x: Whether the horizontal axis is logarithmic.
+        log_x, log_y: Whether the horizontal, and the vertical axis is logarithmic.
         vertical: Name of the vertical axis; by default the test metric.
     """
 
@@ -82,6 +82,7 @@ class Drawing:
     series: Callable = method_label
     curves: dict = dataclasses.field(default_factory=dict)
     log_x: bool = False
+    log_y: bool = False
     vertical: str | None = None
 
 

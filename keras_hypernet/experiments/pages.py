@@ -16,6 +16,8 @@ from keras_hypernet.experiments.rows import ResultsFile, group_rows
 from keras_hypernet.tasks import ParetoTask
 
 _MARKED = re.compile(r"(<!-- results of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+# By experiment: further figures of the page.
+FIGURES = {"pareto_toy": ("pareto_fronts.png",)}
 # By experiment, and by panel and method: published numbers, as text.
 PUBLISHED = {
     "pareto_toy": {
@@ -53,6 +55,8 @@ def _results(name, folder):
         cells = [panel, experiment.drawing.series(group[0]), f"{value}", ours, *theirs, f"{len(tests)}", minutes]
         lines.append(f"| {' | '.join(cells)} |")
     hours = sum(row["seconds"] or 0 for row in rows) / 3600
+    figures = [each for each in (f"{name}.png", *FIGURES.get(name, ())) if (pathlib.Path(folder) / each).exists()]
+    lines += [line for figure in figures for line in ("", f"![{experiment.title}](../results/{figure})")]
     lines += ["", f"{len(rows)} runs, {hours:.1f} hours of one worker; `keras-hypernet experiment {name} --workers 2`."]
     return "\n".join(lines)
 
@@ -103,11 +107,11 @@ def draw_fronts(folder):
 
 
 def main():
+    draw_fronts("results")
     for page in sorted(pathlib.Path("docs").glob("*.md")):
         text = page.read_text(encoding="utf-8")
         if (full := filled(text, "results")) != text:
             write_text(page, full)
-    draw_fronts("results")
 
 
 if __name__ == "__main__":

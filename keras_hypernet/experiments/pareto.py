@@ -137,20 +137,19 @@ def measure_digits(task, method, recipe):
         losses = {split: [(loss, loss)] * len(SEPARATE) for split in ("validation", "test")}
         return {**_missed(losses), "curve": {"loss": [_rounded(loss)]}, "metric": "missed hypervolume"}
     plain = dataclasses.replace(task, preference=None)
+    batches = {split: list(plain.evaluation_dataset(split)) for split in ("validation", "test")}
     if method == "separate":
         fitted = [_separate(task, recipe, preference) for preference in SEPARATE]
         models = [model for model, _ in fitted]
         curves = {"loss": [_rounded(np.mean(values)) for values in zip(*(each for _, each in fitted), strict=True)]}
-        measured = {split: [_losses(model, plain, split) for model in models] for split in ("validation", "test")}
+        measured = {split: [_losses(model, each) for model in models] for split, each in batches.items()}
         extra = {}
     else:
         model = build_model(task, method, recipe)
         curves = curve(fit(model, task, recipe, progress=False))
-        measured = {
-            split: [_losses(_under(model, weight), plain, split) for weight in SEPARATE]
-            for split in ("validation", "test")
-        }
-        dense = [_losses(_under(model, weight), plain, "test")[0] for weight in _DENSE]
+        networks = [_under(model, weight) for weight in SEPARATE]
+        measured = {split: [_losses(network, each) for network in networks] for split, each in batches.items()}
+        dense = [_losses(_under(model, weight), batches["test"])[0] for weight in _DENSE]
         extra = {"dense": _rounded(4 - hypervolume(np.array(dense), REFERENCE))}
     losses = {split: [each for each, _ in parts] for split, parts in measured.items()}
     accuracies = [list(map(_rounded, each)) for _, each in measured["test"]]
@@ -176,10 +175,10 @@ def _under(model, weight):
     return lambda x: model.apply(x, weights)
 
 
-def _losses(network, task, split):
-    """The mean cross-entropies of both labels on a split, and their accuracies."""
+def _losses(network, batches):
+    """The mean cross-entropies of both labels on the batches of a split, and their accuracies."""
     losses, right, number = 0.0, 0.0, 0
-    for inputs, y in task.evaluation_dataset(split):
+    for inputs, y in batches:
         logits = network(inputs["x"])
         losses = losses + np.asarray(losses_of(y[:, :2], logits)).sum(axis=0, dtype="float64")
         told = np.asarray(logits).reshape(-1, 2, 10).argmax(axis=2)
@@ -203,7 +202,7 @@ EXPERIMENTS = (
         methods=(*RULES, *CONSTANTS),
         fixed=dict.fromkeys(CONSTANTS, 20),
         seeds=5,
-        drawing=Drawing(series=_label, log_x=True, vertical="mean distance from the optimum"),
+        drawing=Drawing(series=_label, log_x=True, log_y=True, vertical="mean distance from the optimum"),
         setup=_toy,
         quick_panels=("line", "concave"),
         quick_values=(20,),
@@ -213,7 +212,7 @@ EXPERIMENTS = (
         name="pareto_digits",
         figure="ours",
         title="The front of two labels of overlaid digits: missed hypervolume against the hidden units of g",
-        varies="units",
+        varies="primary_units",
         values=(20, 100),
         panels=("mnist",),
         methods=(*RULES, "separate", "constant"),

@@ -210,7 +210,7 @@ class GaussianProcessTask(Task):
             return [keras.layers.Dense(units, "relu", name=f"member_{n}") for n in range(1, number + 1)]
 
         def sequential(name, *layers):
-            return keras.Sequential([keras.Input((self.members, 2), name="condition"), *layers], name=name)
+            return keras.Sequential([keras.Input((None, 2), name="condition"), *layers], name=name)
 
         objectives = {"loss": NormalExcess()}
         if method == "process":

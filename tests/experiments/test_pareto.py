@@ -119,6 +119,7 @@ def test_a_page_shows_the_results_of_the_rows_and_the_published_numbers(tmp_path
     assert lines[-1] == "More."
     (path,) = draw_fronts(tmp_path)
     assert path.stat().st_size > 10_000
+    assert "](../results/pareto_fronts.png)" in filled(page, tmp_path)
 
 
 def test_a_page_shows_a_benchmark(tmp_path):
