@@ -156,7 +156,7 @@ class DepthSearch(keras_tuner.HyperModel):
         return self._measure(model)
 
     def _measure(self, model):
-        needed, measured = "mse" if self.task.metric == "mse" else "accuracy", None
+        needed, measured = "accuracy" if self.task.metric == "error" else self.task.metric, None
         try:
             measured = evaluate(model, self.task, "validation")
         except (KeyError, ValueError):
@@ -199,7 +199,7 @@ def _check_methods(task, method):
     methods = METHODS[:2] if method == "both" else (method,) if isinstance(method, str) else tuple(method)
     if "condition" not in task.inputs:
         raise ValueError(f"The task {task.name!r} has no condition, so neither f nor e, whose depth could be searched.")
-    possible = METHODS[2:] if task.condition_is_set else METHODS[:2]
+    possible = tuple(task.methods) or (METHODS[2:] if task.condition_is_set else METHODS[:2])
     if not methods or len(set(methods)) < len(methods) or not set(methods) <= set(possible):
         raise ValueError(f"`method` must be one of {possible}, or several, for {task.name!r}. Received: {method!r}")
     return methods

@@ -53,7 +53,7 @@ def metrics_of(task):
     >>> metrics_of(keras_hypernet.RotationTask("digits"))
     ('validation_error', 'validation_loss')
     """
-    return ("validation_mse",) if task.metric == "mse" else ("validation_error", "validation_loss")
+    return ("validation_error", "validation_loss") if task.metric == "error" else (f"validation_{task.metric}",)
 
 
 def is_internal(name):

@@ -11,7 +11,7 @@ import pytest
 from tiny_search import RECIPE, TASK, logged_hparams, own_model, tiny_search
 
 import keras_hypernet as kh
-from keras_hypernet.tasks import SyntheticTask
+from keras_hypernet.tasks import GaussianProcessTask, SyntheticTask
 from keras_hypernet.tuning.hypermodel import DepthSearch, qualified_name
 
 
@@ -246,3 +246,14 @@ def test_another_loss_is_not_taken_for_the_mean_squared_error(tmp_path):
     _, targets = next(iter(TASK.evaluation_dataset("validation")))
     # The model is zero.
     assert result.best_trial["validation_mse"] == pytest.approx(float(np.mean(np.square(targets))), rel=1e-5)
+
+
+def test_a_task_with_networks_of_its_own_is_searched_by_its_metric(tmp_path):
+    task = GaussianProcessTask("rbf", members=3, num_points=4, num_train=64, num_validation=32, num_test=32)
+    recipe = kh.Recipe(width=8, optimizer="adam", epochs=1)
+    options = {"depth": (2, 3), "recipe": recipe, "oracle": "grid"}
+    result = kh.tuning.search(task, "film", **options, directory=tmp_path)
+    assert result.objective == "validation_excess"
+    assert min(trial["validation_excess"] for trial in result.trials) > 0
+    with pytest.raises(ValueError, match=r"`method` must be one of \('process', 'film', 'hyper'\)"):
+        kh.tuning.search(task, "embed", **options, directory=tmp_path / "other")
