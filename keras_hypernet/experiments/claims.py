@@ -312,7 +312,7 @@ def measured_by(rule, field):
     return dataclasses.replace(rule, text=f"by `{field}`. {rule.text[0].upper()}{rule.text[1:]}", judge=judge)
 
 
-def held(rule, reference="trivial", noun="constant"):
+def held(rule, reference, noun="a constant"):
     """A rule whose verdict is "nothing learned" where no method beats a reference, which is a method of the rows."""
 
     def judge(rows, varies):
@@ -320,7 +320,7 @@ def held(rule, reference="trivial", noun="constant"):
         error = float(np.median([row["test"] for row in rows if row["method"] == reference]))
         return held_against(rule.judge(learned, varies), learned, varies, noun, error)
 
-    return dataclasses.replace(rule, judge=judge)
+    return dataclasses.replace(rule, text=f"{rule.text} The trivial predictor is {noun}.", judge=judge)
 
 
 def _finding(measured, test, by_seed, p, verdict, near=()):
