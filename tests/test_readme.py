@@ -26,7 +26,8 @@ def test_the_zoo_table_is_that_of_the_cards():
     assert table == zoo_table(kh.list_entries()), "put the output of `keras-hypernet list --markdown` there"
 
 
-# What the examples print: by the page and the first words of each. A process of its own runs each group but the first.
+# What the examples print: by the page and the first words of each, or None for all of the page, one after the other. A
+# process of its own runs each group but the first.
 PRINTED = {
     "layers": {
         ("README.md", "import keras\n"): r"\[\[ ?-?\d\.\d+ *\]\n \[ ?-?\d\.\d+ *\]\]\n",
@@ -40,6 +41,8 @@ PRINTED = {
         ("docs/models.md", "from keras import layers, ops"): (
             r"True \['conv/bias', 'conv/kernel', 'head/bias', 'head/kernel'\]\n"
         ),
+        ("docs/concepts.md", None): r"Embedding: .*at 0\.00\d+, .* 0\.0625\nTaskEmbedding: .*at 0\.06\d+, .* 0\.0625\n",
+        ("docs/from_pytorch.md", None): r"\{'\w+/kernel': \(1, 5, 32\), .*\}\n",
     },
     "trainings": {
         ("README.md", "import numpy"): r"depth 2: test error 0\.\d+ ± 0\.\d+\ndepth 4: test error .*\n",
@@ -60,11 +63,26 @@ PRINTED = {
         ("docs/tasks.md", "from sklearn"): r"test ({'mse': 0\.\d+, 'num_examples': 44})\nbest depth [2-5]\nloaded \1\n",
         ("docs/tasks.md", "import numpy"): r"test MSE 0\.\d+ ± 0\.\d+\n",
     },
+    "guides": {
+        ("docs/guides/own_model.md", None): (
+            r"test MSE 0\.0\d+, of a constant 0\.5\d\n\{.*\}\n20870 weights, of which one wave needs 1153\n"
+            r"difference at the start True\nsaved_waves/waves/1\n"
+        ),
+        ("docs/guides/experiment.md", None): (
+            r"test error 0\.\d+, by chance 0\.917\n12 runs, of which 12 have finished\n"
+            r"(digits_depth\.\w+ ?){3}\n.*p = .*\n"
+        ),
+        (
+            "docs/guides/depth.md",
+            None,
+        ): r"(depth [234], learning rate 0\.0[13]: MSE \d+\.\d+\n){6}best depth [234]: .*\n",
+    },
 }
 
 
 def _example(page, begin):
-    return next(block for block in _blocks(page, "python") if block.startswith(begin))
+    blocks = _blocks(page, "python")
+    return "".join(blocks) if begin is None else next(block for block in blocks if block.startswith(begin))
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,17 @@ def test_python_examples(server, tmp_path):
     ]
 
 
+@pytest.mark.full
+def test_the_guide(server, tmp_path):
+    page = (ROOT / "docs" / "guides" / "serving.md").read_text(encoding="utf-8")
+    program = _here(server, "".join(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)))
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    path, degrees, weights = done.stdout.splitlines()
+    assert (path, degrees) == ("served/rotation_mnist_hyper/1", "rotated by 0 90 180 270 degrees")
+    assert weights == "7960 weights instead of 450310"
+
+
 def test_curl_examples(server, tmp_path):
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
