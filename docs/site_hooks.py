@@ -9,6 +9,7 @@ import json
 import pathlib
 import posixpath
 import re
+import textwrap
 
 import griffe
 from mkdocs.structure.files import File, InclusionLevel
@@ -34,7 +35,6 @@ ZOO = re.compile(r"<!-- keras-hypernet list --markdown -->\n(.*?)\n<!-- end -->"
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<=\]\()(?!\w+:)[^)#\s]+")
 RUN = ("seed", "learning_rate", "validation", "test", "seconds", "diverged")
-DOCTEST = re.compile(r"^>>> .*(?:\n.+)*", re.MULTILINE)
 
 
 def read(path):
@@ -58,7 +58,8 @@ def made_pages():
     for path in sorted(ROOT.glob("examples/*.py")):
         code = path.read_text(encoding="utf-8")
         title = path.stem.replace("_", " ").capitalize()
-        text = f"# {title}\n\n{ast.get_docstring(ast.parse(code))}\n\n## The script\n\n```python\n{code}```\n"
+        head, script = ast.get_docstring(ast.parse(code)), code.split('"""', 2)[2].lstrip()
+        text = f"# {title}\n\n{head}\n\n## The script\n\n```python\n{script}```\n"
         yield f"examples/{path.name}", f"examples/{path.stem}.md", text
     for room in ROOMS:
         yield f"keras_hypernet/{room}/__init__.py", f"reference/{room}.md", reference_page(room)
@@ -67,15 +68,18 @@ def made_pages():
 def reference_page(room):
     """The docstring of a room, and the documentation of each public name, in the module that defines it."""
     package = f"keras_hypernet.{room}"
-    assigned = {"_MODULES": {}}
+    assigned, modules = {}, {}
     for node in ast.parse(read(f"keras_hypernet/{room}/__init__.py")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "_MODULES"):
+        if isinstance(node, ast.ImportFrom):
+            modules |= {alias.name: node.module for alias in node.names}
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "_MODULES"):
             with contextlib.suppress(ValueError):  # not of constants alone
                 assigned[ast.unparse(node.targets[0])] = ast.literal_eval(node.value)
-    lazy = assigned["_MODULES"]  # of the rooms that import at the first use
-    paths = [f"{lazy[name]}.{name}" if name in lazy else name for name in assigned["__all__"] if not name.isupper()]
-    alone = "\n    options: {members: false, show_root_heading: false}"
-    return "\n\n".join([f"# {package}", f"::: {package}{alone}", *(f"::: {package}.{path}" for path in paths)])
+    modules |= {name: f"{package}.{module}" for name, module in assigned.get("_MODULES", {}).items()}
+    names = [name for name in assigned["__all__"] if not name.isupper()]
+    alone = "\n    options: {members: false, show_root_heading: false, show_root_toc_entry: false}"
+    blocks = (f"::: {modules.get(name, package)}.{name}" for name in names)
+    return "\n\n".join([f"# {package}", f"::: {package}{alone}", *blocks])
 
 
 def entry_page(card):
@@ -88,19 +92,19 @@ def entry_page(card):
     data = card["data"]
     yield f"# {name}"
     yield card["description"]
-    yield table(("", ""), [pair for pair in zip(head[1:], row[1:], strict=True) if all(pair)])
+    yield table(*[pair for pair in zip(head[1:], row[1:], strict=True) if all(pair)])
     yield f'```python\nimport keras_hypernet as kh\n\nmodel = kh.load("{name}")\n```'
     yield f"Data: {data['name']}. {data['origin'].rstrip('.')}. License: {data['license']}. {data['note']}"
     yield f"## Recipe\n\n```bash\n{card['command']}\n```"
-    yield table(("field", "value"), [(f"`{key}`", value) for key, value in recipe.items() if value is not None])
+    yield table(("field", "value"), *((f"`{key}`", value) for key, value in recipe.items() if value is not None))
     yield f"## Seeds\n\nThis is seed {card['seed']}: {card['selection']}."
-    yield table(RUN, [[run[field] for field in RUN] for run in card["seeds"]])
+    yield table(RUN, *([run[field] for field in RUN] for run in card["seeds"]))
     if card["other_runs"]:
         yield f"For comparison, by another recipe:\n\n```bash\n{card['other_runs']['command']}\n```"
-        yield table(RUN, [[run[field] for field in RUN] for run in card["other_runs"]["runs"]])
+        yield table(RUN, *([run[field] for field in RUN] for run in card["other_runs"]["runs"]))
     if card["baseline"]:
         yield "## Trivial predictors\n\nA model that is not better has not learned how x and the condition interact."
-        yield table(("predictor", "test"), card["baseline"].items())
+        yield table(("predictor", "test"), *card["baseline"].items())
     titles = {"text": "The paper's text", "code": "The authors' code", "ours": "This project"}
     origins = {title: card["provenance"][origin] for origin, title in titles.items()}
     for title, facts in {**origins, "Deviations from the paper": card["deviations"], "Limits": card["limits"]}.items():
@@ -112,7 +116,7 @@ def entry_page(card):
     yield f"## Made with\n\n{versions}; {card['date']}. SHA-256 of `model.keras`: `{card['sha256']}`."
 
 
-def table(head, rows):
+def table(head, *rows):
     """A table in Markdown; numbers with four digits, nothing for None."""
 
     def cell(value):
@@ -146,7 +150,10 @@ def on_page_markdown(markdown, page, config, files):
     place = page.file.src_uri
     source = PAGES[place][0] if place in PAGES else f"docs/{place}"
     if place == "zoo.md":
-        markdown += "\n\n## All entries\n\n" + re.sub(r"`(\w+)` \|", r"[\1](../zoo/\1) |", ZOO_TABLE)
+        entries = re.sub(r"`(\w+)` \|", r"[\1](../zoo/\1) |", ZOO_TABLE)
+        markdown = markdown.replace("\n## ", f"\n## All entries\n\n{entries}\n\n## ", 1)
+    if place in ("index.md", "concepts.md"):
+        page.meta["hide"] = ["navigation"]  # of one page
     if place == "results/README.md":
         markdown = with_figures(markdown)
 
@@ -179,12 +186,21 @@ def with_figures(markdown):
     )
 
 
-class Doctests(griffe.Extension):
-    """Fences the examples of docstrings, which Markdown would read as quotations."""
+class Docstrings(griffe.Extension):
+    """Writes in Markdown what griffe does not know: examples, call arguments, and what is returned, in a sentence."""
 
     def on_instance(self, *, obj, **kwargs):
         if obj.docstring:
-            obj.docstring.value = DOCTEST.sub(r"```pycon\n\g<0>\n```", obj.docstring.value)
+            text = re.sub(r"^>>> .*(?:\n.+)*", r"```pycon\n\g<0>\n```", obj.docstring.value, flags=re.MULTILINE)
+            text = re.sub(r"^(Call arguments|Returns):\n((?: {4}.*\n?)+)", self.section, text, flags=re.MULTILINE)
+            obj.docstring.value = text.replace("::\n\n    ", ":\n\n    ")
+
+    @staticmethod
+    def section(found):
+        body = textwrap.dedent(found[2])
+        if found[1] == "Returns":
+            return f"**Returns:** {body}"
+        return f"**{found[1]}:**\n\n" + re.sub(r"^(\w+(?:, \w+)*):", r"- **`\1`**:", body, flags=re.MULTILINE)
 
 
 PAGES = {page: (source, text) for source, page, text in made_pages()}
