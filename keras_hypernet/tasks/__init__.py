@@ -5,6 +5,7 @@ from keras_hypernet.tasks.arrays import ArrayTask
 from keras_hypernet.tasks.base import Task, is_of_package
 from keras_hypernet.tasks.classification import ClassificationTask
 from keras_hypernet.tasks.colorization import ColorizationTask
+from keras_hypernet.tasks.decay_response import DecayResponseTask
 from keras_hypernet.tasks.gaussian_process import GaussianProcessTask
 from keras_hypernet.tasks.noisy_views import NoisyViewsTask
 from keras_hypernet.tasks.overlaid_digits import OverlaidDigitsTask
@@ -12,6 +13,7 @@ from keras_hypernet.tasks.pareto import ParetoTask
 from keras_hypernet.tasks.registry import TASKS, check_name, register
 from keras_hypernet.tasks.rotation import RotationTask, angle_labels, evaluation_angles, rotate_images
 from keras_hypernet.tasks.rotation_set import RotationSetTask
+from keras_hypernet.tasks.static_kernel import StaticKernelTask
 from keras_hypernet.tasks.synthetic import SyntheticTask
 
 __all__ = [
@@ -19,12 +21,14 @@ __all__ = [
     "ArrayTask",
     "ClassificationTask",
     "ColorizationTask",
+    "DecayResponseTask",
     "GaussianProcessTask",
     "NoisyViewsTask",
     "OverlaidDigitsTask",
     "ParetoTask",
     "RotationSetTask",
     "RotationTask",
+    "StaticKernelTask",
     "SyntheticTask",
     "Task",
     "angle_labels",
@@ -40,6 +44,7 @@ for _task_class in (
     *(ApproximationTask, ClassificationTask, ColorizationTask),
     *(GaussianProcessTask, NoisyViewsTask, OverlaidDigitsTask, ParetoTask),
     *(RotationSetTask, RotationTask, SyntheticTask),
+    *(DecayResponseTask, StaticKernelTask),
 ):
     register(_task_class)
 

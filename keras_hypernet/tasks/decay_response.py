@@ -1,0 +1,172 @@
+"""The task of a response to the weight decay: a classifier of few images, whose weights follow the decay."""
+
+import dataclasses
+import math
+from typing import ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_hypernet.layers import HyperDense, StandardizeImage
+from keras_hypernet.models import Hypernetwork
+from keras_hypernet.models.shapes import split_inputs
+from keras_hypernet.tasks.base import check_integers
+from keras_hypernet.tasks.batches import planned_batches
+from keras_hypernet.tasks.images import PIXELS, ImageTask
+
+LEAST, MOST = -6.0, -1.0  # of the logarithms of the decays in training
+ROWS = 20  # of each batch, whose weights are written
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class DecayedHypernetwork(Hypernetwork):
+    """A `Hypernetwork` whose condition `[B, 1]` is the logarithm of the weight decay of the weights that it writes.
+
+    In training, `exp(condition) * |w|^2` is added to the loss, where w are all weights that are generated under the
+    condition of a row: the mean over the first 20 rows of the batch, which estimates that over all conditions.
+    """
+
+    def call(self, inputs, training=False):
+        y = super().call(inputs, training=training)
+        if training:
+            _, condition, _ = split_inputs(inputs, self.optional_inputs)
+            condition = condition[:ROWS]
+            weights = self.generate(condition, training=True).values()
+            squares = sum(ops.sum(ops.square(w), axis=tuple(range(1, len(w.shape)))) for w in weights)
+            self.add_loss(ops.mean(ops.exp(ops.cast(condition[:, 0], squares.dtype)) * squares))
+        return y
+
+
+@dataclasses.dataclass(frozen=True)
+class DecayResponseTask(ImageTask):
+    """Tell the class of an image with a classifier that is trained on few images, under a weight decay.
+
+    The condition is the logarithm of the weight decay. In training it is uniform on `[-6, -1]`, anew for each image of
+    each epoch, and the hypernetwork learns the weights that minimize the cross-entropy plus `exp(condition) * |w|^2`:
+    the response of the best weights to the decay. Evaluations have the condition `log_decay`. Batches are `({"x": uint8
+    [B, height, width, channels], "condition": [B, 1]}, labels: int32 [B])`. The metric is the cross-entropy, without
+    the decay.
+
+    Args:
+        data: Name of a data source with labels.
+        log_decay: The logarithm of the weight decay of evaluations; without `response`, also of the training.
+        hidden_units: Units of the classifier's hidden layer; 0 for a linear classifier.
+        num_train: Number of training images.
+        repeats: How often an epoch has each training image.
+        seed: Determines which training images these are.
+        response: Whether the classifier has the condition; otherwise it is a plain network for one decay.
+
+    Raises:
+        ValueError: If the data source does not exist or has no labels, or an argument is out of its range.
+
+    Example:
+
+    >>> task = DecayResponseTask("digits", log_decay=-3.0, num_train=100)
+    >>> inputs, y = next(iter(task.evaluation_dataset("test", batch_size=32)))
+    >>> inputs["x"].shape, inputs["condition"].shape, y.shape, float(inputs["condition"][0, 0])
+    (TensorShape([32, 28, 28, 1]), TensorShape([32, 1]), TensorShape([32]), -3.0)
+
+    References: Lorraine and Duvenaud, "Stochastic Hyperparameter Optimization through Hypernetworks", 2018 (arXiv
+    1802.09419); MacKay et al., "Self-Tuning Networks", ICLR 2019. The sizes are this project's own.
+    """
+
+    log_decay: float = -4.0
+    hidden_units: int = 0
+    num_train: int = 1000
+    repeats: int = 10
+    seed: int = 0
+    response: bool = True
+    name = "decay_response"
+    metric = "cross_entropy"
+    loss = "cross_entropy"
+    condition_dtype = "float32"
+    condition_shape = (1,)
+    num_outputs = 10
+    labelled = True
+    purpose = "Tells the class of an image, under a weight decay"
+    limits = ("A small classifier of few training images: far from the accuracy that the data allows.",)
+    provenance: ClassVar = {
+        "text": ["That a hypernetwork from hyperparameters to weights learns the response, on draws of them."],
+        "code": [],
+        "ours": [f"The classifiers, the range of the decay, and the training. {PIXELS}"],
+    }
+    deviations = ()
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_integers(self, "num_train", "repeats")
+        for name in ("hidden_units", "seed"):
+            check_integers(self, name, least=0)
+        object.__setattr__(self, "log_decay", float(self.log_decay))  # the task is frozen
+        if not math.isfinite(self.log_decay):
+            raise ValueError(f"`log_decay` must be finite. Received: {self.log_decay!r}")
+
+    @property
+    def inputs(self):
+        return ("x", "condition") if self.response else ("x",)
+
+    @property
+    def methods(self):
+        noun = f"of {self.hidden_units} hidden units" if self.hidden_units else "that is linear"
+        if self.response:
+            return {"hyper": f"a hypernetwork from the weight decay to the weights of a classifier {noun}"}
+        return {"separate": f"a classifier {noun}, for one weight decay"}
+
+    @property
+    def held_out(self):
+        return f"Trained on {self.num_train:,} images; the validation split is that of the other tasks."
+
+    def load(self, split):
+        images, labels = super().load(split)
+        if split != "train":
+            return images, labels
+        if len(labels) < self.num_train:
+            raise ValueError(f"`num_train` must be at most {len(labels):,}. Received: {self.num_train:,}")
+        chosen = np.random.default_rng([self.seed, 4]).permutation(len(labels))[: self.num_train]
+        return images[chosen], labels[chosen]
+
+    def _batches(self, examples, order, draw, batch_size):
+        import tensorflow as tf
+
+        images, labels = tf.constant(examples[0]), tf.constant(examples[1])
+        distinct = len(examples[1])
+        number = distinct * (self.repeats if draw else 1)
+
+        def plan():
+            decays = tf.fill((number,), self.log_decay)
+            if draw:
+                decays = LEAST + draw(1, (number,), MOST - LEAST, "float32")
+            return tf.stack([tf.cast(order(number), "float32"), decays], axis=1)  # numbers of images are exact
+
+        def make(rows):
+            numbers = tf.cast(rows[:, 0], "int32") % distinct
+            x, y = tf.gather(images, numbers), tf.gather(labels, numbers)
+            return {"x": x, "condition": rows[:, 1:]} if self.response else x, y
+
+        return planned_batches(number, plan, make, batch_size)
+
+    def make_model(self, method, recipe):
+        before = [StandardizeImage(name="standardize"), keras.layers.Flatten(name="flatten")]
+        sizes = [(self.hidden_units, "relu", "hidden")] if self.hidden_units else []
+        sizes += [(self.num_outputs, None, "logits")]
+        objectives = {
+            "loss": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            "metrics": [keras.metrics.SparseCategoricalCrossentropy(name=self.metric, from_logits=True)],
+        }
+        if method == "separate":
+            decay = {
+                f"{weight}_regularizer": keras.regularizers.L2(math.exp(self.log_decay)) for weight in ("kernel", "bias")
+            }
+            dense = [keras.layers.Dense(units, activation, name=name, **decay) for units, activation, name in sizes]
+            image = keras.Input(self.x_shape, dtype="uint8", name="x")
+            return keras.Sequential([image, *before, *dense], name=f"{self.name}_{method}"), objectives
+        scale = 2 / (MOST - LEAST)
+        generator = [
+            keras.Input(self.condition_shape, name="condition"),
+            keras.layers.Rescaling(scale, -1 - scale * LEAST, name="scale"),
+            *(keras.layers.Dense(recipe.width, "relu", name=f"hidden_{n}") for n in range(1, recipe.depth)),
+        ]
+        primary = [*before, *(HyperDense(units, activation, name=name) for units, activation, name in sizes)]
+        generator = keras.Sequential(generator, name="generator")
+        return DecayedHypernetwork(generator, primary, name=f"{self.name}_{method}"), objectives
