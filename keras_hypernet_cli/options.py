@@ -16,7 +16,8 @@ EXPERIMENTS = (
     "modularity_depth, modularity_embedding_dim, modularity_units, modularity_learning_rate, assumption_1, "
     "assumption_2, rotation_depth, rotation_embedding_dim, learning_rate, gradient_clipping, initialization, "
     "neural_process, colorization_depth, colorization_embedding_dim, colorization_sensitivity, baseline, "
-    "pareto_toy, pareto_digits, gaussian_process, noisy_views"
+    "pareto_toy, pareto_digits, gaussian_process, noisy_views, "
+    "hypernetworks_static, hyperparameter_response"
 )
 
 Entry = Annotated[str, Argument(help="Name of a zoo entry, or path to the folder of an entry (./my_entry).")]

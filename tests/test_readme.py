@@ -56,6 +56,12 @@ PRINTED = {
             r"process below the exact log-likelihood by [01]\.\d+\nfilm .*\nhyper .*\n"
         ),
     },
+    "kernels_and_responses": {
+        ("docs/hypernetworks_static.md", "import math"): r"\(8, 14, 14, 16\) 4240\n",
+        ("docs/hyperparameter_response.md", "import dataclasses"): (
+            r"(log decay -\d\.\d validation loss \d\.\d+\n){3}7850 weights\n"
+        ),
+    },
     "own_tasks": {
         ("docs/tasks.md", "import keras_hypernet as kh\nfrom waves"): (
             r"test {'mse': 0\.[01]\d+, 'num_examples': 1000}\nbest depth [23]\n"
@@ -150,7 +156,7 @@ def test_the_readme_is_short():
 def test_results_in_pages_are_those_of_the_rows():
     if not (ROOT / "results").is_dir():
         pytest.skip("results/ is not in this checkout")
-    for page in ("pareto", "gaussian_process"):
+    for page in ("pareto", "gaussian_process", "hypernetworks_static", "hyperparameter_response"):
         text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
         assert filled(text, ROOT / "results") == text, "run python -m keras_hypernet.experiments.pages"
 

@@ -13,6 +13,8 @@ from keras_hypernet.experiments import (
     baseline,
     colorization,
     gaussian_process,
+    hypernetworks_static,
+    hyperparameter_response,
     modularity,
     pareto,
     rotation,
@@ -23,7 +25,10 @@ from keras_hypernet.runs.sources import load_source, loaded_modules, source_of
 
 __all__ = ["NAMES", "Drawing", "Experiment", "Measurement", "find_experiment", "find_source", "get_experiment"]
 
-_MODULES = (synthetic, modularity, assumptions, rotation, colorization, baseline, pareto, gaussian_process)
+_MODULES = (
+    *(synthetic, modularity, assumptions, rotation, colorization, baseline, pareto, gaussian_process),
+    *(hypernetworks_static, hyperparameter_response),
+)
 _EXPERIMENTS = {experiment.name: experiment for module in _MODULES for experiment in module.EXPERIMENTS}
 NAMES = tuple(_EXPERIMENTS)
 

@@ -41,6 +41,7 @@ REFERENCES = ("bilinear",)
 _RIDGE = 1e-6
 _MOST_STEPS = 100
 _QUICK = {"dim": 20, "num_train": 500, "num_validation": 100, "num_test": 100}
+_SAME = {"rotation_set": "rotation", "static_kernel": "classification"}  # tasks of the same x and y
 # Fields of a task that change neither its target nor its evaluation. Seeds count as repetitions.
 _NOT_OF_THE_TARGET = ("seed", "members", "num_points")
 
@@ -218,8 +219,7 @@ def _bilinear(task):
 def target_of(config):
     """The task of a run as text. Tasks that differ in their seed alone have the same text."""
     fields = get_task(**config).config() if config["name"] in ("synthetic", "approximation") else dict(config)
-    if fields["name"] == "rotation_set":
-        fields["name"] = "rotation"  # x and y are the same
+    fields["name"] = _SAME.get(fields["name"], fields["name"])
     return json.dumps({name: value for name, value in fields.items() if name not in _NOT_OF_THE_TARGET}, sort_keys=True)
 
 

@@ -323,6 +323,43 @@ def held(rule, reference, noun="a constant"):
     return dataclasses.replace(rule, text=f"{rule.text} The trivial predictor is {noun}.", judge=judge)
 
 
+def matches(first, second, at_best=False):
+    """The rule for: one method is as good as another, within the tolerance.
+
+    The ratio of the methods must be nearer to 1 than the tolerance in nearly all bootstrap resamples of the seeds: a
+    test of equality, and not the lack of one for a difference. It must be so at every value; with `at_best` once, with
+    each method at the value of lowest validation error, seed by seed.
+    """
+
+    def judge(rows, varies):
+        tests = [table(rows, method, varies) for method in (first, second)]
+        where = f"at {varies} {_list(sorted({row[varies] for row in rows}))}"
+        if at_best:
+            best = [table(rows, method, varies, "validation").argmin(axis=1) for method in (first, second)]
+            pairs = zip(tests, best, strict=True)
+            tests = [np.take_along_axis(each, index[:, np.newaxis], axis=1) for each, index in pairs]
+            where = "each at the value of lowest validation error"
+        quotients, high = ratios(*tests), 1 + TOLERANCE
+        means = np.exp(np.log(np.clip(quotients, 1e-12, 1e12)).mean(axis=0))
+        resamples = [resampled(of_value) for of_value in quotients.T]
+        outside = [np.sum((each <= 1 / high) | (each >= high)) for each in resamples]
+        p = (max(outside) + 1) / (resamples[0].size + 1)
+        equal = (means < high) & (means > 1 / high)
+        measured = f"ratio of {first} to {second}, mean over the seeds, {_list(means.round(3))} {where}"
+        measured += _lost(*tests, names=(first, second))
+        verdict = "reproduced" if p < 1 - CONFIDENCE else "partly" if equal.mean() > 0.5 else "not"
+        near = [(edge, limit) for edge in (means.min(), means.max()) for limit in (high, 1 / high)]
+        return _finding(measured, "bootstrap test of a difference below a tenth", quotients, p, verdict, near)
+
+    where = "with each at the value of lowest validation error" if at_best else "at every value"
+    text = f"the ratio of {first} to {second} differs from 1 by less than a tenth in {CONFIDENCE:.0%} of the resamples"
+    return Rule(
+        f"reproduced: {text}, {where}; partly: the mean ratio does{'' if at_best else ' at most values'}; otherwise "
+        "not.",
+        judge,
+    )
+
+
 def _finding(measured, test, by_seed, p, verdict, near=()):
     """A `Finding`; `near` has the pairs of a number that decides the verdict and its threshold."""
     number = len(by_seed)

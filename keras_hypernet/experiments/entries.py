@@ -83,6 +83,8 @@ def _blueprints():
     yield Blueprint("pareto_concave", "pareto_toy", "concave", "chebyshev", 100)
     for method in ("hyper", "process"):
         yield Blueprint(f"gaussian_process_{method}", "gaussian_process", "rbf", method, 10)
+    yield Blueprint("static_kernel_mnist", "hypernetworks_static", "mnist", "hyper", 4)
+    yield Blueprint("response_mnist", "hyperparameter_response", "mnist_hidden", "hyper", -5)
 
 
 BLUEPRINTS = {blueprint.name: blueprint for blueprint in _blueprints()}

@@ -10,7 +10,7 @@ import statistics
 
 from keras_hypernet.common.figures import figure_class, save_figure
 from keras_hypernet.common.files import write_text
-from keras_hypernet.experiments import NAMES, get_experiment, pareto
+from keras_hypernet.experiments import NAMES, get_experiment, hypernetworks_static, pareto
 from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.rows import ResultsFile, group_rows
 from keras_hypernet.tasks import ParetoTask
@@ -20,11 +20,14 @@ _MARKED = re.compile(r"(<!-- results of (\w+) -->\n).*?(<!-- end -->)", re.DOTAL
 FIGURES = {"pareto_toy": ("pareto_fronts.png",)}
 # By experiment, and by panel and method: published numbers, as text.
 PUBLISHED = {
+    "hypernetworks_static": {("mnist", method): f"{error}" for method, error in hypernetworks_static.PUBLISHED.items()},
     "pareto_toy": {
         **{(panel, "linear"): f"{number}" for panel, number in pareto.PUBLISHED.items()},
         **{(panel, "chebyshev"): f"{number} (best)" for panel, number in pareto.PUBLISHED_BEST.items()},
     },
 }
+# Further numbers of the rows that a table shows, with the noun of each.
+_ALSO = {"hyperparameter_response": {"validation": "validation", "training_seconds": "seconds of a training"}}
 
 
 def filled(text, folder):
@@ -44,7 +47,9 @@ def _results(name, folder):
     if not rows:
         return "Not run yet."
     published = PUBLISHED.get(name, {})
-    columns = ["", "method", experiment.varies, "ours", *["published"] * bool(published), "seeds", "minutes a run"]
+    also = _ALSO.get(name, {})
+    columns = ["", "method", experiment.varies, "ours", *also.values(), *["published"] * bool(published)]
+    columns += ["seeds", "minutes a run"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for (panel, method, value), group in group_rows(rows, experiment.varies).items():
         tests = [row["test"] for row in group if row["test"] is not None]
@@ -52,12 +57,24 @@ def _results(name, folder):
         ours = f"{statistics.fmean(tests):.3g}{spread}" if tests else "diverged"
         minutes = f"{statistics.median(row['seconds'] or 0 for row in group) / 60:.1f}"
         theirs = [published.get((panel, method), "")] * bool(published)
-        cells = [panel, experiment.drawing.series(group[0]), f"{value}", ours, *theirs, f"{len(tests)}", minutes]
+        others = [f"{statistics.fmean(row[field] or 0 for row in group):.3g}" for field in also]
+        cells = [
+            panel,
+            experiment.drawing.series(group[0]),
+            f"{value}",
+            ours,
+            *others,
+            *theirs,
+            f"{len(tests)}",
+            minutes,
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     hours = sum(row["seconds"] or 0 for row in rows) / 3600
     figures = [each for each in (f"{name}.png", *FIGURES.get(name, ())) if (pathlib.Path(folder) / each).exists()]
     lines += [line for figure in figures for line in ("", f"![{experiment.title}](../results/{figure})")]
     lines += ["", f"{len(rows)} runs, {hours:.1f} hours of one worker; `keras-hypernet experiment {name} --workers 2`."]
+    if (pathlib.Path(folder) / f"{name}.png").exists():
+        lines += ["", f"![{experiment.title}](../results/{name}.png)"]
     return "\n".join(lines)
 
 

@@ -156,7 +156,8 @@ class DecayResponseTask(ImageTask):
         }
         if method == "separate":
             decay = {
-                f"{weight}_regularizer": keras.regularizers.L2(math.exp(self.log_decay)) for weight in ("kernel", "bias")
+                f"{weight}_regularizer": keras.regularizers.L2(math.exp(self.log_decay))
+                for weight in ("kernel", "bias")
             }
             dense = [keras.layers.Dense(units, activation, name=name, **decay) for units, activation, name in sizes]
             image = keras.Input(self.x_shape, dtype="uint8", name="x")
