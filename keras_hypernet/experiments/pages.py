@@ -18,9 +18,12 @@ from keras_hypernet.tasks import ParetoTask
 _MARKED = re.compile(r"(<!-- results of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 # By experiment: further figures of the page.
 FIGURES = {"pareto_toy": ("pareto_fronts.png",)}
-# By experiment, and by panel and method: published numbers, as text.
+# By experiment, and by panel and method, or panel, method and value: published numbers, as text.
 PUBLISHED = {
-    "hypernetworks_static": {("mnist", method): f"{error}" for method, error in hypernetworks_static.PUBLISHED.items()},
+    "hypernetworks_static": {
+        ("mnist", method, hypernetworks_static.DIMENSION): f"{error}"
+        for method, error in hypernetworks_static.PUBLISHED.items()
+    },
     "pareto_toy": {
         **{(panel, "linear"): f"{number}" for panel, number in pareto.PUBLISHED.items()},
         **{(panel, "chebyshev"): f"{number} (best)" for panel, number in pareto.PUBLISHED_BEST.items()},
@@ -56,7 +59,7 @@ def _results(name, folder):
         spread = f" ± {statistics.stdev(tests):.2g}" if len(tests) > 1 else ""
         ours = f"{statistics.fmean(tests):.3g}{spread}" if tests else "diverged"
         minutes = f"{statistics.median(row['seconds'] or 0 for row in group) / 60:.1f}"
-        theirs = [published.get((panel, method), "")] * bool(published)
+        theirs = [published.get((panel, method, value), published.get((panel, method), ""))] * bool(published)
         others = [f"{statistics.fmean(row[field] or 0 for row in group):.3g}" for field in also]
         cells = [
             panel,

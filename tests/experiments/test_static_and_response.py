@@ -10,7 +10,7 @@ from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.baseline import target_of
 from keras_hypernet.experiments.claims import matches
 from keras_hypernet.experiments.entries import get_blueprint, train_entry
-from keras_hypernet.experiments.experiment import execute
+from keras_hypernet.experiments.experiment import execute, make_row
 from keras_hypernet.experiments.pages import filled
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.tasks import ClassificationTask, get_task
@@ -84,6 +84,19 @@ def test_two_methods_may_be_compared_where_validation_is_lowest():
     finding = rule.judge(rows, "log_decay")
     assert (finding.verdict, finding.p) == ("reproduced", pytest.approx(1 / 3126))
     assert "1.01 each at the value of lowest validation" in finding.measured
+
+
+def test_a_page_shows_the_published_error_at_the_published_dimension(tmp_path):
+    experiment, page = get_experiment("hypernetworks_static"), "<!-- results of hypernetworks_static -->\n<!-- end -->"
+    for value in (2, 4):
+        config = experiment.config("mnist", "hyper", value, 0)
+        row = make_row(config, {"test": 0.01, "validation": 0.01}, seconds=60.0)
+        ResultsFile(tmp_path / "hypernetworks_static.jsonl").append(row)
+    lines = filled(page, tmp_path).splitlines()
+    assert lines[3:5] == [
+        "| mnist | generated kernel | 2 | 0.01 |  | 1 | 1.0 |",
+        "| mnist | generated kernel | 4 | 0.01 | 0.0076 | 1 | 1.0 |",
+    ]
 
 
 def test_a_page_shows_the_seconds_and_the_figure(tmp_path):
