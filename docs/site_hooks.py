@@ -33,6 +33,7 @@ FIGURES = {
 }
 ZOO = re.compile(r"<!-- keras-hypernet list --markdown -->\n(.*?)\n<!-- end -->", re.DOTALL)
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
+FIGURE = re.compile(r"(?<!\[)(!\[[^\]]*\]\(([^)]+\.png)\))")
 LINK = re.compile(r"(?<=\]\()(?!\w+:)[^)#\s]+")
 RUN = ("seed", "learning_rate", "validation", "test", "seconds", "diverged")
 
@@ -163,7 +164,8 @@ def on_page_markdown(markdown, page, config, files):
         return posixpath.relpath(target, posixpath.dirname(place) or ".")
 
     parts = FENCED.split(markdown)
-    parts[::2] = [LINK.sub(site_link, part) for part in parts[::2]]
+    # A click on a figure shows it in full size.
+    parts[::2] = [FIGURE.sub(r"[\1](\2)", LINK.sub(site_link, part)) for part in parts[::2]]
     return "".join(parts)
 
 
