@@ -16,7 +16,6 @@ from mkdocs.structure.files import File, InclusionLevel
 
 ROOT = pathlib.Path(__file__).parent.parent
 COPIED = ("CONTRIBUTING.md", "CHANGELOG.md", "results/README.md", "results/tuning/README.md")
-ROOMS = ("layers", "bases", "models", "tasks", "training", "tuning", "experiments", "zoo", "serving", "theory", "data")
 # The experiment whose figure an entry of the zoo shows, by the beginning of the entry's name; the first that fits.
 FIGURES = {
     "rotation_mnist_width": "rotation_embedding_dim",
@@ -62,15 +61,17 @@ def made_pages():
         head, script = ast.get_docstring(ast.parse(code)), code.split('"""', 2)[2].lstrip()
         text = f"# {title}\n\n{head}\n\n## The script\n\n```python\n{script}```\n"
         yield f"examples/{path.name}", f"examples/{path.stem}.md", text
-    for room in ROOMS:
-        yield f"keras_hypernet/{room}/__init__.py", f"reference/{room}.md", reference_page(room)
+    for path in sorted(ROOT.glob("keras_hypernet/*/__init__.py")):
+        room, code = path.parent.name, path.read_text(encoding="utf-8")
+        if "\n__all__ = " in code:
+            yield f"keras_hypernet/{room}/__init__.py", f"reference/{room}.md", reference_page(room, code)
 
 
-def reference_page(room):
+def reference_page(room, code):
     """The docstring of a room, and the documentation of each public name, in the module that defines it."""
     package = f"keras_hypernet.{room}"
     assigned, modules = {}, {}
-    for node in ast.parse(read(f"keras_hypernet/{room}/__init__.py")).body:
+    for node in ast.parse(code).body:
         if isinstance(node, ast.ImportFrom):
             modules |= {alias.name: node.module for alias in node.names}
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "_MODULES"):
