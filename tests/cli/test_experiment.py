@@ -173,14 +173,17 @@ def test_all_figures_are_drawn_but_those_without_results(command, tmp_path):
             ["all", "--panels", "mnist"],
             "from experiment to experiment: name the experiment. Received: all, with mnist",
         ),
-        (["rotation_depth", "--panels", "mnist,uniform"], "are mnist, cifar10. Received: 'uniform'"),
+        (["rotation_depth", "--panels", "mnist,uniform"], "are mnist, mnist_width_100, cifar10. Received: 'uniform'"),
         pytest.param(
             ["rotation_depth", "--quick", "--panels", "mnist"],
             "The panels of rotation_depth, with --quick, are digits. Received: 'mnist'. Without --quick they are "
-            "mnist, cifar10",
+            "mnist, mnist_width_100, cifar10",
             marks=pytest.mark.regression,
         ),
-        (["rotation_depth", "--panels", ""], "The panels of rotation_depth are mnist, cifar10. Received: ''"),
+        (
+            ["rotation_depth", "--panels", ""],
+            "The panels of rotation_depth are mnist, mnist_width_100, cifar10. Received: ''",
+        ),
         (["rotation_depth", "--seeds", "0"], "--seeds must be an integer of at least 1. Received: 0"),
         (["rotation_depth", "--workers", "0"], "There must be at least one worker. Received: 0"),
         (["rotation_depth", "--engine", "slurm"], "--engine must be one of ('local', 'ray'). Received: 'slurm'"),

@@ -159,7 +159,7 @@ def test_every_blueprint_is_described():
     ("name", "changes", "mark", "sentence"),
     [
         ("synthetic_inner_embed", {}, "text", "The embedding dimension, 10,000."),
-        ("synthetic_concat_embed", {}, "ours", "The embedding dimension, 10,000."),
+        ("synthetic_concat_embed", {}, "ours", "The embedding dimension, 200."),
         ("synthetic_width_hyper", {}, "text", "The width of f's last hidden layer, 100."),
         ("synthetic_width_embed", {}, "ours", "The embedding dimension, 1,000."),
         ("synthetic_inner_embed", {"embedding_dim": 16}, "ours", "The embedding dimension, 16."),
