@@ -48,7 +48,7 @@ def _gaussian_process(panel, method, value, seed, quick):
     each x: `process` joins the mean over the set to x, `film` scales and shifts the hidden layers by it, `hyper` writes
     all weights of a network of 20 units. The error is the exact log-likelihood of targets minus the model's, in nats
     for each point; `prior` ignores the set. Expected: the three methods are within a tenth of each other, and all far
-    below the prior. Takes two to three minutes a run, three hours in all on two cores.
+    below the prior. Takes about three minutes a run, three hours in all on two cores.
     """
     task = GaussianProcessTask(panel, value, **(_QUICK if quick else {}))
     epochs = 1 if method == "prior" else 2 if quick else 100
