@@ -76,8 +76,6 @@ def _results(name, folder):
     figures = [each for each in (f"{name}.png", *FIGURES.get(name, ())) if (pathlib.Path(folder) / each).exists()]
     lines += [line for figure in figures for line in ("", f"![{experiment.title}](../results/{figure})")]
     lines += ["", f"{len(rows)} runs, {hours:.1f} hours of one worker; `keras-hypernet experiment {name} --workers 2`."]
-    if (pathlib.Path(folder) / f"{name}.png").exists():
-        lines += ["", f"![{experiment.title}](../results/{name}.png)"]
     return "\n".join(lines)
 
 
