@@ -1,6 +1,6 @@
 """Hypernetworks for Keras: layers, models and a pretrained zoo."""
 
-from keras_hypernet import bases, layers, theory, tuning
+from keras_hypernet import bases, continual, layers, theory, tuning
 from keras_hypernet._version import __version__
 from keras_hypernet.bases import initializers
 from keras_hypernet.models import ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork, hypernetize, specialize
@@ -27,6 +27,7 @@ __all__ = [
     "__version__",
     "bases",
     "build_model",
+    "continual",
     "evaluate",
     "export",
     "fit",

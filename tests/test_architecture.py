@@ -22,6 +22,7 @@ ORDER = """
     serving
     zoo
     training
+    continual
     tasks
     models
     data layers

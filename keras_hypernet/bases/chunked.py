@@ -43,11 +43,12 @@ class ChunkHead(keras.Layer):
         # The first product is of z and of the chunks apart: [z, chunk] is never written for all pairs.
         kernel = ops.cast(self.kernel_0, z.dtype)
         y = ops.expand_dims(ops.matmul(z, kernel[: self.rank]), 1) + ops.matmul(chunks, kernel[self.rank :])
-        y = y + ops.cast(self.bias_0, z.dtype)
+        # As a matrix: TensorFlow's Grappler miscompiles the gradient of several products `[1, C, hidden]`.
+        y = ops.reshape(y + ops.cast(self.bias_0, z.dtype), (-1, self.kernel_0.shape[1]))
         for number in range(1, len(self.hidden) + 1):
             kernel, bias = (ops.cast(getattr(self, f"{name}_{number}"), z.dtype) for name in ("kernel", "bias"))
             y = ops.matmul(ops.relu(y), kernel) + bias
-        return y
+        return ops.reshape(y, (-1, chunks.shape[0], self.size))
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")

@@ -148,6 +148,10 @@ class Task:
         """
         raise NotImplementedError
 
+    def callbacks(self, model):
+        """Keras callbacks that `fit` adds to each training of a model."""
+        return []
+
     def load(self, split):
         """Returns the examples of `"train"`, `"validation"` or `"test"`.
 

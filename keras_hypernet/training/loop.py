@@ -101,7 +101,7 @@ def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks
     _set_steps_per_execution(model, 1 if replicas > 1 else steps_per_execution(len(train)))
     if replicas > 1:
         prepare_replicas(model, task, recipe, replicas, sum(map(task.num_examples, splits)))
-    callbacks = [_Epochs(run, epoch), *callbacks]
+    callbacks = [_Epochs(run, epoch), *task.callbacks(model), *callbacks]
     if tensorboard:
         with needs_extra("TensorBoard logs need", "tensorboard"):
             import tensorboard

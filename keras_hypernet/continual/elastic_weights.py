@@ -1,0 +1,87 @@
+"""ElasticWeights: elastic weight consolidation, a loss that keeps the weights which earlier tasks need."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_hypernet.common.backends import require_tensorflow
+from keras_hypernet.common.checks import integer
+from keras_hypernet.continual.remembering import RememberingLoss
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class ElasticWeights(RememberingLoss):
+    """`loss + strength / 2 * sum_i F_i (theta_i - theta*_i)^2`: elastic weight consolidation, for any Keras model.
+
+    F is the diagonal of the empirical Fisher information, summed over the tasks so far: means over examples of the
+    squared gradient of the loss. theta* are the weights after the last task.
+
+    Args:
+        strength: Strength of the penalty, a number of at least 0.
+        loss: The loss of a task, a negative log-likelihood: a Keras loss, or the name of one.
+        name: Name of the loss.
+
+    Raises:
+        ValueError: If `strength` is no finite number of at least 0, or `loss` is no loss.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> loss = ElasticWeights(strength=10.0, loss="mse")
+    >>> model.compile("sgd", loss)
+    >>> loss.remember(model, np.ones((5, 3)), np.ones((5, 1)))
+    >>> float(loss.penalty())  # nothing has changed
+    0.0
+
+    References: Kirkpatrick et al., "Overcoming Catastrophic Forgetting in Neural Networks", PNAS 2017; Huszár, "Note on
+    the Quadratic Penalties in Elastic Weight Consolidation", PNAS 2018, for one anchor of all tasks.
+    """
+
+    def __init__(self, strength, loss, name="elastic_weights"):
+        super().__init__(self.checked_strength("strength", strength), loss, name=name)
+        self.fisher = self.anchor = None
+
+    def remember(self, model, x, y, most=None):
+        """Adds a task to what is kept, after its training.
+
+        Args:
+            model: A built model, compiled with this loss.
+            x: Inputs of the task, in the structure of the model's, with a row for each example.
+            y: Targets of the task.
+            most: Number of examples that are used at most, the first of them; None for all.
+
+        Raises:
+            ValueError: If there are no examples, or `most` is no positive integer.
+            RuntimeError: If Keras's backend is not TensorFlow.
+        """
+        require_tensorflow("`ElasticWeights.remember`")
+        import tensorflow as tf
+
+        number = len(y) if most is None else min(len(y), integer("most", most))
+        if not number:
+            raise ValueError("`y` must hold at least one example. Received: none")
+        examples = keras.tree.map_structure(lambda array: tf.convert_to_tensor(array[:number]), (x, y))
+        variables = [variable.value for variable in model.trainable_variables]
+
+        @tf.function
+        def squared_gradients(index):
+            inputs, target = keras.tree.map_structure(lambda array: array[index : index + 1], examples)
+            with tf.GradientTape() as tape:
+                loss = self.loss(target, model(inputs, training=False))
+            gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            return [tf.square(tf.convert_to_tensor(gradient)) for gradient in gradients]
+
+        fisher = self.fisher or [np.zeros(variable.shape, "float32") for variable in variables]
+        for index in tf.range(number):
+            fisher = [total + each / number for total, each in zip(fisher, squared_gradients(index), strict=True)]
+        self.fisher, self.anchor = fisher, [tf.identity(variable) for variable in variables]
+        self.keep(model)
+
+    def penalty(self):
+        pairs = zip(self.model.trainable_variables, self.anchor, self.fisher, strict=True)
+        return self.strength / 2 * sum(ops.sum(f * ops.square(variable - a)) for variable, a, f in pairs)
+
+    def get_config(self):
+        return {**super().get_config(), "strength": self.strength}

@@ -1,0 +1,69 @@
+"""RememberingLoss: a loss of the current task, plus a penalty on what would undo earlier tasks."""
+
+import math
+
+import keras
+
+from keras_hypernet.common.checks import plain
+
+
+class RememberingLoss(keras.losses.Loss):
+    """Abstract: `loss(y_true, y_pred) + penalty()`; see `OutputRegularizer`. A subclass supplies `penalty`.
+
+    The penalty is added once for a batch, after the reduction of the loss, and no sample weight changes the penalty.
+    """
+
+    def __init__(self, strength, loss, name=None, **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.loss = keras.losses.get(loss)
+        if not isinstance(self.loss, keras.losses.Loss):
+            if not callable(self.loss):
+                raise ValueError(f"`loss` must be a Keras loss, or the name of one. Received: {loss!r}")
+            self.loss = _FunctionLoss(self.loss)
+        self.strength = plain(strength)
+        self.model = None
+
+    @staticmethod
+    def checked_strength(name, value):
+        """Returns the strength of a penalty; raises ValueError unless it is a finite number of at least 0."""
+        number = plain(value)
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < math.inf:
+            raise ValueError(f"`{name}` must be a finite number of at least 0. Received: {value!r}")
+        return float(number)
+
+    def penalty(self):
+        """What is added to the loss, a scalar tensor; only called after a model is remembered."""
+        raise NotImplementedError
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        loss = self.loss(y_true, y_pred, sample_weight)
+        return loss if self.model is None or not self.strength else loss + keras.ops.cast(self.penalty(), loss.dtype)
+
+    def call(self, y_true, y_pred):
+        return self.loss.call(y_true, y_pred)
+
+    def keep(self, model):
+        """Penalizes changes of a model from now on."""
+        self.model = model
+        if model.compiled:  # what Keras has compiled holds the earlier penalty
+            model.make_train_function(force=True)
+            model.test_function = None
+
+    def get_config(self):
+        loss = self.loss.function if isinstance(self.loss, _FunctionLoss) else self.loss
+        return {"loss": keras.losses.serialize(loss), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "loss": keras.losses.deserialize(config["loss"])})
+
+
+class _FunctionLoss(keras.losses.Loss):
+    """The mean of a function of targets and outputs."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, y_true, y_pred):
+        return self.function(y_true, y_pred)
