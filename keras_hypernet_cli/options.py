@@ -17,7 +17,7 @@ EXPERIMENTS = (
     "assumption_2, rotation_depth, rotation_embedding_dim, learning_rate, gradient_clipping, initialization, "
     "neural_process, colorization_depth, colorization_embedding_dim, colorization_sensitivity, baseline, "
     "pareto_toy, pareto_digits, gaussian_process, noisy_views, "
-    "hypernetworks_static, hyperparameter_response"
+    "hypernetworks_static, hyperparameter_response, continual_digits, continual_polynomials"
 )
 
 Entry = Annotated[str, Argument(help="Name of a zoo entry, or path to the folder of an entry (./my_entry).")]

@@ -62,6 +62,9 @@ PRINTED = {
             r"(log decay -\d\.\d validation loss \d\.\d+\n){3}7850 weights\n"
         ),
     },
+    "continual": {
+        ("docs/continual.md", "import keras\n"): r"(task \d MSE 0\.0\d+\n|task \d MSE \d\.\d+e-\d+\n){3}",
+    },
     "own_tasks": {
         ("docs/tasks.md", "import keras_hypernet as kh\nfrom waves"): (
             r"test {'mse': 0\.[01]\d+, 'num_examples': 1000}\nbest depth [23]\n"
@@ -156,7 +159,7 @@ def test_the_readme_is_short():
 def test_results_in_pages_are_those_of_the_rows():
     if not (ROOT / "results").is_dir():
         pytest.skip("results/ is not in this checkout")
-    for page in ("pareto", "gaussian_process", "hypernetworks_static", "hyperparameter_response"):
+    for page in ("pareto", "gaussian_process", "hypernetworks_static", "hyperparameter_response", "continual"):
         text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
         assert filled(text, ROOT / "results") == text, "run python -m keras_hypernet.experiments.pages"
 

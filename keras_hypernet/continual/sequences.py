@@ -204,7 +204,9 @@ class DigitSequence(ImageTask, TaskSequence):
     provenance: ClassVar = {
         "text": ["The hypernetwork of chunks, the regularizer, the tasks, and the network of two layers of 100 units."],
         "code": ["Sizes of chunks and vectors, strength, steps, batch and rate (Henning et al.)."],
-        "ours": [f"A head of each task's own classes alone, the initialization, and one vector for each chunk. {PIXELS}"],
+        "ours": [
+            f"A head of each task's own classes alone, the initialization, and one vector for each chunk. {PIXELS}"
+        ],
     }
 
     def __post_init__(self):
@@ -469,9 +471,7 @@ class PolynomialSequence(TaskSequence):
 
     def _generated(self, units, gain, name, activation=None, last=False):
         initializer = HyperfanIn(gain, condition_second_moment=0.25, generates_bias=True)
-        return HyperDense(
-            *(units, activation), kernel_initializer=initializer, bias_initializer=initializer, name=name
-        )
+        return HyperDense(*(units, activation), kernel_initializer=initializer, bias_initializer=initializer, name=name)
 
     def network(self, dense):
         return [*(dense(10, 1.0, f"hidden_{n}", "sigmoid") for n in (1, 2)), dense(1, 1.0, "value", last=True)]

@@ -12,6 +12,7 @@ from keras_hypernet.experiments import (
     assumptions,
     baseline,
     colorization,
+    continual,
     gaussian_process,
     hypernetworks_static,
     hyperparameter_response,
@@ -28,6 +29,7 @@ __all__ = ["NAMES", "Drawing", "Experiment", "Measurement", "find_experiment", "
 _MODULES = (
     *(synthetic, modularity, assumptions, rotation, colorization, baseline, pareto, gaussian_process),
     *(hypernetworks_static, hyperparameter_response),
+    continual,
 )
 _EXPERIMENTS = {experiment.name: experiment for module in _MODULES for experiment in module.EXPERIMENTS}
 NAMES = tuple(_EXPERIMENTS)

@@ -84,6 +84,8 @@ def _blueprints():
     for method in ("hyper", "process"):
         yield Blueprint(f"gaussian_process_{method}", "gaussian_process", "rbf", method, 10)
     yield Blueprint("static_kernel_mnist", "hypernetworks_static", "mnist", "hyper", 4)
+    yield Blueprint("continual_split_mnist_hyper", "continual_digits", "split", "hyper", 5000)
+    yield Blueprint("continual_polynomials_hyper", "continual_polynomials", "polynomials", "hyper", 4000)
     yield Blueprint("response_mnist", "hyperparameter_response", "mnist_hidden", "hyper", -5)
 
 

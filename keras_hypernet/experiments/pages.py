@@ -10,7 +10,7 @@ import statistics
 
 from keras_hypernet.common.figures import figure_class, save_figure
 from keras_hypernet.common.files import write_text
-from keras_hypernet.experiments import NAMES, get_experiment, hypernetworks_static, pareto
+from keras_hypernet.experiments import NAMES, continual, get_experiment, hypernetworks_static, pareto
 from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.rows import ResultsFile, group_rows
 from keras_hypernet.tasks import ParetoTask
@@ -20,6 +20,14 @@ _MARKED = re.compile(r"(<!-- results of (\w+) -->\n).*?(<!-- end -->)", re.DOTAL
 FIGURES = {"pareto_toy": ("pareto_fronts.png",)}
 # By experiment, and by panel and method, or panel, method and value: published numbers, as text.
 PUBLISHED = {
+    "continual_digits": {
+        **{("split", "ewc", 2000): f"{continual.EWC_KNOWN['split']}, inferred {continual.EWC_INFERRED['split']}"},
+        **{
+            (name, "hyper", 5000): f"{known}, inferred {continual.INFERRED[name]}"
+            for name, known in continual.KNOWN.items()
+        },
+    },
+    "continual_polynomials": {("polynomials", "hyper", 4000): ", ".join(map(str, continual.POLYNOMIALS))},
     "hypernetworks_static": {
         ("mnist", method, hypernetworks_static.DIMENSION): f"{error}"
         for method, error in hypernetworks_static.PUBLISHED.items()
@@ -30,7 +38,11 @@ PUBLISHED = {
     },
 }
 # Further numbers of the rows that a table shows, with the noun of each.
-_ALSO = {"hyperparameter_response": {"validation": "validation", "training_seconds": "seconds of a training"}}
+_ALSO = {
+    "continual_digits": {"inferred": "task inferred", "forgotten": "forgotten"},
+    "continual_polynomials": {"first": "first", "second": "second", "third": "third", "forgotten": "forgotten"},
+    "hyperparameter_response": {"validation": "validation", "training_seconds": "seconds of a training"},
+}
 
 
 def filled(text, folder):

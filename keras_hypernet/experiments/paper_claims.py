@@ -1,6 +1,7 @@
 """The claims of the paper, and ours: the experiment and the rule that judge each."""
 
 from keras_hypernet.experiments import (
+    continual,
     gaussian_process,
     hypernetworks_static,
     hyperparameter_response,
@@ -106,9 +107,9 @@ _RULES = {
 }
 # The claims whose predictions are registered in the modules of their experiments.
 _REGISTERED = {**modularity.RULES, **pareto.CLAIM_RULES, **gaussian_process.CLAIM_RULES}
-_REGISTERED |= {**hypernetworks_static.CLAIM_RULES, **hyperparameter_response.CLAIM_RULES}
+_REGISTERED |= {**hypernetworks_static.CLAIM_RULES, **hyperparameter_response.CLAIM_RULES, **continual.CLAIM_RULES}
 PREDICTIONS = {**modularity.PREDICTIONS, **pareto.PREDICTIONS, **gaussian_process.PREDICTIONS}
-PREDICTIONS |= {**hypernetworks_static.PREDICTIONS, **hyperparameter_response.PREDICTIONS}
+PREDICTIONS |= {**hypernetworks_static.PREDICTIONS, **hyperparameter_response.PREDICTIONS, **continual.PREDICTIONS}
 CLAIMS = tuple(
     Claim(text, experiment, rule)
     for experiment, rules in {**_REGISTERED, **_RULES}.items()

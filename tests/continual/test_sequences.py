@@ -1,0 +1,123 @@
+"""Sequences of tasks: their batches against the images, their evaluations, and a resumed training."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_hypernet as kh
+from keras_hypernet.continual import DigitSequence, PolynomialSequence
+from keras_hypernet.continual.sequences import entropy
+from keras_hypernet.data.sources import get_source
+from keras_hypernet.tasks import get_task
+
+SPLIT = DigitSequence("digits", num_tasks=3, steps=4, batch=6)
+PERMUTED = DigitSequence("digits", protocol="permuted", num_tasks=3, steps=4, batch=6)
+sequences = pytest.mark.parametrize("task", [SPLIT, PERMUTED, PolynomialSequence(steps=4)], ids=str)
+
+
+@sequences
+def test_config_is_json_and_makes_the_same_task(task):
+    assert get_task(**json.loads(json.dumps(task.config()))) == task
+    assert hash(task) == hash(get_task(**task.config()))
+
+
+@sequences
+def test_an_epoch_has_one_task_and_repeats_itself(task):
+    examples = task.load("train")
+    for epoch in range(3):
+        batches = list(task.training_dataset(examples, 1, 5, epoch))
+        assert len(batches) == 4
+        x, y = task.examples("train", epoch)
+        known = {row.tobytes() + np.asarray(label).tobytes() for row, label in zip(x, y, strict=True)}
+        for inputs, target in batches:
+            assert inputs["condition"].numpy().tolist() == [epoch]
+            pairs = zip(inputs["x"].numpy()[0], target.numpy()[0], strict=True)
+            assert {row.tobytes() + np.asarray(label).tobytes() for row, label in pairs} <= known
+        again = list(task.training_dataset(examples, 1, 5, epoch))
+        np.testing.assert_array_equal(batches[-1][0]["x"], again[-1][0]["x"])
+        assert not np.array_equal(batches[0][0]["x"], batches[-1][0]["x"])
+
+
+@pytest.mark.parametrize("task", [SPLIT, PERMUTED], ids=str)
+def test_an_evaluation_has_every_image_once(task):
+    seen = {number: [] for number in range(3)}
+    for inputs, labels in task.evaluation_dataset("test"):
+        for x, number, y in zip(inputs["x"].numpy(), inputs["condition"].numpy(), labels.numpy(), strict=True):
+            seen[int(number)] += list(zip(map(bytes, x[y >= 0]), y[y >= 0], strict=True))
+    for number, pairs in seen.items():
+        x, y = task.examples("test", number)
+        assert sorted(pairs) == sorted(zip(map(bytes, x), y, strict=True))
+
+
+def test_tasks_of_digits():
+    labels = get_source("digits").load_labels("test")
+    images = get_source("digits").load("test").reshape(300, -1)
+    x, y = SPLIT.examples("test", 1)
+    np.testing.assert_array_equal(x, images[(labels == 2) | (labels == 3)])
+    np.testing.assert_array_equal(y, labels[(labels == 2) | (labels == 3)] - 2)
+    first, second = (PERMUTED.examples("test", number) for number in (0, 1))
+    np.testing.assert_array_equal(first[0], images)
+    assert not np.array_equal(first[0], second[0])
+    np.testing.assert_array_equal(np.sort(first[0]), np.sort(second[0]))
+    np.testing.assert_array_equal(second[1], labels)
+
+
+def test_polynomials():
+    x, y = PolynomialSequence().load("test")
+    np.testing.assert_allclose(y[0], x[0] + 3, atol=1e-6)
+    np.testing.assert_allclose(y[2], (x[2] - 3) ** 3, atol=1e-5)
+    x, y = PolynomialSequence().load("train")
+    assert np.std(y[1] - (2 * x[1] ** 2 - 1)) == pytest.approx(0.05, rel=0.3)
+
+
+@pytest.mark.parametrize("method", ["hyper", "ewc"])
+def test_networks_have_outputs_for_each_task(method):
+    recipe = kh.Recipe(width=100, optimizer="adam", batch_size=1, epochs=3)
+    model = kh.build_model(SPLIT, method, recipe)
+    x = SPLIT.examples("test", 0)[0]
+    logits = np.stack([SPLIT.predict(model, x[:5], number) for number in range(3)])
+    assert logits.shape == (3, 5, 2)
+    assert not np.allclose(logits[0], logits[1])
+    single = model({"x": x[np.newaxis, :5], "condition": np.array([2], "int32")})
+    np.testing.assert_allclose(np.asarray(single)[0], logits[2], atol=1e-4)
+    errors = kh.evaluate(model, SPLIT)
+    sizes = [len(SPLIT.examples("test", number)[1]) for number in range(3)]
+    assert errors["error_rate"] == pytest.approx(np.average(SPLIT.errors(model, "test"), weights=sizes), abs=1e-6)
+    assert errors["num_examples"] == SPLIT.num_examples("test")
+
+
+def test_the_entropy_infers_the_task():
+    logits = np.array([[5.0, 0.0], [0.1, 0.0]])
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(entropy(logits), -np.sum(probabilities * np.log(probabilities), axis=1))
+    assert entropy(logits).argmin() == 0
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
+    task = PolynomialSequence(steps=5)
+
+    def train(epochs, folder, resume=False):
+        recipe = kh.Recipe(width=10, optimizer="adam", learning_rate=0.01, batch_size=1, epochs=epochs)
+        model = kh.build_model(task, "hyper", recipe)
+        kh.fit(model, task, recipe, folder, resume, progress=False)
+        return model
+
+    whole = train(3, tmp_path / "whole")
+    train(2, tmp_path / "parts")
+    keras.backend.clear_session()
+    resumed = train(3, tmp_path / "parts", resume=True)
+    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_bad_arguments_are_named():
+    with pytest.raises(ValueError, match="`protocol` must be one of"):
+        DigitSequence("digits", protocol="rotated")
+    with pytest.raises(ValueError, match="`num_tasks` must be an integer of at most 5"):
+        DigitSequence("digits", num_tasks=6)
+    with pytest.raises(ValueError, match="`strength` must be a finite number"):
+        PolynomialSequence(strength=-1.0)
+    with pytest.raises(ValueError, match="`steps` must be an integer of at least 1"):
+        PolynomialSequence(steps=0)
