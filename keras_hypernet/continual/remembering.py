@@ -62,7 +62,7 @@ class _FunctionLoss(keras.losses.Loss):
     """The mean of a function of targets and outputs."""
 
     def __init__(self, function):
-        super().__init__()
+        super().__init__(name="task")
         self.function = function
 
     def call(self, y_true, y_pred):

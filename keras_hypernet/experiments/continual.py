@@ -33,7 +33,7 @@ import numpy as np
 
 from keras_hypernet.continual import DigitSequence, PolynomialSequence
 from keras_hypernet.continual.sequences import METHODS
-from keras_hypernet.experiments.claims import limited, lower, measured_by, reaches
+from keras_hypernet.experiments.claims import better, limited, measured_by, reaches
 from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement, curve
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe
@@ -180,7 +180,7 @@ _TOY = {"polynomials": "reproduced"}
 
 def _least(other):
     """The rule for: the regularized hypernetwork has at most half the error of another method, at every value."""
-    return lower("hyper", other, wide=0.5, everywhere=True)
+    return better("hyper", other, wide=0.5, everywhere=True)
 
 
 def _polynomial(number, field):
@@ -211,7 +211,7 @@ _REGISTERED = {
             _BOTH,
         ),
         "Von Oswald et al.: the regularized hypernetwork is better than elastic weight consolidation.": (
-            lower("hyper", "ewc", everywhere=True),
+            better("hyper", "ewc", everywhere=True),
             _BOTH,
         ),
     },
