@@ -1,9 +1,13 @@
 """Continual learning: what a run measures."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+import keras_hypernet as kh
 from keras_hypernet.experiments import get_experiment
+from keras_hypernet.experiments.entries import get_blueprint, train_entry
 from keras_hypernet.experiments.experiment import execute
 
 
@@ -23,3 +27,11 @@ def test_a_row_follows_from_the_errors_of_its_tasks(name, method):
     else:
         assert row["test"] == pytest.approx(np.mean(row["known"]), rel=1e-4)
         assert [row[field] for field in ("first", "second", "third")] == row["known"]
+
+
+def test_an_entry_is_trained_loaded_and_evaluated(tmp_path):
+    blueprint = dataclasses.replace(get_blueprint("continual_polynomials_hyper"), value=20)  # steps
+    card = train_entry(blueprint, tmp_path, [0], "command", progress=False)
+    model, task = kh.load(str(tmp_path / "entry")), blueprint.setup(0)[0]
+    assert kh.evaluate(model, task) == pytest.approx(card.metrics["test"])
+    assert model.loss.beta == task.strength
