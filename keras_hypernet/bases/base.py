@@ -11,6 +11,7 @@ import math
 import typing
 import warnings
 import weakref
+from typing import Any
 
 import keras
 import numpy as np
@@ -62,10 +63,10 @@ class Basis:
         ValueError: If `constant` is none of these.
     """
 
-    routes = ("factorised", "materialised")
+    routes: tuple[str, ...] = ("factorised", "materialised")
     shares_variables = False  # whether layers that have the same object share variables
 
-    def __init__(self, constant="zeros", train_constant=True):
+    def __init__(self, constant: Any = "zeros", train_constant: bool = True) -> None:
         self.values = None
         if not isinstance(constant, (str, dict, keras.initializers.Initializer)):
             self.values, constant = np.asarray(constant), "given"
@@ -78,7 +79,7 @@ class Basis:
                 ) from error
         self.constant = "zeros" if isinstance(constant, keras.initializers.Zeros) else constant
         self.train_constant = train_constant
-        self.users = weakref.WeakSet()  # the layers that have this object
+        self.users: weakref.WeakSet = weakref.WeakSet()  # the layers that have this object
 
     @property
     def starts_at_zero(self):

@@ -1,6 +1,8 @@
 """Chunked: a small network, shared by all chunks of a weight, writes the weight chunk by chunk."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -85,7 +87,14 @@ class Chunked(Basis):
     routes = ("materialised",)
     shares_variables = True
 
-    def __init__(self, size, embedding_dim, hidden=(), constant="zeros", train_constant=True):
+    def __init__(
+        self,
+        size: int,
+        embedding_dim: int,
+        hidden: Sequence[int] = (),
+        constant: Any = "zeros",
+        train_constant: bool = True,
+    ) -> None:
         super().__init__(constant, train_constant)
         self.size = positive("size", size)
         self.embedding_dim = positive("embedding_dim", embedding_dim)

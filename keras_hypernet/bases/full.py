@@ -1,5 +1,7 @@
 """Full and Mixture: a generated weight is a sum of trained terms, weighted by the condition."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -126,7 +128,7 @@ class Mixture(Full):
     652
     """
 
-    def __init__(self, size, constant="zeros", train_constant=True):
+    def __init__(self, size: int, constant: Any = "zeros", train_constant: bool = True) -> None:
         super().__init__(constant, train_constant)
         self.size = positive("size", size)
 

@@ -1,6 +1,7 @@
 """LowRank: the generated part of a weight is a product of two thin trained matrices, scaled by the condition."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -33,7 +34,7 @@ class LowRank(Basis):
     Reference: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022.
     """
 
-    def __init__(self, rank, constant="zeros", train_constant=True):
+    def __init__(self, rank: int, constant: Any = "zeros", train_constant: bool = True) -> None:
         super().__init__(constant, train_constant)
         self.rank = positive("rank", rank)
 

@@ -3,6 +3,7 @@
 import contextlib
 import contextvars
 import gc
+from typing import Any
 
 import keras
 
@@ -22,7 +23,7 @@ def shared_bases(bases):
         _SHARED.reset(token)
 
 
-def serialize(basis):
+def serialize(basis: Basis) -> Any:
     """The configuration of a layer's basis; of a basis that layers share, its number in `shared_bases`.
 
     Raises:
@@ -48,7 +49,7 @@ def _is_shared(basis):
     return basis.shares_variables and len(basis.users) > 1
 
 
-def get(basis):
+def get(basis: Basis | dict | None) -> Basis:
     """Returns the basis of an argument `basis`: a `Basis`, what `serialize` returned, or None for `Full()`."""
     if basis is None:
         return Full()

@@ -78,7 +78,7 @@ def _load_once(load, split):
     return array
 
 
-def get_source(name):
+def get_source(name: str) -> Source:
     """Returns the `Source` with a name.
 
     Args:

@@ -35,7 +35,7 @@ _EXPERIMENTS = {experiment.name: experiment for module in _MODULES for experimen
 NAMES = tuple(_EXPERIMENTS)
 
 
-def get_experiment(name):
+def get_experiment(name: str) -> Experiment:
     """Returns the `Experiment` of this name, or the `EXPERIMENT` of the Python file of this path, such as `./mine.py`.
 
     Raises ValueError, with the closest names, if there is none; or if the file cannot be imported, has no `EXPERIMENT`,
@@ -59,7 +59,7 @@ def get_experiment(name):
     return experiment
 
 
-def find_experiment(name):
+def find_experiment(name: str) -> Experiment | None:
     """Returns the `Experiment` of this name, of this package or of a file that this process has loaded, or None."""
     if name in _EXPERIMENTS:
         return _EXPERIMENTS[name]
@@ -67,7 +67,7 @@ def find_experiment(name):
     return next((each for each in experiments if isinstance(each, Experiment) and each.name == name), None)
 
 
-def find_source(experiment):
+def find_source(experiment: Experiment) -> str | None:
     """Returns the source from which another process loads a user's experiment; None if it is in no file."""
     for module in (*loaded_modules(), sys.modules.get(getattr(experiment.setup, "__module__", None))):
         if getattr(module, "EXPERIMENT", None) is experiment and module.__name__ != "__main__":

@@ -2,6 +2,7 @@
 
 import copy
 import fnmatch
+from typing import Any
 
 import keras
 from keras import ops
@@ -69,7 +70,15 @@ class Hyper(HyperLayer):
 
     most_points = 0
 
-    def __init__(self, layer, basis=None, weights=None, initializer=None, train_others=True, **kwargs):
+    def __init__(
+        self,
+        layer: keras.Layer,
+        basis: bases.Basis | dict | None = None,
+        weights: Any = None,
+        initializer: Any = None,
+        train_others: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not isinstance(layer, keras.Layer) or isinstance(layer, HyperLayer):
             raise TypeError(f"`layer` must be an ordinary layer or model of Keras. Received: {layer!r}")
@@ -239,7 +248,7 @@ class Hyper(HyperLayer):
             return None
         return self.layer.compute_mask(inputs, previous_mask)
 
-    def specialize(self, condition):
+    def specialize(self, condition: Any) -> Any:
         """Returns the layer under one condition `[1, R]`, and its weights as arrays."""
         generated = {name: ops.convert_to_numpy(weight[0]) for name, weight in self.generate(condition).items()}
         names = [self._names.get(id(weight)) for weight in self.layer.weights]

@@ -1,5 +1,7 @@
 """HyperMultiHeadAttention: attention whose projections are generated from a condition."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -19,7 +21,16 @@ class SelfAttention(keras.Layer):
         **options: Further arguments of `keras.layers.MultiHeadAttention`, such as `value_dim` and `dropout`.
     """
 
-    def __init__(self, num_heads, key_dim, use_causal_mask=False, name=None, dtype=None, trainable=True, **options):
+    def __init__(
+        self,
+        num_heads: int,
+        key_dim: int,
+        use_causal_mask: bool = False,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+        **options: Any,
+    ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.supports_masking = True
         self.options = {"num_heads": num_heads, "key_dim": key_dim, **options}
@@ -86,17 +97,17 @@ class HyperMultiHeadAttention(HyperLayer):
 
     def __init__(
         self,
-        num_heads,
-        key_dim,
-        value_dim=None,
-        use_bias=True,
-        output_shape=None,
-        use_causal_mask=False,
-        projection=None,
-        dropout=0.0,
-        seed=None,
-        **kwargs,
-    ):
+        num_heads: int,
+        key_dim: int,
+        value_dim: int | None = None,
+        use_bias: bool = True,
+        output_shape: Any = None,
+        use_causal_mask: bool = False,
+        projection: Any = None,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads, self.key_dim = positive("num_heads", num_heads), positive("key_dim", key_dim)
         self.value_dim = key_dim if value_dim is None else positive("value_dim", value_dim)
@@ -234,7 +245,7 @@ class HyperMultiHeadAttention(HyperLayer):
         for layer in self.projections.values():
             layer.assign([next(values) for _ in layer.generated_shapes])
 
-    def specialize(self, condition):
+    def specialize(self, condition: Any) -> Any:
         """Returns the `SelfAttention` that equals this layer under one condition `[1, R]`, and its weights."""
         ordinary = SelfAttention(
             **self.sizes(), use_causal_mask=self.use_causal_mask, name=self.name, dtype=self.dtype_policy

@@ -11,6 +11,8 @@ import contextvars
 import math
 import re
 import typing
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 from keras import ops
@@ -40,7 +42,7 @@ class ConditionedLayer(keras.Layer):
     Sizes of axes called `features` or `channels` are fixed when the layer is built, all others may change.
     """
 
-    axes = ("features",)
+    axes: tuple[str, ...] = ("features",)
     most_points = 1
 
     def __call__(self, x, condition=None, **kwargs):
@@ -127,7 +129,7 @@ class HyperLayer(ConditionedLayer):
     keras_layer = None
     compiled_by_xla = None
 
-    def __init__(self, vector_basis=None, **kwargs):
+    def __init__(self, vector_basis: bases.Basis | dict | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.vector_basis = None if vector_basis is None else bases.get(vector_basis)
         self.supports_masking = True
@@ -197,7 +199,7 @@ class HyperLayer(ConditionedLayer):
             variable for name, shape, basis in self._generated for variable in basis.owned_variables(self, name, shape)
         ]
 
-    def generate(self, condition):
+    def generate(self, condition: Any) -> dict[str, Any]:
         """Writes this layer's weights.
 
         Args:
@@ -256,7 +258,7 @@ class HyperLayer(ConditionedLayer):
         """The output on x `[B, ...]` under conditions `[B, R]` or `[1, R]`."""
         return self.run(x, self.generate(condition), **with_x)
 
-    def apply(self, x, weights, **with_x):
+    def apply(self, x: Any, weights: Mapping[str, Any], **with_x: Any) -> Any:
         """The output on x under weights that `generate` returned earlier.
 
         Args:
@@ -284,7 +286,7 @@ class HyperLayer(ConditionedLayer):
             if weight.basis.starts_at_zero:
                 weight.basis.assign_constant(self, weight.name, value)
 
-    def specialize(self, condition):
+    def specialize(self, condition: Any) -> Any:
         """Returns the layer of x alone that equals this layer under one condition, and its weights.
 
         Args:

@@ -1,5 +1,7 @@
 """ConcatenateCondition: the layer by which the condition enters the primary network of the embedding method."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -29,7 +31,7 @@ class ConcatenateCondition(ConditionedLayer):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 2, method B.
     """
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
 

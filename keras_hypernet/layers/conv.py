@@ -2,6 +2,8 @@
 
 import math
 import typing
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -26,25 +28,25 @@ class Geometry(typing.NamedTuple):
 class HyperConv(KernelLayer):
     """Abstract: a convolution over `dimensions` axes; the public layers bind the number of axes."""
 
-    dimensions = None
+    dimensions: int
     written_routes = tuple(sample_convolution.ROUTES)
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=1,
-        padding="valid",
-        data_format=None,
-        dilation_rate=1,
-        groups=1,
-        activation=None,
-        use_bias=True,
-        kernel="generated",
-        bias="generated",
-        contraction="auto",
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: int | Sequence[int] = 1,
+        groups: int = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel: str = "generated",
+        bias: str = "generated",
+        contraction: str = "auto",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(activation, use_bias, kernel, bias, contraction, **kwargs)
         self.filters, self.groups = positive("filters", filters), positive("groups", groups)
         self.kernel_size = self._sizes("kernel_size", kernel_size)

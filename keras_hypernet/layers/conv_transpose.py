@@ -1,6 +1,8 @@
 """HyperConv2DTranspose: a transposed convolution whose kernel, bias or both are generated from a condition."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -51,20 +53,20 @@ class HyperConv2DTranspose(HyperConv):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=1,
-        padding="valid",
-        output_padding=None,
-        data_format=None,
-        dilation_rate=1,
-        activation=None,
-        use_bias=True,
-        kernel="generated",
-        bias="generated",
-        contraction="auto",
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "valid",
+        output_padding: Any = None,
+        data_format: str | None = None,
+        dilation_rate: int | Sequence[int] = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel: str = "generated",
+        bias: str = "generated",
+        contraction: str = "auto",
+        **kwargs: Any,
+    ) -> None:
         geometry = filters, kernel_size, strides, padding, data_format, dilation_rate
         super().__init__(*geometry, 1, activation, use_bias, kernel, bias, contraction, **kwargs)
         several = isinstance(output_padding, (tuple, list))
@@ -77,7 +79,8 @@ class HyperConv2DTranspose(HyperConv):
                 )
         self.contracts = False
         self.zeros = [
-            _zeros(*axis, padding, extra) for axis, extra in zip(self.geometry.axes, self.output_padding, strict=True)
+            _zeros(size, stride, dilation, padding, extra)
+            for (size, stride, dilation), extra in zip(self.geometry.axes, self.output_padding, strict=True)
         ]
         self.geometry = Geometry(tuple((size, 1, dilation) for size, _, dilation in self.geometry.axes), "valid")
 

@@ -1,5 +1,7 @@
 """HyperDense: a Dense layer whose kernel, bias or both are generated from a condition."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -50,8 +52,15 @@ class HyperDense(KernelLayer):
     keras_layer = keras.layers.Dense
 
     def __init__(
-        self, units, activation=None, use_bias=True, kernel="generated", bias="generated", contraction="auto", **kwargs
-    ):
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel: str = "generated",
+        bias: str = "generated",
+        contraction: str = "auto",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(activation, use_bias, kernel, bias, contraction, **kwargs)
         self.units = positive("units", units)
 

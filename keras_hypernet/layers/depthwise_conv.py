@@ -1,6 +1,8 @@
 """HyperDepthwiseConv2D: a convolution of each channel by itself, with weights generated from a condition."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -49,19 +51,19 @@ class HyperDepthwiseConv2D(HyperConv):
 
     def __init__(
         self,
-        kernel_size,
-        strides=1,
-        padding="valid",
-        depth_multiplier=1,
-        data_format=None,
-        dilation_rate=1,
-        activation=None,
-        use_bias=True,
-        kernel="generated",
-        bias="generated",
-        contraction="auto",
-        **kwargs,
-    ):
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "valid",
+        depth_multiplier: int = 1,
+        data_format: str | None = None,
+        dilation_rate: int | Sequence[int] = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel: str = "generated",
+        bias: str = "generated",
+        contraction: str = "auto",
+        **kwargs: Any,
+    ) -> None:
         self.depth_multiplier = positive("depth_multiplier", depth_multiplier)
         geometry = kernel_size, strides, padding, data_format, dilation_rate
         super().__init__(depth_multiplier, *geometry, 1, activation, use_bias, kernel, bias, contraction, **kwargs)

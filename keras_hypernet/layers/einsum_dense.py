@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -56,15 +58,15 @@ class HyperEinsumDense(KernelLayer):
 
     def __init__(
         self,
-        equation,
-        output_shape,
-        activation=None,
-        bias_axes=None,
-        kernel="generated",
-        bias="generated",
-        contraction="auto",
-        **kwargs,
-    ):
+        equation: str,
+        output_shape: int | Sequence[int | None] | None,
+        activation: Any = None,
+        bias_axes: str | None = None,
+        kernel: str = "generated",
+        bias: str = "generated",
+        contraction: str = "auto",
+        **kwargs: Any,
+    ) -> None:
         bias_axes = bias_axes or None
         use_bias = kwargs.pop("use_bias", True) and bias_axes is not None
         super().__init__(activation, use_bias, kernel, bias, contraction, **kwargs)

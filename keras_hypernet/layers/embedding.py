@@ -1,5 +1,7 @@
 """HyperEmbedding: an Embedding layer whose table is generated from a condition."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -56,16 +58,16 @@ class HyperEmbedding(HyperLayer):
 
     def __init__(
         self,
-        input_dim,
-        output_dim,
-        embeddings_initializer=None,
-        embeddings_regularizer=None,
-        embeddings_constraint=None,
-        mask_zero=False,
-        contraction="auto",
-        basis=None,
-        **kwargs,
-    ):
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = None,
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        contraction: str = "auto",
+        basis: bases.Basis | dict | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_contraction(contraction)
         self.input_dim, self.output_dim = positive("input_dim", input_dim), positive("output_dim", output_dim)

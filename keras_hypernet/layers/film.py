@@ -1,5 +1,8 @@
 """FiLM: scales and offsets of features, generated from the condition; also those of a normalization layer."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -55,7 +58,14 @@ class FiLM(HyperLayer):
 
     most_points = 3
 
-    def __init__(self, axis=None, normalization=None, scale_regularizer=None, offset_regularizer=None, **kwargs):
+    def __init__(
+        self,
+        axis: int | Sequence[int] | None = None,
+        normalization: Any = None,
+        scale_regularizer: Any = None,
+        offset_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.normalization = normalization if normalization is None else self._copied(normalization)
         own = -1 if normalization is None else _one_axis(normalization)
@@ -102,7 +112,7 @@ class FiLM(HyperLayer):
         self.check_shapes(x.shape, getattr(condition, "shape", None))
         return self.under(self.normalized(x, training, x_mask), condition)
 
-    def apply(self, x, weights, training=False, x_mask=None):
+    def apply(self, x: Any, weights: Mapping[str, Any], training: bool = False, x_mask: Any = None) -> Any:  # type: ignore[override]
         return super().apply(self.normalized(x, training, x_mask), weights)
 
     def normalized(self, x, training, x_mask):
@@ -121,7 +131,7 @@ class FiLM(HyperLayer):
         after = len(self.axes) - 1
         return ops.reshape(weight, (-1, *[1] * (ndim - 2 - after), weight.shape[-1], *[1] * after))
 
-    def specialize(self, condition):
+    def specialize(self, condition: Any) -> Any:
         """Returns the layer of Keras that equals this layer under one condition `[1, R]`, and its weights as arrays.
 
         The layer is the normalization, or else an `EinsumDense` with a diagonal kernel.
@@ -129,8 +139,7 @@ class FiLM(HyperLayer):
         generated = self.generate(condition)
         weights = [ops.convert_to_numpy(generated[name][0]) for name in ("scale", "offset")]
         if self.normalization is None:
-            features, *others = "zabcde"[: len(self.axes)]
-            others = "".join(others)
+            features, others = "z", "abcde"[: len(self.axes) - 1]
             weights[1] = weights[1].reshape((-1, *[1] * len(others)))
             ordinary = keras.layers.EinsumDense(
                 f"...{features}{others},{features}->...{features}{others}",

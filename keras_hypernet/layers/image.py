@@ -1,5 +1,7 @@
 """The preprocessing inside an image model, which therefore takes raw pixels when served."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -31,7 +33,7 @@ class StandardizeImage(keras.Layer):
     [-1.0, 1.0]
     """
 
-    def __init__(self, mean=0.1307, stddev=0.3081, **kwargs):
+    def __init__(self, mean: Any = 0.1307, stddev: Any = 0.3081, **kwargs: Any) -> None:
         # Autocast would hide the dtype of the images from `call`.
         super().__init__(autocast=False, **kwargs)
         self.mean = mean

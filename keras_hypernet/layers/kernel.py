@@ -1,6 +1,7 @@
 """KernelLayer: the base of the layers `activation(op(x, K(condition)) + b(condition))`."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -53,24 +54,24 @@ class KernelLayer(HyperLayer):
     """
 
     contracts = True
-    written_routes = ()  # names of the ways to compute `each`, which `contraction` may ask for
+    written_routes: tuple[str, ...] = ()  # names of the ways to compute `each`, which `contraction` may ask for
 
     def __init__(
         self,
-        activation=None,
-        use_bias=True,
-        kernel="generated",
-        bias="generated",
-        contraction="auto",
-        kernel_initializer=None,
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        bias_constraint=None,
-        basis=None,
-        **kwargs,
-    ):
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel: str = "generated",
+        bias: str = "generated",
+        contraction: str = "auto",
+        kernel_initializer: Any = None,
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        basis: bases.Basis | dict | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if kernel not in SOURCES:
             raise ValueError(f"`kernel` must be one of {SOURCES}. Received: {kernel!r}")
@@ -230,7 +231,7 @@ class KernelLayer(HyperLayer):
             if name in values and source != "generated":
                 getattr(self, f"trained_{name}").assign(values[name])
 
-    def specialize(self, condition):
+    def specialize(self, condition: Any) -> Any:
         generated = self.generate(condition)
         names = ["kernel", "bias"] if self.use_bias else ["kernel"]
         weights = [generated[name][0] if name in generated else getattr(self, f"trained_{name}") for name in names]

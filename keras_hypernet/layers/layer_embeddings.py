@@ -1,5 +1,8 @@
 """LayerEmbeddings: a condition for each layer, of what the generator returns and an embedding of the layer."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -39,7 +42,14 @@ class LayerEmbeddings(keras.Layer):
     Reference: Ha, Dai and Le, "HyperNetworks", ICLR 2017.
     """
 
-    def __init__(self, dim, generator=None, names=None, seed=None, **kwargs):
+    def __init__(
+        self,
+        dim: int,
+        generator: Any = None,
+        names: Sequence[str] | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.dim, self.generator, self.seed = positive("dim", dim), generator, seed
         self.names = names if names is None else list(names)

@@ -1,6 +1,7 @@
 """MagnitudeInvariant: an encoding of the condition whose norm is the same for every condition."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,7 +39,7 @@ class MagnitudeInvariant(keras.Layer):
     Reference: Ortiz, Guttag and Dalca, "Magnitude Invariant Parametrizations Improve Hypernetwork Learning", ICLR 2024.
     """
 
-    def __init__(self, low=0.0, high=1.0, **kwargs):
+    def __init__(self, low: float = 0.0, high: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.low, self.high = np.asarray(low, "float32").tolist(), np.asarray(high, "float32").tolist()
         if not np.all(np.less(self.low, self.high)):

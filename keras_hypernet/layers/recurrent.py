@@ -1,5 +1,7 @@
 """HyperGRU and HyperLSTM: recurrent layers whose weights are generated from a condition, once for a sequence."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -58,24 +60,24 @@ class RecurrentLayer(HyperLayer):
 
     def __init__(
         self,
-        units,
-        activation="tanh",
-        recurrent_activation="sigmoid",
-        use_bias=True,
-        return_sequences=False,
-        go_backwards=False,
-        kernel_initializer=None,
-        recurrent_initializer=None,
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        recurrent_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        recurrent_constraint=None,
-        bias_constraint=None,
-        basis=None,
-        **kwargs,
-    ):
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        return_sequences: bool = False,
+        go_backwards: bool = False,
+        kernel_initializer: Any = None,
+        recurrent_initializer: Any = None,
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        recurrent_constraint: Any = None,
+        bias_constraint: Any = None,
+        basis: bases.Basis | dict | None = None,
+        **kwargs: Any,
+    ) -> None:
         for name, instead in REFUSED.items():
             value = kwargs.pop(name, None)
             if value:
@@ -212,7 +214,7 @@ class HyperGRU(RecurrentLayer):
     gates, states = 3, 1
     keras_layer = keras.layers.GRU
 
-    def __init__(self, units, reset_after=True, **kwargs):
+    def __init__(self, units: int, reset_after: bool = True, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.reset_after = reset_after
 
@@ -263,7 +265,7 @@ class HyperLSTM(RecurrentLayer):
     gates, states = 4, 2
     keras_layer = keras.layers.LSTM
 
-    def __init__(self, units, unit_forget_bias=True, **kwargs):
+    def __init__(self, units: int, unit_forget_bias: bool = True, **kwargs: Any) -> None:
         super().__init__(units, **kwargs)
         self.unit_forget_bias = unit_forget_bias
 

@@ -2,6 +2,7 @@
 
 import fnmatch
 import re
+from typing import Any
 
 import keras
 
@@ -23,7 +24,7 @@ LEFT_OUT = r".*_initializer|lora_.*|quantization_config|trainable|unroll|impleme
 _MAKERS = {}
 
 
-def register(layer_class, hyper):
+def register(layer_class: type, hyper: Any) -> Any:
     """Says which hyper layer `kh.hypernetize` puts in the place of a layer of a class, and not of a subclass.
 
     Args:

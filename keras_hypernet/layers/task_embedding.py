@@ -1,5 +1,7 @@
 """TaskEmbedding: a condition that is the number of a task."""
 
+from typing import Any
+
 import keras
 
 from keras_hypernet.bases.full import positive
@@ -36,7 +38,7 @@ class TaskEmbedding(keras.layers.Embedding):
     Reference: von Oswald et al., "Continual Learning with Hypernetworks", ICLR 2020.
     """
 
-    def __init__(self, num_tasks, dim, seed=None, **kwargs):
+    def __init__(self, num_tasks: int, dim: int, seed: int | None = None, **kwargs: Any) -> None:
         vectors = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
         super().__init__(
             positive("num_tasks", num_tasks), positive("dim", dim), embeddings_initializer=vectors, **kwargs

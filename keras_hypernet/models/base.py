@@ -4,6 +4,10 @@ A model is an encoder, which reads the condition, and a list of primary layers, 
 `ConditionedLayer` also receives the encoded condition.
 """
 
+import os
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -45,7 +49,7 @@ class ConditionalModel(ModelOfTwoInputs):
 
     takes_graph = False  # whether the primary network may be a functional model
 
-    def __init__(self, primary, **kwargs):
+    def __init__(self, primary: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.network = primary_network(primary, self.takes_graph)
         self.primary = self.network.value
@@ -116,7 +120,7 @@ class ConditionalModel(ModelOfTwoInputs):
         """The inverse of `encoder_shape`: the shape of conditions for a shape of the encoder's input."""
         return encoder_shape
 
-    def encode(self, condition, training=False):
+    def encode(self, condition: Any, training: bool = False) -> Any:
         """The encoded condition `[B, R]`: the last hidden layer of f, or the embedding e(I)."""
         self.check_condition(condition)
         return self.apply_encoder(condition, training=training)
@@ -144,7 +148,7 @@ class ConditionalModel(ModelOfTwoInputs):
             condition = layer(condition, training=training)
         return condition
 
-    def generate(self, condition, **options):
+    def generate(self, condition: Any, **options: Any) -> dict[str, Any]:
         """Writes the weights theta_I that depend on the condition.
 
         In the embedding method these are the biases of the layer that reads `[x, e(I)]` (paper, Sec. 4.1).
@@ -165,7 +169,7 @@ class ConditionalModel(ModelOfTwoInputs):
         check_finite(condition)
         return by_name(self.steps, "generate", self.encode(condition, **options))
 
-    def apply(self, x, weights):
+    def apply(self, x: Any, weights: Mapping[str, Any]) -> Any:
         """The output on x under weights that `generate` returned earlier: generated once, applied to many x.
 
         Args:
@@ -186,7 +190,7 @@ class ConditionalModel(ModelOfTwoInputs):
         """Returns x in the dtype that the primary network declares; raises ValueError if x has another shape."""
         return self.network.check_x(x)
 
-    def apply_encoded(self, x, encoded):
+    def apply_encoded(self, x: Any, encoded: Any) -> Any:
         """The output on x under a tensor `[B, R]`, or `[1, R]` for all x, that `encode` returned."""
         x = self.check_x(_tensors(x))
         return self._call_primary(x, self._matched(x, encoded, "encoded"))
@@ -209,7 +213,7 @@ class ConditionalModel(ModelOfTwoInputs):
             )
         super().save(filepath, *args, **kwargs)
 
-    def save_to_preset(self, preset_dir):
+    def save_to_preset(self, preset_dir: str | os.PathLike[str]) -> None:
         """Saves the model as a folder, as KerasHub's models are: `config.json`, `metadata.json`, `model.weights.h5`.
 
         Args:
@@ -223,7 +227,7 @@ class ConditionalModel(ModelOfTwoInputs):
         save_preset(self, preset_dir)
 
     @classmethod
-    def from_preset(cls, preset, load_weights=True):
+    def from_preset(cls, preset: str | os.PathLike[str], load_weights: bool = True) -> Any:
         """Loads a folder that `save_to_preset` has written, in Keras's safe mode; compiled if the model was.
 
         Args:

@@ -10,7 +10,7 @@ from keras_hypernet.models.selection import leaves_of
 CONDITION = "condition"
 
 
-def as_hypernetwork(model):
+def as_hypernetwork(model: keras.Model) -> Hypernetwork:
     """Returns the `Hypernetwork` that a functional model of hyper layers is: the same layers, with their weights.
 
     All layers that depend on the condition alone become the generator, the other layers the primary network.

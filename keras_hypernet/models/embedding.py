@@ -1,5 +1,7 @@
 """EmbeddingMethod: q(x, e(I)), a network that takes the embedding of a condition beside x."""
 
+from typing import Any
+
 import keras
 
 from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer
@@ -38,7 +40,7 @@ class EmbeddingMethod(ConditionalModel):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 2.
     """
 
-    def __init__(self, embedding, primary, **kwargs):
+    def __init__(self, embedding: Any, primary: Any, **kwargs: Any) -> None:
         is_list = isinstance(primary, (list, tuple))  # anything else is refused below
         if is_list and not any(isinstance(layer, ConditionedLayer) for layer in primary):
             primary = [ConcatenateCondition(), *primary]
@@ -68,7 +70,7 @@ class EmbeddingMethod(ConditionalModel):
         check_batch(x.shape, (hidden.shape[0], last.units))
         return Product(match_batch(x, hidden), last)
 
-    def num_parameters(self):
+    def num_parameters(self) -> dict[str, int]:
         """Returns `{"embedding": N_e, "primary": N_q}`, the numbers of trained parameters of e and of q."""
         self.check_built("num_parameters")
         return {

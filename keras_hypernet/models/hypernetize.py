@@ -1,6 +1,7 @@
 """hypernetize: any Keras model, with weights that another network writes."""
 
 import inspect
+from typing import Any
 
 import keras
 
@@ -16,8 +17,15 @@ BASES = ("pretrained", "zeros")
 
 
 def hypernetize(
-    model, generator, layers=None, basis=None, base="pretrained", weights=None, train_base=True, train_others=True
-):
+    model: keras.Model,
+    generator: Any,
+    layers: Any = None,
+    basis: bases.Basis | dict | None = None,
+    base: str = "pretrained",
+    weights: Any = None,
+    train_base: bool = True,
+    train_others: bool = True,
+) -> Hypernetwork:
     """Returns a `Hypernetwork` that computes what a Keras model computes, with weights that a generator writes.
 
     The layers that are chosen become hyper layers: each weight is `K0 + G(z)`, for the z that the generator makes of
@@ -63,7 +71,7 @@ def hypernetize(
     Reference: Ha, Dai and Le, "HyperNetworks", ICLR 2017; Hu et al., "LoRA", ICLR 2022.
     """
     checked_encoder("generator", generator)
-    graph, both = _as_graph(model), _bases(basis, base, train_base)
+    graph, (basis, vector_basis) = _as_graph(model), _bases(basis, base, train_base)
     leaves = leaves_of(graph)
     check_leaves(leaves)
     names = unique_names(leaves)
@@ -73,7 +81,7 @@ def hypernetize(
     encoded = encoded_inputs(generator)
     conversion = Conversion(names, z_of_layers(encoded, leaves, names, chosen), train_others)
     for key, (layer, generated) in chosen.items():
-        conversion.hyper[key] = hyper_layer(layer, generated, *both, frozen=not train_others)
+        conversion.hyper[key] = hyper_layer(layer, generated, basis, vector_basis, not train_others)
     _check_dtypes(generator, conversion.hyper.values())
     x = new_inputs(structure_of(graph, "input"))
     outputs = rewrite(graph, keras.tree.flatten(x), conversion.carried, conversion.call)

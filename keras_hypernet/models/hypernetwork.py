@@ -1,6 +1,7 @@
 """Hypernetwork: g(x; f(I)), a network whose weights another network generates."""
 
 import math
+from typing import Any
 
 import keras
 
@@ -49,7 +50,7 @@ class Hypernetwork(ConditionalModel):
 
     takes_graph = True
 
-    def __init__(self, generator, primary, **kwargs):
+    def __init__(self, generator: Any, primary: Any, **kwargs: Any) -> None:
         super().__init__(primary, **kwargs)
         if not any(isinstance(layer, HyperLayer) for layer in self.primary_layers):
             raise ValueError(f"`primary` has no hyper layer, so nothing is generated. Received: {primary}")
@@ -59,7 +60,7 @@ class Hypernetwork(ConditionalModel):
     def encoder(self):
         return self.generator
 
-    def num_parameters(self):
+    def num_parameters(self) -> dict[str, int]:
         """Returns `{"generator": N_f, "primary": N_g}`.
 
         N_f counts the trained parameters of f, including its last, linear layer; N_g counts the weights of g under one

@@ -16,7 +16,7 @@ class ModelOfTwoInputs(keras.Model):
     allowed in `fit`, `evaluate` and `predict` too.
     """
 
-    optional_inputs = ()
+    optional_inputs: tuple[str, ...] = ()
 
     def __call__(self, inputs, *args, **kwargs):
         return super().__call__(self._checked(inputs), *args, **kwargs)

@@ -1,5 +1,7 @@
 """ConditionalNeuralProcess: the embedding method for a condition that is a set."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -76,7 +78,7 @@ class ConditionalNeuralProcess(EmbeddingMethod):
     def condition_shape_of(self, encoder_shape):
         return (None, None, *encoder_shape[1:])
 
-    def encode(self, condition, mask=None, lengths=None, training=False):
+    def encode(self, condition: Any, mask: Any = None, lengths: Any = None, training: bool = False) -> Any:  # type: ignore[override]
         """The mean of the embeddings of the members that count, `[B, embedding_dim]`; arguments as in the inputs."""
         self.check_condition(condition)
         condition = ops.convert_to_tensor(condition)

@@ -1,11 +1,15 @@
 """specialize: the network of x that a model is under one condition, made of built-in layers."""
 
+from typing import Any
+
+import keras
+
 from keras_hypernet.models.base import ConditionalModel
 from keras_hypernet.models.by_hand import as_hypernetwork
 from keras_hypernet.models.conditions import check_one
 
 
-def specialize(model, condition):
+def specialize(model: keras.Model, condition: Any) -> keras.Model:
     """Returns the small network that a model is under one condition: g(.; f(I0)), without f.
 
     Args:

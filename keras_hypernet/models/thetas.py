@@ -1,9 +1,12 @@
 """interpolate, average: pure functions of generated weights, the dicts theta that `generate` returns."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from keras import ops
 
 
-def interpolate(theta_a, theta_b, t):
+def interpolate(theta_a: Mapping[str, Any], theta_b: Mapping[str, Any], t: Any) -> dict[str, Any]:
     """Returns `(1 - t) theta_a + t theta_b`: the weights on the line between those of two conditions.
 
     Args:
@@ -32,7 +35,7 @@ def interpolate(theta_a, theta_b, t):
     return {name: between(weight, theta_b[name]) for name, weight in theta_a.items()}
 
 
-def average(thetas):
+def average(thetas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Returns the mean of weights of several conditions.
 
     Args:

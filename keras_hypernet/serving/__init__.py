@@ -28,6 +28,6 @@ __all__ = [
 ]
 
 
-def run_saved_model_script():
+def run_saved_model_script() -> pathlib.Path:
     """Returns the path of the script that runs a SavedModel without Keras."""
     return pathlib.Path(__file__).parent / "run_saved_model.py"

@@ -4,6 +4,8 @@ import collections.abc
 import random
 import re
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from keras_hypernet.serving.errors import InvalidRequestError, UnavailableError,
 from keras_hypernet.serving.transports import GrpcTransport, RestTransport
 
 _LONGEST_WAIT = 5.0
-_TRANSPORTS = {"rest": RestTransport, "grpc": GrpcTransport}
+_TRANSPORTS: dict[str, Any] = {"rest": RestTransport, "grpc": GrpcTransport}
 
 
 class Client:
@@ -49,8 +51,16 @@ class Client:
     """
 
     def __init__(
-        self, address, model=None, version=None, protocol="rest", timeout=30.0, retries=3, backoff=0.1, max_rows=256
-    ):
+        self,
+        address: str,
+        model: str | None = None,
+        version: int | str | None = None,
+        protocol: str = "rest",
+        timeout: float = 30.0,
+        retries: int = 3,
+        backoff: float = 0.1,
+        max_rows: int = 256,
+    ) -> None:
         if protocol not in _TRANSPORTS:
             raise ValueError(f"`protocol` must be one of {tuple(_TRANSPORTS)}. Received: {protocol!r}")
         check_number("timeout", timeout, 1e-3)
@@ -64,9 +74,9 @@ class Client:
         self.model, self.version = model, version
         self._transport = _TRANSPORTS[protocol](address, timeout)
         self._retries, self._backoff, self._max_rows = retries, backoff, max_rows
-        self._signatures = {}
+        self._signatures: dict[str, Any] = {}
 
-    def predict(self, x, condition=None, model=None):
+    def predict(self, x: Any, condition: Any = None, model: str | None = None) -> Any:
         """Returns the output of the model, a float32 array.
 
         Args:
@@ -77,7 +87,7 @@ class Client:
         inputs = {**_parts("x", x), **({} if condition is None else _parts("condition", condition))}
         return self._run(model, "serving_default", inputs)
 
-    def generate_weights(self, condition, model=None):
+    def generate_weights(self, condition: Any, model: str | None = None) -> dict[str, Any]:
         """Returns the weights for conditions `[B, ...]`, a dict of arrays `[B, *shape]`, for `apply`.
 
         The embedding method has one, `embedding`.
@@ -90,11 +100,11 @@ class Client:
         (output,) = signatures[name][1]
         return {output: outputs}
 
-    def apply(self, x, weights, model=None):
+    def apply(self, x: Any, weights: Mapping[str, Any], model: str | None = None) -> Any:
         """Returns the output on x `[B, ...]` under the weights of one condition, `[1, *shape]`, or of one for each."""
         return self._run(model, "apply", {**_parts("x", x), **weights})
 
-    def metadata(self, model=None):
+    def metadata(self, model: str | None = None) -> dict[str, Any]:
         """Returns a dict from signature name to `(inputs, outputs)`, dicts from name to `(dtype, shape)`.
 
         The dtype has TensorFlow's name, and -1 is any size. The client keeps the answer until inputs do not fit it.
@@ -104,11 +114,11 @@ class Client:
             self._signatures[model] = self._retried(self._transport.signatures, model)
         return self._signatures[model]
 
-    def status(self, model=None):
+    def status(self, model: str | None = None) -> dict[str, Any]:
         """Returns a dict from the versions of the model to their states, such as AVAILABLE."""
         return self._retried(self._transport.status, self._named(model))
 
-    def close(self):
+    def close(self) -> None:
         """Closes the connection."""
         self._transport.close()
 

@@ -16,7 +16,7 @@ class ServingError(Exception):
         http_status: The HTTP status, by default that of the code.
     """
 
-    def __init__(self, code, message, http_status=None):
+    def __init__(self, code: str, message: str, http_status: int | None = None) -> None:
         # gRPC drops an answer with a message of several thousand characters.
         self.message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
         super().__init__(self.message)

@@ -17,7 +17,12 @@ from keras_hypernet.training.checkpoints import num_bytes
 from keras_hypernet.zoo.store import read_entry
 
 
-def export(model_or_name, to="saved_models", name=None, keep=None):
+def export(
+    model_or_name: keras.Model | str | os.PathLike[str],
+    to: str | os.PathLike[str] = "saved_models",
+    name: str | None = None,
+    keep: int | None = None,
+) -> pathlib.Path:
     """Writes `<to>/<name>/<version>/`, a SavedModel, with the next free integer as its version; returns the path.
 
     All signatures take any batch size, and any number of points unless a layer fixes it, and return float32:
@@ -56,7 +61,8 @@ def export(model_or_name, to="saved_models", name=None, keep=None):
     >>> path.name, (path / "saved_model.pb").exists()
     ('1', True)
     """
-    return write_version(*resolve(model_or_name, name), to, keep)[0]
+    model, name, card = resolve(model_or_name, name)
+    return write_version(model, name, card, to, keep)[0]
 
 
 def write_version(model, name, card, to, keep=None, check=lambda folder: None):

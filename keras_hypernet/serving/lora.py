@@ -1,7 +1,10 @@
 """export_lora: the adapters that a hypernetwork makes for one condition, as a file that peft reads."""
 
+import os
 import pathlib
+from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -13,7 +16,7 @@ from keras_hypernet.models.conditions import check_one
 from keras_hypernet.serving.conditions import check_conditional
 
 
-def export_lora(model, condition, path):
+def export_lora(model: keras.Model, condition: Any, path: str | os.PathLike[str]) -> None:
     """Writes the adapters of one condition as a safetensors file in the layout of peft.
 
     The kernel of a layer under the condition is `K0 + G`, where G is a product of two thin matrices; the file has these

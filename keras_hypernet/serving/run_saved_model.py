@@ -29,5 +29,5 @@ def main(folder, inputs_path, outputs_path):
 
 if __name__ == "__main__":
     # TensorFlow imports Keras if it can; this hides it. Not at import: pytest imports this file for doctests.
-    sys.modules["keras"] = None
+    sys.modules["keras"] = None  # type: ignore[assignment]
     main(*sys.argv[1:])

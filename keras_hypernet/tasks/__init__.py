@@ -1,5 +1,7 @@
 """Tasks as `tf.data` pipelines: x, condition and target of a training."""
 
+from typing import Any
+
 from keras_hypernet.tasks.approximation import ApproximationTask
 from keras_hypernet.tasks.arrays import ArrayTask
 from keras_hypernet.tasks.base import Task, is_of_package
@@ -49,7 +51,7 @@ for _task_class in (
     register(_task_class)
 
 
-def get_task(name, **arguments):
+def get_task(name: str, **arguments: Any) -> Task:
     """Returns the task that `Task.config` describes.
 
     Raises ValueError if the task does not exist, or takes other arguments; or if this process lacks the arrays of an
@@ -71,7 +73,7 @@ def get_task(name, **arguments):
         raise ValueError(f"The task {name!r} does not take these arguments: {error}.") from error
 
 
-def is_registered(task):
+def is_registered(task: Task) -> bool:
     """Whether `get_task` makes this task from its configuration; ValueError if it makes another of the same name.
 
     >>> is_registered(RotationTask("digits"))

@@ -1,6 +1,7 @@
 """ArrayTask: a task of arrays of the user's own."""
 
 import dataclasses
+from typing import Any
 
 from keras_hypernet.data import arrays
 from keras_hypernet.data.sources import check_split
@@ -44,11 +45,13 @@ class ArrayTask(Task):
     41
     """
 
-    name: str
+    name: str  # type: ignore[misc]  # one name for each object, not for the class
     sha256: str
     generates_biases = True
 
-    def __init__(self, *, x, y, condition=None, metric=None, name="array"):
+    def __init__(
+        self, *, x: Any, y: Any, condition: Any = None, metric: str | None = None, name: str = "array"
+    ) -> None:
         if metric not in (None, "error", "mse"):
             raise ValueError(f"`metric` must be 'error' or 'mse', or None. Received: {metric!r}")
         check_name(name, type(self))
@@ -91,7 +94,7 @@ class ArrayTask(Task):
         numbers = [f"{self.num_examples(split):,} {split}" for split in arrays.SPLITS]
         return {**super().data_facts(), "note": f"Arrays {', '.join(shapes)}; {', '.join(numbers)} examples."}
 
-    def load(self, split):
+    def load(self, split: str) -> Any:
         check_split(split)
         return {name: arrays.find(self.sha256, split, name) for name in (*self.inputs, "y")}
 

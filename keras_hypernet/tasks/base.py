@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ _NOT_INHERITED = (
 )
 
 
-def is_of_package(task):
+def is_of_package(task: Any) -> bool:
     """Whether a task, or its class, is of this package, and not of a user."""
     return task.__module__.partition(".")[0] == "keras_hypernet"
 
@@ -128,7 +128,7 @@ class Task:
         """The data: a dict of `name`, `origin`, `license`, and a `note` on the copy."""
         return {"name": self.name, "origin": "The user's own.", "license": "not stated", "note": f"{self!r}"}
 
-    def config(self):
+    def config(self) -> dict[str, Any]:
         """Returns the task as a dict for JSON, the arguments of `get_task`; TypeError if JSON cannot hold a field."""
         fields = {"name": self.name, **dataclasses.asdict(self)}
         try:
@@ -140,7 +140,7 @@ class Task:
                 "`keras_hypernet.ArrayTask` of the arrays."
             ) from error
 
-    def make_model(self, method, recipe):
+    def make_model(self, method: str, recipe: Any) -> Any:
         """Returns the networks of one of the task's own `methods`, and the `loss` and `metrics` to compile them with.
 
         `build_model` sets the seed before, and compiles the model with the optimizer of the recipe. The metric of
@@ -152,7 +152,7 @@ class Task:
         """Keras callbacks that `fit` adds to each training of a model."""
         return []
 
-    def load(self, split):
+    def load(self, split: str) -> Any:
         """Returns the examples of `"train"`, `"validation"` or `"test"`.
 
         Examples are a dict of the arrays `x`, `condition` and `y` with a row per example; or what `rows` or both
@@ -165,7 +165,7 @@ class Task:
         parts = [self.load(split) for split in splits]
         return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts) if len(parts) > 1 else parts[0]
 
-    def num_examples(self, split):
+    def num_examples(self, split: str) -> int:
         """Number of examples of a split; ValueError if the arrays of `load` differ in their number of rows."""
         shapes = [tuple(np.shape(array)) for array in keras.tree.flatten(self.load(split))]
         rows = {shape[:1] for shape in shapes}

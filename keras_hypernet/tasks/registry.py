@@ -1,14 +1,15 @@
 """The registered tasks, and their names."""
 
 import re
+from typing import Any
 
 from keras_hypernet.tasks.base import Task
 
 # Registered classes, by the names of their tasks.
-TASKS = {}
+TASKS: dict[str, type[Task]] = {}
 
 
-def register(task_class):
+def register(task_class: Any) -> Any:
     """Class decorator of a subclass of `Task`: makes its `name` known, so that `get_task` finds it.
 
     Raises TypeError if this is not a subclass of `Task`, and ValueError unless the name consists of lower-case words
@@ -27,7 +28,7 @@ def register(task_class):
     return task_class
 
 
-def check_name(name, task_class):
+def check_name(name: Any, task_class: Any) -> None:
     """Raises ValueError if a task cannot have this name, or if the name is that of another class."""
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name):
         raise ValueError(

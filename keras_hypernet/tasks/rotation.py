@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class RotationTask(ImageTask):
     name = "rotation"
     metric = "error"
     num_outputs = 12
-    depth_experiment = "rotation_depth"
+    depth_experiment: ClassVar[str | None] = "rotation_depth"
     paper_sizes: ClassVar = {"embedding_dim": "code"}
     purpose = "Tells by which multiple of 30 degrees an image was rotated, given the image"
     provenance: ClassVar = {
@@ -92,7 +92,7 @@ class RotationTask(ImageTask):
         return planned_batches(number, plan, make, batch_size)
 
 
-def evaluation_angles(num_images):
+def evaluation_angles(num_images: int) -> Any:
     """Returns the angles of an evaluation in degrees, float64 `[num_images]`."""
     return np.random.default_rng(EVALUATION_SEED).uniform(0, 360, num_images)
 
@@ -103,7 +103,7 @@ def angles_of(number, draw):
     return draw(1, [number], 360, "float64") if draw else evaluation_angles(number)
 
 
-def angle_labels(angles):
+def angle_labels(angles: Any) -> Any:
     """Returns the index i, int32 `[B]`, of the closest of 30 i degrees, i = 0..11, by `|angle - 30 i|`.
 
     In the paper, the distance does not wrap around: 345 to 360 degrees are class 11, not 0.
@@ -114,7 +114,7 @@ def angle_labels(angles):
     return tf.argmin(tf.abs(angles[:, tf.newaxis] - centres), axis=-1, output_type=tf.int32)
 
 
-def rotate_images(images, angles):
+def rotate_images(images: Any, angles: Any) -> Any:
     """Rotates uint8 images `[B, height, width, channels]` about their centres by angles `[B]`, and returns the images.
 
     The angles are in degrees, counter-clockwise; pixels come from the nearest neighbour, or are zero outside. The 16.16

@@ -11,6 +11,9 @@ A bound is a float, or an array of the shape of `eps`; infinity beyond the range
 ValueError if a number is not positive, or a dimension or an order is not an integer.
 """
 
+import os
+from typing import Any
+
 import numpy as np
 
 from keras_hypernet.common.checks import integer, positive
@@ -19,7 +22,7 @@ from keras_hypernet.common.figures import figure_class, save_figure
 EMBEDDING_DIMS = ("constant", "unbounded")
 
 
-def lower_bound(eps, m, r, constant=1.0):
+def lower_bound(eps: Any, m: int, r: int, constant: float = 1.0) -> Any:
     """Theorem 1: the parameters of any class of networks that approximates W_{r,m} to eps, at least eps^(-m/r).
 
     `m` is the dimension of the input: m1 + m2 for x and the condition, or m1 for one y_I.
@@ -30,7 +33,7 @@ def lower_bound(eps, m, r, constant=1.0):
     return _power_law(eps, integer("m", m) / integer("r", r), constant)
 
 
-def embedding_primary_bound(eps, m1, m2, embedding_dim="constant", constant=1.0):
+def embedding_primary_bound(eps: Any, m1: int, m2: int, embedding_dim: str = "constant", constant: float = 1.0) -> Any:
     """Theorems 2 and 3: the least N_q for an error of eps where y is in W_{1,m1+m2}, for any size of e.
 
     The Lipschitz constants of e and q, or in Theorem 3 the weights of q's first layer, stay bounded as eps falls.
@@ -46,7 +49,7 @@ def embedding_primary_bound(eps, m1, m2, embedding_dim="constant", constant=1.0)
     return _power_law(eps, m1 + m2 if embedding_dim == "constant" else min(m1 + m2, 2 * m1), constant)
 
 
-def hypernetwork_primary_bound(eps, m1, r, constant=1.0):
+def hypernetwork_primary_bound(eps: Any, m1: int, r: int, constant: float = 1.0) -> Any:
     """Theorem 4: an N_g that suffices for some hypernetwork to reach an error of eps, eps^(-m1/r), for any m2.
 
     >>> round(hypernetwork_primary_bound(0.1, m1=2, r=1))
@@ -55,7 +58,7 @@ def hypernetwork_primary_bound(eps, m1, r, constant=1.0):
     return _power_law(eps, integer("m1", m1) / integer("r", r), constant)
 
 
-def hypernetwork_total_bound(eps, m2, r, w, n_g, constant=1.0):
+def hypernetwork_total_bound(eps: Any, m2: int, r: int, w: int, n_g: Any, constant: float = 1.0) -> Any:
     """Theorem 5: the trained parameters, N_f, of some hypernetwork of error eps, w^(1+m2/r) eps^(-m2/r) + w N_g.
 
     The theorem assumes that a linear map of w features of the condition can choose the weights of g. `n_g` is N_g, from
@@ -64,10 +67,10 @@ def hypernetwork_total_bound(eps, m2, r, w, n_g, constant=1.0):
     >>> hypernetwork_total_bound(0.5, m2=2, r=1, w=3, n_g=10)
     138.0
     """
-    w, exponent = float(integer("w", w)), integer("m2", m2) / integer("r", r)
+    features, exponent = float(integer("w", w)), integer("m2", m2) / integer("r", r)
     with np.errstate(over="ignore"):
-        selector = _power_law(eps, exponent, np.power(w, 1 + exponent))
-        bound = positive("constant", constant) * (selector + w * positive("n_g", n_g))
+        selector = _power_law(eps, exponent, np.power(features, 1 + exponent))
+        bound = positive("constant", constant) * (selector + features * positive("n_g", n_g))
     return bound if bound.ndim else float(bound)
 
 
@@ -77,7 +80,7 @@ def _power_law(eps, exponent, constant):
     return value if value.ndim else float(value)
 
 
-def plot_bounds(path, m1, m2, r=1, eps=None):
+def plot_bounds(path: str | os.PathLike[str], m1: int, m2: int, r: int = 1, eps: Any = None) -> None:
     """Draws the growth of both methods' primary networks as the error falls, with 1 for all open constants.
 
     Args:

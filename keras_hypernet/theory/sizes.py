@@ -14,13 +14,14 @@ All functions raise ValueError if an argument is not a positive integer, or `dep
 
 import itertools
 import math
+from collections.abc import Sequence
 
 from keras_hypernet.common.checks import integer
 
 HIDDEN_UNITS = 10  # of g and q, in every experiment
 
 
-def dense_parameters(sizes, use_bias=False):
+def dense_parameters(sizes: Sequence[int], use_bias: bool = False) -> int:
     """Returns the number of parameters of a fully connected network.
 
     `sizes` are the number of inputs, then of units of each layer: `(784, 10, 12)` has two layers. With `use_bias`,
@@ -35,7 +36,7 @@ def dense_parameters(sizes, use_bias=False):
     return sum((fan_in + bool(use_bias)) * units for fan_in, units in itertools.pairwise(sizes))
 
 
-def synthetic_depth_parameters(depth):
+def synthetic_depth_parameters(depth: int) -> dict[str, int]:
     """Returns the sizes of the networks of Fig. 1(a) without biases, for a depth k; the paper's depths are 2 to 9.
 
     With E = 10^4 outputs of e, they are `"g"` 10^4 + 10, `"q"` 10^4 + 10 E + 10, `"f"` 10^5 + 10^4 (k - 2) + 10^2 N_g,
@@ -47,7 +48,7 @@ def synthetic_depth_parameters(depth):
     return _parameters(1000, 1000, depth, width=100, embedding_dim=10_000, outputs=1)
 
 
-def synthetic_embedding_dim_parameters(index):
+def synthetic_embedding_dim_parameters(index: int) -> dict[str, int]:
     """Returns the sizes of the networks of Fig. 1(b) without biases, for an index i; the paper's are 1 to 8.
 
     e has 1000 i outputs, and the last hidden layer of f has 100 i units. The sizes are `"g"` 1010, `"q"`
@@ -62,7 +63,15 @@ def synthetic_embedding_dim_parameters(index):
     return _parameters(100, 100, 3, width=100, rank=100 * index, embedding_dim=1000 * index, outputs=1)
 
 
-def rotation_parameters(image_shape, depth, width, outputs=12, use_bias=False, rank=None, embedding_dim=None):
+def rotation_parameters(
+    image_shape: Sequence[int],
+    depth: int,
+    width: int,
+    outputs: int = 12,
+    use_bias: bool = False,
+    rank: int | None = None,
+    embedding_dim: int | None = None,
+) -> dict[str, int]:
     """Returns the sizes of the networks of Fig. 3, or of the appendix's "embedding dimension"; g has no biases.
 
     `outputs` are those of g and q: 12 classes. The paper's N_g, 10 h^2 c + 10, counts 1. By default e has the
@@ -82,7 +91,14 @@ def rotation_parameters(image_shape, depth, width, outputs=12, use_bias=False, r
     return _parameters(num_pixels, num_pixels, depth, width, embedding_dim, outputs, rank, use_bias)
 
 
-def colorization_parameters(image_shape, depth, width=100, use_bias=False, rank=None, embedding_dim=63):
+def colorization_parameters(
+    image_shape: Sequence[int],
+    depth: int,
+    width: int = 100,
+    use_bias: bool = False,
+    rank: int | None = None,
+    embedding_dim: int | None = 63,
+) -> dict[str, int]:
     """Returns the sizes of the networks of the appendix's colorization; g maps a position to red, green and blue.
 
     This project chose the sizes, except the three outputs of g: depths of 2 to 9, or depth 3 with embedding_dim 1000 i
@@ -98,7 +114,7 @@ def colorization_parameters(image_shape, depth, width=100, use_bias=False, rank=
     return _parameters(2, num_pixels, depth, width, embedding_dim, 3, rank, use_bias, generates_biases=True)
 
 
-def assumption_1_parameters(image_shape, use_bias=False):
+def assumption_1_parameters(image_shape: Sequence[int], use_bias: bool = False) -> dict[str, int]:
     """Returns the sizes of the networks of Fig. 2: `"f"`, the size of f1 and of f2, and `"y"`, that of the target.
 
     Without biases, f, with 100 hidden units and 10 outputs, has 100 h^2 c + 1000 parameters; y, with two convolutions
@@ -122,7 +138,7 @@ def assumption_1_parameters(image_shape, use_bias=False):
     }
 
 
-def assumption_2_parameters(image_shape, width, use_bias=False):
+def assumption_2_parameters(image_shape: Sequence[int], width: int, use_bias: bool = False) -> dict[str, int]:
     """Returns the size of the network that validates Assumption 2, `{"f": width (h^2 c + 10)}` without biases.
 
     Sec. 1.5 of the appendix has the widths 1 to 29.

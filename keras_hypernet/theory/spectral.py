@@ -3,6 +3,7 @@
 import collections.abc
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ _REARRANGING = ("InputLayer", "Flatten", "Reshape", "Permute", "Dropout")
 _ADVICE = "Make the network of one condition with `specialize`, or pass a list of kernels."
 
 
-def spectral_complexity(weights, lipschitz=None):
+def spectral_complexity(weights: Any, lipschitz: float | None = None) -> Any:
     """Returns `C(f) = L^(k-1) prod_i ||W_i||_1`, which bounds the Lipschitz constant of f in the L1 norm.
 
     `||W||_1` is the induced norm, the largest column sum of `|W|`. A kernel is W's transpose, `[inputs, units]`, so the

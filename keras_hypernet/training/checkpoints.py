@@ -4,6 +4,8 @@ import contextlib
 import math
 import pathlib
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,7 +33,7 @@ _STATE = {
 class TrainingDivergedError(RuntimeError):
     """The loss is no longer a finite number. `history` holds the epochs before, as `fit` returns them."""
 
-    def __init__(self, message, history=()):
+    def __init__(self, message: str, history: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(message)
         self.history = tuple(history)
 

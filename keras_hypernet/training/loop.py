@@ -2,16 +2,20 @@
 
 import contextlib
 import math
+import os
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
 from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.data import arrays
-from keras_hypernet.tasks.base import check_dtypes
+from keras_hypernet.tasks.base import Task, check_dtypes
 from keras_hypernet.training.checkpoints import Run
 from keras_hypernet.training.progress import ProgressBar
+from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.training.replicas import evaluation_dataset, prepare_replicas
 
 # More steps in one call of the compiled function hardly lower Python's share of the time.
@@ -19,17 +23,17 @@ _MAX_STEPS_PER_EXECUTION = 64
 
 
 def fit(
-    model,
-    task,
-    recipe,
-    directory=None,
-    resume=False,
-    progress=True,
-    csv_log=False,
-    tensorboard=False,
-    callbacks=(),
-    splits=("train",),
-):
+    model: keras.Model,
+    task: Task,
+    recipe: Recipe,
+    directory: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    csv_log: bool = False,
+    tensorboard: bool = False,
+    callbacks: Sequence[Any] = (),
+    splits: Sequence[str] = ("train",),
+) -> list[dict[str, Any]]:
     """Trains a compiled model on a task's training split, reproducibly; `model.fit` serves all other trainings.
 
     Seed, epoch number and initial weights determine an epoch. With a directory, every epoch saves the state in one
@@ -121,7 +125,7 @@ def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks
         )
 
 
-def evaluate(model, task, split="test"):
+def evaluate(model: keras.Model, task: Task, split: str = "test") -> dict[str, Any]:
     """Measures a compiled model on a split; random draws, such as angles, are the same at each call.
 
     Args:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 from keras_hypernet.common.checks import integer, plain
 from keras_hypernet.tasks import Task
@@ -89,7 +90,7 @@ class Recipe:
         if not holds:
             raise ValueError(f"`{name}` must {what}. Received: {getattr(self, name)!r}")
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns the recipe as a dict for JSON; `Recipe(**d)` is the inverse.
 
         `primary_units` is newer than published rows, cards and states of trainings: its default is left out.
@@ -98,7 +99,7 @@ class Recipe:
         return {name: value for name, value in fields.items() if (name, value) != ("primary_units", 10)}
 
 
-def paper_recipe(task, **changes):
+def paper_recipe(task: Task, **changes: Any) -> Recipe:
     """Returns the recipe of the paper's experiment with a task.
 
     Args:

@@ -4,8 +4,16 @@ keras-tuner is an extra and takes a second to import, so modules of this package
 """
 
 import importlib
+import typing
 
 from keras_hypernet.common.extras import needs_extra
+
+if typing.TYPE_CHECKING:
+    from keras_hypernet.tuning.drawing import draw_searches
+    from keras_hypernet.tuning.hypermodel import DepthSearch
+    from keras_hypernet.tuning.names import get_search_task
+    from keras_hypernet.tuning.result import SearchResult
+    from keras_hypernet.tuning.searching import search
 
 _MODULES = {
     "DepthSearch": "hypermodel",

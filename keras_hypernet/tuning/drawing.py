@@ -1,7 +1,9 @@
 """draw_searches: validation results against the depth, and parallel coordinates. Matplotlib is an extra."""
 
 import math
+import os
 import pathlib
+from typing import Any
 
 from keras_hypernet.common.figures import figure_class, save_figure
 from keras_hypernet.experiments.experiment import METHOD_LABELS
@@ -19,7 +21,7 @@ def check_alike(*searches):
         raise ValueError(f"The searches of a figure must be of one task and one objective. Received: {sorted(kinds)}")
 
 
-def draw_searches(results, folder):
+def draw_searches(results: Any, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
     """Draws the trials of searches for one task, and returns the list of the paths.
 
     Args:
@@ -36,8 +38,8 @@ def draw_searches(results, folder):
     finished = [row for result in results for row in result.finished]
     if not finished:
         raise ValueError(f"There is nothing to draw: none of {len(rows)} trials is finished.")
-    names = dict.fromkeys(name for result in results for name in result.hyperparameters)
-    names = [name for name in names if any(row.get(name) is not None for row in finished)]
+    known = dict.fromkeys(name for result in results for name in result.hyperparameters)
+    names = [name for name in known if any(row.get(name) is not None for row in finished)]
     names.append(results[0].objective)
     widths = {"depth": 5.2, "parallel": 2.0 + 1.7 * len(names)}
     figures = {name: Figure(figsize=(width, 3.6), layout="constrained") for name, width in widths.items()}

@@ -3,10 +3,12 @@
 import contextlib
 import dataclasses
 import functools
+from typing import Any
 
 import keras
 import keras_tuner
 
+from keras_hypernet.tasks import Task
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe, paper_recipe
 from keras_hypernet.tuning import space
@@ -53,17 +55,17 @@ class DepthSearch(keras_tuner.HyperModel):
 
     def __init__(
         self,
-        task=None,
-        method=None,
-        build=None,
-        depth=(2, 9),
-        width=None,
-        initialization=None,
-        learning_rate=None,
-        embedding_dim=None,
-        recipe=None,
-        strategy=None,
-    ):
+        task: Task | None = None,
+        method: Any = None,
+        build: Any = None,
+        depth: Any = (2, 9),
+        width: Any = None,
+        initialization: Any = None,
+        learning_rate: Any = None,
+        embedding_dim: Any = None,
+        recipe: Any = None,
+        strategy: Any = None,
+    ) -> None:
         super().__init__()
         others = {"width": width, "initialization": initialization}
         others |= {"learning_rate": learning_rate, "embedding_dim": embedding_dim}
@@ -178,7 +180,7 @@ def qualified_name(function):
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def get_strategy(strategy):
+def get_strategy(strategy: Any) -> Any:
     """Returns a `tf.distribute.Strategy` for `"mirrored"`, and a strategy or None as it is."""
     if isinstance(strategy, str):
         if strategy != "mirrored":

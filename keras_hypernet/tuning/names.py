@@ -1,9 +1,10 @@
 """Names: of the tasks whose models have a depth to search, such as rotation_mnist; of metrics and columns."""
 
 import dataclasses
+from typing import Any
 
 from keras_hypernet.common.suggestions import suggestion
-from keras_hypernet.tasks import SyntheticTask, get_task
+from keras_hypernet.tasks import SyntheticTask, Task, get_task
 
 _DATA = {"mnist": "mnist", "cifar": "cifar10", "digits": "digits", "patches": "patches"}
 # Similar images that come with a package.
@@ -21,7 +22,7 @@ SEARCH_TASKS = {
 }
 
 
-def get_search_task(name, seed=0, quick=False):
+def get_search_task(name: str, seed: int = 0, quick: bool = False) -> Task:
     """Returns the task of a name, such as `rotation_mnist` or `synthetic_inner`; ValueError if the name is unknown.
 
     `seed` is that of a synthetic task; a `quick` task is similar, needs no network, and trains an epoch in a second or
@@ -32,7 +33,7 @@ def get_search_task(name, seed=0, quick=False):
     """
     if name not in SEARCH_TASKS:
         raise ValueError(f"There is no task {name!r} to search the depth for; {suggestion(name, SEARCH_TASKS)}")
-    config = dict(SEARCH_TASKS[name])
+    config: dict[str, Any] = dict(SEARCH_TASKS[name])
     if config["name"] == "synthetic":
         config |= {"seed": seed, **(_SMALL if quick else {})}
     elif quick:

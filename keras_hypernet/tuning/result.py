@@ -1,7 +1,9 @@
 """SearchResult: the trials of a search as a table, the best trial, and a zoo entry of its configuration."""
 
 import dataclasses
+import os
 import pathlib
+from typing import Any
 
 from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.common.files import write_table
@@ -34,7 +36,7 @@ class SearchResult:
     task: Task
 
     @classmethod
-    def read(cls, directory, task=None):
+    def read(cls, directory: str | os.PathLike[str], task: Task | None = None) -> "SearchResult":
         """Reads the result of a search, also of an unfinished search, from its folder.
 
         A search for a task that is not registered needs that task. Raises ValueError if the folder holds no search or a
@@ -51,28 +53,28 @@ class SearchResult:
         return cls(config, folder.path, rows, task or get_task(**config["task"]))
 
     @property
-    def space(self):
+    def space(self) -> list[str]:
         """Names of the searched hyperparameters."""
         return searched(self.config["method"], self.config["space"])
 
     @property
-    def hyperparameters(self):
+    def hyperparameters(self) -> list[str]:
         """Names of all hyperparameters except the method, including those of a user's own function."""
         names = dict.fromkeys([*self.space, *(name for row in self.trials for name in row)])
         return [name for name in names if name not in (*COLUMNS, *metrics_of(self.task))]
 
     @property
-    def objective(self):
+    def objective(self) -> str:
         """Name of the minimized metric."""
         return self.config["objective"]
 
     @property
-    def finished(self):
+    def finished(self) -> list[dict[str, Any]]:
         """The trials with a result."""
         return [row for row in self.trials if row["status"] == "finished"]
 
     @property
-    def best_trial(self):
+    def best_trial(self) -> dict[str, Any]:
         """The first finished trial with the lowest objective; ValueError if no trial is finished."""
         if not self.finished:
             first = next((row["message"] for row in self.trials if row["message"]), "nothing")
@@ -82,23 +84,23 @@ class SearchResult:
         return min(self.finished, key=lambda row: row[self.objective])
 
     @property
-    def best_method(self):
+    def best_method(self) -> str:
         """Method of the best trial; `"own"` for a user's own models."""
         return self.best_trial["method"]
 
     @property
-    def best(self):
+    def best(self) -> Recipe:
         """The best configuration as a `Recipe`, with the first seed."""
         row = self.best_trial
         changes = {name: row[name] for name in self.space if name != "method" and row[name] is not None}
         return Recipe(**{**self.config["recipe"], **changes, "epochs": row["total_epochs"]})
 
-    def to_csv(self, path):
+    def to_csv(self, path: str | os.PathLike[str]) -> pathlib.Path:
         """Writes the table of all trials, in one step, and returns the path."""
         write_table(path, self.trials)
         return pathlib.Path(path)
 
-    def to_pandas(self):
+    def to_pandas(self) -> Any:
         """Returns the table of all trials as a `pandas.DataFrame`; ImportError if pandas is not installed."""
         with needs_extra("A table needs", "tuning"):
             import pandas

@@ -7,6 +7,7 @@ import math
 import os
 import pathlib
 import tempfile
+from typing import Any
 
 from tensorboard.plugins.hparams import api
 
@@ -33,25 +34,25 @@ _VARIABLES = {"KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_
 
 
 def search(
-    task,
-    method=None,
-    oracle="grid",
-    trials=None,
-    epochs=None,
-    executions_per_trial=1,
-    directory=None,
-    seed=None,
-    overwrite=False,
+    task: Task,
+    method: Any = None,
+    oracle: str = "grid",
+    trials: int | None = None,
+    epochs: int | None = None,
+    executions_per_trial: int = 1,
+    directory: str | os.PathLike[str] | None = None,
+    seed: int | None = None,
+    overwrite: bool = False,
     *,
-    resume=True,
-    objective=None,
-    factor=3,
-    workers=1,
-    engine="local",
-    address=None,
-    progress=True,
-    **space,
-):
+    resume: bool = True,
+    objective: str | None = None,
+    factor: int = 3,
+    workers: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    progress: bool = True,
+    **space: Any,
+) -> SearchResult:
     """Searches for the configuration with the lowest validation error, and returns a `SearchResult`.
 
     A trial trains as the experiments do, and leaves the test split unread. After a kill, the same call keeps the trials

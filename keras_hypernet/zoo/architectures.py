@@ -2,17 +2,20 @@
 
 import itertools
 import math
+from typing import Any
 
 import keras
 
 from keras_hypernet.bases.initializers import FanInUniform, HyperfanIn, UnitIncomingNorm
 from keras_hypernet.layers import ConcatenateCondition, HyperDense, StandardizeImage
 from keras_hypernet.models import ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork
+from keras_hypernet.tasks import Task
+from keras_hypernet.training.recipe import Recipe
 
 HIDDEN_UNITS = 10  # of g and q in the paper
 
 
-def build_model(task, method, recipe):
+def build_model(task: Task, method: str, recipe: Recipe) -> Any:
     """Returns the compiled model of an experiment, whose outputs are logits or values; x has d entries.
 
     Args:
@@ -54,7 +57,8 @@ def build_model(task, method, recipe):
         objectives = {"loss": cross_entropy if task.loss == "cross_entropy" else "mse"}
         objectives["metrics"] = ["accuracy"] if task.metric == "error" else []
     if conditional:
-        model.build({"x": (None, *task.x_shape), "condition": (None, *task.condition_shape)})
+        x_shape, condition_shape = task.x_shape, task.condition_shape  # type: ignore[attr-defined]  # of the subclass
+        model.build({"x": (None, *x_shape), "condition": (None, *condition_shape)})
     step = {"learning_rate": recipe.learning_rate, "global_clipnorm": recipe.gradient_clipnorm}
     step |= {name: value for name in ("momentum", "rho", "epsilon") if (value := getattr(recipe, name))}
     model.compile(keras.optimizers.get({"class_name": recipe.optimizer, "config": step}), **objectives)

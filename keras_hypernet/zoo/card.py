@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 import pathlib
 
 from keras_hypernet.common.files import write_json
@@ -75,7 +76,7 @@ class Card:
             raise EntryError(f"The card of {self.name!r} is not valid {error}") from error
 
     @classmethod
-    def read(cls, folder):
+    def read(cls, folder: str | os.PathLike[str]) -> "Card":
         """Reads the card of an entry's folder; EntryError if it is missing or does not follow the schema."""
         path = pathlib.Path(folder) / "card.json"
         try:
@@ -87,7 +88,7 @@ class Card:
         except (ValueError, TypeError) as error:  # TypeError names missing and unknown fields
             raise EntryError(f"{path} is not a card: {error}.") from error
 
-    def write(self, folder):
+    def write(self, folder: str | os.PathLike[str]) -> None:
         write_json(pathlib.Path(folder) / "card.json", dataclasses.asdict(self))
 
 

@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+from typing import Any
 
 import keras
 
@@ -33,7 +34,7 @@ _MODEL = "model.keras"
 _EXPANSION, _LEAST = 10, 2**24
 
 
-def load(name_or_path):
+def load(name_or_path: str | os.PathLike[str]) -> Any:
     """Loads a pretrained model, compiled, ready to evaluate, fine-tune, specialize or export.
 
     The model is a `Hypernetwork` or an `EmbeddingMethod`; for Assumptions 1 and 2, a `keras.Sequential`.
@@ -63,7 +64,7 @@ def read_entry(name_or_path):
     return _load(folder, card), card
 
 
-def list_entries():
+def list_entries() -> list[Card]:
     """Returns the cards of the entries that come with this package, ordered by name.
 
     Example:
@@ -114,7 +115,14 @@ def zoo_folder():
     return installed if installed.is_dir() else package.parent / "zoo"
 
 
-def save_entry(model, folder, *, task=None, recipe=None, **facts):
+def save_entry(
+    model: keras.Model,
+    folder: str | os.PathLike[str],
+    *,
+    task: Task | dict[str, Any] | None = None,
+    recipe: Recipe | dict[str, Any] | None = None,
+    **facts: Any,
+) -> Card:
     """Saves a model as a zoo entry, a folder with `model.keras` and its card, in one step; returns the `Card`.
 
     A task fills the fields of the card that follow from the task, the model, and its evaluation on the validation and
@@ -153,7 +161,7 @@ def save_entry(model, folder, *, task=None, recipe=None, **facts):
             f"The card is not valid at name: it must be lower-case words such as my_entry. Received: {facts['name']!r}"
         )
     if isinstance(task, Task):
-        facts = {**({"seed": recipe.seed} if recipe else {}), **facts}
+        facts = {**({"seed": recipe.seed} if recipe else {}), **facts}  # type: ignore[union-attr]  # of a Task
         if lacking := ", ".join(sorted({"command", "seed"} - set(facts))):
             raise TypeError(f"The card needs {lacking} too: give each by its name, command='python train.py'.")
         facts = {**describe_model(model, facts["name"], task, recipe, facts["seed"]), **facts}
@@ -195,7 +203,7 @@ def save_training(directory, folder=None, data_note=None, **facts):
     return save_entry(model, folder or directory / "entry", task=task, recipe=recipe, **{**known, **facts})
 
 
-def verify_entry(name_or_path):
+def verify_entry(name_or_path: str | os.PathLike[str]) -> Card:
     """Checks an entry against its card: schema, checksum, that it loads, numbers of parameters. Returns the `Card`.
 
     Raises EntryError as `load`, and if the model has other numbers of parameters than its card says.
@@ -212,7 +220,7 @@ def verify_entry(name_or_path):
     return card
 
 
-def push(name_or_path, address, private=None):
+def push(name_or_path: str | os.PathLike[str], address: str, private: bool | None = None) -> str:
     """Checks an entry, and uploads it to the Hugging Face Hub with a README.md made from its card; returns a URL.
 
     Log in before: `hf auth login`, or the environment variable `HF_TOKEN`.

@@ -1,0 +1,5 @@
+"""`python -m keras_hypernet` is `keras-hypernet`."""
+
+from keras_hypernet_cli import main
+
+main()
