@@ -101,6 +101,13 @@ def test_help_and_usage_errors_import_no_keras():
     assert done.stdout.splitlines()[-1] == "12 set()"
 
 
+def test_the_package_runs_as_the_command_line():
+    alone, package = (folder / "__main__.py" for folder in (COMMAND_LINE[0].parent, PACKAGE))
+    assert package.read_text(encoding="utf-8") == alone.read_text(encoding="utf-8").replace(
+        "hypernet_cli`", "hypernet`", 1
+    )
+
+
 def test_contraction_imports_no_keras():
     assert {module for module, _ in _imports(PACKAGE / "layers" / "contraction.py")} == {"math", "typing"}
 

@@ -11,6 +11,7 @@ import math
 import typing
 import warnings
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -109,7 +110,7 @@ class Basis:
         """The `Cost` of each route of `routes`."""
         raise NotImplementedError
 
-    def num_parameters(self, shape, rank):
+    def num_parameters(self, shape: Sequence[int], rank: int) -> int:
         """Number of parameters, trained or frozen, of a weight of shape `shape` for conditions of dimension `rank`."""
         return sum(map(math.prod, self.variable_shapes(tuple(shape), rank).values()))
 

@@ -108,7 +108,7 @@ class Chunked(Basis):
     def variable_shapes(self, shape, rank):
         return {"chunks": (self.chunks(shape), self.embedding_dim), **self.constant_shapes(shape)}
 
-    def num_parameters(self, shape, rank):
+    def num_parameters(self, shape: Sequence[int], rank: int) -> int:
         """The parameters of one weight, with the head, which several weights may share."""
         head, inputs = 0, rank + self.embedding_dim
         for units in (*self.hidden, self.size):
