@@ -51,6 +51,13 @@ def test_public_functions_have_types(room):
             assert "return" in function.__annotations__, function.__qualname__
 
 
+@pytest.mark.regression
+def test_every_room_is_installed():
+    """A room without a line in setup.cfg is missing from the wheel, where `import keras_hypernet` fails."""
+    rooms = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "keras_hypernet").rglob("__init__.py")}
+    assert rooms | {"keras_hypernet._zoo", "keras_hypernet_cli"} == set(_lines("options", "packages"))
+
+
 def test_the_types_are_installed():
     assert "py.typed" in SETUP["options.package_data"]["keras_hypernet"].split()
     assert (ROOT / "keras_hypernet" / "py.typed").is_file()
