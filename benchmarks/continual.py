@@ -76,7 +76,7 @@ def of_hypnettorch():
         total = loss + BETA * hnet_regularizer.calc_fix_target_reg(f, TASKS - 1, targets=targets)
         total.backward()
         optimizer.step()
-        return float(total)
+        return float(total.detach())
 
     return lambda: [step() for _ in range(STEPS)], sum(each.numel() for each in f.parameters())
 
