@@ -33,7 +33,7 @@ import numpy as np
 
 from keras_hypernet.continual import DigitSequence, PolynomialSequence
 from keras_hypernet.continual.sequences import METHODS
-from keras_hypernet.experiments.claims import better, limited, measured_by, reaches
+from keras_hypernet.experiments.claims import better, held, limited, measured_by, reaches
 from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement, curve
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe
@@ -44,6 +44,7 @@ LABELS = {
     "unregularized": "hypernetwork, not regularized",
     "finetune": "fine-tuned network",
     "ewc": "elastic weight consolidation",
+    "constant": "constant",
 }
 # Published shares of wrong classes by panel, with the task known and inferred, and errors of the three polynomials.
 KNOWN = {"split": 0.0028, "permuted": 0.0495}
@@ -114,6 +115,8 @@ def measure(task, method, recipe):
     `forgotten`, the mean of what the first tasks have lost since, at least zero. For digits also `inferred`; for
     polynomials `first`, `second` and `third`, the error of each.
     """
+    if method == "constant":
+        return _constant(task)
     model, after = build_model(task, method, recipe), []
 
     class Measure(keras.callbacks.Callback):
@@ -136,6 +139,24 @@ def measure(task, method, recipe):
     return {**row, "inferred": _rounded(task.inferred(model, "test"))}
 
 
+def _constant(task):
+    """A row of the errors of a constant for each task: the most frequent class, or the mean."""
+    errors = {"validation": [], "test": []}
+    for number in range(task.num_tasks):
+        train = task.examples("train", number)[1]
+        constant = train.mean() if task.metric == "mse" else np.bincount(train).argmax()
+        for split, found in errors.items():
+            y = task.examples(split, number)[1]
+            found.append(float(np.mean((y - constant) ** 2 if task.metric == "mse" else y != constant)))
+    row = {split: _rounded(np.mean(found)) for split, found in errors.items()}
+    row |= {"known": list(map(_rounded, errors["test"])), "forgotten": 0.0, "parameters": task.num_tasks}
+    row |= {"curve": {"loss": [row["validation"]] * task.num_tasks}}
+    if task.metric == "mse":
+        return {**row, **dict(zip(("first", "second", "third"), row["known"], strict=True))}
+    # Without the number of the task, one class of one task is told of all images.
+    return {**row, "inferred": _rounded(1 - (1 - min(errors["test"])) / task.num_tasks)}
+
+
 def _rounded(value):
     return float(f"{value:.6g}")
 
@@ -148,7 +169,8 @@ EXPERIMENTS = (
         varies="steps",
         values=(2000, 5000),
         panels=("split", "permuted"),
-        methods=(*METHODS,),
+        methods=(*METHODS, "constant"),
+        fixed={"constant": 2000},
         seeds=5,
         drawing=Drawing(series=_label, log_x=True, vertical="test error, task known"),
         setup=_digits,
@@ -163,7 +185,8 @@ EXPERIMENTS = (
         varies="steps",
         values=(1000, 4000),
         panels=("polynomials",),
-        methods=(*METHODS,),
+        methods=(*METHODS, "constant"),
+        fixed={"constant": 1000},
         seeds=5,
         drawing=Drawing(series=_label, log_x=True, vertical="test MSE"),
         setup=_polynomials,
@@ -234,5 +257,7 @@ _REGISTERED = {
         ),
     },
 }
-CLAIM_RULES = {name: {text: rule for text, (rule, _) in claims.items()} for name, claims in _REGISTERED.items()}
+CLAIM_RULES = {
+    name: {text: held(rule, "constant") for text, (rule, _) in claims.items()} for name, claims in _REGISTERED.items()
+}
 PREDICTIONS = {text: predicted for claims in _REGISTERED.values() for text, (_, predicted) in claims.items()}
