@@ -106,7 +106,7 @@ def test_data_that_are_not_there_are_an_error_and_no_rows(run, monkeypatch, tmp_
     done = run("rotation_depth", "--depths", "2", "--seeds", "1", "--workers", "2")
     assert (done.returncode, done.stdout) == (2, "")
     begun, line = done.stderr.splitlines()
-    assert begun == "rotation_depth: 0/4 runs, -:--:-- left"
+    assert begun == "rotation_depth: 0/6 runs, -:--:-- left"  # three panels, two methods
     assert line.startswith("Error: A process cannot execute runs: The data set ")
     assert "Set TFDS_DATA_DIR to a folder where TensorFlow Datasets has prepared it" in line
     assert (tmp_path / "results" / "rotation_depth.jsonl").read_text() == ""
