@@ -33,7 +33,7 @@ class OutputRegularizer(RememberingLoss):
     >>> import numpy as np
     >>> x, y = np.linspace(-1, 1, 64).reshape(64, 1), {0: lambda x: x**2, 1: lambda x: -x}
     >>> generator = keras_hypernet.layers.TaskEmbedding(2, dim=4, seed=0)
-    >>> layers = [keras_hypernet.layers.HyperDense(10, "tanh"), keras_hypernet.layers.HyperDense(1)]
+    >>> layers = [keras_hypernet.layers.HyperDense(10, "tanh", name="hidden"), keras_hypernet.layers.HyperDense(1)]
     >>> model = keras_hypernet.Hypernetwork(generator, layers)
     >>> loss = OutputRegularizer(beta=0.01, loss="mse")
     >>> for task, function in y.items():
@@ -41,7 +41,7 @@ class OutputRegularizer(RememberingLoss):
     ...     inputs = {"x": x, "condition": np.full(64, task)}
     ...     history = model.fit(inputs, function(x), epochs=2, verbose=0)
     ...     loss.remember(model, np.arange(task + 1))
-    >>> len(loss.targets["hyper_dense/kernel"])  # the kernels of both tasks are remembered
+    >>> len(loss.targets["hidden/kernel"])  # the kernels of both tasks are remembered
     2
 
     Reference: von Oswald et al., "Continual Learning with Hypernetworks", ICLR 2020, Eq. 2, with the lookahead of the

@@ -279,8 +279,8 @@ def _parts(rows):
 def front_distance(objectives, front):
     """Mean distance of objectives `[N, num]` from the nearest of the points `[M, num]` of a front; also see `gaps`.
 
-    >>> front_distance(np.array([[3.0, 4.0], [0.0, 1.0]]), np.array([[0.0, 0.0], [0.0, 1.0]])).item()
-    2.121320343559643
+    >>> front_distance(np.array([[3.0, 4.0], [0.0, 1.0]]), np.array([[0.0, 0.0], [0.0, 1.0]])).round(4).item()
+    2.1213
     """
     distances = [np.linalg.norm(part[:, np.newaxis] - front, axis=2).min(axis=1) for part in _parts(objectives)]
     return np.concatenate(distances).mean()
