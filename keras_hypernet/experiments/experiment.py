@@ -199,6 +199,8 @@ class Experiment:
 
     def owns(self, row, quick=False):
         """Whether a row is of this experiment, or of its quick grid, with the same recipe and all measured numbers."""
+        if row["panel"] not in (self.quick_panels if quick else self.panels):
+            return False
         try:
             config = self.config(row["panel"], row["method"], row[self.varies], row["seed"], quick)
         except (KeyError, ValueError, TypeError):  # no such panel, or a value that is out of range

@@ -9,7 +9,7 @@ import pytest
 from helpers import ROOT
 
 from keras_hypernet.experiments import NAMES, get_experiment
-from keras_hypernet.experiments.drawing import draw, points, read_baselines, read_rows, write_csv
+from keras_hypernet.experiments.drawing import draw, own_rows, points, read_baselines, read_rows, write_csv
 from keras_hypernet.experiments.experiment import FIELDS, make_row, run_key
 from keras_hypernet.experiments.explanations import read_explanations
 from keras_hypernet.experiments.paper_claims import CLAIMS, PREDICTIONS
@@ -94,6 +94,17 @@ def test_quick_runs_need_no_network(name):
     assert {run["task"].get("data") for run in runs} <= {"digits", "patches", "uniform", None}
     assert not any(get_task(**run["task"]).arrays_sha256 for run in runs)
     assert len(runs) <= 12
+
+
+@pytest.mark.regression
+@every
+def test_the_figure_of_a_quick_grid_has_all_of_its_rows(name):
+    """Also where one run, such as that of a constant, has the recipe of the full grid."""
+    experiment = get_experiment(name)
+    measured = {"test": 1.0, **dict.fromkeys(experiment.measure.also, 1.0)}
+    measured["curve"] = {name: [1.0] for name in experiment.drawing.curves}
+    rows = [make_row(config, measured) for config in experiment.runs(quick=True)]
+    assert own_rows(experiment, rows, []) == rows
 
 
 # Some fields of recipe and task that the paper or this project fixed.
