@@ -137,6 +137,7 @@ def draw_fronts(folder):
 
 
 def main():
+    """Draws the figure of fronts, and fills the pages of docs/ from results/."""
     draw_fronts("results")
     for page in sorted(pathlib.Path("docs").glob("*.md")):
         text = page.read_text(encoding="utf-8")

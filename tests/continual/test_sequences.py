@@ -8,7 +8,7 @@ import pytest
 
 import keras_hypernet as kh
 from keras_hypernet.continual import DigitSequence, PolynomialSequence
-from keras_hypernet.continual.sequences import entropy
+from keras_hypernet.continual.digits import entropy
 from keras_hypernet.data.sources import get_source
 from keras_hypernet.tasks import get_task
 

@@ -1,0 +1,244 @@
+"""A sequence of tasks of labelled digits, or of other images: split classes, or permuted pixels."""
+
+import dataclasses
+from typing import ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_hypernet.bases import Chunked
+from keras_hypernet.bases.initializers import HyperfanIn
+from keras_hypernet.common.checks import integer
+from keras_hypernet.continual.output_regularizer import OutputRegularizer
+from keras_hypernet.continual.sequences import TaskSequence
+from keras_hypernet.layers import HyperDense, StandardizeImage, TaskEmbedding
+from keras_hypernet.tasks import register
+from keras_hypernet.tasks.base import check_integers
+from keras_hypernet.tasks.batches import planned_batches, stream
+from keras_hypernet.tasks.images import PIXELS, ImageTask
+
+PROTOCOLS = ("split", "permuted")
+_NO_LABEL = -1  # of what fills a last group
+_GROUP = 100  # images that are evaluated together under the number of their task
+
+
+@keras.saving.register_keras_serializable(package="keras_hypernet")
+class ErrorRate(keras.metrics.Metric):
+    """The share of wrong classes; negative labels do not count."""
+
+    def __init__(self, name="error_rate", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.wrong = self.add_weight(name="wrong", initializer="zeros")
+        self.total = self.add_weight(name="total", initializer="zeros")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        counts = ops.cast(y_true >= 0, "float32")
+        wrong = ops.not_equal(ops.cast(y_true, "int32"), ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
+        self.wrong.assign_add(ops.sum(counts * ops.cast(wrong, "float32")))
+        self.total.assign_add(ops.sum(counts))
+
+    def result(self):
+        return ops.divide_no_nan(self.wrong, self.total)
+
+
+@register
+@dataclasses.dataclass(frozen=True)
+class DigitSequence(ImageTask, TaskSequence):
+    """Learn tasks of labelled images one after another: classes two by two, or all classes of permuted pixels.
+
+    `"split"`: task t tells class 2 t from class 2 t + 1. `"permuted"`: each task after the first tells all ten classes
+    of images whose pixels are permuted in an order of its own. Every task has outputs of its own: a hypernetwork writes
+    them, a network has a head for each task. g has two hidden layers of 100 units. A batch of training has `batch`
+    images of one task; evaluations have groups of 100, of which the last of a task is filled by images that do not
+    count (label -1). Batches are `({"x": uint8 [B, P, pixels], "condition": int32 [B]}, labels: int32 [B, P])`.
+
+    Args:
+        data: Name of a data source with labels.
+        protocol: `"split"` or `"permuted"`.
+        num_tasks, steps, batch, strength: See `TaskSequence`; a split has at most five tasks.
+        chunk: Entries of a chunk of the hypernetwork, whose basis is `Chunked`.
+        chunk_dim: Dimension of the vector of a chunk.
+        hidden: Units of the hidden layers between these vectors and a chunk.
+
+    Raises:
+        ValueError: If an argument is not valid, the data source does not exist or has no labels.
+
+    Example:
+
+    >>> task = DigitSequence("digits", num_tasks=3, steps=2, batch=8)
+    >>> inputs, labels = next(iter(task.training_dataset(task.load("train"), 1, seed=0, epoch=1)))
+    >>> inputs["x"].shape, inputs["condition"].numpy().tolist(), labels.shape
+    (TensorShape([1, 8, 784]), [1], TensorShape([1, 8]))
+
+    References: von Oswald et al., "Continual Learning with Hypernetworks", ICLR 2020; Henning et al., "Posterior
+    Meta-Replay for Continual Learning", NeurIPS 2021, whose published code has the sizes and the training.
+    """
+
+    protocol: str = "split"
+    num_tasks: int = 5
+    steps: int = 5000
+    batch: int = 32
+    strength: float = 10.0
+    chunk: int = 8000
+    chunk_dim: int = 32
+    hidden: tuple = (10, 10, 10, 10)
+    name = "digit_sequence"
+    metric = "error_rate"
+    condition_dtype = "int32"
+    labelled = True
+    purpose = "Tells the class of an image, given the number of its task; the tasks were learned one after another"
+    limits = ("Tasks in this order, with as many steps: of other sequences nothing was measured.",)
+    deviations = ()
+    held_out = "The last 5,000 training examples, or some of the images, are held out for validation."
+    provenance: ClassVar = {
+        "text": ["The hypernetwork of chunks, the regularizer, the tasks, and the network of two layers of 100 units."],
+        "code": ["Sizes of chunks and vectors, strength, steps, batch and rate (Henning et al.)."],
+        "ours": [
+            f"A head of each task's own classes alone, the initialization, and one vector for each chunk. {PIXELS}"
+        ],
+    }
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.protocol not in PROTOCOLS:
+            raise ValueError(f"`protocol` must be one of {PROTOCOLS}. Received: {self.protocol!r}")
+        object.__setattr__(self, "hidden", tuple(self.hidden))  # the task is frozen; JSON holds a list
+        check_integers(self, "num_tasks", "steps", "batch", "chunk", "chunk_dim")
+        if self.protocol == "split":
+            integer("num_tasks", self.num_tasks, most=5)
+        object.__setattr__(self, "strength", OutputRegularizer.checked_strength("strength", self.strength))
+
+    @property
+    def num_outputs(self):
+        return 2 if self.protocol == "split" else 10
+
+    @property
+    def x_shape(self):
+        return (None, int(np.prod(self.source.image_shape)))
+
+    def load(self, split):
+        images, labels = super().load(split)
+        return images.reshape(len(images), -1), labels
+
+    def num_examples(self, split):
+        """The number of groups that an evaluation has."""
+        return len(self._groups(self.source.load_labels(split))[0])
+
+    def examples(self, split, task):
+        images, labels = self.load(split)
+        mine = self._members(labels, task)
+        return images[mine][:, self.order(task)], self._classes(labels[mine]).astype("int32")
+
+    def order(self, task):
+        """The order of the pixels in a task."""
+        pixels = self.x_shape[1]
+        if self.protocol == "split" or task == 0:
+            return np.arange(pixels)
+        return np.random.default_rng([2020, task]).permutation(pixels)
+
+    def _members(self, labels, task):
+        return np.flatnonzero(labels // 2 == task) if self.protocol == "split" else np.arange(len(labels))
+
+    def _classes(self, labels):
+        return labels % 2 if self.protocol == "split" else labels
+
+    def _groups(self, labels):
+        """The numbers of the images of each group `[groups, 100]`, -1 where there is none, and its task `[groups]`."""
+        groups, tasks = [], []
+        for task in range(self.num_tasks):
+            mine = self._members(labels, task)
+            filled = np.append(mine, np.full(-len(mine) % _GROUP, -1)).reshape(-1, _GROUP)
+            groups, tasks = [*groups, filled], tasks + [task] * len(filled)
+        return np.concatenate(groups).astype("int32"), np.array(tasks, "int32")
+
+    def training_dataset(self, examples, batch_size, seed, epoch):
+        import tensorflow as tf
+
+        labels = examples[1]
+        members = [self._members(labels, task) for task in range(self.num_tasks)]
+        counts = tf.constant([len(mine) for mine in members])
+        table = np.zeros((self.num_tasks, max(map(len, members))), "int32")
+        for row, mine in zip(table, members, strict=True):
+            row[: len(mine)] = mine
+
+        def plan():
+            task = tf.cast(tf.convert_to_tensor(epoch), tf.int32) % self.num_tasks
+            shape = self.steps, self.batch
+            drawn = tf.random.stateless_uniform(shape, stream(seed, epoch), 0, counts[task], tf.int32)
+            return tf.concat([tf.fill([self.steps, 1], task), tf.gather(tf.constant(table)[task], drawn)], axis=1)
+
+        return self._made(examples, self.steps, plan, batch_size)
+
+    def evaluation_dataset(self, split, batch_size=20):
+        import tensorflow as tf
+
+        examples = self.load(split) if isinstance(split, str) else split
+        groups, tasks = self._groups(examples[1])
+        rows = np.column_stack([tasks, groups]).astype("int32")
+        return self._made(examples, len(rows), lambda: tf.constant(rows), batch_size)
+
+    def _made(self, examples, number, plan, batch_size):
+        import tensorflow as tf
+
+        images, classes = tf.constant(examples[0]), tf.constant(self._classes(examples[1]).astype("int32"))
+        orders = tf.constant(np.stack([self.order(task) for task in range(self.num_tasks)]), tf.int32)
+
+        def make(rows):
+            tasks, numbers = rows[:, 0], rows[:, 1:]
+            x = tf.gather(images, tf.maximum(numbers, 0))
+            if self.protocol == "permuted":
+                x = tf.gather(x, tf.gather(orders, tasks), axis=2, batch_dims=1)
+            labels = tf.where(numbers >= 0, tf.gather(classes, tf.maximum(numbers, 0)), _NO_LABEL)
+            return {"x": x, "condition": tasks}, labels
+
+        return planned_batches(number, plan, make, batch_size)
+
+    def base_loss(self):
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=_NO_LABEL)
+
+    def metrics(self):
+        return [ErrorRate()]
+
+    def generated(self, recipe):
+        basis = Chunked(self.chunk, self.chunk_dim, self.hidden, train_constant=False)
+
+        def dense(units, gain, name, activation=None, last=False):
+            initializer = HyperfanIn(gain, generates_bias=True)
+            options = {"kernel_initializer": initializer, "bias_initializer": initializer, "basis": basis}
+            return HyperDense(units, activation, name=name, **options)
+
+        return TaskEmbedding(self.num_tasks, self.embedding_dim, name="task"), dense
+
+    def network(self, dense):
+        hidden = [dense(100, 2.0, f"hidden_{number}", "relu") for number in (1, 2)]
+        return [StandardizeImage(name="standardize"), *hidden, dense(self.num_outputs, 1.0, "logits", last=True)]
+
+    def errors(self, model, split):
+        """The share of wrong classes of each task, with the task known: `[num_tasks]`."""
+        examples = [self.examples(split, task) for task in range(self.num_tasks)]
+        return [
+            float(np.mean(self.predict(model, x, task).argmax(axis=-1) != y)) for task, (x, y) in enumerate(examples)
+        ]
+
+    def inferred(self, model, split):
+        """The share of images whose task or class is wrong, where the task is that of least entropy."""
+        wrong = total = 0
+        for task in range(self.num_tasks):
+            x, y = self.examples(split, task)
+            logits = np.stack([self.predict(model, x, other) for other in range(self.num_tasks)])
+            found = entropy(logits).argmin(axis=0)
+            right = (found == task) & (logits[task].argmax(axis=-1) == y)
+            wrong, total = wrong + np.sum(~right), total + len(y)
+        return float(wrong / total)
+
+
+def entropy(logits):
+    """The entropy of the softmax of logits `[..., classes]`, in nats.
+
+    >>> entropy(np.array([0.0, 0.0])).round(4).item()
+    0.6931
+    """
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return -np.sum(np.exp(logs) * logs, axis=-1)
