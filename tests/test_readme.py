@@ -63,7 +63,7 @@ PRINTED = {
         ),
     },
     "continual": {
-        ("docs/continual.md", "import keras\n"): r"(task \d MSE 0\.0\d+\n|task \d MSE \d\.\d+e-\d+\n){3}",
+        ("docs/continual.md", "import keras\n"): r"(task \d MSE 0\.0\d+\n){3}",
     },
     "own_tasks": {
         ("docs/tasks.md", "import keras_hypernet as kh\nfrom waves"): (
