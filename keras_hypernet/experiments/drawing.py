@@ -20,7 +20,7 @@ _STYLES = [
     {"color": "#7fa8d6", "linestyle": "-.", "marker": "^"},
     {"color": "#f0b98d", "linestyle": ":", "marker": "D"},
 ]
-_COLUMNS = 5  # of panels
+_COLUMNS = 5  # at most, of panels
 _AXES = {
     "depth": "number of layers k of f and e",
     "index": "index i",
@@ -59,8 +59,8 @@ def draw(experiment, folder):
     metric = next(row["metric"] for row in rows if row["status"] == "finished")
     paths = [folder / f"{experiment.name}.{suffix}" for suffix in ("png", "svg", "csv")]
     with matplotlib.rc_context({"font.size": 9}):
-        columns = min(len(panels), _COLUMNS)
-        lines = math.ceil(len(panels) / columns)
+        lines = math.ceil(len(panels) / _COLUMNS)
+        columns = math.ceil(len(panels) / lines)
         figure = Figure(figsize=(1.0 + 3.4 * columns, 3.4 * lines), layout="constrained")
         subplots = figure.subplots(lines, columns, squeeze=False).ravel()
         for axes in subplots[len(panels) :]:
@@ -71,7 +71,7 @@ def draw(experiment, folder):
             _draw_predictors(axes, predictors_of(mine, baselines))
         metric = {"mse": "test MSE"}.get(metric, f"test {metric}")
         subplots[0].set_ylabel(experiment.drawing.vertical or metric)
-        subplots[0].legend(frameon=False, fontsize=8)
+        figure.legend(*subplots[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
         figure.suptitle(textwrap.fill(experiment.caption, round(11 * figure.get_figwidth())), fontsize=10)
         for path in paths[:2]:
             save_figure(figure, path, experiment.name)
@@ -222,7 +222,10 @@ def _draw_panel(axes, experiment, panel, shown, styles):
 
 
 def _draw_predictors(axes, predictors):
-    """Draws a thin line at the error of each trivial predictor; those of nearly the same error share one line."""
+    """Draws a thin line at the error of each trivial predictor; those of nearly the same error share one line.
+
+    The labels of high lines stand above the panel, where no curve crosses them out.
+    """
     groups, top = [], axes.get_ylim()[1]
     for name, error in sorted(predictors.items(), key=lambda item: item[1]):
         if not groups or error - groups[-1][0] > max(0.03 * error, 0.04 * top * (error <= top)):
@@ -231,14 +234,15 @@ def _draw_predictors(axes, predictors):
     above = []
     small = {"fontsize": 5.5, "color": "0.35", "va": "bottom"}
     for error, labels in groups:
-        if error > top:
-            above.append(f"{', '.join(labels)} {error:.3g}")
-            continue
-        axes.axhline(error, color="0.6", linewidth=0.6, zorder=0)
-        axes.annotate(", ".join(labels), (0.99, error), xycoords=("axes fraction", "data"), ha="right", **small)
+        if error <= top:
+            axes.axhline(error, color="0.6", linewidth=0.6, zorder=0)
+        if error > 0.8 * top:
+            above.append(f"{'thin line' if error <= top else 'above'}: {', '.join(labels)} {error:.3g}")
+        else:
+            axes.annotate(", ".join(labels), (0.99, error), xycoords=("axes fraction", "data"), ha="right", **small)
     if above:
         axes.set_title(axes.get_title(), pad=9 + 7 * len(above))
-        axes.annotate("\n".join(f"above: {text}" for text in above), (0, 1), xycoords="axes fraction", **small)
+        axes.annotate("\n".join(above), (0, 1), xycoords="axes fraction", **small)
 
 
 def _note_lost(axes, point, color, row, upright):
