@@ -15,8 +15,8 @@ MARKED = re.compile(r"(<!-- benchmarks/report\.py -->\n).*?(<!-- end -->)", re.D
 HEAD = """\
 # Speed
 
-Each script under `benchmarks/` measures one thing: the contenders take turns, the result is the median of their times,
-and a JSON file beside the script keeps it. `python benchmarks/report.py` writes this page from these files.
+Each script in `benchmarks/` makes one comparison: the contenders run in turns, and the result is the median time of
+each. The results are in JSON files beside the scripts, from which `python benchmarks/report.py` generates this page.
 """
 
 
@@ -40,103 +40,102 @@ def facts():
     yield (
         "train_step",
         "training step, rotation/CIFAR-10, batch 64, one thread",
-        f"{step['factorised'][0]:.1f} ms: {step['materialised'][1]:.2f} of the time with written kernels, "
-        f"{step['PyTorch'][1]:.2f} of PyTorch's (`nn.Linear` and `bmm`). The matrix products alone take "
+        f"{step['factorised'][0]:.1f} ms, {step['materialised'][1]:.2f} times the time with written kernels, "
+        f"{step['PyTorch'][1]:.2f} times PyTorch's (`nn.Linear` and `bmm`). The matrix products alone take "
         f"{step['bare GEMMs'][0]:.1f} ms",
         "train_step.py",
     )
     yield (
         "train_step",
-        "memory of a step of batch 256, against written kernels",
+        "memory of a training step with batch 256, relative to written kernels",
         f"{step['materialised'][3]:.2f} with the paper's g of 10 hidden units; {step['materialised'][5]:.2f} with 100",
         "train_step.py",
     )
     bfloat16 = read("train_step")["bfloat16_instructions"]
     yield (
         "train_step",
-        "the same step in mixed_bfloat16, on a processor "
-        f"{'with' if bfloat16 else 'without'} instructions for it; goal with them 0.70",
-        f"{step['mixed_bfloat16'][0] / step['factorised'][0]:.2f} of float32's time, the products alone "
-        f"{step['bare GEMMs, bfloat16'][0] / step['bare GEMMs'][0]:.2f} of float32's products; the limit, which is "
-        "products, casts of weights and gradients, and updates, takes "
+        "training step in mixed_bfloat16, on a processor "
+        f"{'with' if bfloat16 else 'without'} instructions for bfloat16; goal with these instructions 0.70",
+        f"{step['mixed_bfloat16'][0] / step['factorised'][0]:.2f} times the time in float32; the matrix products alone "
+        f"{step['bare GEMMs, bfloat16'][0] / step['bare GEMMs'][0]:.2f} times; the lower limit (matrix products, "
+        "casts of weights and gradients, and updates) "
         f"{step['and updates, bfloat16'][0] / step['factorised'][0]:.2f}",
         "train_step.py",
     )
     yield (
         "contraction",
-        'route of `contraction="auto"`, against the faster of the two; goal at most 1.15 times',
+        'route that `contraction="auto"` chooses, against the faster route; goal at most 1.15 times',
         f"{contraction['mean']:.3f} times the time on average, over {contraction['points']} shapes; at most "
         f"{contraction['worst']:.2f} times",
         "contraction.py",
     )
     yield (
         "embedding",
-        "step of the embedding method, against one that concatenates x and e(I)",
-        "rotation/MNIST {:.2f}, rotation/CIFAR-10 {:.2f}, synthetic {:.2f} of the time".format(
+        "training step of the embedding method, relative to a step that concatenates x and e(I)",
+        "rotation/MNIST {:.2f}, rotation/CIFAR-10 {:.2f}, synthetic {:.2f} times the time".format(
             *(row[2] for row in embedding.values())
         ),
         "embedding.py",
     )
     yield (
         "experiment",
-        "epoch of rotation/CIFAR-10 with its data, depth 4, one thread, against PyTorch with PIL; goal 3",
-        f"hypernetwork {epoch['hyper'][3]:.1f} times as fast, embedding method {epoch['embed'][3]:.1f} times",
+        "speed of an epoch of rotation/CIFAR-10, data included, depth 4, one thread, relative to PyTorch with PIL; "
+        "goal 3",
+        f"hypernetwork {epoch['hyper'][3]:.1f} times, embedding method {epoch['embed'][3]:.1f} times",
         "experiment.py --full",
     )
     yield (
         "data",
-        "rotated images a second, against PIL one by one",
+        "rotated images per second, and relative to PIL one image at a time",
         "; ".join(f"{name} {round(data[name][0], -4):,}, {data[name][2]:.1f} times" for name in ("mnist", "cifar10")),
         "data.py",
     )
     yield (
         "data",
-        "share of an MNIST training step that is Python or waiting for data",
+        "share of an MNIST training step spent in Python or waiting for data",
         f"{100 * (data['mnist'][4] + data['mnist'][5]):.0f}%; with the data in memory the step takes "
         f"{data['mnist'][6]:.2f} ms instead of {data['mnist'][3]:.2f} ms",
         "data.py",
     )
     yield (
         "startup",
-        "import, on top of Keras's; load of an entry",
+        "`import keras_hypernet` after Keras is imported; `kh.load` of an entry",
         f"{start['what keras_hypernet adds'][0]:.2f} s; at most {loads:.2f} s",
         "startup.py",
     )
     yield (
         "workers",
-        "grid of 32 short runs by two workers, their start included; goal 0.60",
-        f"{workers['two, as a part of one'][0]:.2f} of the time of one worker",
+        "grid of 32 short runs by two workers, including their start, relative to one worker; goal 0.60",
+        f"{workers['two, as a part of one'][0]:.2f} times the time",
         "workers.py",
     )
     yield (
         "serving",
         "`keras-hypernet serve` by gRPC, 256 rows to `rotation_cifar_hyper`",
-        f"{rate:,.0f} rows a second, {serving['grpc_over_fastapi']:.0f} times FastAPI around `model.predict`",
+        f"{rate:,.0f} rows per second, {serving['grpc_over_fastapi']:.0f} times FastAPI around `model.predict`",
         "serving.py",
     )
     yield (
         "serving",
-        "`apply` with generated weights, against `serving_default`, in rows a second",
-        "in process {:.1f} times; by gRPC {:.1f} times, and {:.1f} times if the server has kept the weights".format(
-            *apply
-        ),
+        "`apply` with generated weights, relative to `serving_default`, in rows per second",
+        "in process {:.1f} times; by gRPC {:.1f} times, and {:.1f} times with cached weights".format(*apply),
         "serving.py",
     )
     yield (
         "serving",
-        "memory of the server after 100,000 requests, against 1,000",
+        "growth of the server's memory from 1,000 to 100,000 requests",
         f"{100 * serving['memory_growth']:+.1f}%",
         "serving.py",
     )
     yield (
         "tuning_overhead",
-        "what a search adds to a trial of one minute, in processor seconds",
+        "processor time that a search adds to a trial of one minute",
         f"{100 * overhead['share_of_a_minute']:.1f}%",
         "tuning.py overhead",
     )
     yield (
         "tuning_budget",
-        "distance to the grid's best validation error, with at most 40% of the grid's steps; goal 0.01",
+        "distance from the grid's best validation error, with at most 40% of the grid's training steps; goal 0.01",
         f"Hyperband {_distances('hyperband')}; Bayesian optimization {_distances('bayesian')}",
         "tuning.py budget",
     )
@@ -153,8 +152,8 @@ def bases():
     yield "\n## Bases\n"
     content = read("bases")
     yield f"By `bases.py` on {content['machine']['processor']}: a training step of HyperDense, one thread, batch 64,"
-    yield "conditions of dimension 64; the memory is the growth in a step, variables included.\n"
-    yield "| layer | basis | parameters of the kernel | ms a step | / Dense | memory (MiB) | / Dense |"
+    yield "conditions of dimension 64. Memory is the growth during a step, variables included.\n"
+    yield "| layer | basis | parameters of the kernel | ms per step | / Dense | memory (MiB) | / Dense |"
     yield "|---|---|---|---|---|---|---|"
     for layer, basis, parameters, *measured in content["rows"]:
         if measured[0] == "":
@@ -169,7 +168,7 @@ def convolutions():
     content = read("conv")
     yield "\n## Convolutions\n"
     yield f"By `conv.py` on {content['machine']['processor']}: HyperConv2D, a kernel of 3 x 3 for each image, forward"
-    yield "and all gradients, one thread, in times of a plain Conv2D without XLA.\n"
+    yield "and all gradients, one thread, relative to the time of a plain Conv2D without XLA.\n"
     columns = "plain (ms) | `Full` | `LowRank(8)` | `Full`, XLA | `LowRank(8)`, XLA"
     yield f"| batch, image, channels -> filters, rank | {columns} |"
     yield "|---|---|---|---|---|---|"
@@ -177,7 +176,7 @@ def convolutions():
         shape = f"{batch}, {size} x {size}, {channels} -> {filters}, {rank}"
         yield f"| {shape} | {plain:.0f} | {' | '.join(f'{ratio:.2f}' for ratio in ratios[:4])} |"
     auto = [row[-1] for row in content["grid"]["rows"]]
-    yield f"\nOn a grid of {len(auto)} small shapes, the chosen route takes at most {max(auto):.2f} times the fastest."
+    yield f"\nOn a grid of {len(auto)} small shapes, the chosen route takes at most {max(auto):.2f} times the least."
 
 
 def peers():
@@ -192,9 +191,9 @@ def peers():
     yield "| keras_hypernet | this | native: a layer takes a batch of conditions |"
     yield from (f"| {' | '.join(library)} |" for library in content["libraries"])
     yield f"\nBy `peers.py` on {content['machine']['processor']}: a training step on rotation/CIFAR-10, one thread, the"
-    yield "same weights of f; g is the paper's, a convnet of three layers, or a frozen network with adapters of rank 8."
-    yield "The memory is the growth in steps. Keras compiles by XLA, unless `jit_compile=False`.\n"
-    yield "| g | batch | generated weights | contender | ms a step | first / this | memory (MiB) | first / this |"
+    yield "same weights of f. g is the paper's, a convnet of three layers, or a frozen network with adapters of rank 8."
+    yield "Memory is the growth during the steps. Keras compiles with XLA, unless `jit_compile=False`.\n"
+    yield "| g | batch | generated weights | contender | ms per step | first / this | memory (MiB) | first / this |"
     yield "|---|---|---|---|---|---|---|---|"
     for kind, batch, generated, name, milliseconds, ratio, *memory, _ in content["rows"]:
         cells = ["", ""] if memory[0] is None else [f"{memory[0]:.0f}", f"{memory[1]:.2f}"]
@@ -228,7 +227,7 @@ def _against_the_best_peer(rows):
         f"{quantity} {', '.join(goals[quantity])} (goal {goal})" for quantity, goal in (("time", 0.5), ("memory", 0.35))
     ]
     yield f"\nWith 308,400 generated weights, against the best other contender: {'; '.join(reached)}."
-    yield f"Another contender is better here: {'; '.join(ahead) or 'nowhere'}."
+    yield f"Cases in which another contender is better: {'; '.join(ahead) or 'none'}."
 
 
 def gpu():
@@ -238,8 +237,8 @@ def gpu():
         yield "Not measured: `benchmarks/gpu.py` has not run on a GPU."
         return
     content = read("gpu")
-    yield "By `gpu.py`: HyperDense forward and backward, by each route, and the bare matrix products of a route. With"
-    yield "tf32 and float32 the tensors are float32, and the products have this precision.\n"
+    yield "By `gpu.py`: HyperDense forward and backward, by each route, and the bare matrix products of a route. In"
+    yield "the rows tf32 and float32, the tensors are float32, and the products have the stated precision.\n"
     yield "| framework | device | precision | shapes | `auto` / better route: median, worst | better route / products |"
     yield "|---|---|---|---|---|---|"
     for framework, device in content["devices"].items():
@@ -267,7 +266,7 @@ def _gpu_step(step):
     for precision, batch, name, milliseconds, ratio, memory in step["rows"]:
         size = "" if memory is None else f"{memory:.0f}"
         yield f"| {step['device']} | {precision} | {batch} | {name} | {milliseconds:.3f} | {ratio:.2f} | {size} |"
-    yield "\nThe bare products allocate their results; a step updates the weights in place."
+    yield "\nThe bare products allocate their results; a training step updates the weights in place."
 
 
 def page():
