@@ -28,6 +28,24 @@ def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="also run the tests marked `full`: load, attacks, repetitions")
 
 
+# For `pytest -m gpu`: products in full precision, in which results are compared, and several processes on one device.
+ON_GPU = {
+    "JAX_DEFAULT_MATMUL_PRECISION": "float32",
+    "NVIDIA_TF32_OVERRIDE": "0",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+}
+
+
+def _for_gpu(config):
+    return "gpu" in config.getoption("markexpr").split()
+
+
+def pytest_configure(config):
+    if _for_gpu(config):
+        os.environ.update(ON_GPU)
+
+
 # Files whose tests wait for other processes: begun last, they would keep one worker busy after all others have ended.
 FIRST = ["tests/runs/test_cluster.py", "tests/tuning/test_workers.py", "tests/experiments/test_runner.py"]
 
@@ -39,6 +57,16 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("full"):
                 item.add_marker(pytest.mark.skip(reason="takes long: `pytest --full` runs it"))
+    if _for_gpu(config):
+        import keras
+
+        from keras_hypernet.common.backends import device
+
+        if device() == "cpu":
+            reason = f"needs an accelerator, and Keras's backend {keras.config.backend()!r} finds none"
+            for item in items:
+                if item.get_closest_marker("gpu"):
+                    item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

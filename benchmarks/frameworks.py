@@ -16,6 +16,8 @@ class Jax:
     def __init__(self):
         import jax
 
+        # A processor may run queued calls beside each other, and `wait` waits for the last one.
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
         self.jax = jax
 
     def device(self):

@@ -1,19 +1,20 @@
-"""The routes of HyperDense, and the training step of rotation/CIFAR-10, on a GPU.
+"""The routes of HyperDense and HyperConv2D, and the training step of rotation/CIFAR-10, on a GPU.
 
     pip install -e '.[benchmarks,backends]' && python benchmarks/gpu.py [--quick]
 
 Measures with each framework of Keras that is installed, in a process of its own, for float32 with products in TF32, for
 float32 in full precision, and for mixed_bfloat16:
 
-- a layer forward and backward, with the gradients of x, the condition and the basis, by both routes; the bare matrix
-  products of each route, on operands in the best layout; the route that `plan` chooses. JAX and TensorFlow run compiled
-  calls, PyTorch a CUDA graph, so that no time of Python counts. A seeded shuffle orders the shapes, and each framework
-  measures as many of them as it can in its time;
-- the training step: see `gpu_step.py`;
-- the tests of the layers, on the GPU, with products in full precision.
+- a layer forward and backward, with the gradients of x, the condition and the basis, by each route; the bare matrix
+  products of the routes, on operands in the best layout; the route that `auto` takes. JAX and TensorFlow run compiled
+  calls, the latter without XLA, PyTorch a CUDA graph, so that no time of Python counts. A seeded shuffle orders the
+  shapes, and each framework measures as many of them as it can in its time;
+- the training step, with its memory: see `gpu_step.py`;
+- `pytest -m gpu`, the tests of conformance.
 
-Calls are queued and then waited for; a time is the share of one call. Under five minutes. --quick runs tiny sizes and
-no tests, on any machine, and writes gpu_quick.json.
+Calls are queued and then waited for; a time is the share of one call. The contenders take turns after calls that do not
+count, and the median counts. Under five minutes. --quick runs tiny sizes and no tests, on any machine, and writes
+gpu_quick.json. After a run, `plan_costs.py` shows which cost `plan` should use on the device.
 """
 
 import concurrent.futures
@@ -46,7 +47,13 @@ MOST_ENTRIES = 5e7  # of the largest tensor
 MOST_OPERATIONS = 1e12
 ROUTES = ("factorised", "materialised")
 MOST_SHAPES = 60
-SECONDS = {"jax": 20, "torch": 10, "tensorflow": 20}  # for the shapes of one precision, their compilation included
+# Batch, size of the image, channels, filters, dimension of the condition; a kernel of 3 x 3 for each image.
+CONVOLUTIONS = [
+    *[(64, 32, 16, 32, 32), (16, 16, 64, 64, 16), (64, 8, 128, 128, 16)],
+    *[(256, 16, 32, 32, 16), (64, 64, 8, 8, 16), (16, 32, 64, 128, 16)],
+]
+TINY_CONVOLUTIONS = [(2, 4, 3, 5, 2)]
+SECONDS = {"jax": 24, "torch": 8, "tensorflow": 16}  # for the shapes of one precision, their compilation included
 
 
 def shapes():
@@ -78,41 +85,29 @@ def input_shapes(shape):
     return ((conditions, features) if points == 1 else (conditions, points, features)), (conditions, rank)
 
 
-def layer_call(framework, shape, route, policy):
+def layer_call(framework, layer, x_shape, condition_shape):
     """The pair of a function and its operands: a layer forward and backward."""
-    from keras_hypernet.layers import HyperDense
-
-    layer = HyperDense(shape["units"], use_bias=False, contraction=route, dtype=policy)
-    x_shape, condition_shape = input_shapes(shape)
     layer.build(x_shape, condition_shape)
-    operands = x_shape, condition_shape, (shape["input_dim"], shape["rank"] + 1, shape["units"])
-    tensors = [framework.tensor(random_values(*each), "float32") for each in operands]
-    cotangent = framework.tensor(random_values(*x_shape[:-1], shape["units"]), layer.compute_dtype)
+    shapes = x_shape, condition_shape, *(tuple(variable.shape) for variable in layer.trainable_variables)
+    tensors = [framework.tensor(random_values(*shape), "float32") for shape in shapes]
+    result = random_values(*layer.compute_output_shape(x_shape, condition_shape))
+    cotangent = framework.tensor(result, layer.compute_dtype)
 
-    def call(x, condition, basis, cotangent):
-        def output(x, condition, basis):
-            return layer.stateless_call([basis], [], x, condition)[0]
+    def call(x, condition, *weights_and_cotangent):
+        *weights, cotangent = weights_and_cotangent
 
-        return framework.gradients(output, (x, condition, basis), cotangent)
+        def output(x, condition, *weights):
+            return layer.stateless_call(weights, [], x, condition)[0]
+
+        return framework.gradients(output, (x, condition, *weights), cotangent)
 
     return call, (*tensors, cotangent)
 
 
-def products_call(framework, shape, route, dtype):
-    """The pair of a function and its operands: the matrix products of a route, forward and backward."""
+def products_call(framework, pairs, dtype):
+    """The pair of a function and its operands: products of matrices of pairs of shapes, forward and backward."""
     from keras import ops
 
-    features, units, rank = shape["input_dim"], shape["units"], shape["rank"] + 1
-    conditions, points = shape["conditions"], shape["points"]
-    if route == "factorised":
-        pairs = [((conditions * points, features), (features, rank * units))]
-    elif conditions == 1:
-        pairs = [((1, rank), (rank, features * units)), ((points, features), (features, units))]
-    else:
-        pairs = [
-            ((conditions, rank), (rank, features * units)),
-            ((conditions, points, features), (conditions, features, units)),
-        ]
     triples = [(left, right, (*left[:-1], right[-1])) for left, right in pairs]
     operands = [framework.tensor(random_values(*each), dtype) for triple in triples for each in triple]
 
@@ -129,21 +124,65 @@ def products_call(framework, shape, route, dtype):
     return call, tuple(operands)
 
 
-def measure_shape(framework, shape, precision):
+def dense_products(route, input_dim, units, rank, conditions, points):
+    """Pairs of shapes: the products of a route of HyperDense."""
+    if route == "factorised":
+        return [((conditions * points, input_dim), (input_dim, (rank + 1) * units))]
+    written = (conditions, rank + 1), (rank + 1, input_dim * units)
+    if conditions == 1:
+        return [written, ((points, input_dim), (input_dim, units))]
+    return [written, ((conditions, points, input_dim), (conditions, input_dim, units))]
+
+
+def dtypes(precision):
+    """The policy of a layer and the dtype of bare products."""
+    return ("mixed_bfloat16", "bfloat16") if precision == "bfloat16" else ("float32", "float32")
+
+
+def measure_dense(framework, shape, precision):
     """Returns a row of the table."""
     from keras_hypernet.layers import HyperDense
 
-    policy, dtype = ("mixed_bfloat16", "bfloat16") if precision == "bfloat16" else ("float32", "float32")
-    calls = {route: layer_call(framework, shape, route, policy) for route in ROUTES}
-    calls |= {f"products {route}": products_call(framework, shape, route, dtype) for route in ROUTES}
+    policy, dtype = dtypes(precision)
+    shapes = input_shapes(shape)
+    calls = {}
+    for route in ROUTES:
+        layer = HyperDense(shape["units"], use_bias=False, contraction=route, dtype=policy)
+        calls[route] = layer_call(framework, layer, *shapes)
+    calls |= {f"products {route}": products_call(framework, dense_products(route, **shape), dtype) for route in ROUTES}
     times = queued_times(framework.compile(calls), framework.wait, 0.02 if QUICK else 0.2)
-    x_shape, condition_shape = input_shapes(shape)
-    layer = HyperDense(shape["units"])
-    layer.build(x_shape, condition_shape)
-    chosen = layer.plan(x_shape, condition_shape).route
+    layer = HyperDense(shape["units"], dtype=policy)
+    layer.build(*shapes)
+    chosen = layer.plan(*shapes).route
     best = min(times[route] for route in ROUTES)
     least = min(times[f"products {route}"] for route in ROUTES)
     return [*shape.values(), *(1000 * time for time in times.values()), chosen, times[chosen] / best, best / least]
+
+
+def measure_convolution(framework, shape, precision):
+    """Returns a row of the table of convolutions; None for a route that is not measured."""
+    import keras
+
+    from keras_hypernet.layers import HyperConv2D
+    from keras_hypernet.layers.contraction import convolution_route
+    from keras_hypernet.layers.sample_convolution import ROUTES as WRITTEN
+
+    batch, size, channels, filters, rank = shape
+    policy, dtype = dtypes(precision)
+    backend, x_shape = keras.config.backend(), (batch, size, size, channels)
+    routes = [route for route in WRITTEN if (backend, route) != ("jax", "mapped")]  # XLA compiles each convolution
+    calls, options = {}, {"padding": "same", "use_bias": False, "data_format": "channels_last", "dtype": policy}
+    for route in routes:
+        layer = HyperConv2D(filters, 3, contraction=route, **options)
+        calls[route] = layer_call(framework, layer, x_shape, (batch, rank))
+    written = (batch, rank + 1), (rank + 1, 9 * channels * filters)
+    patches = (batch, size * size, 9 * channels), (batch, 9 * channels, filters)
+    calls["products"] = products_call(framework, [written, patches], dtype)
+    times = queued_times(framework.compile(calls), framework.wait, 0.02 if QUICK else 0.2)
+    chosen = convolution_route(backend, backend == "jax", x_shape, (3, 3, channels, filters))
+    best = min(times[route] for route in routes)
+    milliseconds = [1000 * times[route] if route in times else None for route in (*WRITTEN, "products")]
+    return [*shape, *milliseconds, chosen, times[chosen] / best, best / times["products"]]
 
 
 def queued_times(calls, wait, seconds=0.2):
@@ -168,15 +207,21 @@ def queued_times(calls, wait, seconds=0.2):
 def measure_routes(name):
     """Prints the rows of a framework, by precision, as JSON."""
     framework = FRAMEWORKS[name]()
-    rows = {}
+    rows, convolutions = [], []
     for precision in precisions():
         framework.set_precision(precision)
-        started, rows[precision] = time.perf_counter(), []
-        for shape in shapes():
-            if time.perf_counter() - started > SECONDS[name]:
+        started = time.perf_counter()
+        pairs = itertools.zip_longest(shapes(), TINY_CONVOLUTIONS if QUICK else CONVOLUTIONS)
+        jobs = [(measure, shape) for pair in pairs for measure, shape in zip(MEASURES, pair, strict=True) if shape]
+        for measure, shape in jobs:
+            if not QUICK and time.perf_counter() - started > SECONDS[name]:
                 break
-            rows[precision].append(measure_shape(framework, shape, precision))
-    print(json.dumps({"device": framework.device(), "rows": rows}))
+            table = rows if measure is measure_dense else convolutions
+            table.append([name, precision, *measure(framework, shape, precision)])
+    print(json.dumps({"device": framework.device(), "rows": rows, "convolutions": convolutions}))
+
+
+MEASURES = measure_dense, measure_convolution
 
 
 def measure_step():
@@ -194,14 +239,11 @@ def measure_step():
 
 
 def run_tests(name):
-    """Prints the last line of the tests of the layers, as JSON."""
-    environment = {**os.environ, "JAX_DEFAULT_MATMUL_PRECISION": "float32"}  # in TF32, results differ by more than 1e-5
+    """Prints the last line of the tests of conformance, as JSON."""
     # The warnings of other versions than those of the tests do not count.
     command = [sys.executable, "-m", "pytest", "-q", "-n", str(min(12, os.cpu_count())), "-o", "filterwarnings="]
-    command += ["tests/layers", "tests/bases"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=environment, cwd=FOLDER.parent, timeout=150
-    )
+    command += ["-m", "gpu", "tests/layers", "tests/bases", "tests/models"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=FOLDER.parent, timeout=150)
     lines = done.stdout.strip().splitlines()
     print(
         json.dumps({"summary": lines[-1], "failed": [line for line in lines if line.startswith(("FAILED", "ERROR"))]})
@@ -236,21 +278,22 @@ def main():
     if not QUICK:
         with concurrent.futures.ThreadPoolExecutor() as pool:  # nothing is timed any more
             tests = dict(zip(FRAMEWORKS, pool.map(functools.partial(in_process, "tests"), FRAMEWORKS), strict=True))
-    rows = [
-        [name, precision, *row]
-        for name, measured in routes.items()
-        for precision, found in measured.get("rows", {}).items()
-        for row in found
-    ]
+    rows, convolutions = (
+        [row for measured in routes.values() for row in measured.get(table, [])] for table in ("rows", "convolutions")
+    )
     rows.sort(key=lambda row: -row[-2])
     columns = ["framework", "precision", *GRID, *(f"{route} (ms)" for route in ROUTES)]
     columns += [*(f"products {route} (ms)" for route in ROUTES), "auto takes", "auto / better", "better / products"]
+    convolution_columns = ["framework", "precision", "batch", "size", "channels", "filters", "rank"]
+    convolution_columns += [f"{name} (ms)" for name in ("mapped", "grouped", "shifts", "patches", "products")]
+    convolution_columns += ["auto takes", "auto / fastest", "fastest / products"]
     report(
         "gpu_quick" if QUICK else "gpu",
         f"The ten worst of {len(rows)} measurements",
         columns,
         rows[:10],
         all_rows=rows,
+        convolutions={"columns": convolution_columns, "rows": convolutions},
         devices={name: measured.get("device", measured.get("not measured")) for name, measured in routes.items()},
         step=step,
         tests=tests,

@@ -250,10 +250,41 @@ def gpu():
             middle, worst, limit = statistics.median(auto), max(auto), statistics.median(share)
             results = f"{len(auto)} | {middle:.2f}, {worst:.2f} | median {limit:.2f}"
             yield f"| {framework} | {device} | {precision} | {results} |"
+    yield from _gpu_convolutions(content.get("convolutions", {"rows": []})["rows"])
     yield from _gpu_step(content["step"])
     yield "\nTests of the layers on the GPU, in full precision:\n"
     for framework, tests in content["tests"].items():
         yield f"- {framework}: {tests.get('summary') or 'not run: ' + tests['not measured']}"
+
+
+def _gpu_convolutions(rows):
+    yield "\nHyperConv2D, a kernel of 3 x 3 for each image, by each route:\n"
+    if not rows:
+        yield "Not measured on this device."
+        return
+    routes = "`mapped` | `grouped` | `shifts` | `patches` | products (ms) | `auto` / fastest"
+    yield f"| framework | precision | batch, image, channels -> filters, rank | {routes} |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for framework, precision, batch, size, channels, filters, rank, *milliseconds, _, auto, _ in rows:
+        times = " | ".join("" if time is None else f"{time:.3f}" for time in milliseconds)
+        shape = f"{batch}, {size} x {size}, {channels} -> {filters}, {rank}"
+        yield f"| {framework} | {precision} | {shape} | {times} | {auto:.2f} |"
+
+
+def plan_costs():
+    """The section on what `plan` counts for an entry."""
+    yield "\n## What `auto` counts\n"
+    yield "The cost of a route is its operations, plus the entries that it moves through memory times a number that"
+    yield "depends on the device and on the bits of an entry. `plan_costs.py` compares these numbers on the measured"
+    yield "shapes: the time of the chosen route divided by the time of the faster route. Any other device has the number"
+    yield "of the first line.\n"
+    yield "| device | bits | shapes | operations for an entry | mean | worst | best mean of other numbers |"
+    yield "|---|---|---|---|---|---|---|"
+    rows = read("plan_costs")["rows"]
+    for device, bits, shapes, number, mean, worst, in_use in rows:
+        if in_use:
+            others = min(row[4] for row in rows if row[:2] == [device, bits] and not row[-1])
+            yield f"| {device} | {bits} | {shapes} | {number:.0f} | {mean:.3f} | {worst:.2f} | {others:.3f} |"
 
 
 def _gpu_step(step):
@@ -276,7 +307,7 @@ def page():
         f"| {what} | {result} | `{command}` | {read(name)['machine']['processor']} |"
         for name, what, result, command in facts()
     ]
-    return "\n".join([*lines, *bases(), *convolutions(), *peers(), *gpu()]) + "\n"
+    return "\n".join([*lines, *bases(), *convolutions(), *peers(), *gpu(), *plan_costs()]) + "\n"
 
 
 def readme():

@@ -11,7 +11,7 @@ import pytest
 from helpers import ROOT
 
 from keras_hypernet.layers import HyperDense
-from keras_hypernet.layers.contraction import convolution_route
+from keras_hypernet.layers.contraction import OPERATIONS_PER_ENTRY, convolution_route
 
 
 @pytest.mark.full
@@ -29,17 +29,43 @@ def test_the_benchmark_of_the_gpu_measures_what_is_installed(tmp_path):
     for row in content["all_rows"]:
         features, units, rank, conditions, points, factorised, materialised, *products, chosen, over, share = row[2:]
         x_shape = (points, features) if conditions == 1 else (conditions, points, features)
-        layer = HyperDense(units)
+        layer = HyperDense(units, dtype="mixed_bfloat16" if row[1] == "bfloat16" else "float32")
         layer.build(x_shape, (conditions, rank))
         assert chosen == layer.plan(x_shape, (conditions, rank)).route
         better = min(factorised, materialised)
         assert over == pytest.approx({"factorised": factorised, "materialised": materialised}[chosen] / better)
         assert share == pytest.approx(better / min(products))
+    convolutions = content["convolutions"]["rows"]
+    assert {row[0] for row in convolutions} == installed
+    for framework, _, *shape, mapped, grouped, shifts, patches, products, chosen, over, share in convolutions:
+        batch, size, channels, filters, _ = shape
+        times = {"mapped": mapped, "grouped": grouped, "shifts": shifts, "patches": patches}
+        x_shape, kernel_shape = (batch, size, size, channels), (3, 3, channels, filters)
+        assert chosen == convolution_route(framework, framework == "jax", x_shape, kernel_shape)
+        assert over == pytest.approx(times[chosen] / min(filter(None, times.values())))
+        assert share == pytest.approx(min(filter(None, times.values())) / products)
     if installed >= {"jax", "torch"}:
         memory = {name: size for _, _, name, _, _, size in content["step"]["rows"]}
         assert list(memory) == ["factorised", "materialised", "PyTorch bmm", "PyTorch vmap", "products"]
         assert content["step"]["difference"] < 1e-4
         assert memory["factorised"] < memory["materialised"]
+
+
+def test_the_costs_of_the_plan_are_those_of_the_measured_shapes():
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("this is not a checkout: benchmarks/ is not here")
+    script = ROOT / "benchmarks" / "plan_costs.py"
+    code = "import json, runpy, sys; print(json.dumps(list(runpy.run_path(sys.argv[1])['rows']())))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(script.parent), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", code, script], capture_output=True, text=True, check=True, env=environment
+    )
+    rows = json.loads(done.stdout.splitlines()[-1])
+    assert rows == json.loads(script.with_suffix(".json").read_text(encoding="utf-8"))["rows"], "run plan_costs.py"
+    for device, bits in OPERATIONS_PER_ENTRY:
+        of_device = [row for row in rows if row[:2] == [device, bits]]
+        (mean,) = (row[4] for row in of_device if row[-1])
+        assert mean <= 1.01 * min(row[4] for row in of_device)
 
 
 @pytest.mark.full

@@ -1,6 +1,33 @@
-"""require_tensorflow: a clear error on Keras's other backends, where only layers and models run."""
+"""What depends on Keras's backend: the device, and a clear error where only layers and models run."""
+
+import functools
 
 import keras
+
+
+@functools.cache
+def device():
+    """The kind of device that Keras's backend computes on by default: `"cpu"`, `"gpu"` or `"tpu"`.
+
+    Example:
+
+    >>> device() in ("cpu", "gpu", "tpu")
+    True
+    """
+    backend = keras.config.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
+    if backend == "torch":
+        import torch
+
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    return "cpu"
 
 
 def require_tensorflow(what):

@@ -17,9 +17,11 @@ FIXED_AXES = ("features", "channels")
 ROUTES = ("factorised", "materialised")
 CHOICES = ("auto", *ROUTES)
 
-# The cost of a route is its floating-point operations, plus the entries it moves through memory times this number: a
-# core does tens of operations while memory delivers one float32.
-OPERATIONS_PER_ENTRY = 20.0
+# The cost of a route is its floating-point operations, plus the entries it moves through memory times a number that
+# depends on the device and on the bits of an entry: a core of a processor does tens of operations while memory delivers
+# one float32; a GPU does hundreds of operations of 16 bits. `benchmarks/plan_costs.py` compares these numbers on the
+# shapes that were measured on a processor and on a GPU.
+OPERATIONS_PER_ENTRY = {("cpu", 32): 20.0, ("gpu", 32): 20.0, ("gpu", 16): 500.0}
 # The size assumed for an unknown batch or number of points.
 ASSUMED_BATCH = 64
 LARGEST_ALLOCATION = 2**25  # bytes that malloc of glibc keeps for the process
@@ -34,7 +36,19 @@ class Contraction(typing.NamedTuple):
     shared: bool
 
 
-def plan(rows, conditions, costs, contraction="auto"):
+def operations_per_entry(device, dtype):
+    """The number of `OPERATIONS_PER_ENTRY` for a kind of device and a dtype; the processor's where none is measured.
+
+    Example:
+
+    >>> operations_per_entry("gpu", "bfloat16"), operations_per_entry("tpu", "bfloat16")
+    (500.0, 20.0)
+    """
+    bits = 16 if dtype in ("bfloat16", "float16") else 32
+    return OPERATIONS_PER_ENTRY.get((device, bits), OPERATIONS_PER_ENTRY["cpu", 32])
+
+
+def plan(rows, conditions, costs, contraction="auto", device="cpu", dtype="float32"):
     """Chooses the cheaper route of a product of x with a generated kernel from static sizes.
 
     Args:
@@ -44,6 +58,8 @@ def plan(rows, conditions, costs, contraction="auto"):
         costs: Function of the number of x and the number of conditions, which returns for each route a pair of
             floating-point operations and entries of intermediate results: see `Basis.costs`.
         contraction: `"auto"`, or the route to take at any cost.
+        device: The kind of device, as `common.backends.device` returns.
+        dtype: The name of the dtype of the computation.
 
     Returns:
         A `Contraction`.
@@ -56,8 +72,9 @@ def plan(rows, conditions, costs, contraction="auto"):
     batch = assumed(rows[0])
     routes = costs(batch * math.prod(map(assumed, rows[1:])), 1 if shared else batch)
     if contraction == "auto":
-        seconds = {route: cost[0] + OPERATIONS_PER_ENTRY * cost[1] for route, cost in routes.items()}
-        return Contraction(min(seconds, key=seconds.__getitem__), shared)
+        of_entry = operations_per_entry(device, dtype)
+        total = {route: operations + of_entry * entries for route, (operations, entries) in routes.items()}
+        return Contraction(min(total, key=total.__getitem__), shared)
     if contraction not in routes:
         raise ValueError(f"This layer and its basis have the routes {tuple(routes)}. Received: {contraction!r}")
     return Contraction(contraction, shared)
@@ -66,10 +83,10 @@ def plan(rows, conditions, costs, contraction="auto"):
 def convolution_route(backend, xla, x_shape=(None,), kernel_shape=(1, 1)):
     """The route of `layers/sample_convolution.py` for a convolution with a kernel for each sample.
 
-    XLA on a CPU compiles a grouped convolution for a minute, and runs a map over convolutions slowly. Without XLA,
-    TensorFlow's convolutions are faster than products of matrices, but a grouped one may take seconds. Of the products
-    of matrices, one of all patches is faster while the patches fit into the processor's cache, are narrow, or are
-    smaller than the kernels, which a sum over shifts copies.
+    Measured on processors; a GPU takes the same route. XLA on a CPU compiles a grouped convolution for a minute, and
+    runs a map over convolutions slowly. Without XLA, TensorFlow's convolutions are faster than products of matrices,
+    but a grouped one may take seconds. Of the products of matrices, one of all patches is faster while the patches fit
+    into the processor's cache, are narrow, or are smaller than the kernels, which a sum over shifts copies.
 
     Args:
         backend: The name of Keras's backend.

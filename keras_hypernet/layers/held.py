@@ -5,6 +5,8 @@ import inspect
 import keras
 from keras import ops
 
+from keras_hypernet.common.backends import device
+
 # The layers that TensorFlow does not run on every processor with channels_first.
 NOT_CHANNELS_FIRST = (
     *(keras.layers.Conv1D, keras.layers.DepthwiseConv1D, keras.layers.SeparableConv1D),
@@ -117,4 +119,4 @@ def check(layer):
 
 
 def _is_tensorflow_without_gpu():
-    return keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
+    return keras.backend.backend() == "tensorflow" and device() != "gpu"

@@ -9,6 +9,7 @@ from keras import ops
 from keras_hypernet import bases
 from keras_hypernet.bases.base import Sizes, align
 from keras_hypernet.bases.initializers import HyperfanIn
+from keras_hypernet.common.backends import device
 from keras_hypernet.layers.base import HyperLayer
 from keras_hypernet.layers.contraction import CHOICES, check_contraction, plan
 
@@ -171,7 +172,8 @@ class KernelLayer(HyperLayer):
             routes = self.costs(basis, sizes)
             return routes if self.contracts else {"materialised": routes["materialised"]}
 
-        return plan(x_shape[: len(x_shape) - len(self.axes)], condition_shape[0], costs, contraction)
+        rows = x_shape[: len(x_shape) - len(self.axes)]
+        return plan(rows, condition_shape[0], costs, contraction, device(), self.compute_dtype)
 
     def compute(self, x, condition):
         z = ops.cast(condition, self.compute_dtype)

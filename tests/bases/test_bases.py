@@ -12,6 +12,8 @@ from keras_hypernet.bases import Chunked, Full, LowRank, Mixture
 from keras_hypernet.bases.initializers import HyperfanIn, HyperfanOut
 from keras_hypernet.layers import HyperDense
 
+pytestmark = pytest.mark.gpu
+
 INPUTS, UNITS, RANK = 7, 4, 3
 K0 = normal((INPUTS, UNITS), seed=5)
 MAKERS = {

@@ -8,9 +8,10 @@ import sys
 import keras
 import numpy as np
 import pytest
-from helpers import pixels
+from helpers import ROOT, pixels
 
 import keras_hypernet as kh
+from keras_hypernet.common.backends import device
 
 # The backend of this process, as in CI, or NumPy.
 BACKEND = "numpy" if keras.config.backend() == "tensorflow" else keras.config.backend()
@@ -67,3 +68,13 @@ def test_functions_that_need_tensorflow_name_it(tmp_path):
     assert not (tmp_path / "out").exists()
     expected = kh.load("rotation_mnist_hyper").predict({"x": x, "condition": x}, verbose=0)
     np.testing.assert_allclose(predicted, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.full
+@pytest.mark.skipif(device() != "cpu", reason="there is an accelerator, on which the tests would run")
+def test_tests_for_an_accelerator_are_skipped_with_the_reason():
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", ROOT / "tests" / "bases"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "needs an accelerator, and Keras's backend" in done.stdout
+    assert " skipped" in done.stdout.splitlines()[-1]
+    assert "passed" not in done.stdout.splitlines()[-1]

@@ -7,6 +7,7 @@ from helpers import array, gradients, normal, not_on_jax
 
 import keras_hypernet as kh
 from keras_hypernet.bases import Chunked, LowRank
+from keras_hypernet.common.backends import device
 from keras_hypernet.layers import Hyper
 
 BATCH, RANK = 2, 3
@@ -165,7 +166,7 @@ class Hidden(keras.layers.Layer):
 
 
 @pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow" or bool(keras.distribution.list_devices("gpu")),
+    keras.backend.backend() != "tensorflow" or device() == "gpu",
     reason="only TensorFlow on a processor lacks channels_first",
 )
 @pytest.mark.parametrize("convolution", [keras.layers.Conv2D, keras.layers.SeparableConv2D])

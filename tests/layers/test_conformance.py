@@ -15,6 +15,8 @@ from keras_hypernet.layers.base import keep_mask
 from keras_hypernet.layers.contraction import FIXED_AXES
 from keras_hypernet.models import ConditionalModel
 
+pytestmark = pytest.mark.gpu
+
 layers = parametrize(LAYERS)
 # A condition for the whole batch is a constant, not an input of a model of free batch.
 batched_layers = parametrize([case for case in LAYERS if case.condition_shape[0] > 1], FEW)

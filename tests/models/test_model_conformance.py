@@ -10,6 +10,8 @@ from helpers import array, jax_exported, normal, pixels
 
 import keras_hypernet as kh
 
+pytestmark = pytest.mark.gpu
+
 models = parametrize(MODELS)
 few_models = parametrize(MODELS, FEW)
 
