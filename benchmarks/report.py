@@ -238,7 +238,8 @@ def gpu():
         return
     content = read("gpu")
     yield "By `gpu.py`: HyperDense forward and backward, by each route, and the bare matrix products of a route. In"
-    yield "the rows tf32 and float32, the tensors are float32, and the products have the stated precision.\n"
+    yield "the rows tf32 and float32, the tensors are float32, and the products have the stated precision. `auto` is"
+    yield "the route that the plan chose at the time of the measurement.\n"
     yield "| framework | device | precision | shapes | `auto` / better route: median, worst | better route / products |"
     yield "|---|---|---|---|---|---|"
     for framework, device in content["devices"].items():
@@ -276,8 +277,8 @@ def plan_costs():
     yield "\n## What `auto` counts\n"
     yield "The cost of a route is its operations, plus the entries that it moves through memory times a number that"
     yield "depends on the device and on the bits of an entry. `plan_costs.py` compares these numbers on the measured"
-    yield "shapes: the time of the chosen route divided by the time of the faster route. Any other device has the number"
-    yield "of the first line.\n"
+    yield "shapes: the time of the chosen route divided by the time of the faster route. Any other device has the"
+    yield "number of the first line.\n"
     yield "| device | bits | shapes | operations for an entry | mean | worst | best mean of other numbers |"
     yield "|---|---|---|---|---|---|---|"
     rows = read("plan_costs")["rows"]

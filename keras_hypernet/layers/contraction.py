@@ -1,4 +1,4 @@
-"""The route that computes a product of x with a generated kernel: a decision from shapes alone.
+"""The route that computes a product of x with a generated kernel: a decision from shapes and the device.
 
 - `"factorised"`: the basis computes the product, and no kernel is written. With `Full`, `K(z) = sum_r [z, 1]_r T_r`:
   one GEMM for the whole batch, `u = x . T`, then a contraction of u with `[z, 1]`; u has
