@@ -160,23 +160,18 @@ def _task(card, data):
 def zoo_table(cards):
     """Returns the table of the README: cards as rows, in Markdown."""
 
+    from keras_hypernet.common.markdown import table
+
     def errors(runs):
         return ", ".join("diverged" if run["diverged"] else f"{run['test']:.3g}" for run in runs)
 
     names = ("entry", "trained on", "test", "best trivial predictor", "its seeds", "the paper's recipe", "parameters")
-    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    rows = []
     for card in cards:
         paper = errors(card.other_runs["runs"]) if card.other_runs else "the same"
-        cells = [
-            f"`{card.name}`",
-            card.data["name"],
-            f"**{_result(card)}**",
-            _trivial(card, "**"),
-            errors(card.seeds),
-            paper,
-        ]
-        lines.append(f"| {' | '.join([*cells, _parameters(card)])} |")
-    return "\n".join(lines)
+        results = (f"**{_result(card)}**", _trivial(card, "**"), errors(card.seeds), paper)
+        rows.append((f"`{card.name}`", card.data["name"], *results, _parameters(card)))
+    return "\n".join(table(names, rows))
 
 
 def _trivial(card, bold=""):

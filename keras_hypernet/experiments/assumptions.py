@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement
+from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement, rounded
 from keras_hypernet.tasks import ApproximationTask, ClassificationTask
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import paper_recipe
@@ -46,14 +46,14 @@ def _compare(task, method, recipe):
     (f1, validation), (f2, _) = map(train, approximators(recipe))
     y = predict(task.target())
     curve = {
-        name: [float(f"{value:.6g}") for value in np.mean(np.square(difference), axis=(1, 2), dtype="float64")]
+        name: [rounded(value) for value in np.mean(np.square(difference), axis=(1, 2), dtype="float64")]
         for name, difference in {"f1_f2": f1 - f2, "f1_y": f1 - y, "f2_y": f2 - y}.items()
     }
     return {
         "test": curve["f1_y"][-1],
         "test_f1_f2": curve["f1_f2"][-1],
         "test_f2_y": curve["f2_y"][-1],
-        "variance_of_y": float(f"{np.mean(np.var(y, axis=0, dtype='float64')):.6g}"),
+        "variance_of_y": rounded(np.mean(np.var(y, axis=0, dtype="float64"))),
         "validation": validation,
         "curve": curve,
     }

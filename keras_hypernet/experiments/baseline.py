@@ -13,7 +13,7 @@ import statistics
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
-from keras_hypernet.experiments.experiment import Experiment, Measurement, train_and_measure
+from keras_hypernet.experiments.experiment import Experiment, Measurement, rounded, train_and_measure
 from keras_hypernet.experiments.modularity import TARGETS
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.tasks import (
@@ -97,8 +97,8 @@ def measure(task, predictor, recipe):
         return train_and_measure(_without_condition(task), "network", dataclasses.replace(recipe, width=10))
     fit = {"mean_grey": _mean_grey, "bilinear": _bilinear}.get(predictor)
     errors = fit(task) if fit else _least_squares(task, predictor, recipe.seed)
-    rounded = {split: float(f"{error:.6g}") for split, error in errors.items()}
-    return {split: rounded[split] for split in ("validation", "test")} | {"curve": {"loss": [rounded["train"]]}}
+    errors = {split: rounded(error) for split, error in errors.items()}
+    return {"curve": {"loss": [errors.pop("train")]}, **errors}
 
 
 def _without_condition(task):

@@ -88,9 +88,12 @@ def held_against(finding, rows, varies, predictor, error):
     return dataclasses.replace(finding, measured=measured, verdict="nothing learned" if nothing else finding.verdict)
 
 
-def limited(rule, **changes):
-    """A rule for some `panels`, or for the values from `first` to `last` of the varied quantity."""
-    return dataclasses.replace(rule, **changes)
+def _rule(reproduced, partly, judge, panels=()):
+    return Rule(f"reproduced: {reproduced}; partly: {partly}; otherwise not.", judge, panels)
+
+
+def _verdict(reproduced, partly):
+    return "reproduced" if reproduced else "partly" if partly else "not"
 
 
 def better(first="hyper", second="embed", wide=1.0, everywhere=False):
@@ -112,17 +115,13 @@ def better(first="hyper", second="embed", wide=1.0, everywhere=False):
             + (f", not at {_list(worse)}" if worse else "")
             + _lost(*tests, names=(first, second))
         )
-        if (by_seed < wide).all() and not (everywhere and worse):
-            verdict = "reproduced"
-        else:
-            verdict = "partly" if np.mean(by_seed < 1) > 0.5 else "not"
+        verdict = _verdict((by_seed < wide).all() and not (everywhere and worse), np.mean(by_seed < 1) > 0.5)
         near = [] if everywhere and worse else [(by_seed.max(), wide)]
         return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, near)
 
     also = ", and the median over the seeds lower at every value" * everywhere
     of = "" if (first, second) == ("hyper", "embed") else f" of {first} to {second}"
-    text = f"the median ratio{of} below {wide:g} in every seed{also}; partly: below 1 in most seeds"
-    return Rule(f"reproduced: {text}; otherwise not.", judge)
+    return _rule(f"the median ratio{of} below {wide:g} in every seed{also}", "below 1 in most seeds", judge)
 
 
 def better_at_best(wide=WIDE):
@@ -131,21 +130,28 @@ def better_at_best(wide=WIDE):
     In each seed, the value of lowest validation error counts. `wide` is the upper limit of each seed's ratio.
     """
 
+    methods = ("hyper", "embed")
+
     def judge(rows, varies):
         values = np.array(sorted({row[varies] for row in rows}))
-        tests, parts = [], []
-        for method in ("hyper", "embed"):
-            best = np.argmin(table(rows, method, varies, "validation"), axis=1)
-            tests.append(np.take_along_axis(table(rows, method, varies), best[:, np.newaxis], axis=1)[:, 0])
-            parts.append(f"{method} {_number(np.median(tests[-1]))} at {varies} {_list(sorted(set(values[best])))}")
-        by_seed = ratios(*tests)
-        medians = f"; medians {', '.join(parts)}{_lost(*tests)}"
-        measured = f"ratio of the errors {_range(by_seed)}{_interval(by_seed)}{medians}"
-        verdict = "reproduced" if (by_seed < wide).all() else "partly" if np.mean(by_seed < 1) > 0.5 else "not"
+        best, tests = zip(*(_at_best(rows, method, varies) for method in methods), strict=True)
+        by_seed = ratios(*tests)[:, 0]
+        medians = ", ".join(
+            f"{method} {_number(np.median(test))} at {varies} {_list(sorted(set(values[index])))}"
+            for method, index, test in zip(methods, best, tests, strict=True)
+        )
+        measured = f"ratio of the errors {_range(by_seed)}{_interval(by_seed)}; medians {medians}{_lost(*tests)}"
+        verdict = _verdict((by_seed < wide).all(), np.mean(by_seed < 1) > 0.5)
         return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, [(by_seed.max(), wide)])
 
     text = f"each method at the value of lowest validation error, the ratio below {wide:g} in every seed"
-    return Rule(f"reproduced: {text}; partly: below 1 in most seeds; otherwise not.", judge)
+    return _rule(text, "below 1 in most seeds", judge)
+
+
+def _at_best(rows, method, varies):
+    """By seed: the index of the value of lowest validation error of a method, and its test `[seeds, 1]` there."""
+    best = table(rows, method, varies, "validation").argmin(axis=1)
+    return best, np.take_along_axis(table(rows, method, varies), best[:, np.newaxis], axis=1)
 
 
 def improves(method, holds=True, least=TOLERANCE):
@@ -167,10 +173,7 @@ def improves(method, holds=True, least=TOLERANCE):
         finite = np.isfinite(tests).all(axis=0)
         p_finite = trend(tests[:, finite])[0] if finite.sum() > 1 else None
         fall = 1 - float(ratios(medians[-1:], medians[:1])[0])
-        measured = (
-            f"median {_number(medians[0])} at {varies} {values[0]}, {_number(medians[-1])} at {values[-1]}; lowest "
-            f"{_number(medians.min())} at {values[int(np.argmin(medians))]}{_lost(tests)}"
-        )
+        measured = f"{_course(medians, varies, values)}{_lost(tests)}"
         if not finite.all():
             lost = [value for value, whole in zip(values, finite, strict=True) if not whole]
             rest = "too few are left for a test" if p_finite is None else f"p = {_p(p_finite)}"
@@ -179,19 +182,19 @@ def improves(method, holds=True, least=TOLERANCE):
         if np.isinf(medians).all():
             verdict = "open"
         elif holds:
-            falls = max(both) < SIGNIFICANT and fall > least
-            verdict = "reproduced" if falls else "partly" if fall > TOLERANCE else "not"
+            verdict = _verdict(max(both) < SIGNIFICANT and fall > least, fall > TOLERANCE)
         else:
             signs = min(both) >= SIGNIFICANT, fall <= TOLERANCE
-            verdict = "reproduced" if all(signs) else "partly" if any(signs) else "not"
+            verdict = _verdict(all(signs), any(signs))
         near = [(fall, least if holds else TOLERANCE), *((each, SIGNIFICANT) for each in both)]
         return _finding(measured, name, tests, p, verdict, near)
 
     p_value = f"{SIGNIFICANT}, also without the values at which a run diverged"
+    if not holds:
+        stays = f"p >= {p_value}, and at most a tenth lower at the last value than at the first"
+        return _rule(stays, "one of the two", judge)
     lower = "more than a tenth lower" if least else "lower"
-    falls = f"{lower} at the last value than at the first, and p < {p_value}; partly: more than a tenth lower"
-    stays = f"p >= {p_value}, and at most a tenth lower at the last value than at the first; partly: one of the two"
-    return Rule(f"reproduced: {falls if holds else stays}; otherwise not.", judge)
+    return _rule(f"{lower} at the last value than at the first, and p < {p_value}", "more than a tenth lower", judge)
 
 
 def stays(method):
@@ -208,18 +211,13 @@ def stays(method):
         fall = 1 - float(ratios(medians[-1:], medians[:1])[0])
         falls = resampled(by_seed) <= 1 - TOLERANCE
         p = (falls.sum() + 1) / (falls.size + 1)
-        measured = (
-            f"median {_number(medians[0])} at {varies} {values[0]}, {_number(medians[-1])} at {values[-1]}; lowest "
-            f"{_number(medians.min())} at {values[int(np.argmin(medians))]}; ratio of last to first "
-            f"{_range(by_seed)}{_interval(by_seed)}{_lost(tests)}"
-        )
-        verdict = "reproduced" if p < 1 - CONFIDENCE else "partly" if fall < TOLERANCE else "not"
-        if np.isinf(medians).all():
-            verdict = "open"
+        ratio = f"ratio of last to first {_range(by_seed)}{_interval(by_seed)}"
+        measured = f"{_course(medians, varies, values)}; {ratio}{_lost(tests)}"
+        verdict = "open" if np.isinf(medians).all() else _verdict(p < 1 - CONFIDENCE, fall < TOLERANCE)
         return _finding(measured, "bootstrap test of a fall below a tenth", tests, p, verdict, [(fall, TOLERANCE)])
 
     text = f"the error falls by less than a tenth from the first value to the last in {CONFIDENCE:.0%} of the resamples"
-    return Rule(f"reproduced: {text}; partly: the median falls by less than a tenth; otherwise not.", judge)
+    return _rule(text, "the median falls by less than a tenth", judge)
 
 
 def closer(epoch=-1):
@@ -247,11 +245,10 @@ def closer(epoch=-1):
         )
         if len(finished) < len(rows):
             measured += f"; diverged: {len(rows) - len(finished)} of {len(rows)}"
-        verdict = "reproduced" if (ratio <= WIDE).all() else "partly" if (ratio < 1).all() else "not"
+        verdict = _verdict((ratio <= WIDE).all(), (ratio < 1).all())
         return _finding(measured, WILCOXON, ratio, wilcoxon(ratio), verdict, [(ratio.max(), WIDE), (ratio.max(), 1.0)])
 
-    half = "at most half the distance in every seed"
-    return Rule(f"reproduced: {half}; partly: closer in every seed; otherwise not.", judge)
+    return _rule("at most half the distance in every seed", "closer in every seed", judge)
 
 
 def _each_step(rows, varies, noun="error"):
@@ -264,8 +261,7 @@ def _each_step(rows, varies, noun="error"):
         f"mean {noun} {_number(means[0])} at {varies} {widths[0]}, {_number(means[-1])} at {widths[-1]}; it falls in "
         f"{steps} of {len(means) - 1} steps{_lost(tests)}"
     )
-    verdict = "reproduced" if steps == len(means) - 1 else "partly" if p < SIGNIFICANT else "not"
-    return _finding(measured, name, tests, p, verdict)
+    return _finding(measured, name, tests, p, _verdict(steps == len(means) - 1, p < SIGNIFICANT))
 
 
 def _each_step_of_loss(rows, varies):
@@ -293,14 +289,11 @@ def reaches(method, published):
             f"mean {_number(by_seed.mean() * number)} at {varies} {last}, published {number}; ratio "
             f"{_range(by_seed)}{_interval(by_seed)}{_lost(by_seed)}"
         )
-        reached = by_seed.mean() <= 1
-        verdict = "reproduced" if reached else "partly" if np.mean(by_seed <= 1) >= 0.4 else "not"
+        verdict = _verdict(by_seed.mean() <= 1, np.mean(by_seed <= 1) >= 0.4)
         return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, [(by_seed.mean(), 1.0)])
 
     text = "the mean over the seeds, at the last value, is at most the published number"
-    return Rule(
-        f"reproduced: {text}; partly: at least two fifths of the seeds are; otherwise not.", judge, (*published,)
-    )
+    return _rule(text, "at least two fifths of the seeds are", judge, (*published,))
 
 
 def measured_by(rule, field):
@@ -335,9 +328,7 @@ def matches(first, second, at_best=False):
         tests = [table(rows, method, varies) for method in (first, second)]
         where = f"at {varies} {_list(sorted({row[varies] for row in rows}))}"
         if at_best:
-            best = [table(rows, method, varies, "validation").argmin(axis=1) for method in (first, second)]
-            pairs = zip(tests, best, strict=True)
-            tests = [np.take_along_axis(each, index[:, np.newaxis], axis=1) for each, index in pairs]
+            tests = [_at_best(rows, method, varies)[1] for method in (first, second)]
             where = "each at the value of lowest validation error"
         quotients, high = ratios(*tests), 1 + TOLERANCE
         means = np.exp(np.log(np.clip(quotients, 1e-12, 1e12)).mean(axis=0))
@@ -347,17 +338,13 @@ def matches(first, second, at_best=False):
         equal = (means < high) & (means > 1 / high)
         measured = f"ratio of {first} to {second}, mean over the seeds, {_list(means.round(3))} {where}"
         measured += _lost(*tests, names=(first, second))
-        verdict = "reproduced" if p < 1 - CONFIDENCE else "partly" if equal.mean() > 0.5 else "not"
+        verdict = _verdict(p < 1 - CONFIDENCE, equal.mean() > 0.5)
         near = [(edge, limit) for edge in (means.min(), means.max()) for limit in (high, 1 / high)]
         return _finding(measured, "bootstrap test of a difference below a tenth", quotients, p, verdict, near)
 
     where = "with each at the value of lowest validation error" if at_best else "at every value"
     text = f"the ratio of {first} to {second} differs from 1 by less than a tenth in {CONFIDENCE:.0%} of the resamples"
-    return Rule(
-        f"reproduced: {text}, {where}; partly: the mean ratio does{'' if at_best else ' at most values'}; otherwise "
-        "not.",
-        judge,
-    )
+    return _rule(f"{text}, {where}", f"the mean ratio does{'' if at_best else ' at most values'}", judge)
 
 
 def _finding(measured, test, by_seed, p, verdict, near=()):
@@ -367,6 +354,14 @@ def _finding(measured, test, by_seed, p, verdict, near=()):
     verdict = verdict if number >= LEAST_SEEDS else "open"
     edge = verdict != "open" and any(abs(value - threshold) <= EDGE * threshold for value, threshold in near)
     return Finding(measured, f"{test} over {seeds}, p = {_p(p)}", verdict, number, p, edge)
+
+
+def _course(medians, varies, values):
+    """The medians over the seeds at the first and the last value, and the lowest, in words."""
+    return (
+        f"median {_number(medians[0])} at {varies} {values[0]}, {_number(medians[-1])} at {values[-1]}; lowest "
+        f"{_number(medians.min())} at {values[int(np.argmin(medians))]}"
+    )
 
 
 def _range(by_seed):

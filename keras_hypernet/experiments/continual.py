@@ -16,7 +16,7 @@ keep the variance of activations; pixels are standardized; images of a step are 
 images are held out; the vectors of past tasks are trained, too. Elastic weight consolidation uses 500 examples of a
 task, and its rate and strength on permuted digits are those of split ones, for a small network has no published ones.
 
-Registered on 2026-11-28, before any run of the grids: the grids, the rules, and `PREDICTIONS`.
+Registered on 2026-11-28, before any run of the grids: the grids, and `REGISTERED`, the rules and predictions.
 
 Known before, from single runs of seed 0 of the regularized hypernetwork, the task known: the three polynomials with
 4,000 steps, 0.0053, 0.0008 and 0.0024, and with 300 steps 0.50, 1.03 and 0.04; the first three tasks of `split` with
@@ -28,14 +28,16 @@ Not known before: all runs with the steps of the grids on digits, everything wit
 elastic weight consolidation on digits, all ten permuted tasks, and the spread over seeds.
 """
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 
 from keras_hypernet.continual import DigitSequence, PolynomialSequence
 from keras_hypernet.continual.sequences import METHODS
-from keras_hypernet.experiments.claims import better, held, limited, measured_by, reaches
-from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement, curve
-from keras_hypernet.training.loop import evaluate, fit
+from keras_hypernet.experiments.claims import better, held, measured_by, reaches
+from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement, curve, measure_splits, rounded
+from keras_hypernet.training.loop import fit
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.architectures import build_model
 
@@ -63,10 +65,6 @@ _PANELS = {
     ),
 }
 _EWC_STRENGTH = 10.0
-
-
-def _label(row):
-    return LABELS[row["method"]]
 
 
 def _digits(panel, method, value, seed, quick):
@@ -127,16 +125,16 @@ def measure(task, method, recipe):
     known, learned = after[-1], [errors[number] for number, errors in enumerate(after)]
     forgotten = max(0.0, float(np.mean(np.subtract(known, learned)[:-1])))
     row = {
-        **{split: _rounded(evaluate(model, task, split)[task.metric]) for split in ("validation", "test")},
-        "known": list(map(_rounded, known)),
-        "learned": list(map(_rounded, learned)),
-        "forgotten": _rounded(forgotten),
+        **{split: rounded(error) for split, error in measure_splits(model, task).items()},
+        "known": list(map(rounded, known)),
+        "learned": list(map(rounded, learned)),
+        "forgotten": rounded(forgotten),
         "parameters": sum(int(np.prod(variable.shape)) for variable in model.trainable_variables),
-        "curve": {"loss": curve(history)["loss"], "first_task": [_rounded(errors[0]) for errors in after]},
+        "curve": {"loss": curve(history)["loss"], "first_task": [rounded(errors[0]) for errors in after]},
     }
     if task.metric == "mse":
         return {**row, **dict(zip(("first", "second", "third"), row["known"], strict=True))}
-    return {**row, "inferred": _rounded(task.inferred(model, "test"))}
+    return {**row, "inferred": rounded(task.inferred(model, "test"))}
 
 
 def _constant(task):
@@ -148,17 +146,13 @@ def _constant(task):
         for split, found in errors.items():
             y = task.examples(split, number)[1]
             found.append(float(np.mean((y - constant) ** 2 if task.metric == "mse" else y != constant)))
-    row = {split: _rounded(np.mean(found)) for split, found in errors.items()}
-    row |= {"known": list(map(_rounded, errors["test"])), "forgotten": 0.0, "parameters": task.num_tasks}
+    row = {split: rounded(np.mean(found)) for split, found in errors.items()}
+    row |= {"known": list(map(rounded, errors["test"])), "forgotten": 0.0, "parameters": task.num_tasks}
     row |= {"curve": {"loss": [row["validation"]] * task.num_tasks}}
     if task.metric == "mse":
         return {**row, **dict(zip(("first", "second", "third"), row["known"], strict=True))}
     # Without the number of the task, one class of one task is told of all images.
-    return {**row, "inferred": _rounded(1 - (1 - min(errors["test"])) / task.num_tasks)}
-
-
-def _rounded(value):
-    return float(f"{value:.6g}")
+    return {**row, "inferred": rounded(1 - (1 - min(errors["test"])) / task.num_tasks)}
 
 
 EXPERIMENTS = (
@@ -172,7 +166,7 @@ EXPERIMENTS = (
         methods=(*METHODS, "constant"),
         fixed={"constant": 2000},
         seeds=5,
-        drawing=Drawing(series=_label, log_x=True, vertical="test error, task known"),
+        drawing=Drawing(labels=LABELS, log_x=True, vertical="test error, task known"),
         setup=_digits,
         quick_panels=("split_digits",),
         quick_values=(40,),
@@ -188,7 +182,7 @@ EXPERIMENTS = (
         methods=(*METHODS, "constant"),
         fixed={"constant": 1000},
         seeds=5,
-        drawing=Drawing(series=_label, log_x=True, vertical="test MSE"),
+        drawing=Drawing(labels=LABELS, log_x=True, vertical="test MSE"),
         setup=_polynomials,
         quick_panels=("polynomials",),
         quick_values=(50,),
@@ -210,7 +204,7 @@ def _polynomial(number, field):
     return measured_by(reaches("hyper", {"polynomials": POLYNOMIALS[number]}), field)
 
 
-_REGISTERED = {
+_CLAIMS = {
     "continual_digits": {
         "Henning et al.: with the task known, the regularized hypernetwork reaches the published error.": (
             reaches("hyper", KNOWN),
@@ -221,11 +215,11 @@ _REGISTERED = {
             {"split": "partly", "permuted": "not"},
         ),
         "Henning et al.: elastic weight consolidation reaches its published error, with the task known.": (
-            limited(reaches("ewc", EWC_KNOWN), last=2000),
+            replace(reaches("ewc", EWC_KNOWN), last=2000),
             {"split": "partly"},
         ),
         "Henning et al.: elastic weight consolidation reaches its published error, with the task inferred.": (
-            measured_by(limited(reaches("ewc", EWC_INFERRED), last=2000), "inferred"),
+            measured_by(replace(reaches("ewc", EWC_INFERRED), last=2000), "inferred"),
             {"split": "partly"},
         ),
         "Von Oswald et al.: the regularizer at least halves the error on all tasks.": (_least("unregularized"), _BOTH),
@@ -257,7 +251,7 @@ _REGISTERED = {
         ),
     },
 }
-CLAIM_RULES = {
-    name: {text: held(rule, "constant") for text, (rule, _) in claims.items()} for name, claims in _REGISTERED.items()
+REGISTERED = {
+    name: {text: (held(rule, "constant"), predicted) for text, (rule, predicted) in claims.items()}
+    for name, claims in _CLAIMS.items()
 }
-PREDICTIONS = {text: predicted for claims in _REGISTERED.values() for text, (_, predicted) in claims.items()}

@@ -156,7 +156,7 @@ def write_csv(points, path):
 def _measured(experiment, row):
     """The values of a row in the figure: triples of series, x and value."""
     if not experiment.drawing.curves:
-        yield experiment.drawing.series(row), row[experiment.varies], row["test"]
+        yield experiment.drawing.label(row), row[experiment.varies], row["test"]
     for name, label in experiment.drawing.curves.items():
         # The curve of a diverged run is shorter.
         values = row["curve"].get(name, [])

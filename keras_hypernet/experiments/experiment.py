@@ -43,27 +43,36 @@ METHOD_LABELS = {
 }
 
 
+def train(task, method, recipe):
+    """Trains a model; returns the model and its history."""
+    model = build_model(task, method, recipe)
+    return model, fit(model, task, recipe, progress=False)
+
+
+def measure_splits(model, task):
+    """The results of a model on validation and test data, by split."""
+    return {split: evaluate(model, task, split)[task.metric] for split in ("validation", "test")}
+
+
 def train_and_measure(task, method, recipe):
     """Trains a model and measures it on validation and test data."""
-    model = build_model(task, method, recipe)
-    history = fit(model, task, recipe, progress=False)
-    measured = {split: evaluate(model, task, split)[task.metric] for split in ("validation", "test")}
-    return {**measured, "curve": curve(history)}
+    model, history = train(task, method, recipe)
+    return {**measure_splits(model, task), "curve": curve(history)}
+
+
+def rounded(value):
+    """A number to six significant digits, as rows have it."""
+    return float(f"{value:.6g}")
 
 
 def curve(history):
     """The history of a training as lists over its epochs, to six significant digits."""
     names = {"loss": "loss", "val_loss": "validation_loss", "val_accuracy": "validation_error"}
     return {
-        label: [float(f"{1 - epoch[name] if name == 'val_accuracy' else epoch[name]:.6g}") for epoch in history]
+        label: [rounded(1 - epoch[name] if name == "val_accuracy" else epoch[name]) for epoch in history]
         for name, label in names.items()
         if history and name in history[0]
     }
-
-
-def method_label(row):
-    """The label of a row's method in figures."""
-    return METHOD_LABELS.get(row["method"], row["method"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,18 +81,24 @@ class Drawing:
 
     Attributes:
         also: Name of another experiment whose rows the figure shows for comparison.
-        series: Function of a row that returns the name of its line; by default its method.
+        labels: Labels of methods: a dict from a row's method to the name of its line.
+        series: Function of a row that returns the name of its line; by default that of its method in `labels`.
         curves: For a figure of curves over the epochs: a dict from the names of a row's curves to the names of lines.
         log_x, log_y: Whether the horizontal, and the vertical axis is logarithmic.
         vertical: Name of the vertical axis; by default the test metric.
     """
 
     also: str | None = None
-    series: Callable = method_label
+    labels: dict = dataclasses.field(default_factory=METHOD_LABELS.copy)
+    series: Callable | None = None
     curves: dict = dataclasses.field(default_factory=dict)
     log_x: bool = False
     log_y: bool = False
     vertical: str | None = None
+
+    def label(self, row):
+        """The name of a row's line."""
+        return self.series(row) if self.series else self.labels.get(row["method"], row["method"])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ mean to each x; FiLM scales and shifts hidden layers by a linear map of it; a hy
 network of x. The error is how far the log-likelihood of targets stays below that of the exact posterior of the process:
 the expected Kullback-Leibler divergence, which is at least zero.
 
-Registered on 2026-11-28, before any run of the grids: the grids, the rules, and `PREDICTIONS`.
+Registered on 2026-11-28, before any run of the grids: the grids, and `REGISTERED`, the rules and predictions.
 
 Known before, from runs of one seed (process, FiLM, hypernetwork): on `rbf` with 8 points after 4 epochs 0.88, 0.86,
 0.92, where the prior has 1.36; on `matern` with 10 points after 12 epochs 0.67, 0.65, 0.68, where the prior has 1.27.
@@ -19,12 +19,18 @@ and copies with noise 2.
 import numpy as np
 
 from keras_hypernet.experiments.claims import better, held, improves
-from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement, train_and_measure
+from keras_hypernet.experiments.experiment import (
+    Drawing,
+    Experiment,
+    Measurement,
+    measure_splits,
+    rounded,
+    train,
+    train_and_measure,
+)
 from keras_hypernet.tasks import GaussianProcessTask, NoisyViewsTask
 from keras_hypernet.tasks.gaussian_process import KERNELS
-from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe
-from keras_hypernet.zoo.architectures import build_model
 
 LABELS = {
     "process": "conditional neural process",
@@ -35,10 +41,6 @@ LABELS = {
 }
 VIEWS = {"d20_noise_1": 1.0, "d20_noise_2": 2.0}
 _QUICK = {"num_train": 64, "num_validation": 32, "num_test": 32, "num_points": 8}
-
-
-def _label(row):
-    return LABELS[row["method"]]
 
 
 def _gaussian_process(panel, method, value, seed, quick):
@@ -87,14 +89,13 @@ def measure_process(task, method, recipe):
             split: float((each["y"][..., 1] - task.exact(each, use_set=False)).mean())
             for split, each in (("validation", task.load("validation")), ("test", test))
         }
-        curves, parameters = {"validation_loss": [_rounded(measured["validation"])]}, 0
+        curves, parameters = {"validation_loss": [rounded(measured["validation"])]}, 0
     else:
-        model = build_model(task, method, recipe)
-        history = fit(model, task, recipe, progress=False)
-        measured = {split: evaluate(model, task, split)[task.metric] for split in ("validation", "test")}
-        curves = {"validation_loss": [_rounded(epoch["val_loss"]) for epoch in history]}
+        model, history = train(task, method, recipe)
+        measured = measure_splits(model, task)
+        curves = {"validation_loss": [rounded(epoch["val_loss"]) for epoch in history]}
         parameters = model.count_params()
-    likelihoods = {"log_likelihood": _rounded(exact - measured["test"]), "exact_log_likelihood": _rounded(exact)}
+    likelihoods = {"log_likelihood": rounded(exact - measured["test"]), "exact_log_likelihood": rounded(exact)}
     return {**measured, **likelihoods, "parameters": parameters, "curve": curves}
 
 
@@ -104,11 +105,7 @@ def measure_views(task, method, recipe):
         return train_and_measure(task, method, recipe)
     mean = task.load("train")["y"].mean()
     measured = {split: float(np.square(task.load(split)["y"] - mean).mean()) for split in ("validation", "test")}
-    return {**measured, "curve": {"loss": [_rounded(measured["validation"])]}}
-
-
-def _rounded(value):
-    return float(f"{value:.6g}")
+    return {**measured, "curve": {"loss": [rounded(measured["validation"])]}}
 
 
 EXPERIMENTS = (
@@ -121,7 +118,7 @@ EXPERIMENTS = (
         panels=tuple(KERNELS),
         methods=("process", "film", "hyper", "prior"),
         seeds=5,
-        drawing=Drawing(series=_label, log_x=True, vertical="exact log-likelihood - the model's"),
+        drawing=Drawing(labels=LABELS, log_x=True, vertical="exact log-likelihood - the model's"),
         setup=_gaussian_process,
         quick_panels=("rbf",),
         quick_values=(3,),
@@ -137,7 +134,7 @@ EXPERIMENTS = (
         methods=("process", "constant"),
         fixed={"constant": 1},
         seeds=5,
-        drawing=Drawing(series=_label, log_x=True),
+        drawing=Drawing(labels=LABELS, log_x=True),
         setup=_views,
         quick_panels=("d20_noise_1",),
         quick_values=(1, 4),
@@ -146,7 +143,7 @@ EXPERIMENTS = (
 )
 
 # By experiment and claim: the rule of its verdict, and the predicted verdict in each panel.
-_REGISTERED = {
+REGISTERED = {
     "gaussian_process": {
         "Ours: on Gaussian processes, a hypernetwork of the mean is more exact than a conditional neural process.": (
             held(better("hyper", "process"), "prior", "the prior"),
@@ -168,5 +165,3 @@ _REGISTERED = {
         ),
     },
 }
-CLAIM_RULES = {name: {text: rule for text, (rule, _) in claims.items()} for name, claims in _REGISTERED.items()}
-PREDICTIONS = {text: predicted for claims in _REGISTERED.values() for text, (_, predicted) in claims.items()}

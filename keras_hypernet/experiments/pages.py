@@ -10,6 +10,7 @@ import statistics
 
 from keras_hypernet.common.figures import figure_class, save_figure
 from keras_hypernet.common.files import write_text
+from keras_hypernet.common.markdown import table
 from keras_hypernet.experiments import NAMES, continual, get_experiment, hypernetworks_static, pareto
 from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.rows import ResultsFile, group_rows
@@ -65,7 +66,7 @@ def _results(name, folder):
     also = _ALSO.get(name, {})
     columns = ["", "method", experiment.varies, "ours", *also.values(), *["published"] * bool(published)]
     columns += ["seeds", "minutes a run"]
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    lines = []
     for (panel, method, value), group in group_rows(rows, experiment.varies).items():
         tests = [row["test"] for row in group if row["test"] is not None]
         spread = f" ± {statistics.stdev(tests):.2g}" if len(tests) > 1 else ""
@@ -73,19 +74,10 @@ def _results(name, folder):
         minutes = f"{statistics.median(row['seconds'] or 0 for row in group) / 60:.1f}"
         theirs = [published.get((panel, method, value), published.get((panel, method), ""))] * bool(published)
         others = [f"{statistics.fmean(row[field] or 0 for row in group):.3g}" for field in also]
-        cells = [
-            panel,
-            experiment.drawing.series(group[0]),
-            f"{value}",
-            ours,
-            *others,
-            *theirs,
-            f"{len(tests)}",
-            minutes,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append((panel, experiment.drawing.label(group[0]), value, ours, *others, *theirs, len(tests), minutes))
     hours = sum(row["seconds"] or 0 for row in rows) / 3600
     figures = [each for each in (f"{name}.png", *FIGURES.get(name, ())) if (pathlib.Path(folder) / each).exists()]
+    lines = [*table(columns, lines)]
     lines += [line for figure in figures for line in ("", f"![{experiment.title}](../results/{figure})")]
     lines += ["", f"{len(rows)} runs, {hours:.1f} hours of one worker; `keras-hypernet experiment {name} --workers 2`."]
     return "\n".join(lines)
@@ -96,13 +88,10 @@ def _benchmark(path):
     if not path.exists():
         return "Not run yet."
     content = json.loads(path.read_text(encoding="utf-8"))
-    columns = content["columns"][:-1]
-    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    for row in content["rows"]:
-        cells = [f"{cell:.3g}" if isinstance(cell, float) else f"{cell}" for cell in row[: len(columns)]]
-        lines.append(f"| {' | '.join(cells)} |")
+    rows = [[f"{cell:.3g}" if isinstance(cell, float) else cell for cell in row[:-1]] for row in content["rows"]]
     seeds, machine = len(content["rows"][0][-1]), content["machine"]["processor"]
-    return "\n".join([*lines, "", f"{content['steps']:,} steps, seeds: {seeds}; on {machine}."])
+    facts = f"{content['steps']:,} steps, seeds: {seeds}; on {machine}."
+    return "\n".join([*table(content["columns"][:-1], rows), "", facts])
 
 
 def draw_fronts(folder):

@@ -1,5 +1,7 @@
 """The claims of the paper, and ours: the experiment and the rule that judge each."""
 
+from dataclasses import replace
+
 from keras_hypernet.experiments import (
     continual,
     gaussian_process,
@@ -16,7 +18,6 @@ from keras_hypernet.experiments.claims import (
     better,
     closer,
     improves,
-    limited,
     stays,
 )
 
@@ -34,27 +35,27 @@ _PRINCIPLED = (
 
 def _at_both_counts(rules):
     """Rules at the depths of the paper's text, 2 to 9, and at those of the authors' code, 4 to 11."""
-    text = {f"{claim}.": limited(rule, last=9) for claim, rule in rules.items()}
-    return text | {f"{claim}, at 4 to 11 layers.": limited(rule, first=4) for claim, rule in rules.items()}
+    text = {f"{claim}.": replace(rule, last=9) for claim, rule in rules.items()}
+    return text | {f"{claim}, at 4 to 11 layers.": replace(rule, first=4) for claim, rule in rules.items()}
 
 
 _RULES = {
     "synthetic_depth": {
         "The hypernetwork is better than the embedding method on synthetic targets, from three layers on.": (
-            limited(EVERYWHERE, first=3)
+            replace(EVERYWHERE, first=3)
         ),
         "On synthetic targets, the hypernetwork improves with the depth of f.": improves("hyper"),
         "On synthetic targets, the embedding method does not improve with the depth of e.": STAYS,
     },
     "synthetic_embedding_dim": {
         "On synthetic targets, the embedding method does not improve with its dimension, 1,000 times the index.": (
-            limited(STAYS, panels=("inner",))
+            replace(STAYS, panels=("inner",))
         ),
         "On synthetic targets, the embedding method is worse at any dimension than hypernetworks with a wider f.": (
-            limited(EVERYWHERE, panels=("inner",))
+            replace(EVERYWHERE, panels=("inner",))
         ),
         "On synthetic targets, the embedding method is worse at any dimension than hypernetworks with a deeper f.": (
-            limited(EVERYWHERE, panels=("inner_deeper",))
+            replace(EVERYWHERE, panels=("inner_deeper",))
         ),
     },
     "synthetic_sensitivity": {
@@ -63,12 +64,12 @@ _RULES = {
         ),
     },
     "assumption_1": {
-        "Two approximators of one target are much closer to each other than to it.": limited(closer(), last=50),
+        "Two approximators of one target are much closer to each other than to it.": replace(closer(), last=50),
         "Two approximators of one target are much closer to each other than to it, after 100 epochs.": (
-            limited(closer(100), first=150, panels=("uniform",))
+            replace(closer(100), first=150, panels=("uniform",))
         ),
         "Two approximators of one target are much closer to each other than to it, after 150 epochs.": (
-            limited(closer(150), first=150, panels=("uniform",))
+            replace(closer(150), first=150, panels=("uniform",))
         ),
     },
     "rotation_depth": _at_both_counts(_FIGURE_3),
@@ -90,7 +91,7 @@ _RULES = {
     },
     "learning_rate": {
         "The hypernetwork is better whatever the learning rate.": (
-            limited(EVERYWHERE, panels=("mnist", "mnist_depth_6", "cifar10", "cifar10_depth_6"))
+            replace(EVERYWHERE, panels=("mnist", "mnist_depth_6", "cifar10", "cifar10_depth_6"))
         ),
     },
     "assumption_2": {
@@ -105,13 +106,16 @@ _RULES = {
     },
     "initialization": _at_both_counts({_PRINCIPLED: better(wide=WIDE)}),
 }
-# The claims whose predictions are registered in the modules of their experiments.
-_REGISTERED = {**modularity.RULES, **pareto.CLAIM_RULES, **gaussian_process.CLAIM_RULES}
-_REGISTERED |= {**hypernetworks_static.CLAIM_RULES, **hyperparameter_response.CLAIM_RULES, **continual.CLAIM_RULES}
-PREDICTIONS = {**modularity.PREDICTIONS, **pareto.PREDICTIONS, **gaussian_process.PREDICTIONS}
-PREDICTIONS |= {**hypernetworks_static.PREDICTIONS, **hyperparameter_response.PREDICTIONS, **continual.PREDICTIONS}
-CLAIMS = tuple(
-    Claim(text, experiment, rule)
-    for experiment, rules in {**_REGISTERED, **_RULES}.items()
-    for text, rule in rules.items()
+# Claims that are registered in the modules of their experiments: the rule, and the predicted verdict in each panel.
+_MODULES = (modularity, pareto, gaussian_process, hypernetworks_static, hyperparameter_response, continual)
+_REGISTERED = [
+    (Claim(text, name, rule), predicted)
+    for module in _MODULES
+    for name, claims in module.REGISTERED.items()
+    for text, (rule, predicted) in claims.items()
+]
+PREDICTIONS = {claim.text: predicted for claim, predicted in _REGISTERED}
+CLAIMS = (
+    *(claim for claim, _ in _REGISTERED),
+    *(Claim(text, experiment, rule) for experiment, rules in _RULES.items() for text, rule in rules.items()),
 )

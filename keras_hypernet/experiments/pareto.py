@@ -7,7 +7,7 @@ Pareto-optimal search (EPO) does. The published numbers are mean distances of th
 later methods (Tuan et al., 2023) measures the distance from the optimum of each preference, and not that from the
 nearest point of the front, which is smaller: here the former counts, and rows have both.
 
-Registered on 2026-11-28, before any run of the grids: the grids, the rules, and `PREDICTIONS`.
+Registered on 2026-11-28, before any run of the grids: the grids, and `REGISTERED`, the rules and predictions.
 
 Known before, from runs of one seed (linear, Chebyshev): on `line` after 60 epochs, with 20 units 0.013 and 0.011, with
 100 units 0.0037 and 0.0048; on `plane` after 60 epochs, with 20 units 0.027 and 0.015, with 100 units 0.0036 (linear),
@@ -25,14 +25,20 @@ import dataclasses
 
 import numpy as np
 
-from keras_hypernet.experiments.claims import better, held, improves, limited, measured_by, reaches
-from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement, curve
+from keras_hypernet.experiments.claims import better, held, improves, measured_by, reaches
+from keras_hypernet.experiments.experiment import (
+    Drawing,
+    Experiment,
+    Measurement,
+    curve,
+    measure_splits,
+    rounded,
+    train,
+)
 from keras_hypernet.tasks import OverlaidDigitsTask, ParetoTask
 from keras_hypernet.tasks.overlaid_digits import losses_of
 from keras_hypernet.tasks.pareto import PROBLEMS, RULES, front_distance, gaps, hypervolume, scalarize
-from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe
-from keras_hypernet.zoo.architectures import build_model
 
 # Mean distances from the optimum, or the front, by linear scalarization, and the best of later methods.
 PUBLISHED = {"line": 0.0042, "plane": 0.0011, "sphere": 0.0494}
@@ -50,10 +56,6 @@ _INNER = 0.16  # the least weight of the preferences that the later authors' cod
 REFERENCE = (2.0, 2.0)  # losses beyond these dominate nothing
 SEPARATE = (0.1, 0.3, 0.5, 0.7, 0.9)  # weights of the first loss; a network is trained for each
 _DENSE = np.linspace(0.02, 0.98, 25)
-
-
-def _label(row):
-    return LABELS[row["method"]]
 
 
 def _toy(panel, method, value, seed, quick):
@@ -105,23 +107,22 @@ def measure_toy(task, method, recipe):
         constant = task.optima(np.full((1, facts.num), 1 / facts.num))
         objectives = np.repeat(constant, len(preferences), axis=0)
         measured = {split: np.linalg.norm(constant - each, axis=1).mean() for split, each in optima.items()}
-        curves = {"loss": [_rounded(scalarize(task.rule, objectives, preferences).mean())]}
+        curves = {"loss": [rounded(scalarize(task.rule, objectives, preferences).mean())]}
     else:
-        model = build_model(task, method, recipe)
-        history = fit(model, task, recipe, progress=False)
+        model, history = train(task, method, recipe)
         examples = task.load("test")
         solutions = model({name: examples[name] for name in ("x", "condition")})
         objectives = facts.objectives(np.asarray(solutions, "float64"), np)
-        measured = {split: evaluate(model, task, split)[task.metric] for split in optima}
-        curves = {**curve(history), "validation_distance": [_rounded(epoch["val_distance"]) for epoch in history]}
+        measured = measure_splits(model, task)
+        curves = {**curve(history), "validation_distance": [rounded(epoch["val_distance"]) for epoch in history]}
     inner = (preferences >= _INNER).all(axis=1)
     front = task.front()
     return {
-        **{split: _rounded(value) for split, value in measured.items()},
-        "inner": _rounded(np.linalg.norm(objectives - optima["test"], axis=1)[inner].mean()),
-        "front": _rounded(front_distance(objectives, front)),
-        "gaps": _rounded(gaps(objectives, front)),
-        "objectives": [list(map(_rounded, each)) for each in objectives],
+        **{split: rounded(value) for split, value in measured.items()},
+        "inner": rounded(np.linalg.norm(objectives - optima["test"], axis=1)[inner].mean()),
+        "front": rounded(front_distance(objectives, front)),
+        "gaps": rounded(gaps(objectives, front)),
+        "objectives": [list(map(rounded, each)) for each in objectives],
         "curve": curves,
     }
 
@@ -135,38 +136,30 @@ def measure_digits(task, method, recipe):
     if method == "constant":
         loss = float(np.log(10))
         losses = {split: [(loss, loss)] * len(SEPARATE) for split in ("validation", "test")}
-        return {**_missed(losses), "curve": {"loss": [_rounded(loss)]}, "metric": "missed hypervolume"}
+        return {**_missed(losses), "curve": {"loss": [rounded(loss)]}, "metric": "missed hypervolume"}
     plain = dataclasses.replace(task, preference=None)
     batches = {split: list(plain.evaluation_dataset(split)) for split in ("validation", "test")}
     if method == "separate":
-        fitted = [_separate(task, recipe, preference) for preference in SEPARATE]
-        models = [model for model, _ in fitted]
-        curves = {"loss": [_rounded(np.mean(values)) for values in zip(*(each for _, each in fitted), strict=True)]}
-        measured = {split: [_losses(model, each) for model in models] for split, each in batches.items()}
+        tasks = [dataclasses.replace(task, preference=preference) for preference in SEPARATE]
+        networks, histories = zip(*(train(each, method, recipe) for each in tasks), strict=True)
+        epochs = zip(*histories, strict=True)
+        curves = {"loss": [rounded(np.mean([epoch["loss"] for epoch in of_tasks])) for of_tasks in epochs]}
         extra = {}
     else:
-        model = build_model(task, method, recipe)
-        curves = curve(fit(model, task, recipe, progress=False))
+        model, history = train(task, method, recipe)
+        curves = curve(history)
         networks = [_under(model, weight) for weight in SEPARATE]
-        measured = {split: [_losses(network, each) for network in networks] for split, each in batches.items()}
         dense = [_losses(_under(model, weight), batches["test"])[0] for weight in _DENSE]
-        extra = {"dense": _rounded(4 - hypervolume(np.array(dense), REFERENCE))}
+        extra = {"dense": rounded(4 - hypervolume(np.array(dense), REFERENCE))}
+    measured = {split: [_losses(network, each) for network in networks] for split, each in batches.items()}
     losses = {split: [each for each, _ in parts] for split, parts in measured.items()}
-    accuracies = [list(map(_rounded, each)) for _, each in measured["test"]]
+    accuracies = [list(map(rounded, each)) for _, each in measured["test"]]
     return {**_missed(losses), **extra, "accuracies": accuracies, "curve": curves, "metric": "missed hypervolume"}
 
 
 def _missed(losses):
-    missed = {split: _rounded(4 - hypervolume(np.array(each), REFERENCE)) for split, each in losses.items()}
-    return {**missed, "losses": [list(map(_rounded, each)) for each in losses["test"]]}
-
-
-def _separate(task, recipe, preference):
-    """The network of one preference, and its losses of each epoch."""
-    task = dataclasses.replace(task, preference=preference)
-    model = build_model(task, "separate", recipe)
-    history = fit(model, task, recipe, progress=False)
-    return model, [epoch["loss"] for epoch in history]
+    missed = {split: rounded(4 - hypervolume(np.array(each), REFERENCE)) for split, each in losses.items()}
+    return {**missed, "losses": [list(map(rounded, each)) for each in losses["test"]]}
 
 
 def _under(model, weight):
@@ -187,10 +180,6 @@ def _losses(network, batches):
     return tuple(losses / number), tuple(right / number)
 
 
-def _rounded(value):
-    return float(f"{value:.6g}")
-
-
 EXPERIMENTS = (
     Experiment(
         name="pareto_toy",
@@ -202,7 +191,7 @@ EXPERIMENTS = (
         methods=(*RULES, *CONSTANTS),
         fixed=dict.fromkeys(CONSTANTS, 20),
         seeds=5,
-        drawing=Drawing(series=_label, log_x=True, log_y=True, vertical="mean distance from the optimum"),
+        drawing=Drawing(labels=LABELS, log_x=True, log_y=True, vertical="mean distance from the optimum"),
         setup=_toy,
         quick_panels=("line", "concave"),
         quick_values=(20,),
@@ -218,7 +207,7 @@ EXPERIMENTS = (
         methods=(*RULES, "separate", "constant"),
         fixed={"constant": 20},
         seeds=5,
-        drawing=Drawing(series=_label, log_x=True, vertical="missed hypervolume, of 4"),
+        drawing=Drawing(labels=LABELS, log_x=True, vertical="missed hypervolume, of 4"),
         setup=_digits,
         quick_panels=("digits",),
         quick_values=(20,),
@@ -227,7 +216,7 @@ EXPERIMENTS = (
 )
 
 # By experiment and claim: the rule of its verdict, and the predicted verdict in each panel.
-_REGISTERED = {
+REGISTERED = {
     "pareto_toy": {
         "Navon et al.: linear scalarization reaches the published distances on the convex problems.": (
             held(reaches("linear", PUBLISHED), "constant_linear"),
@@ -238,11 +227,13 @@ _REGISTERED = {
             {"line": "not", "sphere": "reproduced"},
         ),
         "Ours: the distance of linear scalarization falls with the width of f.": (
-            held(limited(improves("linear"), panels=(*PUBLISHED,)), "constant_linear"),
+            held(dataclasses.replace(improves("linear"), panels=(*PUBLISHED,)), "constant_linear"),
             dict.fromkeys(PUBLISHED, "reproduced"),
         ),
         "Ours: of a concave front, the Chebyshev rule misses at most half as much as linear scalarization.": (
-            limited(measured_by(better("chebyshev", "linear", wide=0.5, everywhere=True), "gaps"), panels=("concave",)),
+            dataclasses.replace(
+                measured_by(better("chebyshev", "linear", wide=0.5, everywhere=True), "gaps"), panels=("concave",)
+            ),
             {"concave": "reproduced"},
         ),
     },
@@ -257,5 +248,3 @@ _REGISTERED = {
         ),
     },
 }
-CLAIM_RULES = {name: {text: rule for text, (rule, _) in claims.items()} for name, claims in _REGISTERED.items()}
-PREDICTIONS = {text: predicted for claims in _REGISTERED.values() for text, (_, predicted) in claims.items()}

@@ -4,6 +4,7 @@ import pathlib
 import statistics
 
 from keras_hypernet.common.files import write_text
+from keras_hypernet.common.markdown import table
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.baseline import PREDICTORS, best_trivial, by_target, predictors_of
 from keras_hypernet.experiments.claims import LEAST_SEEDS, THRESHOLDS, held_against
@@ -105,34 +106,35 @@ def _verdict(finding):
 
 
 def _thresholds():
-    lines = ["| threshold | value | last changed | what the change did |", "|---|---|---|---|"]
-    return [*lines, *(f"| {name} | {' | '.join(map(str, facts))} |" for name, facts in THRESHOLDS.items()), ""]
+    columns = ("threshold", "value", "last changed", "what the change did")
+    return [*table(columns, [(name, *facts) for name, facts in THRESHOLDS.items()]), ""]
 
 
 def _summary(verdicts):
-    lines = ["| claim | verdicts |", "|---|---|"]
+    rows = []
     for claim, of_panels in verdicts.items():
-        cells = [f"{panel} {_verdict(finding) if finding else 'open'}" for panel, finding in of_panels.items()]
-        lines.append(f"| {claim.text} | {', '.join(cells)} |")
-    return [*lines, ""]
+        of_panels = [f"{panel} {_verdict(finding) if finding else 'open'}" for panel, finding in of_panels.items()]
+        rows.append((claim.text, ", ".join(of_panels)))
+    return [*table(("claim", "verdicts"), rows), ""]
 
 
 def _predictions(verdicts):
     """The verdicts that were predicted before any run, and the outcome."""
-    lines = [
-        "## Ours: predictions that were registered before the runs, and their outcome",
-        "",
+    title = "Ours: predictions that were registered before the runs, and their outcome"
+    text = (
         "The module of each experiment, such as `keras_hypernet/experiments/modularity.py`, states the grids, the "
-        "rules, and what was known from a pilot.",
-        "",
-        "| claim | where | predicted | outcome |",
-        "|---|---|---|---|",
+        "rules, and what was known from a pilot."
+    )
+    rows = [
+        (claim.text, panel, predicted, of_panels[panel].verdict if of_panels[panel] else "not run yet")
+        for claim, of_panels in verdicts.items()
+        for panel, predicted in PREDICTIONS.get(claim.text, {}).items()
     ]
-    for claim, of_panels in verdicts.items():
-        for panel, predicted in PREDICTIONS.get(claim.text, {}).items():
-            finding = of_panels[panel]
-            lines.append(f"| {claim.text} | {panel} | {predicted} | {finding.verdict if finding else 'not run yet'} |")
-    return [*lines, ""]
+    return _section(title, text, ("claim", "where", "predicted", "outcome"), rows)
+
+
+def _section(title, text, columns, rows):
+    return [f"## {title}", "", text, "", *table(columns, rows), ""]
 
 
 def _whys(claim, of_panels, rows, baselines, explanations):
@@ -150,17 +152,15 @@ def _whys(claim, of_panels, rows, baselines, explanations):
 def _details(claim, of_panels, whys, corrected):
     limits = [f"{name} {value:g}" for name, value in (("from", claim.rule.first), ("to", claim.rule.last)) if value]
     counted = f" Values {' '.join(limits)} count." if limits else ""
-    lines = [f"## {claim.text}", "", f"`{claim.experiment}`: {claim.rule.text}{counted}", ""]
-    lines += ["| where | measured | test | verdict | why |", "|---|---|---|---|---|"]
+    rows = []
     for panel, finding in of_panels.items():
         if finding is None:
-            lines.append(f"| {panel} | not run yet | | | |")
+            rows.append((panel, "not run yet"))
             continue
-        test = finding.test
-        if (claim, panel) in corrected:
-            test += f"; by Holm {corrected[claim, panel]:.2g}"
-        lines.append(f"| {panel} | {finding.measured} | {test} | **{_verdict(finding)}** | {whys.get(panel, '')} |")
-    return [*lines, ""]
+        holm = f"; by Holm {corrected[claim, panel]:.2g}" if (claim, panel) in corrected else ""
+        rows.append((panel, finding.measured, finding.test + holm, f"**{_verdict(finding)}**", whys.get(panel, "")))
+    columns = ("where", "measured", "test", "verdict", "why")
+    return _section(claim.text, f"`{claim.experiment}`: {claim.rule.text}{counted}", columns, rows)
 
 
 def complete_rows(experiment, panel, rows, rule=None):
@@ -181,16 +181,12 @@ def _variance(rows):
     """What x alone, I alone and their interaction explain of Fig. 1's target and of its variants."""
     finished = [row for row in rows["synthetic_variance"] if row["status"] == "finished"]
     groups = group_rows(finished, "dim")
-    lines = [
-        "## Ours: what Fig. 1's target can show",
-        "",
+    text = (
         "`synthetic_variance`: shares of the variance of y, means over the seeds, with the standard deviation of the "
         "seeds' targets. I alone explains nothing, for x has the mean zero. The standard error of a share is "
-        f"at most {max((row['standard_error'] for row in finished), default=0):.1g}.",
-        "",
-        "| target | dimension | x alone | interaction | variance of y | seeds |",
-        "|---|---|---|---|---|---|",
-    ]
+        f"at most {max((row['standard_error'] for row in finished), default=0):.1g}."
+    )
+    columns, lines = ("target", "dimension", "x alone", "interaction", "variance of y", "seeds"), []
     for panel, _, dim in (key for key in groups if key[1] == "of_x"):
         of_x, of_both = groups[panel, "of_x", dim], groups.get((panel, "of_both", dim), [])
         parts = [[row["test"] for row in part] for part in (of_x, of_both)]
@@ -198,8 +194,9 @@ def _variance(rows):
             continue
         cells = [f"{statistics.fmean(part):.2%} ± {statistics.stdev(part):.2%}" for part in parts]
         variance = statistics.fmean(row["variance_of_y"] for row in of_x)
-        lines.append(f"| {panel} | {dim} | {' | '.join(cells)} | {variance:.3g} | {len(of_x)} |")
-    return [*lines, "", *_limits_of_figure_1(rows, groups), ""]
+        lines.append((panel, dim, *cells, f"{variance:.3g}", len(of_x)))
+    section = _section("Ours: what Fig. 1's target can show", text, columns, lines)
+    return [*section, *_limits_of_figure_1(rows, groups), ""]
 
 
 def _limits_of_figure_1(rows, groups):
@@ -223,42 +220,29 @@ def _limits_of_figure_1(rows, groups):
 
 def _trivial(rows):
     """The errors of the trivial predictors of each target, medians over the seeds."""
-    lines = [
-        "## Ours: trivial predictors",
-        "",
-        "`baseline`: test errors, medians over the seeds. The bilinear form is a reference, and not trivial.",
-        "",
-        f"| target | {' | '.join(PREDICTORS.values())} |",
-        f"|---|{'---|' * len(PREDICTORS)}",
-    ]
+    text = "`baseline`: test errors, medians over the seeds. The bilinear form is a reference, and not trivial."
+    lines = []
     for panel in dict.fromkeys(row["panel"] for row in rows["baseline"]):
         mine = [row for row in rows["baseline"] if row["panel"] == panel]
         predictors = predictors_of(mine, by_target(mine))
-        cells = [f"{predictors[name]:.3g}" if name in predictors else "" for name in PREDICTORS]
-        lines.append(f"| {panel} | {' | '.join(cells)} |")
-    return [*lines, ""]
+        lines.append((panel, *(f"{predictors[name]:.3g}" if name in predictors else "" for name in PREDICTORS)))
+    return _section("Ours: trivial predictors", text, ("target", *PREDICTORS.values()), lines)
 
 
 def _baselines(rows):
     """The errors of linear models on the synthetic targets, means over the seeds."""
     finished = [row for row in rows["synthetic_baseline"] if row["status"] == "finished"]
     groups = group_rows(finished, "dim")
-    lines = [
-        "## Ours: how far linear models get on the synthetic targets",
-        "",
-        "`synthetic_baseline`: mean squared errors of least squares; a model of x alone has learned nothing of I.",
-        "",
-        "| target | dimension | variance of y | linear in x | linear in x and I | seeds |",
-        "|---|---|---|---|---|---|",
-    ]
+    title = "Ours: how far linear models get on the synthetic targets"
+    text = "`synthetic_baseline`: mean squared errors of least squares; a model of x alone has learned nothing of I."
+    columns, lines = ("target", "dimension", "variance of y", "linear in x", "linear in x and I", "seeds"), []
     for panel, dim in sorted({(row["panel"], row["dim"]) for row in finished}):
         of_x, of_both = (groups.get((panel, method, dim), []) for method in ("linear_x", "linear_both"))
         if of_x and of_both:
             variance = statistics.fmean(row["variance_of_y"] for row in of_x)
             errors = [statistics.fmean(row["test"] for row in each) for each in (of_x, of_both)]
-            numbers = " | ".join(f"{value:.3g}" for value in (variance, *errors))
-            lines.append(f"| {panel} | {dim} | {numbers} | {len(of_x)} |")
-    return [*lines, ""]
+            lines.append((panel, dim, *(f"{value:.3g}" for value in (variance, *errors)), len(of_x)))
+    return _section(title, text, columns, lines)
 
 
 def _seeds(experiment, rows):
@@ -271,7 +255,7 @@ def _seeds(experiment, rows):
 
 
 def _runs(rows):
-    lines = ["## Runs", "", "| experiment | runs | seeds | diverged | failed | hours |", "|---|---|---|---|---|---|"]
+    lines = []
     for name, mine in rows.items():
         experiment = get_experiment(name)
         grid = {run_key(config) for config in experiment.runs()}
@@ -280,10 +264,11 @@ def _runs(rows):
         diverged, failed = (sum(row["status"] == status for row in mine) for status in ("diverged", "failed"))
         points = [[row["seconds"] or 0 for row in group] for group in group_rows(mine, experiment.varies).values()]
         hours = sum(len(seconds) * statistics.median(seconds) for seconds in points) / 3600
-        cells = (f"`{name}`", f"{len(mine)}{short}", _seeds(experiment, mine), diverged, failed, f"{hours:.2f}")
-        lines.append(f"| {' | '.join(map(str, cells))} |")
+        lines.append((f"`{name}`", f"{len(mine)}{short}", _seeds(experiment, mine), diverged, failed, f"{hours:.2f}"))
     every = [row for mine in rows.values() for row in mine]
     machines = sorted({row["machine"]["processor"] for row in every if row["machine"]})
     notes = sorted({_COPIES[row["data_sha256"]] for row in every if row["data_sha256"] in _COPIES})
-    lines += ["", "Hours are of one worker; the median time of a point's seeds counts for each of them."]
-    return [*lines, "", *([f"Trained on {', '.join(machines)}."] if machines else []), *notes]
+    columns = ("experiment", "runs", "seeds", "diverged", "failed", "hours")
+    hours = "Hours are of one worker; the median time of a point's seeds counts for each of them."
+    trained = [f"Trained on {', '.join(machines)}."] if machines else []
+    return ["## Runs", "", *table(columns, lines), "", hours, "", *trained, *notes]

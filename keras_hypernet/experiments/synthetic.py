@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from keras_hypernet.experiments.experiment import DEPTHS, INDICES, SENSITIVITY, Drawing, Experiment, Measurement
+from keras_hypernet.experiments.experiment import (
+    DEPTHS,
+    INDICES,
+    SENSITIVITY,
+    Drawing,
+    Experiment,
+    Measurement,
+    rounded,
+)
 from keras_hypernet.tasks import SyntheticTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -93,12 +101,12 @@ def _least_squares(task, method, recipe):
     weights = np.linalg.solve(inputs.T @ inputs, inputs.T @ train["y"].astype("float64"))
 
     def error(examples):
-        return float(f"{np.mean(np.square(columns(examples) @ weights - examples['y'])):.6g}")
+        return rounded(np.mean(np.square(columns(examples) @ weights - examples["y"])))
 
     return {
         "test": error(test),
         "validation": error(task.load("validation")),
-        "variance_of_y": float(f"{np.var(test['y'], dtype='float64'):.6g}"),
+        "variance_of_y": rounded(np.var(test["y"], dtype="float64")),
         "curve": {"loss": [error(train)]},
     }
 
@@ -140,7 +148,7 @@ def _share(task, method, recipe):
     without = np.array([share([block])[0] for block in range(_BLOCKS)])
     error = np.sqrt((_BLOCKS - 1) * np.mean(np.square(without - without.mean())))
     measured = {"test": test, "validation": test, "variance_of_y": variance, "standard_error": error}
-    return {name: float(f"{value:.6g}") for name, value in measured.items()} | {"curve": {"loss": [float(test)]}}
+    return {name: rounded(value) for name, value in measured.items()} | {"curve": {"loss": [float(test)]}}
 
 
 EXPERIMENTS = (

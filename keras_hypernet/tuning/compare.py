@@ -3,6 +3,7 @@
 import pathlib
 
 from keras_hypernet.common.files import write_text
+from keras_hypernet.common.markdown import table
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.experiment import METHOD_LABELS
@@ -16,15 +17,13 @@ _COLUMNS = (
     *("best depth of the grid, same seed", "validation", "agrees"),
     *("by the mean over the grid's seeds", "validation", "agrees", "seconds of a grid"),
 )
-_HEAD = f"""# Searches for the depth, against the full grid
+_HEAD = """# Searches for the depth, against the full grid
 
 Written by `keras-hypernet tune NAME --out results/tuning/... --compare results`. The grid is the grid of the
 experiment: every depth, with the paper's recipe. A search may vary more than the depth. Compare its validation
 result with the result of the grid with the same seed, since a mean over seeds has no lucky run. Seconds are clock
 time and include other work of the machine. 20 trials train as much as two and a half grids of eight depths.
 
-| {" | ".join(_COLUMNS)} |
-|{"---|" * len(_COLUMNS)}
 """
 
 
@@ -89,11 +88,11 @@ def write_comparison(folder, results):
             omitted.append(f"Not compared: `{path.parent.name}`. {error}")
             continue
         compared.append(compare_with_grid(config, trials, results))
-        lines.append(_line(path.parent.name, config, trials, compared[-1]))
+        lines.append(_cells(path.parent.name, config, trials, compared[-1]))
     if not lines:
         hint = f"There are no searches to compare in {folder}: run `keras-hypernet tune NAME --out {folder}/NAME`."
         raise ValueError(" ".join([hint, *omitted]))
-    text = "\n\n".join(["\n".join(lines), _summary(compared), *omitted])
+    text = "\n\n".join(["\n".join(table(_COLUMNS, lines)), _summary(compared), *omitted])
     write_text(folder / "README.md", f"{_HEAD}{text}\n")
     return folder / "README.md"
 
@@ -112,7 +111,7 @@ def _read(folder):
     return config, trials
 
 
-def _line(name, config, trials, facts):
+def _cells(name, config, trials, facts):
     task = search_name(get_task(**config["task"])) or config["task"]["name"]
     methods = ", ".join(METHOD_LABELS.get(method, method) for method in config["method"])
     lost = sum(trials.status != "finished")
@@ -133,8 +132,7 @@ def _line(name, config, trials, facts):
         depth, validation = facts[f"{grid}_depth"], facts[f"{grid}_validation"]
         agrees = "yes" if facts["depth"] == depth else "no"
         cells += ["", "", "no rows of the grid"] if depth is None else [str(depth), f"{validation:.4g}{seeds}", agrees]
-    cells.append(f"{facts['grid_seconds']:.0f}" if facts["seeds"] else "")
-    return f"| {' | '.join(cells)} |"
+    return [*cells, f"{facts['grid_seconds']:.0f}" if facts["seeds"] else ""]
 
 
 def _summary(compared):

@@ -5,6 +5,7 @@ import pathlib
 import re
 
 from keras_hypernet.common.extras import needs_extra
+from keras_hypernet.common.markdown import table
 from keras_hypernet.zoo.card import Card, EntryError
 
 PREFIX = "hf://"
@@ -116,9 +117,8 @@ def _results(card):
 
 
 def _table(title, columns, rows):
-    rows = [f"| {' | '.join(map(str, row))} |" for row in rows]
-    head = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    return [f"## {title}", "", *head, *rows, ""] if rows else []
+    rows = list(rows)
+    return [f"## {title}", "", *table(columns, rows), ""] if rows else []
 
 
 def _list(title, sentences):

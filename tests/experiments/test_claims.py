@@ -1,5 +1,6 @@
 """Points of figures, statistics and verdicts, against plain NumPy and by enumeration; the report."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -344,7 +345,7 @@ def test_values_beside_the_grid_are_not_judged():
 
 def test_a_limited_rule_needs_and_judges_its_values_alone():
     grid = [row for row in _grid_rows() if not (row["seed"] == 1 and row["depth"] == 9)]
-    rule = claims.limited(claims.better(), first=3, last=8)
+    rule = dataclasses.replace(claims.better(), first=3, last=8)
     judged = complete_rows(ROTATION, "mnist", grid, rule)
     assert {(row["seed"], row["depth"]) for row in judged} == {
         (seed, depth) for seed in range(3) for depth in range(3, 9)

@@ -24,12 +24,22 @@ def _quick(name, method, value):
     return row
 
 
-@pytest.mark.parametrize("method", ["hyper", "separate"])
-def test_a_row_of_a_response_has_the_time_of_its_training(method):
-    row = _quick("hyperparameter_response", method, -2)
+def test_a_row_of_a_response_has_the_time_of_its_training():
+    row = _quick("hyperparameter_response", "separate", -2)
     assert 0 < row["training_seconds"] <= row["seconds"]
     assert row["metric"] == "cross_entropy"
     assert row["test"] < np.log(10)
+
+
+def test_a_response_is_trained_once_and_measured_at_each_decay():
+    first, second = (_quick("hyperparameter_response", "hyper", value) for value in (-4, -2))
+    assert 0 < first["training_seconds"] == second["training_seconds"]
+    assert first["curve"] == second["curve"]
+    assert first["test"] != second["test"]
+    task, recipe = get_task(**second["config"]["task"]), kh.Recipe(**second["config"]["recipe"])
+    model = kh.build_model(task, "hyper", recipe)
+    kh.fit(model, task, recipe, progress=False)
+    assert kh.evaluate(model, task)["cross_entropy"] == second["test"] < np.log(10)
 
 
 def test_runs_of_a_response_differ_in_the_decay_of_the_evaluation_alone():
