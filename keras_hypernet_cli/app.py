@@ -16,7 +16,6 @@ class _Command(TyperCommand):
     """A command that imports keras_hypernet after its arguments are parsed and before its function is called."""
 
     def invoke(self, ctx):
-        """Calls the function of the command."""
         import_package()
         return super().invoke(ctx)
 
@@ -25,9 +24,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 @app.callback()
-def _application(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-):
+def _application(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False):
     """Hypernetworks for Keras: list, measure, train, export and serve pretrained models.
 
     Start with [bold]keras-hypernet demo[/bold], which needs no network.

@@ -2,11 +2,8 @@
 
 import importlib.metadata
 
-from rich.table import Table
-from rich.text import Text
-
 from keras_hypernet_cli.options import AsJson
-from keras_hypernet_cli.printing import readable, show, show_json
+from keras_hypernet_cli.printing import show_facts, show_json
 
 
 def doctor(as_json: AsJson = False):
@@ -37,12 +34,7 @@ def doctor(as_json: AsJson = False):
         else f"{extra}: installed"
         for extra, missing in facts["extras"].items()
     ]
-    table = Table(show_header=False, title="keras_hypernet on this machine")
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for name, value in facts.items():
-        table.add_row(name, Text(readable(value)))
-    show(table)
+    show_facts("keras_hypernet on this machine", facts)
 
 
 def _data_set(name):

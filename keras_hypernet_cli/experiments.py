@@ -125,7 +125,6 @@ def _values(text):
 
 
 def _experiments(name):
-    """Returns the experiments that a name stands for."""
     from keras_hypernet import experiments
 
     return [experiments.get_experiment(each) for each in (experiments.NAMES if name == "all" else [name])]
@@ -148,7 +147,6 @@ def _check_all(chosen, out, values, panels, resume):
 
 
 def _show_results(chosen, rows):
-    """Prints a table for each experiment: mean and standard deviation over seeds."""
     import numpy as np
 
     from keras_hypernet.experiments.rows import group_rows
@@ -167,7 +165,6 @@ def _show_results(chosen, rows):
 
 
 def _check_failures(rows, out):
-    """Warns of failed runs and makes the exit code 1."""
     failed = [row for row in rows if row["status"] == "failed"]
     if failed:
         files = ", ".join(str(out / f"{name}.jsonl") for name in dict.fromkeys(row["experiment"] for row in failed))

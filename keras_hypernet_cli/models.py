@@ -10,7 +10,7 @@ from rich.text import Text
 from typer import Option
 
 from keras_hypernet_cli.options import SOURCES, AsJson, Entry, Source
-from keras_hypernet_cli.printing import readable, show, show_json, status
+from keras_hypernet_cli.printing import readable, show, show_facts, show_json, status
 
 # What the demo ends with.
 _NEXT = {
@@ -56,15 +56,7 @@ def info(name: Entry, as_json: AsJson = False):
     fields = dataclasses.asdict(card)
     if as_json:
         return show_json(fields)
-    table = Table(show_header=False, title=card.name)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for field, value in fields.items():
-        if value is not None:
-            table.add_row(field, Text(readable(value)))
-    if card.baseline:
-        table.add_row("best trivial predictor", Text(_trivial(card)))
-    show(table)
+    show_facts(card.name, {**fields, "best trivial predictor": _trivial(card) or None})
 
 
 def demo(

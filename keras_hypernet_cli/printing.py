@@ -6,6 +6,7 @@ import shlex
 import sys
 
 from rich.table import Table
+from rich.text import Text
 
 # These options affect how a command runs and what it prints, and not its result.
 _WITHOUT_EFFECT = {"--resume", "--overwrite", "--debug", "--json"}
@@ -20,6 +21,17 @@ def _console(stderr=False):
 def show(content):
     """Prints a line, as `str` or `rich.text.Text`, which is not broken if it is long, or a table on standard output."""
     _console().print(content, soft_wrap=not isinstance(content, Table))
+
+
+def show_facts(title, facts):
+    """Prints a dict of facts as a table of two columns; None is left out."""
+    table = Table(show_header=False, title=title)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        if value is not None:
+            table.add_row(name, Text(readable(value)))
+    show(table)
 
 
 def say(word, style, sentence):

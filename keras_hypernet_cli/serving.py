@@ -143,7 +143,6 @@ def _export_entries(names, models):
 
 
 def _exported_card(version):
-    """Returns the card of the entry that a version was exported from, or None."""
     from keras_hypernet.zoo.card import Card, EntryError
 
     with contextlib.suppress(EntryError):

@@ -32,7 +32,11 @@ def import_package():
     """
     if "keras_hypernet" in sys.modules:
         return
-    _choose_backend()
+    # Whatever Keras's configuration file says.
+    os.environ["KERAS_BACKEND"] = backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    if backend != "tensorflow":
+        print(f"Error: The command line needs KERAS_BACKEND=tensorflow. Received: {backend!r}", file=sys.stderr)
+        raise SystemExit(2)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC raises its errors too
     with ends_at_an_interrupt(), _quiet():
@@ -49,15 +53,6 @@ def ends_at_an_interrupt():
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-
-
-def _choose_backend():
-    """Chooses TensorFlow, whatever Keras's configuration file says, unless the environment names another backend."""
-    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
-    if backend != "tensorflow":
-        print(f"Error: The command line needs KERAS_BACKEND=tensorflow. Received: {backend!r}", file=sys.stderr)
-        raise SystemExit(2)
-    os.environ["KERAS_BACKEND"] = backend
 
 
 @contextlib.contextmanager

@@ -63,7 +63,8 @@ def tune(
     _check_devices(strategy)
     space = _ranges(depth=depths, width=width, learning_rate=learning_rate, initialization=initialization)
     space |= _ranges(embedding_dim=embedding_dim)
-    epochs = _quick_epochs(oracle, factor) if quick and epochs is None else epochs
+    if quick and epochs is None:  # with fewer epochs, Hyperband has no two rounds
+        epochs = max(2, factor) if oracle == "hyperband" else 2
     budget = {"trials": trials, "epochs": epochs, "executions_per_trial": executions_per_trial, "factor": factor}
     devices = {"strategy": strategy, "workers": workers, "engine": engine, "address": address}
     options = {"directory": directory, "seed": seed, "overwrite": overwrite, "resume": resume, "objective": objective}
@@ -73,7 +74,10 @@ def tune(
     if trials is not None and len(result.trials) < trials:
         warn(f"{oracle} has no more than {len(result.trials)} trials here. Asked for: --trials {trials}")
     paths = _write(result, others, directory, out, compare, plot)
-    card = _retrain(result, directory, data_note) if retrain and result.finished else None
+    card = None
+    if retrain and result.finished:
+        command = command_line(_FLAGS_WITHOUT_EFFECT, _OPTIONS_WITHOUT_EFFECT)
+        card = result.retrain(directory / "entry", command=command, data_note=data_note)
     _report(result, card, directory / "entry", paths, as_json)
 
 
@@ -91,11 +95,6 @@ def _methods(task, method):
     if method == "hyper" and task.condition_is_set:
         return "process"
     return tuple(method.split(",")) if "," in method else method
-
-
-def _quick_epochs(oracle, factor):
-    """Returns two epochs, or the fewest with which Hyperband has two rounds."""
-    return max(2, factor) if oracle == "hyperband" else 2
 
 
 def _check_outputs(task, out, compare, plot, plot_with):
@@ -127,7 +126,6 @@ def _check_directory(directory, resume, overwrite):
 
 
 def _read_searches(folders, task, objective):
-    """Returns the searches of other folders to draw too."""
     from keras_hypernet import tuning
     from keras_hypernet.tuning.drawing import check_alike
     from keras_hypernet.tuning.names import metrics_of
@@ -162,11 +160,6 @@ def _write(result, others, directory, out, compare, plot):
     if compare is not None and result.finished:
         paths.append(write_comparison(out.parent, compare))
     return paths
-
-
-def _retrain(result, directory, data_note):
-    command = command_line(_FLAGS_WITHOUT_EFFECT, _OPTIONS_WITHOUT_EFFECT)
-    return result.retrain(directory / "entry", command=command, data_note=data_note)
 
 
 def _report(result, card, entry, paths, as_json):
@@ -207,7 +200,6 @@ def _table(result):
     for row in result.trials:
         value = row["status"] if row[result.objective] is None else f"{row[result.objective]:.4f}"
         cells = [readable(row[name]) if row[name] is not None else "" for name in names]
-        table.add_row(
-            str(row["trial"]), row["method"], *cells, str(row["total_epochs"]), value, f"{row['seconds']:.1f}"
-        )
+        cells += [str(row["total_epochs"]), value, f"{row['seconds']:.1f}"]
+        table.add_row(str(row["trial"]), row["method"], *cells)
     return table

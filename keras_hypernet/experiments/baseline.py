@@ -7,7 +7,6 @@ predictor has learned nothing that the paper's comparison is about.
 import contextlib
 import dataclasses
 import json
-import pathlib
 import statistics
 
 import numpy as np
@@ -15,7 +14,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from keras_hypernet.experiments.experiment import Experiment, Measurement, rounded, train_and_measure
 from keras_hypernet.experiments.modularity import TARGETS
-from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.experiments.rows import results_of
 from keras_hypernet.tasks import (
     ApproximationTask,
     ClassificationTask,
@@ -102,8 +101,6 @@ def measure(task, predictor, recipe):
 
 
 def _without_condition(task):
-    """The task of x alone."""
-
     class Alone(type(task)):
         inputs = ("x",)
 
@@ -240,7 +237,7 @@ def baseline_of(task, folder):
 
     They are medians over the rows of `baseline` in a folder, of the task's own seed if it was run; None without rows.
     """
-    rows, _ = ResultsFile(pathlib.Path(folder) / "baseline.jsonl").read()
+    rows, _ = results_of("baseline", folder).read()
     own = [row for row in rows if get_task(**row["config"]["task"]) == task]
     errors = by_target(own or rows).get(target_of(task.config()), {})
     return {PREDICTORS[name]: error for name, error in errors.items() if name not in REFERENCES} or None

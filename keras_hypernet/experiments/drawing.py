@@ -11,7 +11,7 @@ from keras_hypernet.common.files import write_table
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.baseline import PREDICTORS, by_target, predictors_of
 from keras_hypernet.experiments.experiment import METHOD_LABELS
-from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.experiments.rows import own_rows
 
 # Dashes and markers differ, too: colours alone do not tell lines apart for everybody.
 _STYLES = [
@@ -81,8 +81,7 @@ def draw(experiment, folder):
 
 def read_baselines(folder):
     """The errors of the trivial predictors of each target, as of `by_target`, from the rows in a folder."""
-    rows, _ = ResultsFile(pathlib.Path(folder) / "baseline.jsonl").read()
-    return by_target(own_rows(get_experiment("baseline"), rows, []))
+    return by_target(own_rows(get_experiment("baseline"), folder)[0])
 
 
 def read_rows(experiment, folder):
@@ -96,8 +95,7 @@ def read_rows(experiment, folder):
         for quick in (False, True):
             experiment.runs(quick=quick)  # makes tasks of the user's own arrays, which rows name by their SHA-256
     for source in (experiment, *([get_experiment(also)] if also else [])):
-        more, sentences = ResultsFile(pathlib.Path(folder) / f"{source.name}.jsonl").read()
-        more = own_rows(source, more, sentences)
+        more, sentences = own_rows(source, folder)
         if source is not experiment:
             more = [row for row in more if row["panel"] in {own["panel"] for own in rows}]
         rows, broken = rows + more, broken + sentences
@@ -106,18 +104,6 @@ def read_rows(experiment, folder):
             f"There are no results of {experiment.name} in {folder}. Run `keras-hypernet experiment {experiment.name}`."
         )
     return rows, broken
-
-
-def own_rows(experiment, rows, sentences):
-    """The rows of an experiment's grid, or else of its quick grid; adds to `sentences` what is left out."""
-    grids = ([row for row in rows if experiment.owns(row, quick)] for quick in (False, True))
-    mine = next(filter(None, grids), [])
-    if len(mine) < len(rows):
-        sentences.append(
-            f"{len(rows) - len(mine)} of the rows of {experiment.name} are of its quick grid, of another recipe or "
-            "without what was measured, and are left out."
-        )
-    return mine
 
 
 def points(experiment, rows):

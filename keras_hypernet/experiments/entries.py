@@ -12,7 +12,7 @@ from keras_hypernet.common.versions import today, versions
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.assumptions import approximators
 from keras_hypernet.experiments.baseline import baseline_of
-from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.experiments.rows import results_of
 from keras_hypernet.runs.machine import set_threads
 from keras_hypernet.tasks import get_task
 from keras_hypernet.training.checkpoints import TrainingDivergedError
@@ -21,7 +21,7 @@ from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.training.retracing import expected_retracing
 from keras_hypernet.zoo.architectures import build_model
 from keras_hypernet.zoo.card import Card, read_other_runs
-from keras_hypernet.zoo.descriptions import describe
+from keras_hypernet.zoo.descriptions import describe, run_of_card
 from keras_hypernet.zoo.store import save_entry
 
 
@@ -219,8 +219,7 @@ def _run(blueprint, directory, seed, resume, options):
             seconds = round(sum(epoch["seconds"] for epoch in state["history"]), 1)
     except TrainingDivergedError as error:
         diverged = str(error)
-    rates = {"learning_rate": recipe.learning_rate, "gradient_clipnorm": recipe.gradient_clipnorm}
-    return {"seed": seed, **rates, **measured, "seconds": seconds, "diverged": diverged}
+    return run_of_card(seed, recipe, **measured, seconds=seconds, diverged=diverged)
 
 
 def _runs_of(blueprint, results):
@@ -232,24 +231,24 @@ def _runs_of(blueprint, results):
             raise ValueError(
                 f"The row of seed {row['seed']} in {results} is of another recipe than the entry's. Leave --from out."
             )
-        rates = {"learning_rate": recipe.learning_rate, "gradient_clipnorm": recipe.gradient_clipnorm}
-        test = row.get("test_f2_y") if blueprint.second else row["test"]
-        measured = {"validation": row["validation"], "test": test, "seconds": row["seconds"]}
-        runs.append({"seed": row["seed"], **rates, **measured, "diverged": row.get("message")})
+        measured = {name: row[name] for name in ("validation", "test", "seconds")}
+        if blueprint.second:
+            measured["test"] = row.get("test_f2_y")
+        runs.append(run_of_card(row["seed"], recipe, **measured, diverged=row.get("message")))
     return runs
 
 
 def _rows_of(blueprint, results):
     """The rows of a blueprint's runs by seed; failed runs count as not run."""
-    path = pathlib.Path(results) / f"{blueprint.experiment}.jsonl"
+    file = results_of(blueprint.experiment, results)
     varies = get_experiment(blueprint.experiment).varies
     # The rows of the networks that approximate a target choose the target's seed.
     expected = blueprint.panel, "network" if blueprint.method == "target" else blueprint.method, blueprint.value
-    rows = [row for row in ResultsFile(path).read()[0] if row["status"] != "failed"]
+    rows = [row for row in file.read()[0] if row["status"] != "failed"]
     rows = [row for row in rows if (row["panel"], row["method"], row[varies]) == expected]
     if not rows:
         raise ValueError(
-            f"There are no results for {blueprint.name} in {path}: run `keras-hypernet experiment "
+            f"There are no results for {blueprint.name} in {file.path}: run `keras-hypernet experiment "
             f"{blueprint.experiment}`, or leave --from out."
         )
     return sorted(rows, key=lambda row: row["seed"])

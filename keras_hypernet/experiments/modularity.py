@@ -205,6 +205,6 @@ REGISTERED = {
         "Ours: on interaction alone, the hypernetwork is better whatever the learning rate.": (
             _EVERYWHERE,
             {**dict.fromkeys(("d100_h10", "d100_h10_depth_6", "d100_h30"), "reproduced"), "d300_h10": "partly"},
-        ),
+        )
     },
 }

@@ -12,8 +12,7 @@ from keras_hypernet.common.figures import figure_class, save_figure
 from keras_hypernet.common.files import write_text
 from keras_hypernet.common.markdown import table
 from keras_hypernet.experiments import NAMES, continual, get_experiment, hypernetworks_static, pareto
-from keras_hypernet.experiments.drawing import own_rows
-from keras_hypernet.experiments.rows import ResultsFile, group_rows
+from keras_hypernet.experiments.rows import group_rows, own_rows
 from keras_hypernet.tasks import ParetoTask
 
 _MARKED = re.compile(r"(<!-- results of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -59,7 +58,7 @@ def _results(name, folder):
     if name not in NAMES:
         return _benchmark(pathlib.Path(folder).parent / "benchmarks" / f"{name}.json")
     experiment = get_experiment(name)
-    rows = own_rows(experiment, ResultsFile(pathlib.Path(folder) / f"{name}.jsonl").read()[0], [])
+    rows = own_rows(experiment, folder)[0]
     if not rows:
         return "Not run yet."
     published = PUBLISHED.get(name, {})
@@ -99,7 +98,7 @@ def draw_fronts(folder):
 
     Returns the paths, an empty list without rows. Raises ImportError without Matplotlib.
     """
-    rows = own_rows(get_experiment("pareto_toy"), ResultsFile(pathlib.Path(folder) / "pareto_toy.jsonl").read()[0], [])
+    rows = own_rows(get_experiment("pareto_toy"), folder)[0]
     widest = max((row["width"] for row in rows), default=None)
     chosen = {
         (row["panel"], row["method"]): row["objectives"]

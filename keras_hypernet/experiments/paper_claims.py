@@ -10,16 +10,7 @@ from keras_hypernet.experiments import (
     modularity,
     pareto,
 )
-from keras_hypernet.experiments.claims import (
-    EACH_STEP,
-    EACH_STEP_OF_LOSS,
-    WIDE,
-    Claim,
-    better,
-    closer,
-    improves,
-    stays,
-)
+from keras_hypernet.experiments.claims import EACH_STEP, EACH_STEP_OF_LOSS, WIDE, Claim, better, closer, improves, stays
 
 STAYS = stays("embed")
 EVERYWHERE = better(everywhere=True)
@@ -61,7 +52,7 @@ _RULES = {
     "synthetic_sensitivity": {
         "Ours: on synthetic targets, the hypernetwork is better at depths 3 and 6 whatever the paper leaves open.": (
             EVERYWHERE
-        ),
+        )
     },
     "assumption_1": {
         "Two approximators of one target are much closer to each other than to it.": replace(closer(), last=50),
@@ -74,7 +65,7 @@ _RULES = {
     },
     "rotation_depth": _at_both_counts(_FIGURE_3),
     "rotation_embedding_dim": {
-        "On rotations, the embedding method does not improve with its dimension, 10,000 times the index.": STAYS,
+        "On rotations, the embedding method does not improve with its dimension, 10,000 times the index.": STAYS
     },
     "colorization_depth": {
         "On colorization, the hypernetwork is better than the embedding method by a wide margin.": better(wide=WIDE),
@@ -82,27 +73,27 @@ _RULES = {
         "On colorization, the embedding method does not improve with the depth of e.": STAYS,
     },
     "colorization_embedding_dim": {
-        "On colorization, the embedding method does not improve with its dimension, 1,000 times the index.": STAYS,
+        "On colorization, the embedding method does not improve with its dimension, 1,000 times the index.": STAYS
     },
     "colorization_sensitivity": {
         "Ours: on colorization, the hypernetwork is better at depths 3 and 6 whatever the paper leaves open.": (
             EVERYWHERE
-        ),
+        )
     },
     "learning_rate": {
         "The hypernetwork is better whatever the learning rate.": (
             replace(EVERYWHERE, panels=("mnist", "mnist_depth_6", "cifar10", "cifar10_depth_6"))
-        ),
+        )
     },
     "assumption_2": {
         "One more neuron is strictly better.": EACH_STEP,
         "One more neuron is strictly better, by the squared error, which the assumption is about.": EACH_STEP_OF_LOSS,
     },
     "neural_process": {
-        "Ours: a neural process tells more from four images of a class than from one.": improves("process"),
+        "Ours: a neural process tells more from four images of a class than from one.": improves("process")
     },
     "gradient_clipping": {
-        "Ours: with clipped gradients, the hypernetwork is better, whatever their greatest norm.": EVERYWHERE,
+        "Ours: with clipped gradients, the hypernetwork is better, whatever their greatest norm.": EVERYWHERE
     },
     "initialization": _at_both_counts({_PRINCIPLED: better(wide=WIDE)}),
 }

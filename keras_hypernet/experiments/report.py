@@ -8,11 +8,10 @@ from keras_hypernet.common.markdown import table
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.baseline import PREDICTORS, best_trivial, by_target, predictors_of
 from keras_hypernet.experiments.claims import LEAST_SEEDS, THRESHOLDS, held_against
-from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.experiment import run_key
 from keras_hypernet.experiments.explanations import fill, read_explanations
 from keras_hypernet.experiments.paper_claims import CLAIMS, PREDICTIONS
-from keras_hypernet.experiments.rows import ResultsFile, group_rows
+from keras_hypernet.experiments.rows import group_rows, own_rows
 from keras_hypernet.experiments.statistics import holm
 
 _INTRODUCTION = f"""\
@@ -42,7 +41,7 @@ p. A verdict is marked knife-edge if a number that decides it is within 5% of it
 _COPIES = {
     "fb3252af57295aed6514bb761cade5fc6681243fd98735e31e925534d8610016": (
         "The CIFAR-10 of these runs is a JPEG (quality 75) copy, and not the original pixels."
-    ),
+    )
 }
 
 
@@ -52,7 +51,7 @@ def write_report(folder):
     The report lists claims without results as not run yet. Raises ValueError if the explanations cannot be read.
     """
     folder = pathlib.Path(folder)
-    rows = {name: own_rows(get_experiment(name), ResultsFile(folder / f"{name}.jsonl").read()[0], []) for name in NAMES}
+    rows = {name: own_rows(get_experiment(name), folder)[0] for name in NAMES}
     baselines = by_target(rows["baseline"])
     verdicts = {claim: findings(claim, rows[claim.experiment], baselines) for claim in CLAIMS}
     explanations = read_explanations(folder)
@@ -65,9 +64,11 @@ def write_report(folder):
     for key, text in read_explanations(folder, "summary.json").items():
         for claim in (claim for claim in CLAIMS if claim.text == key[0]):
             summary += _whys(claim, verdicts[claim], rows[claim.experiment], baselines, {key: text}).values()
+    thresholds = [(name, *facts) for name, facts in THRESHOLDS.items()]
     lines = [
         *("# What reproduced", "", *summary, "", _INTRODUCTION),
-        *(*_thresholds(), *_summary(verdicts), *_predictions(verdicts), *details),
+        *table(("threshold", "value", "last changed", "what the change did"), thresholds),
+        *("", *_summary(verdicts), *_predictions(verdicts), *details),
         *(*_variance(rows), *_trivial(rows), *_baselines(rows), *_runs(rows)),
     ]
     write_text(folder / "README.md", "\n".join(lines) + "\n")
@@ -105,11 +106,6 @@ def _verdict(finding):
     return f"{finding.verdict}{' (knife-edge)' * finding.edge}"
 
 
-def _thresholds():
-    columns = ("threshold", "value", "last changed", "what the change did")
-    return [*table(columns, [(name, *facts) for name, facts in THRESHOLDS.items()]), ""]
-
-
 def _summary(verdicts):
     rows = []
     for claim, of_panels in verdicts.items():
@@ -119,7 +115,6 @@ def _summary(verdicts):
 
 
 def _predictions(verdicts):
-    """The verdicts that were predicted before any run, and the outcome."""
     title = "Ours: predictions that were registered before the runs, and their outcome"
     text = (
         "The module of each experiment, such as `keras_hypernet/experiments/modularity.py`, states the grids, the "
@@ -214,12 +209,11 @@ def _limits_of_figure_1(rows, groups):
         f"{statistics.fmean(row['test'] for row in linear):.3g}. The lowest error of all {len(tests)} finished runs of "
         f"`synthetic_depth` on this target is {min(tests):.3g}. So the figure can show how well each method fits a "
         "linear function of x under this recipe. It cannot show whether a method uses I, and so neither supports nor "
-        "contradicts the paper's claim: `modularity_depth` has a target that can.",
+        "contradicts the paper's claim: `modularity_depth` has a target that can."
     ]
 
 
 def _trivial(rows):
-    """The errors of the trivial predictors of each target, medians over the seeds."""
     text = "`baseline`: test errors, medians over the seeds. The bilinear form is a reference, and not trivial."
     lines = []
     for panel in dict.fromkeys(row["panel"] for row in rows["baseline"]):
@@ -230,7 +224,6 @@ def _trivial(rows):
 
 
 def _baselines(rows):
-    """The errors of linear models on the synthetic targets, means over the seeds."""
     finished = [row for row in rows["synthetic_baseline"] if row["status"] == "finished"]
     groups = group_rows(finished, "dim")
     title = "Ours: how far linear models get on the synthetic targets"

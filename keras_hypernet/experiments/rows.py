@@ -1,6 +1,7 @@
 """The rows of an experiment: `<experiment>.jsonl`."""
 
 import functools
+import pathlib
 import reprlib
 
 from keras_hypernet.common.parsing import parse_json
@@ -58,6 +59,24 @@ def _key(row):
 
 # A results file of experiments; the argument is its path.
 ResultsFile = functools.partial(results.ResultsFile, parse=_parse)
+
+
+def results_of(name, folder):
+    """The `ResultsFile` of the experiment of this name in a folder."""
+    return ResultsFile(pathlib.Path(folder) / f"{name}.jsonl")
+
+
+def own_rows(experiment, folder):
+    """Reads the rows of an `Experiment`'s grid, or else of its quick grid; and a sentence about each line left out."""
+    rows, sentences = results_of(experiment.name, folder).read()
+    grids = ([row for row in rows if experiment.owns(row, quick)] for quick in (False, True))
+    mine = next(filter(None, grids), [])
+    if len(mine) < len(rows):
+        sentences.append(
+            f"{len(rows) - len(mine)} of the rows of {experiment.name} are of its quick grid, of another recipe or "
+            "without what was measured, and are left out."
+        )
+    return mine, sentences
 
 
 def group_rows(rows, varies):

@@ -2,14 +2,13 @@
 
 import contextlib
 import functools
-import pathlib
 import random
 
 from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.checks import integer
 from keras_hypernet.experiments import NAMES, find_experiment, find_source
 from keras_hypernet.experiments.experiment import Measurement, execute, make_row, run_key, task_of
-from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.experiments.rows import results_of
 from keras_hypernet.runs.cluster import run_on_ray
 from keras_hypernet.runs.engines import Job, LocalWorkers, check_engine
 from keras_hypernet.runs.progress import RunsProgress
@@ -45,7 +44,7 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
     job = _make_job(experiment, configs.values())
     _check_workers(job, experiment, workers, engine, address)
     local = workers if isinstance(workers, LocalWorkers) else LocalWorkers(workers)
-    results = ResultsFile(pathlib.Path(out) / f"{experiment.name}.jsonl")
+    results = results_of(experiment.name, out)
     with results.locked():
         if results.path.stat().st_size and not resume:
             raise ValueError(
@@ -90,7 +89,7 @@ def verify(experiments, folder, number, draw=None):
     require_tensorflow("An experiment")
     rows = []
     for experiment in experiments:
-        found, _ = ResultsFile(pathlib.Path(folder) / f"{experiment.name}.jsonl").read()
+        found, _ = results_of(experiment.name, folder).read()
         rows += [(experiment, row) for row in found if experiment.owns(row) and row["status"] != "failed"]
     if not rows:
         raise ValueError(f"There are no rows to verify in {folder}. Run an experiment, or give the folder (--out).")

@@ -89,8 +89,6 @@ def _baseline(panel, method, value, seed, quick):
 
 
 def _least_squares(task, method, recipe):
-    """Fits y by least squares on the training split, and measures the mean squared errors."""
-
     def columns(examples):
         parts = [examples["x"]] if method == "linear_x" else [examples["x"], examples["condition"]]
         return np.concatenate([*parts, np.ones_like(examples["y"])], axis=1, dtype="float64")

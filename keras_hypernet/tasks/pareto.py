@@ -265,10 +265,7 @@ class ParetoTask(Task):
         hidden = [keras.layers.Dense(recipe.width, "relu", name=f"hidden_{n}") for n in range(1, recipe.depth)]
         generator = keras.Sequential([keras.Input(self.condition_shape, name="condition"), *hidden], name="generator")
         primary = [HyperDense(self.num_outputs, use_bias=False, name="solution"), *self._facts.layers()]
-        objectives = {
-            "loss": Scalarization(self.problem, self.rule),
-            "metrics": [OptimumDistance(self.problem)],
-        }
+        objectives = {"loss": Scalarization(self.problem, self.rule), "metrics": [OptimumDistance(self.problem)]}
         return Hypernetwork(generator, primary, name=f"pareto_{self.rule}"), objectives
 
 

@@ -214,7 +214,6 @@ def _target(task):
 
 
 def _draw_layer(weights, rng, fan_in, units):
-    """Draws the kernel and the bias of a layer."""
     if weights == "normal":
         return rng.standard_normal((fan_in, units)), rng.standard_normal(units)
     limit = 1 / np.sqrt(fan_in) if weights == "fan_in" else np.sqrt(6 / (fan_in + units))

@@ -5,9 +5,8 @@ import pathlib
 from keras_hypernet.common.files import write_text
 from keras_hypernet.common.markdown import table
 from keras_hypernet.experiments import get_experiment
-from keras_hypernet.experiments.drawing import own_rows
 from keras_hypernet.experiments.experiment import METHOD_LABELS
-from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.experiments.rows import own_rows
 from keras_hypernet.tasks import get_task
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.names import search_name
@@ -58,8 +57,7 @@ def _read_grid(task, method, results):
     import pandas
 
     experiment = get_experiment(check_grid(task))
-    rows = own_rows(experiment, ResultsFile(pathlib.Path(results) / f"{experiment.name}.jsonl").read()[0], [])
-    rows = [row for row in rows if (row["panel"], row["method"]) == (task.panel, method)]
+    rows = [row for row in own_rows(experiment, results)[0] if (row["panel"], row["method"]) == (task.panel, method)]
     grid = pandas.DataFrame(rows, columns=["seed", "depth", "validation", "seconds"])
     grid = grid.astype({"seed": int, "depth": int, "validation": float, "seconds": float})
     depths = grid.groupby("seed").depth.transform("nunique")

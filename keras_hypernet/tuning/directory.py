@@ -53,7 +53,6 @@ class SearchDirectory:
         write_json(self.path / "search.json", config)
 
     def _check_same(self, current, config):
-        """Raises ValueError if the folder holds another search."""
         current, config = _flat(current), _flat(config)
         names = [name for name in {**current, **config} if name != "trials" and current.get(name) != config.get(name)]
         if names:

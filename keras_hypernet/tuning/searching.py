@@ -87,22 +87,17 @@ def search(
     >>> search(task, depth=[3], width=[4], epochs=1, directory=tempfile.mkdtemp(), progress=False).best.depth
     3
     """
-    hypermodel = _make_hypermodel(task, method, space, seed, epochs)
-    config = _make_config(hypermodel, oracle, trials, executions_per_trial, objective, factor)
-    _check_workers(hypermodel, workers, engine, address)
-    folder = SearchDirectory(directory or pathlib.Path("runs") / "tuning" / task.name)
-    with folder.locked():
-        return _run(config, hypermodel, folder, resume, overwrite, (workers, engine, address), progress)
-
-
-def _make_hypermodel(task, method, space, seed, epochs):
     require_tensorflow("A search")
     if not isinstance(task, Task):
         raise TypeError(f"`task` must be a keras_hypernet Task. Received: {task!r}")
     is_registered(task)  # raises if a user's own task has the name of another task
     hypermodel = DepthSearch(task, method, **space)
     hypermodel.set_recipe(seed=seed, epochs=epochs)
-    return hypermodel
+    config = _make_config(hypermodel, oracle, trials, executions_per_trial, objective, factor)
+    _check_workers(hypermodel, workers, engine, address)
+    folder = SearchDirectory(directory or pathlib.Path("runs") / "tuning" / task.name)
+    with folder.locked():
+        return _run(config, hypermodel, folder, resume, overwrite, (workers, engine, address), progress)
 
 
 def _make_config(hypermodel, oracle, trials, executions_per_trial, objective, factor):

@@ -33,17 +33,22 @@ def describe_model(model, name, task, recipe, seed, **options):
     if recipe is None:
         described["provenance"] = {"text": [], "code": [], "ours": ["The model and its training."]}
     metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
-    run = {
-        "seed": seed,
-        "learning_rate": recipe.learning_rate if recipe else float(model.optimizer.learning_rate),
-        "gradient_clipnorm": recipe.gradient_clipnorm if recipe else None,
-        **{split: metrics[split][task.metric] for split in metrics},
-        **{"seconds": None, "diverged": None},
-    }
+    run = run_of_card(seed, recipe, **{split: metrics[split][task.metric] for split in metrics})
+    if recipe is None:
+        run["learning_rate"] = float(model.optimizer.learning_rate)
     return {
         **described,
         **{"seed": seed, "metrics": metrics, "seeds": [run], "selection": "one training; of how many, is not stated"},
         **{"versions": versions(), "date": today()},
+    }
+
+
+def run_of_card(seed, recipe, validation, test, seconds=None, diverged=None):
+    """Returns a run as `Card.seeds` has it; the recipe may be None."""
+    rates = {name: getattr(recipe, name, None) for name in ("learning_rate", "gradient_clipnorm")}
+    return {
+        **{"seed": seed, **rates, "validation": validation, "test": test},
+        **{"seconds": seconds, "diverged": diverged},
     }
 
 

@@ -126,7 +126,6 @@ def _list(title, sentences):
 
 
 def _parse(address):
-    """The repository and the revision, or None, of an address."""
     parts = re.fullmatch(rf"{PREFIX}([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", address)
     if not parts or ".." in address:
         raise EntryError(f"The address of an entry on the Hub must be hf://user/repo[@revision]. Received: {address!r}")
