@@ -5,7 +5,6 @@ import csv
 import errno
 import hashlib
 import json
-import math
 import os
 import pathlib
 import shutil
@@ -98,7 +97,7 @@ def heal(folder):
 
 
 @contextlib.contextmanager
-def locked_folder(path, doing, instead, seconds=0.0):
+def locked_folder(path, doing, instead):
     """Locks a folder as `locked` does, and creates it first if needed; a created folder goes if it stays empty.
 
     Raises NotWritableError if the folder cannot be created.
@@ -110,7 +109,7 @@ def locked_folder(path, doing, instead, seconds=0.0):
     except OSError as error:
         raise _not_writable(path, error) from error
     try:
-        with locked(path, doing, instead, seconds):
+        with locked(path, doing, instead):
             yield
     finally:
         if created:
@@ -190,7 +189,7 @@ def _locked_temporary(path, stack):
         temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{path.name}.keras_hypernet-", dir=path.parent))
         # Another process may heal the folder between its creation and its lock.
         with contextlib.suppress(FileNotFoundError):
-            stack.enter_context(locked(temporary, seconds=math.inf))
+            stack.enter_context(locked(temporary, wait=True))
             if temporary.exists():
                 return temporary
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import pathlib
-import time
 
 from filelock import lock_descriptor
 
@@ -13,14 +12,14 @@ class BusyError(ValueError):
 
 
 @contextlib.contextmanager
-def locked(path, doing="writing", instead="another folder", seconds=0.0):
+def locked(path, doing="writing", instead="another folder", wait=False):
     """Holds the lock of an existing file or folder during the block.
 
     The lock stays with the file or folder when that is moved, and ends with the process. File systems without locks
     and Windows take no lock.
 
-    `doing` and `instead` say, for the message, what the holder of the lock does, and what to choose instead. After
-    waiting `seconds` for another process, BusyError is raised.
+    Unless the call may `wait` for another process, BusyError is raised while that holds the lock. `doing` and `instead`
+    say, for the message, what the holder does, and what to choose instead.
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()
@@ -34,18 +33,11 @@ def locked(path, doing="writing", instead="another folder", seconds=0.0):
         return
     descriptor = os.open(path, os.O_RDONLY if pathlib.Path(path).is_dir() else os.O_RDWR)
     try:
-        end = time.monotonic() + seconds
-        while not _lock(descriptor):
-            if time.monotonic() >= end:
-                raise BusyError(f"Another process is {doing} {path}. Wait until it is done, or choose {instead}.")
-            time.sleep(0.05)
+        free = True
+        with contextlib.suppress(OSError):  # a file system without locks
+            free = lock_descriptor(descriptor, blocking=wait)
+        if not free:
+            raise BusyError(f"Another process is {doing} {path}. Wait until it is done, or choose {instead}.")
         yield
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor):
-    try:
-        return lock_descriptor(descriptor, blocking=False)
-    except OSError:  # a file system without locks
-        return True

@@ -26,12 +26,12 @@ from keras_hypernet.runs.sources import load_source, loaded_modules, source_of
 
 __all__ = ["NAMES", "Drawing", "Experiment", "Measurement", "find_experiment", "find_source", "get_experiment"]
 
-_MODULES = (
+# In the order of results/README.md.
+MODULES = (
     *(synthetic, modularity, assumptions, rotation, colorization, baseline, pareto, gaussian_process),
-    *(hypernetworks_static, hyperparameter_response),
-    continual,
+    *(hypernetworks_static, hyperparameter_response, continual),
 )
-_EXPERIMENTS = {experiment.name: experiment for module in _MODULES for experiment in module.EXPERIMENTS}
+_EXPERIMENTS = {experiment.name: experiment for module in MODULES for experiment in module.EXPERIMENTS}
 NAMES = tuple(_EXPERIMENTS)
 
 

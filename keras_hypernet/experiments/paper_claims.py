@@ -2,14 +2,7 @@
 
 from dataclasses import replace
 
-from keras_hypernet.experiments import (
-    continual,
-    gaussian_process,
-    hypernetworks_static,
-    hyperparameter_response,
-    modularity,
-    pareto,
-)
+from keras_hypernet.experiments import MODULES
 from keras_hypernet.experiments.claims import EACH_STEP, EACH_STEP_OF_LOSS, WIDE, Claim, better, closer, improves, stays
 
 STAYS = stays("embed")
@@ -98,11 +91,10 @@ _RULES = {
     "initialization": _at_both_counts({_PRINCIPLED: better(wide=WIDE)}),
 }
 # Claims that are registered in the modules of their experiments: the rule, and the predicted verdict in each panel.
-_MODULES = (modularity, pareto, gaussian_process, hypernetworks_static, hyperparameter_response, continual)
 _REGISTERED = [
     (Claim(text, name, rule), predicted)
-    for module in _MODULES
-    for name, claims in module.REGISTERED.items()
+    for module in MODULES
+    for name, claims in getattr(module, "REGISTERED", {}).items()
     for text, (rule, predicted) in claims.items()
 ]
 PREDICTIONS = {claim.text: predicted for claim, predicted in _REGISTERED}

@@ -59,7 +59,7 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
                 RunsProgress(experiment.name, len(configs), done.values(), describe_best, visible=progress)
             )
             for sentence in [*warnings, *more]:
-                shown.warn(sentence)
+                shown.console.warn(sentence)
             if local is not workers:
                 stack.enter_context(local)
             if callable(job.execute):
@@ -73,7 +73,7 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
     return [done[key] for key in configs]
 
 
-def verify(experiments, folder, number, draw=None):
+def verify(experiments, folder, number):
     """Runs random rows of results again, each with the threads of its row; yields each row, and its repetition.
 
     Failed rows do not count. Another kind of processor, or other versions, may round differently: see `difference`.
@@ -82,7 +82,6 @@ def verify(experiments, folder, number, draw=None):
         experiments: Experiments of this package, or of files of your own.
         folder: Folder of the results.
         number: Number of rows; all rows, if there are fewer.
-        draw: Integer that determines which rows are chosen; by default each call chooses others.
 
     Raises ValueError if there are no rows, and the errors of `run`.
     """
@@ -93,7 +92,7 @@ def verify(experiments, folder, number, draw=None):
         rows += [(experiment, row) for row in found if experiment.owns(row) and row["status"] != "failed"]
     if not rows:
         raise ValueError(f"There are no rows to verify in {folder}. Run an experiment, or give the folder (--out).")
-    for experiment, row in random.Random(draw).sample(rows, min(integer("number", number), len(rows))):
+    for experiment, row in random.sample(rows, min(integer("number", number), len(rows))):
         job = _make_job(experiment, [row["config"]])
         if callable(job.execute):
             yield row, job.execute(row["config"])

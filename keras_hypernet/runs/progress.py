@@ -14,7 +14,7 @@ class RunsProgress(Progress):
     """Shows progress on standard error: a live bar on a terminal, elsewhere a line for each row.
 
     Of `total` runs of the experiment or search `name`, `rows` have ended. `describe_best` is a function of rows that
-    returns a text about the best results. Warnings are shown even if the progress is not `visible`.
+    returns a text about the best results. Its `console` shows warnings even if the progress is not `visible`.
     """
 
     def __init__(self, name, total, rows, describe_best, noun="runs", visible=True):
@@ -37,9 +37,6 @@ class RunsProgress(Progress):
             sentence = f"{self.name}: {self.total}/{self.total} {self.noun} are there already; none is repeated."
             self.console.print(sentence, soft_wrap=True)
         return self
-
-    def warn(self, sentence):
-        self.console.warn(sentence)
 
     def add(self, row, total=None):
         """Adds a row, and sets the total number of runs if given."""

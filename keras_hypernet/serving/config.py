@@ -1,6 +1,5 @@
 """TensorFlow Serving's folder of models: `<model>/<version>/saved_model.pb`, and the configuration files beside it."""
 
-import math
 import pathlib
 import re
 import textwrap
@@ -109,7 +108,7 @@ def write_configs(folder, name):
     Concurrent processes wait for each other. The errors are those of `read_models_config`.
     """
     folder = pathlib.Path(folder)
-    with locked(folder, seconds=math.inf):  # not a file, which would be replaced with its lock
+    with locked(folder, wait=True):  # not a file, which would be replaced with its lock
         _add_model(folder / MODELS, name)
         for file, content in {BATCHING: _BATCHING, MONITORING: _MONITORING}.items():
             if not (folder / file).exists():

@@ -102,7 +102,11 @@ def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks
     check_dtypes(task, train)
     replicas = model.distribute_strategy.num_replicas_in_sync
     # Keras cannot run several steps in one execution on several replicas.
-    _set_steps_per_execution(model, 1 if replicas > 1 else steps_per_execution(len(train)))
+    steps = 1 if replicas > 1 else steps_per_execution(len(train))
+    if model.steps_per_execution != steps:
+        model.steps_per_execution = steps
+        # Functions that Keras compiled for another number would skip the remaining steps.
+        model.train_function = model.test_function = model.predict_function = None
     if replicas > 1:
         prepare_replicas(model, task, recipe, replicas, sum(map(task.num_examples, splits)))
     callbacks = [_Epochs(run, epoch), *task.callbacks(model), *callbacks]
@@ -194,10 +198,3 @@ class _Epochs(keras.callbacks.Callback):
 def steps_per_execution(num_steps):
     """Returns the largest useful divisor of an epoch's steps: a shorter last execution would be traced anew."""
     return max(count for count in range(1, _MAX_STEPS_PER_EXECUTION + 1) if num_steps % count == 0)
-
-
-def _set_steps_per_execution(model, steps):
-    if model.steps_per_execution != steps:
-        model.steps_per_execution = steps
-        # Functions that Keras compiled for another number would skip the remaining steps.
-        model.train_function = model.test_function = model.predict_function = None

@@ -5,14 +5,16 @@ import numpy as np
 from keras_hypernet.common.figures import figure_class, save_figure
 from keras_hypernet.tasks import evaluation_angles
 
+_MOST = 8  # images
 
-def save_predictions(model, task, path, split="test", num_images=8):
-    """Draws the first images of a split: conditions, rotated inputs, and their true and predicted angles.
+
+def save_predictions(model, task, path, split="test"):
+    """Draws the first eight images of a split: conditions, rotated inputs, and their true and predicted angles.
 
     The suffix of the path is the format, such as `.png` or `.pdf`. Raises ValueError if Matplotlib does not write it,
     ImportError without Matplotlib, and NotWritableError.
     """
-    inputs, labels = next(iter(task.evaluation_dataset(split, num_images)))
+    inputs, labels = next(iter(task.evaluation_dataset(split, _MOST)))
     num_images = len(labels)
     predictions = np.argmax(model.predict(inputs, verbose=0), axis=-1)
     angles = evaluation_angles(num_images)

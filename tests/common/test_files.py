@@ -166,7 +166,7 @@ def test_a_lock_ends_with_its_process(tmp_path):
             pass
         assert str(caught.value) == message
         process.kill()
-        with locked(tmp_path, seconds=600):
+        with locked(tmp_path, wait=True):
             pass
 
 

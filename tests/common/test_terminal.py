@@ -64,7 +64,7 @@ def test_the_progress_of_an_experiment_shows_names_as_they_are(capfd, monkeypatc
             monkeypatch.setenv(name, value)
     with RunsProgress(OTHERS, 2, [], describe_best) as progress:
         progress.add({"panel": "mnist", "method": OTHERS, "status": OTHERS, "test": 0.5})
-        progress.warn(OTHERS)
+        progress.console.warn(OTHERS)
     shown = capfd.readouterr().err
     assert shown.count(f"best {SHOWN} 0.5; 1 {SHOWN}") >= 1
     assert shown.count(SHOWN) >= 3

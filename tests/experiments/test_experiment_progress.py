@@ -79,6 +79,6 @@ def test_a_bar_and_the_best_on_a_terminal_of_80_columns(capfd, monkeypatch):
 def test_only_warnings_without_visible_progress(capfd):
     progress = _show(visible=False)
     assert capfd.readouterr() == ("", "")
-    progress.warn("Line 3 of [results] is not a row.")
+    progress.console.warn("Line 3 of [results] is not a row.")
     assert capfd.readouterr() == ("", "Warning: Line 3 of [results] is not a row.\n")
     assert progress.summary() == "best hyper 0.125, embed 0.5; 1 diverged, 1 failed"
