@@ -146,7 +146,7 @@ def main(arguments=None):
     model.compile(keras.optimizers.Adam(rate), keras.losses.BinaryCrossentropy(from_logits=True))
     for _ in range(epochs):  # new pairs in each epoch
         model.fit(*pairs(images, digits, random), batch_size=BATCH, verbose=0)
-    (whole,) = export_formats(model, folder, "whole", formats=["tflite"])
+    (whole,) = export_formats(model, folder, "whole", formats=["litert"])
     first = [int(np.flatnonzero(test_digits == digit)[0]) for digit in range(10)]
     x, shown = test_images[-1000:], test_digits[-1000:]
     right, differences, answers, sizes = [], [], [], []

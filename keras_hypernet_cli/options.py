@@ -10,7 +10,7 @@ from typer import Argument, Option
 
 SOURCES = "mnist, cifar10, digits, patches"
 INITIALIZATIONS = "fan_in_uniform, hyperfan_in, unit_norm_normal, unit_norm_uniform"
-FORMATS = "saved_model, tflite, onnx, safetensors"
+FORMATS = "saved_model, litert, litert_int8, onnx, openvino, safetensors"
 EXPERIMENTS = (
     "synthetic_depth, synthetic_embedding_dim, synthetic_sensitivity, synthetic_baseline, synthetic_variance, "
     "modularity_depth, modularity_embedding_dim, modularity_units, modularity_learning_rate, assumption_1, "

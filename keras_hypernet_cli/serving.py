@@ -28,20 +28,20 @@ def export(
     served_as: Annotated[str | None, Option("--name", help="Name to serve the model under.")] = None,
     as_json: AsJson = False,
 ):
-    """Write a model as a SavedModel, as its next version, for TensorFlow Serving; or as LiteRT, ONNX, safetensors.
+    """Write a model as a SavedModel, the next version for TensorFlow Serving; or as LiteRT, ONNX, OpenVINO, weights.
 
     Examples: keras-hypernet export rotation_mnist_hyper --to saved_models --keep 1
 
     keras-hypernet export rotation_mnist_hyper --condition image.png
     """
     from keras_hypernet.serving.conditions import read_condition
-    from keras_hypernet.serving.specialized import RUNNERS, export_formats
+    from keras_hypernet.serving.specialized import DEFAULT_FORMATS, export_formats
     from keras_hypernet.zoo.store import list_entries, load
 
     if name == "all" and (served_as is not None or condition is not None):
         raise ValueError("--name and --condition are for one model. Received: all")
     names = [card.name for card in list_entries()] if name == "all" else [name]
-    formats = format or (["saved_model"] if condition is None else [*RUNNERS])
+    formats = format or (["saved_model"] if condition is None else DEFAULT_FORMATS)
     values = None if condition is None else read_condition(condition, load(name))
     with status("Exporting"):
         files = [file for name in names for file in export_formats(name, to, served_as, formats, values, keep)]

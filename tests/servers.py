@@ -117,9 +117,9 @@ def opened(gate):
         os.close(reader)
 
 
-def wait_for(condition):
+def wait_for(condition, seconds=120):
     """Waits until a condition holds, for two minutes at most: the machine may be busy."""
-    end = time.monotonic() + 120
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -116,7 +116,7 @@ def test_contraction_imports_no_keras():
 def test_heavy_libraries_are_imported_where_they_are_used(path):
     server = {"tensorflow", "tensorflow_serving", "google", "grpc", "starlette", "uvicorn", "prometheus_client"}
     heavy = {"tensorflow_datasets", "matplotlib", "sklearn", "PIL", "jsonschema", "keras_tuner", "requests", *server}
-    heavy |= {"ai_edge_litert", "onnx", "onnxruntime", "tf2onnx"}
+    heavy |= {"ai_edge_litert", "onnx", "onnxruntime", "openvino", "tf2onnx"}
     # The modules of these folders, which extend classes of such libraries, are imported where they are used.
     folders = {PACKAGE / "tuning": {"keras_tuner"}, PACKAGE / "serving" / "local": server}
     allowed = next((names for folder, names in folders.items() if path.is_relative_to(folder)), set())

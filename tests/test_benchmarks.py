@@ -10,6 +10,7 @@ import sys
 import pytest
 from helpers import ROOT
 
+import keras_hypernet as kh
 from keras_hypernet.layers import HyperDense
 from keras_hypernet.layers.contraction import OPERATIONS_PER_ENTRY, convolution_route
 
@@ -66,6 +67,20 @@ def test_the_costs_of_the_plan_are_those_of_the_measured_shapes():
         of_device = [row for row in rows if row[:2] == [device, bits]]
         (mean,) = (row[4] for row in of_device if row[-1])
         assert mean <= 1.01 * min(row[4] for row in of_device)
+
+
+@pytest.mark.full
+def test_every_format_has_the_error_of_the_card(tmp_path, source):
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("this is not a checkout: benchmarks/ is not here")
+    source("mnist")
+    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    subprocess.run([sys.executable, folder / "formats.py", "--images", "1"], check=True)
+    rows = json.loads((folder / "formats.json").read_text(encoding="utf-8"))["rows"]
+    errors = {format: error for part, format, _, _, _, error, _ in rows if part == "whole"}
+    (card,) = [card for card in kh.list_entries() if card.name == "rotation_mnist_hyper"]
+    assert errors.pop("litert_int8") == pytest.approx(card.metrics["test"]["error"], abs=5e-3)
+    assert errors == pytest.approx(dict.fromkeys(errors, card.metrics["test"]["error"]), abs=2e-4)
 
 
 @pytest.mark.full

@@ -1,4 +1,4 @@
-"""Client: NumPy in and out, for TensorFlow Serving and the local server, by REST or gRPC."""
+"""Client: NumPy in and out, for TensorFlow Serving and the local server by REST or gRPC, and for KServe's protocol."""
 
 import collections.abc
 import random
@@ -12,10 +12,10 @@ import numpy as np
 from keras_hypernet.common.checks import integer
 from keras_hypernet.serving.config import FIRST_HALVES
 from keras_hypernet.serving.errors import InvalidRequestError, UnavailableError, check_number
-from keras_hypernet.serving.transports import GrpcTransport, RestTransport
+from keras_hypernet.serving.transports import GrpcTransport, KserveTransport, RestTransport
 
 _LONGEST_WAIT = 5.0
-_TRANSPORTS: dict[str, Any] = {"rest": RestTransport, "grpc": GrpcTransport}
+_TRANSPORTS: dict[str, Any] = {"rest": RestTransport, "grpc": GrpcTransport, "kserve": KserveTransport}
 
 
 class Client:
@@ -25,7 +25,8 @@ class Client:
         address: `host:port` of TensorFlow Serving or of `keras-hypernet serve`; usually 8501 for REST, 8500 for gRPC.
         model: Name of the model; without it, every method needs one.
         version: Number or label of a version; by default the latest.
-        protocol: `"rest"` or `"grpc"`.
+        protocol: `"rest"` or `"grpc"`; or `"kserve"`, REST of KServe's open inference protocol, version 2, which Triton
+            and other servers speak on port 8000 or 8080. A model then has `predict` alone, without the two halves.
         timeout: Maximum seconds for an answer; None, an endless wait, is refused.
         retries: Maximum number of repetitions of a request while the server is unavailable. The wait doubles each time
             up to five seconds, with a random part. Other failures are final, except for one repetition when inputs do

@@ -1,10 +1,11 @@
-"""Models, and g alone under one condition, as SavedModels, as files for small runtimes, LiteRT and ONNX, or as weights.
+"""Models, and g alone under one condition, as SavedModels, for the runtimes LiteRT, ONNX and OpenVINO, or as weights.
 
 Before a file appears, its runtime runs it on random inputs, and must give Keras's outputs. A safetensors file holds
 weights alone, for programs of other frameworks.
 """
 
 import dataclasses
+import functools
 import importlib
 import pathlib
 import tempfile
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_hypernet.common.extras import needs_extra
-from keras_hypernet.common.files import check_writable, replacing
+from keras_hypernet.common.files import check_writable, replacing, replacing_folder
 from keras_hypernet.models import Hypernetwork, specialize
 from keras_hypernet.models.conditions import parts, symbolic
 from keras_hypernet.models.shapes import fits
@@ -24,12 +25,18 @@ from keras_hypernet.serving.signatures import example, signatures
 from keras_hypernet.training.checkpoints import num_bytes
 
 _TOLERANCE = 1e-4  # relative to the largest output: rounding of float32 sums in another library
+_INT8_TOLERANCE = 0.05  # of weights of eight bits
 # Title, extra and modules of the runtime of a format.
+_LITERT = ("LiteRT", "lite", ["ai_edge_litert.interpreter"])
 _RUNTIMES = {
-    "tflite": ("LiteRT", "lite", ["ai_edge_litert.interpreter"]),
+    "litert": _LITERT,
+    "litert_int8": _LITERT,
     "onnx": ("ONNX", "onnx", ["onnxruntime", "tf2onnx"]),
+    "openvino": ("OpenVINO", "openvino", ["openvino"]),
     "safetensors": ("safetensors", "safetensors", ["safetensors.numpy"]),
 }
+# What follows the name of a model in the name of its file or, for OpenVINO, its folder.
+_ENDINGS = {"litert": ".tflite", "litert_int8": "_int8.tflite"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,28 +49,42 @@ class Exported:
     difference: float
 
 
-def _to_tflite(model, name):
+# LiteRT and OpenVINO convert the SavedModel. Exporters of Keras 3.15 lose what it keeps: that of LiteRT calls inputs
+# `inputs_1` and outputs `output_0`, and gives float32 to a model of uint8 images, which it refuses; that of OpenVINO
+# names outputs after operations of the graph.
+def _to_litert(model, name, path, int8=False):
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
         write_saved_model(model, folder, name)
-        return tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"]).convert()
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
+        if int8:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        path.write_bytes(converter.convert())
 
 
-def _to_onnx(model, name):
+def _to_onnx(model, name, path):
     import tensorflow as tf
     import tf2onnx
 
     function, specs = traceable(signatures(model)[0])
     graph, _ = tf2onnx.convert.from_function(tf.function(function), input_signature=specs, opset=17)
     graph.graph.name = name
-    return graph.SerializeToString()
+    path.write_bytes(graph.SerializeToString())
 
 
-def _to_safetensors(model, name):
-    from safetensors.numpy import save
+def _to_openvino(model, name, folder):
+    import openvino
 
-    return save(named_weights(model), {"model": name})
+    with tempfile.TemporaryDirectory() as saved_model:
+        write_saved_model(model, saved_model, name)
+        openvino.save_model(openvino.convert_model(saved_model), folder / "model.xml", compress_to_fp16=False)
+
+
+def _to_safetensors(model, name, path):
+    from safetensors.numpy import save_file
+
+    save_file(named_weights(model), path, {"model": name})
 
 
 def named_weights(model):
@@ -95,7 +116,7 @@ def _check_safetensors(model, path):
     return max(float(np.abs(read[name] - array).max()) for name, array in weights.items())
 
 
-def _run_tflite(path):
+def _run_litert(path):
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
@@ -110,22 +131,52 @@ def _run_onnx(path):
     return lambda inputs: dict(zip(names, session.run(None, inputs), strict=True))
 
 
-# Writers return the bytes of a file; runners make `serving_default` of a file a function of a dict of arrays.
-_WRITERS = {"tflite": _to_tflite, "onnx": _to_onnx, "safetensors": _to_safetensors}
-RUNNERS = {"saved_model": load, "tflite": _run_tflite, "onnx": _run_onnx}
+def _run_openvino(folder):
+    import openvino
+
+    # By default, OpenVINO computes in bfloat16 on processors that have it.
+    precision = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(folder / "model.xml", "CPU", precision)
+
+    def run(inputs):
+        outputs = compiled(inputs)
+        return {name: outputs[output] for output in compiled.outputs for name in output.names}
+
+    return run
+
+
+# Writers take the path of a file, or of OpenVINO's folder; runners make its `serving_default` a function of a dict of
+# arrays.
+_WRITERS = {
+    "litert": _to_litert,
+    "litert_int8": functools.partial(_to_litert, int8=True),
+    "onnx": _to_onnx,
+    "openvino": _to_openvino,
+    "safetensors": _to_safetensors,
+}
+RUNNERS = {
+    "saved_model": load,
+    "litert": _run_litert,
+    "litert_int8": _run_litert,
+    "onnx": _run_onnx,
+    "openvino": _run_openvino,
+}
 FORMATS = (*RUNNERS, "safetensors")
+DEFAULT_FORMATS = ("saved_model", "litert", "onnx")
 
 
-def export_formats(model_or_name, to="saved_models", name=None, formats=tuple(RUNNERS), condition=None, keep=None):
+def export_formats(model_or_name, to="saved_models", name=None, formats=DEFAULT_FORMATS, condition=None, keep=None):
     """Exports a model, or its g under one condition, in several formats; returns a list of `Exported`.
 
     Args:
         model_or_name, keep: As for `export`.
-        to: Folder of all exported models. A SavedModel is written as by `export`; the files are `<name>.tflite` and
-            `<name>.onnx` in this folder, with the signature `serving_default` alone, and `<name>.safetensors`, the
-            weights: see `named_weights`.
+        to: Folder of all exported models. A SavedModel is written as by `export`. In this folder are `<name>.tflite`,
+            `<name>_int8.tflite`, `<name>.onnx` and the folder `<name>.openvino`, with the signature `serving_default`
+            alone, and `<name>.safetensors`, the weights: see `named_weights`.
         name: As for `export`; by default with `_specialized` at its end if there is a condition.
-        formats: Some of `"saved_model"`, `"tflite"`, `"onnx"` and `"safetensors"`; by default the first three.
+        formats: Some of `"saved_model"`, `"litert"` (or its earlier name, `"tflite"`), `"onnx"`, `"openvino"`,
+            `"litert_int8"` and `"safetensors"`; by default the first three. `"litert_int8"` stores large weights as
+            integers of eight bits (LiteRT's dynamic range quantization), and keeps inputs and outputs as they are.
         condition: One condition `[...]`, or a structure of its parts, without a batch, to bake in: the exported model
             is g, of x alone.
 
@@ -143,6 +194,7 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=tuple(RU
     ...     print(file.format, file.path.name, file.num_bytes < 40_000)
     onnx rotation_mnist_hyper_specialized.onnx True
     """
+    formats = ["litert" if format == "tflite" else format for format in formats]
     if not formats or not set(formats) <= set(FORMATS):
         raise ValueError(f"`formats` must be some of {FORMATS}. Received: {list(formats)}")
     for title, extra, modules in (_RUNTIMES[format] for format in formats if format in _RUNTIMES):
@@ -161,11 +213,12 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=tuple(RU
             )
         else:
             check_writable(to, num_bytes(model.weights))
-            path = pathlib.Path(to) / f"{served_as}.{format}"
-            with replacing(path) as temporary:
-                temporary.write_bytes(_WRITERS[format](model, served_as))
+            path = pathlib.Path(to) / f"{served_as}{_ENDINGS.get(format, f'.{format}')}"
+            with (replacing_folder if format == "openvino" else replacing)(path) as temporary:
+                _WRITERS[format](model, served_as, temporary)
                 if format in RUNNERS:
-                    difference = _difference(model, RUNNERS[format](temporary))
+                    tolerance = _INT8_TOLERANCE if format == "litert_int8" else _TOLERANCE
+                    difference = _difference(model, RUNNERS[format](temporary), tolerance)
                 else:
                     difference = _check_safetensors(model, temporary)
         files = [file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
@@ -188,7 +241,7 @@ def _specialized(model, condition):
     return specialize(model, condition)
 
 
-def _difference(model, run):
+def _difference(model, run, tolerance=_TOLERANCE):
     """Returns the difference of outputs of `run` from Keras's on random inputs, relative to the largest output."""
     signature = signatures(model)[0]
     inputs = example(signature, rows=4, rng=np.random.default_rng(0))
@@ -196,10 +249,10 @@ def _difference(model, run):
     for output, values in expected.items():
         values = np.asarray(values)
         difference = float(np.abs(received[output] - values).max() / max(np.abs(values).max(), 1e-6))
-        if received[output].shape != values.shape or not difference <= _TOLERANCE:
+        if received[output].shape != values.shape or not difference <= tolerance:
             raise RuntimeError(
                 f"The export of {model.name!r} does not give Keras's outputs: they differ by {difference:.2g} of "
-                f"the largest, and may by {_TOLERANCE}."
+                f"the largest, and may by {tolerance}."
             )
         differences.append(difference)
     return max(differences)

@@ -1,4 +1,4 @@
-"""The transports of a client, REST and gRPC, with the same methods and errors."""
+"""The transports of a client, REST, gRPC and KServe's REST, with the same methods and errors."""
 
 import json
 import urllib.parse
@@ -12,10 +12,12 @@ from keras_hypernet.serving.errors import from_code, from_http
 class RestTransport:
     """Requests by REST to `host:port`, with a timeout in seconds."""
 
+    _root = "v1/models"
+
     def __init__(self, address, timeout):
         import requests
 
-        self._base, self._timeout = f"http://{address}/v1/models", timeout
+        self._base, self._timeout = f"http://{address}/{self._root}", timeout
         self._session = requests.Session()
         self._session.trust_env = False  # no proxy between a client and its server
 
@@ -65,6 +67,39 @@ class RestTransport:
             message = content.get("error") if isinstance(content, dict) else None
             raise from_http(answer.status_code, message or answer.text[:200])
         return content
+
+
+class KserveTransport(RestTransport):
+    """Requests by REST in KServe's open inference protocol, version 2: a model has one signature, `serving_default`."""
+
+    _root = "v2/models"
+
+    def predict(self, model, version, signature, inputs):
+        if signature != "serving_default":
+            message = f"By this protocol a model has the signature serving_default alone. Received: {signature}"
+            raise from_code("INVALID_ARGUMENT", message)
+        tensors = [
+            {"name": name, "shape": value.shape, "datatype": _kserve_dtype(value.dtype), "data": value.ravel().tolist()}
+            for name, value in inputs.items()
+        ]
+        answer = self._request("POST", f"{_kserve_path(model, version)}/infer", json.dumps({"inputs": tensors}))
+        outputs = {
+            tensor["name"]: np.asarray(tensor["data"], "float32").reshape(tensor["shape"])
+            for tensor in answer["outputs"]
+        }
+        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+    def signatures(self, model, version):
+        answer = self._request("GET", _kserve_path(model, version))
+        inputs, outputs = (
+            {tensor["name"]: (_tensorflow_dtype(tensor["datatype"]), tuple(tensor["shape"])) for tensor in answer[kind]}
+            for kind in ("inputs", "outputs")
+        )
+        return {"serving_default": (inputs, outputs)}
+
+    def status(self, model, version):
+        # The protocol lists the versions that are available, without a state.
+        return {int(number): "AVAILABLE" for number in self._request("GET", _kserve_path(model, version))["versions"]}
 
 
 class GrpcTransport:
@@ -139,6 +174,22 @@ def _described(signature_map):
         )
         for name, definition in signature_map.signature_def.items()
     }
+
+
+_KSERVE_DTYPES = {"FP16": "HALF", "FP32": "FLOAT", "FP64": "DOUBLE", "BYTES": "STRING"}
+
+
+def _tensorflow_dtype(name):
+    return f"DT_{_KSERVE_DTYPES.get(name, name)}"
+
+
+def _kserve_dtype(dtype):
+    return "BYTES" if dtype.kind in "OSU" else dtype.name.upper().replace("FLOAT", "FP")
+
+
+def _kserve_path(model, version):
+    path = f"/{urllib.parse.quote(model, safe='')}"
+    return path if version is None else f"{path}/versions/{urllib.parse.quote(str(version), safe='')}"
 
 
 def _path(model, version):

@@ -199,7 +199,7 @@ def test_the_client_follows_a_new_version_with_another_dtype(protocol, tmp_path)
             client.predict(np.array(["a"]))
 
 
-@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+@pytest.mark.parametrize("protocol", ["rest", "grpc", "kserve"])
 def test_an_unreachable_server_is_unavailable(protocol):
     client = Client("127.0.0.1:9", NAME, protocol=protocol, retries=2, backoff=0.01, timeout=5)
     with pytest.raises(UnavailableError):
@@ -210,7 +210,7 @@ def test_an_unreachable_server_is_unavailable(protocol):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"protocol": "http"}, "`protocol` must be one of .'rest', 'grpc'.. Received: 'http'"),
+        ({"protocol": "http"}, "`protocol` must be one of .'rest', 'grpc', 'kserve'.. Received: 'http'"),
         ({"address": "http://127.0.0.1:9"}, "`address` must be host:port, without http://. Received"),
         ({"timeout": 0}, "`timeout` must be a number of at least 0.001. Received: 0"),
         ({"retries": -1}, "`retries` must be an integer of at least 0. Received: -1"),
@@ -228,10 +228,17 @@ def test_invalid_arguments_are_refused(arguments, message):
 
 
 def test_the_port_of_the_other_protocol(server):
-    for protocol, port, other in (("rest", server.grpc_port, "gRPC"), ("grpc", server.rest_port, "REST")):
+    for protocol, port, other in (
+        ("rest", server.grpc_port, "gRPC"),
+        ("kserve", server.grpc_port, "gRPC"),
+        ("grpc", server.rest_port, "REST"),
+    ):
         client = Client(f"127.0.0.1:{port}", NAME, protocol=protocol, retries=0, timeout=10)
         with pytest.raises(UnavailableError, match=f"Is this the port of {other}"):
             client.status()
+    # tests/serving/test_triton.py has a server of KServe's protocol; that of this package has other paths.
+    with pytest.raises(NotFoundError, match="/v1/models"):
+        Client(f"127.0.0.1:{server.rest_port}", NAME, protocol="kserve").status()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""g alone under one condition, and whole models, as LiteRT and ONNX: run by their own runtimes, beside Keras."""
+"""g alone under one condition, and whole models, as LiteRT, ONNX and OpenVINO, in their own runtimes, beside Keras."""
 
 import re
 import struct
@@ -9,14 +9,15 @@ import keras
 import numpy as np
 import pytest
 from cases import MODELS
-from helpers import array, mostly_full, normal, pixels
+from helpers import ROOT, array, mostly_full, normal, pixels
 from servers import numbered_model
 
 import keras_hypernet as kh
 from keras_hypernet.serving.conditions import read_condition
-from keras_hypernet.serving.specialized import RUNNERS, export_formats, named_weights
+from keras_hypernet.serving.specialized import FORMATS, RUNNERS, export_formats, named_weights
 
 NAME = "rotation_mnist_hyper"
+WHOLE = ["litert", "onnx", "openvino"]
 # tf.lite's own interpreter, which is not the one that is used, is announced as deprecated when it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
 
@@ -44,40 +45,85 @@ def test_whole_models_and_g_alone_give_keras_outputs(case, tmp_path):
     model, draw = case.make(), pixels if case.dtype == "uint8" else normal
     inputs = {"x": draw((5, *case.x_shape)), "condition": draw((5, *case.condition_shape), seed=1)}
     expected = model.predict(inputs, verbose=0)
-    for exported in export_formats(model, tmp_path, "whole", ["tflite", "onnx"]):
+    for exported in export_formats(model, tmp_path, "whole", WHOLE):
         np.testing.assert_allclose(_run(exported, inputs), expected, atol=1e-5)
     condition = inputs["condition"][0]
     expected = model.predict({**inputs, "condition": np.repeat(condition[None], 5, axis=0)}, verbose=0)
     files = export_formats(model, tmp_path, "g", condition=condition)
-    assert [exported.format for exported in files] == ["saved_model", "tflite", "onnx"]
+    assert [exported.format for exported in files] == ["saved_model", "litert", "onnx"]
     for exported in files:
         np.testing.assert_allclose(_run(exported, {"x": inputs["x"]}), expected, atol=1e-5)
         assert exported.difference < 1e-5
 
 
+@pytest.mark.parametrize("alone", [False, True], ids=["whole", "alone"])
+def test_every_format_gives_keras_outputs_in_batches_of_any_size(alone, mnist_model, tmp_path):
+    condition = pixels((28, 28, 1))
+    files = export_formats(mnist_model, tmp_path, "model", RUNNERS, condition if alone else None)
+    assert [exported.path.name for exported in files] == [
+        *["1", "model.tflite", "model_int8.tflite", "model.onnx", "model.openvino"]
+    ]
+    for rows in (1, 3, 64):
+        x = pixels((rows, 28, 28, 1), seed=rows)
+        inputs = {"x": x, "condition": np.repeat(condition[None], rows, axis=0) if alone else x[:, ::-1]}
+        expected = mnist_model.predict(inputs, verbose=0)
+        for exported in files:
+            difference = np.abs(_run(exported, {"x": x} if alone else inputs) - expected).max() / np.abs(expected).max()
+            assert difference < (0.05 if exported.format == "litert_int8" else 1e-5), (exported.format, rows)
+    sizes = {exported.format: exported.num_bytes for exported in files}
+    assert sizes["litert_int8"] < 0.4 * sizes["litert"]
+
+
+def test_the_earlier_name_of_litert_is_known(tmp_path):
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    (exported,) = export_formats(network, tmp_path, "network", ["tflite"])
+    assert (exported.format, exported.path.name) == ("litert", "network.tflite")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["rotation_mnist_hyper", "rotation_cifar_hyper"])
+def test_openvino_reads_the_committed_saved_models(name):
+    import openvino
+
+    if not (ROOT / "saved_models").is_dir():
+        pytest.skip("this is not a checkout: saved_models/ is not installed")
+    model = kh.load(name)
+    x, condition = (pixels((64, *model.x_shape[1:]), seed) for seed in (0, 1))
+    expected = model.predict({"x": x, "condition": condition}, verbose=0)
+    compiled = openvino.Core().compile_model(
+        openvino.convert_model(ROOT / "saved_models" / name / "1"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    for rows in (1, 3, 64):
+        received = compiled({"x": x[:rows], "condition": condition[:rows]})["logits"]
+        difference = np.abs(received - expected[:rows]).max() / np.abs(expected).max()
+        print(f"{name}, {rows} rows: {difference:.1e}")
+        assert difference < 2e-5
+
+
 @pytest.mark.regression
 @pytest.mark.parametrize("case", [case for case in MODELS if case.name in ("hypernetwork", "neural_process")], ids=str)
-def test_the_batch_rule_holds_in_onnx(case, tmp_path):
+def test_the_batch_rule_holds_in_onnx_and_openvino(case, tmp_path):
     import onnxruntime
 
     model, x, condition = case.make(), normal((5, *case.x_shape)), normal((5, *case.condition_shape), seed=1)
     model({"x": x, "condition": condition})
-    (exported,) = export_formats(model, tmp_path, "whole", ["onnx"])
     expected = array(model({"x": x, "condition": condition[:1]}))
-    np.testing.assert_allclose(_run(exported, {"x": x, "condition": condition[:1]}), expected, atol=1e-5)
-    for inputs in (
-        (x[:1], condition),
-        (x[:4], condition[:2]),
-        *([(x, condition[:, :0])] if condition.ndim > 2 else []),
-    ):
-        with pytest.raises(onnxruntime.capi.onnxruntime_pybind11_state.Fail, match="check_that_"):
-            _run(exported, dict(zip(("x", "condition"), inputs, strict=True)))
+    unequal = [(x[:1], condition), (x[:4], condition[:2])]
+    empty = [(x, condition[:, :0])] if condition.ndim > 2 else []  # which OpenVINO answers
+    fail = onnxruntime.capi.onnxruntime_pybind11_state.Fail
+    refusals = {"onnx": ([*unequal, *empty], fail, "check_that_"), "openvino": (unequal, RuntimeError, "the shape of")}
+    for exported in export_formats(model, tmp_path, "whole", refusals):
+        np.testing.assert_allclose(_run(exported, {"x": x, "condition": condition[:1]}), expected, atol=1e-5)
+        refused, error, message = refusals[exported.format]
+        for inputs in refused:
+            with pytest.raises(error, match=message):
+                _run(exported, dict(zip(("x", "condition"), inputs, strict=True)))
 
 
 def test_conditions_may_be_integers(tmp_path):
     model, inputs = numbered_model()
     expected = model.predict(inputs, verbose=0)
-    for exported in export_formats(model, tmp_path, "whole", ["tflite", "onnx"]):
+    for exported in export_formats(model, tmp_path, "whole", WHOLE):
         np.testing.assert_allclose(_run(exported, inputs), expected, atol=1e-5)
     np.save(tmp_path / "nine.npy", [9])
     nine = read_condition(tmp_path / "nine.npy", model)
@@ -98,7 +144,7 @@ def test_conditions_may_be_true_or_false(tmp_path):
     model = kh.Hypernetwork(generator, [kh.layers.HyperDense(4)])
     inputs = {"x": normal((5, 7)), "condition": normal((5, 3), seed=1) > 0}
     expected = model.predict(inputs, verbose=0)
-    for exported in export_formats(model, tmp_path, "whole", ["tflite", "onnx"]):
+    for exported in export_formats(model, tmp_path, "whole", WHOLE):
         np.testing.assert_allclose(_run(exported, inputs), expected, atol=1e-5)
 
 
@@ -133,7 +179,7 @@ def test_weights_of_generated_and_trained_parts_have_names(tmp_path, mnist_model
     assert {name.split(".")[0] for name in safetensors.load_file(embed.path)} == {"embedding", "primary"}
 
 
-@pytest.mark.parametrize("format", mostly_full(["tflite", "onnx", "saved_model"], "tflite", "saved_model"))
+@pytest.mark.parametrize("format", mostly_full(["litert", "onnx", "openvino", "saved_model"], "litert", "saved_model"))
 def test_a_wrong_file_does_not_appear(format, tmp_path, monkeypatch):
     """Existing files stay as they are: older versions beyond those to keep, and models.config."""
     network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
@@ -165,12 +211,13 @@ def test_a_wrong_file_does_not_appear(format, tmp_path, monkeypatch):
         ("ai_edge_litert.interpreter", r"LiteRT files need .* pip install 'keras_hypernet\[lite\]'"),
         ("tf2onnx", r"ONNX files need .* pip install 'keras_hypernet\[onnx\]'"),
         ("onnxruntime", r"ONNX files need .* pip install 'keras_hypernet\[onnx\]'"),
+        ("openvino", r"OpenVINO files need .* pip install 'keras_hypernet\[openvino\]'"),
     ],
 )
 def test_missing_runtimes_are_named(module, message, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=message):
-        export_formats(NAME, tmp_path)
+        export_formats(NAME, tmp_path, formats=FORMATS)
     assert list(tmp_path.iterdir()) == []
 
 
