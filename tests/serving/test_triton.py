@@ -12,10 +12,11 @@ import socket
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from helpers import pixels
-from servers import wait_for
+from servers import wait_for, worded_model
 
 import keras_hypernet as kh
 from keras_hypernet.serving import Client, InvalidRequestError, NotFoundError
@@ -28,6 +29,11 @@ input { name: "x" data_type: TYPE_UINT8 dims: [-1, 28, 28, 1] }
 input { name: "condition" data_type: TYPE_UINT8 dims: [-1, 28, 28, 1] }
 output { name: "logits" data_type: TYPE_FP32 dims: [-1, 12] }
 """
+WORDS_CONFIG = """backend: "python"
+input { name: "x" data_type: TYPE_FP32 dims: [-1, 7] }
+input { name: "condition" data_type: TYPE_STRING dims: [-1, 1] }
+output { name: "logits" data_type: TYPE_FP32 dims: [-1, 4] }
+"""
 pytestmark = pytest.mark.full
 
 
@@ -37,21 +43,28 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def ports(model, tmp_path_factory):
-    """The ports of HTTP and gRPC of a Triton that serves the SavedModel and the ONNX file of an entry."""
+def words():
+    return worded_model()
+
+
+@pytest.fixture(scope="module")
+def ports(model, words, tmp_path_factory):
+    """The ports of HTTP and gRPC of a Triton with a SavedModel and an ONNX file of an entry, and a model of words."""
     if importlib.util.find_spec("pytriton") is None:
         pytest.skip("Triton is not installed: pip install 'keras_hypernet[triton]', with NumPy 1")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if ctypes.util.find_library(f"python{version}") is None:
         pytest.skip(f"Triton's Python backend needs the library libpython{version} of the system")
     wheel, folder = pathlib.Path(importlib.util.find_spec("pytriton").origin).parent, tmp_path_factory.mktemp("triton")
-    for name, format in zip(MODELS, ("saved_model", "onnx"), strict=True):
-        (exported,) = export_formats(model, folder / "exported", formats=[format])
+    served = dict.fromkeys(MODELS, (model, CONFIG)) | {"words": (words[0], WORDS_CONFIG)}
+    for name, (exported_model, config) in served.items():
+        format = "onnx" if name.endswith("onnx") else "saved_model"
+        (exported,) = export_formats(exported_model, folder / "exported", name, [format])
         version_folder = folder / "models" / name / "1"
         version_folder.mkdir(parents=True)
         exported.path.rename(version_folder / f"model.{'onnx' if format == 'onnx' else 'savedmodel'}")
         shutil.copy(pathlib.Path(__file__).with_name("triton_model.py"), version_folder / "model.py")
-        (version_folder.parent / "config.pbtxt").write_text(CONFIG)
+        (version_folder.parent / "config.pbtxt").write_text(config)
     shutil.copytree(wheel / "tritonserver" / "backends", folder / "backends")
     stub = wheel / "tritonserver" / "python_backend_stubs" / version / "triton_python_backend_stub"
     shutil.copy(stub, folder / "backends" / "python")
@@ -71,7 +84,7 @@ def ports(model, tmp_path_factory):
         )
     client = Client(f"127.0.0.1:{http}", protocol="kserve", retries=0)
     try:
-        wait_for(lambda: server.poll() is not None or all(_available(client, name) for name in MODELS), 300)
+        wait_for(lambda: server.poll() is not None or all(_available(client, name) for name in served), 300)
         assert server.poll() is None, (folder / "log").read_text()
         yield http, grpc
     finally:
@@ -137,6 +150,14 @@ def test_the_client_of_this_package_asks_triton(name, ports, model):
     another = Client(f"127.0.0.1:{ports[0]}", name, version=2, protocol="kserve")
     with another, pytest.raises(NotFoundError, match="version 2 is not found"):
         another.metadata()
+
+
+def test_the_client_sends_strings_to_triton(ports, words):
+    model, inputs = words
+    expected = np.array(model({name: keras.ops.convert_to_tensor(value) for name, value in inputs.items()}))
+    with Client(f"127.0.0.1:{ports[0]}", "words", protocol="kserve") as client:
+        assert client.metadata()["serving_default"][0]["condition"] == ("DT_STRING", (-1, 1))
+        assert _difference(client.predict(inputs["x"], inputs["condition"]), expected) < 1e-5
 
 
 def _difference(received, expected):
