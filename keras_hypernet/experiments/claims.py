@@ -96,56 +96,41 @@ def _verdict(reproduced, partly):
     return "reproduced" if reproduced else "partly" if partly else "not"
 
 
-def better(first="hyper", second="embed", wide=1.0, everywhere=False):
+def better(first="hyper", second="embed", wide=1.0, everywhere=False, at_best=False):
     """The rule for: one method is better than another.
 
     `wide` is the upper limit of each seed's median ratio, 0.5 for a wide margin. With `everywhere`, the median over the
-    seeds must also be lower at each value.
+    seeds must also be lower at each value. With `at_best`, each method counts at the value that suits it: in each seed,
+    that of lowest validation error.
     """
 
     def judge(rows, varies):
-        tests = [table(rows, method, varies) for method in (first, second)]
+        values, worse = np.array(sorted({row[varies] for row in rows})), []
+        if at_best:
+            best, tests = zip(*(_at_best(rows, method, varies) for method in (first, second)), strict=True)
+            medians = ", ".join(
+                f"{method} {_number(np.median(test))} at {varies} {_list(sorted(set(values[index])))}"
+                for method, index, test in zip((first, second), best, tests, strict=True)
+            )
+        else:
+            tests = [table(rows, method, varies) for method in (first, second)]
+            worse = values[~np.broadcast_to(np.less(*map(over_seeds, tests)), len(values))]
+            medians = f"over the seeds lower at {len(values) - len(worse)} of {len(values)} values of {varies}"
+            medians += f", not at {_list(worse)}" if len(worse) else ""
         by_seed = np.median(ratios(*tests), axis=1)
-        values = sorted({row[varies] for row in rows})
-        wins = np.broadcast_to(np.less(*map(over_seeds, tests)), len(values))
-        worse = [value for value, win in zip(values, wins, strict=True) if not win]
-        measured = (
-            f"ratio of the errors {_range(by_seed)}{_interval(by_seed)}; medians over the seeds lower at "
-            f"{len(values) - len(worse)} of {len(values)} values of {varies}"
-            + (f", not at {_list(worse)}" if worse else "")
-            + _lost(*tests, names=(first, second))
-        )
-        verdict = _verdict((by_seed < wide).all() and not (everywhere and worse), np.mean(by_seed < 1) > 0.5)
-        near = [] if everywhere and worse else [(by_seed.max(), wide)]
+        measured = f"ratio of the errors {_range(by_seed)}{_interval(by_seed)}; medians {medians}"
+        measured += _lost(*tests, names=(first, second))
+        fails = everywhere and len(worse) > 0
+        verdict = _verdict((by_seed < wide).all() and not fails, np.mean(by_seed < 1) > 0.5)
+        near = [] if fails else [(by_seed.max(), wide)]
         return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, near)
 
     also = ", and the median over the seeds lower at every value" * everywhere
     of = "" if (first, second) == ("hyper", "embed") else f" of {first} to {second}"
-    return _rule(f"the median ratio{of} below {wide:g} in every seed{also}", "below 1 in most seeds", judge)
-
-
-def better_at_best(wide=WIDE):
-    """The rule for: the hypernetwork is better than the embedding method, each at the value that suits it.
-
-    In each seed, the value of lowest validation error counts. `wide` is the upper limit of each seed's ratio.
-    """
-
-    methods = ("hyper", "embed")
-
-    def judge(rows, varies):
-        values = np.array(sorted({row[varies] for row in rows}))
-        best, tests = zip(*(_at_best(rows, method, varies) for method in methods), strict=True)
-        by_seed = ratios(*tests)[:, 0]
-        medians = ", ".join(
-            f"{method} {_number(np.median(test))} at {varies} {_list(sorted(set(values[index])))}"
-            for method, index, test in zip(methods, best, tests, strict=True)
-        )
-        measured = f"ratio of the errors {_range(by_seed)}{_interval(by_seed)}; medians {medians}{_lost(*tests)}"
-        verdict = _verdict((by_seed < wide).all(), np.mean(by_seed < 1) > 0.5)
-        return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, [(by_seed.max(), wide)])
-
-    text = f"each method at the value of lowest validation error, the ratio below {wide:g} in every seed"
-    return _rule(text, "below 1 in most seeds", judge)
+    where, ratio = (
+        ("each method at the value of lowest validation error, ", "ratio") if at_best else ("", "median ratio")
+    )
+    return _rule(f"{where}the {ratio}{of} below {wide:g} in every seed{also}", "below 1 in most seeds", judge)
 
 
 def _at_best(rows, method, varies):

@@ -33,7 +33,7 @@ worse than the hypernetwork with 300 (above 0.5 Var(y)), where it has more weigh
 
 from dataclasses import replace
 
-from keras_hypernet.experiments.claims import better, better_at_best, improves
+from keras_hypernet.experiments.claims import better, improves
 from keras_hypernet.experiments.experiment import DEPTHS, INDICES, Drawing, Experiment
 from keras_hypernet.tasks import SyntheticTask
 from keras_hypernet.training.recipe import paper_recipe
@@ -161,7 +161,7 @@ _EVERYWHERE = better(everywhere=True)
 REGISTERED = {
     "modularity_depth": {
         "Ours: on interaction alone, the hypernetwork is better by a wide margin, both at the depth that suits them.": (
-            better_at_best(wide=0.5),
+            better(wide=0.5, at_best=True),
             {
                 **{"d100_h10": "reproduced", "d100_h30": "partly", "d300_h10": "partly"},
                 **{"hadamard_d20": "reproduced", "hadamard_d20_gain_10": "partly"},

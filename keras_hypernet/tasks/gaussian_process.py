@@ -209,9 +209,6 @@ class GaussianProcessTask(Task):
         def dense(number):
             return [keras.layers.Dense(units, "relu", name=f"member_{n}") for n in range(1, number + 1)]
 
-        def sequential(name, *layers):
-            return keras.Sequential([keras.Input((None, 2), name="condition"), *layers], name=name)
-
         objectives = {"loss": NormalExcess()}
         if method == "process":
             last = keras.layers.Dense(units, name="embedding_output")
@@ -222,7 +219,8 @@ class GaussianProcessTask(Task):
             return ConditionalNeuralProcess(embedding, primary, name="gaussian_process"), objectives
         mean = keras.layers.GlobalAveragePooling1D(name="mean")
         after = keras.layers.Dense(units, "relu", name="generator_output")
-        generator = sequential("generator", *dense(recipe.depth - 1), mean, after)
+        layers = [keras.Input((None, 2), name="condition"), *dense(recipe.depth - 1), mean, after]
+        generator = keras.Sequential(layers, name="generator")
         if method == "film":
             primary = []
             for n in (1, 2):

@@ -12,11 +12,6 @@ PREFIX = "hf://"
 FILES = ("card.json", "model.keras")
 
 
-def is_address(name_or_path):
-    """Whether this is the address of an entry on the Hub."""
-    return isinstance(name_or_path, str) and name_or_path.startswith(PREFIX)
-
-
 def fetch(address):
     """Returns the folder of an entry on the Hub, `hf://user/repo` or `hf://user/repo@revision`, in the Hub's cache.
 

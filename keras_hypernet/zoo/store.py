@@ -77,7 +77,7 @@ def list_entries() -> list[Card]:
 
 def find_entry(name_or_path):
     """Returns the folder of an entry; arguments and errors are those of `load`."""
-    if hub.is_address(name_or_path):
+    if isinstance(name_or_path, str) and name_or_path.startswith(hub.PREFIX):
         return hub.fetch(name_or_path)
     text = os.fspath(name_or_path)
     if ".." in pathlib.PurePath(text).parts:

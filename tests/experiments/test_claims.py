@@ -167,13 +167,13 @@ def test_better_at_the_value_of_lowest_validation_error():
     for row in both:
         preferred = {"hyper": 3, "embed": 2}[row["method"]]
         row["validation"] = None if row["test"] is None else abs(row["depth"] - preferred)
-    finding = claims.better_at_best().judge(both, "depth")
+    finding = claims.better(wide=claims.WIDE, at_best=True).judge(both, "depth")
     assert finding.measured.startswith("ratio of the errors 0.2 (0.2 to 0.4 by seed), 95% interval of the mean 0.2 to ")
     assert finding.measured.endswith("; medians hyper 0.1 at depth 3, embed 0.5 at depth 2")
     assert finding.verdict == "reproduced"
-    assert claims.better_at_best(wide=0.3).judge(both, "depth").verdict == "partly"
+    assert claims.better(wide=0.3, at_best=True).judge(both, "depth").verdict == "partly"
     swapped = [{**row, "method": {"hyper": "embed", "embed": "hyper"}[row["method"]]} for row in both]
-    assert claims.better_at_best().judge(swapped, "depth").verdict == "not"
+    assert claims.better(wide=claims.WIDE, at_best=True).judge(swapped, "depth").verdict == "not"
 
 
 @pytest.mark.parametrize(
