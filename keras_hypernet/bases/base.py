@@ -1,4 +1,4 @@
-"""Basis: how a weight is generated, apart from how a layer uses the weight.
+"""Basis: how a weight is generated from the condition.
 
 A weight of shape `S = (*leading, o)` is `W(z) = K0 + G(z)` for a condition z `[B, R]`. K0 is the constant term; the
 basis defines G. The letters of the shapes:
@@ -49,7 +49,7 @@ class Sizes(typing.NamedTuple):
 
 
 class Basis:
-    """Abstract: how a weight `W(z) = K0 + G(z)` is generated from a condition z. A basis is configuration.
+    """Abstract: how a weight `W(z) = K0 + G(z)` is generated from a condition z. A basis holds configuration only.
 
     A subclass is a dataclass or has a `get_config`, and implements `variable_shapes`, `draw` and `write`; a subclass
     that can compute a product without writing the weight implements `contract`, and the cost of both in `costs`.
@@ -88,11 +88,11 @@ class Basis:
         return self.constant != "zeros"
 
     def variable_shapes(self, shape, rank):
-        """The shapes of the variables of a weight of a shape, by name; the constant term is `"constant"`."""
+        """The shapes of the variables of a weight, by name; the constant term is `"constant"`."""
         raise NotImplementedError
 
     def draw(self, name, shape, rank, initializer, fans):
-        """Returns a function of shape and dtype that makes the first values of the variable `name` of G."""
+        """Returns an initializer, a function of shape and dtype, for the variable `name` of G."""
         raise NotImplementedError
 
     def write(self, variables, z):
@@ -115,7 +115,7 @@ class Basis:
         return sum(map(math.prod, self.variable_shapes(tuple(shape), rank).values()))
 
     def constant_shapes(self, shape):
-        """The variable of a constant term that is a variable of its own."""
+        """The shape of the constant term's variable, if the constant term is a separate variable."""
         return {} if self.constant == "zeros" and not self.train_constant else {"constant": tuple(shape)}
 
     def build(self, layer, name, shape, rank, initializer, regularizer=None, constraint=None, fans=None):
@@ -175,7 +175,7 @@ class Basis:
         return lambda shape, dtype: self.constant_values(shape, dtype)
 
     def constant_values(self, shape, dtype):
-        """The first values of K0."""
+        """The initial values of K0."""
         if self.values is not None:
             return ops.cast(ops.convert_to_tensor(self.values), dtype)
         if isinstance(self.constant, str):
@@ -183,7 +183,7 @@ class Basis:
         return self.constant(shape, dtype)
 
     def get_config(self):
-        """The arguments. An array is written as `"given"`: its values are in the file of the weights."""
+        """The arguments. An array is saved as `"given"`: its values are in the file of the weights."""
         named = isinstance(self.constant, str)
         constant = self.constant if named else keras.initializers.serialize(self.constant)
         return {"constant": constant, "train_constant": self.train_constant}
@@ -198,7 +198,7 @@ class Basis:
 
 
 def variance_of(initializer, shape, fans, basis):
-    """The variance that an initializer gives to a generated weight; ValueError if it does not know one."""
+    """The variance that an initializer gives to a generated weight; ValueError if the initializer defines none."""
     if not isinstance(initializer, Hyperfan):
         raise ValueError(
             f"{type(basis).__name__} needs an initializer that states the variance of the generated weight: HyperfanIn "

@@ -13,14 +13,14 @@ from keras_hypernet.bases.full import positive
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class ChunkHead(keras.Layer):
-    """The network of `Chunked`, from the condition and an embedding of each chunk to the entries of the chunk.
+    """The network of `Chunked`: maps the condition and the embedding of a chunk to the entries of the chunk.
 
     Call arguments:
         z: Tensor `[B, R]`.
         chunks: Tensor `[C, embedding_dim]`.
 
     Returns:
-        A tensor `[B, C, size]` of second moment one at the start, for z and chunks of second moment one.
+        A tensor `[B, C, size]`. At initialization, its second moment is one if those of z and of chunks are one.
     """
 
     def __init__(self, size, hidden, zeros, m2, seed=None, **kwargs):
@@ -42,7 +42,7 @@ class ChunkHead(keras.Layer):
             inputs = moment = units
 
     def call(self, z, chunks):
-        # The first product is of z and of the chunks apart: [z, chunk] is never written for all pairs.
+        # The first product is computed for z and for chunks separately: no [z, chunk] is written for each pair.
         kernel = ops.cast(self.kernel_0, z.dtype)
         y = ops.expand_dims(ops.matmul(z, kernel[: self.rank]), 1) + ops.matmul(chunks, kernel[self.rank :])
         # As a matrix: TensorFlow's Grappler miscompiles the gradient of several products `[1, C, hidden]`.
@@ -55,7 +55,7 @@ class ChunkHead(keras.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class Chunked(Basis):
-    """`W(z) = K0 + head([z, e_c])` for each chunk c of the entries of W: the fewest parameters, the most work.
+    """`W(z) = K0 + head([z, e_c])` for each chunk c of the entries of W: the fewest parameters, the most operations.
 
     The variables of a weight of N entries are one embedding for each of its `ceil(N / size)` chunks, and K0. The head,
     a network with ReLU between its layers, belongs to the basis: layers that receive the same `Chunked` share its head.
@@ -67,8 +67,8 @@ class Chunked(Basis):
         hidden: Units of the hidden layers of the head.
         constant, train_constant: The constant term; see `Basis`.
 
-    Layers of a `Hypernetwork` may share a `Chunked`. Keras's own functional models lose such sharing when they are
-    saved, so saving a layer of a shared basis outside a `Hypernetwork` is refused.
+    Layers of a `Hypernetwork` may share a `Chunked`. Keras's functional models lose such sharing when they are saved,
+    so saving a layer with a shared basis outside a `Hypernetwork` raises an error.
 
     Raises:
         ValueError: If an argument is not a positive integer, or layers that share the basis have conditions of
@@ -102,14 +102,14 @@ class Chunked(Basis):
         self.head = None
 
     def chunks(self, shape):
-        """Number of chunks of a weight of a shape."""
+        """Number of chunks of a weight of shape `shape`."""
         return -(-math.prod(shape) // self.size)
 
     def variable_shapes(self, shape, rank):
         return {"chunks": (self.chunks(shape), self.embedding_dim), **self.constant_shapes(shape)}
 
     def num_parameters(self, shape: Sequence[int], rank: int) -> int:
-        """The parameters of one weight, with the head, which several weights may share."""
+        """Number of parameters of one weight, including the head, which several weights may share."""
         head, inputs = 0, rank + self.embedding_dim
         for units in (*self.hidden, self.size):
             head, inputs = head + (inputs + 1) * units, units
@@ -126,7 +126,7 @@ class Chunked(Basis):
                 f"Layers that share a Chunked take conditions of one dimension. Received: {self.head.rank} and {rank}"
             )
         setattr(layer, layer.attribute(name, "head"), self.head)
-        # Weights of different variances come from one head.
+        # One head generates weights of different variances.
         setattr(layer, layer.attribute(name, "gain"), math.sqrt(variance_of(initializer, shape, fans, self)))
 
     def variables(self, layer, name, shape):

@@ -14,7 +14,7 @@ class Full(Basis):
     """`W(z) = K0 + sum_r z_r T_r`: every weight is a linear function of the whole condition.
 
     The terms are one variable of shape `[*leading, R + 1, o]`, whose last term is K0; a K0 that is not trained is a
-    variable of its own. A weight of N entries has `(R + 1) N` parameters.
+    separate variable. A weight of N entries has `(R + 1) N` parameters.
 
     Args:
         constant, train_constant: The constant term; see `Basis`.
@@ -56,7 +56,7 @@ class Full(Basis):
         return values
 
     def draw_terms(self, extended, dtype, shape, initializer, fans):
-        """The first values of the terms, `[*leading, terms + 1, o]`, where K0 is zeros and G not."""
+        """The initial values of the terms, `[*leading, terms + 1, o]`, if K0 starts at zero and G does not."""
         return initializer(extended, dtype, fans) if isinstance(initializer, Hyperfan) else initializer(extended, dtype)
 
     def assign_constant(self, layer, name, values):
@@ -86,9 +86,9 @@ class Full(Basis):
         return y + op(x, variables["constant"]) if "constant" in variables else y
 
     def contract_inputs(self, op, x, variables, z):
-        """As `contract`, for an op that multiplies matrices: x times the factors first, then one product.
+        """As `contract`, for an op that multiplies matrices: first x times the factors, then one matrix product.
 
-        The intermediate result has `terms * inputs` entries for each x, that of `contract` `terms * outputs`.
+        For each x, the intermediate result has `terms * inputs` entries; that of `contract` has `terms * outputs`.
         """
         inputs, terms, outputs = variables["basis"].shape
         factors = align(self.factors(variables, z), len(x.shape))

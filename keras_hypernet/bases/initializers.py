@@ -1,9 +1,9 @@
 """Initializers for generated weights, and the initialization of the paper's experiments.
 
-A basis of shape `[..., R + 1, units]` generates a weight of shape `[..., units]` by contraction with the condition
-extended by a one (see `layers/base.py`). With a constant term of zero and a second moment m2 of the R entries of the
-condition, a generated weight has the variance `R * m2 * Var(basis)`. The hyperfan initializers choose `Var(basis)` so
-that the *generated* network starts well initialized; initializers for ordinary weights do not.
+A basis of shape `[..., R + 1, units]` generates a weight of shape `[..., units]` by contraction with `[z, 1]`, where z
+is the condition (see `bases/full.py`). If the constant term is zero and the R entries of the condition have the second
+moment m2, a generated weight has the variance `R * m2 * Var(basis)`. The hyperfan initializers choose `Var(basis)` so
+that the *generated* network is well initialized; initializers for ordinary weights do not.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from keras import ops
 
 
 class _Initializer(keras.initializers.Initializer):
-    """Abstract: the fields of a subclass, a dataclass, are its configuration."""
+    """Abstract: a subclass is a dataclass, whose fields are its configuration."""
 
     def __post_init__(self):
         for name in ("gain", "condition_second_moment", "fan_in"):
@@ -27,20 +27,20 @@ class _Initializer(keras.initializers.Initializer):
         return dataclasses.asdict(self)
 
     def uniform(self, limit, shape, dtype, stream=0):
-        # Without a seed, Keras's initializer draws one from the state that `set_random_seed` sets.
+        # Without a seed, Keras's initializer draws a seed from the state that `set_random_seed` sets.
         seed = None if self.seed is None else self.seed + stream
         return keras.initializers.RandomUniform(-limit, limit, seed)(shape, dtype)
 
 
 class Fans(typing.NamedTuple):
-    """The number of inputs that a generated kernel sums for an output, and of outputs that an input reaches."""
+    """The fan-in of a generated kernel (inputs per output), and its fan-out (outputs per input)."""
 
     fan_in: int
     fan_out: int
 
 
 class Hyperfan(_Initializer):
-    """Abstract: uniform, zero in the constant term; a subclass defines the variance of a generated weight."""
+    """Abstract: uniform, with a constant term of zero; a subclass defines the variance of a generated weight."""
 
     def __call__(self, shape, dtype=None, fans=None):
         if len(shape) < 2:
@@ -50,17 +50,17 @@ class Hyperfan(_Initializer):
         return self.terms(variance / (terms - 1), shape, dtype)
 
     def generated_variance(self, shape, fans=None):
-        """Returns the variance of a generated weight of shape `[..., units]`; `fans` are `Fans` or those of shape."""
+        """Returns the variance of a generated weight of shape `[..., units]`, by default with the fans of the shape."""
         raise NotImplementedError
 
     def terms(self, variance, shape, dtype=None):
-        """Terms of a variance, `[..., R + 1, units]`; the last one, the constant term, is zero."""
+        """Terms with a given variance, `[..., R + 1, units]`; the last term, the constant term, is zero."""
         *leading, terms, units = shape
         slopes = self.draw(variance, (*leading, terms - 1, units), dtype)
         return ops.concatenate([slopes, ops.zeros((*leading, 1, units), dtype=slopes.dtype)], axis=-2)
 
     def draw(self, variance, shape, dtype=None, stream=0):
-        """Uniform values of a variance. Give each variable of a weight a stream of its own, because of the seed."""
+        """Uniform values with a given variance. The variables of a weight share the seed; each has its own `stream`."""
         return self.uniform(math.sqrt(3 * variance), shape, dtype, stream)
 
     def unit_map(self, rank):
@@ -111,7 +111,7 @@ class HyperfanIn(Hyperfan):
 class HyperfanOut(Hyperfan):
     """Keeps the variance of gradients: generated kernels get the variance `gain / fan_out`.
 
-    A generated bias adds the rest of the activations' variance, `gain * max(1 - fan_in / fan_out, 0)`.
+    A generated bias contributes the rest of the activations' variance, `gain * max(1 - fan_in / fan_out, 0)`.
 
     Args:
         gain: Variance of a gradient for gradients of variance one: 2 before a ReLU, otherwise 1.
@@ -149,8 +149,8 @@ class HyperfanOut(Hyperfan):
 class FanInUniform(_Initializer):
     """Uniform on `+-1 / sqrt(fan_in)`, of variance `1 / (3 fan_in)`: the initialization of the paper's experiments.
 
-    The authors' networks start every kernel and bias this way, the default of their framework.
-    The last layer of f has R inputs, so `fan_in` is R for a basis and its constant term.
+    The authors' networks initialize every kernel and bias this way, the default of their framework. The last layer of f
+    has R inputs, so `fan_in` is R for a basis and its constant term.
 
     Args:
         fan_in: Number of inputs of the weight's linear map.

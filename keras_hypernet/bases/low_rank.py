@@ -15,8 +15,8 @@ class LowRank(Basis):
     """`W(z) = K0 + A diag(z S) B`: the condition scales r directions, as an adapter (LoRA) does.
 
     The variables are `left` A `[*leading, r]`, `scale` S `[R, r]`, `right` B `[r, o]` and K0. A weight of i inputs and
-    o outputs has `r (i + o) + R r` parameters, and `i o` for K0; r is `min(rank, i, o)`. A layer never writes the
-    weight where that is cheaper: the product costs a product with K0, and r (i + o) operations for each x.
+    o outputs has `r (i + o) + R r` parameters, and `i o` for K0; r is `min(rank, i, o)`. A layer does not write the
+    weight if that is cheaper: the cost is then a product with K0, and r (i + o) operations for each x.
 
     Args:
         rank: The number of directions, a positive integer.
@@ -39,7 +39,7 @@ class LowRank(Basis):
         self.rank = positive("rank", rank)
 
     def directions(self, shape):
-        """r, the number of directions of a weight of a shape."""
+        """r, the number of directions of a weight of shape `shape`."""
         return min(self.rank, math.prod(shape[:-1]), shape[-1])
 
     def variable_shapes(self, shape, rank):

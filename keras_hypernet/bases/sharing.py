@@ -1,4 +1,4 @@
-"""The configuration of a basis, also of one whose variables layers share."""
+"""The configuration of a basis, also of a basis whose variables several layers share."""
 
 import contextlib
 import contextvars
@@ -15,7 +15,7 @@ _SHARED = contextvars.ContextVar("bases that layers of a model share", default=N
 
 @contextlib.contextmanager
 def shared_bases(bases):
-    """Inside, a basis that layers share is its number in the list `bases`, to which `serialize` adds."""
+    """A context in which `serialize` puts a basis that layers share into the list `bases`, and returns its index."""
     token = _SHARED.set(bases)
     try:
         yield bases
@@ -24,21 +24,21 @@ def shared_bases(bases):
 
 
 def serialize(basis: Basis) -> Any:
-    """The configuration of a layer's basis; of a basis that layers share, its number in `shared_bases`.
+    """The configuration of a layer's basis; if layers share the basis, its index in `shared_bases`.
 
     Raises:
-        ValueError: If layers share variables of the basis, and no model that keeps the basis is being saved.
+        ValueError: If layers share variables of the basis, and the layer is saved outside a model that keeps the basis.
     """
     bases = _SHARED.get()
     if bases is None and _is_shared(basis):
-        gc.collect()  # a layer that nothing refers to is a user until here
+        gc.collect()  # removes users that nothing refers to
     if not _is_shared(basis):
         return keras.saving.serialize_keras_object(basis)
     if bases is None:
         names = sorted(layer.name for layer in basis.users)
         raise ValueError(
-            f"The layers {names} share one {type(basis).__name__}, and would be loaded with one each. Save them as the "
-            "`primary` of a `keras_hypernet.Hypernetwork`, which keeps what they share, or save weights alone."
+            f"The layers {names} share one {type(basis).__name__}, but each would be loaded with its own. Save them as "
+            "the `primary` of a `keras_hypernet.Hypernetwork`, which keeps the shared basis, or save only the weights."
         )
     if not any(basis is each for each in bases):
         bases.append(basis)
@@ -50,7 +50,7 @@ def _is_shared(basis):
 
 
 def get(basis: Basis | dict | None) -> Basis:
-    """Returns the basis of an argument `basis`: a `Basis`, what `serialize` returned, or None for `Full()`."""
+    """Returns the basis for an argument `basis`: a `Basis`, a result of `serialize`, or None for `Full()`."""
     if basis is None:
         return Full()
     if isinstance(basis, dict):

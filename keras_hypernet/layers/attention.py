@@ -41,7 +41,7 @@ class SelfAttention(keras.Layer):
         self.attention.build(x_shape, x_shape)
 
     def call(self, x, training=None, mask=None):
-        if mask is not None:  # of x as the query and as the value
+        if mask is not None:  # the mask of x, which is both query and value
             mask = ops.logical_and(ops.expand_dims(mask, -1), ops.expand_dims(mask, -2))
         return self.attention(x, x, attention_mask=mask, training=training, use_causal_mask=self.use_causal_mask)
 
@@ -54,7 +54,7 @@ class SelfAttention(keras.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class HyperMultiHeadAttention(HyperLayer):
-    """Multi-head attention whose projections of query, key, value and output are generated from the condition.
+    """Multi-head attention with generated projections of query, key, value and output.
 
     Each projection is a `HyperEinsumDense`. In a `Hypernetwork`, the layer is self-attention.
 
@@ -64,7 +64,7 @@ class HyperMultiHeadAttention(HyperLayer):
         value: Tensor `[B, S, j]`; by default x, self-attention.
         key: Tensor `[B, S, k]`; by default the value.
         attention_mask: Boolean tensor `[B, T, S]`: which positions attend to which.
-        training: Whether dropout acts; by default what Keras says of the call around.
+        training: Whether dropout is active; by default as in the enclosing call.
         x_mask, value_mask, key_mask: Boolean tensors `[B, T]`, `[B, S]` and `[B, S]`; by default the masks that Keras
             attached to the tensors.
 
@@ -143,12 +143,12 @@ class HyperMultiHeadAttention(HyperLayer):
         setattr(self, f"{name}_dense", layer)
 
     def projection_config(self):
-        """The arguments of the projections, as `get_config` holds them."""
+        """The arguments of the projections, as in `get_config`."""
         return keras.saving.serialize_keras_object(self.projection)
 
     @property
     def projections(self):
-        """The four layers by the names that Keras gives them; none before the layer is built."""
+        """The four layers by Keras's names; empty before the layer is built."""
         names = ("query", "key", "value", "attention_output") if self.built else ()
         return {name: getattr(self, f"{name}_dense") for name in names}
 
@@ -223,7 +223,7 @@ class HyperMultiHeadAttention(HyperLayer):
             if each is not None:
                 each = ops.cast(each, "bool")
                 mask = each if mask is None else ops.logical_and(mask, each)
-        # Not `ops.dot_product_attention`, which on JAX needs values of the dimension of the keys.
+        # Not `ops.dot_product_attention`: on JAX, it requires the same dimension of values and keys.
         scores = ops.cast(ops.einsum("btnh,bsnh->bnts", query, key), "float32") * self.key_dim**-0.5
         if mask is not None:
             scores = ops.where(ops.expand_dims(mask, 1), scores, -1e9)  # for every head
@@ -246,7 +246,7 @@ class HyperMultiHeadAttention(HyperLayer):
             layer.assign([next(values) for _ in layer.generated_shapes])
 
     def specialize(self, condition: Any) -> Any:
-        """Returns the `SelfAttention` that equals this layer under one condition `[1, R]`, and its weights."""
+        """Returns the `SelfAttention` that equals this layer for one condition `[1, R]`, and its weights."""
         ordinary = SelfAttention(
             **self.sizes(), use_causal_mask=self.use_causal_mask, name=self.name, dtype=self.dtype_policy
         )

@@ -3,7 +3,8 @@
 B  batch: number of conditions           P  points: number of x for each condition
 R  rank: dimension of the condition      i  input features          o  output features (units)
 
-A basis says how a weight is generated from the condition z, see `bases/base.py`; a layer says how the weight is used.
+A basis defines how a weight is generated from the condition z (`bases/base.py`); a layer defines how the weight is
+used.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ _WRITTEN = contextvars.ContextVar("written weights by the name of a layer", defa
 
 @contextlib.contextmanager
 def under_weights(weights):
-    """Inside, the layers of these names take written weights, a dict for each layer, in the place of the condition."""
+    """A context in which layers, by name, use written weights, a dict for each layer, instead of the condition."""
     token = _WRITTEN.set(weights)
     try:
         yield
@@ -37,9 +38,9 @@ def under_weights(weights):
 class ConditionedLayer(keras.Layer):
     """Abstract: a layer called as `layer(x, condition)`.
 
-    The models of this package pass the condition to layers of this class only. A subclass declares the shapes of x:
-    `axes` names the axes after the batch and the points, and `most_points` is the largest number of axes of points.
-    Sizes of axes called `features` or `channels` are fixed when the layer is built, all others may change.
+    The models of this package pass the condition only to layers of this class. A subclass declares the shapes of x:
+    `axes` names the axes after the batch and the points, and `most_points` is the largest number of axes of points. The
+    sizes of axes called `features` or `channels` are fixed when the layer is built; all others may change.
     """
 
     axes: tuple[str, ...] = ("features",)
@@ -62,26 +63,26 @@ class ConditionedLayer(keras.Layer):
 
 
 def match_batch(x, value, name="condition"):
-    """Holds a value `[1, ...]` or `[B, ...]` to the batch rule of `contraction.may_match` for x `[B, ...]`.
+    """Checks a value `[1, ...]` or `[B, ...]` by the batch rule of `contraction.may_match` for x `[B, ...]`.
 
-    Returns the value. A traced function that does not know both sizes reshapes the value to one row if it has one, else
-    to B rows. The reshape moves no data, and fails for any other number of rows.
+    Returns the value. If a traced function does not know both sizes, it reshapes the value to one row if the value has
+    one row, otherwise to B rows. The reshape moves no data, and fails for any other number of rows.
 
-    Raises ValueError, which calls the value `name`, if the sizes are known and do not match.
+    Raises ValueError, with the name `name` of the value, if the sizes are known and do not match.
     """
     check_batch(x.shape, value.shape, name)
     if value.shape[0] == 1 or None not in (x.shape[0], value.shape[0]):
         return value
     (batch, *_), (rows, *shape) = ops.shape(x), ops.shape(value)
     with keras.name_scope("check_that_there_is_one_condition_for_all_x_or_one_for_each"):
-        # Through another rank: TensorFlow removes a reshape that seems to change nothing.
+        # Through another rank, because TensorFlow removes a reshape to the same static shape.
         matched = ops.squeeze(ops.reshape(value, (1, ops.where(ops.equal(rows, 1), 1, batch), *shape)), axis=0)
-        # After a reshape to computed sizes, OpenVINO knows no size of the tensor.
+        # After a reshape to computed sizes, no size of the tensor is known on OpenVINO.
         return matched if matched.shape[1:] == value.shape[1:] else ops.reshape(matched, (-1, *value.shape[1:]))
 
 
 class KeepMask(keras.Layer):
-    """The layer behind `keep_mask`: Keras passes the mask of its input on."""
+    """The layer of `keep_mask`: Keras passes the mask of its input on."""
 
     def __init__(self):
         super().__init__(autocast=False)
@@ -113,13 +114,13 @@ class HyperLayer(ConditionedLayer):
 
     A subclass calls `add_basis` in `build`, once for each generated weight, and implements:
 
-    - `run(x, weights)`: the output under weights `[B, *shape]`, or `[1, *shape]` for all x.
-    - `specialize(condition)`, unless `keras_layer` is the class of the layer that this layer is under one condition: a
-      Keras layer with the same arguments, and the generated weights in the same order.
+    - `run(x, weights)`: the output with weights `[B, *shape]`, or `[1, *shape]` for all x.
+    - `specialize(condition)`, unless `keras_layer` is set: the class of a Keras layer that has the same arguments, and
+    the generated weights in the same order.
 
-    `compiled_by_xla` says whether XLA compiles the calls, as a compiled model tells it; else it is None.
+    `compiled_by_xla` is whether XLA compiles the calls; a compiled model sets it, otherwise it is None.
 
-    A subclass that knows a cheaper computation than `run` with written weights overrides `compute`.
+    If there is a cheaper computation than `run` with written weights, a subclass overrides `compute`.
 
     Args:
         vector_basis: How a bias, a scale or an offset is generated; `Full()` by default.
@@ -155,7 +156,7 @@ class HyperLayer(ConditionedLayer):
             )
 
     def use_basis(self, basis):
-        """Keeps the argument `basis` as the attribute `basis`."""
+        """Sets the attribute `basis` from the argument `basis`."""
         self.basis = bases.get(basis)
         self.basis.users.add(self)
 
@@ -170,7 +171,7 @@ class HyperLayer(ConditionedLayer):
                 Keras, which then initializes the variable.
             regularizer, constraint: Applied to the variables, not to the generated weight.
             basis: How the weight is generated; the `vector_basis` of the layer by default.
-            fans: The `Fans` of the weight, where its shape does not tell them.
+            fans: The `Fans` of the weight, if they do not follow from its shape.
         """
         basis = bases.get(self.vector_basis if basis is None else basis)
         initializer = keras.initializers.get(initializer)
@@ -194,7 +195,7 @@ class HyperLayer(ConditionedLayer):
 
     @property
     def basis_variables(self):
-        """The variables of the bases; the other variables of the layer are its own weights."""
+        """The variables of the bases, without the layer's ordinary weights."""
         return [
             variable for name, shape, basis in self._generated for variable in basis.owned_variables(self, name, shape)
         ]
@@ -203,7 +204,7 @@ class HyperLayer(ConditionedLayer):
         """Writes this layer's weights.
 
         Args:
-            condition: Tensor `[B, R]`, or `[B, P, R]` for a condition of each point.
+            condition: Tensor `[B, R]`, or `[B, P, R]` for a condition for each point.
 
         Returns:
             A dict from the name of each generated weight to a tensor `[B, *shape]`, or `[B, P, *shape]`, of the compute
@@ -240,10 +241,10 @@ class HyperLayer(ConditionedLayer):
         return self.under(x, condition)
 
     def under(self, x, condition, **with_x):
-        """The output on x under a condition; `with_x` are tensors `[B, ...]` beside x, such as its mask, or None.
+        """The output for x and a condition; `with_x` are further tensors `[B, ...]`, such as the mask of x, or None.
 
-        A layer that takes such tensors overrides `call`, and passes them here; `run` receives them. The written
-        weights, a dict, may stand in the place of the condition.
+        A layer that takes such tensors overrides `call` and passes them to this method, which passes them to `run`. A
+        dict of written weights may replace the condition.
         """
         if isinstance(condition, dict):
             return self.apply(x, condition, **with_x)
@@ -255,17 +256,17 @@ class HyperLayer(ConditionedLayer):
         return _unfold(self.compute(_fold(x), _fold(each), **_fold_all(with_x)), x)
 
     def compute(self, x, condition, **with_x):
-        """The output on x `[B, ...]` under conditions `[B, R]` or `[1, R]`."""
+        """The output for x `[B, ...]` and conditions `[B, R]` or `[1, R]`."""
         return self.run(x, self.generate(condition), **with_x)
 
     def apply(self, x: Any, weights: Mapping[str, Any], **with_x: Any) -> Any:
-        """The output on x under weights that `generate` returned earlier.
+        """The output for x with weights that `generate` returned.
 
         Args:
             x: As in the call.
             weights: Dict of tensors `[B, *shape]`; `[1, *shape]` for one set of weights for all x; or
                 `[B, P, *shape]` for one set for each point.
-            **with_x: Tensors that the layer takes beside x, such as `x_mask`.
+            **with_x: Further tensors that the layer takes, such as `x_mask`.
 
         Returns:
             A tensor, as in the call.
@@ -277,31 +278,31 @@ class HyperLayer(ConditionedLayer):
         return self.run(x, {name: ops.cast(weight, self.compute_dtype) for name, weight in weights.items()}, **with_x)
 
     def adopt(self, layer):
-        """Starts from an ordinary layer: its weights become K0, unless a basis has a K0 of zeros."""
+        """Copies the weights of an ordinary layer to K0, except to a K0 of zeros."""
         self.assign([ops.convert_to_numpy(weight) for weight in layer.weights])
 
     def assign(self, values):
-        """Assigns arrays, in the order of the weights of the ordinary layer; see `adopt`."""
+        """Assigns arrays to K0, in the order of the weights of the ordinary layer; see `adopt`."""
         for weight, value in zip(self._generated, values, strict=True):
             if weight.basis.starts_at_zero:
                 weight.basis.assign_constant(self, weight.name, value)
 
     def specialize(self, condition: Any) -> Any:
-        """Returns the layer of x alone that equals this layer under one condition, and its weights.
+        """Returns the layer of x alone that equals this layer for one condition, and its weights.
 
         Args:
             condition: Array `[1, R]`.
 
         Returns:
-            A pair: the layer, not yet built, and the list of its weights as NumPy arrays.
+            A pair: the unbuilt layer, and the list of its weights as NumPy arrays.
         """
         if self.keras_layer is None:
             raise ValueError(f"No layer of x alone is known for {self.name!r} of class {type(self).__name__}.")
         return self.ordinary(), [ops.convert_to_numpy(weight[0]) for weight in self.generate(condition).values()]
 
     def ordinary(self):
-        """The layer of x alone, with the arguments that do not say where weights come from."""
-        with shared_bases([]):  # a basis is left out, also one that layers share
+        """The layer of x alone, with the same arguments except those about generated weights."""
+        with shared_bases([]):  # of the configuration of a shared basis, which is not used
             config = self.get_config()
         left_out = r"(basis|vector_basis|contraction|kernel|bias|trainable|.+_(initializer|regularizer|constraint))"
         return self.keras_layer.from_config(
@@ -313,7 +314,7 @@ class HyperLayer(ConditionedLayer):
         return config if self.vector_basis is None else {**config, "vector_basis": bases.serialize(self.vector_basis)}
 
     def run(self, x, weights):
-        """The output on x under weights `[B, *shape]` or `[1, *shape]` of the compute dtype."""
+        """The output for x with weights `[B, *shape]` or `[1, *shape]` of the compute dtype."""
         raise NotImplementedError
 
 

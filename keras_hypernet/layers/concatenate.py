@@ -10,7 +10,7 @@ from keras_hypernet.layers.base import ConditionedLayer, match_batch
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class ConcatenateCondition(ConditionedLayer):
-    """`[x, condition]`, joined along the last axis.
+    """`[x, condition]`, concatenated along the last axis.
 
     Call arguments:
         x: Tensor `[B, i]`, or `[B, P, i]` for P points under each condition.
@@ -37,7 +37,7 @@ class ConcatenateCondition(ConditionedLayer):
 
     def call(self, x, condition=None):  # TimeDistributed passes x alone
         self.check_shapes(x.shape, getattr(condition, "shape", None))
-        condition = match_batch(x, condition)  # because XLA's broadcast_to repeats two conditions for four x
+        condition = match_batch(x, condition)  # XLA's broadcast_to would repeat two conditions for four x
         if len(x.shape) > len(condition.shape):
             condition = ops.expand_dims(condition, axis=1)
         condition = ops.broadcast_to(condition, (*ops.shape(x)[:-1], condition.shape[-1]))

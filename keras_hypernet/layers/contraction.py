@@ -1,12 +1,12 @@
-"""The route that computes a product of x with a generated kernel: a decision from shapes and the device.
+"""The route by which a product of x with a generated kernel is computed, chosen from shapes and the device.
 
 - `"factorised"`: the basis computes the product, and no kernel is written. With `Full`, `K(z) = sum_r [z, 1]_r T_r`:
   one GEMM for the whole batch, `u = x . T`, then a contraction of u with `[z, 1]`; u has
   `points * (rank + 1) * units` entries per condition.
-- `"materialised"`: the basis writes the kernels, then each x meets its own. The intermediate result has
-  `input_dim * units` entries per condition.
+- `"materialised"`: the basis writes the kernels, and each x is multiplied by its kernel. The intermediate result has
+`input_dim * units` entries per condition.
 
-This module imports no Keras, so tests check every decision as arithmetic.
+This module does not import Keras, so tests check every choice as arithmetic.
 """
 
 import math
@@ -18,14 +18,14 @@ ROUTES = ("factorised", "materialised")
 CHOICES = ("auto", *ROUTES)
 
 # The cost of a route is its floating-point operations, plus the entries it moves through memory times a number that
-# depends on the device and on the bits of an entry: a core of a processor does tens of operations while memory delivers
-# one float32; a GPU does hundreds of operations of 16 bits. `benchmarks/plan_costs.py` compares these numbers on the
-# shapes that were measured on a processor and on a GPU.
+# depends on the device and on the bits of an entry: in the time in which memory delivers one float32, a core of a
+# processor does tens of operations, and a GPU hundreds of operations of 16 bits. `benchmarks/plan_costs.py` compares
+# these numbers on the shapes that were measured on a processor and on a GPU.
 OPERATIONS_PER_ENTRY = {("cpu", 32): 20.0, ("gpu", 32): 20.0, ("gpu", 16): 500.0}
 # The size assumed for an unknown batch or number of points.
 ASSUMED_BATCH = 64
-LARGEST_ALLOCATION = 2**25  # bytes that malloc of glibc keeps for the process
-# Entries of the patches of a convolution that a processor's cache holds, about 8 MB.
+LARGEST_ALLOCATION = 2**25  # bytes; glibc's malloc keeps smaller allocations for the process
+# Entries of a convolution's patches that fit into a processor's cache, about 8 MB.
 PATCHES_IN_CACHE = 2**21
 
 
@@ -37,7 +37,7 @@ class Contraction(typing.NamedTuple):
 
 
 def operations_per_entry(device, dtype):
-    """The number of `OPERATIONS_PER_ENTRY` for a kind of device and a dtype; the processor's where none is measured.
+    """The number of `OPERATIONS_PER_ENTRY` for a kind of device and a dtype; that of a processor if none is measured.
 
     Example:
 
@@ -49,7 +49,7 @@ def operations_per_entry(device, dtype):
 
 
 def plan(rows, conditions, costs, contraction="auto", device="cpu", dtype="float32"):
-    """Chooses the cheaper route of a product of x with a generated kernel from static sizes.
+    """Chooses the cheapest route for a product of x with a generated kernel, from static sizes.
 
     Args:
         rows: The sizes of x before its own axes: `(batch,)` or `(batch, points)`; unknown ones are None, or a symbolic
@@ -57,7 +57,7 @@ def plan(rows, conditions, costs, contraction="auto", device="cpu", dtype="float
         conditions: The number of conditions: the batch, or 1 for one condition shared by the batch.
         costs: Function of the number of x and the number of conditions, which returns for each route a pair of
             floating-point operations and entries of intermediate results: see `Basis.costs`.
-        contraction: `"auto"`, or the route to take at any cost.
+        contraction: `"auto"`, or the route to use.
         device: The kind of device, as `common.backends.device` returns.
         dtype: The name of the dtype of the computation.
 
@@ -65,7 +65,7 @@ def plan(rows, conditions, costs, contraction="auto", device="cpu", dtype="float
         A `Contraction`.
 
     Raises:
-        ValueError: If `contraction` is not one of the choices or of the routes that the basis has.
+        ValueError: If `contraction` is none of the choices, or not a route of the basis.
     """
     check_contraction(contraction)
     shared = is_known(conditions) and conditions == 1
@@ -83,10 +83,11 @@ def plan(rows, conditions, costs, contraction="auto", device="cpu", dtype="float
 def convolution_route(backend, xla, x_shape=(None,), kernel_shape=(1, 1)):
     """The route of `layers/sample_convolution.py` for a convolution with a kernel for each sample.
 
-    Measured on processors; a GPU takes the same route. XLA on a CPU compiles a grouped convolution for a minute, and
-    runs a map over convolutions slowly. Without XLA, TensorFlow's convolutions are faster than products of matrices,
-    but a grouped one may take seconds. Of the products of matrices, one of all patches is faster while the patches fit
-    into the processor's cache, are narrow, or are smaller than the kernels, which a sum over shifts copies.
+    The choice was measured on processors; a GPU takes the same route. XLA on a CPU takes a minute to compile a grouped
+    convolution, and is slow for a map over convolutions. Without XLA, TensorFlow's convolutions are faster than matrix
+    products, but a grouped convolution may take seconds. Of the two routes by matrix products, `"patches"` is faster
+    than `"shifts"` if the patches fit into the processor's cache, are narrow, or are smaller than the kernels, which
+    `"shifts"` copies.
 
     Args:
         backend: The name of Keras's backend.
@@ -112,8 +113,8 @@ def convolution_route(backend, xla, x_shape=(None,), kernel_shape=(1, 1)):
 def parts_of_batch(kernels, variables):
     """In how many parts of the batch kernels are written, so that the allocator keeps their memory.
 
-    The C library returns an allocation of more than 32 MB to the system, which clears the memory anew at every step.
-    Each part adds a gradient of the size of the variables, so there are no more parts than pay.
+    The C library returns an allocation of more than 32 MB to the system, which then clears the memory at every step.
+    Each part adds a gradient of the size of the variables, which limits the number of parts.
 
     Args:
         kernels: Bytes of all kernels of the batch.
@@ -192,7 +193,7 @@ def check_batch(x_shape, shape, name="condition", axes=("features",)):
 def may_match(batch, rows):
     """The batch rule: a condition, and every value computed from it, has one row for all x or one row for each x.
 
-    An unknown size may match.
+    An unknown size matches any size.
 
     Example:
 

@@ -19,14 +19,14 @@ SPATIAL = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width"
 
 
 class Geometry(typing.NamedTuple):
-    """How a kernel moves over x: kernel size, stride and dilation of each spatial axis, and the padding."""
+    """The geometry of a convolution: kernel size, stride and dilation of each spatial axis, and the padding."""
 
     axes: tuple
     padding: str
 
 
 class HyperConv(KernelLayer):
-    """Abstract: a convolution over `dimensions` axes; the public layers bind the number of axes."""
+    """Abstract: a convolution over `dimensions` axes; the public layers set this number."""
 
     dimensions: int
     written_routes = tuple(sample_convolution.ROUTES)
@@ -114,7 +114,7 @@ class HyperConv(KernelLayer):
         ]
 
     def costs(self, basis, sizes):
-        # Measured: a convolution with the kernels of all terms takes hundreds of times a plain one.
+        # Measured: a convolution with the kernels of all terms takes hundreds of times as long as a plain convolution.
         routes = basis.costs(sizes)
         return {**routes, "factorised": Cost(math.inf, 0.0)} if isinstance(basis, Full) else routes
 
@@ -169,7 +169,7 @@ class HyperConv(KernelLayer):
             )
 
     def compute_mask(self, x, mask=None):
-        """None, as of Keras's layer: the output has other positions than x."""
+        """None, as in Keras's layer: the positions of the output are not those of x."""
 
     def get_config(self):
         names = ("filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "groups")
@@ -180,7 +180,7 @@ class HyperConv(KernelLayer):
 class HyperConv1D(HyperConv):
     """`activation(convolution of x with K(condition) + b(condition))` over the steps of a sequence.
 
-    As `HyperConv2D`, for x `[B, steps, channels]`. `padding` may be `"causal"`: an output depends on no later step.
+    Like `HyperConv2D`, for x `[B, steps, channels]`. `padding` may be `"causal"`: an output depends on no later step.
 
     Example:
 
@@ -197,18 +197,19 @@ class HyperConv1D(HyperConv):
 class HyperConv2D(HyperConv):
     """`activation(convolution of x with K(condition) + b(condition))`, with weights generated from the condition.
 
-    Each image of a batch has its own kernel. The sizes of the image may change from call to call. With
-    `data_format="channels_first"` x is transposed before the convolution and the output after the convolution, because
-    TensorFlow has no such convolution on a CPU.
+    Each image of a batch has its own kernel. The sizes of the images may change from call to call. With
+    `data_format="channels_first"`, x is transposed before the convolution, and the output after it, because TensorFlow
+    has no such convolution on a CPU.
 
     Call arguments:
         x: Tensor `[B, height, width, channels]`, or `[B, P, height, width, channels]` for P images under each
             condition; with `channels_first`, `[B, channels, height, width]` or `[B, P, channels, height, width]`.
         condition: Tensor `[B, R]`; `[1, R]` for one condition shared by the whole batch; or `[B, P, R]` for a condition
-            of each image.
+            for each image.
 
     Returns:
-        A tensor of the compute dtype, of the shape that `keras.layers.Conv2D` gives, with the axes `B` or `B, P` of x.
+        A tensor of the compute dtype, of the shape that `keras.layers.Conv2D` returns, with the axes `B` or `B, P` of
+        x.
 
     Args:
         filters: Number of output channels, a positive integer.
@@ -216,12 +217,12 @@ class HyperConv2D(HyperConv):
             be larger than 1.
         padding: `"valid"` or `"same"`.
         data_format: `"channels_last"` or `"channels_first"`; by default that of Keras's configuration.
-        groups: Number of groups, which divides channels and filters. With more than one, the kernel is always written.
+        groups: Number of groups, which divides channels and filters. With several groups, the kernel is always written.
         activation, use_bias, kernel, bias, contraction: See `KernelLayer`. With `Full`, `"auto"` always writes kernels:
-            a convolution with all terms takes hundreds of times a plain convolution. `contraction` may also be the name
-            of a way to convolve each image with its written kernel: `"mapped"` (one image after another; on TensorFlow
-            faster if the size of the batch is known), `"grouped"` (one convolution whose groups are the images),
-            `"shifts"` or `"patches"` (products of matrices).
+            a convolution with all terms takes hundreds of times as long as a plain convolution. `contraction` may also
+            name a route by which each image is convolved with its written kernel: `"mapped"` (one image after another;
+            on TensorFlow faster if the batch size is static), `"grouped"` (one convolution whose groups are the
+            images), `"shifts"` or `"patches"` (matrix products).
         **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
             `trainable` and `activity_regularizer`.
 
@@ -248,7 +249,7 @@ class HyperConv2D(HyperConv):
 class HyperConv3D(HyperConv):
     """`activation(convolution of x with K(condition) + b(condition))` over volumes.
 
-    As `HyperConv2D`, for x `[B, depth, height, width, channels]`.
+    Like `HyperConv2D`, for x `[B, depth, height, width, channels]`.
 
     Example:
 

@@ -14,25 +14,25 @@ from keras_hypernet.layers.conv import Geometry, HyperConv
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class HyperConv2DTranspose(HyperConv):
-    """`activation(transposed convolution of x with K(condition) + b(condition))`: an image becomes larger.
+    """`activation(transposed convolution of x with K(condition) + b(condition))`, which enlarges images.
 
     Each image of a batch has its own kernel `[height, width, filters, channels]`, which is always written. The layer
-    spreads x with zeros between the entries, and computes a convolution with the reversed kernel.
+    inserts zeros between the entries of x, and computes a convolution with the reversed kernel.
 
     Call arguments:
-        x: As of `HyperConv2D`.
-        condition: As of `HyperConv2D`.
+        x: As in `HyperConv2D`.
+        condition: As in `HyperConv2D`.
 
     Returns:
-        A tensor of the compute dtype, of the shape that `keras.layers.Conv2DTranspose` gives, with the axes `B` or
+        A tensor of the compute dtype, of the shape that `keras.layers.Conv2DTranspose` returns, with the axes `B` or
         `B, P` of x.
 
     Args:
-        filters, kernel_size, strides, padding, data_format, dilation_rate: As of `HyperConv2D`.
-        output_padding: Zero or a positive integer below the stride, or one for each axis, which chooses the size of the
-            output among those that fit; None for `size * stride` with `"same"`.
-        activation, use_bias, kernel, bias, contraction: See `KernelLayer`; the kernel is always written.
-        **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
+        filters, kernel_size, strides, padding, data_format, dilation_rate: As in `HyperConv2D`.
+        output_padding: An integer from 0 to below the stride, or one for each axis, which selects one of the possible
+        output sizes; None for `size * stride` with `"same"`. activation, use_bias, kernel, bias, contraction: See
+        `KernelLayer`; the kernel is always written. **kwargs: The initializers, regularizers and constraints of
+        `KernelLayer`, its `basis`, and `name`, `dtype`,
             `trainable` and `activity_regularizer`.
 
     Raises:
@@ -106,7 +106,7 @@ class HyperConv2DTranspose(HyperConv):
         ]
 
     def prepare(self, x):
-        """x spread by the strides, with the zeros around."""
+        """x with zeros between its entries, by the strides, and around."""
         x = super().prepare(x)
         *first, height, width, channels = ops.shape(x)
         down, right = self.strides
@@ -132,7 +132,7 @@ class HyperConv2DTranspose(HyperConv):
 
 
 def _zeros(kernel, stride, dilation, padding, extra):
-    """The zeros before and after an axis of the spread x, as Keras's layer has them."""
+    """The number of zeros before and after an axis of the spread x, as in Keras's layer."""
     kernel = (kernel - 1) * dilation + 1
     if padding == "valid":
         return kernel - 1, kernel - 1 + (max(kernel, stride) - kernel if extra is None else extra)
@@ -143,5 +143,5 @@ def _zeros(kernel, stride, dilation, padding, extra):
 
 def _reversed(kernel):
     """`[..., height, width, filters, channels]` -> the kernel of the convolution, `[..., channels, filters]`."""
-    # One axis after the other, because Keras 3.11 flips no two axes on TensorFlow.
+    # One axis after the other, because Keras 3.11 cannot flip two axes on TensorFlow.
     return ops.swapaxes(ops.flip(ops.flip(kernel, -4), -3), -1, -2)

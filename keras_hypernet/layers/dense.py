@@ -8,22 +8,22 @@ from keras import ops
 from keras_hypernet.bases.full import Full, positive
 from keras_hypernet.layers.kernel import KernelLayer
 
-# Measured: from so many units for each input, the factors of the terms meet x before the product.
+# Measured: with at least this ratio of units to inputs, x is multiplied by the factors before the matrix product.
 UNITS_PER_INPUT = 8
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class HyperDense(KernelLayer):
-    """`activation(x . K(condition) + b(condition))`, with weights that are generated from the condition.
+    """`activation(x . K(condition) + b(condition))`, with weights generated from the condition.
 
-    Each example of a batch has its own weights. The factorised route never builds these weights: see
+    Each example of a batch has its own weights. The factorised route does not write these weights: see
     `layers/contraction.py`. A network whose first layer has `kernel="trained"` and `bias="generated"` is the embedding
     method. `Model.quantize` skips this layer, but quantizes the Dense layer that `specialize` returns.
 
     Call arguments:
         x: Tensor `[B, i]`, or `[B, P, i]` for P points under each condition.
         condition: Tensor `[B, R]`; `[1, R]` for one condition shared by the whole batch; or `[B, P, R]` for a condition
-            of each point.
+            for each point.
 
     Returns:
         A tensor `[B, units]` or `[B, P, units]` of the compute dtype.
@@ -68,7 +68,7 @@ class HyperDense(KernelLayer):
         return x_shape[-1], self.units
 
     def op(self, x, kernel):
-        # One plain GEMM for any number of points. A reshape with -1 needs data.
+        # One plain GEMM for any number of points. A reshape with -1 fails for an empty tensor.
         inputs, units = kernel.shape
         if len(x.shape) == 2 or inputs == 0:
             return ops.matmul(x, kernel)

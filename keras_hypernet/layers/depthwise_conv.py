@@ -1,4 +1,4 @@
-"""HyperDepthwiseConv2D: a convolution of each channel by itself, with weights generated from a condition."""
+"""HyperDepthwiseConv2D: a separate convolution of each channel, with weights generated from a condition."""
 
 import math
 from collections.abc import Sequence
@@ -14,22 +14,21 @@ from keras_hypernet.layers.conv import HyperConv
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class HyperDepthwiseConv2D(HyperConv):
-    """`activation(depthwise convolution of x with K(condition) + b(condition))`: each channel has filters of its own.
+    """`activation(depthwise convolution of x with K(condition) + b(condition))`: each channel has its own filters.
 
     Each image of a batch has its own kernel `[height, width, channels, depth_multiplier]`, which is always written.
 
     Call arguments:
-        x: As of `HyperConv2D`.
-        condition: As of `HyperConv2D`.
+        x: As in `HyperConv2D`.
+        condition: As in `HyperConv2D`.
 
     Returns:
-        A tensor of the compute dtype of `channels * depth_multiplier` channels, otherwise as of `HyperConv2D`.
+        A tensor of the compute dtype with `channels * depth_multiplier` channels, otherwise as in `HyperConv2D`.
 
     Args:
-        kernel_size, strides, padding, data_format, dilation_rate: As of `HyperConv2D`. Keras's layer has equal strides
-            on both axes only.
-        depth_multiplier: Number of output channels of each channel of x, a positive integer.
-        activation, use_bias, kernel, bias, contraction: See `KernelLayer`; the kernel is always written.
+        kernel_size, strides, padding, data_format, dilation_rate: As in `HyperConv2D`. The strides of both axes must be
+        equal, as in Keras's layer. depth_multiplier: Number of output channels of each channel of x, a positive
+        integer. activation, use_bias, kernel, bias, contraction: See `KernelLayer`; the kernel is always written.
         **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
             `trainable` and `activity_regularizer`.
 

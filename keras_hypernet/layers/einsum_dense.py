@@ -19,25 +19,25 @@ class HyperEinsumDense(KernelLayer):
     """`activation(einsum(equation, x, K(condition)) + b(condition))`, with weights generated from the condition.
 
     The equation names every axis of x, of the kernel and of the output. The first label of x and of the output is the
-    batch, with a condition for each of its rows. Sizes of the axes that the kernel does not have are free.
+    batch, with a condition for each row. Axes that the kernel does not have may be of any size.
 
-    The factorised route, which does not write the kernel, needs the last label of the kernel to be the last label of
-    the output, and no label of x. Any other equation takes the materialised route.
+    The factorised route, which does not write the kernel, is possible if the last label of the kernel is the last label
+    of the output, and no label of x. Any other equation takes the materialised route.
 
     Call arguments:
-        x: Tensor of the axes that the equation names, or `[B, P, ...]` for P points under each condition.
+        x: Tensor with the axes that the equation names, or `[B, P, ...]` for P points under each condition.
         condition: Tensor `[B, R]`; `[1, R]` for one condition shared by the whole batch; or `[B, P, R]` for a condition
-            of each point.
+            for each point.
 
     Returns:
-        A tensor of the compute dtype, of the axes that the equation names for the output; with points, `[B, P, ...]`.
+        A tensor of the compute dtype, with the axes that the equation names for the output; with points, `[B, P, ...]`.
 
     Args:
         equation: An equation of `einsum`, such as `"btc,cnh->btnh"`.
-        output_shape: The sizes of the output's axes without the batch, an integer or a tuple. None for an axis of x.
-        activation, kernel, bias, contraction: See `KernelLayer`.
-        bias_axes: Labels of the output along which the bias varies, such as `"nh"`; None for no bias.
-        **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
+        output_shape: The sizes of the output's axes without the batch, an integer or a tuple; None for the size of an
+        axis of x. activation, kernel, bias, contraction: See `KernelLayer`. bias_axes: Labels of the output along which
+        the bias varies, such as `"nh"`; None for no bias. **kwargs: The initializers, regularizers and constraints of
+        `KernelLayer`, its `basis`, and `name`, `dtype`,
             `trainable` and `activity_regularizer`.
 
     Raises:
@@ -96,7 +96,7 @@ class HyperEinsumDense(KernelLayer):
         return tuple(sizes[label] for label in self.labels[1])
 
     def _sizes(self, x_shape):
-        """The size of each label but the batch."""
+        """The size of each label except the batch."""
         x, _, output = self.labels
         sizes = dict(zip(x[1:], x_shape[len(x_shape) - len(self.axes) :], strict=True))
         for label, size in zip(output[1:], self.output_sizes, strict=True):
@@ -139,7 +139,7 @@ class HyperEinsumDense(KernelLayer):
         return self._einsum(x, kernel, "{x},{kernel}->{output}")
 
     def each(self, x, kernels):
-        # Ellipses, because kernels of an unknown batch may have one row for all x.
+        # Ellipses, because kernels of unknown batch size may have one row for all x.
         return self._einsum(x, kernels, "...{x},...{kernel}->...{output}")
 
     def _einsum(self, x, kernel, form):
@@ -155,12 +155,12 @@ class HyperEinsumDense(KernelLayer):
     def ordinary(self):
         x, kernel, output = self.labels
         is_dense = kernel == x[-1] + output[-1] and x[:-1] == output[:-1]
-        if is_dense and self.bias_axes in (None, output[-1]):  # Dense tells the sizes of more axes
+        if is_dense and self.bias_axes in (None, output[-1]):  # Dense keeps more static sizes
             common = {"use_bias": self.use_bias, "name": self.name, "dtype": self.dtype_policy}
             return keras.layers.Dense(self.kernel_sizes[output[-1]], self.activation, **common)
         names = self._names(self.built_rank)
         sizes = [self.kernel_sizes.get(label) for label in names["output"][1:]]
-        # Of the equation with the points, if x had points when this layer was built.
+        # The equation includes the points, if x had points when this layer was built.
         return keras.layers.EinsumDense(
             "{x},{kernel}->{output}".format(**names),
             sizes,

@@ -15,16 +15,16 @@ from keras_hypernet.layers.contraction import check_contraction, plan
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class HyperEmbedding(HyperLayer):
-    """The rows of a table `[input_dim, output_dim]`, generated from the condition, that ids name.
+    """Looks up ids in a table `[input_dim, output_dim]` that is generated from the condition.
 
-    A lookup is linear in the table, so the factorised route looks up the terms of the rows and never writes a table.
-    At the start, entries of the rows have variance one if the entries of the condition have a second moment of one, as
-    the initializers of the layers behind expect.
+    A lookup is linear in the table, so the factorised route looks up the terms of the rows and never writes a table. At
+    initialization, the entries of the rows have variance one if the entries of the condition have a second moment of
+    one, as the initializers of the following layers expect.
 
     Call arguments:
         x: Integer tensor of ids `[B]`, `[B, T]`, or `[B, P, T]`; ids are read as int32.
         condition: Tensor `[B, R]`; `[1, R]` for one condition shared by the whole batch; or `[B, P, R]` for a condition
-            of each id in `[B, P]`, or of each sequence in `[B, P, T]`.
+            for each id in `[B, P]`, or for each sequence in `[B, P, T]`.
 
     Returns:
         A tensor of the shape of x and `output_dim`, of the compute dtype. With `mask_zero`, its mask is `x != 0`.
@@ -32,13 +32,12 @@ class HyperEmbedding(HyperLayer):
     Args:
         input_dim: Number of ids, a positive integer.
         output_dim: Length of a row, a positive integer.
-        embeddings_initializer: Of the generated table, by default `HyperfanIn()`: the fan-in of a lookup is one.
-        embeddings_regularizer, embeddings_constraint: Applied to the variables of the basis.
-        mask_zero: Whether the id 0 is padding, which the layers behind skip.
-        contraction: `"factorised"` (the table is not written), `"materialised"` (it is), or `"auto"`: the table is
-            written where it has fewer rows than are looked up.
-        basis: How the table is generated, a basis of `keras_hypernet.bases`; `Full()` by default.
-        **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`.
+        embeddings_initializer: Initializer of the generated table; `HyperfanIn()` by default. The fan-in of a lookup is
+        one. embeddings_regularizer, embeddings_constraint: Applied to the variables of the basis. mask_zero: Whether
+        the id 0 is padding, which the following layers skip. contraction: `"factorised"` (the table is not written),
+        `"materialised"` (the table is written), or `"auto"`: the table is written if it has fewer rows than are looked
+        up. basis: How the table is generated, a basis of `keras_hypernet.bases`; `Full()` by default. **kwargs: `name`,
+        `dtype`, `trainable` and `activity_regularizer`.
 
     Raises:
         ValueError: If a size is not a positive integer, an argument is not one of its choices, or shapes do not fit.
@@ -87,7 +86,7 @@ class HyperEmbedding(HyperLayer):
         """The `Contraction` of a call on these shapes."""
 
         def costs(rows, conditions):
-            # The number of rows to compute. The factorised route only gathers them.
+            # The number of rows to compute. The factorised route computes only the rows that it looks up.
             computed = {"factorised": Cost(rows, 0.0), "materialised": Cost(conditions * self.input_dim, 0.0)}
             return {route: computed[route] for route in self.basis.routes}
 
@@ -104,7 +103,7 @@ class HyperEmbedding(HyperLayer):
         x, tables = ops.cast(x, "int32"), weights["embeddings"]
         if tables.shape[0] == 1:
             return _rows(x, tables[0])
-        # One lookup in all tables, one behind another. Of an unknown number of tables, there may be one for all x.
+        # One lookup in the concatenation of all tables. If the number of tables is unknown, one table may serve all x.
         last = ops.shape(tables)[0] - 1
         table = ops.minimum(ops.arange(ops.shape(x)[0], dtype="int32"), last)
         first = ops.reshape(table * self.input_dim, (-1, *[1] * (len(x.shape) - 1)))

@@ -1,4 +1,4 @@
-"""A Keras layer that another layer runs under given values of its variables."""
+"""A Keras layer that another layer runs with given values of its variables."""
 
 import inspect
 
@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_hypernet.common.backends import device
 
-# The layers that TensorFlow does not run on every processor with channels_first.
+# Layers that TensorFlow does not run with channels_first on every CPU.
 NOT_CHANNELS_FIRST = (
     *(keras.layers.Conv1D, keras.layers.DepthwiseConv1D, keras.layers.SeparableConv1D),
     *(keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D),
@@ -16,7 +16,7 @@ NOT_CHANNELS_FIRST = (
 
 
 class Runner(keras.Layer):
-    """Calls a layer, so that `stateless_call` casts as a call does."""
+    """Calls a layer, so that `stateless_call` casts the inputs as a call does."""
 
     def __init__(self, layer):
         super().__init__(autocast=False)
@@ -30,16 +30,16 @@ class Runner(keras.Layer):
 
 
 class Held:
-    """Holds a runner where Keras does not look for layers."""
+    """Holds a runner in an attribute that Keras does not track."""
 
     def __init__(self, runner):
         self.runner = runner
 
     def run(self, names, x, weights, fixed, seeds, options):
-        """The output, and the random states after it.
+        """Returns the output, and the random states after the call.
 
-        `names` are the names of generated weights by the id of their variable, `fixed` the values of the others;
-        `options` are further arguments of the call.
+        `names` maps the ids of variables to the names of generated weights, `fixed` holds the values of the other
+        variables, and `options` are further arguments of the call.
         """
 
         def values(variables):
@@ -61,26 +61,26 @@ class Held:
                 states[id(variable)] = new
             elif new is not old:
                 raise ValueError(
-                    f"Layer {runner.layer.name!r} changes its state {variable.path!r} by the batch, but here each x "
-                    "has weights of its own. For normalization use "
+                    f"Layer {runner.layer.name!r} changes its state {variable.path!r} with each batch, but here each x "
+                    "has its own weights. For normalization, use "
                     "FiLM(normalization=keras.layers.BatchNormalization()), or freeze the layer (`trainable=False`)."
                 )
         return y, {key: states[key] for key in seeds}
 
 
 class ValuesOf(keras.initializers.Initializer):
-    """The values of a variable, read where another variable receives them: only then they are known to be there."""
+    """An initializer with the values of a variable, which it reads when another variable is initialized."""
 
     def __init__(self, variable):
         self.variable = variable
 
     def __call__(self, shape, dtype=None):
-        # A copy: training on JAX deletes the array that it replaces.
+        # A copy, because training on JAX deletes the array that it replaces.
         return ops.copy(ops.cast(self.variable, dtype))
 
 
 def parts(layer):
-    """A layer and all layers inside, each once."""
+    """A layer and all layers inside it, each once."""
     found, waiting = {}, [layer]
     while waiting:
         part = waiting.pop()
@@ -91,18 +91,18 @@ def parts(layer):
 
 
 def seed_generators(layer):
-    """The sources of random numbers of a layer and the layers inside, each once."""
+    """The seed generators of a layer and of the layers inside it, each once."""
     generators = [each for part in parts(layer) for each in _attributes(part, keras.random.SeedGenerator)]
     return list({id(each): each for each in generators}.values())
 
 
 def _attributes(layer, kind):
-    """The objects of a class among the attributes of a layer, and in lists, tuples and dicts of them."""
+    """The objects of a class among the attributes of a layer, also in lists, tuples and dicts."""
     return [each for each in keras.tree.flatten(dict(vars(layer))) if isinstance(each, kind)]
 
 
 def check(layer):
-    """Raises ValueError for a layer that cannot run under generated weights."""
+    """Raises ValueError for a layer that cannot run with generated weights."""
     what, channels_first = None, getattr(layer, "data_format", None) == "channels_first"
     if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
         what = "normalizes by the batch: use FiLM(normalization=keras.layers.BatchNormalization()), or freeze the layer"

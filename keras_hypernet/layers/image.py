@@ -1,4 +1,4 @@
-"""The preprocessing inside an image model, which therefore takes raw pixels when served."""
+"""Preprocessing inside an image model, so that the served model takes raw pixels."""
 
 from typing import Any
 

@@ -17,45 +17,42 @@ SOURCES = ("generated", "trained", "frozen")
 
 
 class KernelLayer(HyperLayer):
-    """Abstract: a layer of a kernel and a bias, of which at least one is generated.
+    """Abstract: a layer with a kernel and a bias, at least one of which is generated.
 
     A subclass declares `axes`, and implements:
 
-    - `kernel_shape(x_shape)`: the shape of the kernel, whose last axis is that of the output;
+    - `kernel_shape(x_shape)`: the shape of the kernel, whose last axis is the last axis of the output;
     - `op(x, kernel)`: the product of all x with one kernel, linear in the kernel, for any size of its last axis;
     - `each(x, kernels)`: the product of x `[B, ...]` with kernels `[B, *shape]`, or `[1, *shape]` for a batch whose
       size is unknown;
     - `keras_layer`, the class of the Keras layer that has these weights;
     - `compute_output_shape(x_shape, condition_shape)`, which also calls `check_shapes`.
 
-    Where the shape of the kernel does not tell them, a subclass returns the `Fans` of the kernel in `fans`, the number
-    of products with the kernel for each x in `positions`, and the shape of the bias in `bias_shape`. A layer whose
-    `op` depends on the number of outputs, such as a grouped convolution, sets `contracts` to False.
+    If they do not follow from the shape of the kernel, a subclass also implements `fans` (the `Fans` of the kernel),
+    `positions` (the number of products with the kernel for each x) and `bias_shape`. A layer whose `op` depends on the
+    number of outputs, such as a grouped convolution, sets `contracts` to False.
 
     Args:
         activation, use_bias, activity_regularizer: As in the Keras layer of the same name. `use_bias=False` and
             `bias=None` mean the same.
-        kernel: `"generated"` from the condition, or an ordinary weight, `"trained"` or `"frozen"`; kept as the
-            attribute `kernel_source`.
-        bias: `"generated"`, `"trained"`, `"frozen"` or None; kept as the attribute `bias_source`.
+        kernel: `"generated"` from the condition, or an ordinary weight, `"trained"` or `"frozen"`. The attribute is
+        `kernel_source`. bias: `"generated"`, `"trained"`, `"frozen"` or None. The attribute is `bias_source`.
         basis: How the kernel is generated, a basis of `keras_hypernet.bases`; `Full()` by default. A generated bias is
             always `Full`.
-        contraction: `"factorised"` (the kernel is not written), `"materialised"` (it is), or `"auto"` for the cheaper
-            of the two.
-        kernel_initializer: Of the generated kernel, by default `HyperfanIn()`, which gives generated kernels the
-            variance 1 / fan-in if the entries of the condition have a second moment of one. With `Full`, any other
-            initializer initializes the variable of the basis. For a trained kernel by default `"glorot_uniform"`.
-        bias_initializer: For the basis `[R + 1, *shape]` of the bias, or the trained bias.
-        kernel_regularizer, bias_regularizer: Applied to the variables: those of the basis of a generated weight.
-        kernel_constraint, bias_constraint: Likewise.
-        **kwargs: `name`, `dtype`, `trainable`: as in every Keras layer.
+        contraction: `"factorised"` (the kernel is not written), `"materialised"` (the kernel is written), or `"auto"`
+        for the cheaper route. kernel_initializer: For a generated kernel, `HyperfanIn()` by default, which gives the
+        kernel the variance 1 / fan-in if the entries of the condition have a second moment of one. With `Full`, any
+        other initializer initializes the variable of the basis. For a trained kernel, `"glorot_uniform"` by default.
+        bias_initializer: Initializer of the basis `[R + 1, *shape]` of the bias, or of the trained bias.
+        kernel_regularizer, bias_regularizer: Applied to the variables; for a generated weight, to those of the basis.
+        kernel_constraint, bias_constraint: Likewise. **kwargs: `name`, `dtype`, `trainable`: as in every Keras layer.
 
     Raises:
         ValueError: If no weight is generated, an argument is not one of its choices, or shapes do not fit.
     """
 
     contracts = True
-    written_routes: tuple[str, ...] = ()  # names of the ways to compute `each`, which `contraction` may ask for
+    written_routes: tuple[str, ...] = ()  # names of the ways to compute `each` that `contraction` may select
 
     def __init__(
         self,
@@ -83,7 +80,7 @@ class KernelLayer(HyperLayer):
         if kernel != "generated" and not (use_bias and bias == "generated"):
             ordinary = (self.keras_layer or keras.Layer).__name__
             raise ValueError(
-                f"At least one of kernel and bias must be generated; for neither, use `keras.layers.{ordinary}`. "
+                f"At least one of kernel and bias must be generated; otherwise use `keras.layers.{ordinary}`. "
                 f"Received: kernel={kernel!r}, bias={bias!r}, use_bias={use_bias}"
             )
         if kernel_initializer is None:
@@ -138,14 +135,14 @@ class KernelLayer(HyperLayer):
         return kernel_shape[-1:]
 
     def fans(self, kernel_shape):
-        """The `Fans` of the kernel; None if its shape tells them."""
+        """The `Fans` of the kernel; None if they follow from its shape."""
 
     def positions(self, x_shape):
         """Number of products with the kernel for each x of a shape."""
         return 1
 
     def matrix(self, kernel_shape):
-        """The numbers of inputs and of outputs of a product with the kernel, by which `plan` estimates the routes."""
+        """The numbers of inputs and outputs of a product with the kernel, from which `plan` estimates the costs."""
         *leading, outputs = kernel_shape
         return math.prod(leading), outputs
 
@@ -158,7 +155,7 @@ class KernelLayer(HyperLayer):
         return self.each(x, self.write(kernel, z))
 
     def contract(self, basis, x, variables, z):
-        """The product of x with the kernels of conditions z, which are not written."""
+        """The product of x with the kernels of conditions z, without writing the kernels."""
         return basis.contract(self.op, x, variables, z)
 
     def plan(self, x_shape, condition_shape):

@@ -1,4 +1,4 @@
-"""LayerEmbeddings: a condition for each layer, of what the generator returns and an embedding of the layer."""
+"""LayerEmbeddings: a z for each layer, from the output of the generator and an embedding of the layer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from keras_hypernet.bases.full import positive
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class LayerEmbeddings(keras.Layer):
-    """`[z, e_l]` for each layer l: the generator's z, joined to a trained vector of the layer.
+    """`[z, e_l]` for each layer l: the generator's z, concatenated with a trained vector of the layer.
 
-    A generator for `keras_hypernet.hypernetize`, with which layers that share a basis, such as `Chunked`, still receive
-    weights of their own.
+    A generator for `keras_hypernet.hypernetize`. Layers that share a basis, such as `Chunked`, still receive different
+    weights.
 
     Call arguments:
         condition: As the generator takes it; without a generator, z itself, `[B, R]`.
@@ -27,7 +27,7 @@ class LayerEmbeddings(keras.Layer):
         dim: Dimension of the vectors, a positive integer.
         generator: A layer or model from the condition to z; None if the condition is z.
         names: The names of the layers; None for the layers that `hypernetize` chooses.
-        seed: An integer for the same vectors at every start, or None.
+        seed: An integer for reproducible initial vectors, or None.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Raises:
@@ -55,7 +55,7 @@ class LayerEmbeddings(keras.Layer):
         self.names = names if names is None else list(names)
 
     def with_names(self, names):
-        """This layer for layers of these names, of the same generator."""
+        """A copy of this layer for layers of these names, with the same generator."""
         return LayerEmbeddings(self.dim, self.generator, names, self.seed, name=self.name, dtype=self.dtype_policy)
 
     def build(self, condition_shape):

@@ -12,9 +12,9 @@ from keras import ops
 class MagnitudeInvariant(keras.Layer):
     """`sqrt(2) [cos(pi t / 2), sin(pi t / 2)]` for each entry of the condition, scaled to t in 0 to 1.
 
-    Generated weights are proportional to the condition where the generator has ReLU layers and no biases: a small
-    condition then gives small weights and small gradients. This encoding has the same norm for every condition, and
-    entries of second moment one, as the initializers of generated weights assume. The other half of the method is a
+    If the generator has ReLU layers and no biases, generated weights are proportional to the condition: a small
+    condition gives small weights and small gradients. This encoding has the same norm for every condition, and entries
+    of second moment one, as the initializers of generated weights assume. The other half of the published method is a
     constant term: give the hyper layers a basis such as `Full(constant="glorot_uniform")`.
 
     Call arguments:
@@ -24,8 +24,8 @@ class MagnitudeInvariant(keras.Layer):
         A tensor `[B, 2 r]` of the compute dtype.
 
     Args:
-        low, high: The range of the condition, a number or one for each of the r entries. An entry outside the range is
-            encoded as well, but an entry far outside like another one: the encoding has a period.
+        low, high: The range of the condition, a number or one for each of the r entries. The encoding is periodic: an
+            entry far outside the range has the same encoding as an entry inside.
 
     Raises:
         ValueError: If `low` is not below `high`.

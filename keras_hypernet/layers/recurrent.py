@@ -1,4 +1,4 @@
-"""HyperGRU and HyperLSTM: recurrent layers whose weights are generated from a condition, once for a sequence."""
+"""HyperGRU and HyperLSTM: recurrent layers whose weights are generated from a condition, once per sequence."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from keras_hypernet.bases.full import positive
 from keras_hypernet.bases.initializers import HyperfanIn
 from keras_hypernet.layers.base import HyperLayer
 
-# Arguments of the Keras layers that these layers refuse, and what takes their place.
+# Arguments of the Keras layers that these layers do not support, and the replacement of each.
 REFUSED = {
     "dropout": "put a `keras.layers.Dropout` before the layer",
     "recurrent_dropout": "put a `keras.layers.Dropout` before the layer",
@@ -21,7 +21,7 @@ REFUSED = {
 
 
 class RecurrentLayer(HyperLayer):
-    """Abstract: a recurrent layer that writes its kernel, recurrent kernel and bias once for a sequence.
+    """Abstract: a recurrent layer that writes its kernel, recurrent kernel and bias once per sequence.
 
     A subclass sets `gates`, the number of gates, and `states`, the number of states, and implements
     `step(inputs, states, recurrent)`: the next states, of which the first is the output; `recurrent` holds the
@@ -30,8 +30,8 @@ class RecurrentLayer(HyperLayer):
     Call arguments:
         x: Tensor `[B, T, i]`, or `[B, P, T, i]` for P sequences under each condition. T is free.
         condition: Tensor `[B, R]`; `[1, R]` for one condition shared by the whole batch; or `[B, P, R]` for a condition
-            of each point.
-        x_mask: Boolean tensor `[B, T]`, or `[B, P, T]`; by default the mask that Keras attached to x. A step whose
+        for each point. x_mask: Boolean tensor `[B, T]`, or `[B, P, T]`; by default the mask that Keras attached to x. A
+        step whose
             mask is False keeps the state.
 
     Returns:
@@ -41,19 +41,19 @@ class RecurrentLayer(HyperLayer):
     Args:
         units: Dimension of the state, a positive integer.
         activation, recurrent_activation, use_bias, return_sequences, go_backwards: As in the Keras layer.
-        kernel_initializer, recurrent_initializer: Of the generated kernels, by default `HyperfanIn()`.
-        bias_initializer: For the basis `[..., R + 1, n]` of the bias, which is always `Full`.
+        kernel_initializer, recurrent_initializer: Initializers of the generated kernels; `HyperfanIn()` by default.
+        bias_initializer: Initializer of the basis `[..., R + 1, n]` of the bias, which is always `Full`.
         kernel_regularizer, recurrent_regularizer, bias_regularizer: Applied to the variables of the bases.
         kernel_constraint, recurrent_constraint, bias_constraint: Likewise.
         basis: How the kernel and the recurrent kernel are generated, a basis of `keras_hypernet.bases`; `Full()` by
             default.
         **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`.
 
-    On TensorFlow, Keras trains a model that has this layer without XLA, as a model that has the Keras layer.
+    On TensorFlow, Keras trains a model with this layer without XLA, like a model with the Keras layer.
 
     Raises:
-        ValueError: If an argument is not one of its choices, is an argument of the Keras layer that this layer lacks
-            (dropout, recurrent_dropout, stateful, return_state), or shapes do not fit.
+        ValueError: If an argument is not one of its choices; if it is an argument of the Keras layer that this layer
+            lacks (dropout, recurrent_dropout, stateful, return_state); or if shapes do not fit.
     """
 
     axes = ("time", "features")
@@ -84,7 +84,7 @@ class RecurrentLayer(HyperLayer):
                 layer = type(self).__name__
                 raise ValueError(f"{layer} has no `{name}`: {instead}. Received: {name}={value!r}")
         super().__init__(**kwargs)
-        # XLA cannot differentiate TensorFlow's loop over an unknown number of steps; Keras's layers say the same.
+        # XLA cannot differentiate TensorFlow's loop over an unknown number of steps; Keras's layers set the same.
         self.supports_jit = keras.backend.backend() != "tensorflow"
         self.units = positive("units", units)
         self.activation = keras.activations.get(activation)
@@ -107,7 +107,7 @@ class RecurrentLayer(HyperLayer):
         return (self.gates * self.units,)
 
     def first_bias(self, shape, dtype=None):
-        """The first values of the basis of the bias, `[..., R + 1, n]`."""
+        """The initial values of the basis of the bias, `[..., R + 1, n]`."""
         return self.bias_initializer(shape, dtype)
 
     def build(self, x_shape, condition_shape=None):
@@ -130,7 +130,7 @@ class RecurrentLayer(HyperLayer):
         points = len(shape) == 2
         if points:
             x = ops.reshape(x, (batch, shape[0] * shape[1], x.shape[-1]))
-        # Of three axes: TensorFlow with oneDNN overwrites memory in [B, 1, T, i] x [1, 1, i, o] on some processors.
+        # With three axes: TensorFlow with oneDNN overwrites memory in [B, 1, T, i] x [1, 1, i, o] on some processors.
         inputs = ops.matmul(x, weights["kernel"])
         inputs = ops.reshape(inputs, (batch, *(shape if points else (1, *shape)), inputs.shape[-1]))
         bias, recurrent_bias = self.biases(weights)
@@ -147,7 +147,7 @@ class RecurrentLayer(HyperLayer):
         """The outputs `[B, P, T, units]`, or the last one `[B, P, units]`, for inputs `[T, B, P, gates * units]`."""
         if self.go_backwards:
             time = {name: ops.flip(value, 0) for name, value in time.items()}
-        # A zero of the inputs, because a tensor of computed sizes has no static shape.
+        # A zero computed from the inputs, because a tensor of computed sizes has no static shape.
         zero = ops.zeros_like(time["inputs"][0, :, :, : self.units])
 
         def step(states, now):

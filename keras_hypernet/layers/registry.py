@@ -1,4 +1,4 @@
-"""The hyper layer of a layer of Keras: a registry, open to layers of the user's own."""
+"""A registry of the hyper layer for each Keras layer, to which users can add their own layers."""
 
 import fnmatch
 import re
@@ -19,19 +19,19 @@ from keras_hypernet.layers.film import FiLM
 from keras_hypernet.layers.kernel import KernelLayer
 from keras_hypernet.layers.recurrent import HyperGRU, HyperLSTM
 
-# Arguments of Keras's layers that say nothing about the output, or that a hyper layer has otherwise.
+# Arguments of Keras's layers that do not affect the output, or that a hyper layer has in another form.
 LEFT_OUT = r".*_initializer|lora_.*|quantization_config|trainable|unroll|implementation|seed|batch_input_shape"
 _MAKERS = {}
 
 
 def register(layer_class: type, hyper: Any) -> Any:
-    """Says which hyper layer `kh.hypernetize` puts in the place of a layer of a class, and not of a subclass.
+    """Registers the hyper layer by which `kh.hypernetize` replaces layers of a class, without its subclasses.
 
     Args:
         layer_class: A class of Keras layers.
-        hyper: A `HyperLayer` class with the arguments of `layer_class`, without its initializers, and generated weights
-            in the order of the weights of `layer_class`. Or a function of a built layer, and of `basis` and
-            `vector_basis` by name, that returns such a hyper layer; or None for `Hyper(layer)`.
+        hyper: A `HyperLayer` class with the arguments of `layer_class` except initializers, and with generated weights
+            in the order of the weights of `layer_class`. Or a function that takes a built layer and the keyword
+            arguments `basis` and `vector_basis`, and returns such a hyper layer. Or None for `Hyper(layer)`.
 
     Raises:
         TypeError: If `layer_class` is no class of layers, or `hyper` is neither a hyper layer's class nor a function.
@@ -51,14 +51,14 @@ def register(layer_class: type, hyper: Any) -> Any:
 
 
 def hyper_layer(layer, generated, basis, vector_basis, frozen):
-    """The hyper layer, not yet built, of a built layer.
+    """Returns the unbuilt hyper layer that replaces a built layer.
 
     Args:
-        layer: The layer, which nothing else uses.
-        generated: The paths of its weights that are generated, as `weight_paths` returns them.
+        layer: The layer, which is not used elsewhere.
+        generated: The paths of the weights to generate, as `weight_paths` returns them.
         basis: The basis of weights of two and more axes.
         vector_basis: The basis of vectors, or None.
-        frozen: Whether its other weights are frozen.
+        frozen: Whether the other weights of the layer are frozen.
     """
     make = _MAKERS.get(type(layer))
     others = [path for path, weight in weight_paths(layer).items() if weight.trainable and path not in generated]
@@ -76,12 +76,12 @@ def hyper_layer(layer, generated, basis, vector_basis, frozen):
 
 
 def weight_paths(layer):
-    """The weights of a layer by their path inside the layer, such as `"lstm_cell/kernel"`."""
+    """The weights of a layer, by their path inside the layer, such as `"lstm_cell/kernel"`."""
     return {f"/{weight.path}".rpartition(f"/{layer.name}/")[2].strip("/"): weight for weight in layer.weights}
 
 
 def matching_weights(layer, patterns):
-    """The paths of the trainable weights of a layer that patterns choose, by name, path, or path from the layer on."""
+    """The paths of a layer's trainable weights that match patterns by name, path, or path from the layer on."""
     trainable = {path: weight for path, weight in weight_paths(layer).items() if weight.trainable}
     return [
         path
@@ -92,7 +92,7 @@ def matching_weights(layer, patterns):
 
 
 def arguments(layer, **changed):
-    """The arguments of a layer that a hyper layer has too; `changed` gives other names, or None to leave one out."""
+    """The arguments that a layer shares with a hyper layer; `changed` renames an argument, or removes it by None."""
     config = {name: value for name, value in layer.get_config().items() if not re.fullmatch(LEFT_OUT, name)}
     for name, new in changed.items():
         value = config.pop(name, None)
@@ -102,12 +102,12 @@ def arguments(layer, **changed):
 
 
 def of_class(hyper, **changed):
-    """A maker of hyper layers of a class with the arguments of the layer."""
+    """Returns a function that creates a hyper layer of a class with the arguments of a layer."""
     return lambda layer, **options: hyper(**{**arguments(layer, **changed), **options})
 
 
 def _dense(layer, **options):
-    """HyperDense, or for x of more axes HyperEinsumDense."""
+    """HyperDense, or HyperEinsumDense if x has more axes."""
     rank = len(layer.get_build_config()["input_shape"])
     if rank <= 3:
         return of_class(HyperDense)(layer, **options)
@@ -154,7 +154,7 @@ def _attention(layer, **options):
     lacking = {name: config[name] for name in others if config.get(name) and config[name] != (1,)}  # the default axes
     if lacking:
         raise ValueError(
-            f"HyperMultiHeadAttention has none of {others}: leave {layer.name!r} out of `layers`. Received: {lacking}"
+            f"HyperMultiHeadAttention has none of {others}: exclude {layer.name!r} from `layers`. Received: {lacking}"
         )
     projection = {name: config[name] for name in config if re.fullmatch("(kernel|bias)_(regularizer|constraint)", name)}
     projection |= {name: value for name, value in options.items() if value is not None}

@@ -1,7 +1,7 @@
 """Routes of a convolution with a kernel for each sample.
 
-All routes take x `[B, P, *sizes, C]`, of P points for each kernel, and kernels `[B, *kernel_size, C / groups, O]`, and
-return `[B, P, *sizes, O]`. Kernels of one row serve all x, for a batch whose size is unknown.
+All routes take x `[B, P, *sizes, C]`, with P points for each kernel, and kernels `[B, *kernel_size, C / groups, O]`,
+and return `[B, P, *sizes, O]`. If the batch size is unknown, kernels with one row serve all x.
 """
 
 import itertools
@@ -11,18 +11,18 @@ from keras import ops
 
 from keras_hypernet.layers.contraction import is_known
 
-MOST_WRITTEN_OUT = 256  # convolutions in a graph: each takes about a millisecond of tracing
+MOST_WRITTEN_OUT = 256  # convolutions in a graph; tracing each takes about a millisecond
 
 
 def pad(x, geometry, first=2):
-    """x with the zeros that `padding` asks for; the sizes begin at the axis `first`."""
+    """x with the zeros of `padding`; the spatial axes begin at the axis `first`."""
     widths = [[0, 0]] * len(x.shape)
     for axis, (kernel, stride, dilation) in enumerate(geometry.axes, start=first):
         reach = (kernel - 1) * dilation
         if geometry.padding == "causal":
             widths[axis] = [reach, 0]
         elif geometry.padding == "same":
-            # Zeros after the last stride do not depend on the size unless the stride is larger than one.
+            # The number of zeros after x depends on the size only if the stride is larger than one.
             total = reach if stride == 1 else _same(ops.shape(x)[axis], reach, stride)
             widths[axis] = [total // 2, total - total // 2]
     none = all(isinstance(number, int) and number == 0 for width in widths for number in width)
@@ -36,7 +36,7 @@ def _same(size, reach, stride):
     if not ops.is_tensor(total):  # a symbolic size of `jax.export`
         raise ValueError(
             "padding='same' with strides larger than 1 needs the sizes of x. "
-            f"Received: a free size {size}; export with fixed sizes, the batch may be free."
+            f"Received: a free size {size}. Export with fixed sizes; the batch may be free."
         )
     return ops.maximum(total, 0)
 
@@ -49,7 +49,8 @@ def output_size(size, kernel, stride, dilation, padding):
 def mapped(x, kernels, geometry):
     """One convolution after another, each with a kernel of its own.
 
-    A known batch that is not too large is written out: a loop copies all kernels and their gradients once more.
+    If the batch size is known and not too large, the loop is unrolled: a loop would copy all kernels and their
+    gradients.
     """
     if kernels.shape[0] is None or kernels.shape[0] != x.shape[0]:
         kernels = ops.broadcast_to(kernels, (ops.shape(x)[0], *kernels.shape[1:]))
@@ -72,7 +73,7 @@ def grouped(x, kernels, geometry):
 
 
 def shifts(x, kernels, geometry):
-    """A sum over the offsets of the kernel, each a product of matrices for each sample."""
+    """A sum over the offsets of the kernel, with a matrix product for each offset and sample."""
     x = pad(x, geometry)
     *kernel_size, inputs, outputs = kernels.shape[1:]
     groups = x.shape[-1] // inputs
@@ -92,7 +93,7 @@ def shifts(x, kernels, geometry):
 
 
 def patches(x, kernels, geometry):
-    """One product of matrices for each sample, of all parts of x that meet an entry of the kernel, side by side."""
+    """One matrix product for each sample, of the concatenated patches of x."""
     x = pad(x, geometry)
     *kernel_size, inputs, outputs = kernels.shape[1:]
     groups, offsets = x.shape[-1] // inputs, math.prod(kernel_size)
@@ -110,7 +111,7 @@ def patches(x, kernels, geometry):
 
 
 def shifted(x, offset, geometry):
-    """The part of x `[B, P, *sizes, C]` that meets the entry `offset` of the kernel."""
+    """The part of x `[B, P, *sizes, C]` that is multiplied by the entry `offset` of the kernel."""
     index = [slice(None), slice(None)]
     for start, (kernel, stride, dilation) in zip(offset, geometry.axes, strict=True):
         index.append(slice(start * dilation, (start - kernel + 1) * dilation or None, stride))
@@ -121,7 +122,7 @@ def convolve(x, kernel, geometry):
     """A convolution of `[N, *sizes, C]` with one kernel."""
     _, strides, dilations = zip(*geometry.axes, strict=True)
     padding = geometry.padding
-    if padding == "causal":  # which no backend knows
+    if padding == "causal":  # which no backend supports
         x, padding = pad(x, geometry, first=1), "valid"
     return ops.conv(x, kernel, strides, padding, "channels_last", dilations)
 

@@ -1,4 +1,4 @@
-"""TaskEmbedding: a condition that is the number of a task."""
+"""TaskEmbedding: a condition from the index of a task."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from keras_hypernet.bases.full import positive
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class TaskEmbedding(keras.layers.Embedding):
-    """A trained vector for each task, whose entries have a second moment of one from the start.
+    """A trained vector for each task, whose entries have a second moment of one at initialization.
 
     `keras.layers.Embedding` starts with entries of at most 0.05. Generated weights are proportional to the condition,
-    so behind such an embedding they start a thousand times below their variance, and hardly learn.
+    so with such an embedding their variance starts a thousand times too small, and they hardly learn.
 
     Call arguments:
         task_id: int32 tensor `[B]`, of `0` to `num_tasks - 1`.
@@ -23,7 +23,7 @@ class TaskEmbedding(keras.layers.Embedding):
     Args:
         num_tasks: Number of tasks, a positive integer.
         dim: Dimension of the vectors, a positive integer.
-        seed: An integer for the same vectors at every start, or None.
+        seed: An integer for reproducible initial vectors, or None.
         **kwargs: `name`, `dtype`, `trainable`, `embeddings_regularizer`, `embeddings_constraint`.
 
     Raises:
