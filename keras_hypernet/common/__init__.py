@@ -1,1 +1,1 @@
-"""Files, locks, JSON, figures, the terminal, backends, extras and versions, for all rooms."""
+"""Files, locks, JSON, figures, the terminal, backends, extras and versions, for all packages."""

@@ -1,4 +1,4 @@
-"""What depends on Keras's backend: the device, and a clear error where only layers and models run."""
+"""Functions that depend on Keras's backend: the device, and an error where only layers and models run."""
 
 import functools
 

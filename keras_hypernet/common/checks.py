@@ -17,7 +17,7 @@ def integer(name, value, least=1, most=math.inf):
 
 
 def plain(value):
-    """Returns the Python number, bool or text that a NumPy scalar holds; any other value as it is."""
+    """Returns a NumPy scalar as a Python number, bool or text, and any other value unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -1,4 +1,4 @@
-"""needs_extra: missing optional dependencies are errors that name the extra to install."""
+"""needs_extra: an error for a missing optional dependency that names the extra to install."""
 
 import contextlib
 
@@ -7,7 +7,7 @@ import contextlib
 def needs_extra(what, extra):
     """Turns an ImportError of the block into one that names an extra of setup.cfg.
 
-    `what` is subject and verb of the message, such as "Figures need".
+    `what` is the subject and the verb of the message, such as "Figures need".
     """
     try:
         yield

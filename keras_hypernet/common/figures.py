@@ -1,4 +1,4 @@
-"""Figures of Matplotlib, an extra, which is imported where a figure is drawn."""
+"""Figures of Matplotlib, an optional dependency that is imported only to draw a figure."""
 
 import pathlib
 
@@ -14,14 +14,14 @@ def figure_class():
 
 
 def save_figure(figure, path, salt="keras_hypernet"):
-    """Writes a figure in one step, in the format of the path's suffix; the same figure makes the same bytes.
+    """Writes a figure atomically, in the format of the path's suffix; equal figures give equal bytes.
 
-    `salt` makes the identifiers in an SVG. Raises ValueError if Matplotlib does not write the format.
+    `salt` determines the identifiers in an SVG. Raises ValueError if Matplotlib does not write the format.
     """
     import matplotlib
 
     suffix = pathlib.Path(path).suffix[1:].lower()
-    # Without the version of Matplotlib, and the time.
+    # Without Matplotlib's version and the time.
     metadata = {"png": {"Software": None}, "svg": {"Date": None}}.get(suffix)
     with matplotlib.rc_context({"svg.hashsalt": salt}), replacing(path) as temporary:
         figure.savefig(temporary, format=suffix, dpi=150, metadata=metadata)

@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all, and checks for room on the disk."""
+"""Atomic writes of files and folders, and checks of the free space on the disk."""
 
 import contextlib
 import csv
@@ -19,7 +19,7 @@ _MARGIN = 2**20
 
 
 class NotWritableError(OSError):
-    """A folder takes no files, or no files of this size. Nothing was changed."""
+    """A folder is not writable, or its disk has too little space. Nothing was changed."""
 
 
 @contextlib.contextmanager
@@ -47,9 +47,9 @@ def replacing(path):
 def replacing_folder(path, overwrite=True):
     """Yields a new temporary folder, which becomes `path` if the block raises nothing.
 
-    The old folder is removed once the new folder is complete, and comes back if the new folder cannot take its place.
-    After a kill, `heal` does the same. Raises FileExistsError if `overwrite` is False and `path` exists by the time the
-    new folder is complete; NotADirectoryError if `path` is a file, or a link, even to a folder; and NotWritableError.
+    The old folder is removed once the new folder is complete, and restored if the new folder cannot replace it. After a
+    kill, `heal` does the same. Raises FileExistsError if `overwrite` is False and `path` exists when the new folder is
+    complete; NotADirectoryError if `path` is a file, or a link, even to a folder; and NotWritableError.
     """
     path = pathlib.Path(path)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
@@ -63,7 +63,7 @@ def replacing_folder(path, overwrite=True):
             _sync(file)
         if path.exists():
             if not overwrite:
-                raise FileExistsError(f"{path} has come into being in the meantime, and is kept. Try again.")
+                raise FileExistsError(f"{path} was created in the meantime, and is kept. Try again.")
             path.rename(old)
         try:
             new.rename(path)
@@ -82,13 +82,13 @@ def remove_folder(path):
 
 
 def heal(folder):
-    """Completes or removes what killed processes left in a folder.
+    """Completes or removes the temporary folders of killed processes.
 
-    A complete new folder takes its place; all other temporary folders go. Every write into the folder heals first; a
-    reader heals where a file is missing.
+    A complete new folder is moved to its place; all other temporary folders are removed. Every write into the folder
+    heals first; a reader heals if a file is missing.
     """
     for temporary in pathlib.Path(folder).glob(".*.keras_hypernet-*"):
-        # A living process holds the lock of its folder; a reader may have no right to write.
+        # A running process holds the lock of its folder; a reader may not have the right to write.
         with contextlib.suppress(BusyError, OSError), locked(temporary):
             path = temporary.with_name(temporary.name[1:].rpartition(".keras_hypernet-")[0])
             if all((temporary / name).exists() for name in ("new", "old")) and not path.exists():
@@ -98,7 +98,7 @@ def heal(folder):
 
 @contextlib.contextmanager
 def locked_folder(path, doing, instead):
-    """Locks a folder as `locked` does, and creates it first if needed; a created folder goes if it stays empty.
+    """Locks a folder as `locked` does. A missing folder is created first, and removed again if it stays empty.
 
     Raises NotWritableError if the folder cannot be created.
     """

@@ -18,8 +18,8 @@ def locked(path, doing="writing", instead="another folder", wait=False):
     The lock stays with the file or folder when that is moved, and ends with the process. File systems without locks
     and Windows take no lock.
 
-    Unless the call may `wait` for another process, BusyError is raised while that holds the lock. `doing` and `instead`
-    say, for the message, what the holder does, and what to choose instead.
+    `doing` and `instead` are parts of the message: what the holder of the lock does, and what to choose instead. If
+    another process holds the lock, the call waits for it if `wait` is True; otherwise, BusyError is raised.
 
     >>> import tempfile
     >>> folder = tempfile.mkdtemp()
@@ -28,7 +28,7 @@ def locked(path, doing="writing", instead="another folder", wait=False):
     Traceback (most recent call last):
     keras_hypernet.common.locks.BusyError: Another process is adding to ... or choose another --out.
     """
-    if os.name == "nt":  # Windows cannot open a folder, and a lock would block its own holder
+    if os.name == "nt":  # Windows cannot open a folder, and a lock would block its holder
         yield
         return
     descriptor = os.open(path, os.O_RDONLY if pathlib.Path(path).is_dir() else os.O_RDWR)

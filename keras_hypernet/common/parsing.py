@@ -1,4 +1,4 @@
-"""JSON from others, parsed and checked by a schema; every fault is a ValueError."""
+"""Parsing of untrusted JSON, and checks by a schema; every fault is a ValueError."""
 
 import json
 import math
@@ -11,8 +11,8 @@ _TOO_DEEP = f"it is nested too deeply, in more than {_LEVELS} levels"
 def parse_json(text):
     """Parses JSON text, a `str` or `bytes`.
 
-    Raises ValueError if the text is not JSON, holds NaN or an infinite number, or nests more than 50 levels:
-    functions that walk the content, such as `check_schema`, would reach Python's recursion limit.
+    Raises ValueError if the text is not JSON, holds NaN or an infinite number, or has more than 50 nested levels:
+    recursive functions, such as `check_schema`, would reach Python's recursion limit.
 
     >>> parse_json(b'{"depth": 2}')
     {'depth': 2}
@@ -48,7 +48,7 @@ def check_schema(content, schema):
 
 
 def read_json(path, schema, what, fix):
-    """Reads a JSON file that matches a schema; ValueError, which says what the file must be and the fix, if not."""
+    """Reads a JSON file that matches a schema; otherwise, a ValueError states what the file must be, and the fix."""
     try:
         content = parse_json(pathlib.Path(path).read_bytes())
         check_schema(content, schema)

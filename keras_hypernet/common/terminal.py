@@ -1,7 +1,7 @@
-"""Literal text on the terminal: cards, rows, paths and messages of libraries come from others.
+"""Literal text on the terminal.
 
-Such text can hold Rich's markup, or escape sequences, which control a terminal. All output for people goes through
-`LiteralConsole`.
+Untrusted text, such as cards, rows, paths and messages of libraries, can hold Rich's markup, or escape sequences that
+control a terminal. All output for people goes through `LiteralConsole`.
 """
 
 from rich.console import Console
@@ -11,7 +11,7 @@ _LONGEST = 2000
 
 
 def printable(text):
-    r"""Returns a text with Python's escapes in place of unprintable characters, line breaks included.
+    r"""Returns a text with Python's escapes instead of unprintable characters, line breaks included.
 
     >>> print(printable("[mirror] \x1b[2J\n"))
     [mirror] \x1b[2J\n

@@ -1,4 +1,4 @@
-"""Continual learning: tasks that are learned one after another, and losses that keep the earlier ones."""
+"""Continual learning: sequences of tasks, and losses that retain earlier tasks."""
 
 from keras_hypernet.continual.digits import DigitSequence
 from keras_hypernet.continual.elastic_weights import ElasticWeights

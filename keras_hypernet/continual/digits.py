@@ -19,13 +19,13 @@ from keras_hypernet.tasks.batches import planned_batches, stream
 from keras_hypernet.tasks.images import PIXELS, ImageTask
 
 PROTOCOLS = ("split", "permuted")
-_NO_LABEL = -1  # of what fills a last group
+_NO_LABEL = -1  # of the images that fill a last group
 _GROUP = 100  # images that are evaluated together under the number of their task
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class ErrorRate(keras.metrics.Metric):
-    """The share of wrong classes; negative labels do not count."""
+    """The share of wrong predictions; negative labels do not count."""
 
     def __init__(self, name="error_rate", **kwargs):
         super().__init__(name=name, **kwargs)
@@ -45,21 +45,22 @@ class ErrorRate(keras.metrics.Metric):
 @register
 @dataclasses.dataclass(frozen=True)
 class DigitSequence(ImageTask, TaskSequence):
-    """Learn tasks of labelled images one after another: classes two by two, or all classes of permuted pixels.
+    """Learn a sequence of tasks of labelled images: pairs of classes, or all classes with permuted pixels.
 
-    `"split"`: task t tells class 2 t from class 2 t + 1. `"permuted"`: each task after the first tells all ten classes
-    of images whose pixels are permuted in an order of its own. Every task has outputs of its own: a hypernetwork writes
-    them, a network has a head for each task. g has two hidden layers of 100 units. A batch of training has `batch`
-    images of one task; evaluations have groups of 100, of which the last of a task is filled by images that do not
-    count (label -1). Batches are `({"x": uint8 [B, P, pixels], "condition": int32 [B]}, labels: int32 [B, P])`.
+    `"split"`: task t distinguishes class 2 t from class 2 t + 1. `"permuted"`: each task has all ten classes, and each
+    task after the first has its own permutation of the pixels. Every task has its own outputs: a hypernetwork generates
+    their weights, a plain network has a head for each task. g has two hidden layers of 100 units. A training batch has
+    `batch` images of one task. Evaluations have groups of 100 images; the last group of a task is filled with images
+    that do not count (label -1). Batches are `({"x": uint8 [B, P, pixels], "condition": int32 [B]}, labels: int32 [B,
+    P])`.
 
     Args:
         data: Name of a data source with labels.
         protocol: `"split"` or `"permuted"`.
         num_tasks, steps, batch, strength: See `TaskSequence`; a split has at most five tasks.
         chunk: Entries of a chunk of the hypernetwork, whose basis is `Chunked`.
-        chunk_dim: Dimension of the vector of a chunk.
-        hidden: Units of the hidden layers between these vectors and a chunk.
+        chunk_dim: Dimension of the embedding of a chunk.
+        hidden: Units of the hidden layers of the chunk network.
 
     Raises:
         ValueError: If an argument is not valid, the data source does not exist or has no labels.
@@ -122,7 +123,7 @@ class DigitSequence(ImageTask, TaskSequence):
         return images.reshape(len(images), -1), labels
 
     def num_examples(self, split):
-        """The number of groups that an evaluation has."""
+        """The number of groups in an evaluation."""
         return len(self._groups(self.source.load_labels(split))[0])
 
     def examples(self, split, task):
@@ -131,7 +132,7 @@ class DigitSequence(ImageTask, TaskSequence):
         return images[mine][:, self.order(task)], self._classes(labels[mine]).astype("int32")
 
     def order(self, task):
-        """The order of the pixels in a task."""
+        """The permutation of the pixels in a task."""
         pixels = self.x_shape[1]
         if self.protocol == "split" or task == 0:
             return np.arange(pixels)
@@ -144,7 +145,7 @@ class DigitSequence(ImageTask, TaskSequence):
         return labels % 2 if self.protocol == "split" else labels
 
     def _groups(self, labels):
-        """The numbers of the images of each group `[groups, 100]`, -1 where there is none, and its task `[groups]`."""
+        """The image indices of each group `[groups, 100]`, -1 for none, and the task of each group `[groups]`."""
         groups, tasks = [], []
         for task in range(self.num_tasks):
             mine = self._members(labels, task)
@@ -215,14 +216,14 @@ class DigitSequence(ImageTask, TaskSequence):
         return [StandardizeImage(name="standardize"), *hidden, dense(self.num_outputs, 1.0, "logits", last=True)]
 
     def errors(self, model, split):
-        """The share of wrong classes of each task, with the task known: `[num_tasks]`."""
+        """The error rate on each task, with the task known: `[num_tasks]`."""
         examples = [self.examples(split, task) for task in range(self.num_tasks)]
         return [
             float(np.mean(self.predict(model, x, task).argmax(axis=-1) != y)) for task, (x, y) in enumerate(examples)
         ]
 
     def inferred(self, model, split):
-        """The share of images whose task or class is wrong, where the task is that of least entropy."""
+        """The share of images with a wrong task or class; the predicted task is that of lowest entropy."""
         wrong = total = 0
         for task in range(self.num_tasks):
             x, y = self.examples(split, task)

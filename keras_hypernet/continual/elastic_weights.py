@@ -1,4 +1,4 @@
-"""ElasticWeights: elastic weight consolidation, a loss that keeps the weights which earlier tasks need."""
+"""ElasticWeights: elastic weight consolidation, a loss that retains the weights that matter for earlier tasks."""
 
 import keras
 import numpy as np
@@ -13,8 +13,8 @@ from keras_hypernet.continual.remembering import RememberingLoss
 class ElasticWeights(RememberingLoss):
     """`loss + strength / 2 * sum_i F_i (theta_i - theta*_i)^2`: elastic weight consolidation, for any Keras model.
 
-    F is the diagonal of the empirical Fisher information, summed over the tasks so far: means over examples of the
-    squared gradient of the loss. theta* are the weights after the last task.
+    F is the diagonal of the empirical Fisher information, the mean squared gradient of the loss over examples, summed
+    over the tasks so far. theta* are the weights after the last task.
 
     Args:
         strength: Strength of the penalty, a number of at least 0.
@@ -36,7 +36,7 @@ class ElasticWeights(RememberingLoss):
     0.0
 
     References: Kirkpatrick et al., "Overcoming Catastrophic Forgetting in Neural Networks", PNAS 2017; Huszár, "Note on
-    the Quadratic Penalties in Elastic Weight Consolidation", PNAS 2018, for one anchor of all tasks.
+    the Quadratic Penalties in Elastic Weight Consolidation", PNAS 2018, for a single theta* for all tasks.
     """
 
     def __init__(self, strength, loss, name="elastic_weights"):
@@ -44,13 +44,13 @@ class ElasticWeights(RememberingLoss):
         self.fisher = self.anchor = None
 
     def remember(self, model, x, y, most=None):
-        """Adds a task to what is kept, after its training.
+        """Adds a task to the penalty, after the training on the task.
 
         Args:
             model: A built model, compiled with this loss.
             x: Inputs of the task, in the structure of the model's, with a row for each example.
             y: Targets of the task.
-            most: Number of examples that are used at most, the first of them; None for all.
+            most: Largest number of examples to use, from the first on; None for all.
 
         Raises:
             ValueError: If there are no examples, or `most` is no positive integer.

@@ -1,4 +1,4 @@
-"""OutputRegularizer: a loss that keeps the weights which a hypernetwork generates for the tasks it has learned."""
+"""OutputRegularizer: a loss that retains the weights that a hypernetwork generates for earlier tasks."""
 
 import keras
 from keras import ops
@@ -9,11 +9,11 @@ from keras_hypernet.models import Hypernetwork
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class OutputRegularizer(RememberingLoss):
-    """`loss + beta / n * sum_t ||f(e_t; theta) - f(e_t; theta*)||^2`: learns a task, and keeps the n tasks before.
+    """`loss + beta / n * sum_t ||f(e_t; theta) - f(e_t; theta*)||^2`: learns a task, and retains n earlier tasks.
 
-    f(e_t; theta) are all weights that the hypernetwork generates for the condition of task t, and theta* is what the
-    hypernetwork was when `remember` was last called. No data of earlier tasks are needed. Until the first call of
-    `remember`, this is the loss alone. Everything that f has for a past task is trained, its embedding too.
+    f(e_t; theta) are all weights that the hypernetwork generates for the condition of task t, and theta* are the
+    parameters of the hypernetwork at the last call of `remember`. No data of earlier tasks are needed. Until the first
+    call of `remember`, there is no penalty. All parameters of f stay trainable, including the embeddings of past tasks.
 
     Args:
         beta: Strength of the regularizer, a number of at least 0.
@@ -23,9 +23,9 @@ class OutputRegularizer(RememberingLoss):
     Raises:
         ValueError: If `beta` is no finite number of at least 0, or `loss` is no loss.
 
-    The penalty is part of the loss that `fit` and `evaluate` report. A saved model keeps `beta` and the loss, and not
-    what was remembered: after loading, call `remember` again. One call remembers all tasks, for the hypernetwork as it
-    is then; the call before is forgotten.
+    The penalty is part of the loss that `fit` and `evaluate` report. A saved model keeps `beta` and the loss, but not
+    the remembered weights: after loading, call `remember` again. Each call stores the current weights of all tasks, and
+    replaces those of the call before.
 
     Example:
 
@@ -44,8 +44,8 @@ class OutputRegularizer(RememberingLoss):
     >>> len(loss.targets["hidden/kernel"])  # the kernels of both tasks are remembered
     2
 
-    Reference: von Oswald et al., "Continual Learning with Hypernetworks", ICLR 2020, Eq. 2, with the lookahead of the
-    weights left out, as in the authors' experiments.
+    Reference: von Oswald et al., "Continual Learning with Hypernetworks", ICLR 2020, Eq. 2, without the lookahead of
+        the weights, as in the authors' experiments.
     """
 
     def __init__(self, beta, loss, name="output_regularizer"):
@@ -57,7 +57,7 @@ class OutputRegularizer(RememberingLoss):
         return self.strength
 
     def remember(self, model, condition):
-        """Keeps what a hypernetwork now generates, and penalizes changes from now on.
+        """Stores the weights that a hypernetwork now generates, and penalizes changes from now on.
 
         Args:
             model: A built `Hypernetwork`, compiled with this loss.
@@ -74,7 +74,7 @@ class OutputRegularizer(RememberingLoss):
         if len(sizes) != 1 or 0 in sizes:
             received = keras.tree.map_structure(lambda array: array.shape, condition)
             raise ValueError(f"`condition` must hold a row for each learned task. Received: shape {received}")
-        # Before the first assignment: a refused condition leaves the loss as it was.
+        # Before the first assignment, so that an invalid condition does not change the loss.
         generated = model.generate(condition)
         self.targets = {name: ops.stop_gradient(ops.copy(weight)) for name, weight in generated.items()}
         self.condition = condition

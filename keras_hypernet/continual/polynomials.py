@@ -32,8 +32,8 @@ _POINTS = {"train": 100, "validation": 50, "test": 50}
 class PolynomialSequence(TaskSequence):
     """Learn three polynomials one after another: `x + 3` on [-4, -2], `2 x^2 - 1` on [-1, 1], `(x - 3)^3` on [2, 4].
 
-    100 training points of each have noise of the standard deviation 0.05; 50 test points, equally far apart, and 50
-    validation points have none. g has two hidden layers of 10 sigmoid units. Batches are
+    Each polynomial has 100 training points with noise of standard deviation 0.05, and 50 validation points and 50
+    equidistant test points without noise. g has two hidden layers of 10 sigmoid units. Batches are
     `({"x": [B, P, 1], "condition": int32 [B]}, y: [B, P, 1])`.
 
     Args:
@@ -140,7 +140,7 @@ class PolynomialSequence(TaskSequence):
         return [*(dense(10, 1.0, f"hidden_{n}", "sigmoid") for n in (1, 2)), dense(1, 1.0, "value", last=True)]
 
     def errors(self, model, split):
-        """The mean squared error of each task, with the task known: `[num_tasks]`."""
+        """The mean squared error on each task, with the task known: `[num_tasks]`."""
         examples = [self.examples(split, task) for task in range(self.num_tasks)]
         return [float(np.mean((self.predict(model, x, task) - y) ** 2)) for task, (x, y) in enumerate(examples)]
 

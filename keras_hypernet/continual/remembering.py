@@ -1,4 +1,4 @@
-"""RememberingLoss: a loss of the current task, plus a penalty on what would undo earlier tasks."""
+"""RememberingLoss: the loss of the current task, plus a penalty that retains earlier tasks."""
 
 import math
 
@@ -8,9 +8,9 @@ from keras_hypernet.common.checks import plain
 
 
 class RememberingLoss(keras.losses.Loss):
-    """Abstract: `loss(y_true, y_pred) + penalty()`; see `OutputRegularizer`. A subclass supplies `penalty`.
+    """Abstract: `loss(y_true, y_pred) + penalty()`; see `OutputRegularizer`. A subclass implements `penalty`.
 
-    The penalty is added once for a batch, after the reduction of the loss, and no sample weight changes the penalty.
+    The penalty is added once per batch, after the reduction of the loss; sample weights do not affect it.
     """
 
     def __init__(self, strength, loss, name=None, **kwargs):
@@ -32,7 +32,7 @@ class RememberingLoss(keras.losses.Loss):
         return float(number)
 
     def penalty(self):
-        """What is added to the loss, a scalar tensor; only called after a model is remembered."""
+        """The penalty, a scalar tensor; only called after `remember`."""
         raise NotImplementedError
 
     def __call__(self, y_true, y_pred, sample_weight=None):
@@ -45,7 +45,7 @@ class RememberingLoss(keras.losses.Loss):
     def keep(self, model):
         """Penalizes changes of a model from now on."""
         self.model = model
-        if model.compiled:  # what Keras has compiled holds the earlier penalty
+        if model.compiled:  # the compiled train step contains the earlier penalty
             model.make_train_function(force=True)
             model.test_function = None
 

@@ -1,4 +1,4 @@
-"""Sequences of tasks that are learned one after another, in an epoch each, and the networks that learn them."""
+"""Sequences of tasks, each learned in one epoch, and the networks that learn them."""
 
 import dataclasses
 from typing import ClassVar
@@ -26,18 +26,18 @@ _FISHER = 500  # examples of a task for elastic weight consolidation
 
 @dataclasses.dataclass(frozen=True)
 class TaskSequence(Task):
-    """Abstract: tasks that are learned one after another: epoch k of a training has batches of task k alone.
+    """Abstract: a sequence of tasks: epoch k of a training has only batches of task k.
 
-    x is `[B, P, features]`, P points of one task, and the condition `[B]` the number of the task. A subclass supplies
-    `examples(split, task)`, all of a task, and `layers(kind)` of g. Each epoch begins with new state of the optimizer,
-    and with remembering all tasks before.
+    x is `[B, P, features]`, P points of one task, and the condition `[B]` is the index of the task. A subclass
+    implements `examples(split, task)`, all examples of a task, `base_loss()`, and `network(dense)`, the layers of g. At
+    the begin of each epoch, the state of the optimizer is reset, and all earlier tasks are remembered.
 
     Attributes:
         num_tasks: Number of tasks, which is the number of epochs of a training.
         steps: Steps for each task.
-        batch: Points of a step.
+        batch: Points in a step.
         strength: Strength of the penalty: `beta` of `OutputRegularizer`, or the strength of `ElasticWeights`.
-        embedding_dim: Dimension of the vector of a task.
+        embedding_dim: Dimension of the embedding of a task.
     """
 
     condition_dtype = "int32"
@@ -54,7 +54,7 @@ class TaskSequence(Task):
         raise NotImplementedError
 
     def network(self, dense):
-        """The layers of g, of which `dense(units, gain, name, activation, last)` makes each layer with weights."""
+        """The layers of g; `dense(units, gain, name, activation, last)` creates each layer with weights."""
         raise NotImplementedError
 
     def make_model(self, method, recipe):
@@ -70,7 +70,7 @@ class TaskSequence(Task):
         return model, {"loss": loss, "metrics": self.metrics()}
 
     def _shared(self, units, gain, name, activation=None, last=False):
-        """A Dense layer; or for the last, the head of the task, which a vector of one 1 and zeros chooses."""
+        """A Dense layer; as the last layer, the heads of all tasks, from which a one-hot vector selects."""
         if not last:
             kernel = keras.initializers.VarianceScaling(gain, "fan_in", "untruncated_normal")
             return keras.layers.Dense(units, activation, kernel_initializer=kernel, name=name)
@@ -83,12 +83,12 @@ class TaskSequence(Task):
         return [_EachTask(self)]
 
     def inputs_of(self, split, task):
-        """x `[1, N, features]` with the number of the task, and y `[1, N, ...]`: all examples of a task in one row."""
+        """x `[1, N, features]` with the index of the task, and y `[1, N, ...]`: all examples of a task in one row."""
         x, y = self.examples(split, task)
         return {"x": x[np.newaxis], "condition": np.array([task], "int32")}, y[np.newaxis]
 
     def predict(self, model, x, task):
-        """Outputs `[N, ...]` for x `[N, features]` under the number of a task, whose weights are written once."""
+        """Outputs `[N, ...]` for x `[N, features]` and the index of a task, whose weights are written once."""
         weights = model.generate(np.array([task], "int32"))
         parts = [model.apply(part[np.newaxis], weights)[0] for part in _parts(x)]
         return np.concatenate([ops.convert_to_numpy(part) for part in parts])
@@ -99,7 +99,7 @@ def _parts(x, size=5000):
 
 
 class _EachTask(keras.callbacks.Callback):
-    """Before each task: forgets the state of the optimizer, and remembers the tasks before."""
+    """Before each task: resets the state of the optimizer, and remembers the earlier tasks."""
 
     def __init__(self, sequence):
         super().__init__()
@@ -117,7 +117,7 @@ class _EachTask(keras.callbacks.Callback):
             loss.remember(self.model, np.arange(epoch, dtype="int32"))
             return
         if loss.model is None and epoch > 1:
-            raise ValueError("A training by elastic weight consolidation cannot go on: start it again, without resume.")
+            raise ValueError("A training by elastic weight consolidation cannot be resumed: start it again.")
         x, y = self.sequence.examples("train", epoch - 1)
         task = np.full(len(x), epoch - 1, "int32")
         loss.remember(self.model, {"x": x[:, np.newaxis], "condition": task}, y[:, np.newaxis], most=_FISHER)

@@ -13,7 +13,7 @@ class ConcatenateCondition(ConditionedLayer):
     """`[x, condition]`, concatenated along the last axis.
 
     Call arguments:
-        x: Tensor `[B, i]`, or `[B, P, i]` for P points under each condition.
+        x: Tensor `[B, i]`, or `[B, P, i]` for P points for each condition.
         condition: Tensor `[B, R]`, or `[1, R]` for one condition shared by the whole batch.
 
     Returns:

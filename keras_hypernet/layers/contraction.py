@@ -153,7 +153,7 @@ def check_shapes(x_shape, condition_shape, axes=("features",), most_points=1):
     if condition_shape is None:
         raise TypeError(
             f"Expected x and a condition, as in `layer(x, condition)`. Received: x alone, of shape {tuple(x_shape)}. "
-            f"Many x under each condition need no TimeDistributed: give x the shape {_form('batch', 'points', *axes)}."
+            f"Many x for each condition need no TimeDistributed: give x the shape {_form('batch', 'points', *axes)}."
         )
     received = f"Received: x of shape {tuple(x_shape)}, condition of shape {tuple(condition_shape)}"
     points = len(x_shape) - 1 - len(axes)
@@ -186,7 +186,7 @@ def check_batch(x_shape, shape, name="condition", axes=("features",)):
         raise ValueError(
             f"x and {name} must have the same batch size, or {name} a batch size of 1. "
             f"Received: x of shape {tuple(x_shape)}, {name} of shape {tuple(shape)}. "
-            f"For many x under each condition, give x the shape {_form('batch', 'points', *axes)}."
+            f"For many x for each condition, give x the shape {_form('batch', 'points', *axes)}."
         )
 
 

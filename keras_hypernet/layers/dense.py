@@ -21,7 +21,7 @@ class HyperDense(KernelLayer):
     method. `Model.quantize` skips this layer, but quantizes the Dense layer that `specialize` returns.
 
     Call arguments:
-        x: Tensor `[B, i]`, or `[B, P, i]` for P points under each condition.
+        x: Tensor `[B, i]`, or `[B, P, i]` for P points for each condition.
         condition: Tensor `[B, R]`; `[1, R]` for one condition shared by the whole batch; or `[B, P, R]` for a condition
             for each point.
 

@@ -25,7 +25,7 @@ class HyperEinsumDense(KernelLayer):
     of the output, and no label of x. Any other equation takes the materialised route.
 
     Call arguments:
-        x: Tensor with the axes that the equation names, or `[B, P, ...]` for P points under each condition.
+        x: Tensor with the axes that the equation names, or `[B, P, ...]` for P points for each condition.
         condition: Tensor `[B, R]`; `[1, R]` for one condition shared by the whole batch; or `[B, P, R]` for a condition
             for each point.
 

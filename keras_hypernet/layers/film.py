@@ -130,7 +130,7 @@ class FiLM(HyperLayer):
         return ops.reshape(weight, (-1, *[1] * (ndim - 2 - after), weight.shape[-1], *[1] * after))
 
     def specialize(self, condition: Any) -> Any:
-        """Returns the layer of Keras that equals this layer under one condition `[1, R]`, and its weights as arrays.
+        """Returns the layer of Keras that equals this layer for one condition `[1, R]`, and its weights as arrays.
 
         The layer is the normalization; without a normalization, an `EinsumDense` with a diagonal kernel.
         """

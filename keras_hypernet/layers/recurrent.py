@@ -28,7 +28,7 @@ class RecurrentLayer(HyperLayer):
     recurrent kernel and, where the layer has one, the recurrent bias.
 
     Call arguments:
-        x: Tensor `[B, T, i]`, or `[B, P, T, i]` for P sequences under each condition. T is free.
+        x: Tensor `[B, T, i]`, or `[B, P, T, i]` for P sequences for each condition. T is free.
         condition: Tensor `[B, R]`; `[1, R]` for one condition shared by the whole batch; or `[B, P, R]` for a condition
         for each point. x_mask: Boolean tensor `[B, T]`, or `[B, P, T]`; by default the mask that Keras attached to x. A
         step whose

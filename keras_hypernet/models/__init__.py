@@ -1,7 +1,7 @@
 """Models of x and a condition I.
 
 `Hypernetwork`: g(x; f(I)). `EmbeddingMethod`: q(x, e(I)). `ConditionalNeuralProcess`: the embedding method for a
-condition that is a set. `specialize` returns the network that any of these models is under one condition.
+condition that is a set. For one condition, `specialize` returns the network of x that such a model is.
 """
 
 from keras_hypernet.models.base import ConditionalModel

@@ -38,13 +38,13 @@ def checked_encoder(name, encoder):
 class ConditionalModel(ModelOfTwoInputs):
     """Abstract: a model of the inputs `x` and `condition`, given as a dict or as a pair.
 
-    A subclass returns its encoder in `encoder`, and counts its parts in `num_parameters`. A subclass whose encoder
-    reads parts of a condition, such as the members of a set, overrides `encoder_shape`, `condition_shape_of` and
-    `encode`. `optional_inputs` lists further keys of the dict of inputs, which `encode` takes by name.
+    A subclass implements `encoder`, which returns the encoder, and `num_parameters`. If the encoder reads parts of a
+    condition, such as the members of a set, the subclass overrides `encoder_shape`, `condition_shape_of` and `encode`.
+    `optional_inputs` lists further keys of the dict of inputs, which `encode` takes by name.
 
     The batch rule: x of B rows takes one condition for all rows, `[1, ...]`, or one for each row, `[B, ...]`. The rule
-    also holds for weights and embeddings in the place of a condition. Any other number is an error: a ValueError where
-    the sizes are known, an error of the backend at run time in a function compiled without the sizes.
+    also holds for weights and embeddings instead of a condition. Any other number is an error: a ValueError if the
+    sizes are known, and an error of the backend at run time in a function that is compiled without the sizes.
     """
 
     takes_graph = False  # whether the primary network may be a functional model
@@ -56,7 +56,7 @@ class ConditionalModel(ModelOfTwoInputs):
 
     @property
     def encoder(self):
-        """The part that reads the condition, a `keras.Model` or layer."""
+        """The network that reads the condition, a `keras.Model` or layer."""
         raise NotImplementedError
 
     @property
@@ -83,12 +83,12 @@ class ConditionalModel(ModelOfTwoInputs):
         self.network.build(x_shape, encoded_shape)
 
     def get_build_config(self):
-        # With None for each free size, because an encoder without declared inputs cannot repeat its free sizes.
+        # With None for each free size, because an encoder without declared inputs does not save its free sizes.
         return {"input_shape": {"x": self.x_shape, "condition": self.condition_shape}} if self.built else None
 
     def call(self, inputs, training=False):
-        # Keras asks a model with its own `call` to pass `training` by name: on JAX no context carries it to the layers.
-        # Never None: with None some layers, such as RandomFlip, act as in training.
+        # A model with its own `call` must pass `training` by name, because on JAX no context carries it to the layers.
+        # # Never None: with None, some layers, such as RandomFlip, act as in training.
         training = bool(training)
         for layer in self.primary_layers:
             if self.compiled and isinstance(layer, HyperLayer):
@@ -113,7 +113,7 @@ class ConditionalModel(ModelOfTwoInputs):
         return keras.tree.pack_sequence_as(spec, [keras.KerasTensor(each.shape, dtype) for each, dtype in specs])
 
     def encoder_shape(self, condition_shape):
-        """The shape of the encoder's input for conditions of a shape. A structure of shapes gives a structure."""
+        """The shape, or structure of shapes, of the encoder's input for conditions of such a shape or structure."""
         return condition_shape
 
     def condition_shape_of(self, encoder_shape):
@@ -126,7 +126,7 @@ class ConditionalModel(ModelOfTwoInputs):
         return self.apply_encoder(condition, training=training)
 
     def encode_for(self, x, condition, **options):
-        """The encoded condition as the steps of `call` take it, held to the batch rule."""
+        """The encoded condition as the steps of `call` take it, checked by the batch rule."""
         return self._matched(x, self.encode(condition, **options))
 
     def _matched(self, x, encoded, name="condition"):
@@ -139,8 +139,8 @@ class ConditionalModel(ModelOfTwoInputs):
         check_condition(condition, self.condition_shape)
 
     def apply_encoder(self, condition, layers=None, training=False):
-        """The output of the encoder, or of some of its first layers. An encoder of images takes uint8 pixels only."""
-        # A functional model casts its inputs silently to the dtypes that it declares.
+        """The output of the encoder, or of its first layers. An encoder of images takes only uint8 pixels."""
+        # A functional model silently casts its inputs to the dtypes that it declares.
         condition = as_declared(condition, declared_inputs(self.encoder, condition), self.encoder.name)
         if layers is None:
             return self.encoder(condition, training=training)
@@ -155,7 +155,8 @@ class ConditionalModel(ModelOfTwoInputs):
 
         Args:
             condition: Tensor `[B, ...]`, as in the model's input.
-            **options: The model's optional inputs, by name. With `training=True`, random layers of the encoder act.
+            **options: The model's optional inputs, by name. With `training=True`, random layers of the encoder are
+            active.
 
         Returns:
             A dict from `"<layer>/<weight>"` to a tensor `[B, *weight_shape]`.
@@ -170,7 +171,7 @@ class ConditionalModel(ModelOfTwoInputs):
         return by_name(self.steps, "generate", self.encode(condition, **options))
 
     def apply(self, x: Any, weights: Mapping[str, Any]) -> Any:
-        """The output on x under weights that `generate` returned earlier: generated once, applied to many x.
+        """The output for x with weights that `generate` returned, which may be used for many x.
 
         Args:
             x: Tensor `[B, ...]`, as in the model's input.
@@ -191,7 +192,7 @@ class ConditionalModel(ModelOfTwoInputs):
         return self.network.check_x(x)
 
     def apply_encoded(self, x: Any, encoded: Any) -> Any:
-        """The output on x under a tensor `[B, R]`, or `[1, R]` for all x, that `encode` returned."""
+        """The output for x and a tensor `[B, R]`, or `[1, R]` for all x, that `encode` returned."""
         x = self.check_x(_tensors(x))
         return self._call_primary(x, self._matched(x, encoded, "encoded"))
 
@@ -208,16 +209,16 @@ class ConditionalModel(ModelOfTwoInputs):
         """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(
-                "This model is saved in the format `.keras`, as in `model.save('model.keras')`. Save its weights alone "
-                f"by `model.save_weights('model.weights.h5')`. Received: {str(filepath)!r}"
+                "This model is saved in the format `.keras`, as in `model.save('model.keras')`. To save only its "
+                f"weights, call `model.save_weights('model.weights.h5')`. Received: {str(filepath)!r}"
             )
         super().save(filepath, *args, **kwargs)
 
     def save_to_preset(self, preset_dir: str | os.PathLike[str]) -> None:
-        """Saves the model as a folder, as KerasHub's models are: `config.json`, `metadata.json`, `model.weights.h5`.
+        """Saves the model as a folder like a KerasHub preset: `config.json`, `metadata.json`, `model.weights.h5`.
 
         Args:
-            preset_dir: Path of the folder, which appears complete or not at all. An existing folder is replaced.
+            preset_dir: Path of the folder, which is written atomically. An existing folder is replaced.
 
         Raises:
             ValueError: If the model has not been built.
@@ -228,11 +229,11 @@ class ConditionalModel(ModelOfTwoInputs):
 
     @classmethod
     def from_preset(cls, preset: str | os.PathLike[str], load_weights: bool = True) -> Any:
-        """Loads a folder that `save_to_preset` has written, in Keras's safe mode; compiled if the model was.
+        """Loads a folder of `save_to_preset` in Keras's safe mode. The model is compiled if it was compiled when saved.
 
         Args:
             preset: Path of the folder.
-            load_weights: Whether to load the weights; otherwise they are drawn anew.
+            load_weights: Whether to load the weights; otherwise they are initialized randomly.
 
         Raises:
             ValueError: If files of the folder are missing or damaged.

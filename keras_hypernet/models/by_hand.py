@@ -1,4 +1,4 @@
-"""as_hypernetwork: a functional model of hyper layers that a user wired by hand, as a `Hypernetwork`."""
+"""as_hypernetwork: converts a functional model of hyper layers to a `Hypernetwork`."""
 
 import keras
 
@@ -11,19 +11,19 @@ CONDITION = "condition"
 
 
 def as_hypernetwork(model: keras.Model) -> Hypernetwork:
-    """Returns the `Hypernetwork` that a functional model of hyper layers is: the same layers, with their weights.
+    """Converts a functional model of hyper layers to a `Hypernetwork` with the same layers and weights.
 
-    All layers that depend on the condition alone become the generator, the other layers the primary network.
+    All layers that depend only on the condition become the generator, the other layers the primary network.
     `kh.specialize` and `kh.export` use this function; `generate` and `apply` are methods of the returned model.
 
     Args:
         model: A functional model with hyper layers. The condition is its input named `condition`.
 
     Returns:
-        A built `Hypernetwork`. Its x is the other input, or a dict of the others by name.
+        A built `Hypernetwork`. Its x is the other input, or a dict of the other inputs by name.
 
     Raises:
-        TypeError: If it is not such a model.
+        TypeError: If `model` is not such a model.
 
     Example:
 
@@ -41,7 +41,7 @@ def as_hypernetwork(model: keras.Model) -> Hypernetwork:
     x = dict(zip(map(id, model.inputs), new_inputs(list(model.inputs)), strict=True))
     named = {name: x[id(tensor)] for name, tensor in _named_inputs(model).items()}
     condition = named.pop(CONDITION)
-    alone, encoded = {id(condition): condition}, {}  # tensors that depend on the condition alone, by their ids
+    alone, encoded = {id(condition): condition}, {}  # tensors that depend only on the condition, by their ids
 
     def cut(tensor):
         if id(tensor) not in alone:
@@ -71,7 +71,7 @@ def as_hypernetwork(model: keras.Model) -> Hypernetwork:
 
 
 def is_wired_by_hand(model):
-    """Whether a model is a functional model of hyper layers, of an input named `condition` and others."""
+    """Whether a model is a functional model of hyper layers, with an input named `condition` and other inputs."""
     return is_graph(model) and _has_hyper_layers(model) and CONDITION in _named_inputs(model) and len(model.inputs) > 1
 
 

@@ -1,4 +1,4 @@
-"""A condition, which is one tensor or a structure of tensors: its parts by name, and their checks."""
+"""Conditions, each a tensor or a structure of tensors: the parts by name, and checks of the parts."""
 
 import collections.abc
 
@@ -31,7 +31,8 @@ def parts(condition, prefix="condition"):
 def symbolic(shapes):
     """A structure of shapes as a structure of `keras.KerasTensor`s, in plain dicts, lists and tuples.
 
-    Keras keeps the attributes of a model in its own containers, which a functional model takes for other structures.
+    Keras stores the attributes of a model in its own containers, which a functional model does not recognize as dicts,
+    lists and tuples.
     """
     if isinstance(shapes, collections.abc.Mapping):
         return {name: symbolic(part) for name, part in shapes.items()}
@@ -41,7 +42,7 @@ def symbolic(shapes):
 
 
 def pack(named, shapes):
-    """The inverse of `parts`: a dict of parts as a structure like that of the shapes."""
+    """The inverse of `parts`: a dict of parts as a structure like `shapes`."""
     structure = symbolic(shapes)
     return keras.tree.pack_sequence_as(structure, [named[name] for name in parts(structure)])
 
@@ -65,12 +66,12 @@ def declared_inputs(encoder, condition):
 
 
 def check_arrays(name, structure):
-    """Raises TypeError if an input holds something else than dense arrays, such as numbers, or a RaggedTensor."""
+    """Raises TypeError if an input holds anything but dense arrays, such as numbers or a RaggedTensor."""
     for part in keras.tree.flatten(structure):
         if hasattr(part, "row_lengths"):
             raise TypeError(
                 f"`{name}` must be dense. Received: a {type(part).__name__}. Pad it by `ragged.to_tensor()`; for a "
-                "ConditionalNeuralProcess, `lengths=ragged.row_lengths()` beside it says which members count."
+                "ConditionalNeuralProcess, also pass `lengths=ragged.row_lengths()`, which says which members count."
             )
         if not hasattr(part, "shape"):
             raise TypeError(
@@ -111,11 +112,12 @@ def check_one(condition):
 
 
 def free_sizes(encoder, shapes, declared, encoded_shape):
-    """The shapes of a condition, with None for each size that the encoder leaves free.
+    """The shapes of a condition, with None for each size that is free in the encoder.
 
-    The declared inputs of an encoder state their free sizes. An encoder without declared inputs is tried on zeros: a
-    size is free if the encoder takes another one, which no stride leaves over, and returns the same number of features.
-    The encoder is built for `shapes`, and has outputs of `encoded_shape`; `declared` is from before it was built.
+    If the encoder declares its inputs, these state the free sizes. Otherwise the encoder is run on zeros: a size is
+    free if the encoder accepts another size, chosen so that no stride ignores the change, and returns the same number
+    of features. The encoder is built for `shapes`, with outputs of `encoded_shape`; `declared` are the inputs that the
+    encoder declared before it was built.
     """
     named = {name: part.shape for name, part in parts(symbolic(shapes)).items()}
 
@@ -142,11 +144,11 @@ def free_sizes(encoder, shapes, declared, encoded_shape):
 
 
 def as_declared(condition, declared, name):
-    """A condition as tensors, in the dtypes that an encoder declares where Keras's own cast would change values.
+    """A condition as tensors, in the dtypes that an encoder declares if Keras's own cast would change values.
 
     Raises TypeError if the encoder reads uint8 pixels and receives another dtype, and ValueError if an integer does not
-    fit into a narrower dtype. A traced function does not know the values: there the nearest integer of the narrower
-    dtype replaces such an integer, and is outside of any vocabulary too.
+    fit into a narrower dtype. A traced function does not know the values: it replaces such an integer by the nearest
+    integer of the narrower dtype, which is also outside of any vocabulary.
     """
 
     def cast(part, tensor):

@@ -1,4 +1,4 @@
-"""EmbeddingMethod: q(x, e(I)), a network that takes the embedding of a condition beside x."""
+"""EmbeddingMethod: q(x, e(I)), a network of x and an embedding of the condition."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ from keras_hypernet.models.primary import Joined, Plain, Product, is_foldable
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class EmbeddingMethod(ConditionalModel):
-    """`q(x, e(I))`: the embedding of the condition is joined to x. For sets, use `ConditionalNeuralProcess`.
+    """`q(x, e(I))`: x is concatenated with the embedding of the condition. For sets, use `ConditionalNeuralProcess`.
 
     Args:
         embedding: `keras.Model` (or layer) e, from the condition I to the embedding `[B, embedding_dim]`.
         primary: List of layers of q. If no layer takes a condition, the model puts a `ConcatenateCondition` before the
-            first layer; to flatten or scale x beforehand, place one yourself.
-        **kwargs: `name`, `dtype`, `trainable`.
+        first layer; to flatten or scale x first, place a `ConcatenateCondition` yourself. **kwargs: `name`, `dtype`,
+        `trainable`.
 
     Inputs, errors: as for `Hypernetwork`.
 
-    A Dense layer of `[x, e(I)]` is computed without that concatenation, as the sum of its products with x and with
-    e(I), the latter once for all points under a condition. If e ends in a Dense layer without an activation, as in the
-    paper, the kernels of both Dense layers are multiplied first where that takes fewer operations: the embedding is not
-    computed, which saves most of the time of a training step.
+    A Dense layer of `[x, e(I)]` is computed without the concatenation, as the sum of its products with x and with e(I);
+    the product with e(I) is computed once for all points of a condition. If e ends in a Dense layer without an
+    activation, as in the paper, and if it takes fewer operations, the kernels of both Dense layers are multiplied
+    first. The embedding is then not computed, which saves most of the time of a training step.
 
     Example:
 
@@ -55,7 +55,7 @@ class EmbeddingMethod(ConditionalModel):
     def linear_output(self):
         """The last layer of e, if it is a Dense layer without an activation and its output is the embedding."""
         last = self.embedding.layers[-1] if type(self.embedding) is keras.Sequential else None
-        # A layer whose output is penalized must compute its output.
+        # A layer with an activity regularizer must compute its output.
         linear = is_foldable(last) and last.activity_regularizer is None
         return last if linear and last.activation is keras.activations.linear else None
 

@@ -1,4 +1,4 @@
-"""GraphStep: a primary network that is a functional model, as the one step of a model."""
+"""GraphStep: a functional primary network, as the only step of a model."""
 
 import keras
 from keras import ops
@@ -12,11 +12,11 @@ from keras_hypernet.models.primary import Conditioned
 class GraphStep(Conditioned):
     """A functional model of the inputs `[x, z]`, each a tensor or a structure of tensors, whose hyper layers take z.
 
-    A z that another layer takes, such as `Concatenate`, is a weight of the network, `"<layer>/condition"`.
+    If another layer, such as `Concatenate`, takes a z, this z is a weight of the network, `"<layer>/condition"`.
 
     Attributes:
         hyper: The hyper layers of the model, a list.
-        direct: The names of the z that other layers take, a dict by their numbers.
+        direct: The names of the z that other layers take, a dict by the number of the z.
     """
 
     prefix = ""
@@ -80,7 +80,7 @@ class GraphStep(Conditioned):
             return super().call(x, self._for_each(x, z), training=False)
 
     def _for_each(self, x, values):
-        """The structure of z: values by their numbers, for each x where other layers take them; zeros for the rest."""
+        """The structure of z, from values by number, repeated for each x if other layers take them; otherwise zeros."""
         first, declared = keras.tree.flatten(x)[0], self.layer.input[1]
 
         def value(number, z):

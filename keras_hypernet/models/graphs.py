@@ -1,4 +1,4 @@
-"""Functional and Sequential models as graphs: read, copied, and called again layer by layer on other tensors."""
+"""Functional and Sequential models as graphs: reads, copies, and calls them layer by layer on other tensors."""
 
 import inspect
 import itertools
@@ -9,12 +9,12 @@ from keras_hypernet.models.shapes import fits
 
 
 def is_graph(layer):
-    """Whether a layer is a functional model, or a Sequential of known inputs, whose layers can be called again."""
+    """Whether a layer is a functional model, or a Sequential with known inputs, whose layers can be called again."""
     return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
 
 
 def structure_of(model, side):
-    """The symbolic `"input"` or `"output"` of a graph, in its structure; one tensor for a list of one."""
+    """The symbolic `"input"` or `"output"` of a graph, as a structure; a list of one tensor becomes the tensor."""
     if isinstance(model, keras.Sequential):
         return getattr(model, f"{side}s")[0]
     structure = getattr(model, side)
@@ -27,7 +27,7 @@ def shapes_of(structure):
 
 
 def new_inputs(structure):
-    """A `keras.Input` for each tensor of a structure, of its name, shape and dtype, with a free batch."""
+    """A `keras.Input` for each tensor of a structure, with the same name, shape and dtype, and a free batch."""
 
     def new(tensor):
         return keras.Input((*tensor.shape[1:],), dtype=tensor.dtype, name=tensor.name, sparse=tensor.sparse)
@@ -36,11 +36,11 @@ def new_inputs(structure):
 
 
 def copied(operation, name=None):
-    """A copy of a layer, built and with its values if it has weights, or of another operation of a graph."""
+    """A copy of a layer, built and with the same weights if it has any, or of another operation of a graph."""
     config = operation.get_config()
     made = type(operation).from_config(config if name is None else {**config, "name": name})
     if getattr(operation, "weights", None):
-        if not made.built:  # some layers of KerasHub build themselves from their config
+        if not made.built:  # `from_config` of some KerasHub layers builds the layer
             made.build_from_config(operation.get_build_config())
         made.set_weights(operation.get_weights())
         if isinstance(made, keras.layers.Normalization):
@@ -49,18 +49,18 @@ def copied(operation, name=None):
 
 
 def rewrite(model, inputs, carried, call):
-    """The outputs of a graph, a list, where `call(layer, *args, **kwargs)` stands in the place of each call of a layer.
+    """The outputs of a graph, a list, with `call(layer, *args, **kwargs)` instead of each call of a layer.
 
     Args:
         model: A functional model or Sequential.
-        inputs: List of symbolic tensors in the place of the inputs of the model.
+        inputs: List of symbolic tensors that replace the inputs of the model.
         carried: List of further symbolic tensors, which `call` uses.
         call: A function that returns the outputs of a layer or operation on the new tensors.
     """
-    names = (f"rewrite_{number}" for number in itertools.count())  # which no layer of the model has
+    names = (f"rewrite_{number}" for number in itertools.count())  # names that no layer of the model has
     extra = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=next(names)) for tensor in carried]
     ends = {id(layer): layer for layer in (keras.layers.Identity(name=next(names)) for _ in model.outputs)}
-    # `clone_model` wants each input to reach an output.
+    # `clone_model` requires that each input reaches an output.
     reached = [keras.layers.Identity(name=next(names))(tensor) for tensor in (*model.inputs, *extra)]
     outputs = [layer(tensor) for layer, tensor in zip(ends.values(), model.outputs, strict=True)]
     carrier, found = keras.Model([*model.inputs, *extra], [*outputs, *reached]), dict.fromkeys(ends)
@@ -89,7 +89,7 @@ def inlined(model, args, kwargs, carried, call):
 
 
 def takes(layer, argument):
-    """Whether the call of a layer has an argument of a name."""
+    """Whether the call of a layer has an argument named `argument`."""
     return is_graph(layer) or argument in inspect.signature(layer.call).parameters
 
 

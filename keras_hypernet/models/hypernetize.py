@@ -1,4 +1,4 @@
-"""hypernetize: any Keras model, with weights that another network writes."""
+"""hypernetize: any Keras model, with weights that another network generates."""
 
 import inspect
 from typing import Any
@@ -26,32 +26,32 @@ def hypernetize(
     train_base: bool = True,
     train_others: bool = True,
 ) -> Hypernetwork:
-    """Returns a `Hypernetwork` that computes what a Keras model computes, with weights that a generator writes.
+    """Converts a Keras model to a `Hypernetwork` of the same architecture, with generated weights.
 
-    The layers that are chosen become hyper layers: each weight is `K0 + G(z)`, for the z that the generator makes of
-    the condition. The model itself is not changed; all values are copied.
+    The selected layers become hyper layers: each weight is `K0 + G(z)`, where z is the output of the generator for the
+    condition. The model itself is not changed; all weights are copied.
 
     Args:
         model: A built Keras model: Sequential or functional (with nested models, shared layers, several inputs and
-            outputs), whose layers are replaced one by one; or a subclassed model of one tensor, which becomes
-            `keras_hypernet.layers.Hyper(model)`.
-        generator: A `keras.Model` or layer from the condition to z `[B, R]`, for all layers; or to a dict from the name
-            or the name pattern of a layer to the z of this layer, such as `keras_hypernet.layers.LayerEmbeddings`.
-        layers: Which layers are chosen: a name, a name pattern such as `"conv*"`, a layer class, a compiled regular
-            expression, a function of a layer that returns a bool, or a list of these. A name is that of the layer, of a
-            nested model around it, or a path such as `"backbone/conv_1"`. None for all layers that have weights.
+        outputs), whose layers are replaced one by one; or a subclassed model with one input and one output, which
+        becomes `keras_hypernet.layers.Hyper(model)`. generator: A `keras.Model` or layer that maps the condition to one
+        z `[B, R]` for all layers, or to a dict from the name or name pattern of a layer to its z, such as
+        `keras_hypernet.layers.LayerEmbeddings`. layers: The layers to convert: a name, a name pattern such as
+        `"conv*"`, a layer class, a compiled regular
+            expression, a function of a layer that returns a bool, or a list of these. A name is that of the layer or of
+            a nested model that contains it, or a path such as `"backbone/conv_1"`. None for all layers that have
+            weights.
         basis: How a weight of two and more axes is generated, such as `keras_hypernet.bases.LowRank(8)`; `Full()` by
-            default. Its constant term is what `base` says.
-        base: `"pretrained"`: K0 is the model's value, and G starts at zero, so that at first the output is that of the
-            model for every condition. `"zeros"`: K0 is zeros, and G starts as in a hyper layer.
-        weights: Which weights of the chosen layers are generated: a pattern or a list of patterns, such as `"*kernel"`;
-            None for all that are trained.
-        train_base: Whether K0 is trained. False is the setting of an adapter.
-        train_others: Whether the weights that are not generated are trained, or frozen. They keep the model's values.
+            default. `base` sets its constant term.
+        base: `"pretrained"`: K0 is the model's weight, and G starts at zero, so that initially the output equals that
+        of the model for every condition. `"zeros"`: K0 is zeros, and G starts as in a hyper layer. weights: The weights
+        of these layers to generate: a pattern or a list of patterns, such as `"*kernel"`; None for all trainable
+        weights. train_base: Whether K0 is trained; False for an adapter. train_others: Whether the
+        weights that are not generated are trained, or frozen. They keep the model's values.
 
     Returns:
-        A `Hypernetwork` of the inputs `x`, in the model's structure, and `condition`. Its `primary` is a functional
-        model of the inputs `[x, z]`. Moving statistics of a BatchNormalization are shared by all conditions. The
+        A `Hypernetwork` with the inputs `x`, in the model's structure, and `condition`. Its `primary` is a functional
+        model with the inputs `[x, z]`. All conditions share the moving statistics of a BatchNormalization. The
         `Hypernetwork` is built if the generator declares its inputs.
 
     Raises:
@@ -90,15 +90,15 @@ def hypernetize(
     for key, (layer, _) in chosen.items():
         conversion.hyper[key].adopt(layer)
     made = Hypernetwork(generator, primary)
-    if is_graph(generator):  # else the shape of conditions is not known
+    if is_graph(generator):  # otherwise the shape of conditions is unknown
         made.build({"x": shapes_of(x), "condition": shapes_of(structure_of(generator, "input"))})
     return made
 
 
 class Conversion:
-    """The layers in the place of those of a model: hyper layers, and copies of the others, each made once.
+    """The layers that replace those of a model: hyper layers and copies of the other layers, each created once.
 
-    `names` and `z` are the names and the z of layers by the id of the layer of the model.
+    `names` and `z` are dicts of names and of z by the id of a layer of the model.
     """
 
     def __init__(self, names, z, train_others):
@@ -107,7 +107,7 @@ class Conversion:
         self.hyper, self.copies = {}, {}
 
     def call(self, layer, *args, **kwargs):
-        """The output where the graph of the model calls a layer."""
+        """The output of the layer that replaces `layer` in a call of the model's graph."""
         if is_graph(layer):
             return inlined(layer, args, kwargs, self.carried, self.call)
         key = id(layer)
@@ -121,7 +121,7 @@ class Conversion:
 
 
 def call_hyper(hyper, z, layer, args, kwargs):
-    """The output of a hyper layer where the graph of a model calls the layer on `args` and `kwargs`."""
+    """The output of a hyper layer that replaces `layer` in a call with `args` and `kwargs`."""
     (_, x), *others = inspect.signature(layer.call).bind(*args, **kwargs).arguments.items()
     parameters = inspect.signature(layer.call).parameters
     options = {name: value for name, value in others if value is not parameters[name].default}
@@ -139,8 +139,8 @@ def call_hyper(hyper, z, layer, args, kwargs):
     unknown = [name for name, value in options.items() if not _passes(hyper, name, value)]
     if keras.tree.is_nested(x) or unknown:
         raise ValueError(
-            f"{type(hyper).__name__}, in the place of layer {layer.name!r}, takes one tensor. Received: a call with "
-            f"{unknown or x}. Leave the layer out of `layers`."
+            f"{type(hyper).__name__}, which replaces layer {layer.name!r}, takes one tensor. Received: a call with "
+            f"{unknown or x}. Exclude the layer from `layers`."
         )
     return hyper(x, z, **options)
 
@@ -151,7 +151,7 @@ def _passes(hyper, name, value):
 
 
 def _as_graph(model):
-    """The model as a graph: a subclassed model becomes the only layer of one."""
+    """The model as a graph: a subclassed model becomes the only layer of a graph."""
     if is_graph(model):
         return model
     if not isinstance(model, keras.Model):
@@ -172,7 +172,7 @@ def _bases(basis, base, train_base):
         raise ValueError(f"`base` must be one of {BASES}. Received: {base!r}")
     basis = bases.get(basis)
     if basis.constant != "zeros":
-        raise ValueError(f"`base` says the constant term, so `basis` must leave it at 'zeros'. Received: {basis}")
+        raise ValueError(f"`base` sets the constant term, so `basis` must leave it at 'zeros'. Received: {basis}")
     given = base == "pretrained"
     config = {"constant": "given" if given else "zeros", "train_constant": train_base}
     basis = type(basis).from_config({**basis.get_config(), **config})
@@ -191,7 +191,7 @@ def encoded_inputs(generator):
 
 
 def _check_dtypes(generator, layers):
-    """Raises ValueError for float16 and bfloat16 together: float16 does not hold the large values of bfloat16."""
+    """Raises ValueError for a mix of float16 and bfloat16: float16 overflows for large values of bfloat16."""
     halves = {"float16", "bfloat16"}
     made = {keras.backend.standardize_dtype(z.dtype) for z in keras.tree.flatten(_encoded(generator))}
     for layer in layers:
@@ -210,10 +210,10 @@ def _encoded(generator):
     if is_graph(generator):
         return structure_of(generator, "output")
     found = []
-    for shape in ((None,), (None, 2), (None, 3)):  # of a layer that does not say for which conditions it is
+    for shape in ((None,), (None, 2), (None, 3)):  # for a layer that does not declare its inputs
         try:
             output = generator.compute_output_shape(shape)
-        except Exception:  # any error of a layer that takes no such condition
+        except Exception:  # any error of a layer that does not take such a condition
             continue
         found.append(
             keras.tree.map_shape_structure(
@@ -223,7 +223,7 @@ def _encoded(generator):
     sizes = [[z.shape for z in keras.tree.flatten(each)] for each in found]
     if not found or any(each != sizes[0] for each in sizes):
         raise ValueError(
-            f"The size of z is not known before `generator` {generator.name!r} knows its condition. Begin the "
-            "generator with a `keras.Input`."
+            f"The size of z is not known before `generator` {generator.name!r} is built. Begin the generator with a "
+            "`keras.Input`."
         )
     return found[0]

@@ -18,23 +18,22 @@ class Hypernetwork(ConditionalModel):
     Args:
         generator: `keras.Model` (or layer) from the condition I to z `[B, R]`, the last hidden layer of f.
         primary: List of layers of g. A `ConditionedLayer`, such as a hyper layer, is called as `layer(x, z)`, any other
-            layer as `layer(x)`. Or a functional model of the inputs `[x, z]`, as `hypernetize` makes; x and z may then
-            be structures of tensors.
-        **kwargs: `name`, `dtype`, `trainable`.
+        layer as `layer(x)`. Or a functional model with the inputs `[x, z]`, such as that of `hypernetize`; x and z may
+        then be structures of tensors. **kwargs: `name`, `dtype`, `trainable`.
 
     Inputs: a dict with `x` and `condition`, or the pair of them. x `[B, ...]`, or `[B, P, ...]` for P
-    points under each condition; the condition `[B, ...]`, one for each x, or `[1, ...]` for all x. The condition is
-    one tensor, or a structure of tensors (dicts, tuples and lists, nested in any way) that the generator takes. The
-    free sizes of a condition are those that the generator leaves free, such as None in its `keras.Input`.
+    points for each condition; the condition `[B, ...]`, one for each x, or `[1, ...]` for all x. The condition is one
+    tensor, or a structure of tensors (dicts, tuples and lists, nested in any way) that the generator takes. A size of a
+    condition is free if it is free in the generator, such as None in its `keras.Input`.
 
     Raises:
         ValueError: If the inputs are not such a dict or pair, or shapes do not fit.
         TypeError: If the generator is not a layer, `primary` is not a flat list of layers, or one of them reads uint8
             images and receives another dtype.
 
-    `quantize` converts the layers that Keras can quantize, including those of the generator. Each hyper layer keeps its
-    float dtype, with a warning, because its weights are unknown in advance. For a network of integers, quantize what
-    `specialize` returns.
+    `quantize` converts the layers that Keras can quantize, including those of the generator. Hyper layers keep their
+    float dtype, with a warning, because their weights are not known in advance. For a fully quantized network, quantize
+    the model that `specialize` returns.
 
     Example:
 
@@ -80,5 +79,5 @@ class Hypernetwork(ConditionalModel):
 
 
 def _count(variables):
-    """Number of parameters; a variable that layers share counts once."""
+    """Number of parameters; a shared variable counts once."""
     return sum(math.prod(variable.shape) for variable in {id(variable): variable for variable in variables}.values())

@@ -1,4 +1,4 @@
-"""Ids: layers that read integers as names. A float that does not hold an integer exactly would name something else."""
+"""Ids: inputs of layers that look up integers. An id that a float rounds would refer to another entry."""
 
 import math
 
@@ -6,14 +6,14 @@ import keras
 
 from keras_hypernet.layers import HyperEmbedding, StandardizeImage
 
-# Up to here a float holds every integer. A Sequential without a `keras.Input` casts its inputs to a float.
+# A float holds every integer up to this one. A Sequential without a `keras.Input` casts its inputs to a float.
 EXACT_INTEGERS = {"bfloat16": 2**8, "float16": 2**11, "float32": 2**24}
-# These change the shape of ids, and not the ids.
+# Layers that change the shape of ids, but not the ids.
 _SHAPERS = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Permute, keras.layers.RepeatVector)
 
 
 def input_dtype(layers):
-    """Returns the input dtype of a list of layers: that of pixels or of ids, which stay exact, or float32.
+    """Returns the input dtype of a list of layers: that of pixels or ids if the layers read these, otherwise float32.
 
     >>> input_dtype([keras.layers.Embedding(1000, 4)]), input_dtype([keras.layers.Dense(4)])
     ('int32', 'float32')
@@ -23,12 +23,12 @@ def input_dtype(layers):
 
 
 def check_ids(network):
-    """Raises ValueError if a layer, or one within it, casts ids to a float that does not hold them exactly."""
+    """Raises ValueError if a layer, or a layer inside it, casts ids to a float that rounds them."""
     for layer in getattr(network, "layers", []):
         check_ids(layer)
     inputs = getattr(network, "inputs", None)
     if isinstance(network, keras.layers.CategoryEncoding):
-        # In TensorFlow's graphs, Keras casts what the layer receives to the layer's own dtype.
+        # In TensorFlow's graphs, Keras casts the input of the layer to the layer's dtype.
         _check_exact(network.name, network.compute_dtype, network, "Create the layer with `dtype='float32'`.")
     elif isinstance(network, keras.Sequential) and inputs:
         advice = "Put `keras.Input(shape, dtype='int32')`, or 'int64', before the first layer."
@@ -46,12 +46,12 @@ def _check_exact(name, dtype, layer, advice):
 
 
 def _first(layers):
-    """The first layer that changes more than the shape."""
+    """The first layer that does more than change the shape."""
     return next((layer for layer in layers if not isinstance(layer, _SHAPERS)), None)
 
 
 def _read(layer):
-    """The dtype of the integers that a layer reads, or None, and how many ids it tells apart, infinity for any."""
+    """The dtype of the integers that a layer reads, or None; and its number of ids, which may be infinite."""
     if isinstance(layer, (keras.layers.Embedding, HyperEmbedding)):
         return "int32", layer.input_dim
     if isinstance(layer, keras.layers.CategoryEncoding):

@@ -10,10 +10,10 @@ from keras_hypernet.models.shapes import split_inputs
 
 
 class ModelOfTwoInputs(keras.Model):
-    """Abstract: a model called on a dict of `x` and `condition`, or on the pair of them.
+    """Abstract: a model called on a dict of `x` and `condition`, or on a pair of both.
 
-    `optional_inputs` lists further keys of the dict, whose values may be lists of numbers. One condition for all x is
-    allowed in `fit`, `evaluate` and `predict` too.
+    `optional_inputs` lists further keys of the dict, whose values may be lists of numbers. `fit`, `evaluate` and
+    `predict` also take one condition for all x.
     """
 
     optional_inputs: tuple[str, ...] = ()
@@ -37,10 +37,10 @@ class ModelOfTwoInputs(keras.Model):
         return super().predict(self._one_for_each(x), *args, **kwargs)
 
     def _checked(self, inputs):
-        """The inputs, where optional inputs become arrays. Keras refuses lists with a less clear error."""
+        """The inputs, with optional inputs as arrays. Keras's error for lists is less clear."""
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         check_arrays("x", x)
-        if self.built:  # here and not only in `call`: on JAX, an error within `predict` takes a Keras model its values
+        if self.built:  # not in `call`: on JAX, an error within `predict` deletes the values of a Keras model
             self.check_x(x)
             check_condition(condition, self.condition_shape)
         else:
@@ -52,7 +52,7 @@ class ModelOfTwoInputs(keras.Model):
         return inputs
 
     def _one_for_each(self, data):
-        """The data, with one condition for all x repeated for each x, because Keras splits both into batches."""
+        """The data, with a single condition repeated for each x, because Keras splits both into batches."""
         if not (isinstance(data, collections.abc.Mapping) or (isinstance(data, (tuple, list)) and len(data) == 2)):
             return data
         x, condition, options = split_inputs(self._checked(data), self.optional_inputs)

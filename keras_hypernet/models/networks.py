@@ -18,12 +18,12 @@ class PixelSequential(keras.Sequential):
     """A `keras.Sequential` of uint8 images. Other dtypes raise TypeError; Keras itself casts them silently."""
 
     def __call__(self, inputs, *args, **kwargs):
-        # Checked here, because Keras casts the inputs to the dtype of the input layer before `call`.
+        # Checked before `call`, because Keras casts the inputs to the dtype of the input layer.
         check_pixels(inputs if hasattr(inputs, "dtype") else ops.convert_to_tensor(inputs), self.name)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs, training=None, mask=None, **kwargs):
-        check_pixels(inputs, self.name)  # and here, where training and prediction on JAX enter
+        check_pixels(inputs, self.name)  # training and prediction on JAX skip `__call__`
         return super().call(inputs, training=training, mask=mask, **kwargs)
 
 
@@ -55,7 +55,7 @@ class ListOfLayers:
     @property
     def steps(self):
         """The steps of the network; see `models/primary.py`."""
-        return steps(self.value)  # made anew, because `quantize` changes what a layer is
+        return steps(self.value)  # not cached, because `quantize` changes the layers
 
     def build(self, x_shape, encoded_shape):
         """Builds the layers for shapes of x and of the encoded condition."""
@@ -66,8 +66,8 @@ class ListOfLayers:
 
     @property
     def x(self):
-        """The x that the network takes: a symbolic tensor, or a structure of symbolic tensors."""
-        # Images keep the size that the network was built with: LiteRT runs no convolution of free sizes.
+        """The symbolic tensor, or structure of symbolic tensors, that the network takes as x."""
+        # Images keep the size that the network was built with, because LiteRT has no convolutions of free sizes.
         shape = self.free_x_shape if len(self.x_shape) <= 3 else (None, *self.x_shape[1:])
         return keras.KerasTensor(shape, input_dtype(self.value), name="x")
 
@@ -83,7 +83,7 @@ class ListOfLayers:
         return [self.value[-1].compute_dtype]  # the last layer is often exempt from mixed precision
 
     def specialize(self, encoded, name):
-        """The Keras model of x alone that the network is under one encoded condition `[1, R]`."""
+        """The Keras model of x alone that equals the network for one encoded condition `[1, R]`."""
         special, dtype = [step.specialize(encoded) for step in self.steps], input_dtype(self.value)
         inputs = keras.Input(self.x_shape[1:], dtype=None if dtype == "float32" else dtype)
         make = PixelSequential if dtype == "uint8" else keras.Sequential
@@ -114,7 +114,7 @@ class FunctionalNetwork:
         return shapes_of(self.x)
 
     def build(self, x_shape, encoded_shape):
-        """Nothing: a functional model is built."""
+        """Does nothing: a functional model is already built."""
 
     def check_x(self, x):
         check_structure("x", self.x, x)

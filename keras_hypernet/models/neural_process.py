@@ -14,8 +14,8 @@ from keras_hypernet.models.shapes import fits, in_words, static_shape, values_of
 class ConditionalNeuralProcess(EmbeddingMethod):
     """`q(x, e(I))` with `e(I) = 1/d sum_i e(I_i)`: an embedding method whose condition I is a set of d members.
 
-    The order of the members makes no difference, and d may differ from call to call. To put sets of different sizes
-    into one batch, pad them with any values and give `mask` or `lengths`.
+    The order of the members does not matter, and d may differ from call to call. To put sets of different sizes into
+    one batch, pad them with any values, and pass `mask` or `lengths`.
 
     Args:
         embedding: `keras.Model` (or layer) e, from one member I_i to its embedding: `[B, ...]` to `[B, embedding_dim]`.
@@ -23,16 +23,16 @@ class ConditionalNeuralProcess(EmbeddingMethod):
         **kwargs: `name`, `dtype`, `trainable`.
 
     Inputs: a dict with `x` and `condition`, or the pair of them. The dict may also hold one of `mask` and `lengths`.
-        x: Tensor `[B, ...]`, or `[B, P, ...]` for P points under each set.
+        x: Tensor `[B, ...]`, or `[B, P, ...]` for P points for each set.
         condition: Tensor `[B, d, ...]`.
-        mask: bool tensor `[B, d]`, True where a member counts. By default all members count. A member that does not
-            count has no influence on outputs or gradients, whatever its values. (The embedding sees zeros in its
-            place; in training, a `BatchNormalization` in the embedding counts these zeros as examples.)
-        lengths: Integer tensor `[B]`: the first `lengths` members of each set count.
+        mask: bool tensor `[B, d]`, True where a member counts; by default, all members count. The values of other
+        members do not affect outputs or gradients. (The embedding receives zeros instead of them; in training, a
+        `BatchNormalization` in the embedding counts these zeros as examples.) lengths: Integer tensor `[B]`: the first
+        `lengths` members of each set count.
 
-    A set without a member that counts, or a length beyond d, is an error where the values of `mask` or `lengths` are
-    known. A compiled function, as in `fit` and `predict` on TensorFlow and JAX, does not know the values: there the
-    embedding of a set without a member that counts is zero, and at most all d members count.
+    If no member of a set counts, or a length exceeds d, an error is raised. A compiled function, as in `fit` and
+    `predict` on TensorFlow and JAX, does not know the values of `mask` and `lengths`: there, the embedding of a set
+    without counted members is zero, and a length beyond d counts all d members.
 
     Raises:
         ValueError: If the inputs are not such a dict or pair, shapes do not fit, or no member of a set counts.
@@ -59,7 +59,7 @@ class ConditionalNeuralProcess(EmbeddingMethod):
 
     @property
     def linear_output(self):
-        return None  # the mean comes after the last layer of e
+        return None  # the mean follows the last layer of e
 
     def encoder_shape(self, condition_shape):
         declared, condition_shape = getattr(self.embedding, "inputs", None), symbolic(condition_shape)
@@ -84,11 +84,11 @@ class ConditionalNeuralProcess(EmbeddingMethod):
         condition = ops.convert_to_tensor(condition)
         counted = counted_members(condition, mask, lengths)
         if counted is not None:
-            # The padding may hold infinity or NaN, which would enter the gradient as 0 * NaN.
+            # The padding may be infinite or NaN, and 0 * NaN would enter the gradient.
             aligned = ops.expand_dims(counted, axis=tuple(range(2, len(condition.shape))))
             condition = ops.where(aligned, condition, ops.zeros_like(condition))
         sets, members, *member = ops.shape(condition)
-        # A traced function may not know the number of members. This reshape fails for sets of no members.
+        # A traced function may not know the number of members; this reshape fails for empty sets.
         least = ops.maximum(members, 1) if condition.shape[1] is None else members
         with keras.name_scope("check_that_a_set_has_a_member"):
             flat = ops.reshape(condition, (sets * least, *member))
@@ -108,7 +108,7 @@ def counted_members(condition, mask=None, lengths=None):
     if condition.shape[1] == 0:
         raise ValueError(f"A set must have a member. Received: `condition` of shape {tuple(condition.shape)}")
     if mask is not None and lengths is not None:
-        raise ValueError("Members are counted by `mask` or by `lengths`. Received: both; leave one of them out.")
+        raise ValueError("Pass either `mask` or `lengths`. Received: both.")
     if mask is not None:
         mask = _checked("mask", mask, ("bool",), condition, 2)
         values = values_of(mask)
@@ -126,12 +126,12 @@ def counted_members(condition, mask=None, lengths=None):
                 f"`lengths` must be from 1 to {members}, the members of each set; leave sets without members out. "
                 f"Received: {wrong}"
             )
-        # Without a cast to a narrower type, in which a length of 2**32 + 1 would be 1.
+        # Without a cast to a narrower type, which would turn a length of 2**32 + 1 into 1.
         mask = ops.less(ops.arange(members, dtype="int32"), ops.expand_dims(lengths, axis=1))
     else:
         return None
-    # A traced function may not know the shapes, which then are not checked. After the broadcast, a mask of one column
-    # means the same in the sum and in the number of members.
+    # A traced function may not know the shapes, and then does not check them. The broadcast gives a mask of one column
+    # # the same meaning in the sum and in the number of members.
     return ops.broadcast_to(mask, ops.shape(condition)[:2])
 
 
@@ -151,8 +151,8 @@ def _checked(name, value, dtypes, condition, ndim):
 
 
 def _mean(embedded, counted):
-    """The mean `[B, E]` of the embeddings `[B, d, E]` that count, or zero where none does."""
-    # bfloat16 holds every integer up to 256 only.
+    """The mean `[B, E]` of the embeddings `[B, d, E]` that count; zero if none counts."""
+    # bfloat16 holds integers exactly only up to 256.
     dtype = keras.backend.result_type(embedded.dtype, "float32")
     if counted is None:
         counted = ops.ones_like(embedded[..., 0], dtype="bool")

@@ -1,4 +1,4 @@
-"""Presets: a model as a folder of the files that KerasHub writes, the configuration and the weights."""
+"""Presets: a model as a folder with KerasHub's files, the configuration and the weights."""
 
 import pathlib
 
@@ -11,7 +11,7 @@ _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5
 
 
 def save_preset(model, folder):
-    """Writes a preset; the folder appears complete or not at all. See `ConditionalModel.save_to_preset`."""
+    """Writes a preset atomically. See `ConditionalModel.save_to_preset`."""
     facts = {"keras_version": keras.__version__, "parameter_count": model.count_params()}
     with replacing_folder(pathlib.Path(folder)) as temporary:
         write_json(temporary / _CONFIG, keras.saving.serialize_keras_object(model))
@@ -20,7 +20,7 @@ def save_preset(model, folder):
 
 
 def load_preset(kind, folder, load_weights):
-    """Reads a preset of a class, or of a class that extends it. See `ConditionalModel.from_preset`."""
+    """Reads a preset of a class or of one of its subclasses. See `ConditionalModel.from_preset`."""
     folder = pathlib.Path(folder)
     for name in (_CONFIG, _WEIGHTS)[: 1 + load_weights]:
         if not (folder / name).is_file():

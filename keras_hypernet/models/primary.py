@@ -1,4 +1,4 @@
-"""The primary network as steps: the one place that knows which layers take the encoded condition z, and how.
+"""The primary network as steps: the only module that decides how layers take the encoded condition z.
 
 A step is plain (a layer of x), conditioned (a layer of x and z) or joined (a `ConcatenateCondition` and the Dense layer
 after it, computed together). All steps have the methods of `Plain`; `models/graph_step.py` has one more.
@@ -24,15 +24,15 @@ class Plain:
 
     @property
     def prefix(self):
-        """What stands before the names of the step's weights in `generate`."""
+        """The prefix of the names of the step's weights in `generate`."""
         return f"{self.layer.name}/"
 
     def through(self, visit, x, encoded):
-        """The output, or its shape, of the step, where `visit(layer, *inputs)` returns that of one layer."""
+        """The output of the step, or its shape, if `visit(layer, *inputs)` returns the output, or shape, of a layer."""
         return visit(self.layer, x)
 
     def call(self, x, encoded, training):
-        """The output on x under an encoded condition `[B, R]` or `[1, R]`."""
+        """The output for x and an encoded condition `[B, R]` or `[1, R]`."""
         return self.through(lambda layer, *inputs: layer(*inputs, training=training), x, encoded)
 
     def weight_shapes(self):
@@ -40,7 +40,7 @@ class Plain:
         return {}
 
     def conditions(self, encoded):
-        """The hyper layers of the step, each with the z that the layer takes, in pairs."""
+        """Pairs of each hyper layer of the step and the z that it takes."""
         return []
 
     def generate(self, encoded):
@@ -48,24 +48,24 @@ class Plain:
         return {}
 
     def apply(self, x, weights):
-        """The output on x under weights that `generate` returned."""
+        """The output for x with weights that `generate` returned."""
         return self.call(x, None, training=False)
 
     def specialize(self, encoded):
-        """The built-in layer, not yet built, that the step is under one condition, and its weights as arrays."""
+        """The unbuilt Keras layer that equals the step for one condition, and its weights as arrays."""
         return self.layer.__class__.from_config(self.layer.get_config()), self.layer.get_weights()
 
 
 class Conditioned(Plain):
-    """A layer of x and z, about whose weights nothing is known."""
+    """A layer of x and z that does not generate weights."""
 
     def through(self, visit, x, encoded):
         return visit(self.layer, x, encoded)
 
     def weight_shapes(self):
         raise ValueError(
-            f"Layer {self.layer.name!r} of class {type(self.layer).__name__} needs the condition itself, and not only "
-            "weights that are generated from the condition: call the model."
+            f"Layer {self.layer.name!r} of class {type(self.layer).__name__} needs the condition itself, not only "
+            "generated weights: call the model."
         )
 
     def specialize(self, encoded):
@@ -95,7 +95,7 @@ class Generated(Conditioned):
 
 
 class Unjoined(Conditioned):
-    """A `ConcatenateCondition` without a Dense layer after it: nothing can be computed from the condition alone."""
+    """A `ConcatenateCondition` that no Dense layer follows: nothing can be computed from the condition alone."""
 
     def __init__(self, layer, following):
         super().__init__(layer)
@@ -122,7 +122,7 @@ class Joined(Plain):
         return visit(self.layer, visit(self.join, x, encoded))
 
     def call(self, x, encoded, training):
-        if self.layer.activity_regularizer is not None:  # a penalty that Keras adds where it calls the layer
+        if self.layer.activity_regularizer is not None:  # Keras adds the penalty in the call of the layer
             return super().call(x, encoded, training)
         check_shapes(x.shape, encoded.shape)
         kernel = self._kernel()[x.shape[-1] :]
@@ -167,7 +167,7 @@ class Product:
         self.shape = (inputs.shape[0], dense.units)
 
     def times(self, kernel):
-        """`dense(inputs) . kernel`, where the product of both kernels is computed first."""
+        """`dense(inputs) . kernel`, with the product of both kernels computed first."""
         y = _matmul(self.inputs, _matmul(self.dense.kernel, kernel))
         return y + _matmul(ops.expand_dims(self.dense.bias, axis=0), kernel) if self.dense.use_bias else y
 
@@ -197,19 +197,19 @@ def steps(layers):
 
 
 def is_foldable(layer):
-    """Whether a layer is a Dense layer, and not of a subclass, which may compute something else."""
+    """Whether a layer is a Dense layer, but not of a subclass, which may compute something else."""
     return type(layer) is keras.layers.Dense and layer.quantization_mode is None
 
 
 def shapes(made, follow, x_shape, encoded_shape):
-    """The shapes of x after each step, where `follow(layer, *shapes)` returns the shape of the output of a layer."""
+    """The shapes of x after each step, if `follow(layer, *shapes)` returns the output shape of a layer."""
     return [x_shape := step.through(follow, x_shape, encoded_shape) for step in made]
 
 
 def free_sizes_of_x(made, follow, x_shape, encoded_shape):
-    """The shape of x with None for each size that may change: such as the number of points, not that before a Flatten.
+    """The shape of x with None for each size that may change, such as the number of points, but not before a Flatten.
 
-    A size is free if all layers take another one, and the features of all their outputs remain.
+    A size is free if all layers accept another size, and the numbers of features of all outputs stay the same.
     """
 
     def features(axis, size):
@@ -220,22 +220,22 @@ def free_sizes_of_x(made, follow, x_shape, encoded_shape):
     def is_free(axis):
         size = x_shape[axis]
         try:
-            # Not one more, which the stride of a convolution may leave over.
+            # Not one more, because the stride of a convolution may ignore one more.
             return size is None or features(axis, size) == features(axis, 2 * size + 1)
-        except ValueError:  # a layer refuses another size
+        except ValueError:  # a layer does not accept another size
             return False
 
     return (None, *(None if is_free(axis) else x_shape[axis] for axis in range(1, len(x_shape) - 1)), *x_shape[1:][-1:])
 
 
 def takes_points(made):
-    """Whether x may be `[B, P, features]` as well as `[B, features]`, by what the first layer declares."""
+    """Whether x may be `[B, P, features]` as well as `[B, features]`, as the first layer declares."""
     layer = made[0].layer if not isinstance(made[0], Joined) else made[0].join
     return not isinstance(layer, ConditionedLayer) or (len(layer.axes), layer.most_points > 0) == (1, True)
 
 
 def by_name(made, method, *args):
-    """What the steps return from a method such as `Plain.generate`, as one dict from `"<layer>/<weight>"`."""
+    """The results of all steps for a method such as `Plain.generate`, as one dict by `"<layer>/<weight>"`."""
     named = ((step.prefix, getattr(step, method)(*args)) for step in made)
     return {f"{prefix}{name}": value for prefix, values in named for name, value in values.items()}
 
@@ -254,7 +254,7 @@ def apply_weights(made, x, weights):
 
 
 def _checked(x, name, weight, shape):
-    """A weight as a tensor; raises ValueError unless its shape is one that `generate` returns."""
+    """A weight as a tensor; raises ValueError unless its shape is that of a generated weight."""
     weight, x = ops.convert_to_tensor(weight), keras.tree.flatten(x)[0]
     received = static_shape(weight.shape)
     if not (fits(received[1:], shape) and may_match(x.shape[0], received[0])):

@@ -1,4 +1,4 @@
-"""Which layers and weights of a model hypernetize chooses, and which z each layer takes."""
+"""The selection of layers and weights in hypernetize, and of the z for each layer."""
 
 import collections
 import fnmatch
@@ -13,7 +13,7 @@ from keras_hypernet.models.graphs import copied, is_graph
 
 
 class Leaf(typing.NamedTuple):
-    """A layer of a model that is not a graph itself, and the names of the graphs around it, the outermost first."""
+    """A layer that is not a graph itself, and the names of the graphs that contain it, the outermost first."""
 
     layer: keras.Layer
     owners: tuple
@@ -23,7 +23,7 @@ class Leaf(typing.NamedTuple):
         return "/".join((*self.owners, self.layer.name))
 
     def matches(self, chosen):
-        """Whether a filter chooses this layer."""
+        """Whether a filter selects this layer."""
         if isinstance(chosen, str):
             names = (self.layer.name, self.path, *self.owners)
             return any(fnmatch.fnmatchcase(name, chosen) for name in names)
@@ -33,7 +33,7 @@ class Leaf(typing.NamedTuple):
 
 
 def leaves_of(model, owners=()):
-    """The layers of a graph and of the graphs inside, each once."""
+    """The layers of a graph and of its nested graphs, each once."""
     found = {}
     for layer in model.layers:
         inner = leaves_of(layer, (*owners, layer.name)) if is_graph(layer) else [Leaf(layer, owners)]
@@ -44,7 +44,7 @@ def leaves_of(model, owners=()):
 
 
 def unique_names(leaves):
-    """A name for each layer by its id: its own, or, where several layers have this name, its path."""
+    """A unique name for each layer, by the layer's id: its own name, or its path if several layers have this name."""
     counts = collections.Counter(leaf.layer.name for leaf in leaves)
     return {
         id(leaf.layer): leaf.layer.name if counts[leaf.layer.name] == 1 else leaf.path.replace("/", "_")
@@ -55,7 +55,7 @@ def unique_names(leaves):
 def check_leaves(leaves):
     """Raises ValueError for a Lambda, for a layer that is quantized or has LoRA, and if two layers share a weight.
 
-    Each copy of two layers that share a weight would have a weight of its own.
+    If two layers share a weight, each copy would have its own weight.
     """
     owners = {}
     for leaf in leaves:
@@ -71,19 +71,19 @@ def check_leaves(leaves):
             if other is not leaf:
                 raise ValueError(
                     f"Each weight must belong to one layer. Received: {weight.path!r}, which the layers {other.path!r} "
-                    f"and {leaf.path!r} share. Use one layer twice, or put both into a layer of your own."
+                    f"and {leaf.path!r} share. Use one layer twice, or put both into one layer of your own."
                 )
 
 
 def choose(leaves, names, filters, patterns):
-    """The chosen layers: by the id of each, a copy of the layer and the paths of the weights that are generated.
+    """The selected layers: a dict from the id of a layer to its copy and the paths of its weights to generate.
 
     The arguments `filters` and `patterns` are `layers` and `weights` of `hypernetize`.
     """
     patterns = [patterns] if isinstance(patterns, str) else patterns
     copies = {id(leaf.layer): copied(leaf.layer, names[id(leaf.layer)]) for leaf in leaves if leaf.layer.weights}
     for copy in copies.values():
-        copy.trainable = True  # the copy of a frozen layer too, whose weights may be generated
+        copy.trainable = True  # also if the layer is frozen, because its weights may be generated
     candidates = [leaf for leaf in leaves if id(leaf.layer) in copies and copies[id(leaf.layer)].trainable_weights]
     filters = filters if isinstance(filters, (list, tuple)) or filters is None else [filters]
     for each in filters or []:
@@ -97,7 +97,7 @@ def choose(leaves, names, filters, patterns):
             raise ValueError(f"`weights` {pattern!r} matches no weight of these layers: {suggestion(pattern, known)}")
     chosen = {key: (copy, matching_weights(copy, patterns)) for key, copy in pairs.items()}
     for leaf in kept:
-        if isinstance(leaf.layer, keras.layers.BatchNormalization):  # frozen, it keeps its statistics in training
+        if isinstance(leaf.layer, keras.layers.BatchNormalization):  # frozen: no update of its statistics
             copies[id(leaf.layer)].trainable = leaf.layer.trainable
     if not chosen:
         raise ValueError("`model` has no weights that could be generated.")
@@ -112,7 +112,7 @@ def _offer(chosen, leaves):
 
 
 def z_of_layers(encoded, leaves, names, chosen):
-    """The z of each chosen layer by its id, for one z, or a dict by names or name patterns of layers."""
+    """The z of each selected layer, by the layer's id, from one z or a dict by names or name patterns of layers."""
     if not isinstance(encoded, dict):
         if keras.tree.is_nested(encoded):
             raise ValueError(f"`generator` must return one z, or a dict by layer names. Received: {encoded}")

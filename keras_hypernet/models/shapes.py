@@ -1,4 +1,4 @@
-"""The inputs of a model and their shapes: split, checked, and followed through its layers."""
+"""The inputs of a model: splits them, checks their shapes, and computes shapes of outputs."""
 
 import collections.abc
 
@@ -8,7 +8,7 @@ from keras_hypernet.models.ids import check_ids
 
 
 def build_on(layer, *shapes):
-    """Builds a layer for these shapes unless it is built; returns its output's shape. ValueError if it rounds ids."""
+    """Builds a layer unless it is built, and returns its output's shape; ValueError if the layer rounds ids."""
     if not layer.built and _says_output_shape(layer):
         layer.build(*shapes)
     shape = output_shape(layer, *shapes)
@@ -19,7 +19,7 @@ def build_on(layer, *shapes):
 def output_shape(layer, *shapes):
     """The shape of a layer's output, or a structure of shapes.
 
-    For a layer without `compute_output_shape`, Keras traces `call` and builds it.
+    If a layer has no `compute_output_shape`, Keras traces `call`, which builds the layer.
     """
     if _says_output_shape(layer):
         shape = layer.compute_output_shape(*shapes)
@@ -74,7 +74,7 @@ def fits(shape, expected):
 
 
 def in_words(shape):
-    """The words of an error for a shape that `static_shape` returned."""
+    """The text for a shape of `static_shape` in an error message."""
     note = " (None: another dimension than in an earlier call)" if None in shape[1:] else ""
     return f"{shape or 'another number of dimensions than in an earlier call'}{note}"
 
@@ -88,7 +88,7 @@ def values_of(tensor):
 
 
 def static_shape(shape):
-    """A shape as a tuple: () for an unknown rank, in a function that was traced for tensors of several ranks."""
+    """A shape as a tuple; () if the rank is unknown, in a function traced for tensors of several ranks."""
     try:
         return tuple(shape)
     except ValueError:

@@ -1,4 +1,4 @@
-"""specialize: the network of x that a model is under one condition, made of built-in layers."""
+"""specialize: the network of x that equals a model for one condition, made of Keras layers."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from keras_hypernet.models.conditions import check_one
 
 
 def specialize(model: keras.Model, condition: Any) -> keras.Model:
-    """Returns the small network that a model is under one condition: g(.; f(I0)), without f.
+    """Returns the small network that equals a model for one condition: g(.; f(I0)), without f.
 
     Args:
         model: A built model of this package; or a functional model of Keras with hyper layers, whose condition is the
@@ -18,16 +18,16 @@ def specialize(model: keras.Model, condition: Any) -> keras.Model:
         condition: One condition, `[1, ...]`; for a `ConditionalNeuralProcess` one set, all of whose members count.
 
     Returns:
-        A Keras model of x, of built-in layers (and `StandardizeImage`, `SelfAttention`), with constant weights: a
-        functional model if the model or its `primary` is one, else a `keras.Sequential`. The network takes x of the
-        shape, points included, that the model was built with. Its output equals the model's output for x and this
-        condition up to rounding: 1e-5 of the largest output, or the precision of the dtype in mixed precision.
-        Save the network with `.save("g.keras")`, quantize it with `.quantize("int8")`. The network keeps layers that
-        act in training only. As in every Sequential, some of these, such as RandomFlip, also act in a bare call; they
-        do not act in `predict` or with `training=False`.
+        A Keras model of x, of Keras layers (and `StandardizeImage`, `SelfAttention`), with constant weights: a
+        functional model if the model or its `primary` is one, otherwise a `keras.Sequential`. The network takes x of
+        the shape, points included, that the model was built with. Its output equals the model's output for x and this
+        condition up to rounding: 1e-5 of the largest output, or the precision of the dtype in mixed precision. Save the
+        network with `.save("g.keras")`, quantize it with `.quantize("int8")`. The network keeps layers that are active
+        only in training. As in every Sequential, some of these layers, such as RandomFlip, are also active in a bare
+        call, but not in `predict` or with `training=False`.
 
     Raises:
-        TypeError: If the model is neither one of this package nor a functional model of hyper layers.
+        TypeError: If the model is neither a model of this package nor a functional model of hyper layers.
         ValueError: If the model has not been built, the number of conditions is not one, the condition is not finite, a
             `ConcatenateCondition` is not followed by a Dense layer, or another layer takes the condition itself.
 

@@ -7,11 +7,11 @@ from keras import ops
 
 
 def interpolate(theta_a: Mapping[str, Any], theta_b: Mapping[str, Any], t: Any) -> dict[str, Any]:
-    """Returns `(1 - t) theta_a + t theta_b`: the weights on the line between those of two conditions.
+    """Returns `(1 - t) theta_a + t theta_b`: a linear interpolation between the weights of two conditions.
 
     Args:
         theta_a, theta_b: Dicts of tensors `[B, *shape]`, or `[1, *shape]`, as `generate` returns them.
-        t: A number, or an array `[B]` with a number for each condition; outside of 0 to 1 it extrapolates.
+        t: A number, or an array `[B]` with a number for each condition; values outside of 0 to 1 extrapolate.
 
     Returns:
         A dict for `apply`.
@@ -45,7 +45,7 @@ def average(thetas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         A dict for `apply`.
 
     Raises:
-        ValueError: If there are none, or the weights are not those of one model.
+        ValueError: If the list is empty, or the weights are not those of one model.
 
     Example:
 
@@ -58,7 +58,7 @@ def average(thetas: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _check_same(thetas):
-    """Raises ValueError unless there are weights, of the same names and the same shapes."""
+    """Raises ValueError unless there are weights, all with the same names and shapes."""
     shapes = [{name: tuple(weight.shape) for name, weight in theta.items()} for theta in thetas]
     if not shapes or any(set(each) != set(shapes[0]) for each in shapes):
         received = [sorted(each) for each in shapes]

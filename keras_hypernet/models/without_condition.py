@@ -1,4 +1,4 @@
-"""The graph of x alone that a graph of x and z is under one condition."""
+"""Converts a graph of x and z to the graph of x alone for one condition."""
 
 import keras
 from keras import ops
@@ -9,7 +9,7 @@ from keras_hypernet.models.graphs import copied, new_inputs, rewrite, structure_
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class Constant(keras.Layer):
-    """A layer that returns its weight, `[1, *shape]`, for each x, in the place of an encoded condition."""
+    """A layer that returns its weight, `[1, *shape]`, for each x, instead of an encoded condition."""
 
     def __init__(self, shape, **kwargs):
         super().__init__(**kwargs)
@@ -29,10 +29,10 @@ class Constant(keras.Layer):
 
 
 def without_condition(model, encoded, name):
-    """Returns a functional model of x, with built-in layers in the place of hyper layers.
+    """Returns a functional model of x, with Keras layers instead of hyper layers.
 
     Args:
-        model: A functional model of the inputs `[x, z]`.
+        model: A functional model with the inputs `[x, z]`.
         encoded: The value of z, a tensor `[1, ...]` or a structure of tensors.
         name: The name of the returned model.
     """
@@ -60,10 +60,10 @@ def without_condition(model, encoded, name):
         x, others, kwargs = keras.tree.map_structure(constant, (x, others, kwargs))
         if id(layer) not in made:
             if id(z) not in values:
-                raise ValueError(f"Layer {layer.name!r} takes a condition that the generator does not make.")
+                raise ValueError(f"Layer {layer.name!r} takes a condition that the generator does not return.")
             made[id(layer)] = id(z), ordinary(layer, values[id(z)])
         if made[id(layer)][0] != id(z):
-            raise ValueError(f"Layer {layer.name!r} is called with several conditions, and has one copy only.")
+            raise ValueError(f"Layer {layer.name!r} is called with several conditions, but has only one copy.")
         return call_ordinary(layer, *made[id(layer)][1], x, others, kwargs)
 
     outputs = rewrite(model, [*flat, *tensors], [], call)
@@ -71,18 +71,18 @@ def without_condition(model, encoded, name):
 
 
 def ordinary(layer, z):
-    """The built-in layer that a hyper layer is under one condition, not yet built, and its weights."""
+    """The unbuilt Keras layer that equals a hyper layer for one condition, and its weights."""
     made, weights = layer.specialize(z)
     return made.attention if isinstance(layer, HyperMultiHeadAttention) else made, weights
 
 
 def call_ordinary(layer, made, weights, x, others, options):
-    """The output of the built-in layer in the place of a hyper layer."""
+    """The output of the Keras layer that replaces a hyper layer."""
     if isinstance(layer, HyperMultiHeadAttention):
         others = others or [options.pop("value", x)]
         options = {**options, "use_causal_mask": layer.use_causal_mask, "query_mask": options.get("x_mask")}
     options = {**options, "mask": options.get("x_mask")}
     options = {key: value for key, value in options.items() if value is not None and takes(made, key)}
     y = made(x, *others, **options)
-    made.set_weights(weights)  # now it is built
+    made.set_weights(weights)  # the layer is built now
     return y

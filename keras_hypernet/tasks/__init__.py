@@ -1,4 +1,4 @@
-"""Tasks as `tf.data` pipelines: x, condition and target of a training."""
+"""Tasks: x, condition and target of a training, as `tf.data` pipelines."""
 
 from typing import Any
 
@@ -64,8 +64,8 @@ def get_task(name: str, **arguments: Any) -> Task:
         return ArrayTask.find(name, **arguments)
     if name not in TASKS:
         raise ValueError(
-            f"There is no task {name!r}; choose one of {sorted(TASKS)}. Or import the module of a task of your own, "
-            "whose class has the decorator keras_hypernet.tasks.register."
+            f"There is no task {name!r}; choose one of {sorted(TASKS)}. Or import the module of your own task, whose "
+            "class needs the decorator keras_hypernet.tasks.register."
         )
     try:
         return TASKS[name](**arguments)
@@ -74,7 +74,7 @@ def get_task(name: str, **arguments: Any) -> Task:
 
 
 def is_registered(task: Task) -> bool:
-    """Whether `get_task` makes this task from its configuration; ValueError if it makes another of the same name.
+    """Whether `get_task` recreates this task from its configuration; ValueError if another task has the same name.
 
     >>> is_registered(RotationTask("digits"))
     True

@@ -104,7 +104,7 @@ class ApproximationTask(ImageTask):
         return examples, self.target().predict(examples, batch_size=500, verbose=0)
 
     def training_dataset(self, examples, batch_size, seed, epoch):
-        """One epoch of images in another order, or of new uniform samples; see `Task`."""
+        """One epoch of the images in a new order, or of new uniform samples; see `Task`."""
         if not self._uniform:
             return super().training_dataset(examples, batch_size, seed, epoch)
         import tensorflow as tf

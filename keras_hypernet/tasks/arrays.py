@@ -1,4 +1,4 @@
-"""ArrayTask: a task of arrays of the user's own."""
+"""ArrayTask: a task from the user's arrays."""
 
 import dataclasses
 from typing import Any
@@ -11,22 +11,20 @@ from keras_hypernet.tasks.registry import check_name
 
 @dataclasses.dataclass(frozen=True, init=False)
 class ArrayTask(Task):
-    """Predict y from x and the condition, which are arrays of your own.
+    """Predict y from x and the condition, given as arrays.
 
-    Rows, searches and cards hold the name of the task and the SHA-256 of its arrays, which identify the task; the
-    arrays themselves stay in this process, and in a file for the processes of a search.
+    Rows, searches and cards hold the name of the task and the SHA-256 of its arrays, which identify the task. The
+    arrays stay in this process, and in a file for the worker processes of a search.
 
     Args:
-        x: Vectors `[N, features]` or images `[N, height, width, channels]`. Images of uint8, which models scale
-            themselves, stay uint8; all other numbers become float32.
-        condition: As x, or a set `[N, members, height, width, channels]` for each example; None for networks without a
-            condition.
-        y: Labels `[N]`, whole numbers from 0 on; or numbers `[N]` or `[N, outputs]`.
-        metric: `"error"` for labels, `"mse"` for numbers; by default that of the dtype of y: integers `[N]` are labels.
-        name: Name of the task, in lower case.
+        x: Vectors `[N, features]` or images `[N, height, width, channels]`. uint8 images stay uint8, because the models
+        scale them; all other numbers become float32. condition: Like x, or a set
+        `[N, members, height, width, channels]` for each example; None for networks without a condition. y: Labels
+        `[N]`, whole numbers from 0 on; or numbers `[N]` or `[N, outputs]`. metric: `"error"` for labels, `"mse"` for
+        numbers; by default, `"error"` if y are integers `[N]`. name: Name of the task, in lower case.
 
     x, condition and y are plain arrays, which a fixed permutation divides into 80% for training, 10% for validation and
-    10% for the test; or dicts of the arrays `"train"`, `"validation"` and `"test"`.
+    10% for the test; or dicts of arrays with the keys `"train"`, `"validation"` and `"test"`.
 
     Raises:
         ValueError: If arrays are not of finite numbers that float32 holds, have other shapes or different numbers of
@@ -71,7 +69,7 @@ class ArrayTask(Task):
 
     @classmethod
     def find(cls, name, sha256):
-        """Returns the task of arrays that this process has; ValueError if it has no such arrays."""
+        """Returns the task of arrays in this process; ValueError if there are no such arrays."""
         arrays.find(sha256, "train", "x")
         task = cls.__new__(cls)
         task._identify(name, sha256)
@@ -107,7 +105,7 @@ def _metric_of(y):
 def _check_shapes(name, splits, ranks, form):
     shapes = {array.shape[1:] for array in splits.values()}
     if len(shapes) > 1:
-        raise ValueError(f"`{name}` must have one shape in all splits, but for its rows. Received: {sorted(shapes)}")
+        raise ValueError(f"`{name}` must have one shape in all splits, except for its rows. Received: {sorted(shapes)}")
     (shape,) = shapes
     if len(shape) + 1 not in ranks or 0 in shape:
         raise ValueError(f"`{name}` must be of the shape {form}. Received: {('N', *shape)}. Reshape the array.")

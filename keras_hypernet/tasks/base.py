@@ -1,4 +1,4 @@
-"""Task: a task as data, with its batches and the facts that a card says of it."""
+"""Task: the data of a task, its batches, and the facts about it on a card."""
 
 import dataclasses
 import hashlib
@@ -11,7 +11,7 @@ import numpy as np
 from keras_hypernet.common.checks import integer
 from keras_hypernet.tasks.batches import planned_batches, shuffled, stream
 
-# What the card of a class of this package says of the paper and of limits: a class of a user may change all of it.
+# The attributes about the paper and the limits on the card of a task of this package; a user's subclass resets them.
 _NOT_INHERITED = (
     *("provenance", "held_out", "deviations", "limits"),
     *("paper_recipe", "paper_sizes", "depth_experiment"),
@@ -19,42 +19,38 @@ _NOT_INHERITED = (
 
 
 def is_of_package(task: Any) -> bool:
-    """Whether a task, or its class, is of this package, and not of a user."""
+    """Whether a task, or a class of tasks, is defined in this package."""
     return task.__module__.partition(".")[0] == "keras_hypernet"
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A task: x, condition and target of a training, and what a card says of them.
+    """A task: x, condition and target of a training, and the facts about them on a card.
 
-    A task of your own extends this class, and `keras_hypernet.tasks.register` makes its name known. It is a frozen
-    dataclass, whose fields are plain values, so that JSON can hold the task. It implements `load`. A task that draws x
-    or condition anew in each epoch also implements `training_dataset` and `evaluation_dataset`. A class that extends a
-    task of this package inherits the task, and nothing that the task's card says of the paper, or of limits.
+    Your own task extends this class, and `keras_hypernet.tasks.register` makes its name known. It is a frozen
+    dataclass, whose fields are plain values, so that the task can be saved as JSON. It implements `load`. If each epoch
+    draws new x or conditions, it also implements `training_dataset` and `evaluation_dataset`. A class that extends a
+    task of this package inherits the task, but not its card's statements about the paper and the limits.
 
     Attributes:
         name: Name of the task, in lower case.
-        metric: Metric of evaluations: `"error"`, the share of wrong classes, `"mse"`, the mean squared error, or a
-            metric of the networks that the task makes itself.
-        loss: Training loss: `"cross_entropy"`, of logits and integer labels, or `"mse"`; by default that of the metric.
-        inputs: Inputs of its models: `("x", "condition")`, or `("x",)`.
-        x_shape, condition_shape: Shapes of the inputs without the batch; None for a free size.
-        x_dtype, condition_dtype: `"float32"`, or `"uint8"` for images, which models scale themselves. `fit` and
-            `evaluate` compare these dtypes with the batches.
-        condition_is_set: Whether the condition is a set, with its members along the first axis of `condition_shape`.
-        num_outputs: Output dimension of a model.
-        num_targets: Size of a target, by default that of an output.
-        methods: Methods whose networks the task makes itself, by `make_model`: a dict from the method to its noun.
-        output_name: Name of a model's last layer; by default `"logits"` or `"value"`.
-        generates_biases: Whether g has biases. A network without biases is homogeneous in x.
-        purpose: For the card: what a model of the task does.
-        limits, deviations: For the card: what a model is not suitable for; how task and data differ from the paper's.
-        provenance: For the card: the sentences on what the paper's `text`, its published `code` and this project
-            (`ours`) fix, as a dict; `held_out`, the sentence on the validation split.
-        paper_recipe: The fields of the recipe of the paper's experiment with the task, as a dict, or None.
-        paper_sizes: Which of the recipe's `rank` and `embedding_dim` the paper's `text` or `code` fixes, as a dict.
-        depth_experiment, panel: Name of the experiment whose grid of depths includes the task, and of the panel there.
-        arrays_sha256: The SHA-256 of arrays of the user's own that the task is of, or None.
+        metric: Metric of evaluations: `"error"`, the error rate, `"mse"`, the mean squared error, or a metric of the
+        networks of `make_model`. loss: Training loss: `"cross_entropy"`, of logits and integer labels, or `"mse"`; the
+        default follows the metric. inputs: Inputs of the models: `("x", "condition")`, or `("x",)`. x_shape,
+        condition_shape: Shapes of the inputs without the batch; None for a free size. x_dtype, condition_dtype:
+        `"float32"`, or `"uint8"` for images, which the models scale. `fit` and `evaluate` compare these dtypes with the
+        batches. condition_is_set: Whether the condition is a set, with its members along the first axis of
+        `condition_shape`. num_outputs: Output dimension of a model. num_targets: Size of a target; by default, the
+        output dimension. methods: Methods whose networks `make_model` returns: a dict from the method to a noun phrase
+        for cards. output_name: Name of a model's last layer; by default `"logits"` or `"value"`. generates_biases:
+        Whether g has biases. A network without biases is homogeneous in x. purpose: For the card: what a model of the
+        task does. limits, deviations: For the card: unsuitable uses of a model; differences of task and data from the
+        paper's. provenance: For the card: a dict of sentences on the choices of the paper's `text`, of its published
+        `code`, and of this project (`ours`). `held_out` is the sentence on the validation split. paper_recipe: The
+        fields of the recipe of the paper's experiment on the task, as a dict, or None. paper_sizes: A dict that says
+        which of the recipe's `rank` and `embedding_dim` the paper's `text` or `code` fixes. depth_experiment, panel:
+        Name of the experiment whose grid of depths includes the task, and name of its panel. arrays_sha256: The SHA-256
+        of the user's arrays in the task, or None.
 
     Example:
 
@@ -135,7 +131,7 @@ class Task:
             return json.loads(json.dumps(fields))  # turns tuples into lists
         except TypeError as error:
             raise TypeError(
-                f"The fields of a task must be plain values, which a file can hold. Received for {self.name!r}: "
+                f"The fields of a task must be plain values, which JSON can hold. Received for {self.name!r}: "
                 f"{error}. Give the task the name of a file of arrays, say, which its `load` reads; or make a "
                 "`keras_hypernet.ArrayTask` of the arrays."
             ) from error
@@ -143,8 +139,8 @@ class Task:
     def make_model(self, method: str, recipe: Any) -> Any:
         """Returns the networks of one of the task's own `methods`, and the `loss` and `metrics` to compile them with.
 
-        `build_model` sets the seed before, and compiles the model with the optimizer of the recipe. The metric of
-        evaluations is the one whose name is `metric`, or else the loss.
+        `build_model` first sets the seed, and compiles the model with the optimizer of the recipe. Evaluations use the
+        metric whose name is `metric`; without such a metric, the loss.
         """
         raise NotImplementedError
 
@@ -155,8 +151,8 @@ class Task:
     def load(self, split: str) -> Any:
         """Returns the examples of `"train"`, `"validation"` or `"test"`.
 
-        Examples are a dict of the arrays `x`, `condition` and `y` with a row per example; or what `rows` or both
-        `training_dataset` and `evaluation_dataset` take: an array, or a tuple or a dict of arrays.
+        Examples are a dict of the arrays `x`, `condition` and `y` with a row per example. A class that overrides
+        `rows`, or both `training_dataset` and `evaluation_dataset`, may return any array, or tuple or dict of arrays.
         """
         raise NotImplementedError
 
@@ -177,7 +173,7 @@ class Task:
         return shapes[0][0]
 
     def fingerprint(self):
-        """Returns the SHA-256 of x of the test split as loaded, which identifies a copy of a data set."""
+        """Returns the SHA-256 of x of the loaded test split, which identifies a copy of a data set."""
         examples = self.load("test")
         has_x = isinstance(examples, dict) and "x" in examples
         x = examples["x"] if has_x else keras.tree.flatten(examples)[0]
@@ -190,7 +186,7 @@ class Task:
             received = f"a dict of {[*examples]}" if isinstance(examples, dict) else type(examples).__name__
             raise ValueError(
                 f"`load` of the task {self.name!r} must return a dict of the arrays {', '.join(names)}. Received: "
-                f"{received}. Or implement `rows`, which returns inputs and targets of what `load` returns."
+                f"{received}. Or implement `rows`, which turns the result of `load` into inputs and targets."
             )
         arrays = {name: np.asarray(examples[name]) for name in names}
         arrays |= {name: array.astype("float32") for name, array in arrays.items() if array.dtype == "float64"}
@@ -203,10 +199,10 @@ class Task:
         Args:
             examples: Examples as `load` returns them.
             batch_size: Examples per batch; the last batch may be smaller.
-            seed, epoch: Integers; the epoch also an integer `tf.Variable`, read at the start of each pass.
+            seed, epoch: Integers; epoch may be an integer `tf.Variable`, which is read at the start of each pass.
 
         Returns:
-            A `tf.data.Dataset` of pairs of inputs and targets; by default of `rows`.
+            A `tf.data.Dataset` of pairs of inputs and targets, by default from `rows`.
         """
         import tensorflow as tf
 
@@ -217,7 +213,7 @@ class Task:
         return self._batches(examples, lambda number: shuffled(number, seed, epoch), draw, batch_size)
 
     def evaluation_dataset(self, split, batch_size=500):
-        """Returns a split, by name or as `load` returns it, in order: a dataset as of `training_dataset`."""
+        """Returns a split, by name or as `load` returns it, in order: a dataset like that of `training_dataset`."""
         import tensorflow as tf
 
         return self._batches(self.load(split) if isinstance(split, str) else split, tf.range, None, batch_size)
@@ -246,12 +242,12 @@ def check_dtypes(task, dataset):
         if declared != received:
             raise ValueError(
                 f"`{name}_dtype` of the task {task.name!r} must be {received!r}, the type of {name} in its batches. "
-                f"Received: {declared!r}. Say `{name}_dtype = {received!r}` in the class of the task."
+                f"Received: {declared!r}. Set `{name}_dtype = {received!r}` in the class of the task."
             )
 
 
 def check_integers(task, *names, least=1):
     """Raises ValueError unless these fields of a task are integers from `least` to 2^31 - 1."""
     for name in names:
-        # The task is frozen; JSON takes no scalars of NumPy.
+        # The task is frozen; JSON cannot hold NumPy scalars.
         object.__setattr__(task, name, integer(name, getattr(task, name), least, 2**31 - 1))

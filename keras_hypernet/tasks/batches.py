@@ -26,9 +26,10 @@ def shuffled(num_examples, seed, epoch):
 def planned_batches(num_examples, plan, make, batch_size):
     """Returns a dataset of batches, planned together at the start of each pass and made one by one.
 
-    `plan` returns a tensor with a row for each of `num_examples`. Small computations belong there: repeated for each
-    batch, they would take as long as making the batch. `make` maps the rows of a batch to an element of the dataset.
-    Its closure holds large arrays as tensors; constants of the graph would be serialized in every pass.
+    `plan` returns a tensor with a row for each of `num_examples`. Put small computations into `plan`: if they were
+    repeated for each batch, they would take as long as making the batch. `make` maps the rows of a batch to an element
+    of the dataset. Its closure holds large arrays as tensors, because constants of the graph would be serialized in
+    every pass.
     """
     require_tensorflow("The data of a task")
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""The classification task: the class of an image, as a regression to one-hot vectors."""
+"""The classification task: the class of an image, by regression to one-hot vectors."""
 
 import dataclasses
 from typing import ClassVar

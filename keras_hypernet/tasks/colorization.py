@@ -17,9 +17,9 @@ _LUMINANCE = np.array([19595, 38470, 7471], "int32")
 class ColorizationTask(ImageTask):
     """Predict the colour of a pixel from its position, given the image in grey.
 
-    The condition is a grey image; x holds pixel positions (row, column) in `[-1, 1]^2`; the target holds red, green
-    and blue there in [-1, 1]. All pixels of an image share its condition. Batches are
-    `({"x": [B, P, 2], "condition": [B, height, width, 1]}, colours: [B, P, 3])`.
+    The condition is a grey image; x holds pixel positions (row, column) in `[-1, 1]^2`; the target holds red, green and
+    blue of these pixels in [-1, 1]. All pixels of an image share its condition. Batches are `({"x": [B, P, 2],
+    "condition": [B, height, width, 1]}, colours: [B, P, 3])`.
 
     Args:
         data: Name of a data source of colour images.

@@ -1,4 +1,4 @@
-"""The task of a response to the weight decay: a classifier of few images, whose weights follow the decay."""
+"""The response to the weight decay: the weights of a classifier as a function of its weight decay."""
 
 import dataclasses
 import math
@@ -16,15 +16,15 @@ from keras_hypernet.tasks.batches import planned_batches
 from keras_hypernet.tasks.images import PIXELS, ImageTask
 
 LEAST, MOST = -6.0, -1.0  # of the logarithms of the decays in training
-ROWS = 20  # of each batch, whose weights are written
+ROWS = 20  # rows of each batch for which weights are written for the penalty
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class DecayedHypernetwork(Hypernetwork):
-    """A `Hypernetwork` whose condition `[B, 1]` is the logarithm of the weight decay of the weights that it writes.
+    """A `Hypernetwork` whose condition `[B, 1]` is the logarithm of the weight decay of the generated weights.
 
-    In training, `exp(condition) * |w|^2` is added to the loss, where w are all weights that are generated under the
-    condition of a row: the mean over the first 20 rows of the batch, which estimates that over all conditions.
+    In training, the mean of `exp(condition) * |w|^2` over the first 20 rows of the batch is added to the loss, where w
+    are all weights generated for the condition of a row. It is an estimate of the mean over all conditions.
     """
 
     def call(self, inputs, training=False):
@@ -40,22 +40,22 @@ class DecayedHypernetwork(Hypernetwork):
 
 @dataclasses.dataclass(frozen=True)
 class DecayResponseTask(ImageTask):
-    """Tell the class of an image with a classifier that is trained on few images, under a weight decay.
+    """Predict the class of an image with a classifier that is trained on few images, with weight decay.
 
-    The condition is the logarithm of the weight decay. In training it is uniform on `[-6, -1]`, anew for each image of
-    each epoch, and the hypernetwork learns the weights that minimize the cross-entropy plus `exp(condition) * |w|^2`:
-    the response of the best weights to the decay. Evaluations have the condition `log_decay`. Batches are `({"x": uint8
-    [B, height, width, channels], "condition": [B, 1]}, labels: int32 [B])`. The metric is the cross-entropy, without
-    the decay.
+    The condition is the logarithm of the weight decay. In training, each image of each epoch gets a condition that is
+    uniform on `[-6, -1]`, and the hypernetwork learns the weights that minimize the cross-entropy plus
+    `exp(condition) * |w|^2`: the response of the best weights to the decay. Evaluations have the condition `log_decay`.
+    Batches are `({"x": uint8 [B, height, width, channels], "condition": [B, 1]}, labels: int32 [B])`. The metric is the
+    cross-entropy, without the decay.
 
     Args:
         data: Name of a data source with labels.
         log_decay: The logarithm of the weight decay of evaluations; without `response`, also of the training.
         hidden_units: Units of the classifier's hidden layer; 0 for a linear classifier.
         num_train: Number of training images.
-        repeats: How often an epoch has each training image.
-        seed: Determines which training images these are.
-        response: Whether the classifier has the condition; otherwise it is a plain network for one decay.
+        repeats: Number of times that an epoch contains each training image.
+        seed: Determines the selection of training images.
+        response: Whether the classifier takes the condition; otherwise it is a plain network for one decay.
 
     Raises:
         ValueError: If the data source does not exist or has no labels, or an argument is out of its range.
@@ -137,7 +137,7 @@ class DecayResponseTask(ImageTask):
             decays = tf.fill((number,), self.log_decay)
             if draw:
                 decays = LEAST + draw(1, (number,), MOST - LEAST, "float32")
-            return tf.stack([tf.cast(order(number), "float32"), decays], axis=1)  # numbers of images are exact
+            return tf.stack([tf.cast(order(number), "float32"), decays], axis=1)  # float32 holds the indices exactly
 
         def make(rows):
             numbers = tf.cast(rows[:, 0], "int32") % distinct

@@ -1,4 +1,4 @@
-"""The tasks of neural processes: functions of a Gaussian process, of each of which a set of points is known."""
+"""A task for neural processes: functions of a Gaussian process, each with a set of observed points."""
 
 import dataclasses
 import functools
@@ -48,7 +48,7 @@ def covariance(kernel, first, second, xp=np):
 
 
 def sample(kernel, x, normals, xp=np):
-    """Noisy values `[..., N]` of a process at x `[..., N]`, made of as many standard normal numbers."""
+    """Noisy values `[..., N]` of a process at x `[..., N]`, computed from as many standard normal numbers."""
     total = covariance(kernel, x, x, xp) + NOISE**2 * xp.eye(x.shape[-1], dtype=x.dtype)
     cholesky = np.linalg.cholesky if xp is np else ops.cholesky
     return xp.matmul(cholesky(total), normals[..., None])[..., 0]
@@ -57,7 +57,7 @@ def sample(kernel, x, normals, xp=np):
 def posterior(kernel, members, x):
     """The exact mean and variance `[B, P]` of noisy values at x `[B, P]`, given the points of sets `[B, d, 2]`.
 
-    Without a set (None), these are the prior's.
+    Without a set (None), the mean and variance are those of the prior.
     """
     if members is None:
         return np.zeros_like(x), np.full_like(x, 1 + NOISE**2)
@@ -75,7 +75,7 @@ def log_density(y, mean, variance):
 
 
 def mean_and_sigma(outputs):
-    """Mean and standard deviation of a network's predictions, of its outputs `[..., 2]`."""
+    """Mean and standard deviation of a network's predictions, from its outputs `[..., 2]`."""
     return outputs[..., 0], _LEAST_SIGMA + ops.softplus(outputs[..., 1])
 
 
@@ -83,8 +83,8 @@ def mean_and_sigma(outputs):
 class NormalExcess(keras.losses.Loss):
     """The exact log-likelihood of the values, minus that of the predictions, in nats for each point.
 
-    The target `[..., 2]` holds the value, and its exact log-likelihood, or zero where only the gradient counts. The
-    expectation is the Kullback-Leibler divergence from the exact prediction, so it is at least zero.
+    The target `[..., 2]` holds the value and its exact log-likelihood, or zero if only the gradient is needed. The
+    expectation of the loss is the Kullback-Leibler divergence from the exact prediction, so it is at least zero.
     """
 
     def __init__(self, name="excess", **kwargs):
@@ -100,18 +100,18 @@ class NormalExcess(keras.losses.Loss):
 class GaussianProcessTask(Task):
     """Predict mean and standard deviation of a random function at x, given a set of its points.
 
-    The functions are of a Gaussian process on `[-2, 2]` with the variance 1, and noise of the standard deviation 0.1.
-    Its kernel is `"rbf"`, `"matern"` (Matern-5/2), both of the length 0.5, or `"periodic"`, of the period 1. Each
+    The functions are drawn from a Gaussian process on `[-2, 2]` with variance 1 and noise of standard deviation 0.1.
+    The kernel is `"rbf"` or `"matern"` (Matern-5/2), both with length scale 0.5, or `"periodic"`, with period 1. Each
     epoch draws new functions. Batches are `({"x": [B, P, 1], "condition": [B, members, 2]}, y: [B, P, 2])`, where the
-    members are pairs of x and value; y has the values and their log-likelihoods under the exact posterior of the
-    process, or zero in training. The metric, `"excess"`, is the exact log-likelihood minus the model's, in nats for
-    each point.
+    members are pairs of x and value. y has the values and their log-likelihoods under the exact posterior of the
+    process, or zero in training. The metric, `"excess"`, is the exact log-likelihood minus the model's, in nats per
+    point.
 
     Args:
         kernel: Name of the kernel.
         members: Points in a set.
-        num_points: Points of a function to predict.
-        num_train: Functions of an epoch.
+        num_points: Number of points to predict for each function.
+        num_train: Functions in an epoch.
         num_validation, num_test: Functions drawn once.
 
     Raises:
@@ -172,7 +172,7 @@ class GaussianProcessTask(Task):
         return getattr(self, f"num_{split}")
 
     def load(self, split):
-        """A dict of `x`, `condition` and `y`; those of training are zeros, for which each epoch draws functions."""
+        """A dict of `x`, `condition` and `y`; for training, zeros, which each epoch replaces by new functions."""
         check_split(split)
         if split != "train":
             return _drawn(self, split)
@@ -198,7 +198,7 @@ class GaussianProcessTask(Task):
         return planned_batches(shape[0], plan, make, batch_size)
 
     def exact(self, examples, use_set=True):
-        """The exact log-likelihoods `[B, P]` of the values of examples, or those under the prior."""
+        """The log-likelihoods `[B, P]` of the values of examples under the exact posterior, or under the prior."""
         x, values = examples["x"][..., 0].astype("float64"), examples["y"][..., 0]
         members = examples["condition"].astype("float64") if use_set else None
         return log_density(values, *posterior(self.kernel, members, x))
@@ -234,7 +234,7 @@ class GaussianProcessTask(Task):
 
 @functools.lru_cache(maxsize=4)
 def _drawn(task, split):
-    """The examples of an evaluation split; y has the exact log-likelihoods, too."""
+    """The examples of an evaluation split; y includes the exact log-likelihoods."""
     rng = np.random.default_rng([2018, _STREAMS.index(split)])
     shape = (task.num_examples(split), task.members + task.num_points)
     x = rng.uniform(-RANGE, RANGE, shape)

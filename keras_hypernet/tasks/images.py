@@ -1,4 +1,4 @@
-"""ImageTask: what the tasks of images share."""
+"""ImageTask: the base class of image tasks."""
 
 import dataclasses
 from typing import ClassVar
@@ -12,10 +12,10 @@ PIXELS = "Pixels scaled as (v / 255 - 0.1307) / 0.3081 on any data."
 
 @dataclasses.dataclass(frozen=True)
 class ImageTask(Task):
-    """Abstract: a task of the images of a data source.
+    """Abstract: a task on the images of a data source.
 
     Args:
-        data: Name of a data source, of any image data set of TensorFlow Datasets, or images of your own; see
+        data: Name of a data source or of any image data set of TensorFlow Datasets, or your own images; see
             `get_source` and `RotationTask`.
     """
 

@@ -1,4 +1,4 @@
-"""The task of noisy views: a synthetic target whose condition is a set of noisy copies of I."""
+"""Noisy views: a synthetic target whose condition is a set of noisy copies of I."""
 
 import dataclasses
 from typing import ClassVar
@@ -13,9 +13,10 @@ from keras_hypernet.tasks.synthetic import SyntheticTask
 class NoisyViewsTask(SyntheticTask):
     """Approximate the target of a `SyntheticTask`, given noisy copies of I instead of I.
 
-    The condition is a set of `members` copies of I, each with normal noise of its own, drawn once for all epochs. Their
-    mean has the noise `noise / sqrt(members)`, so that more members tell more: with the family `"centred"`, whose
-    variance is interaction of x and I alone, the error of every predictor is bounded by that noise.
+    The condition is a set of `members` copies of I, each with independent normal noise, drawn once for all epochs. The
+    mean of the copies has the noise `noise / sqrt(members)`, so that each member adds information: with the family
+    `"centred"`, whose variance comes only from the interaction of x and I, this noise bounds the error of every
+    predictor from below.
 
     Args:
         members: Copies in a set.

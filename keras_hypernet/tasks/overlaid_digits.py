@@ -1,4 +1,4 @@
-"""The task of two overlaid digits: two labels of one image, under a preference between them."""
+"""Two overlaid digits: two labels of one image, with a preference between their losses."""
 
 import dataclasses
 from typing import ClassVar
@@ -14,11 +14,11 @@ from keras_hypernet.tasks.images import PIXELS, ImageTask
 from keras_hypernet.tasks.pareto import RULES, scalarize
 
 CLASSES = 10
-SHIFT = 8  # pixels by which the second digit is lower, and further right
+SHIFT = 8  # pixels by which the second digit is shifted down and right
 
 
 def losses_of(labels, logits):
-    """The cross-entropies `[B, 2]` of logits `[B, 20]`, the first ten of them for the first of two labels `[B, 2]`."""
+    """The cross-entropies `[B, 2]` of logits `[B, 20]`, ten for each of two labels `[B, 2]`."""
     first = keras.losses.sparse_categorical_crossentropy(labels[:, 0], logits[:, :CLASSES], from_logits=True)
     second = keras.losses.sparse_categorical_crossentropy(labels[:, 1], logits[:, CLASSES:], from_logits=True)
     return ops.stack([first, second], axis=-1)
@@ -41,18 +41,18 @@ class ScalarizedLabels(keras.losses.Loss):
 
 @dataclasses.dataclass(frozen=True)
 class OverlaidDigitsTask(ImageTask):
-    """Tell both labels of two overlaid images, under a preference between the two losses.
+    """Predict both labels of two overlaid images, with a preference between the two losses.
 
-    x is the brighter pixel of two images, of which the second, drawn anew in each epoch, is 8 pixels lower and further
-    right. Batches are `({"x": uint8 [B, height + 8, width + 8, channels], "condition": [B, 2]}, y: [B, 4])`: the
+    x is the pixelwise maximum of two images. The second image, drawn anew in each epoch, is shifted by 8 pixels down
+    and right. Batches are `({"x": uint8 [B, height + 8, width + 8, channels], "condition": [B, 2]}, y: [B, 4])`: the
     condition is the preference, uniform on the simplex, and y the two labels and the preference. The metric is the
-    scalarized cross-entropy. The hypernetwork writes all weights of a network of one hidden layer, which reads the
+    scalarized cross-entropy. The hypernetwork generates all weights of a network with one hidden layer, which reads the
     image at half its size.
 
     Args:
         data: Name of a data source with labels.
         rule: `"linear"` for weighted sums, or `"chebyshev"` for the greatest weighted loss.
-        preference: None; or the weight of the first loss, fixed for all examples of a network that has no condition.
+        preference: None; or the fixed weight of the first loss, for a network without a condition.
 
     Raises:
         ValueError: If the data source does not exist or has no labels, the rule does not exist, or the preference is
@@ -109,7 +109,7 @@ class OverlaidDigitsTask(ImageTask):
         return (height + SHIFT, width + SHIFT, channels)
 
     def overlaid(self, images, first, second):
-        """The overlaid images of two lists of numbers of images."""
+        """The overlaid images for two lists of image indices."""
         import tensorflow as tf
 
         def shifted(numbers, before):

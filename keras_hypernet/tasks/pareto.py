@@ -1,4 +1,4 @@
-"""The Pareto task: for each preference among objectives, a solution that no other solution beats."""
+"""The Pareto task: for each preference among objectives, a Pareto-optimal solution."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,8 +19,8 @@ _CONCAVE_DIM = 20
 _STREAMS = ("validation", "train")
 _TEST_POINTS = {2: 50, 3: 9}  # along the edge of the lattice of test preferences, by the number of objectives
 _CHUNK = 500
-# Points along each axis of the front, by the number of axes: in all, and in the search for an optimum, at first and in
-# each of the refinements.
+# Numbers of points along each axis of the front, by the number of axes: of the whole front, of the first search for an
+# # optimum, and of each refinement.
 _FRONT = {1: 2001, 2: 201}
 _COARSE, _FINE, _REFINEMENTS = {1: 401, 2: 41}, {1: 41, 2: 11}, 3
 
@@ -30,8 +30,8 @@ class Problem:
     """Objectives to minimize, and their Pareto front.
 
     `objectives` is a function of solutions `[..., dim]` and of a module, NumPy or `keras.ops`, to `[..., num]`. `front`
-    maps coordinates in `[0, 1]^axes` to the solutions that are optimal. `layers` makes the layers that map a hyper
-    layer's output to a feasible solution.
+    maps coordinates in `[0, 1]^axes` to the optimal solutions. `layers` returns the layers that map a hyper layer's
+    output to a feasible solution.
     """
 
     num: int
@@ -89,7 +89,7 @@ PROBLEMS = {
 
 
 def scalarize(rule, objectives, preference, xp=np):
-    """One number for objectives `[..., num]` under a preference `[..., num]`.
+    """One number for objectives `[..., num]` and a preference `[..., num]`.
 
     The rule is `"linear"`, the weighted sum, or `"chebyshev"`, the greatest weighted objective. `xp` is NumPy or
     `keras.ops`.
@@ -103,7 +103,7 @@ def scalarize(rule, objectives, preference, xp=np):
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class Scalarization(keras.losses.Loss):
-    """The scalarized objectives of a solution; the target holds the preference, and then what is not used here."""
+    """The scalarized objectives of a solution; the target begins with the preference, the rest is not used."""
 
     def __init__(self, problem, rule, name="scalarization", **kwargs):
         super().__init__(name=name, **kwargs)
@@ -119,7 +119,7 @@ class Scalarization(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class OptimumDistance(keras.metrics.MeanMetricWrapper):
-    """The distance of a solution's objectives from the optimum, the last entries of the target."""
+    """The distance of a solution's objectives from the optimum, which the last entries of the target hold."""
 
     def __init__(self, problem, name="distance", dtype=None):
         super().__init__(self._distance, name=name, dtype=dtype)
@@ -135,12 +135,12 @@ class OptimumDistance(keras.metrics.MeanMetricWrapper):
 
 @dataclasses.dataclass(frozen=True)
 class ParetoTask(Task):
-    """For each preference among objectives, write the solution of least scalarized objectives.
+    """For each preference among objectives, generate the solution that minimizes the scalarized objectives.
 
-    A solution is a network without an input: x is the number 1, and the kernel that f writes for a preference is the
-    solution, after an activation that keeps it feasible. Batches are `({"x": [B, 1], "condition": [B, num]}, y)`, where
-    the condition is the preference, and y `[B, 2 num]` the preference and the objectives of the exact optimum under it.
-    The metric is the mean distance from these.
+    g has no real input: x is the number 1, and the kernel that f generates for a preference is the solution, after an
+    activation that keeps it feasible. Batches are `({"x": [B, 1], "condition": [B, num]}, y)`, where the condition is
+    the preference, and y `[B, 2 num]` holds the preference and the objectives of the exact optimum for it. The metric
+    is the mean distance from these objectives.
 
     The problems are `"line"`, `(x, (x - 1)^2)` on `[0, 1]`; `"plane"`, `(|x|^2, |x - 5|^2) / 50` on `[0, 5]^2`;
     `"sphere"`, three objectives on the positive octant of the unit sphere, linear there; and `"concave"`,
@@ -150,7 +150,7 @@ class ParetoTask(Task):
     Args:
         problem: Name of the problem.
         rule: `"linear"` for weighted sums, or `"chebyshev"` for the greatest weighted objective.
-        num_train: Preferences of an epoch, drawn once, uniform on the simplex.
+        num_train: Preferences in an epoch, drawn once, uniform on the simplex.
         num_validation: Preferences drawn for validation. Those of the test split are a lattice on the simplex.
 
     Raises:
@@ -210,7 +210,7 @@ class ParetoTask(Task):
         return {"name": f"{self.problem}, {self.rule}", **DRAWN}
 
     def preferences(self, split):
-        """The preferences of a split, `[N, num]`, positive, with the sum one."""
+        """The preferences of a split, `[N, num]`, positive, with a sum of one."""
         check_split(split)
         num = self._facts.num
         if split == "test":
@@ -233,20 +233,20 @@ class ParetoTask(Task):
         return {name: array.astype("float32") for name, array in (("x", x), ("condition", preferences), ("y", y))}
 
     def front(self):
-        """The objectives of points of the front, a lattice in its coordinates: `[points, num]`."""
+        """The objectives of points of the front, on a lattice of its coordinates: `[points, num]`."""
         facts = self._facts
         axis = np.linspace(0, 1, _FRONT[facts.axes])
         lattice = np.stack(np.meshgrid(*[axis] * facts.axes, indexing="ij"), axis=-1).reshape(-1, facts.axes)
         return facts.objectives(facts.front(lattice), np)
 
     def optima(self, preferences):
-        """The objectives of the solutions of least scalarization, `[N, num]`, by a search along the front."""
+        """The objectives of the optimal solutions for preferences, `[N, num]`, by a search along the front."""
         return np.concatenate([self._search(part) for part in _parts(preferences)])
 
     def _search(self, preferences):
         facts = self._facts
         points = _COARSE[facts.axes]
-        # At first without the ends, where one coordinate of the octant makes no difference.
+        # At first without the ends, where one coordinate of the octant has no effect.
         centres, radius = np.full((len(preferences), facts.axes), 0.5), 0.5 - 0.5 / points
         for _ in range(1 + _REFINEMENTS):
             axis = np.linspace(-radius, radius, points)
@@ -284,7 +284,7 @@ def front_distance(objectives, front):
 
 
 def gaps(objectives, front):
-    """Mean distance of the points of a front from the nearest objectives: large where parts of the front are missed."""
+    """Mean distance of the points of a front from the nearest objectives: large if parts of the front are missed."""
     return front_distance(front, objectives)
 
 

@@ -12,8 +12,8 @@ TASKS: dict[str, type[Task]] = {}
 def register(task_class: Any) -> Any:
     """Class decorator of a subclass of `Task`: makes its `name` known, so that `get_task` finds it.
 
-    Raises TypeError if this is not a subclass of `Task`, and ValueError unless the name consists of lower-case words
-    and is new.
+    Raises TypeError if the class is not a subclass of `Task`, and ValueError unless the name consists of lower-case
+    words and is new.
 
     >>> @register
     ... class Later(keras_hypernet.RotationTask):
@@ -36,7 +36,7 @@ def check_name(name: Any, task_class: Any) -> None:
         )
     if _path(TASKS.get(name, task_class)) != _path(task_class):  # a class that is defined again has the same path
         raise ValueError(
-            f"A task of your own needs a name of its own: {name!r} is that of {_path(TASKS[name])}. Received: "
+            f"Your own task needs a new name: {name!r} is the name of {_path(TASKS[name])}. Received: "
             f"{_path(task_class)}. Give it another `name`."
         )
 

@@ -99,12 +99,12 @@ def evaluation_angles(num_images: int) -> Any:
 
 def angles_of(number, draw):
     """Returns angles in degrees, float64 `[number]`: of an epoch, or without `draw` of an evaluation."""
-    # The first stream is that of the order, so an image's angle does not depend on its position in the epoch.
+    # The first stream draws the order, so an image's angle does not depend on its position in the epoch.
     return draw(1, [number], 360, "float64") if draw else evaluation_angles(number)
 
 
 def angle_labels(angles: Any) -> Any:
-    """Returns the index i, int32 `[B]`, of the closest of 30 i degrees, i = 0..11, by `|angle - 30 i|`.
+    """Returns the index i, int32 `[B]`, for which 30 i degrees, i = 0..11, are closest by `|angle - 30 i|`.
 
     In the paper, the distance does not wrap around: 345 to 360 degrees are class 11, not 0.
     """
@@ -127,7 +127,7 @@ def rotate_images(images: Any, angles: Any) -> Any:
 
 
 def plan_rotations(order, angles, size):
-    """Returns the number of the image, the rotation and the label of each example: int32 `[N, 6]`.
+    """Returns the image index, the rotation and the label of each example: int32 `[N, 6]`.
 
     A rotation is four numbers in 16.16 fixed point: source row and source column of the first pixel, cosine, sine.
     """
@@ -149,8 +149,8 @@ def assemble():
     """Returns the compiled function from images and rows of `plan_rotations` to x, conditions and labels."""
     import tensorflow as tf
 
-    # Compilation makes one loop over the pixels; separate operations would each pass over all pixels. The loop uses
-    # integers only: a compiled cosine might round differently.
+    # Compilation fuses the operations into one loop over the pixels. The loop uses only integers, because a compiled
+    # cosine # might round differently.
     @tf.function(jit_compile=True)
     def assemble(images, plan):
         height, width, channels = images.shape[1:]

@@ -1,4 +1,4 @@
-"""The task of static hypernetworks: a small convnet, one kernel of which is generated from a learned embedding."""
+"""Static hypernetworks: a small convnet, one kernel of which is generated from a learned embedding."""
 
 import dataclasses
 import math
@@ -21,13 +21,13 @@ FILTERS, KERNEL = 16, 7  # of both convolutions
 class TwoLayer(Basis):
     """`W[..., c, :] = K0[..., c, :] + head(z P_c + p_c)`: each input channel c has a projection, and all share a head.
 
-    The projections take the condition to `hidden` entries, and the head, a linear map with a bias, takes these to the
-    part of the weight that belongs to the channel. With C channels and M entries for each, a weight has
+    A projection maps the condition to `hidden` entries, and the head, a linear map with a bias, maps these to the part
+    of the weight that belongs to the channel. With C channels and M entries for each, a weight has
     `C (R hidden + hidden) + hidden M + M` parameters.
 
     Args:
         hidden: Number of entries between projection and head, a positive integer.
-        constant, train_constant: The constant term; see `Basis`. By default there is none.
+        constant, train_constant: The constant term; see `Basis`. There is none by default.
 
     Raises:
         ValueError: If `hidden` is not a positive integer.
@@ -110,13 +110,13 @@ class LearnedCondition(keras.Layer):
 
 @dataclasses.dataclass(frozen=True)
 class StaticKernelTask(ImageTask):
-    """Tell the class of an image with a small convnet, whose second kernel may be generated.
+    """Predict the class of an image with a small convnet, whose second kernel may be generated.
 
     The convnet has two convolutions of 16 filters of 7 x 7 with ReLU, each followed by max pooling, and a linear layer.
     Batches are `(images: uint8 [B, height, width, channels], labels: int32 [B])`. Methods: `"network"`, the plain
     convnet; `"hyper"`, the convnet whose second kernel `TwoLayer` generates from a trained vector, with `recipe.rank`
-    entries in the vector and in the hidden layer; `"small"`, the plain convnet with as many filters in the second
-    convolution as make it no larger than `"hyper"`.
+    entries in the vector and in the hidden layer; `"small"`, the plain convnet with so few filters in the second
+    convolution that it is no larger than `"hyper"`.
 
     Args:
         data: Name of a data source with labels.
@@ -161,15 +161,15 @@ class StaticKernelTask(ImageTask):
         return examples
 
     def small_filters(self, rank):
-        """The most filters of the second convolution of `"small"`."""
-        pixels = self.x_shape[0] // 4 * (self.x_shape[1] // 4)  # behind both poolings
+        """The number of filters of the second convolution of `"small"`."""
+        pixels = self.x_shape[0] // 4 * (self.x_shape[1] // 4)  # after both poolings
         generated = TwoLayer(rank).num_parameters((KERNEL, KERNEL, FILTERS, FILTERS), rank) + rank
         each = 1 + self.num_outputs * pixels  # weights of a filter besides its kernel
         return (generated + FILTERS * each) // (KERNEL**2 * FILTERS + each)
 
     def make_model(self, method, recipe):
         rank = recipe.rank or 4
-        he = keras.initializers.HeNormal  # an object for each kernel
+        he = keras.initializers.HeNormal  # one object for each kernel
 
         def conv(filters, name):
             return keras.layers.Conv2D(

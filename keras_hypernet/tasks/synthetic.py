@@ -1,4 +1,4 @@
-"""The synthetic tasks: a random network h relates y to x and the condition."""
+"""The synthetic tasks: y is computed from x and the condition by a random network h."""
 
 import dataclasses
 import functools
@@ -31,28 +31,28 @@ _STREAMS = {"target": 0, "train": 1, "validation": 2, "test": 3, "scale": 4}
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticTask(Task):
-    """Approximate `y(x, I)`, made by a random network h of three layers; x and I are standard normal.
+    """Approximate `y(x, I)`, computed by a random network h of three layers; x and I are standard normal.
 
     The families are `"inner"`, `y = <x, h(I)>`, `"hadamard"`, `y = h(x * I)`, `"concat"`, `y = h([x, I])`,
     `"centred"`, `y = <x, h(I)>` with `E h(I) = 0` and `Var(y) = 10`, and `"concat_odd"`, `y = h([x, I]) - h([-x, I]) -
-    h([x, -I]) + h([-x, -I])`. h has sigmoid activations in two hidden layers, and is never trained. Where y is not an
-    inner product, y hardly varies, so y is centred and scaled to unit variance: a constant has a mean squared error
-    of 1. Nearly all of the variance of `inner` is explained by x alone, through `E h(I)`, and of `concat` by a linear
-    function of x and I. In `centred` and `concat_odd` all of the variance is interaction: neither x nor I alone
-    explains any, since y of `concat_odd` is odd in x and in I. h of `centred` stays a network of three layers, whose
-    last bias is shifted and whose last layer is scaled, by the means over 10,000 samples.
-    Batches are `({"x": [B, dim], "condition": [B, dim]}, y: [B, 1])`, all float32.
+    h([x, -I]) + h([-x, -I])`. h has sigmoid activations in two hidden layers, and is never trained. If y is not an
+    inner product, y hardly varies, so y is centred and scaled to unit variance: a constant then has a mean squared
+    error of 1. In `inner`, x alone explains nearly all of the variance, through `E
+    h(I)`; in `concat`, a linear function of x and I does. In `centred` and `concat_odd`, all of the variance is
+    interaction: neither x nor I alone explains any, because y of `concat_odd` is odd in x and in I. h of `centred` is
+    still a network of three layers: its last bias is shifted and its last layer is scaled, by means over 10,000
+    samples. Batches are `({"x": [B, dim], "condition": [B, dim]}, y: [B, 1])`, all float32.
 
     Args:
         family: Family of the target.
         dim: Dimension of x and of I.
         seed: Determines h and all samples.
         hidden_units: Width of h.
-        gain: Factor of the kernels of h's hidden layers, which are uniform with variance `1 / (3 fan_in)` before. A
-            larger gain makes y depend more on I: of the variance of the inner product, I causes 0.1% with a gain of 1
-            (where the variance is about `dim / 12`), 20% with 10, and 30% with 30.
-        num_train, num_validation, num_test: Numbers of samples, drawn once for all epochs.
-        weights: Distribution of the weights of h before the gain: `"fan_in"`, uniform with variance `1 / (3 fan_in)`;
+        gain: Factor of the kernels of h's hidden layers, which are uniform with variance `1 / (3 fan_in)` without it. A
+        larger gain makes y depend more on I: I causes 0.1% of the variance of the inner product with a gain of 1 (where
+        the variance is about `dim / 12`), 20% with 10, and 30% with 30. num_train, num_validation, num_test: Numbers of
+        samples, drawn once for all epochs. weights: Distribution of the weights of h before the gain: `"fan_in"`,
+        uniform with variance `1 / (3 fan_in)`;
             `"glorot"`, uniform with variance `2 / (fan_in + units)`, and no biases; or `"normal"`, standard normal.
 
     Raises:
@@ -113,7 +113,7 @@ class SyntheticTask(Task):
         }
 
     def config(self):
-        """The task as a dict for JSON; published rows and cards are older than `weights`, whose default is left out."""
+        """The task as a dict for JSON, without the default of `weights`, which older rows and cards do not have."""
         return {name: value for name, value in super().config().items() if (name, value) != ("weights", "fan_in")}
 
     @property
@@ -124,7 +124,7 @@ class SyntheticTask(Task):
 
     @property
     def generates_biases(self):
-        return self.family == "concat_odd"  # the rows of `concat` are older than biases
+        return self.family == "concat_odd"  # the published rows of `concat` have no biases
 
     @property
     def depth_experiment(self):
@@ -136,7 +136,7 @@ class SyntheticTask(Task):
 
     @property
     def paper_sizes(self):
-        """Fig. 1(a) has 1,000 dimensions, Fig. 1(b) 100; on the embedding of 1(b) the text contradicts itself."""
+        """Fig. 1(a) has 1,000 dimensions, Fig. 1(b) 100; the text contradicts itself on the embedding of Fig. 1(b)."""
         fixed = {1000: "embedding_dim", 100: "rank"}.get(self.dim) if self.family == "inner" else None
         return {fixed: "text"}
 
@@ -157,7 +157,7 @@ class SyntheticTask(Task):
         return getattr(self, f"num_{split}")
 
     def draw(self, purpose, num_samples):
-        """Draws `num_samples` samples of x and of the condition from the stream of a purpose."""
+        """Draws `num_samples` samples of x and of the condition from the random stream `purpose`."""
         rng = self._random(purpose)
         return tuple(rng.standard_normal((num_samples, self.dim), dtype="float32") for _ in range(2))
 
@@ -166,7 +166,7 @@ class SyntheticTask(Task):
         return _target(self)[0]
 
     def network(self):
-        """Returns h, a function from its inputs to its outputs, before y of `hadamard` or `concat` is scaled."""
+        """Returns h, a function from inputs to outputs, before y of `hadamard` or `concat` is scaled."""
         return _target(self)[1]
 
     def _random(self, purpose):
@@ -187,7 +187,7 @@ def _target(task):
     def h(inputs):
         *hidden, (kernel, bias) = weights
         for hidden_kernel, hidden_bias in hidden:
-            with np.errstate(over="ignore"):  # infinity makes the sigmoid zero, the right limit
+            with np.errstate(over="ignore"):  # an infinite exponential gives a sigmoid of zero, the correct limit
                 inputs = 1 / (1 + np.exp(-(inputs @ hidden_kernel + hidden_bias)))
         return inputs @ kernel + bias
 

@@ -1,7 +1,7 @@
 """The paper's theory in numbers: the sizes of its networks, spectral complexity, and the bounds of Theorems 1 to 5.
 
-NumPy alone computes all of it. N_g, N_q, N_f and N_e are numbers of parameters: of g and q, the primary networks of the
-hypernetwork and of the embedding method, of the hypernetwork f and of the embedding network e.
+The computations need only NumPy. N_g, N_q, N_f and N_e are numbers of parameters: of g and q, the primary networks of
+the hypernetwork and of the embedding method, of the hypernetwork f and of the embedding network e.
 
 Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020.
 """

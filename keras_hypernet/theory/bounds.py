@@ -23,7 +23,7 @@ EMBEDDING_DIMS = ("constant", "unbounded")
 
 
 def lower_bound(eps: Any, m: int, r: int, constant: float = 1.0) -> Any:
-    """Theorem 1: the parameters of any class of networks that approximates W_{r,m} to eps, at least eps^(-m/r).
+    """Theorem 1: the least number of parameters of networks that approximate W_{r,m} to an error of eps, eps^(-m/r).
 
     `m` is the dimension of the input: m1 + m2 for x and the condition, or m1 for one y_I.
 
@@ -34,7 +34,7 @@ def lower_bound(eps: Any, m: int, r: int, constant: float = 1.0) -> Any:
 
 
 def embedding_primary_bound(eps: Any, m1: int, m2: int, embedding_dim: str = "constant", constant: float = 1.0) -> Any:
-    """Theorems 2 and 3: the least N_q for an error of eps where y is in W_{1,m1+m2}, for any size of e.
+    """Theorems 2 and 3: the least N_q for an error of eps if y is in W_{1,m1+m2}, for any size of e.
 
     The Lipschitz constants of e and q, or in Theorem 3 the weights of q's first layer, stay bounded as eps falls.
     `embedding_dim` is `"constant"`, eps^-(m1+m2) by Theorem 2; or `"unbounded"`, eps^-min(m1+m2, 2 m1) by Theorem 3,
@@ -50,7 +50,7 @@ def embedding_primary_bound(eps: Any, m1: int, m2: int, embedding_dim: str = "co
 
 
 def hypernetwork_primary_bound(eps: Any, m1: int, r: int, constant: float = 1.0) -> Any:
-    """Theorem 4: an N_g that suffices for some hypernetwork to reach an error of eps, eps^(-m1/r), for any m2.
+    """Theorem 4: a sufficient N_g for some hypernetwork to reach an error of eps, eps^(-m1/r), for any m2.
 
     >>> round(hypernetwork_primary_bound(0.1, m1=2, r=1))
     100

@@ -10,7 +10,7 @@ import numpy as np
 from keras_hypernet.common.checks import positive
 
 ACTIVATION_LIPSCHITZ = {"linear": 1.0, "relu": 1.0, "elu": 1.0, "tanh": 1.0, "sigmoid": 0.25}
-# Keras layers that move or drop entries.
+# Keras layers that only move or drop entries.
 _REARRANGING = ("InputLayer", "Flatten", "Reshape", "Permute", "Dropout")
 _ADVICE = "Make the network of one condition with `specialize`, or pass a list of kernels."
 
@@ -25,9 +25,9 @@ def spectral_complexity(weights: Any, lipschitz: float | None = None) -> Any:
         weights: One of:
 
             - a list of kernels `[inputs, units]` of a fully connected network, in the order of its layers.
-            - a built `keras.Sequential`, such as `specialize` returns, of Dense layers and layers that only
-              rearrange. `StandardizeImage` counts as its factor, `1 / (255 stddev)`: distances between inputs are
-              those of uint8 pixels. The last activation counts too.
+            - a built `keras.Sequential`, such as that of `specialize`, of Dense layers and layers that only rearrange.
+            `StandardizeImage` counts with its factor, `1 / (255 stddev)`: distances between inputs are those of uint8
+            pixels. The last activation counts too.
             - theta_I, the dict `{"<layer>/kernel": [B, inputs, units]}` that a hypernetwork generates for B
               conditions, with every kernel, in the order of its layers. Biases and layers before the generated
               layers do not count.
@@ -62,7 +62,7 @@ def spectral_complexity(weights: Any, lipschitz: float | None = None) -> Any:
 def _model_constant(model, lipschitz):
     if "Sequential" not in {kind.__name__ for kind in type(model).__mro__}:
         raise TypeError(
-            f"The model must be a keras.Sequential, of which each layer is applied once, in order. Received: "
+            f"The model must be a keras.Sequential, whose layers are applied once each, in order. Received: "
             f"{model.name!r} of class {type(model).__name__}. {_ADVICE}"
         )
     if not getattr(model, "built", True):
@@ -125,6 +125,6 @@ def _activation_constant(layer, lipschitz):
 def _array(tensor):
     """Returns an array, a tensor of any Keras backend, or a Keras variable as a float64 array."""
     tensor = getattr(tensor, "value", tensor)
-    if hasattr(tensor, "detach"):  # PyTorch converts no tensor with a gradient, and no bfloat16
+    if hasattr(tensor, "detach"):  # PyTorch cannot convert a tensor with a gradient, or bfloat16
         tensor = tensor.detach().cpu().double()
     return np.asarray(tensor.numpy() if hasattr(tensor, "numpy") else tensor).astype("float64")

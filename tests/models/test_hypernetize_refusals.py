@@ -61,7 +61,7 @@ def _lambda():
         ),
         (make_mlp, {"weights": "kernels"}, "`weights` 'kernels' matches no weight .* did you mean"),
         (make_mlp, {"base": "ones"}, "`base` must be one of"),
-        (make_mlp, {"basis": kh.bases.Full("glorot_uniform")}, "`base` says the constant term"),
+        (make_mlp, {"basis": kh.bases.Full("glorot_uniform")}, "`base` sets the constant term"),
         (make_mlp, {"generator": layers.Reshape((2, 2))}, "The size of z is not known"),
         (
             make_mlp,

@@ -40,7 +40,7 @@ BUILT_FOR = r"built for `condition` of shape \(None, None, 3\). Received"
         ({"condition": normal((SETS, SIZE))}, ValueError, BUILT_FOR),
         ({"condition": normal((SETS, MEMBERS, 4))}, ValueError, BUILT_FOR),
         ({"condition": normal((SETS, 0, SIZE))}, ValueError, r"must have a member. Received: .*0, 3\)"),
-        ({"mask": MASK, "lengths": LENGTHS}, ValueError, "by `mask` or by `lengths`. Received: both; leave one"),
+        ({"mask": MASK, "lengths": LENGTHS}, ValueError, "either `mask` or `lengths`. Received: both"),
         ({"mask": MASK[:, :4]}, ValueError, r"`mask` must have the first dimensions of .*: \(6, 5\). Received: \(6, "),
         ({"mask": MASK[:, :1]}, ValueError, r"`mask` must have the first dimensions of .*: \(6, 5\). Received: \(6, "),
         ({"mask": MASK[:, 0]}, ValueError, r"`mask` must have .*: \(6, 5\). Received: (\(6,\)|another number of dim)"),

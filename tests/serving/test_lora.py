@@ -1,4 +1,4 @@
-"""export_lora: the file holds the product of two thin matrices that a kernel under one condition differs by."""
+"""export_lora: the file holds the product of two thin matrices that a kernel for one condition differs by."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""g alone under one condition, and whole models, as LiteRT, ONNX and OpenVINO, in their own runtimes, beside Keras."""
+"""g alone for one condition, and whole models, as LiteRT, ONNX and OpenVINO, in their own runtimes, beside Keras."""
 
 import re
 import struct

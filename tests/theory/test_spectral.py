@@ -157,7 +157,7 @@ def test_generated_weights_have_a_complexity_for_each_condition(activation):
 
 
 def _check_complexity(model, task):
-    """Compares the complexity of a model of a task, under one condition, with ratios of pairs of inputs."""
+    """Compares the complexity of a model of a task, for one condition, with ratios of pairs of inputs."""
     network, is_image = model, task.x_dtype == "uint8"
     if "condition" in task.inputs:
         condition = (pixels if task.condition_dtype == "uint8" else normal)((1, *task.condition_shape), seed=1)

@@ -92,7 +92,7 @@ def test_a_task_of_a_user_is_searched(searched, tmp_path):
     read = kh.tuning.SearchResult.read
     assert read(tmp_path / "mine", mine) == result
     assert read(tmp_path / "mine", mine).task is mine
-    with pytest.raises(ValueError, match=r"There is no task 'mine'; .* import the module of a task of your own"):
+    with pytest.raises(ValueError, match=r"There is no task 'mine'; .* import the module of your own task"):
         read(tmp_path / "mine")
     with pytest.raises(ValueError, match="mine is for the task .*'mine'.* Received: .*'synthetic'"):
         read(tmp_path / "mine", TASK)
