@@ -1,6 +1,6 @@
-"""Arrays of the user's own: checked, divided into splits, and known by their SHA-256.
+"""The user's arrays: checks, splits, and identification by SHA-256.
 
-This process keeps the arrays; a file of arrays, whose name is the SHA-256, takes them to other processes.
+This process keeps the arrays; a file, whose name is the SHA-256, transfers them to other processes.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _KEPT = {}
 
 
 def keep(parts):
-    """Keeps what `divide` returns for `find`, and returns the SHA-256 of names, dtypes, shapes and bytes."""
+    """Stores the result of `divide` for `find`, and returns the SHA-256 of names, dtypes, shapes and bytes."""
     arrays = {f"{split}_{part}": array for part, splits in sorted(parts.items()) for split, array in splits.items()}
     digest = hashlib.sha256()
     for name, array in arrays.items():
@@ -30,14 +30,14 @@ def keep(parts):
 
 
 def find(sha256, split, part):
-    """Returns an array, read-only, or None if there is no such part; ValueError if this process lacks the arrays."""
+    """Returns a read-only array, or None if there is no such part; ValueError if this process lacks the arrays."""
     if sha256 not in _KEPT:
         raise ValueError(f"This process does not have the arrays of the SHA-256 {sha256}: make their ArrayTask first.")
     return _KEPT[sha256].get(f"{split}_{part}")
 
 
 def write(sha256, folder):
-    """Writes arrays into a folder once, in one step, and returns the path of the file."""
+    """Writes arrays into a folder atomically, unless they are there, and returns the path of the file."""
     path = pathlib.Path(folder).absolute() / f"{sha256}.npz"
     if not path.exists():
         with replacing(path) as temporary, temporary.open("wb") as file:
@@ -53,7 +53,7 @@ def read(path):
     if not path.is_file():
         raise ValueError(f"There is no file {str(path)!r}.")
     if not re.fullmatch("[0-9a-f]{64}", path.stem):
-        raise ValueError(f"{path} must be a file of a training or a search. Of other arrays, make an ArrayTask.")
+        raise ValueError(f"{path} must be a file of a training or a search. For other arrays, make an ArrayTask.")
     parts = {}
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -70,7 +70,7 @@ def read(path):
 def divide(**parts):
     """Returns arrays by part and split. All parts are arrays, or all are dicts of an array for each split.
 
-    A fixed permutation divides plain arrays: a tenth, but at least one example, each for validation and test. Raises
+    A fixed permutation divides plain arrays: validation and test get a tenth each, but at least one example. Raises
     ValueError if a split is missing or empty, or the parts differ in their number of rows.
     """
     if not any(isinstance(value, dict) for value in parts.values()):
@@ -98,14 +98,14 @@ def _rows(arrays, least=1, where=""):
 
 
 def each(function, name, value):
-    """Returns `function(name, array)` of an array, or of each array of a dict."""
+    """Returns `function(name, array)` for an array, or for each array of a dict."""
     if not isinstance(value, dict):
         return function(name, value)
     return {split: function(f"{name}[{split!r}]", array) for split, array in value.items()}
 
 
 def as_array(name, value):
-    """Returns a copy of an array; ValueError if it is not of numbers."""
+    """Returns a copy of an array; ValueError unless it holds numbers."""
     array = np.array(value, order="C")
     if array.ndim == 0:
         raise ValueError(f"`{name}` must be an array with a row for each example. Received: {value!r}")
@@ -117,7 +117,7 @@ def as_array(name, value):
 
 
 def as_images(name, value):
-    """Returns uint8 images `[N, height, width, channels]`; ValueError if this is something else."""
+    """Returns uint8 images `[N, height, width, channels]`; ValueError for anything else."""
     array = as_array(name, value)
     if array.dtype != "uint8" or array.ndim != 4 or 0 in array.shape[1:]:
         raise ValueError(
@@ -128,7 +128,7 @@ def as_images(name, value):
 
 
 def as_numbers(name, value):
-    """Returns uint8 images as they are, other numbers as float32; ValueError if float32 does not hold them."""
+    """Returns uint8 images unchanged, other numbers as float32; ValueError if float32 cannot hold them."""
     array = as_array(name, value)
     if array.dtype == "uint8" and array.ndim > 3:
         return array
@@ -148,7 +148,7 @@ def as_numbers(name, value):
 
 
 def as_labels(name, value):
-    """Returns labels `[N]` as int32; ValueError unless they are whole numbers from 0 on."""
+    """Returns labels `[N]` as int32; ValueError unless they are integers of at least 0."""
     array = as_array(name, value)
     if array.ndim != 1:
         raise ValueError(f"`{name}` must be labels [N] for the metric 'error'. Received: the shape {array.shape}")

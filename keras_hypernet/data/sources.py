@@ -1,4 +1,4 @@
-"""Image sources: data sets of TensorFlow Datasets, images that ship inside a package, and arrays of the user's own.
+"""Image sources: data sets of TensorFlow Datasets, images of installed packages, and the user's arrays.
 
 Every source has train, validation and test splits, which share no image or part of an image.
 """
@@ -15,7 +15,7 @@ from keras_hypernet.data.arrays import SPLITS
 from keras_hypernet.data.tfds import DataUnavailableError
 
 __all__ = ["SOURCES", "SPLITS", "DataUnavailableError", "Source", "check_split", "get_source", "keep_images"]
-# The name of images of the user's own is this and their SHA-256.
+# The name of the user's images is this prefix and their SHA-256.
 _ARRAYS = "sha256:"
 
 
@@ -29,7 +29,7 @@ class Source:
         origin: Authors and place of publication.
         license: Terms of publication.
         in_paper: Whether the paper uses the images.
-        sha256: The SHA-256 of arrays of the user's own.
+        sha256: The SHA-256 of the user's arrays.
         note: Further facts about the copy in use.
     """
 
@@ -47,7 +47,7 @@ class Source:
         """Returns the images of a split, a read-only uint8 array `[N, height, width, channels]` in a fixed order.
 
         Raises ValueError unless the split is one of `SPLITS`, and DataUnavailableError if the images are damaged, or
-        not on this machine and cannot be downloaded.
+        are neither on this machine nor downloadable.
         """
         check_split(split)
         return _load_once(self._load, split)
@@ -82,9 +82,9 @@ def get_source(name: str) -> Source:
     """Returns the `Source` with a name.
 
     Args:
-        name: A name of `SOURCES`; that of any other data set of TensorFlow Datasets with images of one size and the
-            splits train and test, such as `"fashion_mnist"`, whose last 5,000 training images, or last tenth of fewer
-            than 50,000, are the validation split; or a name of `keep_images`.
+        name: A name of `SOURCES`; the name of any other data set of TensorFlow Datasets with images of one size and the
+            splits train and test, such as `"fashion_mnist"`; or a name of `keep_images`. The validation split of such a
+            data set is the last 5,000 training images, or the last tenth of fewer than 50,000.
 
     Raises:
         ValueError: If there is no such source, or its images are of several sizes or not uint8.
@@ -103,7 +103,7 @@ def get_source(name: str) -> Source:
 
 
 def keep_images(images):
-    """Keeps images of the user's own, as `arrays.divide` takes them, and returns the name of their source."""
+    """Stores the user's images, as `arrays.divide` takes them, and returns the name of their source."""
     parts = arrays.divide(data=arrays.each(arrays.as_images, "data", images))
     if len(shapes := {array.shape[1:] for array in parts["data"].values()}) > 1:
         raise ValueError(f"The images of all splits must have one size. Received: {sorted(shapes)}")
@@ -149,7 +149,7 @@ def _load_digits(split):
 def _load_patches(split):
     from sklearn.datasets import load_sample_images
 
-    # A strip of columns per split: overlapping crops never cross splits.
+    # One strip of columns per split, so that overlapping crops never cross splits.
     left, right = {"train": (0, 448), "validation": (448, 544), "test": (544, 640)}[split]
     crops = []
     for photograph in load_sample_images().images:  # two uint8 arrays [427, 640, 3]

@@ -9,7 +9,8 @@ import textwrap
 import numpy as np
 
 _OFFLINE = "digits, patches"  # the sources that need no network
-# Of a training split of at least this many examples, this many are the validation split; of a smaller one, a tenth.
+# If the training split has at least the first number of examples, the second number is held out for validation,
+# otherwise a tenth.
 _LARGE, _HELD_OUT = 50_000, 5_000
 
 
@@ -20,7 +21,7 @@ class DataUnavailableError(RuntimeError):
 def describe(name, sources):
     """Returns the image shape of a data set, the names of the features with images and labels, and facts for `Source`.
 
-    The errors are those of `get_source`.
+    Raises the errors of `get_source`.
     """
     import tensorflow_datasets as tfds
 
@@ -63,14 +64,14 @@ def load(name, feature, dtype, split):
         held_out = builder.info.splits["train"].num_examples if split != "test" else 0
         held_out = _HELD_OUT if held_out >= _LARGE else max(1, held_out // 10)
         parts = {"train": f"train[:-{held_out}]", "validation": f"train[-{held_out}:]", "test": "test"}
-        # TensorFlow Datasets warns of its own PartialDecoding, so the other features skip decoding instead.
+        # TensorFlow Datasets warns about its own PartialDecoding, so the other features skip decoding instead.
         decoders = {other: tfds.decode.SkipDecoding() for other in builder.info.features if other != feature}
         examples = builder.as_dataset(split=parts[split], batch_size=-1, decoders=decoders)
         return examples[feature].numpy().astype(dtype, copy=False)
 
 
 def prepared_in(name):
-    """Returns the folder where TensorFlow Datasets has prepared a data set; None if it has not.
+    """Returns the folder where TensorFlow Datasets has prepared a data set, or None.
 
     Raises DataUnavailableError if the folder cannot be read.
     """
@@ -89,14 +90,14 @@ def _check_splits(builder):
 def _builder(name):
     import tensorflow_datasets as tfds
 
-    folder = os.environ.get("TFDS_DATA_DIR")  # TensorFlow Datasets itself reads it once, when it is imported
+    folder = os.environ.get("TFDS_DATA_DIR")  # TensorFlow Datasets reads it only when it is imported
     with _readable(name, pathlib.Path(folder or "~/tensorflow_datasets").expanduser() / name):
         return tfds.builder(name, data_dir=folder, try_gcs=False)
 
 
 @contextlib.contextmanager
 def _readable(name, folder):
-    """Turns any error of TensorFlow or TensorFlow Datasets into an error that names the data set and its folder."""
+    """Converts any error of TensorFlow or TensorFlow Datasets to an error that names the data set and its folder."""
     try:
         yield
     except (ImportError, MemoryError):
@@ -114,7 +115,7 @@ def _download(builder):
     import requests
 
     try:
-        # One quick request: without a network, TensorFlow Datasets retries for minutes.
+        # One quick request, because TensorFlow Datasets retries for minutes without a network.
         for url in list(builder.url_infos)[:1]:
             requests.head(url, timeout=10)
         builder.download_and_prepare()
@@ -122,6 +123,6 @@ def _download(builder):
         raise DataUnavailableError(
             f"The data set {builder.name!r} is not in {os.fspath(builder.data_dir)} and cannot be downloaded "
             f"({type(error).__name__}). Set TFDS_DATA_DIR to a folder where TensorFlow Datasets has prepared it, or "
-            f"take one of the sources that need no network: {_OFFLINE}."
+            f"use a source that needs no network: {_OFFLINE}."
         ) from error
     _check_splits(builder)

@@ -30,9 +30,9 @@ class HyperConv2DTranspose(HyperConv):
     Args:
         filters, kernel_size, strides, padding, data_format, dilation_rate: As in `HyperConv2D`.
         output_padding: An integer from 0 to below the stride, or one for each axis, which selects one of the possible
-        output sizes; None for `size * stride` with `"same"`. activation, use_bias, kernel, bias, contraction: See
-        `KernelLayer`; the kernel is always written. **kwargs: The initializers, regularizers and constraints of
-        `KernelLayer`, its `basis`, and `name`, `dtype`,
+            output sizes; None for `size * stride` with `"same"`.
+        activation, use_bias, kernel, bias, contraction: See `KernelLayer`; the kernel is always written.
+        **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
             `trainable` and `activity_regularizer`.
 
     Raises:

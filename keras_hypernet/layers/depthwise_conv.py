@@ -27,8 +27,9 @@ class HyperDepthwiseConv2D(HyperConv):
 
     Args:
         kernel_size, strides, padding, data_format, dilation_rate: As in `HyperConv2D`. The strides of both axes must be
-        equal, as in Keras's layer. depth_multiplier: Number of output channels of each channel of x, a positive
-        integer. activation, use_bias, kernel, bias, contraction: See `KernelLayer`; the kernel is always written.
+            equal, as in Keras's layer.
+        depth_multiplier: Number of output channels of each channel of x, a positive integer.
+        activation, use_bias, kernel, bias, contraction: See `KernelLayer`; the kernel is always written.
         **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
             `trainable` and `activity_regularizer`.
 

@@ -35,9 +35,10 @@ class HyperEinsumDense(KernelLayer):
     Args:
         equation: An equation of `einsum`, such as `"btc,cnh->btnh"`.
         output_shape: The sizes of the output's axes without the batch, an integer or a tuple; None for the size of an
-        axis of x. activation, kernel, bias, contraction: See `KernelLayer`. bias_axes: Labels of the output along which
-        the bias varies, such as `"nh"`; None for no bias. **kwargs: The initializers, regularizers and constraints of
-        `KernelLayer`, its `basis`, and `name`, `dtype`,
+            axis of x.
+        activation, kernel, bias, contraction: See `KernelLayer`.
+        bias_axes: Labels of the output along which the bias varies, such as `"nh"`; None for no bias.
+        **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
             `trainable` and `activity_regularizer`.
 
     Raises:

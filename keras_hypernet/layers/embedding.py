@@ -33,11 +33,13 @@ class HyperEmbedding(HyperLayer):
         input_dim: Number of ids, a positive integer.
         output_dim: Length of a row, a positive integer.
         embeddings_initializer: Initializer of the generated table; `HyperfanIn()` by default. The fan-in of a lookup is
-        one. embeddings_regularizer, embeddings_constraint: Applied to the variables of the basis. mask_zero: Whether
-        the id 0 is padding, which the following layers skip. contraction: `"factorised"` (the table is not written),
-        `"materialised"` (the table is written), or `"auto"`: the table is written if it has fewer rows than are looked
-        up. basis: How the table is generated, a basis of `keras_hypernet.bases`; `Full()` by default. **kwargs: `name`,
-        `dtype`, `trainable` and `activity_regularizer`.
+            one.
+        embeddings_regularizer, embeddings_constraint: Applied to the variables of the basis.
+        mask_zero: Whether the id 0 is padding, which the following layers skip.
+        contraction: `"factorised"` (the table is not written), `"materialised"` (the table is written), or `"auto"`:
+            the table is written if it has fewer rows than are looked up.
+        basis: How the table is generated, a basis of `keras_hypernet.bases`; `Full()` by default.
+        **kwargs: `name`, `dtype`, `trainable` and `activity_regularizer`.
 
     Raises:
         ValueError: If a size is not a positive integer, an argument is not one of its choices, or shapes do not fit.

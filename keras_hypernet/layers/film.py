@@ -26,8 +26,10 @@ class FiLM(HyperLayer):
     Call arguments:
         x: Tensor `[B, ..., features]` of 2 to 5 axes, or with the features in another axis.
         condition: Tensor `[B, R]`; `[1, R]` for one condition shared by the whole batch; or `[B, P, R]` for a condition
-        for each point of x `[B, P, ...]`. training: As in the normalization layer. x_mask: Boolean tensor: the entries
-        that count for the statistics of a BatchNormalization; by default the mask that Keras attached to x.
+            for each point of x `[B, P, ...]`.
+        training: As in the normalization layer.
+        x_mask: Boolean tensor: the entries that count for the statistics of a BatchNormalization; by default the mask
+            that Keras attached to x.
 
     Returns:
         A tensor of the shape of x, of the compute dtype.

@@ -36,16 +36,19 @@ class KernelLayer(HyperLayer):
         activation, use_bias, activity_regularizer: As in the Keras layer of the same name. `use_bias=False` and
             `bias=None` mean the same.
         kernel: `"generated"` from the condition, or an ordinary weight, `"trained"` or `"frozen"`. The attribute is
-        `kernel_source`. bias: `"generated"`, `"trained"`, `"frozen"` or None. The attribute is `bias_source`.
+            `kernel_source`.
+        bias: `"generated"`, `"trained"`, `"frozen"` or None. The attribute is `bias_source`.
         basis: How the kernel is generated, a basis of `keras_hypernet.bases`; `Full()` by default. A generated bias is
             always `Full`.
         contraction: `"factorised"` (the kernel is not written), `"materialised"` (the kernel is written), or `"auto"`
-        for the cheaper route. kernel_initializer: For a generated kernel, `HyperfanIn()` by default, which gives the
-        kernel the variance 1 / fan-in if the entries of the condition have a second moment of one. With `Full`, any
-        other initializer initializes the variable of the basis. For a trained kernel, `"glorot_uniform"` by default.
+            for the cheaper route.
+        kernel_initializer: For a generated kernel, `HyperfanIn()` by default, which gives the kernel the variance 1 /
+            fan-in if the entries of the condition have a second moment of one. With `Full`, any other initializer
+            initializes the variable of the basis. For a trained kernel, `"glorot_uniform"` by default.
         bias_initializer: Initializer of the basis `[R + 1, *shape]` of the bias, or of the trained bias.
         kernel_regularizer, bias_regularizer: Applied to the variables; for a generated weight, to those of the basis.
-        kernel_constraint, bias_constraint: Likewise. **kwargs: `name`, `dtype`, `trainable`: as in every Keras layer.
+        kernel_constraint, bias_constraint: Likewise.
+        **kwargs: `name`, `dtype`, `trainable`: as in every Keras layer.
 
     Raises:
         ValueError: If no weight is generated, an argument is not one of its choices, or shapes do not fit.

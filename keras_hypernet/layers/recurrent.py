@@ -30,9 +30,9 @@ class RecurrentLayer(HyperLayer):
     Call arguments:
         x: Tensor `[B, T, i]`, or `[B, P, T, i]` for P sequences for each condition. T is free.
         condition: Tensor `[B, R]`; `[1, R]` for one condition shared by the whole batch; or `[B, P, R]` for a condition
-        for each point. x_mask: Boolean tensor `[B, T]`, or `[B, P, T]`; by default the mask that Keras attached to x. A
-        step whose
-            mask is False keeps the state.
+            for each point.
+        x_mask: Boolean tensor `[B, T]`, or `[B, P, T]`; by default the mask that Keras attached to x. A step whose mask
+            is False keeps the state.
 
     Returns:
         A tensor `[B, units]`, or `[B, T, units]` with `return_sequences=True`, of the compute dtype; with points

@@ -156,7 +156,7 @@ class ConditionalModel(ModelOfTwoInputs):
         Args:
             condition: Tensor `[B, ...]`, as in the model's input.
             **options: The model's optional inputs, by name. With `training=True`, random layers of the encoder are
-            active.
+                active.
 
         Returns:
             A dict from `"<layer>/<weight>"` to a tensor `[B, *weight_shape]`.

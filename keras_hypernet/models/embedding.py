@@ -18,8 +18,8 @@ class EmbeddingMethod(ConditionalModel):
     Args:
         embedding: `keras.Model` (or layer) e, from the condition I to the embedding `[B, embedding_dim]`.
         primary: List of layers of q. If no layer takes a condition, the model puts a `ConcatenateCondition` before the
-        first layer; to flatten or scale x first, place a `ConcatenateCondition` yourself. **kwargs: `name`, `dtype`,
-        `trainable`.
+            first layer; to flatten or scale x first, place a `ConcatenateCondition` yourself.
+        **kwargs: `name`, `dtype`, `trainable`.
 
     Inputs, errors: as for `Hypernetwork`.
 

@@ -18,8 +18,9 @@ class Hypernetwork(ConditionalModel):
     Args:
         generator: `keras.Model` (or layer) from the condition I to z `[B, R]`, the last hidden layer of f.
         primary: List of layers of g. A `ConditionedLayer`, such as a hyper layer, is called as `layer(x, z)`, any other
-        layer as `layer(x)`. Or a functional model with the inputs `[x, z]`, such as that of `hypernetize`; x and z may
-        then be structures of tensors. **kwargs: `name`, `dtype`, `trainable`.
+            layer as `layer(x)`. Or a functional model with the inputs `[x, z]`, such as that of `hypernetize`; x and z
+            may then be structures of tensors.
+        **kwargs: `name`, `dtype`, `trainable`.
 
     Inputs: a dict with `x` and `condition`, or the pair of them. x `[B, ...]`, or `[B, P, ...]` for P
     points for each condition; the condition `[B, ...]`, one for each x, or `[1, ...]` for all x. The condition is one

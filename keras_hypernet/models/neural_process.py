@@ -26,9 +26,9 @@ class ConditionalNeuralProcess(EmbeddingMethod):
         x: Tensor `[B, ...]`, or `[B, P, ...]` for P points for each set.
         condition: Tensor `[B, d, ...]`.
         mask: bool tensor `[B, d]`, True where a member counts; by default, all members count. The values of other
-        members do not affect outputs or gradients. (The embedding receives zeros instead of them; in training, a
-        `BatchNormalization` in the embedding counts these zeros as examples.) lengths: Integer tensor `[B]`: the first
-        `lengths` members of each set count.
+            members do not affect outputs or gradients. (The embedding receives zeros instead of them; in training, a
+            `BatchNormalization` in the embedding counts these zeros as examples.)
+        lengths: Integer tensor `[B]`: the first `lengths` members of each set count.
 
     If no member of a set counts, or a length exceeds d, an error is raised. A compiled function, as in `fit` and
     `predict` on TensorFlow and JAX, does not know the values of `mask` and `lengths`: there, the embedding of a set

@@ -18,10 +18,12 @@ class ArrayTask(Task):
 
     Args:
         x: Vectors `[N, features]` or images `[N, height, width, channels]`. uint8 images stay uint8, because the models
-        scale them; all other numbers become float32. condition: Like x, or a set
-        `[N, members, height, width, channels]` for each example; None for networks without a condition. y: Labels
-        `[N]`, whole numbers from 0 on; or numbers `[N]` or `[N, outputs]`. metric: `"error"` for labels, `"mse"` for
-        numbers; by default, `"error"` if y are integers `[N]`. name: Name of the task, in lower case.
+            scale them; all other numbers become float32.
+        condition: Like x, or a set `[N, members, height, width, channels]` for each example; None for networks without
+            a condition.
+        y: Labels `[N]`, whole numbers from 0 on; or numbers `[N]` or `[N, outputs]`.
+        metric: `"error"` for labels, `"mse"` for numbers; by default, `"error"` if y are integers `[N]`.
+        name: Name of the task, in lower case.
 
     x, condition and y are plain arrays, which a fixed permutation divides into 80% for training, 10% for validation and
     10% for the test; or dicts of arrays with the keys `"train"`, `"validation"` and `"test"`.

@@ -35,22 +35,28 @@ class Task:
     Attributes:
         name: Name of the task, in lower case.
         metric: Metric of evaluations: `"error"`, the error rate, `"mse"`, the mean squared error, or a metric of the
-        networks of `make_model`. loss: Training loss: `"cross_entropy"`, of logits and integer labels, or `"mse"`; the
-        default follows the metric. inputs: Inputs of the models: `("x", "condition")`, or `("x",)`. x_shape,
-        condition_shape: Shapes of the inputs without the batch; None for a free size. x_dtype, condition_dtype:
-        `"float32"`, or `"uint8"` for images, which the models scale. `fit` and `evaluate` compare these dtypes with the
-        batches. condition_is_set: Whether the condition is a set, with its members along the first axis of
-        `condition_shape`. num_outputs: Output dimension of a model. num_targets: Size of a target; by default, the
-        output dimension. methods: Methods whose networks `make_model` returns: a dict from the method to a noun phrase
-        for cards. output_name: Name of a model's last layer; by default `"logits"` or `"value"`. generates_biases:
-        Whether g has biases. A network without biases is homogeneous in x. purpose: For the card: what a model of the
-        task does. limits, deviations: For the card: unsuitable uses of a model; differences of task and data from the
-        paper's. provenance: For the card: a dict of sentences on the choices of the paper's `text`, of its published
-        `code`, and of this project (`ours`). `held_out` is the sentence on the validation split. paper_recipe: The
-        fields of the recipe of the paper's experiment on the task, as a dict, or None. paper_sizes: A dict that says
-        which of the recipe's `rank` and `embedding_dim` the paper's `text` or `code` fixes. depth_experiment, panel:
-        Name of the experiment whose grid of depths includes the task, and name of its panel. arrays_sha256: The SHA-256
-        of the user's arrays in the task, or None.
+            networks of `make_model`.
+        loss: Training loss: `"cross_entropy"`, of logits and integer labels, or `"mse"`; the default follows the
+            metric.
+        inputs: Inputs of the models: `("x", "condition")`, or `("x",)`.
+        x_shape, condition_shape: Shapes of the inputs without the batch; None for a free size.
+        x_dtype, condition_dtype: `"float32"`, or `"uint8"` for images, which the models scale. `fit` and `evaluate`
+            compare these dtypes with the batches.
+        condition_is_set: Whether the condition is a set, with its members along the first axis of `condition_shape`.
+        num_outputs: Output dimension of a model.
+        num_targets: Size of a target; by default, the output dimension.
+        methods: Methods whose networks `make_model` returns: a dict from the method to a noun phrase for cards.
+        output_name: Name of a model's last layer; by default `"logits"` or `"value"`.
+        generates_biases: Whether g has biases. A network without biases is homogeneous in x.
+        purpose: For the card: what a model of the task does.
+        limits, deviations: For the card: unsuitable uses of a model; differences of task and data from the paper's.
+        provenance: For the card: a dict of sentences on the choices of the paper's `text`, of its published `code`, and
+            of this project (`ours`). `held_out` is the sentence on the validation split.
+        paper_recipe: The fields of the recipe of the paper's experiment on the task, as a dict, or None.
+        paper_sizes: A dict that says which of the recipe's `rank` and `embedding_dim` the paper's `text` or `code`
+            fixes.
+        depth_experiment, panel: Name of the experiment whose grid of depths includes the task, and name of its panel.
+        arrays_sha256: The SHA-256 of the user's arrays in the task, or None.
 
     Example:
 

@@ -49,10 +49,10 @@ class SyntheticTask(Task):
         seed: Determines h and all samples.
         hidden_units: Width of h.
         gain: Factor of the kernels of h's hidden layers, which are uniform with variance `1 / (3 fan_in)` without it. A
-        larger gain makes y depend more on I: I causes 0.1% of the variance of the inner product with a gain of 1 (where
-        the variance is about `dim / 12`), 20% with 10, and 30% with 30. num_train, num_validation, num_test: Numbers of
-        samples, drawn once for all epochs. weights: Distribution of the weights of h before the gain: `"fan_in"`,
-        uniform with variance `1 / (3 fan_in)`;
+            larger gain makes y depend more on I: I causes 0.1% of the variance of the inner product with a gain of 1
+            (where the variance is about `dim / 12`), 20% with 10, and 30% with 30.
+        num_train, num_validation, num_test: Numbers of samples, drawn once for all epochs.
+        weights: Distribution of the weights of h before the gain: `"fan_in"`, uniform with variance `1 / (3 fan_in)`;
             `"glorot"`, uniform with variance `2 / (fan_in + units)`, and no biases; or `"normal"`, standard normal.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Run: the files of a training, which survive a kill at any time; and divergence."""
+"""Run: the files of a training, which stay valid after a kill at any time; and divergence."""
 
 import contextlib
 import math
@@ -15,7 +15,7 @@ from keras_hypernet.common.parsing import parse_json, read_json
 from keras_hypernet.common.versions import today, versions
 
 _MODEL = "model.json"
-# The fields that `Run` and the making of an entry read.
+# The fields that `Run` and `save_training` read.
 _EPOCH = {"type": "object", "required": ["epoch", "loss", "seconds"], "additionalProperties": {"type": "number"}}
 _STATE = {
     "type": "object",
@@ -31,7 +31,7 @@ _STATE = {
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss is no longer a finite number. `history` holds the epochs before, as `fit` returns them."""
+    """The loss became NaN or infinite. `history` holds the epochs before, as `fit` returns them."""
 
     def __init__(self, message: str, history: Sequence[dict[str, Any]] = ()) -> None:
         super().__init__(message)
@@ -43,18 +43,18 @@ class Run:
 
     def __init__(self, directory, identity, csv_log):
         self.directory = None if directory is None else pathlib.Path(directory)
-        self._advice = f"Put the file back from a copy, or delete the folder {directory} to train from the beginning."
+        self._advice = f"Restore the file from a copy, or delete the folder {directory} to train from the beginning."
         self.identity, self.csv_log = identity, csv_log
         self.history, self._checksum = [], None
 
     def locked(self):
-        """Creates the folder if needed, and locks it against trainings of other processes; see `locked_folder`."""
+        """Creates the folder if needed, and locks it against trainings in other processes; see `locked_folder`."""
         if self.directory is None:
             return contextlib.nullcontext()
         return locked_folder(self.directory, "training in", "another directory (--out)")
 
     def check_room(self, model):
-        """Raises NotWritableError unless there is room for two checkpoints: the new checkpoint replaces the old."""
+        """Raises NotWritableError unless there is space for two checkpoints, because the new one replaces the old."""
         if self.directory is not None:
             build_optimizer(model)
             check_writable(self.directory, 2 * _size(model))
@@ -65,7 +65,7 @@ class Run:
             return
         if not resume:
             raise ValueError(
-                f"{self.directory} holds a training already: resume it (--resume), or choose another directory (--out)."
+                f"{self.directory} already holds a training: resume it (--resume), or choose another directory (--out)."
             )
         state = self._read_state()
         self._check_identity(state)
@@ -84,7 +84,7 @@ class Run:
         model.load_weights(path)
 
     def keep_model(self, model):
-        """Writes the configuration of the model, for `read_training`; of a model without one, it writes nothing."""
+        """Writes the configuration of the model for `read_training`; nothing if the model has none."""
         if self.directory is not None:
             with contextlib.suppress(NotImplementedError, TypeError, ValueError):
                 write_json(self.directory / _MODEL, keras.saving.serialize_keras_object(model))
@@ -93,7 +93,7 @@ class Run:
         return read_json(self._state_file, _STATE, "the state of a training, as `fit` writes it", self._advice)
 
     def _check_identity(self, state):
-        """Raises ValueError if the state is that of another training; more epochs are the same training."""
+        """Raises ValueError if the state is that of another training; more epochs do not make another training."""
         held, asked = (
             {"splits": ["train"], "primary_units": 10, **of, **of["recipe"], "recipe": None}
             for of in (state, self.identity)
@@ -108,15 +108,15 @@ class Run:
             )
 
     def save(self, model):
-        """Saves weights, optimizer and history; a kill at any point leaves the old state or the new."""
+        """Saves weights, optimizer and history; a kill at any point leaves the old or the new state."""
         if self.directory is None:
             return
         # On a full disk, HDF5 cannot close its file and ends the process with a segmentation fault.
         check_writable(self.directory, _size(model))
         with replacing(self._last_checkpoint) as temporary:
-            model.save_weights(temporary)  # with the optimizer's state
+            model.save_weights(temporary)  # includes the optimizer's state
             self._checksum = sha256(temporary)
-        # Order: complete checkpoint, state that names it, removal of the old checkpoint.
+        # The order: the complete checkpoint, the state that names it, the removal of the old checkpoint.
         self._write_state()
         self._remove_other_checkpoints()
         self._write_csv()
@@ -157,7 +157,7 @@ class Run:
 def read_training(directory):
     """Returns the state of the training in a folder, a dict, and the compiled model with the weights of the last epoch.
 
-    Raises ValueError if the folder holds no training, or files of the training are missing, damaged or not safe; and
+    Raises ValueError if the folder holds no training, or if files of the training are missing, damaged or unsafe; and
     TrainingDivergedError if the training diverged.
     """
     run = Run(directory, {}, False)
@@ -169,21 +169,21 @@ def read_training(directory):
     path = run.directory / _MODEL
     if not path.is_file():
         raise ValueError(
-            f"{directory} has no {_MODEL}, since Keras cannot write the configuration of the model, or an earlier "
-            "release trained it. Load the weights into the model, and call `keras_hypernet.save_entry`."
+            f"{directory} has no {_MODEL}, because Keras cannot write the configuration of the model, or because an "
+            "earlier release trained it. Load the weights into the model, and call `keras_hypernet.save_entry`."
         )
     try:
         model = keras.saving.deserialize_keras_object(parse_json(path.read_text(encoding="utf-8")), safe_mode=True)
     except Exception as error:  # any failure of a damaged file
         raise ValueError(f"{path} cannot be loaded: {error or type(error).__name__}") from error
     run.identity = {name: state[name] for name in ("recipe", "splits") if name in state}
-    with run.locked():  # `restore` removes checkpoints that a kill has left
+    with run.locked():  # `restore` removes checkpoints that a killed process left
         run.restore(model, resume=True)
     return state, model
 
 
 def build_optimizer(model):
-    """Makes the variables of a compiled model's optimizer, unless they exist."""
+    """Creates the variables of a compiled model's optimizer, unless they exist."""
     with model.distribute_strategy.scope():
         model.optimizer.build(model.trainable_variables)
 

@@ -1,4 +1,4 @@
-"""fit and evaluate: deterministic training, which resumes after a kill at any time."""
+"""fit and evaluate: reproducible training, which can be resumed after a kill at any time."""
 
 import contextlib
 import math
@@ -18,7 +18,7 @@ from keras_hypernet.training.progress import ProgressBar
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.training.replicas import evaluation_dataset, prepare_replicas
 
-# More steps in one call of the compiled function hardly lower Python's share of the time.
+# More steps in one call of the compiled function hardly reduce Python's share of the time.
 _MAX_STEPS_PER_EXECUTION = 64
 
 
@@ -34,38 +34,38 @@ def fit(
     callbacks: Sequence[Any] = (),
     splits: Sequence[str] = ("train",),
 ) -> list[dict[str, Any]]:
-    """Trains a compiled model on a task's training split, reproducibly; `model.fit` serves all other trainings.
+    """Trains a compiled model on a task's training split, reproducibly; for any other training, use `model.fit`.
 
-    Seed, epoch number and initial weights determine an epoch. With a directory, every epoch saves the state in one
-    step. After a kill, `resume=True` repeats the interrupted epoch and reaches the weights of an uninterrupted run; a
-    recipe of more epochs continues a complete run.
+    The seed, the epoch number and the initial weights determine the result of an epoch. If a directory is given, the
+    state is saved after every epoch. After a kill, `resume=True` repeats the interrupted epoch, and the training ends
+    with the weights of an uninterrupted run. With a recipe of more epochs, it continues a complete run.
 
     Args:
-        model: A compiled Keras model of the task's inputs. A model built in the scope of a `tf.distribute` strategy
-            divides each batch among the replicas; a batch that does not divide evenly, such as the last of an epoch,
-            counts as the mean of its parts.
+        model: A compiled Keras model of the task's inputs. If the model was built in the scope of a `tf.distribute`
+            strategy, each batch is divided among the replicas; a batch that does not divide evenly, such as the last of
+            an epoch, counts as the mean of its parts.
         task: A `Task`.
-        recipe: A `Recipe`; batch size, epochs and seed are used.
+        recipe: A `Recipe`, of which batch size, epochs and seed are used.
         directory: Folder for checkpoints and logs, or None to keep no files.
         resume: Whether to continue from the last checkpoint in the directory, if there is one.
         progress: Whether to show a progress bar on standard error.
         csv_log: Whether to write `history.csv` to the directory.
         tensorboard: Whether to write TensorBoard logs to `tensorboard/` in the directory.
         callbacks: Further Keras callbacks.
-        splits: Splits to train on; the validation split can be added once all choices are made.
+        splits: Splits to train on. Add the validation split only after all choices are made.
 
     Returns:
-        The history: a list of a dict per epoch with its number from 1 as `epoch`, `loss`, `val_loss`, `seconds`, and
-        for classes `accuracy` and `val_accuracy`. Training on the validation split leaves out `val_loss` and
-        `val_accuracy`.
+        The history: a list with a dict for each epoch, with `epoch` (from 1), `loss`, `val_loss`, `seconds`, and for
+        classes `accuracy` and `val_accuracy`. If the validation split is trained on, `val_loss` and `val_accuracy` are
+        missing.
 
     Raises:
-        TrainingDivergedError: If the loss becomes NaN or infinite; the message names epoch and learning rate.
-        ValueError: If the directory holds a training and `resume` is False, holds another training or a missing or
-            damaged checkpoint, or is in use by another process; if a log has no directory; if the dtypes of batches
-            differ from the task's; if a batch cannot be divided among the replicas, or the validation split has fewer
-            examples than replicas.
-        NotWritableError: If the directory takes no files, or has no room for the checkpoints.
+        TrainingDivergedError: If the loss becomes NaN or infinite; the message names the epoch and the learning rate.
+        ValueError: If the directory holds a training and `resume` is False; if it holds another training, or a missing
+            or damaged checkpoint; if another process uses it; if a log has no directory; if the dtypes of batches
+            differ from the task's; if a batch cannot be divided among the replicas; or if the validation split has
+            fewer examples than replicas.
+        NotWritableError: If the directory is not writable, or its disk has no space for the checkpoints.
         RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
@@ -101,11 +101,11 @@ def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks
     train = task.training_dataset(task.load_together(splits), recipe.batch_size, recipe.seed, epoch)
     check_dtypes(task, train)
     replicas = model.distribute_strategy.num_replicas_in_sync
-    # Keras cannot run several steps in one execution on several replicas.
+    # Keras cannot run several steps per execution on several replicas.
     steps = 1 if replicas > 1 else steps_per_execution(len(train))
     if model.steps_per_execution != steps:
         model.steps_per_execution = steps
-        # Functions that Keras compiled for another number would skip the remaining steps.
+        # Functions that Keras compiled for another number of steps would skip the remaining steps.
         model.train_function = model.test_function = model.predict_function = None
     if replicas > 1:
         prepare_replicas(model, task, recipe, replicas, sum(map(task.num_examples, splits)))
@@ -130,22 +130,22 @@ def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks
 
 
 def evaluate(model: keras.Model, task: Task, split: str = "test") -> dict[str, Any]:
-    """Measures a compiled model on a split; random draws, such as angles, are the same at each call.
+    """Evaluates a compiled model on a split; random draws, such as angles, are the same in each call.
 
     Args:
-        model: A compiled Keras model of the task's inputs. For a task judged by the mean squared error, either the
-            loss or a metric `mse` is this error.
+        model: A compiled Keras model of the task's inputs. If the metric of the task is the mean squared error, the
+            loss or a metric `mse` must be this error.
         task: A `Task`.
         split: `"test"`, `"validation"` or `"train"`.
 
     Returns:
-        `{"error": float, "loss": float, "num_examples": int}`, where error is the share of wrong classes; or
-        `{"mse": float, "num_examples": int}` for a task judged by the mean squared error, or by another metric.
+        `{"error": float, "loss": float, "num_examples": int}`, where error is the error rate; or
+        `{"mse": float, "num_examples": int}` for the mean squared error, and similarly for another metric.
 
     Raises:
         DataUnavailableError: If the task's images are not available.
-        ValueError: If the split does not exist, the dtypes of batches differ from the task's, or a model for a task of
-            classes has no metric `accuracy`.
+        ValueError: If the split does not exist, the dtypes of batches differ from the task's, or a model for
+            classification has no metric `accuracy`.
         RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
@@ -165,12 +165,12 @@ def evaluate(model: keras.Model, task: Task, split: str = "test") -> dict[str, A
         raise ValueError(
             f"The model must be compiled with the metric 'accuracy', for a task of classes. Received: {[*measured]}"
         )
-    wrong = round((1 - measured["accuracy"]) * num_examples)  # undoes the rounding of accuracy to float32
+    wrong = round((1 - measured["accuracy"]) * num_examples)  # corrects the rounding of the accuracy to float32
     return {"error": wrong / num_examples, "loss": measured["loss"], "num_examples": num_examples}
 
 
 class _Epochs(keras.callbacks.Callback):
-    """Sets the epoch number of the data, watches the loss, and saves the state after each epoch."""
+    """Sets the epoch number of the data, checks the loss, and saves the state after each epoch."""
 
     def __init__(self, run, epoch):
         super().__init__()
@@ -185,7 +185,7 @@ class _Epochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         values = {name: float(value) for name, value in logs.items()}
-        for value in values.values():  # the last update can spoil the weights after its loss is computed
+        for value in values.values():  # the last update may diverge after its loss is computed
             self._check(value)
         self.run.history.append({"epoch": epoch + 1, **values, "seconds": time.perf_counter() - self.started})
         self.run.save(self.model)
@@ -196,5 +196,5 @@ class _Epochs(keras.callbacks.Callback):
 
 
 def steps_per_execution(num_steps):
-    """Returns the largest useful divisor of an epoch's steps: a shorter last execution would be traced anew."""
+    """Returns the largest useful divisor of an epoch's steps: a shorter last execution would be traced again."""
     return max(count for count in range(1, _MAX_STEPS_PER_EXECUTION + 1) if num_steps % count == 0)

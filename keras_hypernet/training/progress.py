@@ -7,7 +7,7 @@ from keras_hypernet.common.terminal import LiteralConsole
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Shows steps, remaining time, loss and last validation error on standard error, in the context of its `bar`."""
+    """Shows steps, remaining time, loss and last validation error on standard error, within the context of `bar`."""
 
     def __init__(self, initial_epoch, epochs, num_steps):
         super().__init__()
@@ -25,7 +25,7 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if "val_accuracy" in logs:
             self.validation = f", validation error {1 - logs['val_accuracy']:.4f}"
-        # All steps: Keras's releases differ in the step that the last `on_train_batch_end` names.
+        # All steps, because Keras's releases differ in the step that the last `on_train_batch_end` receives.
         self._show(self.num_steps, logs)
 
     def _show(self, steps, logs):

@@ -13,7 +13,7 @@ _LEAST = {
     **{"width": 1, "depth": 2, "rank": 1, "embedding_dim": 1, "batch_size": 1, "epochs": 1, "seed": 0},
     **{"primary_units": 1},
 }
-_MOST = {"depth": 1000, "seed": 2**32 - 1}  # of the others 2^31 - 1
+_MOST = {"depth": 1000, "seed": 2**32 - 1}  # for the other fields 2^31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,16 +25,16 @@ class Recipe:
         activation: Activation of the hidden layer of g or q, or of a network without a condition.
         depth: Number of linear layers of f or e.
         rank: Units of the last hidden layer of f, from which all weights are generated; None for `width`.
-        embedding_dim: Output dimension of e; None for ten times the number of inputs plus ten, the number of weights
-            of a g with one output and no biases.
-        initialization: `"fan_in_uniform"` (the authors'), `"hyperfan_in"` (He in f, hyperfan-in in g), or, for
-            networks without a condition, `"unit_norm_normal"` or `"unit_norm_uniform"`: draws from this distribution,
-            scaled to unit norm for each unit.
-        optimizer: Name of a Keras optimizer; settings without a field here keep Keras's defaults.
+        embedding_dim: Output dimension of e; None for ten times the number of inputs plus ten, which is the number of
+            weights of a g with one output and no biases.
+        initialization: `"fan_in_uniform"` (the authors'), `"hyperfan_in"` (He in f, hyperfan-in in g), or, for networks
+            without a condition, `"unit_norm_normal"` or `"unit_norm_uniform"`: draws from the distribution, scaled to
+            unit norm for each unit.
+        optimizer: Name of a Keras optimizer; its other settings keep Keras's defaults.
         learning_rate: Step size of the optimizer.
         momentum: Momentum of SGD.
         rho, epsilon: Adadelta's decay of averages and small constant, or None for Keras's defaults.
-        gradient_clipnorm: Largest norm of the gradient of all weights together, or None.
+        gradient_clipnorm: Largest global norm of the gradients, or None.
         batch_size: Examples per step.
         epochs: Passes over the training split.
         seed: Determines initial weights, order of examples and all other draws.
@@ -72,13 +72,13 @@ class Recipe:
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            object.__setattr__(self, name, plain(value))  # JSON takes no scalars of NumPy
+            object.__setattr__(self, name, plain(value))  # JSON cannot hold NumPy scalars
         for name, least in _LEAST.items():
             if getattr(self, name) is not None or name not in ("rank", "embedding_dim"):
                 integer(name, getattr(self, name), least, _MOST.get(name, 2**31 - 1))
         self._require(0 < self.learning_rate < math.inf, "learning_rate", "be positive and finite")
         momentum = 0 <= self.momentum < 1 and (not self.momentum or self.optimizer == "sgd")
-        self._require(momentum, "momentum", "be in [0, 1), and 0 but for sgd")
+        self._require(momentum, "momentum", "be in [0, 1), and 0 except for sgd")
         if self.optimizer != "adadelta" and (self.rho, self.epsilon) != (None, None):
             received = f"{self.rho!r}, {self.epsilon!r} for {self.optimizer!r}"
             raise ValueError(f"`rho` and `epsilon` are settings of adadelta. Received: {received}")
@@ -93,7 +93,8 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Returns the recipe as a dict for JSON; `Recipe(**d)` is the inverse.
 
-        `primary_units` is newer than published rows, cards and states of trainings: its default is left out.
+        The default of `primary_units` is left out, because published rows, cards and states of trainings lack this
+        field.
         """
         fields = dataclasses.asdict(self)
         return {name: value for name, value in fields.items() if (name, value) != ("primary_units", 10)}
@@ -114,13 +115,13 @@ def paper_recipe(task: Task, **changes: Any) -> Recipe:
     >>> paper_recipe(keras_hypernet.RotationTask("cifar10"), seed=3).width
     100
 
-    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5. This project chose what the main
-    text leaves open: the epochs of the synthetic tasks, and all but the depths of colorization.
+    Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 5. The main text does not state the
+        epochs of the synthetic tasks, and states only the depths of colorization; this project chose the rest.
     """
     fields = task.paper_recipe if isinstance(task, Task) else None
     if fields is None:
         raise ValueError(
-            f"The paper has recipes for the tasks of this package. Received: {task!r}. For a task of your own, say how "
-            "to train: keras_hypernet.Recipe(width=100, depth=3)."
+            f"The paper has recipes for the tasks of this package. Received: {task!r}. For your own task, pass a "
+            "recipe: keras_hypernet.Recipe(width=100, depth=3)."
         )
     return Recipe(**{**fields, **changes})

@@ -13,12 +13,12 @@ def evaluation_dataset(model, task, split):
         raise ValueError(
             f"The {split} split must have an example for each of {replicas} replicas. Received: {number} examples"
         )
-    # Keras averages the first parts of all replicas to build the model, so these parts need one shape.
+    # Keras averages the first parts of all replicas to build the model, so these parts must have one shape.
     return task.evaluation_dataset(split, batch_size=replicas * min(_EVALUATED_EXAMPLES, number // replicas))
 
 
 def prepare_replicas(model, task, recipe, replicas, number):
-    """Builds the model on real inputs: Keras would build it on a float32 average, even of uint8 pixels."""
+    """Builds the model on real inputs, because Keras would build it on a float32 average, even of uint8 pixels."""
     if recipe.batch_size % replicas:
         raise ValueError(
             f"`batch_size` must be a multiple of {replicas}, the number of replicas. Received: {recipe.batch_size}"

@@ -1,4 +1,4 @@
-"""expected_retracing: no warnings of TensorFlow where each of many models is traced anew."""
+"""expected_retracing: silences TensorFlow's warnings where many models are each traced again."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""The pretrained models: cards, and how an entry is found, verified, loaded and saved."""
+"""The pretrained models: their cards, and functions that find, verify, load and save entries."""
 
 from keras_hypernet.zoo.card import Card, EntryError
 from keras_hypernet.zoo.store import list_entries, load, save_entry, verify_entry

@@ -21,12 +21,12 @@ def build_model(task: Task, method: str, recipe: Recipe) -> Any:
     Args:
         task: A `Task`.
         method: `"hyper"`: g has the sizes d, `recipe.primary_units`, `task.num_outputs`, biases if
-            `task.generates_biases`, and f ends in the linear maps that generate it. `"embed"`: e ends in
-            `recipe.embedding_dim` units; q has the sizes d + that, `recipe.primary_units`, `task.num_outputs`.
-            `"network"`, for tasks without a condition: the sizes d, `recipe.width`, `task.num_outputs`. `"process"`,
-            for conditions that are sets: as `"embed"`, with the mean of the embeddings of a set. Or a method of
-            the task's own, `task.methods`.
-        recipe: A `Recipe`. Its seed is set for all of Keras first: equal arguments give equal models.
+            `task.generates_biases`, and f ends in the linear maps that generate g. `"embed"`: e ends in
+            `recipe.embedding_dim` units; q has the sizes d + `recipe.embedding_dim`, `recipe.primary_units`,
+            `task.num_outputs`. `"network"`, for tasks without a condition: the sizes d, `recipe.width`,
+            `task.num_outputs`. `"process"`, for conditions that are sets: like `"embed"`, with the mean of the
+            embeddings of a set. Or a method in `task.methods`.
+        recipe: A `Recipe`. Its seed is first set for all of Keras, so that equal arguments give equal models.
 
     Raises:
         ValueError: If the method or the initialization is unknown, or does not fit the task.
@@ -66,7 +66,7 @@ def build_model(task: Task, method: str, recipe: Recipe) -> Any:
 
 
 def embedding_dim_of(task, recipe):
-    """Returns the output dimension of e, of the recipe or by default of the task; see `Recipe`."""
+    """Returns the output dimension of e from the recipe, or the default for the task; see `Recipe`."""
     return recipe.embedding_dim or HIDDEN_UNITS * _flat_size(task.x_shape) + HIDDEN_UNITS
 
 
@@ -118,7 +118,7 @@ def _network(task, recipe):
 
 
 def _hidden_layers(task, recipe, last):
-    """The condition's input, and the hidden layers of f or e, the last of `last` units."""
+    """The condition's input, and the hidden layers of f or e, the last with `last` units."""
     shape = _member_shape(task)
     num_features = _flat_size(shape)
     sizes = [num_features, *[recipe.width] * (recipe.depth - 2), last]

@@ -20,7 +20,7 @@ class Card:
 
     Attributes:
         name: Name of the entry.
-        description: Purpose of the model, in a sentence.
+        description: Purpose of the model, in one sentence.
         task: `Task.config` of the task: its `name` and its arguments.
         data: The data set: `name`, `origin`, `license`, a `note` on the copy, and the `test_sha256` of the pixels of
             its test split.
@@ -28,23 +28,23 @@ class Card:
             `"target"` for the function that such networks approximate, or a method of the task's own.
         architecture: The sizes and activations of each part, for people.
         recipe: The fields of the `Recipe` of the training; empty for a target.
-        command: The command that made the entry.
+        command: The command that reproduces the entry.
         seed: Seed of the model.
         num_parameters: Number of parameters of each part.
-        metrics: For each split, `validation` and `test`: `num_examples`, and `error` and `loss`, or
-            `mse` or another metric.
+        metrics: For each split, `validation` and `test`: `num_examples`, and `error` and `loss`, or `mse` or another
+            metric.
         seeds: For each run: seed, learning rate, clipping, `validation` and `test` (error or mean squared error;
-            validation is None for an f2, whose seed is f1's), training time and, if it diverged, how.
+            validation is None for an f2, whose seed is that of f1), training time, and the message if it diverged.
         selection: How the entry was chosen among the seeds.
         sha256: Checksum of `model.keras`.
-        versions: Versions of the software that trained it.
+        versions: Versions of the software that trained the model.
         date: Day of the training, YYYY-MM-DD.
-        provenance: The facts that the paper's `text` fixes, its published `code`, and this project (`ours`).
+        provenance: The choices of the paper's `text`, of its published `code`, and of this project (`ours`).
         deviations: Deviations from the paper.
         limits: Unsuitable uses of the model.
         other_runs: Runs by another recipe, for comparison: their `command`, and `runs` as in `seeds`.
         baseline: Test results (error or mean squared error) of trivial predictors of the task, by name, or None: a
-            constant, linear models, a network of x alone. A model that is not better has learned nothing of the task.
+            constant, linear models, a network of x alone. A model that is not better has not learned the task.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Card:
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "Card":
-        """Reads the card of an entry's folder; EntryError if it is missing or does not follow the schema."""
+        """Reads the card of an entry's folder; EntryError if the card is missing or does not match the schema."""
         path = pathlib.Path(folder) / "card.json"
         try:
             return cls(**parse_json(path.read_text(encoding="utf-8")))

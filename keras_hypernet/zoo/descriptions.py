@@ -17,14 +17,14 @@ _BY = {
     "target": "that network itself",
 }
 _EMBEDDING = ("embedding_dim", "embedding dimension")
-# The field of the recipe that is a size of a method's own, and its noun.
+# The field of the recipe that is a size of only one method, and its noun.
 _SIZES = {"hyper": ("rank", "width of f's last hidden layer"), "embed": _EMBEDDING, "process": _EMBEDDING}
 
 
 def describe_model(model, name, task, recipe, seed, **options):
-    """Returns all fields of a `Card` but `command` and those that `save_entry` determines; the recipe may be None.
+    """Returns all fields of a `Card` except `command` and those that `save_entry` determines; the recipe may be None.
 
-    The model is measured on the validation and test splits. Further arguments are those of `describe`.
+    The model is evaluated on the validation and test splits. Further arguments are those of `describe`.
     """
     method = _method_of(model)
     described = describe(name, method, task, recipe, **{"architecture": _layers_of(model), **options})
@@ -83,9 +83,9 @@ def _layer_text(layer):
 def describe(name, method, task, recipe, changes=None, data_note=None, other_runs=None, architecture=None):
     """Returns the fields of a `Card` that follow from a training, as a dict; the recipe may be None.
 
-    The method is one of `build_model`; or `"target"`, the network that a task approximates. `changes` names the fields
-    of the recipe that differ from the experiment's, by default all that differ from the paper's. `architecture` has the
-    layers of each part, by default those of `build_model`. The card describes the rest.
+    The method is one of `build_model`, or `"target"`, the network that a task approximates. `changes` names the fields
+    of the recipe that differ from the experiment's; by default, all that differ from the paper's. `architecture` has
+    the layers of each part; by default, those of `build_model`. `Card` describes the other arguments.
     """
     if method in task.methods and architecture is None:
         architecture = _layers_of(task.make_model(method, recipe)[0])
@@ -121,7 +121,7 @@ def _provenance(method, task, recipe, changes):
 
 def _deviations(task, recipe, paper, changes, other_runs):
     deviations = list(task.deviations)
-    # Fields that the experiment varies or fixes are no deviations.
+    # Fields that the experiment varies or fixes are not deviations.
     usual = {"seed", "depth"} | ({"rank", "embedding_dim", "initialization"} - set(changes))
     for name, value in recipe.to_dict().items():
         if name not in usual and value != getattr(paper, name):

@@ -11,8 +11,8 @@ _MOST = 8  # images
 def save_predictions(model, task, path, split="test"):
     """Draws the first eight images of a split: conditions, rotated inputs, and their true and predicted angles.
 
-    The suffix of the path is the format, such as `.png` or `.pdf`. Raises ValueError if Matplotlib does not write it,
-    ImportError without Matplotlib, and NotWritableError.
+    The suffix of the path is the format, such as `.png` or `.pdf`. Raises ValueError if Matplotlib does not write this
+    format, ImportError without Matplotlib, and NotWritableError.
     """
     inputs, labels = next(iter(task.evaluation_dataset(split, _MOST)))
     num_images = len(labels)

@@ -15,11 +15,11 @@ FILES = ("card.json", "model.keras")
 def fetch(address):
     """Returns the folder of an entry on the Hub, `hf://user/repo` or `hf://user/repo@revision`, in the Hub's cache.
 
-    Files that are in the cache are not downloaded again; without a network, those in the cache are taken. `load` checks
-    the model against its card, as it does for every entry.
+    Files in the cache are not downloaded again, and are used without a network. `load` checks the model against its
+    card, as for every entry.
 
     Raises:
-        EntryError: If the address is not valid, there is no such repository, or no file can be had.
+        EntryError: If the address is not valid, the repository does not exist, or no file can be downloaded.
         ImportError: If the extra `hub` is not installed.
     """
     repo, revision = _parse(address)
@@ -37,7 +37,7 @@ def fetch(address):
 def upload(folder, address, private=None):
     """Uploads the files of an entry's folder, and a README.md made from its card, in one commit; returns its URL.
 
-    `push` of this package checks the entry before.
+    `keras_hypernet.push` first checks the entry.
 
     Raises:
         EntryError: If the address is not valid, or the Hub refuses the files.
@@ -60,7 +60,7 @@ def upload(folder, address, private=None):
 
 
 def model_card(card, repo):
-    """The README.md of an entry on the Hub, in Markdown that begins with the Hub's YAML."""
+    """The README.md of an entry on the Hub: Markdown, which begins with the Hub's YAML."""
     import huggingface_hub as hub
 
     facts = hub.ModelCardData(

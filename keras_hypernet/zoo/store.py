@@ -1,7 +1,7 @@
 """The pretrained models: finding, checking, loading and saving entries.
 
-An entry is a folder with `card.json` and `model.keras`. A process reads the model once, into its own copy, and loads
-the copy in Keras's safe mode after checking its checksum against the card, and the size of its contents.
+An entry is a folder with `card.json` and `model.keras`. A process reads the model once into a private copy, checks the
+checksum against the card and the unpacked size, and loads the copy in Keras's safe mode.
 """
 
 import concurrent.futures
@@ -30,7 +30,7 @@ from keras_hypernet.zoo.card import Card, EntryError
 from keras_hypernet.zoo.descriptions import describe_model
 
 _MODEL = "model.keras"
-# Keras does not compress weights: a file that unpacks to many times its size is not Keras's.
+# Keras does not compress weights, so a file that unpacks to many times its size is not from Keras.
 _EXPANSION, _LEAST = 10, 2**24
 
 
@@ -44,8 +44,8 @@ def load(name_or_path: str | os.PathLike[str]) -> Any:
             on the Hugging Face Hub, `"hf://user/repo"` or `"hf://user/repo@revision"` (extra `hub`).
 
     Raises:
-        EntryError: If there is no such entry, its card is missing or not valid, or its weights are missing or not those
-            of the card.
+        EntryError: If there is no such entry, if its card is missing or not valid, or if its weights are missing or do
+            not match the card.
         ImportError: If an address is given, and the extra `hub` is not installed.
 
     Example:
@@ -99,7 +99,7 @@ def find_entry(name_or_path):
 
 
 def _advice(folder):
-    """The end of the error about a folder that is not an entry."""
+    """The end of the error message about a folder that is not an entry."""
     if (folder / "entry" / "card.json").is_file():
         return f". Give the folder of the entry: {folder / 'entry'}"
     if (folder / "state.json").is_file():
@@ -111,7 +111,7 @@ def zoo_folder():
     """Returns the folder that holds the entries, one folder each."""
     package = pathlib.Path(__file__).parents[1]
     installed = package / "_zoo"
-    # In an editable installation the package is the source tree, where the zoo stands at the top.
+    # In an editable installation, the zoo is at the top of the source tree.
     return installed if installed.is_dir() else package.parent / "zoo"
 
 
@@ -123,22 +123,23 @@ def save_entry(
     recipe: Recipe | dict[str, Any] | None = None,
     **facts: Any,
 ) -> Card:
-    """Saves a model as a zoo entry, a folder with `model.keras` and its card, in one step; returns the `Card`.
+    """Saves a model atomically as a zoo entry, a folder with `model.keras` and its card; returns the `Card`.
 
-    A task fills the fields of the card that follow from the task, the model, and its evaluation on the validation and
-    test splits. The card's `command`, and without a recipe its `seed`, must be given.
+    If `task` is a `Task`, the fields of the card are filled from the task, the model, and an evaluation on the
+    validation and test splits. `command` must be given, and `seed` if there is no recipe.
 
     Args:
         model: A built and compiled model of x, or of x and a condition, whose inputs have these names.
-        folder: Path of the entry's folder. An existing entry is replaced; nothing else is.
-        task: The `Task` that the model has learned; or the card's own dict, if all fields are given.
-        recipe: The `Recipe` of the training, or the card's own dict; None if the model was trained in another way.
-        **facts: Fields of a `Card`, which replace what is filled. The model determines `num_parameters` and `sha256`.
+        folder: Path of the entry's folder. An existing entry is replaced; any other folder is an error.
+        task: The `Task` that the model has learned; or the card's field as a dict, if all fields are given.
+        recipe: The `Recipe` of the training, or the card's field as a dict; None if there was no recipe.
+        **facts: Fields of a `Card`, which replace those that are filled. The model determines `num_parameters` and
+            `sha256`.
 
     Raises:
-        EntryError: If the facts do not make a valid card, or `folder` is something else than an entry.
-        TypeError: If a field of the card is missing, or unknown.
-        NotWritableError: If the folder takes no files, or has too little room.
+        EntryError: If the facts do not form a valid card, or `folder` exists and is not an entry.
+        TypeError: If a field of the card is missing or unknown.
+        NotWritableError: If the folder is not writable, or its disk has too little space.
         RuntimeError: If Keras's backend is not TensorFlow. After any of these errors nothing is written.
 
     Example:
@@ -154,7 +155,7 @@ def save_entry(
     require_tensorflow("`save_entry`")
     folder = pathlib.Path(folder)
     if folder.exists() and not (folder / "card.json").is_file() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise EntryError(f"{folder} is not an entry, and is not replaced by one. Choose another folder.")
+        raise EntryError(f"{folder} exists and is not an entry, so it is not replaced. Choose another folder.")
     facts = {"name": folder.name, **facts}
     if not re.fullmatch("[a-z0-9]+(_[a-z0-9]+)*", str(facts["name"])):
         raise EntryError(
@@ -163,7 +164,7 @@ def save_entry(
     if isinstance(task, Task):
         facts = {**({"seed": recipe.seed} if recipe else {}), **facts}  # type: ignore[union-attr]  # of a Task
         if lacking := ", ".join(sorted({"command", "seed"} - set(facts))):
-            raise TypeError(f"The card needs {lacking} too: give each by its name, command='python train.py'.")
+            raise TypeError(f"The card also needs {lacking}: pass each by its name, command='python train.py'.")
         facts = {**describe_model(model, facts["name"], task, recipe, facts["seed"]), **facts}
     else:
         facts |= {name: value for name, value in (("task", task), ("recipe", recipe)) if value is not None}
@@ -179,10 +180,10 @@ def save_entry(
 
 
 def save_training(directory, folder=None, data_note=None, **facts):
-    """Makes an entry of the folder that `fit(directory=...)` has written; arguments and errors as of `save_entry`.
+    """Makes an entry from the folder of `fit(directory=...)`; other arguments and errors are those of `save_entry`.
 
     Args:
-        directory: Folder of the training. The class of a task of your own must be registered before.
+        directory: Folder of the training. The class of your own task must be registered first.
         folder: Path of the entry's folder; by default `entry` in the directory.
         data_note: The card's note on an unusual copy of the data set.
         **facts: Fields of the card.
@@ -192,7 +193,7 @@ def save_training(directory, folder=None, data_note=None, **facts):
     for path in directory.glob("*.npz"):
         if re.fullmatch("[0-9a-f]{64}", path.stem):
             arrays.read(path)
-    # A training of fewer epochs than asked for is the training of the recipe with these epochs.
+    # An unfinished training is the training of a recipe with fewer epochs.
     recipe = Recipe(**{**state["recipe"], "epochs": len(state["history"])})
     task, known = get_task(**state["task"]), {name: state[name] for name in ("versions", "date")}
     known["name"] = directory.resolve().name
@@ -204,9 +205,9 @@ def save_training(directory, folder=None, data_note=None, **facts):
 
 
 def verify_entry(name_or_path: str | os.PathLike[str]) -> Card:
-    """Checks an entry against its card: schema, checksum, that it loads, numbers of parameters. Returns the `Card`.
+    """Checks an entry against its card: schema, checksum, loading, numbers of parameters. Returns the `Card`.
 
-    Raises EntryError as `load`, and if the model has other numbers of parameters than its card says.
+    Raises the errors of `load`, and EntryError if the numbers of parameters are not those of the card.
 
     Example:
 
@@ -223,7 +224,7 @@ def verify_entry(name_or_path: str | os.PathLike[str]) -> Card:
 def push(name_or_path: str | os.PathLike[str], address: str, private: bool | None = None) -> str:
     """Checks an entry, and uploads it to the Hugging Face Hub with a README.md made from its card; returns a URL.
 
-    Log in before: `hf auth login`, or the environment variable `HF_TOKEN`.
+    Log in first: `hf auth login`, or the environment variable `HF_TOKEN`.
 
     Args:
         name_or_path: Name of an entry, or path to its folder.
@@ -231,7 +232,7 @@ def push(name_or_path: str | os.PathLike[str], address: str, private: bool | Non
         private: Whether a new repository is private; None for the default of its owner.
 
     Raises:
-        EntryError: If the entry is not valid, the address is not, or the Hub refuses the files.
+        EntryError: If the entry or the address is not valid, or the Hub does not accept the files.
         ImportError: If the extra `hub` is not installed.
     """
     verify_entry(name_or_path)
@@ -254,7 +255,7 @@ def _load(folder, card):
         if received != card.sha256:
             raise EntryError(
                 f"{path} is damaged or not the model of its card: its sha256 is {received}, the card's {card.sha256}. "
-                "Get the entry again from where it came from."
+                "Get the entry again from its source."
             )
         try:
             _check_sizes(copy)
@@ -264,7 +265,7 @@ def _load(folder, card):
 
 
 def _check_sizes(file):
-    """Raises ValueError if a `.keras` file unpacks to more than its size allows, or its model has more weights."""
+    """Raises ValueError if a `.keras` file unpacks to too many bytes for its size, or its model is too large."""
     import h5py
 
     most = max(_EXPANSION * file.stat().st_size, _LEAST)
@@ -280,19 +281,20 @@ def _check_sizes(file):
     with h5py.File(weights, "r") as stored:
         stored.visititems(lambda _, item: datasets.append(item.nbytes) if isinstance(item, h5py.Dataset) else None)
     check("weights", sum(datasets))
-    # Keras keeps the weights without values in a list of the thread, and later gives them values: this thread ends.
+    # In a thread that ends, because Keras keeps weights without values in a list of the thread, to initialize them
+    # later.
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as thread:
         check("a model", thread.submit(_model_bytes, config).result())
 
 
 def _model_bytes(config):
-    with keras.StatelessScope(initialize_variables=False):  # weights have shapes, and no values
+    with keras.StatelessScope(initialize_variables=False):  # weights have shapes, but no values
         model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
     return num_bytes(model.weights)
 
 
 def _drop_unset_options(path):
-    """Removes `quantization_config` where it is None: Keras 3.11 would refuse the option, and with it the entry."""
+    """Removes `quantization_config` if it is None, because Keras 3.11 cannot load this option."""
 
     def set_options(options):
         return {name: value for name, value in options.items() if name != "quantization_config" or value is not None}

@@ -51,7 +51,7 @@ def test_leftover_checkpoints_are_removed_and_a_csv_is_written_on_request(folder
 
 
 def test_another_training_is_not_overwritten_or_resumed(folder):
-    with pytest.raises(ValueError, match="holds a training already: resume it .--resume., or choose another directory"):
+    with pytest.raises(ValueError, match="already holds a training: resume it .--resume., or choose another directory"):
         train(folder, ONE_EPOCH)
     other = dataclasses.replace(ONE_EPOCH, learning_rate=0.02)
     with pytest.raises(ValueError, match="another training: {'learning_rate': 0.01}. Asked for: {'learning_rate': 0.0"):
@@ -73,7 +73,7 @@ def test_a_damaged_checkpoint_is_not_resumed(folder):
     with pytest.raises(ValueError, match=message):
         _resume(folder, dataclasses.replace(ONE_EPOCH, epochs=3))
     path.unlink()
-    with pytest.raises(ValueError, match=f"^{path} is missing. Put the file back from a copy, or delete the folder"):
+    with pytest.raises(ValueError, match=f"^{path} is missing. Restore the file from a copy, or delete the folder"):
         _resume(folder)
     path.write_bytes(content)
     _resume(folder)

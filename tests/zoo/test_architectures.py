@@ -244,5 +244,5 @@ def test_a_users_task_has_no_recipe_of_the_paper():
         name = "mine"
 
     for task in (Mine(), kh.tasks.Task(), "mnist"):
-        with pytest.raises(ValueError, match="The paper has recipes for .* own, say how to train: keras_hyp"):
+        with pytest.raises(ValueError, match="The paper has recipes for .* own task, pass a recipe: keras_hyp"):
             kh.paper_recipe(task)

@@ -61,7 +61,7 @@ def test_save_entry_replaces_entries_alone(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "thesis.tex").write_text("all of it")
     for folder in (tmp_path / "thesis", tmp_path / "thesis" / "thesis.tex"):
-        with pytest.raises(kh.EntryError, match="is not an entry, and is not replaced by one. Choose another folder"):
+        with pytest.raises(kh.EntryError, match="is not an entry, so it is not replaced. Choose another folder"):
             kh.save_entry(model, folder, **_facts())
     assert (tmp_path / "thesis" / "thesis.tex").read_text() == "all of it"
     (tmp_path / "empty").mkdir()
