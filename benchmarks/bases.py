@@ -3,10 +3,10 @@
     python benchmarks/bases.py [--quick]
 
 HyperDense with R = 64, batch 64, one thread, without XLA: the gradients of x, z and all variables, and an update of the
-variables by SGD. The contenders of a shape take turns; the memory is the growth of the peak in a new process. Goal:
-at 4096 -> 4096 the step of LowRank(16) takes at most 1.5 times the time and 1.3 times the memory of a plain Dense
-layer's. Full has 4 GiB of variables there and is left out. About three minutes; --quick has smaller layers, and writes
-bases_quick.json.
+variables by SGD. The contenders of a shape take turns; the memory is the growth of the peak in a new process. Goal: at
+4096 -> 4096, the step of LowRank(16) takes at most 1.5 times the time and 1.3 times the memory of the step of a plain
+Dense layer. Full would need 4 GiB of variables there, and is left out. Takes about three minutes; --quick uses smaller
+layers, and writes bases_quick.json.
 """
 
 import json

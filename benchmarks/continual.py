@@ -1,13 +1,13 @@
-"""A training step of continual learning: this library against hypnettorch, with the weights of past tasks kept.
+"""A training step of continual learning: this library against hypnettorch, with past tasks remembered.
 
     pip install -e '.[benchmarks]' && python benchmarks/continual.py [--quick]
 
-Both write a network 784-100-100-2 in chunks of 8,000 from a vector of 32 entries for each of five tasks, through four
-hidden layers of 10 units, with the output regularizer for four past tasks; batches of 32 images of one task, Adam, one
-thread. These are the sizes of the published code for split MNIST. hypnettorch chunks all weights together, this library
-each kernel apart, and writes biases without chunks. The contenders take turns; the memory is the growth in steps, of a
-new process for each. Less than three minutes; --quick takes small chunks and few turns, and writes
-continual_quick.json.
+Both generate a network 784-100-100-2 in chunks of 8,000 from a vector of 32 entries for each of five tasks, through
+four hidden layers of 10 units, with the output regularizer for four past tasks; batches of 32 images of one task, Adam,
+one thread. These are the sizes of the published code for split MNIST. hypnettorch chunks all weights together; this
+library chunks each kernel separately, and generates biases without chunks. The contenders take turns; the memory is the
+growth during the steps, in a new process for each. Takes less than three minutes; --quick uses small chunks and few
+turns, and writes continual_quick.json.
 """
 
 import importlib.metadata

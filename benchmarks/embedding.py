@@ -1,4 +1,4 @@
-"""A training step of the embedding method: kernels multiplied first, against building `[x, e(I)]`.
+"""A training step of the embedding method: kernels multiplied first, against a concatenation `[x, e(I)]`.
 
     python benchmarks/embedding.py
 

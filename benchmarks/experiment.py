@@ -2,12 +2,12 @@
 
     pip install -e '.[benchmarks]' && python benchmarks/experiment.py [--full | --images N]
 
-The PyTorch code is typical for such experiments: f of nn.Linear, whose output is cut into the weights of each example
-for torch.bmm; a Dataset that rotates image after image with PIL, read by a DataLoader without workers; `loss.item()` at
-every step. This package does the work of `fit`, accuracy included. Both have one thread on the same processor for data
-and training, and take turns in one process; an epoch before the measurement builds and compiles everything. Both start
-from the same weights, and the script checks that they agree on a batch. The embedding method is measured the same way,
-with torch.cat in PyTorch.
+The PyTorch code is typical for such experiments: f of nn.Linear, whose output is split into the weights of each example
+for torch.bmm; a Dataset that rotates one image after another with PIL, read by a DataLoader without workers;
+`loss.item()` at every step. This package does all the work of `fit`, accuracy included. Both use one thread on the same
+processor for data and training, and take turns in one process; an epoch before the measurement builds and compiles
+everything. Both start from the same weights, and the script checks that they agree on a batch. The embedding method is
+measured in the same way, with torch.cat in PyTorch.
 
 Goal: for the hypernetwork, at least 3 times as many images per second in the median round. Three rounds of 12,800
 images take two minutes; of the whole training split (--full), six to twelve. With fewer images, the results go to

@@ -1,7 +1,7 @@
-"""What the benchmark of the GPU asks of each framework: tensors, compiled calls, gradients, precision, the device.
+"""The interface of a framework for the GPU benchmark: tensors, compiled calls, gradients, precision, the device.
 
-Each class imports its framework only. A compiled call queues its work; `wait` returns when the device has done the work
-of all calls.
+Each class imports only its framework. A compiled call queues its work; `wait` returns when the device has completed the
+work of all calls.
 """
 
 import concurrent.futures

@@ -2,8 +2,8 @@
 
     pip install -e '.[benchmarks,backends]' && python benchmarks/gpu.py [--quick]
 
-Measures with each framework of Keras that is installed, in a process of its own, for float32 with products in TF32, for
-float32 in full precision, and for mixed_bfloat16:
+Measures each installed framework of Keras, in a separate process, for float32 with products in TF32, for float32 in
+full precision, and for mixed_bfloat16:
 
 - a layer forward and backward, with the gradients of x, the condition and the basis, by each route; the bare matrix
   products of the routes, on operands in the best layout; the route that `auto` takes. JAX and TensorFlow run compiled
@@ -12,9 +12,9 @@ float32 in full precision, and for mixed_bfloat16:
 - the training step, with its memory: see `gpu_step.py`;
 - `pytest -m gpu`, the tests of conformance.
 
-Calls are queued and then waited for; a time is the share of one call. The contenders take turns after calls that do not
-count, and the median counts. Under five minutes. --quick runs tiny sizes and no tests, on any machine, and writes
-gpu_quick.json. After a run, `plan_costs.py` shows which cost `plan` should use on the device.
+Calls are queued before the script waits for them; a time is the share of one call. The contenders take turns, after a
+warm-up, and the result is the median. Takes less than five minutes. --quick runs tiny sizes and no tests, on any
+machine, and writes gpu_quick.json. After a run, `plan_costs.py` shows which cost `plan` should use on the device.
 """
 
 import concurrent.futures

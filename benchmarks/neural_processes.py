@@ -5,10 +5,10 @@
 All contenders are trained by the same loop on the same batches of `GaussianProcessTask` with sets of 10 points, by Adam
 at the rate 0.001, and measured on the same functions: the log-likelihood of a target, in nats, and that of the exact
 posterior. The two conditional neural processes have the same layers; with the same weights, their outputs before the
-softplus are equal to 1e-4. keras-neural-processes predicts positive means alone, so the targets are shifted by 10,
-where its means begin, too; that changes no likelihood. Then the time of a training step, compiled by XLA, interleaved,
-on one thread. Twenty minutes; --quick takes a few steps and writes neural_processes_quick.json. Without
-keras-neural-processes, the others are measured.
+softplus are equal to 1e-4. keras-neural-processes predicts only positive means, so the targets are shifted by 10, as
+are its initial means; this shift does not change the likelihood. Then the time of a training step is measured, compiled
+by XLA, interleaved, on one thread. Takes twenty minutes; --quick takes a few steps and writes
+neural_processes_quick.json. If keras-neural-processes is not installed, the other contenders are measured.
 """
 
 import importlib.metadata

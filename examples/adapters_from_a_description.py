@@ -1,16 +1,16 @@
-"""Adapters from a description: an angle writes the adapter that lets a pretrained network read turned digits.
+"""Adapters from a description: an angle determines the adapter with which a pretrained network reads rotated digits.
 
     python examples/adapters_from_a_description.py [--data mnist] [--epochs 4] [--quick] [--out adapters.png]
 
-A convolutional network learns upright digits, and is frozen. A task is an angle by which digits are turned; sine and
-cosine of the angle describe the task. A small network f writes from the description a low-rank adapter of each layer:
+A convolutional network learns upright digits, and is then frozen. A task is an angle by which digits are rotated; the
+sine and cosine of the angle describe the task. A small network f generates a low-rank adapter of each layer from the
+description:
 
     kh.hypernetize(backbone, f, basis=kh.bases.LowRank(8), train_base=False)
 
-f learns on 12 angles, 0, 30, ..., 330 degrees, and is then asked for the 12 angles halfway between, which it has not
-seen. Beside it stand the backbone alone, and one shared adapter, trained in the same way on the same images, but with
-the description of 0 degrees for all angles. `--out` draws the accuracy by the angle. The result of the command, of one
-seed:
+f is trained on 12 angles, 0, 30, ..., 330 degrees, and evaluated also on the 12 unseen angles halfway between. It is
+compared with the backbone alone, and with one shared adapter, trained in the same way on the same images, but with the
+description of 0 degrees for all angles. `--out` draws the accuracy by angle. The result of the command, for one seed:
 
     written by the description: accuracy 0.955 at seen angles, 0.954 at unseen ones
     one shared adapter: accuracy 0.907 at seen angles, 0.907 at unseen ones

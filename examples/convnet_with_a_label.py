@@ -1,21 +1,20 @@
-"""Is this a 7? A convolutional network of one's own, whose weights follow the label that is asked for.
+"""Is this a 7? A convolutional network whose weights depend on a label.
 
     python examples/convnet_with_a_label.py [--data mnist] [--epochs 4] [--quick] [--out labels.png]
 
-x is an image of a digit, the condition is a label, and the answer is whether the image shows this label; in half of the
-questions it does. Two models of the same convolutional network, Conv2D(8), Conv2D(16), Dense(1), learn to answer:
+x is an image of a digit, the condition is a label, and the target is whether the image shows this label; in half of the
+examples it does. Two models with the same convolutional network, Conv2D(8), Conv2D(16), Dense(1), learn to answer:
 
-    weights: `kh.hypernetize` lets the label write the weights; the label is a vector of 8 numbers, `TaskEmbedding`,
-        and each kernel is a trained kernel plus a low-rank matrix that the label scales, `LowRank(4)`
-    channels: the label is joined to the image, as ten more channels, of ones for the label and zeros for the others
+    weights: `kh.hypernetize` generates the weights from the label; `TaskEmbedding` maps the label to a vector of 8
+        numbers, and each kernel is a trained kernel plus a low-rank matrix that the label scales, `LowRank(4)`
+    channels: the label is concatenated with the image, as ten more channels: ones for the label, zeros for the others
 
-`--out` draws the mean answer by the digit of the image and the label that is asked for. The result of the command, of
-one seed:
+`--out` draws the mean output by the digit of the image and the label. The result of the command, for one seed:
 
     weights: 3,014 parameters, test error 2.68%
     channels: 3,877 parameters, test error 4.56%
 
-For ten fixed labels a network with ten outputs would do; the label stands for any condition. The command
+For ten fixed labels, a network with ten outputs would suffice; the label is an example of a condition. The command
 takes a minute and a half of processor time. --quick takes half a minute, on the digits of scikit-learn, which need no
 download.
 """

@@ -2,15 +2,16 @@
 
     python examples/image_as_function.py [--data mnist] [--epochs 30] [--quick] [--out digits.png]
 
-The condition is a digit of 28 x 28 pixels. The hypernetwork writes from it the weights of a SIREN, a small network of
-sine layers (Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions", NeurIPS 2020), which
-maps the coordinates of a point to the brightness there:
+The condition is a digit of 28 x 28 pixels. From the digit, the hypernetwork generates the weights of a SIREN, a small
+network of sine layers (Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions", NeurIPS
+2020), which
+maps the coordinates of a point to its brightness:
 
     f: the digit -> 256 -> 64;    g: (row, column) -> 32 -> 32 -> 1, written by f
 
-In training, each digit is seen at 128 random pixels a step. Afterwards g paints digits that f has never seen: at their
-own 28 x 28 pixels, which gives the peak signal-to-noise ratio (PSNR), and at 112 x 112. `--out` draws the digits, g's
-pictures at both sizes, and the digits enlarged by repeated pixels. The result of the command, on 1,000 test digits:
+Each training step uses 128 random pixels of each digit. Afterwards, g draws test digits at 28 x 28 pixels, on which the
+peak signal-to-noise ratio (PSNR) is measured, and at 112 x 112. `--out` draws the digits, g's pictures at both sizes,
+and the digits enlarged by repeating pixels. The result of the command, on 1,000 test digits:
 
     1,185 generated weights: PSNR 22.7 dB on 1000 test digits, of the mean digit 11.8 dB. The picture is digits.png.
 

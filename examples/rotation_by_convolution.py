@@ -16,8 +16,8 @@ over three seeds:
     dense: 3,432,240 parameters, 30,840 generated weights, test error 0.702 ± 0.041
 
 Chance is an error of 11 in 12, 0.917. Both train for 10 epochs with Adam. The mean training losses at the end, 0.89 and
-2.08, say that neither has converged; what longer training gives was not measured. The learning rate 0.0001 was the best
-of 0.0001, 0.0003 and 0.001 for both, by the validation error of seed 0 after 6 epochs (convolutional) and 8 (dense).
+2.08, show that neither has converged; longer training was not measured. The learning rate 0.0001 was the best of
+0.0001, 0.0003 and 0.001 for both, by the validation error of seed 0 after 6 epochs (convolutional) and 8 (dense).
 
 The command takes 9 minutes of processor time, --quick half a minute.
 """

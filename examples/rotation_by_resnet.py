@@ -1,13 +1,15 @@
-"""By which angle was an image rotated? A ResNet whose weights the upright image writes, against the embedding method.
+"""By which angle was an image rotated? A ResNet with weights generated from the upright image, against the embedding
+method.
 
     python examples/rotation_by_resnet.py [--seeds 3] [--epochs 10] [--quick] [--out resnet.png]
 
 The task is the paper's rotation task on `patches`, pieces of photographs that come with scikit-learn: x is the rotated
 image, the condition is the upright image I, and the output is one of 12 angles. Both models have the same ResNet of x,
-two strided convolutions and a residual block, and the same encoder e of I, of Dense layers. They differ in its use:
+two strided convolutions and a residual block, and the same encoder e of I, of Dense layers. They differ in the use of
+e(I):
 
-    hypernetwork: `kh.hypernetize` lets e(I) write all weights of the ResNet
-    embedding: e(I) is joined to the features of the ResNet, and a hidden layer of 1,485 units reads both
+    hypernetwork: `kh.hypernetize` generates all weights of the ResNet from e(I)
+    embedding: e(I) is concatenated with the features of the ResNet, as the input of a hidden layer of 1,485 units
 
 The units of the hidden layer give both models nearly the same number of parameters. `--out` draws the error on the
 validation split after each epoch. The result of the command, with the standard deviation over three seeds:
@@ -15,10 +17,10 @@ validation split after each epoch. The result of the command, with the standard 
     hypernetwork: 3,494,864 parameters, test error 0.280 ± 0.010
     embedding: 3,493,753 parameters, test error 0.536 ± 0.098
 
-Chance is an error of 11 in 12, 0.917; a guess among the four angles that leave the same black corners has 0.75.
+Chance is an error of 11 in 12, 0.917; a guess among the four angles with the same black corners has an error of 0.75.
 Both train for 10 epochs with Adam, and neither has converged: the mean training losses at the end are 0.68 and 1.16.
-The learning rate falls from 0.0002 to 0. No other was tried for this hypernetwork; for the embedding, 0.001 was worse,
-by the validation error of seed 0.
+The learning rate falls from 0.0002 to 0. No other learning rate was tried for the hypernetwork; for the embedding,
+0.001 was worse by the validation error of seed 0.
 
 The command takes six minutes of processor time, --quick half a minute. `--models` trains one of the two alone.
 """

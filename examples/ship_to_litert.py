@@ -1,26 +1,26 @@
-"""Show a sign once, ship its detector: a hypernetwork specialized to one image, as a LiteRT file for a small device.
+"""A detector from one image: a hypernetwork specialized to an image of a sign, as a LiteRT file for a small device.
 
     pip install 'keras_hypernet[lite]'
     python examples/ship_to_litert.py [--data mnist] [--epochs 5] [--quick] [--out litert]
 
 The condition is an image of a digit, x is another image, and the answer is whether both show the same digit. A large
-network f of the condition writes the weights of a small convolutional network g of x. A device that is to detect one
-sign needs g alone:
+network f of the condition generates the weights of a small convolutional network g of x. A device that detects one sign
+needs only g:
 
     detector = kh.specialize(model, reference)            # an ordinary Keras model of x
     detector.export("detector.tflite", format="litert")   # runs without Keras and TensorFlow
 
 The command trains the hypernetwork, writes a file for one test image of each digit and a file of the whole model, and
-runs them with `ai_edge_litert`. `--out` is the folder of the files, and of a picture: each reference, and below it the
-detector's answers to images of all digits. The result of the command, of one seed:
+runs these files with `ai_edge_litert`. `--out` is the folder of the files, and of a picture with each reference and,
+below it, the detector's outputs for images of all digits. The result of the command, for one seed:
 
     whole model: 524,300 bytes, 0.043 ms
     detector: 35,496 bytes, 0.007 ms
     balanced accuracy of the ten detectors 0.978, from 0.938 to 0.993
     largest difference from the hypernetwork in Keras, relative to the largest output: 5.7e-07
 
-The times are of one call on one image, on one thread, and depend on the machine. The command takes a minute and a half
-of processor time. --quick takes half a minute, on the digits of scikit-learn, which need no download.
+The times are for one call on one image with one thread, and depend on the machine. The command takes a minute and a
+half of processor time. --quick takes half a minute, on the digits of scikit-learn, which need no download.
 """
 
 import argparse

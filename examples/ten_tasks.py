@@ -1,22 +1,22 @@
-"""Ten tasks, one hypernetwork: the number of a task writes the weights of its network; against ten networks.
+"""Ten tasks: one hypernetwork, which generates a network from the index of a task, against ten networks.
 
     python examples/ten_tasks.py [--data mnist] [--seeds 3] [--epochs 10] [--quick] [--out tasks.png]
 
-Task t shows the digits turned by 36 t degrees, and numbers the ten classes in an order of its own. Each task has a
-tenth of the training images, so that no image is seen in two tasks. Three models learn the ten tasks:
+Task t has digits rotated by 36 t degrees, and its own permutation of the ten classes. Each task has a tenth of the
+training images, so that no image is in two tasks. Three models learn the ten tasks:
 
     separate: ten networks, each for one task: Dense(64), Dense(10)
-    hypernetwork: one network Dense(128), Dense(10), whose weights the task's number writes: `TaskEmbedding`, `LowRank`
-    joined: one network of the same number of parameters, which takes the task's vector beside the image
+    hypernetwork: one network Dense(128), Dense(10), with weights generated from the task: `TaskEmbedding`, `LowRank`
+    joined: one network with the same number of parameters, whose input is the image and the task's vector
 
-`--out` draws the accuracy in each task. The result of the command, the mean over the ten tasks and the standard
+`--out` draws the accuracy on each task. The result of the command, the mean over the ten tasks and the standard
 deviation over three seeds:
 
     separate: 508,900 parameters, test accuracy 0.9397 ± 0.0006
     hypernetwork: 145,554 parameters, test accuracy 0.9444 ± 0.0010
     joined: 145,010 parameters, test accuracy 0.9120 ± 0.0031
 
-The tasks share the strokes of digits, from which the hypernetwork gains; tasks that share nothing were not tried. The
+The tasks share the strokes of digits, which helps the hypernetwork; tasks that share nothing were not tried. The
 command takes two and a half minutes of processor time. --quick takes half a minute, on the digits of scikit-learn,
 which need no download.
 """

@@ -88,7 +88,7 @@ class ConditionalModel(ModelOfTwoInputs):
 
     def call(self, inputs, training=False):
         # A model with its own `call` must pass `training` by name, because on JAX no context carries it to the layers.
-        # # Never None: with None, some layers, such as RandomFlip, act as in training.
+        # Never None: with None, some layers, such as RandomFlip, act as in training.
         training = bool(training)
         for layer in self.primary_layers:
             if self.compiled and isinstance(layer, HyperLayer):

@@ -131,7 +131,7 @@ def counted_members(condition, mask=None, lengths=None):
     else:
         return None
     # A traced function may not know the shapes, and then does not check them. The broadcast gives a mask of one column
-    # # the same meaning in the sum and in the number of members.
+    # the same meaning in the sum and in the number of members.
     return ops.broadcast_to(mask, ops.shape(condition)[:2])
 
 

@@ -20,7 +20,7 @@ _STREAMS = ("validation", "train")
 _TEST_POINTS = {2: 50, 3: 9}  # along the edge of the lattice of test preferences, by the number of objectives
 _CHUNK = 500
 # Numbers of points along each axis of the front, by the number of axes: of the whole front, of the first search for an
-# # optimum, and of each refinement.
+# optimum, and of each refinement.
 _FRONT = {1: 2001, 2: 201}
 _COARSE, _FINE, _REFINEMENTS = {1: 401, 2: 41}, {1: 41, 2: 11}, 3
 
