@@ -183,7 +183,7 @@ WRONG = {
         {"x": X, "y": Y, "metric": "mae"},
         "`metric` must be 'error' or 'mse', or None. Received: 'mae'",
     ),
-    "a taken name": ({"x": X, "y": Y, "name": "rotation"}, "needs a name of its own: 'rotation' is that of"),
+    "a taken name": ({"x": X, "y": Y, "name": "rotation"}, "needs a new name: 'rotation' is the name of"),
     "images without channels": (
         {"x": pixels((N, 4, 4)), "y": Y},
         "`x` must be of the shape .* Received: ('N', 4, 4). Reshape",

@@ -93,7 +93,7 @@ def test_images_of_a_user_go_all_the_way(kind, prepare, tmp_path):
             kh.RotationTask,
             "rotation",
             ValueError,
-            r"needs a name of its own: 'rotation' is that of .*\.RotationTask. R",
+            r"needs a new name: 'rotation' is the name of .*\.RotationTask. R",
         ),
         (object, "mine", TypeError, "`register` decorates a subclass of keras_hypernet.Task. Received: <class"),
     ],
@@ -104,7 +104,7 @@ def test_names_that_no_task_can_have_are_refused(base, name, error, message):
 
 
 def test_the_paper_has_no_recipe_for_a_task_of_a_user():
-    message = r"Received: Product\(number=24\). For a task of your own, say how to train: keras_hypernet.Recipe\("
+    message = r"Received: Product\(number=24\). For your own task, pass a recipe: keras_hypernet.Recipe\("
     with pytest.raises(ValueError, match=message):
         kh.paper_recipe(TASK)
 
@@ -136,7 +136,7 @@ def test_a_card_of_a_class_that_extends_a_task_says_nothing_of_the_paper(base):
     assert facts["limits"] == ["Data like those of the task extended; of other data nothing was measured."]
     assert facts["description"].startswith(base.purpose)
     assert Last.deviations == ("The angles are mine.",)
-    with pytest.raises(ValueError, match="For a task of your own, say how to train"):
+    with pytest.raises(ValueError, match="For your own task, pass a recipe"):
         kh.paper_recipe(task)
 
 

@@ -260,7 +260,7 @@ def test_an_undeclared_dtype_is_named(method):
         task = dataclasses.make_dataclass("Network", [], bases=(OwnTask,), namespace={"inputs": ("x",)}, frozen=True)()
     model = kh.build_model(task, method, RECIPE)
     message = (
-        "`x_dtype` of the task 'own' must be 'float32', the type of x in its batches. Received: 'uint8'. Say `x_dt"
+        "`x_dtype` of the task 'own' must be 'float32', the type of x in its batches. Received: 'uint8'. Set `x_dt"
     )
     for call in (lambda: fit(model, task, RECIPE, progress=False), lambda: evaluate(model, task)):
         with pytest.raises(ValueError, match=message):

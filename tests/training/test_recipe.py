@@ -33,7 +33,7 @@ def test_integers_below_their_range_are_refused(field, value):
         ],
         ({"initialization": "zeros"}, "`initialization` must be one of .* Received: 'zeros'"),
         *[
-            (changes, rf"`momentum` must be in \[0, 1\), and 0 but for sgd. Received: {changes['momentum']}")
+            (changes, rf"`momentum` must be in \[0, 1\), and 0 except for sgd. Received: {changes['momentum']}")
             for changes in ({"momentum": 1.0}, {"momentum": -0.5}, {"momentum": 0.5, "optimizer": "adam"})
         ],
         ({"rho": 0.9}, "`rho` and `epsilon` are settings of adadelta. Received: 0.9, None for 'sgd'"),

@@ -112,7 +112,7 @@ class Taken(SyntheticTask):
 def test_a_task_without_json_is_refused_before_anything_is_done(tmp_path):
     search = functools.partial(kh.tuning.search, recipe=RECIPE, directory=tmp_path / "search", progress=False)
     with pytest.raises(
-        ValueError, match=r"needs a name of its own: 'synthetic' is that of .*\.SyntheticTask. Received: .*\.Taken"
+        ValueError, match=r"needs a new name: 'synthetic' is the name of .*\.SyntheticTask. Received: .*\.Taken"
     ):
         search(Taken("inner", dim=4))
     with pytest.raises(TypeError, match="The fields of a task must be plain values, .* Received for 'mine': .*ndarray"):

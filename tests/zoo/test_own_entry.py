@@ -58,7 +58,7 @@ def test_the_card_is_filled_from_task_recipe_and_model(task, trained, tmp_path):
 
 def test_a_model_wired_by_hand_is_an_entry(task, tmp_path):
     model, folder = _by_hand(), tmp_path / "wired"
-    with pytest.raises(TypeError, match="The card needs command, seed too"):
+    with pytest.raises(TypeError, match="The card also needs command, seed"):
         kh.save_entry(model, folder, task=task)
     card = kh.save_entry(model, folder, task=task, command="python wired.py", seed=5)
     assert (card.seed, card.seeds[0]["seed"]) == (5, 5)
