@@ -15,6 +15,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+LOAD = os.getloadavg()[0]  # before this benchmark adds its own
+
 
 def interleaved(contenders, rounds, warmup=3, clock=time.perf_counter):
     """Times functions in turn, so that a slow phase of the machine affects all of them.
@@ -71,14 +73,15 @@ def peak_memory_growth(run):
     return _memory("VmHWM") - before
 
 
-def memory_in_new_process(script, *arguments):
+def memory_in_new_process(script, *arguments, **variables):
     """Runs a script in a new process, and returns the JSON of its last line: the growth of its memory.
 
     There TensorFlow computes without oneDNN, its default on processors with AVX-512: oneDNN keeps the memory that was
-    freed before `peak_memory_growth`, and a step that takes this memory does not seem to grow.
+    freed before `peak_memory_growth`, and a step that takes this memory does not seem to grow. `variables` are further
+    environment variables.
     """
     command = [sys.executable, script, *map(str, arguments)]
-    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
+    environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0", **variables}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -106,6 +109,6 @@ def report(name, title, columns, rows, **facts):
     for row in rows:
         table.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row))
     Console().print(table)
-    content = {"machine": machine(), "columns": columns, "rows": rows, **facts}
+    content = {"machine": machine(), "load_before": round(LOAD, 2), "columns": columns, "rows": rows, **facts}
     path = pathlib.Path(__file__).parent / f"{name}.json"
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

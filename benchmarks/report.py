@@ -31,7 +31,7 @@ def facts():
     step, data, start = (read(name)["by_name"] for name in ("train_step", "data", "startup"))
     epoch, embedding, workers = (read(name)["by_name"] for name in ("experiment", "embedding", "workers"))
     contraction, serving, overhead = (read(name) for name in ("contraction", "serving", "tuning_overhead"))
-    loads = max(row[0] for name, row in start.items() if name.startswith("load"))
+    loads = max(seconds for _, seconds, _ in read("startup")["loads"])
     (rate,) = (row[-1] for row in serving["rows"] if row[:2] == ["serving_default, gRPC", 256])
     apply = [
         serving[f"{name}_over_default{where}"]
@@ -100,7 +100,7 @@ def facts():
     yield (
         "startup",
         "`import keras_hypernet` after Keras is imported; `kh.load` of an entry",
-        f"{start['what keras_hypernet adds'][0]:.2f} s; at most {loads:.2f} s",
+        f"{start['what keras_hypernet adds'][1]:.2f} s; at most {loads:.2f} s, of processor time",
         "startup.py",
     )
     yield (
@@ -209,6 +209,44 @@ def peers():
         yield f"| {batch}, {size} x {size}, {channels} -> {filters}, {rank} | {times} | {ratio:.2f} |"
 
 
+def starting():
+    """The section on import and load."""
+    content = read("startup")
+    yield "\n## Starting\n"
+    yield f"By `startup.py` on {content['machine']['processor']}, {_load(content)}:"
+    yield "new processes in turns, in processor seconds. Keras imports TensorFlow, and this package imports Keras.\n"
+    yield "| what | processor seconds |"
+    yield "|---|---|"
+    yield from (f"| {what} | {seconds:.2f} |" for what, _, seconds in content["rows"])
+    loads = content["loads"]
+    ours, alone = (statistics.median(row[column] for row in loads) for column in (1, 2))
+    yield f"\nThe median over the {len(loads)} entries is {ours:.3f} processor seconds for `kh.load`, and {alone:.3f}"
+    yield "for `keras.saving.load_model` alone, which checks neither card nor checksum nor size.\n"
+    yield "| entry | `kh.load` | `load_model` |"
+    yield "|---|---|---|"
+    yield from (f"| {name} | {ours:.3f} | {alone:.3f} |" for name, ours, alone in loads)
+
+
+def _load(content):
+    return f"load average before it {content['load_before']:.1f}"
+
+
+def continual():
+    """The section on tasks one after another."""
+    yield "\n## Tasks one after another\n"
+    if not (FOLDER / "continual.json").exists():
+        yield "Not measured: `benchmarks/continual.py` has not run."
+        return
+    content = read("continual")
+    yield f"By `continual.py` on {content['machine']['processor']}, {_load(content)},"
+    yield f"against {content['library']}: a training step of split digits with the weights of four past tasks kept, one"
+    yield "thread, the same sizes. The memory is the growth in steps after those that trace and compile.\n"
+    yield "| contender | trained parameters | ms of processor time a step | first / this | memory (MiB) |"
+    yield "|---|---|---|---|---|"
+    for name, parameters, milliseconds, ratio, memory in content["rows"]:
+        yield f"| {name} | {parameters:,} | {milliseconds:.2f} | {ratio:.2f} | {memory:.1f} |"
+
+
 def _against_the_best_peer(rows):
     ahead, goals = [], {"time": [], "memory": []}
     for case in dict.fromkeys(tuple(row[:3]) for row in rows):
@@ -308,7 +346,8 @@ def page():
         f"| {what} | {result} | `{command}` | {read(name)['machine']['processor']} |"
         for name, what, result, command in facts()
     ]
-    return "\n".join([*lines, *bases(), *convolutions(), *peers(), *gpu(), *plan_costs()]) + "\n"
+    sections = bases, convolutions, peers, continual, starting, gpu, plan_costs
+    return "\n".join([*lines, *(line for section in sections for line in section())]) + "\n"
 
 
 def readme():

@@ -1,45 +1,67 @@
 """The time of `import keras_hypernet` and of `load`.
 
-    python benchmarks/startup.py
+    python benchmarks/startup.py [--quick]
 
-Imports, interleaved, each in a new process, of Keras alone and of this package, which imports Keras; then `load` of
-each entry of the zoo, after the import. About two minutes. Claims: the package adds less than 0.5 s to Keras's import;
-`load` takes less than 1 s per entry.
+Imports of TensorFlow, of Keras, which imports TensorFlow, and of this package, which imports Keras, in turns, each in a
+new process: the time, and the processor time, which other processes of the machine hardly change. Then the processor
+time of `load` of each entry of the zoo, and of `keras.saving.load_model` of its file alone, which checks neither card
+nor checksum nor size; the two in turns, after the import, all entries of a turn in a new process. Claims: the package
+adds less than 0.5 s to Keras's import; `load` takes less than 1 s per entry. Three minutes; --quick takes one turn, and
+writes startup_quick.json.
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
+import time
 
-from measure import interleaved, medians, report
+import numpy as np
+from measure import interleaved, report
 
-ROUNDS = 7
-LOAD = """
+QUICK = "--quick" in sys.argv
+IMPORTS = ("tensorflow", "keras", "keras_hypernet")
+WAYS = {"load": "keras_hypernet.load(name)", "load_model": "keras.saving.load_model(zoo / name / 'model.keras')"}
+LOADS = """
 import json, time
-import keras_hypernet
-times = {}
-for card in keras_hypernet.list_entries():
-    started = time.perf_counter()
-    keras_hypernet.load(card.name)
-    times[card.name] = time.perf_counter() - started
+import keras, keras_hypernet
+from keras_hypernet.zoo.store import zoo_folder
+zoo, times = zoo_folder(), {{}}
+for name in [card.name for card in keras_hypernet.list_entries()]:
+    started = time.process_time()
+    {load}
+    times[name] = time.process_time() - started
 print(json.dumps(times))
 """
 
 
 def run(code):
     """Returns what a new Python process prints."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+
+
+def clocks():
+    """The time, and the processor time of the processes that have ended, in seconds."""
+    spent = os.times()
+    return np.array([time.perf_counter(), spent.children_user + spent.children_system])
 
 
 def main():
-    imports = {name: lambda name=name: run(f"import {name}") for name in ("keras", "keras_hypernet")}
-    seconds = medians(interleaved(imports, ROUNDS, warmup=1))
-    rows = [[f"import {name}", time] for name, time in seconds.items()]
-    rows.append(["what keras_hypernet adds", seconds["keras_hypernet"] - seconds["keras"]])
-    loads = [json.loads(run(LOAD)) for _ in range(3)]
-    rows += [[f"load {name}", statistics.median(times[name] for times in loads)] for name in loads[0]]
-    report("startup", "Starting", ["", "seconds"], rows)
+    imports = {name: lambda name=name: run(f"import {name}") for name in IMPORTS}
+    times = interleaved(imports, 1 if QUICK else 3, warmup=1, clock=clocks)
+    times = {f"import {name}": np.array(each) for name, each in times.items()}
+    times["what keras_hypernet adds"] = times["import keras_hypernet"] - times["import keras"]
+    rows = [[what, *np.median(each, axis=0).tolist()] for what, each in times.items()]
+    turns = [
+        {way: json.loads(run(LOADS.format(load=load))) for way, load in WAYS.items()} for _ in range(1 if QUICK else 2)
+    ]
+    loads = [
+        [name, *(statistics.median(turn[way][name] for turn in turns) for way in WAYS)] for name in turns[0]["load"]
+    ]
+    report("startup_quick" if QUICK else "startup", "Starting", ["", "seconds", "processor seconds"], rows, loads=loads)
 
 
 if __name__ == "__main__":

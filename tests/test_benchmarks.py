@@ -1,4 +1,4 @@
-"""The benchmarks of the GPU, of convolutions and of other libraries, in their quick mode on this machine."""
+"""The benchmarks that compare with other libraries, of the GPU and of starting, in their quick mode on this machine."""
 
 import importlib.util
 import json
@@ -123,6 +123,41 @@ def test_the_benchmark_of_other_libraries_compares_networks_of_equal_output(tmp_
         assert row[8] < 1e-4
     for row in content["convolutions"]["rows"]:
         assert row[-1] == pytest.approx(row[5] / min(row[6:8]))
+
+
+@pytest.mark.full
+def test_the_benchmark_of_continual_learning_measures_time_and_memory(tmp_path):
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("this is not a checkout: benchmarks/ is not here")
+    if not importlib.util.find_spec("torch"):
+        pytest.skip("torch is not installed")
+    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
+    subprocess.run([sys.executable, folder / "continual.py", "--quick"], check=True, env=environment)
+    content = json.loads((folder / "continual_quick.json").read_text(encoding="utf-8"))
+    peers = [] if content["library"].endswith("not installed") else ["hypnettorch"]
+    rows = {name: row for name, *row in content["rows"]}
+    assert list(rows) == ["keras_hypernet, XLA", "keras_hypernet", *peers]
+    first, second, *_ = rows.values()
+    assert first[0] == second[0]
+    for parameters, time, ratio, memory in rows.values():
+        assert parameters > 0
+        assert ratio == pytest.approx(first[1] / time)
+        assert memory >= 0
+
+
+@pytest.mark.full
+def test_the_benchmark_of_startup_measures_every_entry(tmp_path):
+    if not (ROOT / "benchmarks").is_dir():
+        pytest.skip("this is not a checkout: benchmarks/ is not here")
+    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
+    subprocess.run([sys.executable, folder / "startup.py", "--quick"], check=True)
+    content = json.loads((folder / "startup_quick.json").read_text(encoding="utf-8"))
+    assert [name for name, *_ in content["loads"]] == [card.name for card in kh.list_entries()]
+    seconds = {what: each for what, *each in content["rows"]}
+    assert list(seconds) == ["import tensorflow", "import keras", "import keras_hypernet", "what keras_hypernet adds"]
+    for clock, added in enumerate(seconds["what keras_hypernet adds"]):
+        assert added == pytest.approx(seconds["import keras_hypernet"][clock] - seconds["import keras"][clock])
 
 
 @pytest.mark.full
