@@ -5,7 +5,7 @@
 Exports `rotation_mnist_hyper` and runs each file on the test split: the error is that of the card. Then, for the first
 images of the test split, exports g under the image, and runs each file on the image turned by 0, 30, ..., 330 degrees.
 Prints bytes, milliseconds for one x, the largest difference from Keras relative to the largest output, and the error
-beside Keras's on the same examples. Ten minutes on an idle processor.
+beside Keras's on the same examples. About five minutes of processor time.
 """
 
 import argparse
