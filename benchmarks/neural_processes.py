@@ -6,8 +6,8 @@ All contenders are trained by the same loop on the same batches of `GaussianProc
 at the rate 0.001, and measured on the same functions: the log-likelihood of a target, in nats, and that of the exact
 posterior. The two conditional neural processes have the same layers; with the same weights, their outputs before the
 softplus are equal to 1e-4. keras-neural-processes predicts only positive means, so the targets are shifted by 10, as
-are its initial means; this shift does not change the likelihood. Then the time of a training step is measured, compiled
-by XLA, interleaved, on one thread. Takes twenty minutes; --quick takes a few steps and writes
+are its initial means; this shift does not change the likelihood. Then the processor time of a training step is
+measured, compiled by XLA, interleaved, on one thread. Takes twenty minutes; --quick takes a few steps and writes
 neural_processes_quick.json. If keras-neural-processes is not installed, the other contenders are measured.
 """
 
@@ -15,6 +15,7 @@ import importlib.metadata
 import os
 import statistics
 import sys
+import time
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -115,10 +116,11 @@ def trained(name, task, seed):
 
 
 def milliseconds(names, task):
-    """The median time of a step of each contender, in milliseconds."""
+    """The median processor time of a step of each contender, in milliseconds."""
     batch = next(iter(task.training_dataset(task.load("train"), BATCH, 0, 0)))
     contenders = {name: Contender(name, task, 0) for name in names}
-    times = interleaved({name: lambda each=each: each.step(*batch) for name, each in contenders.items()}, ROUNDS)
+    steps = {name: lambda each=each: each.step(*batch) for name, each in contenders.items()}
+    times = interleaved(steps, ROUNDS, clock=time.process_time)
     return {name: 1000 * time for name, time in medians(times).items()}
 
 
@@ -140,7 +142,7 @@ def main():
             found = [trained(name, task, seed) for seed in range(SEEDS)]
             parameters = sum(int(np.prod(v.shape)) for v in Contender(name, task, 0).model.trainable_variables)
             rows.append([kernel, name, parameters, statistics.fmean(found), exact, times[name], found])
-    columns = ["kernel", "contender", "parameters", "log-likelihood", "exact", "ms a step", "by seed"]
+    columns = ["kernel", "contender", "parameters", "log-likelihood", "exact", "ms of processor time a step", "by seed"]
     report(
         "neural_processes_quick" if QUICK else "neural_processes",
         "Neural processes on Gaussian processes, sets of 10 points, one thread",
