@@ -1,7 +1,7 @@
 """The command line, `keras-hypernet`: arguments and printing.
 
-Importing keras_hypernet imports Keras and TensorFlow, which takes seconds. The command line stands outside of that
-package, and each command imports what it needs inside its function, so help and usage errors come at once.
+Importing keras_hypernet imports Keras and TensorFlow, which takes seconds. The command line is therefore a separate
+package, and each command imports what it needs inside its function, so that help and usage errors are fast.
 """
 
 import gc
@@ -10,7 +10,7 @@ from keras_hypernet_cli.start import ends_at_an_interrupt, open_standard_streams
 
 
 def main():
-    """Runs the command line in a process of its own: the console script."""
+    """Runs the command line as a process: the console script."""
     open_standard_streams()
     try:
         with ends_at_an_interrupt():

@@ -1,4 +1,4 @@
-"""The application: its commands, and what becomes of their errors."""
+"""The application: its commands, and the handling of their errors."""
 
 import re
 import sys
@@ -50,13 +50,13 @@ for _function in (
 
 
 def run():
-    """Runs the command of `sys.argv`; an error that the user can mend is one line and the exit code 2."""
+    """Runs the command of `sys.argv`; for an error that the user can fix, prints one line, with exit code 2."""
     arguments = sys.argv[1:]
     try:
         # Typer accepts an option of the application only before the command; --debug may stand anywhere.
         app([argument for argument in arguments if argument != "--debug"], prog_name="keras-hypernet")
     except Exception as error:
-        imported = "keras_hypernet" in sys.modules  # otherwise, its import has failed, which the user cannot mend
+        imported = "keras_hypernet" in sys.modules  # otherwise its import has failed, which the user cannot fix
         message = _message(error) if imported and "--debug" not in arguments else None
         if message is None:
             raise
@@ -65,7 +65,7 @@ def run():
 
 
 def _message(error):
-    """Returns the message of an error that a user can cause and mend; None for a fault of the package."""
+    """Returns the message of an error that a user can cause and fix; None for a fault of the package."""
     import tensorflow as tf
 
     from keras_hypernet.data.sources import DataUnavailableError
@@ -79,7 +79,7 @@ def _message(error):
 
 
 def _with_options(message, command):
-    """Returns a message of keras_hypernet with the names of options in place of the names of its arguments.
+    """Returns a message of keras_hypernet with the names of options instead of the names of arguments.
 
     Without this, an error says "`depth` must be an integer" to a user who has typed --depths.
     """

@@ -1,4 +1,4 @@
-"""The command doctor: what this installation has, and what it lacks."""
+"""The command doctor: what is installed, and what is missing."""
 
 import importlib.metadata
 
@@ -7,7 +7,7 @@ from keras_hypernet_cli.printing import show_facts, show_json
 
 
 def doctor(as_json: AsJson = False):
-    """Show what this installation has: versions, backend, GPUs, data sets, optional extras.
+    """Show what is installed: versions, backend, GPUs, data sets, optional extras.
 
     Example: keras-hypernet doctor
     """
@@ -52,7 +52,7 @@ def _distribution():
 
 
 def _missing(extra):
-    """The requirements of an extra that are not installed, or in another version, as texts."""
+    """The requirements of an extra that are not installed, or installed in another version, as texts."""
     from packaging.requirements import Requirement
 
     requirements = map(Requirement, _distribution().requires)

@@ -12,7 +12,7 @@ from typer import Option
 from keras_hypernet_cli.options import SOURCES, AsJson, Entry, Source
 from keras_hypernet_cli.printing import readable, show, show_facts, show_json, status
 
-# What the demo ends with.
+# The commands that the demo suggests at its end.
 _NEXT = {
     "keras-hypernet list": "all pretrained models",
     "keras-hypernet experiment rotation_depth --quick": "a figure of the paper in a minute",
@@ -63,7 +63,7 @@ def demo(
     to: Annotated[Path | None, Option(help="Folder to export to; by default a temporary one.")] = None,
     as_json: AsJson = False,
 ):
-    """Do the main job on data that ships with the installation: evaluate, fine-tune, specialize, export, query.
+    """Show the main uses on data that ships with the installation: evaluate, fine-tune, specialize, export, query.
 
     Example: keras-hypernet demo --to /tmp/saved_models
     """
@@ -95,7 +95,7 @@ def evaluate(
     source: Source = None,
     as_json: AsJson = False,
 ):
-    """Measure a model on a data set.
+    """Evaluate a model on a data set.
 
     Examples: keras-hypernet evaluate rotation_mnist_hyper --data digits --save predictions.png
     """
@@ -167,7 +167,7 @@ def zoo_table(cards):
 
 
 def _trivial(card, bold=""):
-    """The best trivial predictor of a card's task, and whether the model is no better: between marks, if given."""
+    """The best trivial predictor of a card's task, and whether the model does not beat it, between marks `bold`."""
     if not card.baseline:
         return ""
     name, error = min(card.baseline.items(), key=lambda item: item[1])

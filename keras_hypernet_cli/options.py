@@ -1,6 +1,6 @@
 """Arguments and options that several commands share, and the choices that help texts list.
 
-Keras need not be imported to print help, so the choices are copies of names in keras_hypernet; a test compares them.
+The choices are copies of names in keras_hypernet, so that help does not import Keras; a test compares them.
 """
 
 from pathlib import Path
@@ -39,7 +39,7 @@ def parse_range(name, text, kind=int):
     """Returns the range, a tuple, of `2:9`, or the choices, a list, of `2,4,8`; None for None.
 
     Args:
-        name: What the values are of, for the message.
+        name: Name of the values, for the error message.
         text: The text of the user.
         kind: Type of the values, or a function from a text to a value.
 

@@ -1,4 +1,4 @@
-"""How commands print, and what their results record of the command line."""
+"""Functions that print results, and the command line that results record."""
 
 import contextlib
 import json
@@ -8,7 +8,7 @@ import sys
 from rich.table import Table
 from rich.text import Text
 
-# These options affect how a command runs and what it prints, and not its result.
+# These options affect how a command runs and what it prints, but not its result.
 _WITHOUT_EFFECT = {"--resume", "--overwrite", "--debug", "--json"}
 
 
@@ -19,7 +19,7 @@ def _console(stderr=False):
 
 
 def show(content):
-    """Prints a line, as `str` or `rich.text.Text`, which is not broken if it is long, or a table on standard output."""
+    """Prints a line (`str` or `rich.text.Text`, not wrapped if long) or a table on standard output."""
     _console().print(content, soft_wrap=not isinstance(content, Table))
 
 
@@ -72,7 +72,7 @@ def readable(value):
 
 @contextlib.contextmanager
 def resumable(folder):
-    """Says where finished work is kept if the block is interrupted."""
+    """If the block is interrupted, says where finished work is kept."""
     try:
         yield
     except KeyboardInterrupt:

@@ -114,7 +114,7 @@ def serve(
 
 
 def _export_entries(names, models):
-    """Returns the names to serve, after the export of entries that have none; refuses a name that is neither."""
+    """Exports entries that have no export, and returns the names to serve; ValueError for any other name."""
     from keras_hypernet.common.suggestions import suggestion
     from keras_hypernet.serving.export import versions
     from keras_hypernet.serving.specialized import export_formats
@@ -127,7 +127,7 @@ def _export_entries(names, models):
     for name in names:
         card = Card.read(find_entry(name)) if "/" in name else None
         served.append(card.name if card else name)
-        exported = versions(models / served[-1])  # an export that was killed leaves a folder without versions
+        exported = versions(models / served[-1])  # a killed export leaves a folder without versions
         if card:
             current = exported and _exported_card(exported[max(exported)]) == card
         else:
@@ -151,13 +151,13 @@ def _exported_card(version):
 
 @contextlib.contextmanager
 def _log_to_standard_error(access_log):
-    """Writes events and requests as lines of JSON, whatever an import has done to the root logger."""
+    """Writes events and requests as lines of JSON, even if an import has changed the root logger."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("keras_hypernet.serving")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings, of what is not HTTP, are not JSON
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings about input that is not HTTP are not JSON
     logging.getLogger("keras_hypernet.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
     try:
         yield

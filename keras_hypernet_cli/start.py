@@ -1,7 +1,7 @@
-"""How the process starts: standard streams, interrupts, the import of keras_hypernet without TensorFlow's messages.
+"""The start of the process: standard streams, interrupts, the import of keras_hypernet without TensorFlow's messages.
 
-TensorFlow writes messages about missing GPUs and the like to standard error before it reads its own log level
-(tensorflow/tensorflow#100442). They are shown only if the import fails.
+TensorFlow writes messages, such as about missing GPUs, to standard error before it reads its log level
+(tensorflow/tensorflow#100442). These messages are shown only if the import fails.
 """
 
 import contextlib
@@ -14,14 +14,14 @@ import tempfile
 def open_standard_streams():
     """Opens each standard stream that the caller has closed, as `2>&-` does, to the null device.
 
-    Otherwise, the next file that is opened would get the number of the stream, and what is printed.
+    Otherwise, the next opened file would get the number of the stream, and receive the printed output.
     """
     for name, mode in {"stdin": "r", "stdout": "w", "stderr": "w"}.items():
         if getattr(sys, name) is None:
             descriptor = os.open(os.devnull, os.O_RDWR)
             os.set_inheritable(descriptor, True)
             setattr(sys, name, os.fdopen(descriptor, mode))
-    sys.stdout.reconfigure(errors="backslashreplace")  # a character that the encoding lacks is printed as an escape
+    sys.stdout.reconfigure(errors="backslashreplace")  # prints an escape for a character that the encoding lacks
 
 
 def import_package():
@@ -32,7 +32,7 @@ def import_package():
     """
     if "keras_hypernet" in sys.modules:
         return
-    # Whatever Keras's configuration file says.
+    # Overrides Keras's configuration file.
     os.environ["KERAS_BACKEND"] = backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend != "tensorflow":
         print(f"Error: The command line needs KERAS_BACKEND=tensorflow. Received: {backend!r}", file=sys.stderr)
@@ -45,7 +45,7 @@ def import_package():
 
 @contextlib.contextmanager
 def ends_at_an_interrupt():
-    """Lets an interrupt end the process at once, since a module that is being imported could catch the exception."""
+    """Lets an interrupt end the process at once, because a module that is being imported could catch the exception."""
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:  # a background job ignores interrupts, and continues to
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -57,7 +57,7 @@ def ends_at_an_interrupt():
 
 @contextlib.contextmanager
 def _quiet():
-    """Holds back what Python and C++ write to standard error, and writes it only if the block raises."""
+    """Holds back the output of Python and C++ to standard error, and writes it only if the block raises."""
     sys.stderr.flush()
     standard_error = os.dup(2)
     with tempfile.TemporaryFile() as held:

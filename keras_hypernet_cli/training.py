@@ -33,7 +33,7 @@ def train(
     tensorboard: Annotated[bool, Option("--tensorboard", help="Write TensorBoard logs for each run.")] = False,
     as_json: AsJson = False,
 ):
-    """Train a model of the zoo by the paper's recipe, or with changes, and make an entry of it.
+    """Train a model of the zoo by the paper's recipe, or with changes, and make it an entry.
 
     Example: keras-hypernet train rotation_digits_hyper --depth 3 --seeds 5 --out runs/depth3
     """
@@ -71,7 +71,7 @@ def entry(
     data_note: Annotated[str | None, Option(help="Note on the card about your copy of the data.")] = None,
     as_json: AsJson = False,
 ):
-    """Make an entry of the folder of a training, which evaluate, info, export and serve take.
+    """Turn the folder of a training into an entry, for evaluate, info, export and serve.
 
     Example: keras-hypernet entry runs/mine --name mine
     """

@@ -82,7 +82,7 @@ def tune(
 
 
 def _ranges(**options):
-    """Returns the arguments of `search` that options such as 2:9, 2,4,8 or search stand for."""
+    """Returns the arguments of `search` for options such as 2:9, 2,4,8 or search."""
     kinds = {"learning_rate": float, "initialization": str}
     return {
         name: True if text == "search" else parse_range(f"`{name}`", text, kinds.get(name, int))
@@ -98,7 +98,7 @@ def _methods(task, method):
 
 
 def _check_outputs(task, out, compare, plot, plot_with):
-    """Refuses before the search what would fail after it."""
+    """Raises errors before the search that would otherwise follow after it."""
     from keras_hypernet.common.figures import figure_class
     from keras_hypernet.common.files import check_writable
     from keras_hypernet.tuning.compare import check_grid
@@ -143,7 +143,7 @@ def _check_devices(strategy):
     devices = tuning.get_strategy(strategy).extended.worker_devices if strategy is not None else ()
     if len(devices) == 1:
         device = devices[0].rpartition("device:")[2]
-        warn(f"--strategy {strategy} has found one device only, {device}, so nothing is mirrored.")
+        warn(f"--strategy {strategy} has found only one device, {device}, so nothing is mirrored.")
 
 
 def _write(result, others, directory, out, compare, plot):

@@ -32,7 +32,7 @@ def run_on_ray(job, configs, address=None, threads=1, limit=None):
         nowhere = stack.enter_context(pathlib.Path(os.devnull).open("w"))
         stack.enter_context(contextlib.redirect_stdout(nowhere))
         _connect(ray, address, threads, stack)
-        # Lost runs are repeated here, not by Ray: its limit does not count processes that die for want of memory.
+        # Lost runs are repeated here, not by Ray, whose limit does not count processes that run out of memory.
         remote = ray.remote(num_cpus=threads, max_retries=0)(_execute)
         pending = {}
         stack.callback(lambda: [ray.cancel(reference, force=True) for reference in pending])

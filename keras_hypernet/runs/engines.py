@@ -1,8 +1,8 @@
 """The engines that execute runs: processes of this machine, or a Ray cluster (`cluster.py`).
 
-No process pool of a library fits. Those of concurrent.futures and Pebble import the user's main script into each
-process, so that a script without a `__main__` guard starts itself again. In loky's context Pebble does not, but the
-death of an idle process (Pebble), or of any process (loky), as for want of memory, breaks the whole pool.
+No process pool of a library is suitable. Those of concurrent.futures and Pebble import the user's main script into each
+process, so that a script without a `__main__` guard starts itself again. With loky's context, Pebble does not import
+the script, but the death of an idle process (Pebble), or of any process (loky), breaks the whole pool.
 """
 
 import contextlib

@@ -68,8 +68,8 @@ class ResultsFile:
             with contextlib.suppress(OSError):
                 os.truncate(self.path, size)
             raise OSError(
-                f"{self.path} cannot be appended to, and is as it was: {error.strerror or error}. Mend that, and go on "
-                "with --resume, which repeats the run."
+                f"{self.path} cannot be appended to, and was not changed: {error.strerror or error}. Fix that, and "
+                "continue with --resume, which repeats the run."
             ) from error
 
     def _content(self):

@@ -1,4 +1,4 @@
-"""Export of models as SavedModels, a client for TensorFlow Serving, and a local server with its interfaces."""
+"""Export of models as SavedModels, a client for TensorFlow Serving, and a local server with the same interfaces."""
 
 import pathlib
 

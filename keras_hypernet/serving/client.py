@@ -19,26 +19,26 @@ _TRANSPORTS: dict[str, Any] = {"rest": RestTransport, "grpc": GrpcTransport, "ks
 
 
 class Client:
-    """Asks a server for the outputs and weights of models of this package.
+    """Requests outputs and weights of this package's models from a server.
 
     Args:
         address: `host:port` of TensorFlow Serving or of `keras-hypernet serve`; usually 8501 for REST, 8500 for gRPC.
-        model: Name of the model; without it, every method needs one.
+        model: Name of the model; if None, pass a name to every method.
         version: Number or label of a version; by default the latest.
         protocol: `"rest"` or `"grpc"`; or `"kserve"`, REST of KServe's open inference protocol, version 2, which Triton
             and other servers speak on port 8000 or 8080. A model then has `predict` alone, without the two halves.
-        timeout: Maximum seconds for an answer; None, an endless wait, is refused.
-        retries: Maximum number of repetitions of a request while the server is unavailable. The wait doubles each time
-            up to five seconds, with a random part. Other failures are final, except for one repetition when inputs do
-            not fit the known signatures and the server has new ones.
+        timeout: Maximum seconds for a response; None (wait forever) is not allowed.
+        retries: Maximum number of retries of a request while the server is unavailable. The wait doubles each time up
+            to five seconds, with a random part. Other failures are final; only if the inputs do not fit the known
+            signatures and the server has new ones, the request is repeated once.
         backoff: Seconds of the first wait.
-        max_rows: Maximum rows of a request; larger batches are sent in parts.
+        max_rows: Maximum number of rows in a request; larger batches are sent in parts.
 
     Raises:
         ValueError: If the protocol is unknown, the address is not host:port, or a number is not valid.
 
-    The last argument of every method is the name of another `model` of this server. The methods raise ValueError if
-    there is no model, or the inputs have different numbers of rows (one row is always allowed); and
+    The last argument of every method, `model`, selects another model of this server. The methods raise ValueError if
+    there is no model name, or the inputs have different numbers of rows (one row is always allowed); and
     `InvalidRequestError`, `NotFoundError`, `OverloadedError`, `UnavailableError` or `DeadlineError`, each a
     `ServingError` with the `code` and the `message` of the server.
 
@@ -81,9 +81,9 @@ class Client:
         """Returns the output of the model, a float32 array.
 
         Args:
-            x: Array `[B, ...]`, or a dict of arrays as for a condition.
-            condition: Array `[B, ...]`, or `[1, ...]` for all of x; None for a network of x alone. A condition of
-                several parts is a dict of arrays, or nested dicts, with the names or numbers of the generator's inputs.
+            x: Array `[B, ...]`, or a dict of arrays like that of a condition.
+            condition: Array `[B, ...]`, or `[1, ...]` for all x; None for a network of x alone. A condition of several
+                parts is a dict of arrays, or nested dicts, with the names or numbers of the generator's inputs.
         """
         inputs = {**_parts("x", x), **({} if condition is None else _parts("condition", condition))}
         return self._run(model, "serving_default", inputs)
@@ -91,7 +91,7 @@ class Client:
     def generate_weights(self, condition: Any, model: str | None = None) -> dict[str, Any]:
         """Returns the weights for conditions `[B, ...]`, a dict of arrays `[B, *shape]`, for `apply`.
 
-        The embedding method has one, `embedding`.
+        For the embedding method, the dict has one entry, `embedding`.
         """
         signatures = self.metadata(model)
         name = next((name for name in FIRST_HALVES if name in signatures), FIRST_HALVES[0])
@@ -102,13 +102,13 @@ class Client:
         return {output: outputs}
 
     def apply(self, x: Any, weights: Mapping[str, Any], model: str | None = None) -> Any:
-        """Returns the output on x `[B, ...]` under the weights of one condition, `[1, *shape]`, or of one for each."""
+        """Returns the output for x `[B, ...]` and weights of one condition, `[1, *shape]`, or of one for each x."""
         return self._run(model, "apply", {**_parts("x", x), **weights})
 
     def metadata(self, model: str | None = None) -> dict[str, Any]:
         """Returns a dict from signature name to `(inputs, outputs)`, dicts from name to `(dtype, shape)`.
 
-        The dtype has TensorFlow's name, and -1 is any size. The client keeps the answer until inputs do not fit it.
+        The dtype has TensorFlow's name, and -1 is any size. The client caches the result until inputs do not fit it.
         """
         model = self._named(model)
         if model not in self._signatures:
@@ -131,7 +131,7 @@ class Client:
 
     def _named(self, model):
         if model is None and self.model is None:
-            raise ValueError("Which model? Give `model` to the Client, or to this method. Received: none")
+            raise ValueError("Pass a `model` to the Client, or to this method. Received: none")
         return self.model if model is None else model
 
     def _run(self, model, signature, inputs):
@@ -144,7 +144,7 @@ class Client:
             self._signatures.pop(model, None)
             if known is None or self.metadata(model) == known:
                 raise
-        # The known signatures were those of an earlier version.
+        # The cached signatures were those of an earlier version.
         return self._in_parts(model, signature, inputs)
 
     def _in_parts(self, model, signature, inputs):
@@ -153,7 +153,7 @@ class Client:
         rows = max(len(value) for value in inputs.values())
         parts = []
         for start in range(0, rows, self._max_rows):
-            # An input of one row belongs to every part.
+            # An input with one row is sent with every part.
             part = {
                 name: value if len(value) == 1 else value[start : start + self._max_rows]
                 for name, value in inputs.items()
@@ -176,7 +176,7 @@ class Client:
 
 
 def _parts(name, value):
-    """The inputs of an x or a condition: one, or those of its parts."""
+    """The inputs of an x or a condition: one input, or one for each part."""
     if not isinstance(value, collections.abc.Mapping):
         return {name: value}
     parts = [_parts(f"{name}_{key}", part) for key, part in value.items()]
@@ -184,7 +184,7 @@ def _parts(name, value):
 
 
 def _arrays(inputs):
-    """The inputs as arrays with fitting numbers of rows: the server sees only parts, and the last part might fit."""
+    """The inputs as arrays. Checks the numbers of rows: the server sees only parts, and the last part may fit."""
     arrays = {name: np.asarray(value) for name, value in inputs.items()}
     for name, array in arrays.items():
         if array.ndim == 0:
@@ -193,13 +193,13 @@ def _arrays(inputs):
     if any(len(array) not in (1, rows) for array in arrays.values()):
         received = {name: array.shape for name, array in arrays.items()}
         raise ValueError(f"All inputs must have the same number of rows, or one row. Received: shapes {received}")
-    if rows == 0:  # JSON has no such arrays
+    if rows == 0:  # JSON cannot hold such arrays
         raise ValueError(f"The inputs must have a row or more. Received: {', '.join(inputs)} without any")
     return arrays
 
 
 def _converted(described, arrays):
-    """Arrays of the dtypes of a signature, if they lose nothing."""
+    """Arrays in the dtypes of a signature, if the conversion loses nothing."""
     converted = {}
     for name, array in arrays.items():
         dtype = described[name][0].removeprefix("DT_").lower() if name in described else None
@@ -209,7 +209,7 @@ def _converted(described, arrays):
 
 
 def _cast(name, array, dtype):
-    """An array of another dtype, if its values stay the same, apart from digits of floats."""
+    """An array in another dtype, if its values stay the same, apart from rounding of floats."""
     lost = np.ones(array.shape, bool)
     if array.dtype.kind in "biuf":
         with np.errstate(over="ignore", invalid="ignore"):

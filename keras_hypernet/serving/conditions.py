@@ -8,23 +8,23 @@ from keras_hypernet.models import ConditionalModel
 from keras_hypernet.models.shapes import fits
 from keras_hypernet.serving.signatures import signatures
 
-# The formats that Pillow decodes itself; for others it starts programs.
+# The formats that Pillow decodes without external programs.
 _IMAGES = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 def read_condition(path, model):
-    """Reads one condition for a model, without a batch.
+    """Reads one condition for a model, without the batch dimension.
 
     The path is that of a `.npy` file, or of a BMP, GIF, JPEG, PNG, PPM, TIFF or WebP image. Raises FileNotFoundError if
-    there is no such file, and ValueError if the file is not such an image or array, or of another shape, or the model
-    takes several parts.
+    the file does not exist, and ValueError if the file is not such an image or array, if it has another shape, or if
+    the model's condition has several parts.
     """
     check_conditional(model)
     inputs = {tensor.name: tensor for tensor in signatures(model)[0].inputs}
     if "condition" not in inputs:
         names = ", ".join(sorted(set(inputs) - {"x"}))
         raise ValueError(
-            f"A condition of {model.name!r} has several parts, {names}: give it to `export_formats` in Python."
+            f"A condition of {model.name!r} has several parts, {names}: pass it to `export_formats` in Python."
         )
     path, shape, dtype = pathlib.Path(path), inputs["condition"].shape[1:], inputs["condition"].dtype
     if not path.is_file():

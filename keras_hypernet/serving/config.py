@@ -1,4 +1,4 @@
-"""TensorFlow Serving's folder of models: `<model>/<version>/saved_model.pb`, and the configuration files beside it."""
+"""TensorFlow Serving's folder of models: `<model>/<version>/saved_model.pb`, and configuration files."""
 
 import pathlib
 import re
@@ -16,7 +16,7 @@ _VERSIONS = 2**63  # TensorFlow Serving's are int64
 
 _MODELS_HEADER = """\
 # Models of TensorFlow Serving (--model_config_file), a ModelServerConfig. `keras-hypernet export` adds models, and
-# keeps all else: versions to serve (model_version_policy) and their names (version_labels).
+keeps everything else: versions to serve (model_version_policy) and their names (version_labels).
 #
 # Batching (--enable_batching) applies to all signatures of a model, and joins requests whose inputs all have the same
 # 0th dimension: serving_default, generate_weights and embed. apply with the weights of one condition for many x
@@ -45,8 +45,8 @@ prometheus_config {{
 def version_folders(base):
     """Returns a dict from each version in a model's folder, ascending, to the folder of the version.
 
-    Names are decimal numbers, with leading zeros or not. Of several names for one number, the one with the fewest zeros
-    counts, as in TensorFlow Serving.
+    Names are decimal numbers, with or without leading zeros. If several names stand for one number, the name with the
+    fewest zeros counts, as in TensorFlow Serving.
     """
     paths = sorted(path for path in base.iterdir() if re.fullmatch("[0-9]+", path.name))
     folders = {int(path.name): path for path in paths if int(path.name) < _VERSIONS}
@@ -54,7 +54,7 @@ def version_folders(base):
 
 
 def find_graph(folder):
-    """The file with the graph of a version, or None if it is not there (yet)."""
+    """The file with the graph of a version, or None if the file does not exist (yet)."""
     return next((folder / name for name in _GRAPHS if (folder / name).is_file()), None)
 
 
@@ -69,7 +69,7 @@ def check_contained(folder, base):
 
 
 def model_spec(name, version=None, signature=""):
-    """TensorFlow Serving's `ModelSpec` of a model, by the number or the label of a version if given."""
+    """TensorFlow Serving's `ModelSpec` of a model, with the number or the label of a version if given."""
     from tensorflow_serving.apis import model_pb2
 
     spec = model_pb2.ModelSpec(name=name, signature_name=signature)
@@ -83,7 +83,7 @@ def model_spec(name, version=None, signature=""):
 def read_models_config(path):
     """Reads a `models.config`: a dict from the name of each model to its `ModelConfig`, empty without the file.
 
-    ValueError is raised unless it is a ModelServerConfig in text format with a list of models of distinct names.
+    Raises ValueError unless the file is a ModelServerConfig in text format, with a list of models of distinct names.
     """
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
@@ -108,7 +108,7 @@ def write_configs(folder, name):
     Concurrent processes wait for each other. The errors are those of `read_models_config`.
     """
     folder = pathlib.Path(folder)
-    with locked(folder, wait=True):  # not a file, which would be replaced with its lock
+    with locked(folder, wait=True):  # not the file, because its lock would be replaced with it
         _add_model(folder / MODELS, name)
         for file, content in {BATCHING: _BATCHING, MONITORING: _MONITORING}.items():
             if not (folder / file).exists():
@@ -126,7 +126,7 @@ def _add_model(path, name):
     models[name] = model_server_config_pb2.ModelConfig(name=name, base_path=base, model_platform="tensorflow")
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.extend(models.values())
-    # The text with its comments, plus the model at the end of the list, if that is the configuration.
+    # The text with its comments, with the model added at the end of the list, if this text gives the configuration.
     text = path.read_text(encoding="utf-8").rstrip() if path.is_file() else ""
     added = textwrap.indent(text_format.MessageToString(models[name]), "    ")
     text = f"{text.removesuffix('}')}  config {{\n{added}  }}\n}}\n"

@@ -1,4 +1,4 @@
-"""The main job from beginning to end, on images that come with the installation."""
+"""The main use of the package from beginning to end, on images that come with the installation."""
 
 import pathlib
 import subprocess
@@ -24,8 +24,8 @@ _NUM_EXAMPLES = 8
 def run(to):
     """Loads, evaluates, fine-tunes, specializes, exports to the folder `to`, and reloads.
 
-    Yields the title and a dict of facts of each step. Raises RuntimeError if the SavedModel's outputs are not the
-    model's, and NotWritableError, before the first step, if the folder takes no files or has too little room.
+    Yields the title and a dict of facts for each step. Raises RuntimeError if the SavedModel's outputs are not the
+    model's, and NotWritableError, before the first step, if the folder is not writable or has too little space.
     """
     task = RotationTask("digits")
     models = {"hypernetwork": load("rotation_mnist_hyper"), "embedding method": load("rotation_mnist_embed")}

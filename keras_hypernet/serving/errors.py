@@ -1,4 +1,4 @@
-"""ServingError: failures of requests, in the codes that gRPC and TensorFlow Serving's REST interface share."""
+"""ServingError: failures of requests, with the codes of gRPC and of TensorFlow Serving's REST interface."""
 
 import math
 import numbers
@@ -17,7 +17,7 @@ class ServingError(Exception):
     """
 
     def __init__(self, code: str, message: str, http_status: int | None = None) -> None:
-        # gRPC drops an answer with a message of several thousand characters.
+        # gRPC drops a response with a message of several thousand characters.
         self.message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
         super().__init__(self.message)
         self.code = code
@@ -51,7 +51,7 @@ _CODES = {
     "PERMISSION_DENIED": (403, ServingError),
     "NOT_FOUND": (404, NotFoundError),
     "RESOURCE_EXHAUSTED": (429, OverloadedError),
-    "CANCELLED": (499, UnavailableError),  # by a server that stops; 499 is nginx's, for a client that has gone
+    "CANCELLED": (499, UnavailableError),  # a stopping server; 499 is nginx's code for a disconnected client
     "INTERNAL": (500, ServingError),
     "UNIMPLEMENTED": (501, ServingError),
     "UNAVAILABLE": (503, UnavailableError),
@@ -60,35 +60,35 @@ _CODES = {
 
 
 def from_code(code, message):
-    """The client's error of a gRPC code."""
+    """The client's error for a gRPC code."""
     code = code if code in _CODES else "INTERNAL"
     return _CODES[code][1](code, message)
 
 
 def from_http(status, message):
-    """The client's error of an HTTP status."""
+    """The client's error for an HTTP status."""
     codes = {number: code for code, (number, _) in _CODES.items()}
     return from_code({**codes, 408: "DEADLINE_EXCEEDED", 413: "RESOURCE_EXHAUSTED"}.get(status), message)
 
 
 def invalid(message):
-    """The error of a request that is wrong: 400, and gRPC's INVALID_ARGUMENT."""
+    """The error for an invalid request: 400, and gRPC's INVALID_ARGUMENT."""
     return ServingError("INVALID_ARGUMENT", message)
 
 
 def too_large(message):
-    """The error of a request beyond a limit on size: 413, and gRPC's RESOURCE_EXHAUSTED."""
+    """The error for a request beyond a limit on size: 413, and gRPC's RESOURCE_EXHAUSTED."""
     return ServingError("RESOURCE_EXHAUSTED", message, http_status=413)
 
 
 def too_slow(limits, received):
-    """The error of a request whose body is late: 408, and gRPC's DEADLINE_EXCEEDED."""
-    message = f"The body of a request must come within {limits.body_seconds} seconds. Received: {received}"
+    """The error for a request whose body is late: 408, and gRPC's DEADLINE_EXCEEDED."""
+    message = f"The body of a request must arrive within {limits.body_seconds} seconds. Received: {received}"
     return ServingError("DEADLINE_EXCEEDED", message, http_status=408)
 
 
 def as_serving_error(error, facts):
-    """A failure as a ServingError; an unexpected failure adds its traceback to the logged facts of the request."""
+    """Converts a failure to a ServingError; the traceback of an unexpected failure is added to the facts in the log."""
     if isinstance(error, ServingError):
         return error
     facts["traceback"] = "".join(traceback.format_exception(error))

@@ -74,7 +74,7 @@ def write_version(model, name, card, to, keep=None, check=lambda folder: None):
     if keep is not None and (not isinstance(keep, int) or keep < 0):
         raise ValueError(f"`keep` must be the number of older versions to keep, 0 or more. Received: {keep!r}")
     check_writable(to, num_bytes(model.weights))
-    read_models_config(pathlib.Path(to) / MODELS)  # its errors come before a version is live
+    read_models_config(pathlib.Path(to) / MODELS)  # raises its errors before a version is live
     base = pathlib.Path(to) / name
     version = base / str(max(versions(base), default=0) + 1)
     with replacing_folder(version, overwrite=False) as temporary:
@@ -83,9 +83,9 @@ def write_version(model, name, card, to, keep=None, check=lambda folder: None):
             card.write(temporary / "assets.extra")
         checked = check(temporary)
     write_configs(to, name)
-    if keep is not None:  # last: until here any failure leaves the older versions
+    if keep is not None:  # last, so that any earlier failure leaves the older versions
         for folder in list(versions(base).values())[: -keep - 1]:
-            remove_folder(folder)  # in one step: no server sees half a version
+            remove_folder(folder)  # atomically: no server sees a partial version
     return version, checked
 
 

@@ -1,4 +1,4 @@
-"""export_lora: the adapters that a hypernetwork makes for one condition, as a file that peft reads."""
+"""export_lora: the adapters that a hypernetwork generates for one condition, as a file for peft."""
 
 import os
 import pathlib
@@ -17,18 +17,18 @@ from keras_hypernet.serving.conditions import check_conditional
 
 
 def export_lora(model: keras.Model, condition: Any, path: str | os.PathLike[str]) -> None:
-    """Writes the adapters of one condition as a safetensors file in the layout of peft.
+    """Writes the adapters of one condition as a safetensors file in peft's layout.
 
-    The kernel of a layer under the condition is `K0 + G`, where G is a product of two thin matrices; the file has these
-    alone, not K0. For a layer `name` they are `base_model.model.<name>.lora_A.weight` `[r, in, ...]` and
+    The kernel of a layer for the condition is `K0 + G`, where G is a product of two thin matrices; the file has only
+    these matrices, not K0. For a layer `name`, they are `base_model.model.<name>.lora_A.weight` `[r, in, ...]` and
     `.lora_B.weight` `[out, r, ...]`, in PyTorch's order of axes and float32. Their product is G itself: the scaling
     `lora_alpha / r` must be one.
 
     Args:
-        model: A built `Hypernetwork` whose hyper layers generate only kernels of `Dense` and `Conv` layers, of the
-            basis `LowRank`; such as `hypernetize(..., basis=LowRank(8), weights="*kernel", train_base=False)`.
+        model: A built `Hypernetwork` whose hyper layers generate only kernels of `Dense` and `Conv` layers, with the
+            basis `LowRank`, such as `hypernetize(..., basis=LowRank(8), weights="*kernel", train_base=False)`.
         condition: One condition, `[1, ...]`.
-        path: The file, such as `adapter_model.safetensors`. It appears complete or not at all.
+        path: The file, such as `adapter_model.safetensors`, which is written atomically.
 
     Raises:
         ImportError: If the extra `safetensors` is not installed.

@@ -1,6 +1,6 @@
 """Runs a SavedModel with TensorFlow alone: `python run_saved_model.py FOLDER INPUTS.npz OUTPUTS.npz`.
 
-The script does not import the package, which would import Keras: a served model does not need Keras.
+The script does not import the package, because that would import Keras, which a served model does not need.
 """
 
 import sys
@@ -20,7 +20,7 @@ def load(folder):
 
 
 def main(folder, inputs_path, outputs_path):
-    """Feeds the arrays of one file to `serving_default` and writes its outputs to another."""
+    """Runs `serving_default` on the arrays of one file, and writes its outputs to another file."""
     import numpy as np
 
     with np.load(inputs_path) as inputs:
@@ -28,6 +28,6 @@ def main(folder, inputs_path, outputs_path):
 
 
 if __name__ == "__main__":
-    # TensorFlow imports Keras if it can; this hides it. Not at import: pytest imports this file for doctests.
+    # Prevents TensorFlow from importing Keras. Not when this file is imported, as pytest does for doctests.
     sys.modules["keras"] = None  # type: ignore[assignment]
     main(*sys.argv[1:])

@@ -13,13 +13,13 @@ from keras_hypernet.models.ids import input_dtype
 from keras_hypernet.models.primary import by_name
 from keras_hypernet.models.shapes import output_shape
 
-# A last layer with one of these names gives its name to the only output; any other layer gives the first of these.
+# If the last layer has one of these names, a single output has this name; otherwise it has the first of these names.
 _OUTPUTS = ("logits", "value", "rgb")
 
 
 @dataclasses.dataclass(frozen=True)
 class Input:
-    """An input of a signature: its shape has None for each size that a request chooses; `values` is its vocabulary."""
+    """An input of a signature. None in its shape is a size that the request chooses; `values` is its vocabulary."""
 
     name: str
     dtype: str
@@ -29,7 +29,7 @@ class Input:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """An exported function of its `Input`s as keyword arguments, which returns a dict of float32 tensors."""
+    """An exported function with its `Input`s as keyword arguments, which returns a dict of float32 tensors."""
 
     name: str
     function: Callable
@@ -41,10 +41,10 @@ def signatures(model):
 
     These are `serving_default(x, condition)`, and either `generate_weights(condition)` and `apply(x, *weights)`, or,
     for the embedding method, `embed(condition)` and `apply(x, embedding)`. `apply` takes the weights of one condition
-    for all x, or of one condition for each x. An input has the integer dtype that its layer declares or, like an
-    Embedding, reads; otherwise float32. The dtype of strings is `"string"`. Each part of a condition or of an x of
-    several parts is an input, such as `condition_image` or `x_image`, and each part of an output of several parts is
-    an output, such as `angle`, or `output_0` of a list. ValueError is raised if two weights would have the same name.
+    for all x, or of one condition for each x. The dtype of an input is the integer dtype that its layer declares, or
+    that its layer reads, as an Embedding does; otherwise float32. The dtype of strings is `"string"`. If a condition,
+    an x or an output has several parts, each part is an input or output, such as `condition_image`, `x_image`, `angle`,
+    or `output_0` for a list. Raises ValueError if two weights would have the same name.
 
     >>> for signature in signatures(keras_hypernet.load("rotation_mnist_embed")):
     ...     print(signature.name, [input.name for input in signature.inputs])
@@ -96,7 +96,7 @@ def _condition_inputs(model):
 
 
 def _outputs(layers, y):
-    """The outputs of a model of these layers, in float32, by name."""
+    """The outputs of a model with these layers, in float32, by name."""
     if not keras.tree.is_nested(y):
         return {layers[-1].name if layers[-1].name in _OUTPUTS else _OUTPUTS[0]: _float(y)}
     named = {"_".join(map(str, path)): _float(part) for path, part in keras.tree.flatten_with_path(y)}
@@ -143,10 +143,10 @@ def _of_x_alone(model):
 
 
 def example(signature, rows=1, rng=None):
-    """Returns inputs that a signature takes, a dict of arrays: random values if there is a generator, otherwise zeros.
+    """Returns example inputs of a signature, a dict of arrays: random values if `rng` is given, otherwise zeros.
 
     Strings are words of the vocabulary. A size that a request chooses is the smallest power of two that the model
-    takes. The last error of the model is raised if it refuses all sizes.
+    accepts. If the model accepts no size, its last error is raised.
     """
     import tensorflow as tf
 
@@ -158,7 +158,7 @@ def example(signature, rows=1, rng=None):
             for tensor in signature.inputs
         }
         try:
-            # Traced, because on some processors TensorFlow runs a convolution of images that are too small.
+            # Traced, because on some processors TensorFlow runs convolutions even on images that are too small.
             tf.function(signature.function)(**{name: tf.constant(array) for name, array in inputs.items()})
             return inputs
         except (ValueError, tf.errors.InvalidArgumentError) as error:  # too small for a convolution, an unknown word

@@ -1,7 +1,7 @@
-"""Models, and g alone under one condition, as SavedModels, for the runtimes LiteRT, ONNX and OpenVINO, or as weights.
+"""Models, and g for one condition, as SavedModels, as files for LiteRT, ONNX and OpenVINO, or as weights.
 
-Before a file appears, its runtime runs it on random inputs, and must give Keras's outputs. A safetensors file holds
-weights alone, for programs of other frameworks.
+Before a file is published, its runtime runs it on random inputs, and its outputs are compared with Keras's. A
+safetensors file holds only weights, for other frameworks.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from keras_hypernet.serving.signatures import example, signatures
 from keras_hypernet.training.checkpoints import num_bytes
 
 _TOLERANCE = 1e-4  # relative to the largest output: rounding of float32 sums in another library
-_INT8_TOLERANCE = 0.05  # of weights of eight bits
+_INT8_TOLERANCE = 0.05  # for weights of eight bits
 # Title, extra and modules of the runtime of a format.
 _LITERT = ("LiteRT", "lite", ["ai_edge_litert.interpreter"])
 _RUNTIMES = {
@@ -35,7 +35,7 @@ _RUNTIMES = {
     "openvino": ("OpenVINO", "openvino", ["openvino"]),
     "safetensors": ("safetensors", "safetensors", ["safetensors.numpy"]),
 }
-# What follows the name of a model in the name of its file or, for OpenVINO, its folder.
+# The suffix of the file or, for OpenVINO, of the folder, after the model's name.
 _ENDINGS = {"litert": ".tflite", "litert_int8": "_int8.tflite"}
 
 
@@ -49,9 +49,9 @@ class Exported:
     difference: float
 
 
-# LiteRT and OpenVINO convert the SavedModel. Exporters of Keras 3.15 lose what it keeps: that of LiteRT calls inputs
-# `inputs_1` and outputs `output_0`, and gives float32 to a model of uint8 images, which it refuses; that of OpenVINO
-# names outputs after operations of the graph.
+# LiteRT and OpenVINO convert the SavedModel, because the exporters of Keras 3.15 lose information. Keras's LiteRT
+# exporter names inputs `inputs_1` and outputs `output_0`, and fails for models of uint8 images, to which it passes
+# float32; its OpenVINO exporter names outputs after operations of the graph.
 def _to_litert(model, name, path, int8=False):
     import tensorflow as tf
 
@@ -90,15 +90,15 @@ def _to_safetensors(model, name, path):
 def named_weights(model):
     """The variables of a model, a dict of arrays: `generator.<layer>.<variable>` and `primary.<layer>.<variable>`.
 
-    The encoder of the embedding method is `embedding`. A model of x alone has `<layer>.<variable>`. Of a hyper layer
-    the variables are those of its basis, of which the condition makes the weights.
+    The encoder of the embedding method is `embedding`. A model of x alone has `<layer>.<variable>`. The variables of a
+    hyper layer are those of its basis, from which the weights are generated.
     """
     encoder = getattr(model, "encoder", None)
     of_encoder = {id(variable) for variable in encoder.variables} if encoder else set()
     parts = "primary.", "generator." if isinstance(model, Hypernetwork) else "embedding."
 
     def name(variable):
-        path = variable.path.removeprefix(f"{model.name}/")  # which a model that was loaded does not have
+        path = variable.path.removeprefix(f"{model.name}/")  # a loaded model does not have this prefix
         if encoder is None:
             return path.replace("/", ".")
         return parts[id(variable) in of_encoder] + path.removeprefix(f"{encoder.name}/").replace("/", ".")
@@ -107,7 +107,7 @@ def named_weights(model):
 
 
 def _check_safetensors(model, path):
-    """Reads a file again; returns the largest difference of a weight, which is zero."""
+    """Reads the file; returns the largest difference of a weight, which is zero."""
     from safetensors.numpy import load_file
 
     weights, read = named_weights(model), load_file(path)
@@ -134,7 +134,7 @@ def _run_onnx(path):
 def _run_openvino(folder):
     import openvino
 
-    # By default, OpenVINO computes in bfloat16 on processors that have it.
+    # By default, OpenVINO computes in bfloat16 on processors that support it.
     precision = {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(folder / "model.xml", "CPU", precision)
 
@@ -145,8 +145,8 @@ def _run_openvino(folder):
     return run
 
 
-# Writers take the path of a file, or of OpenVINO's folder; runners make its `serving_default` a function of a dict of
-# arrays.
+# Writers take the path of a file, or of OpenVINO's folder; runners return its `serving_default` as a function of a dict
+# of arrays.
 _WRITERS = {
     "litert": _to_litert,
     "litert_int8": functools.partial(_to_litert, int8=True),
@@ -166,10 +166,10 @@ DEFAULT_FORMATS = ("saved_model", "litert", "onnx")
 
 
 def export_formats(model_or_name, to="saved_models", name=None, formats=DEFAULT_FORMATS, condition=None, keep=None):
-    """Exports a model, or its g under one condition, in several formats; returns a list of `Exported`.
+    """Exports a model, or its g for one condition, in several formats; returns a list of `Exported`.
 
     Args:
-        model_or_name, keep: As for `export`.
+        model_or_name, keep: As in `export`.
         to: Folder of all exported models. A SavedModel is written as by `export`. In this folder are `<name>.tflite`,
             `<name>_int8.tflite`, `<name>.onnx` and the folder `<name>.openvino`, with the signature `serving_default`
             alone, and `<name>.safetensors`, the weights: see `named_weights`.
@@ -182,7 +182,7 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=DEFAULT_
 
     Raises:
         ImportError: If the runtime of a format is not installed.
-        RuntimeError: If a file does not give Keras's outputs. Existing files stay as they were.
+        RuntimeError: If the outputs of a file are not Keras's. Existing files are not changed.
         EntryError, TypeError, ValueError, NotWritableError: As `export`; ValueError too if the model has no condition,
             or of another shape.
 

@@ -19,7 +19,7 @@ class RestTransport:
 
         self._base, self._timeout = f"http://{address}/{self._root}", timeout
         self._session = requests.Session()
-        self._session.trust_env = False  # no proxy between a client and its server
+        self._session.trust_env = False  # no proxy between client and server
 
     def predict(self, model, version, signature, inputs):
         """Runs a signature on a dict of arrays; returns a dict of arrays, or one array if it has one output."""
@@ -31,7 +31,7 @@ class RestTransport:
         return np.asarray(outputs, "float32")
 
     def signatures(self, model, version):
-        """Dict from the name of each signature to `(inputs, outputs)`, dicts from name to `(dtype, shape)`."""
+        """A dict from the name of each signature to `(inputs, outputs)`, dicts from name to `(dtype, shape)`."""
         from google.protobuf import json_format
         from tensorflow_serving.apis import get_model_metadata_pb2
 
@@ -41,7 +41,7 @@ class RestTransport:
         )
 
     def status(self, model, version):
-        """Dict from each version to its state."""
+        """A dict from each version to its state."""
         answer = self._request("GET", _path(model, version))
         return {int(version["version"]): version["state"] for version in answer["model_version_status"]}
 
@@ -109,7 +109,7 @@ class GrpcTransport:
         import grpc
         from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-        # Images exceed gRPC's default; and no proxy between a client and its server.
+        # Images exceed gRPC's default size. No proxy between client and server.
         unlimited = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         self._channel = grpc.insecure_channel(address, options=[*unlimited, ("grpc.enable_http_proxy", 0)])
         self._prediction = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)

@@ -22,7 +22,7 @@ def write_warmup(signatures, folder, name):
             except (ValueError, tf.errors.InvalidArgumentError):
                 continue
             protos = {
-                # One value for all: generated weights would take as many bytes in the file.
+                # One value for all entries, because generated weights would take many bytes in the file.
                 tensor.name: tf.make_tensor_proto(inputs[tensor.name].flat[0], tensor.dtype, inputs[tensor.name].shape)
                 for tensor in signature.inputs
             }
@@ -32,7 +32,7 @@ def write_warmup(signatures, folder, name):
 
 
 def read_warmup(folder):
-    """Returns the `PredictRequest`s of a SavedModel, none without a warm-up file; ValueError if it holds others."""
+    """Returns the `PredictRequest`s of a SavedModel, none without a warm-up file; ValueError for other records."""
     import tensorflow as tf
     from google.protobuf.message import DecodeError
     from tensorflow_serving.apis import prediction_log_pb2

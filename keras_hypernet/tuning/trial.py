@@ -58,7 +58,7 @@ def run_trial(config, hypermodel=None):
 def _train(hypermodel, hp, seed, epochs, training, source):
     """Trains a model in a folder, which starts as a copy of the folder `source`, and returns the outcome."""
     begun, started, outcome = [], time.perf_counter(), {"status": "finished", "message": None}
-    # Counts the epoch of a divergence, too.
+    # Also counts the epoch of a divergence.
     counter = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(epoch))
     try:
         if source is not None and source.exists() and not training.exists():  # without a copy, epochs are repeated

@@ -137,7 +137,7 @@ def test_the_parts_of_a_condition_are_inputs_of_what_is_exported(method, structu
     Servable("whole", 1, whole.path)  # runs the warm-up requests
     for exported in export_formats(model, tmp_path, "g", condition=_map(lambda part: part[3], condition)):
         assert exported.difference < 1e-5
-    with pytest.raises(ValueError, match="has several parts, .*: give it to `export_formats` in Python"):
+    with pytest.raises(ValueError, match="has several parts, .*: pass it to `export_formats` in Python"):
         read_condition(tmp_path / "condition.npy", model)
     with pytest.raises(ValueError, match=rf"The {NAMES[structure][0]} must be of shape .*, without a batch"):
         export_formats(model, tmp_path, "g", condition=condition)

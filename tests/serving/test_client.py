@@ -97,7 +97,7 @@ def test_one_client_asks_several_models(connect):
         assert client.status(model=name) == {1: "AVAILABLE"}
         assert connect(EMBED).metadata(name) == client.metadata(name)  # of another model than the client's own
     for ask in (client.status, client.metadata, lambda: client.predict(image, image)):
-        with pytest.raises(ValueError, match="Which model. Give `model` to the Client, or to this method"):
+        with pytest.raises(ValueError, match="Pass a `model` to the Client, or to this method"):
             ask()
 
 

@@ -1,4 +1,4 @@
-"""A local server of TensorFlow Serving's two interfaces. Its modules import the libraries of the extra `serving`."""
+"""A local server with TensorFlow Serving's two interfaces. Its modules need the libraries of the extra `serving`."""
 
 from keras_hypernet.common.extras import needs_extra
 

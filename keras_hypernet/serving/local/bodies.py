@@ -10,13 +10,14 @@ from starlette.requests import ClientDisconnect
 
 from keras_hypernet.serving.errors import ServingError, invalid, too_large, too_slow
 
-# The server discards a refused body up to this many times the size limit: a client reads no answer while it sends.
+# The server reads and drops a rejected body up to this many times the size limit, because a client that is still
+# sending does not read the response.
 _DISCARDED = 16
 _PIECE = 2**18  # bytes decompressed at a time
 
 
 class Body:
-    """The body of one Starlette request, under `Limits`; raises ServingError beyond them."""
+    """The body of a Starlette request, within `Limits`; raises ServingError beyond these limits."""
 
     def __init__(self, request, limits):
         self._stream, self._limits = request.stream(), limits
@@ -59,22 +60,22 @@ class Body:
         return body
 
     async def discard(self):
-        """Reads the rest and drops it: a client that is still sending reads no answer."""
+        """Reads and drops the rest, because a client that is still sending does not read the response."""
         try:
             while self._received <= _DISCARDED * self._limits.max_body_bytes and await self._next() is not None:
                 pass
-        except ServingError:  # too slow, or gone; the request has been refused already
+        except ServingError:  # too slow, or disconnected; the request has already been rejected
             pass
 
     async def _next(self):
         """Returns the next part, or None at the end."""
         if self._ended:
             return None
-        self._ended = True  # unless a part comes
+        self._ended = True  # unless another part arrives
         try:
             part = await asyncio.wait_for(anext(self._stream, None), max(self._end - time.monotonic(), 1e-3))
         except ClientDisconnect as error:
-            raise ServingError("CANCELLED", "The client has gone before its request was read.") from error
+            raise ServingError("CANCELLED", "The client disconnected before its request was read.") from error
         except asyncio.TimeoutError as error:
             raise too_slow(self._limits, f"{self._received:,} bytes") from error
         self._ended = part is None

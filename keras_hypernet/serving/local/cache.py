@@ -1,4 +1,4 @@
-"""WeightCache: the weights of recent conditions; and serving_default by its two halves, the first of them cached."""
+"""WeightCache: a cache of the weights of recent conditions; run_default: serving_default by its two halves."""
 
 import collections
 import hashlib
@@ -28,7 +28,7 @@ class WeightCache:
         digest = hashlib.blake2b(digest_size=16)
         for part, array in sorted(condition.items()):
             digest.update(repr((part, array.dtype.str, array.shape)).encode())
-            # The bytes of an array of strings are addresses.
+            # The bytes of an array of strings are memory addresses.
             digest.update(repr(array.tolist()).encode() if array.dtype == object else array.tobytes())
         return name, version, digest.digest()
 
@@ -45,7 +45,7 @@ class WeightCache:
             return None
 
     def put(self, key, weights, num_bytes):
-        """Adds an entry, unless it alone exceeds the maximum size."""
+        """Adds an entry, unless the entry alone exceeds the maximum size."""
         if num_bytes > self.max_bytes:
             return
         with self._lock:
@@ -68,8 +68,8 @@ class WeightCache:
 def run_default(servable, inputs, cache):
     """Runs `serving_default` of a `Servable`: by its halves, with a `WeightCache`, if all rows share one condition.
 
-    The request alone decides whether the halves run, and not the cache: equal requests get equal answers. The whole
-    signature sums float32 in another order, so its answers differ by rounding.
+    Only the request decides whether the halves run, not the cache, so that equal requests get equal responses. The
+    whole signature sums float32 in another order, so its outputs differ by rounding.
     """
     first = next((name for name in FIRST_HALVES if name in servable.inputs), None)
     condition = {name: inputs[name] for name in servable.inputs.get(first, ())}
@@ -86,5 +86,5 @@ def run_default(servable, inputs, cache):
 
 
 def _is_shared(condition, rows):
-    """Whether all rows of x have the same condition, which is given once or for each row."""
+    """Whether all rows of x have the same condition, given once or for each row."""
     return rows > 0 and (len(condition) == 1 or (len(condition) == rows and bool((condition == condition[0]).all())))

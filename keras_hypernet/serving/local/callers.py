@@ -1,4 +1,4 @@
-"""Callers: the host names and web pages that may ask a server, by the headers `Host` and `Origin`."""
+"""Callers: checks by the headers `Host` and `Origin` which host names and web pages may send requests."""
 
 import ipaddress
 import re
@@ -11,14 +11,16 @@ _ORIGIN = r"\*|null|[a-z][a-z0-9+.-]*://[^/\s]+"
 
 
 class Callers:
-    """Refuses requests that foreign web pages send through a browser on this machine.
+    """Rejects requests that foreign web pages send through a browser on this machine.
 
-    A page cannot forge `Host`, the name in the URL, or `Origin`, its own address. Checking `Host` stops DNS rebinding,
-    where a name of the attacker leads to this machine. Other programs may send any header: the check identifies nobody.
-    Starlette's TrustedHostMiddleware ignores `Origin`, and its answer is neither JSON nor logged.
+    A page cannot forge `Host`, the name in the URL, or `Origin`, its own address. Checking `Host` prevents DNS
+    rebinding, where a name of the attacker resolves to this machine. Other programs may send any header, so the check
+    does not authenticate callers. Starlette's TrustedHostMiddleware ignores `Origin`, and its response is neither JSON
+    nor logged.
 
-    Allowed are `localhost`, IP addresses, which nobody can rebind, the `host` that the server listens on, and `hosts`;
-    and web pages of this server and of `origins`; `"*"` allows all. By default, only `hosts` turn the check on.
+    Allowed hosts are `localhost`, IP addresses, which cannot be rebound, the `host` that the server listens on, and
+    `hosts`. Allowed pages are those of this server and of `origins`; `"*"` allows all. The check is active only if
+    `hosts` are given.
     """
 
     def __init__(self, host, hosts=(), origins=()):
@@ -34,7 +36,7 @@ class Callers:
     def check(self, headers):
         """Raises ServingError (403) unless the headers of a request are those of an allowed caller."""
         host, origin = headers.get("host"), headers.get("origin")
-        if not self.checked or host is None:  # HTTP/1.0, which no browser speaks
+        if not self.checked or host is None:  # HTTP/1.0, which browsers do not speak
             return
         if not self._is_allowed(host):
             raise _refused("Host", "localhost, an IP address, or a name that --allow-host gives", host)

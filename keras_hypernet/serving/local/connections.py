@@ -1,4 +1,4 @@
-"""REST connections: limits on their number and on the time that each keeps the server waiting."""
+"""REST connections: limits on their number, and on the time that the server waits for each."""
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -10,8 +10,8 @@ _HEADERS, _ANSWER = "headers not complete", "answer not taken"
 def bounded(limits):
     """Returns uvicorn's connection protocol with `Limits`; uvicorn itself closes connections after `idle_seconds`.
 
-    A connection without a running request waits. Beyond the maximum number, the server closes the connection that has
-    waited longest. Clients that never finish their headers keep nobody out: others send at once and wait least.
+    A connection without a running request is waiting. Beyond the maximum number, the server closes the connection that
+    has waited longest. Clients that never finish their headers do not block other clients, which send at once.
     """
     # An ordered set of the waiting connections: the first has waited longest.
     return type("Connection", (_Bounded,), {"limits": limits, "waiting": {}})
@@ -20,7 +20,7 @@ def bounded(limits):
 class _Bounded(H11Protocol):
     def connection_made(self, transport):
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)  # pauses writing until the client has taken the whole answer
+        transport.set_write_buffer_limits(high=0)  # pauses writing until the client has read the whole response
         self.timers = {}
         self.follow()
         self.close_after(self.limits.header_seconds, _HEADERS)
@@ -36,7 +36,7 @@ class _Bounded(H11Protocol):
             self.close_after(self.limits.header_seconds, _HEADERS)
 
     def on_response_complete(self):
-        super().on_response_complete()  # starts the next request, if it is there already
+        super().on_response_complete()  # starts the next request, if it has arrived
         self.follow()
 
     def pause_writing(self):

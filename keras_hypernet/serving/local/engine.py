@@ -1,4 +1,4 @@
-"""Engine: what REST and gRPC share: the choice of a version, limits, input checks, execution and counting."""
+"""Engine: the common part of REST and gRPC: selection of a version, limits, input checks, execution, counting."""
 
 import asyncio
 import concurrent.futures
@@ -18,7 +18,7 @@ from keras_hypernet.serving.local.repository import Repository
 
 
 class ModelSpec(NamedTuple):
-    """The model that a request asks for, and one of its versions by number or label; by default the latest."""
+    """The model of a request, and one of its versions by number or label; by default the latest."""
 
     name: str
     version: int | None = None
@@ -26,7 +26,7 @@ class ModelSpec(NamedTuple):
 
 
 class Engine:
-    """Answers requests in threads with the models of a `Repository`; arguments are those of `Server`."""
+    """Runs requests in threads with the models of a `Repository`; arguments are those of `Server`."""
 
     def __init__(self, folder, names, limits=None, cache_bytes=64 * 2**20):
         self.limits = limits or Limits()
@@ -34,18 +34,18 @@ class Engine:
         self.repository = Repository(folder, names, on_unload=self.cache.drop)
         self.metrics = Metrics(self)
         self.admission = Admission(self.limits)
-        # More threads than processors: one request is parsed while another one runs.
+        # More threads than processors, so that one request is parsed while another runs.
         self._threads = concurrent.futures.ThreadPoolExecutor(2 * (os.cpu_count() or 1), "serving")
 
     def close(self):
-        """Ends the threads after their current work."""
+        """Ends the threads after their current requests."""
         self._threads.shutdown(wait=True)
 
     async def predict(self, api, spec, work, read=None):
         """Reads a request of `"REST"` or `"gRPC"`, executes it in a thread within the limits, and counts it.
 
-        The coroutine function `read` returns the body under a `Reservation`. `work` receives the `Servable`, and the
-        body if there is one, and returns the answer.
+        The coroutine function `read` takes a `Reservation` and returns the body. `work` receives the `Servable`, and
+        the body if there is one, and returns the response.
         """
         started, code = time.perf_counter(), "INTERNAL"
         reservation, future = Reservation(self.admission), None
@@ -62,7 +62,7 @@ class Engine:
         finally:
             if future is None:
                 reservation.leave()
-            else:  # when the thread is done, which may be after the client has gone
+            else:  # when the thread is done, which may be after the client has disconnected
                 future.add_done_callback(lambda _: reservation.leave())
             self.metrics.count(spec.name, api, code, time.perf_counter() - started)
 
@@ -74,9 +74,9 @@ class Engine:
                 raise ServingError("RESOURCE_EXHAUSTED", "The request needs more memory than there is.") from error
 
     def run(self, servable, signature, inputs, value_bytes=None):
-        """Checks inputs, a dict of arrays of the right dtypes, runs a signature of a `Servable`, and returns arrays.
+        """Checks inputs, a dict of arrays of the correct dtypes, runs a signature of a `Servable`, and returns arrays.
 
-        For the limit on the answer, a value takes `value_bytes`, by default those of its dtype.
+        For the limit on the response, a value counts as `value_bytes`; by default, as the size of its dtype.
         """
         rows = self._check(servable, signature, inputs)
         infos = servable.outputs[signature].values()
@@ -86,7 +86,7 @@ class Engine:
         else:
             outputs = servable.run(signature, inputs)
         outputs = {name: np.asarray(value) for name, value in outputs.items()}
-        # Again: some sizes are unknown before.
+        # Again, because some sizes are unknown before the run.
         self._check_answer(sum(value.size * (value_bytes or value.itemsize) for value in outputs.values()))
         return outputs
 
@@ -112,4 +112,4 @@ class Engine:
     def _check_answer(self, size):
         allowed = self.limits.max_body_bytes
         if size > allowed:
-            raise too_large(f"The answer would take {size:,} bytes, and may {allowed:,}. Send it in parts.")
+            raise too_large(f"The response would have {size:,} bytes, of {allowed:,} allowed. Send it in parts.")

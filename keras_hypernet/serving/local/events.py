@@ -8,7 +8,7 @@ import time
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("keras_hypernet.serving.access")
-_LONGEST = 200  # characters of a name, path or error in a request's line: a client may send very long ones
+_LONGEST = 200  # characters of a name, path or error in a request's line, because a client may send very long ones
 _lock, _rare = threading.Lock(), {}
 
 
@@ -19,9 +19,9 @@ def log(event, failed=False, **facts):
 
 
 def log_rarely(event, **facts):
-    """Writes the line of a failure that clients can cause at will: at most once a second for each event.
+    """Writes the line of a failure that clients can cause repeatedly: at most once a second for each event.
 
-    The field `times` counts the event since its last line.
+    The field `times` is the number of events since the last line.
     """
     with _lock:
         written, times = _rare.get(event, (float("-inf"), 0))

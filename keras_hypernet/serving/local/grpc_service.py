@@ -25,8 +25,8 @@ _MESSAGE_OVERHEAD = 2**20  # bytes beside the tensors, such as names
 _MORE_CALLS = 16  # calls beyond the running requests: status requests, and messages still being read
 _LARGEST = 2**31 - 1  # of gRPC's integer options
 _LOOKAHEAD = 4 * 2**20  # bytes of a message in flight; gRPC's own window starts at 64 KiB
-# The server closes connections of this age without losing calls; clients reconnect. Until then, the answers that a
-# client does not take stay in memory.
+# The server closes connections of this age without losing calls; clients reconnect. Until then, the responses that a
+# client does not read stay in memory.
 _AGE_SECONDS, _GRACE_SECONDS = 600, 120
 
 
@@ -41,7 +41,7 @@ def make_server(engine):
             ("grpc.max_receive_message_length", size),
             ("grpc.max_send_message_length", size),
             ("grpc.http2.lookahead_bytes", _LOOKAHEAD),
-            ("grpc.so_reuseport", 0),  # a port in use is an error, and not shared
+            ("grpc.so_reuseport", 0),  # a port in use is an error instead of being shared
             ("grpc.max_allowed_incoming_connections", limits.max_connections),
             ("grpc.server_handshake_timeout_ms", min(1000 * limits.header_seconds, _LARGEST)),
             ("grpc.max_connection_idle_ms", min(1000 * limits.idle_seconds, _LARGEST)),
@@ -55,10 +55,10 @@ def make_server(engine):
 
 
 class _Careful(grpc.aio.ServerInterceptor):
-    """Passes an error to the method in place of an unreadable or too slow message.
+    """Passes an error to the method instead of an unreadable or too slow message.
 
-    Without it, gRPC answers UNKNOWN with a traceback. The server declares each call as a stream of one message, so that
-    the call comes before the message; for the client, nothing changes.
+    Without this interceptor, gRPC returns UNKNOWN with a traceback. The server declares each call as a stream of one
+    message, so that the call arrives before the message; for the client, nothing changes.
     """
 
     def __init__(self, limits):
@@ -66,7 +66,7 @@ class _Careful(grpc.aio.ServerInterceptor):
 
     async def intercept_service(self, continuation, details):
         handler = await continuation(details)
-        if handler is None:  # no such method; gRPC answers
+        if handler is None:  # no such method; gRPC responds
             return None
 
         async def answer(messages, context):
@@ -75,7 +75,7 @@ class _Careful(grpc.aio.ServerInterceptor):
                 request = handler.request_deserializer(message)
             except asyncio.TimeoutError:
                 request = too_slow(self._limits, "no complete message")
-            except StopAsyncIteration:  # the client has gone, or gRPC has refused the message as too large
+            except StopAsyncIteration:  # the client disconnected, or gRPC rejected the message as too large
                 request = invalid("The call ended before its message was read.")
             except DecodeError as error:
                 request = invalid(f"The message cannot be read: {error}")
@@ -85,7 +85,7 @@ class _Careful(grpc.aio.ServerInterceptor):
 
 
 def _answered(handle):
-    """Makes a method of the protocol of a method that takes a request and a dict, which receives facts for the log."""
+    """Turns a method of a request and a dict, which receives facts for the log, into a method of the protocol."""
 
     @functools.wraps(handle)
     async def answer(self, request, context):
@@ -95,7 +95,7 @@ def _answered(handle):
                 raise request
             facts["bytes"] = request.ByteSize()
             response = await handle(self, request, facts)
-        except asyncio.CancelledError:  # the client has gone, its deadline has passed, or the server stops
+        except asyncio.CancelledError:  # the client disconnected, its deadline has passed, or the server stops
             events.log_request(facts, "CANCELLED", 0)
             raise
         except Exception as error:

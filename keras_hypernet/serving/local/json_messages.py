@@ -1,7 +1,7 @@
-"""Requests and answers in JSON by the rules of TensorFlow Serving's REST interface.
+"""Requests and responses in JSON, as in TensorFlow Serving's REST interface.
 
-A request holds rows (`instances`) or columns (`inputs`), and its answer has the same format. A tensor is nested lists,
-with base64 for bytes.
+A request holds rows (`instances`) or columns (`inputs`), and its response has the same format. A tensor is nested
+lists, with base64 for bytes.
 """
 
 import base64
@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_hypernet.serving.errors import ServingError, invalid, too_large
 
-# Of a value in JSON, with few exceptions: -0.012345678901234567 and a comma.
+# Bytes of a value in JSON, with few exceptions: -0.012345678901234567 and a comma.
 BYTES_OF_A_VALUE = 20
 _SHOWN = 80  # characters of a value that an error repeats
 # Python's types of JSON values by NumPy's kind of dtype.
@@ -21,13 +21,13 @@ _TYPES = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}, "O": {str, dic
 
 
 def parse(body, max_values):
-    """Parses a JSON object, in which NaN, Infinity and -Infinity are numbers too, of limited size."""
+    """Parses a JSON object of limited size, in which NaN, Infinity and -Infinity are numbers too."""
     values = sum(body.count(sign) for sign in (b",", b"[", b"{"))
     if values > max_values:
         accepted = f"A request in JSON may have {max_values:,} values, lists and objects."
         raise too_large(f"{accepted} Received: {values:,}. Send it in parts.")
     try:
-        content = json.loads(body.decode("utf-8-sig"))  # json itself would take other encodings of bytes
+        content = json.loads(body.decode("utf-8-sig"))  # json.loads would accept other encodings of bytes
     except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of too many digits; too deeply nested
         raise invalid(f"JSON Parse error: {error}") from error
     if not isinstance(content, dict):
@@ -44,7 +44,7 @@ def signature_name(content):
 
 
 def decode_request(content, infos):
-    """Returns whether a request is in the row format, and its arrays by the `TensorInfo`s."""
+    """Returns whether a request is in the row format, and its arrays, by the `TensorInfo`s."""
     row_format, names = "instances" in content, ", ".join(sorted(infos))
     if row_format == ("inputs" in content):
         raise invalid("A request must have either rows, 'instances', or columns, 'inputs'.")
@@ -73,7 +73,7 @@ def encode_response(outputs, row_format):
     """Returns the JSON of outputs, a dict of arrays, in the format of the request."""
     sizes = {name: value.shape[:1] for name, value in outputs.items()}
     if row_format and (len(set(sizes.values())) > 1 or () in sizes.values()):
-        raise invalid(f"Outputs of different 0th dimensions, {sizes}, need the columnar format: use 'inputs'.")
+        raise invalid(f"Outputs with different first dimensions, {sizes}, need the columnar format: use 'inputs'.")
     content = {name: encode_tensor(outputs[name], name) for name in sorted(outputs)}
     if len(content) == 1:
         (content,) = content.values()
@@ -83,7 +83,7 @@ def encode_response(outputs, row_format):
 
 
 def _shown(value):
-    """A value as an error repeats it, shortened."""
+    """A value for an error message, shortened."""
     if isinstance(value, (list, dict)):
         return reprlib.repr(value)[:_SHOWN]
     return json.dumps(value[:_SHOWN] if isinstance(value, str) else value)[:_SHOWN]
@@ -92,7 +92,7 @@ def _shown(value):
 def decode_tensor(value, info, name):
     """The nested lists of an input, with this `TensorInfo` and name, as an array of its dtype.
 
-    Whether a value is valid does not depend on the values beside it.
+    The validity of a value does not depend on the other values.
     """
     kind = info.dtype.kind
     if kind not in _TYPES:

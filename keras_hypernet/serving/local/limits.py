@@ -1,4 +1,4 @@
-"""Limits: what a server accepts; and the counts of running requests and buffered bytes."""
+"""Limits: the limits of a server; and the counts of running requests and buffered bytes."""
 
 import dataclasses
 import threading
@@ -6,13 +6,13 @@ import threading
 from keras_hypernet.common.checks import integer
 from keras_hypernet.serving.errors import ServingError
 
-# Bytes of a body for each JSON value or list, by default: a parsed value takes up to 90 bytes, however short its text.
-# Images of one channel, [[[0], [255], ...]], have 3 to 6 characters for each.
+# Bytes of a body for each JSON value or list, by default. A parsed value takes up to 90 bytes, however short its text;
+# images of one channel, [[[0], [255], ...]], have 3 to 6 characters per value.
 _BYTES_OF_A_VALUE = 16
 _BODIES = 4
-# The server reads a body of this size even at `max_buffered_bytes`: uvicorn buffers as much in any case.
+# The server reads a body of this size even at `max_buffered_bytes`, because uvicorn buffers as much in any case.
 _SMALL_BODY = 64 * 2**10
-# Open files beside the connections: TensorFlow's, the models', and connections being accepted or closed.
+# Open files besides the connections: TensorFlow's, the models', and connections being accepted or closed.
 _OTHER_FILES = 256
 # gRPC counts the bytes of a message in 31 bits, and the server leaves room for names.
 _LARGEST_BODY = 2046 * 2**20
@@ -20,19 +20,19 @@ _LARGEST_BODY = 2046 * 2**20
 
 @dataclasses.dataclass
 class Limits:
-    """What a server accepts.
+    """The limits of a server.
 
     Attributes:
-        max_body_bytes: Size of a request, and of its answer in gRPC or JSON; at most 2046 MiB.
-        max_batch_rows: Size of the 0th dimension of an input.
-        max_concurrent: Running requests, those that wait for a processor included. By gRPC, messages still being read
-            count too, and a few more are allowed.
-        max_buffered_bytes: Size of all REST bodies together; by default four times `max_body_bytes`. Beyond, the server
-            still reads bodies of at most 64 KiB.
+        max_body_bytes: Size of a request, and of its response in gRPC or JSON; at most 2046 MiB.
+        max_batch_rows: Size of the first dimension of an input.
+        max_concurrent: Number of running requests, including requests that wait for a processor. By gRPC, messages
+            still being read count too, and a few more are allowed.
+        max_buffered_bytes: Total size of all REST bodies; by default four times `max_body_bytes`. Beyond this size, the
+            server still reads bodies of at most 64 KiB.
         max_json_values: Values, lists and objects in a REST request; by default `max_body_bytes / 16`.
         max_connections: Connections by REST, and as many by gRPC.
         header_seconds: Time to send the headers of a request, or by gRPC the settings of a connection.
-        body_seconds: Time to send the body of a request, and by REST to take the answer.
+        body_seconds: Time to send the body of a request, and by REST to read the response.
         idle_seconds: Time until a connection without a request is closed.
     """
 
@@ -44,7 +44,7 @@ class Limits:
     max_connections: int = 1024
     header_seconds: int = 10
     body_seconds: int = 30
-    # Long: a request that a client sends just when the server closes the connection is lost.
+    # Long, because a request is lost if the client sends it just when the server closes the connection.
     idle_seconds: int = 75
 
     def __post_init__(self):
@@ -61,7 +61,7 @@ class Limits:
 
 
 def allow_open_files(limits):
-    """Raises this process's limit on open files to what `Limits.max_connections` needs; ValueError if it may not."""
+    """Raises this process's limit on open files as `Limits.max_connections` requires; ValueError if not permitted."""
     try:
         import resource
     except ImportError:  # a system without such limits
@@ -80,7 +80,7 @@ def allow_open_files(limits):
 class Admission:
     """Counts running requests, until their threads are done, and the bytes of bodies.
 
-    Requests still being read are not counted: clients that stall keep no others away.
+    Requests still being read are not counted, so that slow clients do not block other clients.
     """
 
     def __init__(self, limits):

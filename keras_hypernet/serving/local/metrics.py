@@ -1,4 +1,4 @@
-"""Metrics for Prometheus at TensorFlow Serving's path, two of them with its names and labels."""
+"""Metrics for Prometheus at TensorFlow Serving's path, two of them with TensorFlow Serving's names and labels."""
 
 import prometheus_client
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -7,7 +7,7 @@ _COUNT = ":tensorflow:serving:request_count"
 
 
 class Metrics:
-    """Counts the requests of an `Engine`, and reads its state when Prometheus asks."""
+    """Counts the requests of an `Engine`, and reads its state when Prometheus requests the metrics."""
 
     def __init__(self, engine):
         self._engine, self.registry = engine, prometheus_client.CollectorRegistry()
@@ -37,7 +37,7 @@ class Metrics:
         return page, prometheus_client.CONTENT_TYPE_LATEST
 
     def collect(self):
-        """The metrics that the state of the engine has; prometheus-client calls this."""
+        """The metrics of the engine's state; prometheus-client calls this method."""
         cache, admission = self._engine.cache, self._engine.admission
         asked = cache.hits + cache.misses
         counter, gauge = CounterMetricFamily, GaugeMetricFamily

@@ -1,4 +1,4 @@
-"""gRPC's protocol buffers, in which REST describes models too: tensors, states of versions, and signatures."""
+"""gRPC's protocol buffers: tensors, states of versions, and signatures; REST uses the last two as well."""
 
 import math
 
@@ -16,7 +16,7 @@ _DTYPES = {number: name for name, number in types_pb2.DataType.items()}
 def decode_tensor(proto, info, name, max_bytes):
     """Reads the `TensorProto` of an input `name` with a `TensorInfo` as an array of at most `max_bytes`.
 
-    No size that the message states is trusted: a short message can stand for a large array.
+    The sizes in the message are not trusted, because a short message can stand for a large array.
     """
     if proto.dtype != info.enum:
         received = _DTYPES.get(proto.dtype, f"number {proto.dtype}")

@@ -1,4 +1,4 @@
-"""Repository: the models that are served, whose versions come and go while requests run."""
+"""Repository: the served models, whose versions are loaded and unloaded while requests run."""
 
 import contextlib
 import dataclasses
@@ -18,15 +18,15 @@ class _Version:
     error: str = ""
     servable: Servable | None = None
     users: int = 0
-    files: dict | None = None  # as they were before loading; a failed version is loaded again if they change
+    files: dict | None = None  # before loading; a failed version is loaded again if its files change
 
 
 class Repository:
     """Models in `<folder>/<name>/<version>/`, and their loaded versions.
 
-    `models.config` in the folder chooses the served versions (`model_version_policy`, by default the latest) and labels
+    `models.config` in the folder selects the served versions (`model_version_policy`, by default the latest) and labels
     some of them (`version_labels`). `on_unload` is called with name and version when a version is no longer used.
-    ValueError is raised if there are no names, or a name is not that of a folder in `folder`; ServingError for an
+    Raises ValueError if there are no names, or a name is not that of a folder in `folder`; and ServingError for an
     unknown model, version or label.
     """
 
@@ -39,7 +39,7 @@ class Repository:
         if not self._models:
             raise ValueError("There is no model to serve: name one or more.")
         for name in self._models:
-            # The folder of a model may be a link, which its owner has made; a name must not lead elsewhere.
+            # The folder of a model may be a link of its owner, but a name must not lead elsewhere.
             plain = name not in ("", "..") and pathlib.PurePath(name).name == name
             if not plain or not (self.folder / name).is_dir():
                 raise ValueError(f"There is no folder {name!r} in {self.folder}: export the model first.")
@@ -66,7 +66,7 @@ class Repository:
 
     @contextlib.contextmanager
     def use(self, name, version=None, label=None):
-        """Yields the `Servable` of a version, by default the latest, which stays loaded meanwhile."""
+        """Yields the `Servable` of a version, by default the latest, which stays loaded during the block."""
         with self._lock:
             used = self._find(name, version, label)
             used.users += 1
@@ -120,7 +120,7 @@ class Repository:
             if config is None or label not in config.version_labels:
                 raise invalid(f"Unrecognized servable version label: {label}")
             return config.version_labels[label]
-        # Clients of OpenVINO Model Server ask for version 0 as the latest.
+        # Clients of OpenVINO Model Server request version 0 for the latest.
         return None if version == 0 and 0 not in versions else version
 
     def _read_config(self):
@@ -141,8 +141,8 @@ class Repository:
             self._unload([version for number, version in versions.items() if number not in wanted])
 
     def _wanted(self, name):
-        """The versions on the disk that are to be served, the newest first, and their folders."""
-        base = (self.folder / name).resolve()  # at every poll: the target of a link may change
+        """The versions to serve that are on the disk, the newest first, and their folders."""
+        base = (self.folder / name).resolve()  # at every poll, because the target of a link may change
         # A folder without a graph is still being written.
         complete = {number: path for number, path in version_folders(base).items() if find_graph(path) is not None}
         newest = sorted(complete, reverse=True)
@@ -167,7 +167,7 @@ class Repository:
         try:
             check_contained(folder, folder.parent)
             servable = Servable(name, number, folder)
-        except Exception as error:  # any failure: the other versions are served
+        except Exception as error:  # after any failure, the other versions are served
             message = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             with self._lock:
                 version.state, version.error = "END", message
@@ -192,11 +192,11 @@ class Repository:
         self._on_unload(servable.name, servable.version)
         events.log("unloaded", model=servable.name, version=servable.version)
         del servable
-        gc.collect()  # a loaded graph holds itself, and its weights, in cycles
+        gc.collect()  # a loaded graph and its weights are in reference cycles
 
 
 def _files(folder):
-    """The size and the time of each file of a version, some of which may still be missing."""
+    """The size and the time of each file of a version; some files may still be missing."""
     files = {}
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface, as api_rest.md of its documentation describes it, as an ASGI application."""
+"""TensorFlow Serving's REST interface, as in api_rest.md of its documentation, as an ASGI application."""
 
 import asyncio
 import json
@@ -33,22 +33,22 @@ def application(engine, page, callers):
 
     def failed(error, facts):
         facts["error"] = error.message
-        # Makes a client that is still sending stop.
+        # Stops a client that is still sending.
         headers = {"Connection": "close"} if error.http_status in (408, 413, 429) else None
         content = json.dumps({"error": error.message})
         return Response(content, error.http_status, headers=headers, media_type=_JSON)
 
-    # Starlette's routes would answer unknown methods themselves.
+    # Without Starlette's routes, which would respond to unknown methods themselves.
     async def answer(scope, receive, send):
         request = Request(scope, receive)
-        # Still quoted: an encoded %2F separates nothing.
+        # Still quoted, so that an encoded %2F is not a separator.
         path = scope.get("raw_path", request.url.path.encode()).split(b"?")[0].decode("ascii", "replace")
         facts = {"started": time.perf_counter(), "protocol": "REST", "method": request.method, "path": path}
         try:
             callers.check(request.headers)
             response = await _dispatch(engine, page, request, path, facts)
-        except asyncio.CancelledError:  # by the server, after the time of grace
-            response = failed(ServingError("UNAVAILABLE", "The server stops before this is answered."), facts)
+        except asyncio.CancelledError:  # by the server, after the grace period
+            response = failed(ServingError("UNAVAILABLE", "The server stops before the response."), facts)
         except Exception as error:
             response = failed(as_serving_error(error, facts), facts)
         events.log_request(facts, response.status_code, len(response.body))
@@ -68,7 +68,7 @@ async def _dispatch(engine, page, request, path, facts):
     if request.method == "GET" and path == "/v1/models":
         return Response(json.dumps(_models(engine), indent=1), media_type=_JSON)
     if not re.match("/v1(/|$)", path, re.IGNORECASE):
-        # In a thread: the first visitor of the page waits for its images, and no other client does.
+        # In a thread, so that only the first visitor of the page waits for its images.
         file = await asyncio.to_thread(page, path) if request.method in ("GET", "HEAD") else None
         if file is None:
             raise ServingError("NOT_FOUND", f"There is nothing at {path[:80]}. There are: {_PATHS}.")

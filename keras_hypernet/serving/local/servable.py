@@ -17,7 +17,7 @@ from keras_hypernet.serving.warmup import read_warmup
 
 @dataclasses.dataclass(frozen=True)
 class TensorInfo:
-    """A tensor of a signature: its dtype, TensorFlow's number of the dtype, its shape with None for free sizes."""
+    """A tensor of a signature: its dtype, TensorFlow's number of the dtype, and its shape with None for free sizes."""
 
     dtype: np.dtype
     enum: int
@@ -33,8 +33,8 @@ class TensorInfo:
 class Servable:
     """A loaded version of a model, with dicts by the names of its signatures.
 
-    `definitions` has a `SignatureDef` for each signature, `inputs` and `outputs` a dict of `TensorInfo`. ValueError is
-    raised if the folder holds no SavedModel with a signature, or its warm-up requests fail.
+    For each signature, `definitions` has a `SignatureDef`, and `inputs` and `outputs` have a dict of `TensorInfo`.
+    Raises ValueError if the folder holds no SavedModel with a signature, or its warm-up requests fail.
     """
 
     def __init__(self, name, version, folder):
@@ -95,7 +95,7 @@ def _infos(tensors):
 
 
 def _reason(error):
-    """The cause in a TensorFlow error: a check of this package, or else the line before the node of the graph."""
+    """The cause of a TensorFlow error: a check of this package, otherwise the line before the node of the graph."""
     check = re.search(r"\{\{node \S*?check_that_([a-z_]+?)(_\d+)?/", str(error))
     if check:
         return f"Not so: {check[1].replace('_', ' ')}."

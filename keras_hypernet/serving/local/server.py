@@ -23,7 +23,7 @@ from keras_hypernet.serving.local.limits import allow_open_files
 from keras_hypernet.serving.local.page import find
 from keras_hypernet.serving.local.rest import application
 
-# Connections that wait to be accepted. The server accepts all of them at once, and other requests wait meanwhile.
+# Connections that wait to be accepted. The server accepts all of them at once, while other requests wait.
 _BACKLOG = 64
 
 
@@ -33,16 +33,16 @@ class Server:
     Args:
         folder: Folder of all exported models.
         names: The models to serve.
-        host: Address to listen on; by default this machine's own alone.
-        rest_port, grpc_port: Ports; 0 for free ones, which the attributes of these names hold after the start.
-        limits: `Limits` of what is accepted.
+        host: Address to listen on; by default, the loopback address.
+        rest_port, grpc_port: Ports; 0 for free ports, which the attributes of these names hold after the start.
+        limits: The `Limits` of the server.
         cache_bytes: Maximum size of the cached weights of earlier conditions; 0 turns the cache off.
-        poll_seconds: Interval in which the folder is searched for new versions.
-        grace_seconds: Time to finish requests after the server is told to stop.
+        poll_seconds: Interval between two searches of the folder for new versions.
+        grace_seconds: Time to finish requests after a stop signal.
         page: Whether the demonstration page is served at `/`.
-        allow_hosts: Allowed host names by REST, beside `host`, `localhost` and IP addresses; `["*"]` for all. They are
-            checked if they are given or `host` is a loopback address.
-        allow_origins: Origins of other web pages that may ask by REST, by CORS; `["*"]` for all.
+        allow_hosts: Allowed host names by REST, besides `host`, `localhost` and IP addresses; `["*"]` for all. Host
+            names are checked if this argument is given or `host` is a loopback address.
+        allow_origins: Origins of other web pages that may send REST requests (CORS); `["*"]` for all.
 
     Raises:
         ValueError: If there is no such model, none of its versions can be loaded, or an argument is not valid.
@@ -80,8 +80,8 @@ class Server:
     def run(self):
         """Serves until SIGTERM or SIGINT; returns when all running requests are answered.
 
-        A second signal ends the process at once with exit code 1. So does the end of the time of grace, if a request is
-        still running: nothing can interrupt TensorFlow.
+        A second signal ends the process at once with exit code 1. So does the end of the grace period if a request is
+        still running, because TensorFlow cannot be interrupted.
         """
         asyncio.run(self._serve(signals=True))
 
@@ -116,7 +116,7 @@ class Server:
         poll.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await poll
-        while signals and self.engine.admission.running:  # including requests whose clients have gone
+        while signals and self.engine.admission.running:  # including requests of disconnected clients
             if self._loop.time() >= end:
                 self._end("stopped with requests unanswered")
             await asyncio.sleep(0.02)
@@ -125,7 +125,7 @@ class Server:
 
     async def _start(self):
         """Loads the models and starts both interfaces; returns REST's task and both servers."""
-        # Before models are loaded: a port in use is an error at once.
+        # Before models are loaded, so that a port in use is an error at once.
         self._bind(self.grpc_port).close()
         rest_socket = self._bind(self.rest_port)
         address, self.rest_port = rest_socket.getsockname()[:2]
@@ -165,7 +165,7 @@ class Server:
 
     def _bind(self, port):
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        # With the protocol named, asyncio sends small parts of an answer without delay.
+        # With this protocol, asyncio sends small parts of a response without delay.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -198,7 +198,7 @@ class Server:
             await asyncio.sleep(self._poll_seconds)
             try:
                 await asyncio.to_thread(self.engine.repository.poll)
-            except Exception:  # a disk may be away for a moment
+            except Exception:  # a disk may be unavailable for a moment
                 events.log_rarely("the folder of models could not be read", traceback=traceback.format_exc())
 
 
@@ -209,11 +209,11 @@ class _QuietServer(uvicorn.Server):
 
 
 def _unusable(host, port, reason):
-    return OSError(f"Port {port} of {host} cannot be listened on ({reason}): try --rest-port, --grpc-port.")
+    return OSError(f"Port {port} of {host} is not available ({reason}): try --rest-port, --grpc-port.")
 
 
 def _log_of_loop(_, context):
-    """Logs errors outside requests, for example a connection for which no file is free."""
+    """Logs errors outside requests, such as a connection without a free file descriptor."""
     error = context.get("exception")
     trace = {} if error is None else {"traceback": "".join(traceback.format_exception(error))}
     events.log_rarely("error in the event loop", error=context["message"], **trace)

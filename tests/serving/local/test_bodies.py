@@ -35,7 +35,7 @@ def test_too_large_requests_are_a_413(ask, half):
     }
     status, answer = ask("/v1/models/rotation_mnist_hyper:predict", content)
     assert status == 413
-    assert "The answer would take 1,592,000 bytes, and may 1,048,576." in answer["error"]
+    assert "The response would have 1,592,000 bytes, of 1,048,576 allowed." in answer["error"]
     status, answer = half(b'{"instances": [' + b"[]," * 300_000 + b"[]]}")
     assert (status, answer) == (
         413,

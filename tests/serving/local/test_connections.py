@@ -191,7 +191,7 @@ def test_a_stalled_grpc_message_ends_at_its_deadline(folder, caplog):
         predict = channel.stream_unary("/tensorflow.serving.PredictionService/Predict")
         calls = [predict.future(message(), timeout=60) for _ in range(17)]
         assert {(call.exception().code().name, call.exception().details()) for call in calls} == {
-            ("DEADLINE_EXCEEDED", "The body of a request must come within 1 seconds. Received: no complete message")
+            ("DEADLINE_EXCEEDED", "The body of a request must arrive within 1 seconds. Received: no complete message")
         }
         never.set()
         answer = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")(

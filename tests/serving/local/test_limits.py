@@ -109,7 +109,7 @@ def test_a_body_that_stalls_is_a_408(folder, lines, sent):
         answer = _all(connection).decode()
         assert answer.startswith("HTTP/1.1 408 ")
         error = json.loads(answer.split("\r\n\r\n", 1)[1])["error"]
-        assert re.fullmatch(r"The body of a request must come within 1 seconds. Received: [\d,]+ bytes", error)
+        assert re.fullmatch(r"The body of a request must arrive within 1 seconds. Received: [\d,]+ bytes", error)
         assert server.engine.admission.buffered == 0
     assert [line["status"] for line in lines()] == [408]
 
@@ -120,7 +120,7 @@ def test_a_client_that_hangs_up_while_it_sends_is_a_line_of_the_log(folder, line
             wait_for(lambda: server.engine.admission.buffered)
         (line,) = lines()
         metrics = requests.get(f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics", timeout=60).text
-    assert (line["status"], line["error"]) == (499, "The client has gone before its request was read.")
+    assert (line["status"], line["error"]) == (499, "The client disconnected before its request was read.")
     assert ':tensorflow:serving:request_count{model_name="times",status="CANCELLED"} 1.0' in metrics
     assert not [record for record in caplog.records if record.exc_info or "Traceback" in record.message]
 
@@ -175,7 +175,7 @@ def test_requests_unanswered_at_the_end_are_refused(folder, gate, lines):
         asking.join()
         assert asked.exception().code().name in ("CANCELLED", "UNAVAILABLE")
     (answer,) = answers
-    assert (answer.status_code, answer.json()) == (503, {"error": "The server stops before this is answered."})
+    assert (answer.status_code, answer.json()) == (503, {"error": "The server stops before the response."})
     assert {line["status"] for line in lines(2)} == {503, "CANCELLED"}
 
 

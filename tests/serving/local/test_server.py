@@ -236,7 +236,7 @@ def test_a_port_in_use_is_an_error(folder):
         for ports in ({"rest_port": port, "grpc_port": 0}, {"rest_port": 0, "grpc_port": port}):
             with (
                 pytest.raises(
-                    OSError, match=rf"Port {port} of 127.0.0.1 cannot be listened on .Address already in use."
+                    OSError, match=rf"Port {port} of 127.0.0.1 is not available .Address already in use."
                 ),
                 serve(folder, "times", **ports),
             ):
@@ -279,7 +279,7 @@ def test_addresses_of_either_kind(folder):
             with Client(f"[::1]:{port}", "times", protocol=protocol) as client:
                 assert client.predict(np.float32([5])).tolist() == [5.0]
     with (
-        pytest.raises(OSError, match="of 192.0.2.1 cannot be listened on .Cannot assign requested address."),
+        pytest.raises(OSError, match="of 192.0.2.1 is not available .Cannot assign requested address."),
         serve(folder, "times", host="192.0.2.1"),
     ):
         pass
