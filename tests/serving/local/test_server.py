@@ -235,9 +235,7 @@ def test_a_port_in_use_is_an_error(folder):
         port = taken.getsockname()[1]
         for ports in ({"rest_port": port, "grpc_port": 0}, {"rest_port": 0, "grpc_port": port}):
             with (
-                pytest.raises(
-                    OSError, match=rf"Port {port} of 127.0.0.1 is not available .Address already in use."
-                ),
+                pytest.raises(OSError, match=rf"Port {port} of 127.0.0.1 is not available .Address already in use."),
                 serve(folder, "times", **ports),
             ):
                 pass
