@@ -85,7 +85,7 @@ def plot(
     results: Annotated[Path, Option("--results", "--out", help="Folder of the results.")] = Path("results"),
     as_json: AsJson = False,
 ):
-    """Draw the figure of an experiment as PNG, SVG and CSV; with all, write the report of what reproduced too.
+    """Draw the figure of an experiment as PNG, SVG and CSV; with all, also write the report of the verdicts.
 
     Example: keras-hypernet plot rotation_depth
     """

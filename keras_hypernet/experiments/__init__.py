@@ -1,8 +1,8 @@
-"""The experiments of the paper, a module for each subject; `runner.run` runs any of them.
+"""The experiments, one module for each subject; `runner.run` runs any of them.
 
     keras-hypernet experiment rotation_depth --workers 2 --resume
 
-The function `setup` of an experiment says what it shows, what the paper says, and how long it takes.
+The docstring of an experiment's `setup` says what the experiment shows, what the paper states, and how long it takes.
 """
 
 import sys
@@ -36,7 +36,7 @@ NAMES = tuple(_EXPERIMENTS)
 
 
 def get_experiment(name: str) -> Experiment:
-    """Returns the `Experiment` of this name, or the `EXPERIMENT` of the Python file of this path, such as `./mine.py`.
+    """Returns the `Experiment` with this name, or the `EXPERIMENT` of a Python file, such as `./mine.py`.
 
     Raises ValueError, with the closest names, if there is none; or if the file cannot be imported, has no `EXPERIMENT`,
     or its experiment has the name of an experiment of this package.
@@ -55,7 +55,7 @@ def get_experiment(name: str) -> Experiment:
         raise ValueError(f"{name} must hold an experiment: {expected}. Received: {experiment!r}")
     if experiment.name in NAMES:
         reason = f"{experiment.name!r} is an experiment of this package"
-        raise ValueError(f"The experiment of {name} needs a name of its own: {reason}.")
+        raise ValueError(f"The experiment of {name} needs a new name: {reason}.")
     return experiment
 
 

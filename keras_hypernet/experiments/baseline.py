@@ -1,7 +1,7 @@
-"""Ours: trivial predictors of every task, against which the methods of the other experiments are held.
+"""Ours: trivial predictors of every task, with which the methods of the other experiments are compared.
 
-A predictor is trivial if it cannot use how x and the condition interact. A method that does not beat the best trivial
-predictor has learned nothing that the paper's comparison is about.
+A predictor is trivial if it cannot use the interaction of x and the condition. A method that does not beat the best
+trivial predictor has not learned the interaction, which is the subject of the paper's comparison.
 """
 
 import contextlib
@@ -34,9 +34,9 @@ PREDICTORS = {
     "mean_grey": "mean grey of I + mean image",
     "bilinear": "bilinear form",
 }
-# Not trivial: the form uses the interaction of x and I, and is drawn as a reference.
+# Not trivial, because the form uses the interaction of x and I; drawn as a reference.
 REFERENCES = ("bilinear",)
-# A ridge for columns that never vary, as in the corners of digits: a part of the mean square of the columns.
+# A ridge for constant columns, as in the corners of digits, relative to the mean square of the columns.
 _RIDGE = 1e-6
 _MOST_STEPS = 100
 _QUICK = {"dim": 20, "num_train": 500, "num_validation": 100, "num_test": 100}
@@ -46,7 +46,7 @@ _NOT_OF_THE_TARGET = ("seed", "members", "num_points")
 
 
 def _tasks():
-    """The tasks by panel, as functions of a seed and of the quick grid, and the predictors of each."""
+    """The tasks by panel, as functions of a seed and of `quick`, and the predictors of each."""
     conditional = ("linear_both", "network_x")
     targets = {
         **{family: {"family": family} for family in ("inner", "hadamard", "concat")},
@@ -114,7 +114,7 @@ def _without_condition(task):
 
 
 def _least_squares(task, predictor, seed):
-    """Errors of least squares; a constant is least squares on nothing. Labels are one-hot, and told by the largest."""
+    """Errors of least squares; a constant is least squares on no columns. The largest one-hot output is the label."""
     grams, products = 0.0, 0.0
     names = {"constant": (), "linear_x": ("x",), "linear_both": ("x", "condition")}[predictor]
     examples = task.load("train")
@@ -159,7 +159,7 @@ def _flat(array, points):
 
 
 def _mean_grey(task):
-    """Colorization: the mean grey of an image, plus the mean of what the colours of each pixel differ from it."""
+    """Colorization: the mean grey of an image, plus the mean difference of each pixel's colours from the mean grey."""
 
     def parts(split):
         images = task.load(split)
@@ -214,7 +214,7 @@ def _bilinear(task):
 
 
 def target_of(config):
-    """The task of a run as text. Tasks that differ in their seed alone have the same text."""
+    """The task of a run as text. Tasks that differ only in their seed have the same text."""
     fields = get_task(**config).config() if config["name"] in ("synthetic", "approximation") else dict(config)
     fields["name"] = _SAME.get(fields["name"], fields["name"])
     return json.dumps({name: value for name, value in fields.items() if name not in _NOT_OF_THE_TARGET}, sort_keys=True)
@@ -235,7 +235,7 @@ def by_target(rows):
 def baseline_of(task, folder):
     """Test errors of the trivial predictors of a task, by name: `Card.baseline`.
 
-    They are medians over the rows of `baseline` in a folder, of the task's own seed if it was run; None without rows.
+    The errors are medians over the rows of `baseline` in a folder, of the task's seed if it was run; None without rows.
     """
     rows, _ = results_of("baseline", folder).read()
     own = [row for row in rows if get_task(**row["config"]["task"]) == task]
@@ -244,7 +244,7 @@ def baseline_of(task, folder):
 
 
 def predictors_of(rows, baselines):
-    """The predictors of the target of some rows, from `by_target`; none if the rows are of several targets."""
+    """The predictors for the target of some rows, from `by_target`; none if the rows have several targets."""
     targets = {target_of(row["config"]["task"]) for row in rows}
     return baselines.get(*targets, {}) if len(targets) == 1 else {}
 

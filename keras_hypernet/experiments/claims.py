@@ -16,18 +16,18 @@ from keras_hypernet.experiments.statistics import (
     wilcoxon,
 )
 
-# Every threshold of a verdict: its value, the date of its last change, and what that changed.
+# Every threshold of a verdict: its value, the date of its last change, and the effect of this change.
 THRESHOLDS = {
     "significant": (0.05, "2026-11-24", "set with the first report"),
     "least seeds": (3, "2026-11-24", "set with the first verdicts over seeds; with fewer, a claim stays open"),
     "wide margin": (0.5, "2026-11-24", "set with the first report; the paper names no number"),
     "tolerance": (
         *(0.1, "2026-11-28"),
-        "a fall counts from this relative change on, and as none below it; before, every significant fall counted, and "
-        "a fall of at most a tenth was none where it was not significant",
+        "a relative fall counts if it is at least this large; before, every significant fall counted, and a fall of at "
+        "most a tenth did not count if it was not significant",
     ),
     "confidence": (0.95, "2026-11-28", "new: that an error does not improve is shown by resamples, not by a large p"),
-    "knife-edge": (0.05, "2026-11-28", "new: marks a verdict if a deciding number is as near to its threshold"),
+    "knife-edge": (0.05, "2026-11-28", "new: marks a verdict if a deciding number is this near to its threshold"),
 }
 SIGNIFICANT, LEAST_SEEDS, WIDE, TOLERANCE, CONFIDENCE, EDGE = (value for value, _, _ in THRESHOLDS.values())
 

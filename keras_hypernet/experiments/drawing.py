@@ -1,4 +1,4 @@
-"""draw: the figure of an experiment, from its rows alone; its points are means over the seeds."""
+"""draw: the figure of an experiment, only from its rows; the points are means over the seeds."""
 
 import math
 import pathlib
@@ -13,7 +13,7 @@ from keras_hypernet.experiments.baseline import PREDICTORS, by_target, predictor
 from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.experiments.rows import own_rows
 
-# Dashes and markers differ, too: colours alone do not tell lines apart for everybody.
+# Dashes and markers differ too, because not everybody can distinguish the colours.
 _STYLES = [
     {"color": "#1b4f8a", "linestyle": "-", "marker": "o"},
     {"color": "#d1641b", "linestyle": "--", "marker": "s"},
@@ -35,14 +35,14 @@ _AXES = {
 
 
 class NoResultsError(ValueError):
-    """There is nothing to draw."""
+    """There are no results to draw."""
 
 
 def draw(experiment, folder):
     """Draws the results of an `Experiment`.
 
     The folder of its results receives `<experiment>.png`, `.svg`, and the numbers as `.csv`. With the same version of
-    Matplotlib, the same rows make the same bytes. Returns the list of the paths, and a sentence for each unreadable
+    Matplotlib, the same rows give the same bytes. Returns the list of the paths, and a sentence for each unreadable
     line of the results.
 
     Raises ImportError without Matplotlib, and NoResultsError without results.
@@ -93,7 +93,7 @@ def read_rows(experiment, folder):
     also = experiment.drawing.also
     if experiment.name not in NAMES:
         for quick in (False, True):
-            experiment.runs(quick=quick)  # makes tasks of the user's own arrays, which rows name by their SHA-256
+            experiment.runs(quick=quick)  # creates the tasks of the user's arrays, which rows name by their SHA-256
     for source in (experiment, *([get_experiment(also)] if also else [])):
         more, sentences = own_rows(source, folder)
         if source is not experiment:
@@ -208,7 +208,7 @@ def _draw_panel(axes, experiment, panel, shown, styles):
 
 
 def _draw_predictors(axes, predictors):
-    """Draws a thin line at the error of each trivial predictor; those of nearly the same error share one line.
+    """Draws a thin line at the error of each trivial predictor; predictors with nearly equal errors share a line.
 
     The labels of high lines stand above the panel, where no curve crosses them out.
     """

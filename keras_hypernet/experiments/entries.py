@@ -1,4 +1,4 @@
-"""The entries of the zoo: the run of an experiment that each name stands for, and its training."""
+"""The entries of the zoo: the run of an experiment for each name, and its training."""
 
 import contextlib
 import dataclasses
@@ -27,7 +27,7 @@ from keras_hypernet.zoo.store import save_entry
 
 @dataclasses.dataclass(frozen=True)
 class Blueprint:
-    """The run of an experiment, whatever its seed, that an entry is.
+    """The run of an experiment, without its seed, from which an entry is made.
 
     `panel`, `method` and `value` are those of the experiment's run; the method `"target"` stands for the network that a
     task approximates. `changes` are fields of the recipe that differ from the experiment's; ValueError if the method
@@ -112,10 +112,10 @@ def train_entry(
         blueprint: A `Blueprint`.
         directory: Receives a folder `seed-<seed>` for each run, `runs.json` with the results of all runs, and the zoo
             entry, `entry`.
-        seeds: The seeds, integers. A diverged run counts as the worst; with an even number of runs, the better of the
-            middle two is chosen.
+        seeds: The seeds, integers. A diverged run counts as the worst. If the number of runs is even, the better of the
+            two middle runs is chosen.
         command: The command line of this call, for the card.
-        resume: Whether to go on after an interrupted call.
+        resume: Whether to continue an interrupted call.
         results: Folder of the results of the blueprint's experiment, or None. Its runs replace `seeds`, and only the
             chosen run is trained again, with the threads of its row if TensorFlow has not computed anything yet.
         compare: Directory of an earlier call with another recipe, whose runs the card lists, too.
@@ -174,25 +174,25 @@ def _train_entry(blueprint, directory, seeds, command, resume, results, other_ru
 
 
 def update_baselines(zoo, results):
-    """Writes the trivial predictors of each task, from the rows in the folder of the results, to the cards of a zoo."""
+    """Writes the trivial predictors of each task, from the rows in `results`, to the cards of a zoo."""
     for path in sorted(pathlib.Path(zoo).glob("*/card.json")):
         card = Card.read(path.parent)
         dataclasses.replace(card, baseline=baseline_of(get_task(**card.task), results)).write(path.parent)
 
 
 def _use_threads_of(run, blueprint, results):
-    """Sets the threads of a run's row: another number rounds sums differently, and training amplifies that."""
+    """Sets the threads of a run's row, because another number rounds sums differently, which training amplifies."""
     (row,) = [row for row in _rows_of(blueprint, results) if row["seed"] == run["seed"]]
     if row["machine"] and row["machine"]["threads"]:
-        with contextlib.suppress(RuntimeError):  # TensorFlow has begun already
+        with contextlib.suppress(RuntimeError):  # TensorFlow is already initialized
             set_threads(row["machine"]["threads"])
 
 
 def _check_same(run, test, blueprint, results):
     if not math.isclose(run["test"], test, rel_tol=1e-4):
         raise ValueError(
-            f"Trained again, seed {run['seed']} of {blueprint.name} gives {test:.6g}, and not the {run['test']:.6g} of "
-            f"its row in {results}: another machine, other versions or threads. Train all seeds here: --seeds."
+            f"Trained again, seed {run['seed']} of {blueprint.name} gives {test:.6g} instead of {run['test']:.6g}, "
+            f"as in its row in {results}: another machine, other versions or threads. Train all seeds here: --seeds."
         )
 
 
@@ -229,7 +229,7 @@ def _runs_of(blueprint, results):
         task, expected = dataclasses.replace(blueprint, second=False).setup(row["seed"])
         if (get_task(**row["config"]["task"]), recipe) != (task, expected):
             raise ValueError(
-                f"The row of seed {row['seed']} in {results} is of another recipe than the entry's. Leave --from out."
+                f"The row of seed {row['seed']} in {results} has another recipe than the entry. Omit --from."
             )
         measured = {name: row[name] for name in ("validation", "test", "seconds")}
         if blueprint.second:

@@ -1,4 +1,4 @@
-"""Experiment: a figure of the paper as data, and the execution of one of its runs."""
+"""Experiment: a grid of runs as data, such as a figure of the paper, and the execution of one run."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ FIELDS = (
     *("data_sha256", "seconds", "peak_memory_mib", "config", "versions", "machine", "date"),
 )
 _MOST_RUNS = 100_000
-# What the grids of several subjects share.
+# Constants that several experiments share.
 DEPTHS = {"varies": "depth", "values": tuple(range(2, 10))}
 INDICES = {"varies": "index", "values": tuple(range(1, 9)), "quick_values": (1, 2)}
 SENSITIVITY = {"figure": "ours", "varies": "depth", "values": (3, 6), "seeds": 3, "quick_values": (3,)}
@@ -61,7 +61,7 @@ def train_and_measure(task, method, recipe):
 
 
 def rounded(value):
-    """A number to six significant digits, as rows have it."""
+    """A number rounded to six significant digits, as in rows."""
     return float(f"{value:.6g}")
 
 
@@ -77,12 +77,12 @@ def curve(history):
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """How rows become a figure.
+    """The drawing of rows as a figure.
 
     Attributes:
         also: Name of another experiment whose rows the figure shows for comparison.
         labels: Labels of methods: a dict from a row's method to the name of its line.
-        series: Function of a row that returns the name of its line; by default that of its method in `labels`.
+        series: Function of a row that returns the name of its line; by default, the label of its method in `labels`.
         curves: For a figure of curves over the epochs: a dict from the names of a row's curves to the names of lines.
         log_x, log_y: Whether the horizontal, and the vertical axis is logarithmic.
         vertical: Name of the vertical axis; by default the test metric.
@@ -103,12 +103,12 @@ class Drawing:
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """How a run becomes numbers.
+    """The training and evaluation of a run.
 
     Attributes:
         function: Function of `(task, method, recipe)` that trains, and returns a dict for JSON, with at least `test`,
             `validation` and `curve`.
-        also: Names of further numbers in this dict.
+        also: Names of further numbers in the dict.
         label: Which label of a run the function receives: its `"method"`, or the value of the varied quantity.
     """
 
@@ -119,12 +119,12 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A grid of independent runs, and how each is set up and measured.
+    """A grid of independent runs, and the functions that set up and measure a run.
 
     Attributes:
         name: Name of the experiment and of its files.
         figure: The figure of the paper; None for an experiment of your own.
-        title: What it shows, in a sentence.
+        title: Title of the figure, one sentence.
         varies: Name of the varied quantity, the horizontal axis.
         values: Values of the varied quantity, numbers or texts: a tuple, a list, a range or an array.
         panels: The parts of the figure, such as the data sets.
@@ -133,10 +133,10 @@ class Experiment:
         quick_panels, quick_values: The quick grid, which ends in under a minute, with one seed.
         methods: The methods that each panel compares.
         extra_values: Additional values of some panels: a dict from panels to values.
-        fixed: Methods that run at one value alone, and are compared with the others at each value: a dict from the
+        fixed: Methods that run at only one value, and are compared with the others at each value: a dict from the
             methods to their values.
-        drawing: Its `Drawing`.
-        measure: Its `Measurement`.
+        drawing: The `Drawing` of the figure.
+        measure: The `Measurement` of a run.
     """
 
     name: str
@@ -200,7 +200,7 @@ class Experiment:
             raise ValueError(
                 f"A call takes at most {_MOST_RUNS:,} runs: ask for fewer values or seeds. Received: {number:,} runs"
             )
-        # Seed by seed: an interrupted grid has fewer seeds, and no missing points.
+        # Seed by seed, so that an interrupted grid has fewer seeds, but no missing points.
         return [
             self.config(panel, method, value, seed, quick)
             for seed in range(seeds)
@@ -213,7 +213,7 @@ class Experiment:
         return [method for method in self.methods if self.fixed.get(method, value) == value]
 
     def owns(self, row, quick=False):
-        """Whether a row is of this experiment, or of its quick grid, with the same recipe and all measured numbers."""
+        """Whether a row belongs to this experiment or its quick grid, with the same recipe and all measured numbers."""
         if row["panel"] not in (self.quick_panels if quick else self.panels):
             return False
         try:
@@ -234,7 +234,7 @@ class Experiment:
 
 
 def _entries(field, given):
-    """Returns a field of a grid as a tuple of Python's numbers and texts, which JSON takes; ValueError for others."""
+    """Returns a field of a grid as a tuple of Python numbers and texts, for JSON; ValueError for other values."""
     given = given.tolist() if isinstance(given, np.ndarray) else given
     entries = tuple(map(plain, given)) if isinstance(given, (tuple, list, range)) else ()
     if not entries or not all(isinstance(entry, (int, float, str)) for entry in entries):
@@ -243,12 +243,12 @@ def _entries(field, given):
 
 
 def is_measured(value):
-    """Whether a value is a number of at least 0 that a float can hold, as errors and times are."""
+    """Whether a value is a nonnegative number that a float can hold, as errors and times are."""
     return isinstance(value, (int, float)) and 0 <= value < 1e300
 
 
 def run_key(config):
-    """The configuration of a run as text, equal for equal runs: options newer than a row count with their defaults."""
+    """The configuration of a run as text, equal for equal runs. Options that older rows lack have their defaults."""
     task = config["task"]
     if task["name"] in TASKS:
         task = get_task(**task).config()
@@ -269,16 +269,16 @@ def execute(config, experiment=None):
     try:
         measured = measure.function(task, config[measure.label], recipe)
         measured["data_sha256"] = task.fingerprint()
-        not_finite = []  # receives each such number, and leaves None in its place
+        not_finite = []  # collects such numbers, which become None
         result = json.loads(json.dumps(measured), parse_constant=not_finite.append)
         if not_finite:
-            message = f"Training ended with finite losses, but what was measured holds {not_finite[0]}."
+            message = f"Training ended with finite losses, but a measured number is {not_finite[0]}."
             result |= {"status": "diverged", "message": message, "test": None, "validation": None}
     except TrainingDivergedError as error:
         result = {"status": "diverged", "message": str(error), "curve": curve(error.history)}
     except (DataUnavailableError, ImportError):
         raise
-    except Exception as error:  # a failed run is a row, and does not end the other runs
+    except Exception as error:  # a failed run is a row, and does not stop the other runs
         result = {"status": "failed", "message": f"{type(error).__name__}: {error}"}
     return make_row(config, result, time.perf_counter() - started, peak_memory(), machine(), task)
 
@@ -304,7 +304,7 @@ def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None, t
     """Returns the row of a run, a dict for JSON with `FIELDS` and the varied quantity.
 
     `result` has the measured fields; its `status` is `"finished"` (the default), or `"diverged"` or `"failed"` with a
-    `message`. The peak memory is that of the process, and includes memory that earlier runs have left. The task is by
+    `message`. The peak memory is that of the process, which includes memory of earlier runs. The task is by
     default made from the configuration.
     """
     labels = {name: value for name, value in config.items() if name not in ("task", "recipe")}

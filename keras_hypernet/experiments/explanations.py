@@ -8,7 +8,7 @@ import numpy as np
 from keras_hypernet.common.parsing import read_json
 from keras_hypernet.experiments.statistics import over_seeds, ratios, table
 
-# What an explanation is for.
+# The fields that identify the verdict of an explanation.
 FIELDS = ("claim", "panel", "verdict", "seeds")
 _NUMBER = re.compile(r"\{(?:(trivial)|(\w+) (\w+)(?: ([\d.]+)(?::([\d.]+))?)?)\}")
 
@@ -58,7 +58,7 @@ def _tests(rows, method, varies, first, last):
     values = sorted({row[varies] for row in of_method})
     chosen = [first is None or first <= value <= last for value in values]
     if not any(chosen):
-        raise ValueError(f"An explanation must be of values that were run: {values}. Received: {first:g} to {last:g}")
+        raise ValueError(f"An explanation must name values that were run: {values}. Received: {first:g} to {last:g}")
     if method != "ratio":
         tests = table(rows, method, varies)
         return tests[:, chosen], over_seeds(tests)[chosen]
@@ -84,5 +84,5 @@ def _statistic(name, tests, medians):
 
 def _written(number):
     if number is None or not np.isfinite(number):
-        raise ValueError(f"An explanation must be of numbers that the rows have. Received: {number}")
+        raise ValueError(f"An explanation must use numbers that the rows have. Received: {number}")
     return f"{number:.2g}" if number < 1 else f"{number:.3g}"

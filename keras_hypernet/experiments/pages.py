@@ -1,4 +1,4 @@
-"""Pages of docs/: their tables of results against published numbers, and a figure of fronts, from the rows alone.
+"""Pages of docs/: tables of results beside published numbers, and a figure of fronts, only from the rows.
 
 python -m keras_hypernet.experiments.pages        # in a checkout: of results/, to docs/
 """
@@ -48,8 +48,8 @@ _ALSO = {
 def filled(text, folder):
     """A page with the results between its marks, `<!-- results of NAME -->` and `<!-- end -->`.
 
-    NAME is an experiment, or a script of `benchmarks/`. `folder` is that of the results, beside which the benchmarks
-    are. Where there are no results, the page says that nothing has been run.
+    NAME is an experiment, or a script of `benchmarks/`. `folder` is the folder of the results; the folder of the
+    benchmarks is beside it. If there are no results, the page says "Not run yet".
     """
     return _MARKED.sub(lambda marks: f"{marks[1]}{_results(marks[2], folder)}\n{marks[3]}", text)
 

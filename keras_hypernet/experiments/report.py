@@ -7,7 +7,7 @@ from keras_hypernet.common.files import write_text
 from keras_hypernet.common.markdown import table
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.baseline import PREDICTORS, best_trivial, by_target, predictors_of
-from keras_hypernet.experiments.claims import LEAST_SEEDS, THRESHOLDS, held_against
+from keras_hypernet.experiments.claims import CONFIDENCE, LEAST_SEEDS, THRESHOLDS, held_against
 from keras_hypernet.experiments.experiment import run_key
 from keras_hypernet.experiments.explanations import fill, read_explanations
 from keras_hypernet.experiments.paper_claims import CLAIMS, PREDICTIONS
@@ -18,29 +18,29 @@ _INTRODUCTION = f"""\
 ## How to read this page
 
 `keras-hypernet plot all` writes this page from the rows in this folder, one run per line in `<experiment>.jsonl`.
-The figures and their numbers are in the files beside. Each row holds the whole configuration of its run, with seed,
-versions and machine; `keras-hypernet experiment <name> --resume` adds missing runs. Values are errors on test data
-after the last epoch. A diverged run counts as infinitely bad. A panel counts the seeds that have all their runs;
-with fewer than {LEAST_SEEDS} such seeds a claim stays open. `explanations.json` explains verdicts, `summary.json`
-has the sentences at the top; each is shown while verdict and number of seeds are those it is about, with numbers that
-are computed from the rows.
+The figures, and files with their numbers, are in the same folder. Each row holds the complete configuration of its
+run, with seed, versions and machine; `keras-hypernet experiment <name> --resume` adds missing runs. Values are errors
+on test data after the last epoch. A diverged run counts as infinitely bad. A panel counts only the seeds that have
+all their runs; with fewer than {LEAST_SEEDS} such seeds, a claim stays open. `explanations.json` explains verdicts, and
+`summary.json` has the sentences at the top. Their numbers are computed from the rows. A sentence is shown only while
+its verdict and its number of seeds are current.
 
-A trivial predictor cannot use how x and the condition interact: a constant, least squares on x, or on x and I, the
-network g of x alone, and for colorization the mean grey of the image plus the mean image. The verdict is "nothing
-learned" where no method of a panel has a median below the error of the best trivial predictor, at any value.
+A trivial predictor cannot use the interaction of x and the condition: a constant, least squares on x, least squares on
+x and I, a network of x alone, and for colorization the mean grey of the image plus the mean image. The verdict is
+"nothing learned" if no method of a panel has, at any value, a median below the error of the best trivial predictor.
 
 Tests are one-sided and paired. Wilcoxon's signed-rank test asks whether one ratio per seed is below 1: the ratio of
 the methods' errors (the median over the varied values), of the distances of f1 from f2 and from y, or of the errors
-at the only two values. With five seeds that agree p is 0.031; with three seeds p is at least 0.125, which is not
-significant. Trend tests rank all values of each seed, and can be significant with three seeds. That an error does not
-improve is tested, too: in bootstrap resamples of the seeds, all of them, the fall must be below the tolerance. Beside
-each p stands Holm's correction for all tests of this page. The rule of each claim says whether its verdict depends on
-p. A verdict is marked knife-edge if a number that decides it is within 5% of its threshold.
+at the only two values. If five seeds agree, p is 0.031; with three seeds, p is at least 0.125, which is not
+significant. Trend tests rank all values of each seed, and can be significant with three seeds. A bootstrap test asks
+whether an error does not improve: in {CONFIDENCE:.0%} of the resamples of the seeds, the fall must be below the
+tolerance. Each p is followed by its Holm correction for all tests of this page. The rule of each claim says whether
+its verdict depends on p. A verdict is marked knife-edge if a number that decides it is within 5% of its threshold.
 """
 # Notes on copies of data sets, by the sha256 of the test split's pixels.
 _COPIES = {
     "fb3252af57295aed6514bb761cade5fc6681243fd98735e31e925534d8610016": (
-        "The CIFAR-10 of these runs is a JPEG (quality 75) copy, and not the original pixels."
+        "The CIFAR-10 images of these runs are a JPEG (quality 75) copy, not the original pixels."
     )
 }
 
@@ -66,8 +66,8 @@ def write_report(folder):
             summary += _whys(claim, verdicts[claim], rows[claim.experiment], baselines, {key: text}).values()
     thresholds = [(name, *facts) for name, facts in THRESHOLDS.items()]
     lines = [
-        *("# What reproduced", "", *summary, "", _INTRODUCTION),
-        *table(("threshold", "value", "last changed", "what the change did"), thresholds),
+        *("# Results of the reproduction", "", *summary, "", _INTRODUCTION),
+        *table(("threshold", "value", "last changed", "effect of the change"), thresholds),
         *("", *_summary(verdicts), *_predictions(verdicts), *details),
         *(*_variance(rows), *_trivial(rows), *_baselines(rows), *_runs(rows)),
     ]
@@ -76,9 +76,10 @@ def write_report(folder):
 
 
 def findings(claim, rows, baselines=None):
-    """The `Finding` of each panel of a claim, held against the trivial predictors; None where no seed has all runs.
+    """The `Finding` of each panel of a claim, compared with the trivial predictors; None if no seed has all runs.
 
-    `baselines` has the errors of the trivial predictors, as of `baseline.by_target`; without it, none are known.
+    `baselines` has the errors of the trivial predictors, as `baseline.by_target` returns them; by default, there are
+    none.
     """
     experiment, found = get_experiment(claim.experiment), {}
     for panel in claim.rule.panels or experiment.panels:
@@ -118,7 +119,7 @@ def _predictions(verdicts):
     title = "Ours: predictions that were registered before the runs, and their outcome"
     text = (
         "The module of each experiment, such as `keras_hypernet/experiments/modularity.py`, states the grids, the "
-        "rules, and what was known from a pilot."
+        "rules, and the results that were known before, from pilot runs."
     )
     rows = [
         (claim.text, panel, predicted, of_panels[panel].verdict if of_panels[panel] else "not run yet")
@@ -177,8 +178,8 @@ def _variance(rows):
     finished = [row for row in rows["synthetic_variance"] if row["status"] == "finished"]
     groups = group_rows(finished, "dim")
     text = (
-        "`synthetic_variance`: shares of the variance of y, means over the seeds, with the standard deviation of the "
-        "seeds' targets. I alone explains nothing, for x has the mean zero. The standard error of a share is "
+        "`synthetic_variance`: shares of the variance of y, mean and standard deviation over the seeds. I alone "
+        "explains nothing, because the mean of x is zero. The standard error of a share is "
         f"at most {max((row['standard_error'] for row in finished), default=0):.1g}."
     )
     columns, lines = ("target", "dimension", "x alone", "interaction", "variance of y", "seeds"), []
@@ -195,7 +196,7 @@ def _variance(rows):
 
 
 def _limits_of_figure_1(rows, groups):
-    """What Fig. 1 can and cannot show, in words; nothing without the rows that the numbers come from."""
+    """The text on what Fig. 1 can and cannot show; nothing without the rows for its numbers."""
     interaction = [row["test"] * row["variance_of_y"] for row in groups.get(("text", "of_both", 1000), [])]
     inner = [row for row in rows["synthetic_depth"] if row["panel"] == "inner"]
     tests = [row["test"] for row in inner if row["test"] is not None]
@@ -214,7 +215,7 @@ def _limits_of_figure_1(rows, groups):
 
 
 def _trivial(rows):
-    text = "`baseline`: test errors, medians over the seeds. The bilinear form is a reference, and not trivial."
+    text = "`baseline`: test errors, medians over the seeds. The bilinear form is a reference, not a trivial predictor."
     lines = []
     for panel in dict.fromkeys(row["panel"] for row in rows["baseline"]):
         mine = [row for row in rows["baseline"] if row["panel"] == panel]
@@ -227,7 +228,7 @@ def _baselines(rows):
     finished = [row for row in rows["synthetic_baseline"] if row["status"] == "finished"]
     groups = group_rows(finished, "dim")
     title = "Ours: how far linear models get on the synthetic targets"
-    text = "`synthetic_baseline`: mean squared errors of least squares; a model of x alone has learned nothing of I."
+    text = "`synthetic_baseline`: mean squared errors of least squares; a model of x alone does not use I."
     columns, lines = ("target", "dimension", "variance of y", "linear in x", "linear in x and I", "seeds"), []
     for panel, dim in sorted({(row["panel"], row["dim"]) for row in finished}):
         of_x, of_both = (groups.get((panel, method, dim), []) for method in ("linear_x", "linear_both"))
@@ -262,6 +263,6 @@ def _runs(rows):
     machines = sorted({row["machine"]["processor"] for row in every if row["machine"]})
     notes = sorted({_COPIES[row["data_sha256"]] for row in every if row["data_sha256"] in _COPIES})
     columns = ("experiment", "runs", "seeds", "diverged", "failed", "hours")
-    hours = "Hours are of one worker; the median time of a point's seeds counts for each of them."
+    hours = "Hours are for one worker; each run counts with the median time over the seeds of its point."
     trained = [f"Trained on {', '.join(machines)}."] if machines else []
     return ["## Runs", "", *table(columns, lines), "", hours, "", *trained, *notes]

@@ -23,7 +23,7 @@ def _parse(line):
     """The row of a line, and its key. Raises ValueError if the line holds no row."""
     row = parse_json(line)
     if not isinstance(row, dict):
-        raise ValueError(f"it is a {type(row).__name__}, and not an object")
+        raise ValueError(f"it is a {type(row).__name__}, not an object")
     missing = [name for name in FIELDS if name not in row]
     if missing:
         raise ValueError(f"it has no {', no '.join(map(repr, missing))}")
@@ -45,7 +45,7 @@ def _parse(line):
 
 
 def _key(row):
-    """The key of a row's run. Raises ValueError unless the row's configuration is that of its run."""
+    """The key of a row's run. Raises ValueError unless the row agrees with its configuration."""
     try:
         key = run_key(row["config"])
     except (KeyError, TypeError, AttributeError, OverflowError) as error:

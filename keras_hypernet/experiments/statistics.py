@@ -9,10 +9,10 @@ WILCOXON = "Wilcoxon's signed-rank test"
 
 
 def table(rows, method, varies, field="test"):
-    """Test values of a method, as a float64 array `[seeds, values]`, both ascending, infinite for diverged runs.
+    """Test results of a method, a float64 array `[seeds, values]`, both ascending, infinite for diverged runs.
 
-    `rows` are those of one panel, of seeds that have all runs; `varies` names the varied quantity. `field` names the
-    field of a row, `"test"` or `"validation"`.
+    `rows` are the rows of one panel, of seeds that have all runs; `varies` is the name of the varied quantity. `field`
+    is the field of a row, `"test"` or `"validation"`.
     """
     mine = {(row["seed"], row[varies]): row[field] for row in rows if row["method"] == method}
     seeds, values = (sorted(set(keys)) for keys in zip(*mine, strict=True))
@@ -22,7 +22,7 @@ def table(rows, method, varies, field="test"):
 
 def over_seeds(tests):
     """Medians over the seeds of tests `[seeds, values]`."""
-    with np.errstate(invalid="ignore"):  # between two infinite values, too
+    with np.errstate(invalid="ignore"):  # also between two infinite values
         return np.nan_to_num(np.median(tests, axis=0), nan=np.inf, posinf=np.inf)
 
 
@@ -33,7 +33,7 @@ def ratios(first, second):
 
 
 def wilcoxon(quotients):
-    """One-sided p-value of Wilcoxon's signed-rank test that ratios, one per seed, are below 1: on their logarithms.
+    """One-sided p-value of Wilcoxon's signed-rank test, on logarithms, that ratios, one per seed, are below 1.
 
     With n seeds the p-value is at least `2^-n`: 0.03 for five, 0.125 for three.
     """
@@ -47,14 +47,14 @@ def wilcoxon(quotients):
 def resampled(quotients):
     """Geometric means of bootstrap resamples of ratios, one per seed, ascending.
 
-    Up to six seeds, these are all resamples, and so exact; of more seeds, 10,000 from a fixed stream.
+    For up to six seeds, these are all resamples, so the result is exact; for more seeds, 10,000 from a fixed stream.
     """
     number = len(quotients)
     if number <= 6:
         draws = np.array(list(itertools.product(range(number), repeat=number)))
     else:
         draws = np.random.default_rng(0).integers(number, size=(10_000, number))
-    logarithms = np.log(np.clip(quotients, 1e-12, 1e12))  # of diverged runs, too
+    logarithms = np.log(np.clip(quotients, 1e-12, 1e12))  # also for diverged runs
     return np.sort(np.exp(logarithms[draws].mean(axis=1)))
 
 
@@ -64,7 +64,7 @@ def interval(quotients):
 
 
 def holm(p_values):
-    """Holm's correction: p-values that control the error over all of the tests, in the order of the tests."""
+    """Holm's correction: p-values that control the family-wise error over all tests, in the order of the tests."""
     p_values = np.asarray(p_values, "float64")
     order = np.argsort(p_values, kind="stable")
     factors = len(p_values) - np.arange(len(p_values))
@@ -74,7 +74,7 @@ def holm(p_values):
 
 
 def trend(blocks):
-    """One-sided p-value that values `[seeds, values]` fall from left to right, ranked inside each seed; and its test.
+    """One-sided p-value that values `[seeds, values]` fall from left to right, ranked within each seed; and its test.
 
     The test is Wilcoxon's for two values, Kendall's for a single seed, otherwise Page's.
     """
@@ -87,5 +87,5 @@ def trend(blocks):
 
 
 def _finite(values):
-    """Replaces infinite values by finite ones that have the same ranks."""
+    """Replaces infinite values by finite values with the same ranks."""
     return np.clip(values, -1e300, 1e300)

@@ -107,7 +107,7 @@ def test_a_row_that_is_not_what_training_gives_is_named(tmp_path, trained):
     assert not (tmp_path / "run" / "entry").exists()
     other = {**row["config"], "recipe": {**row["config"]["recipe"], "epochs": 4}}
     path.write_text(json.dumps({**row, "config": other}) + "\n")
-    with pytest.raises(ValueError, match="The row of seed 0 in .* is of another recipe than the entry's"):
+    with pytest.raises(ValueError, match="The row of seed 0 in .* has another recipe than the entry"):
         train_entry(blueprint, tmp_path / "again", [], COMMAND, results=tmp_path, progress=False)
     with pytest.raises(ValueError, match="no results for rotation_mnist_hyper in .*: run `keras-hypernet exp"):
         train_entry(get_blueprint("rotation_mnist_hyper"), tmp_path / "none", [], "", results=tmp_path)

@@ -46,9 +46,9 @@ def test_a_method_may_run_at_one_value_alone():
     [
         ("{mean hyper}", "has the statistics low, high, min, max, runs, diverged, fall. Received: mean"),
         ("{median hyper}", "Received: median"),  # of one value alone
-        ("{low hyper 9}", r"of values that were run: \[2, 3, 4\]. Received: 9 to 9"),
-        ("{low hyper 4}", "of numbers that the rows have. Received: inf"),
-        ("{trivial}", "of numbers that the rows have. Received: None"),
+        ("{low hyper 9}", r"must name values that were run: \[2, 3, 4\]. Received: 9 to 9"),
+        ("{low hyper 4}", "must use numbers that the rows have. Received: inf"),
+        ("{trivial}", "must use numbers that the rows have. Received: None"),
         ("{best}", "must use the numbers that `fill` names. Received: '{best}'"),
     ],
 )
