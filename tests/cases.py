@@ -1,4 +1,4 @@
-"""One registration for each layer and each model; the tests of conformance run every property test on all of them."""
+"""A case for each layer and each model; the conformance tests run every property test on all cases."""
 
 import dataclasses
 from collections.abc import Callable

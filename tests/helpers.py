@@ -17,7 +17,7 @@ not_on_jax = pytest.mark.skipif(
 
 
 def array(value):
-    """A tensor of any backend, of any dtype, as a float64 array."""
+    """A tensor of any backend and dtype as a float64 array."""
     return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(value, "float32")), "float64")
 
 
@@ -32,7 +32,7 @@ def pixels(shape, seed=0):
 
 
 def mostly_full(parameters, *plain):
-    """Parameters of a test, all marked `full` but those that are called like one of `plain`."""
+    """Parameters of a test, all marked `full` except those named in `plain`."""
     return [each if str(each) in plain else pytest.param(each, marks=pytest.mark.full) for each in parameters]
 
 

@@ -1,4 +1,4 @@
-"""Small models for the tests of hypernetize, and what these tests do with them."""
+"""Small models for the tests of hypernetize, and shared helper functions."""
 
 import keras
 from helpers import array, normal

@@ -1,4 +1,4 @@
-"""Runs without training, for tests of what executes runs: each configuration says what its run does."""
+"""Runs without training, for tests of the engines: each configuration says what its run does."""
 
 import os
 import pathlib
@@ -23,7 +23,7 @@ def execute(config):
 
 
 def _attempted(config):
-    """Whether the run has been started before; takes note that it has."""
+    """Whether the run has been started before; records that it has been started."""
     path = pathlib.Path(config["attempts"])
     before = path.exists()
     path.touch()

@@ -1,4 +1,4 @@
-"""Imports point down only, and importing the package imports nothing heavy."""
+"""Imports only point down, and importing the package imports no large library."""
 
 import ast
 import operator
@@ -14,7 +14,7 @@ import keras_hypernet_cli
 PACKAGE = pathlib.Path(keras_hypernet.__file__).parent
 COMMAND_LINE = sorted(pathlib.Path(keras_hypernet_cli.__file__).parent.glob("*.py"))
 
-# Each room imports rooms of the lines below its own, and of no other line.
+# Each package imports only packages of the lines below its own line.
 ORDER = """
     tuning
     experiments
@@ -32,7 +32,7 @@ ORDER = """
     _version
 """
 LEVEL = {room: number for number, line in enumerate(ORDER.strip().splitlines()) for room in line.split()}
-# What the local server uses of the room that it stands in.
+# What the local server uses of the package that contains it.
 SHARED = {"config", "errors", "warmup"}
 
 

@@ -1,4 +1,4 @@
-"""The examples run, and their heads state the numbers of the models."""
+"""The examples run, and their docstrings state the models' numbers of parameters."""
 
 import runpy
 

@@ -1,4 +1,4 @@
-"""The README: its table is that of the cards, its Python runs, its commands exist, its pictures are there."""
+"""The README: its table matches the cards, its Python code runs, its commands and pictures exist."""
 
 import json
 import re
@@ -26,8 +26,8 @@ def test_the_zoo_table_is_that_of_the_cards():
     assert table == zoo_table(kh.list_entries()), "put the output of `keras-hypernet list --markdown` there"
 
 
-# What the examples print: by the page and the first words of each, or None for all of the page, one after the other. A
-# process of its own runs each group but the first.
+# The output of the examples, by the page and the first words of an example, or None for all code of the page. Each
+# group except the first runs in its own process.
 PRINTED = {
     "layers": {
         ("README.md", "import keras\n"): r"\[\[ ?-?\d\.\d+ *\]\n \[ ?-?\d\.\d+ *\]\]\n",
@@ -99,7 +99,7 @@ def _example(page, begin):
 )
 def test_python_runs(group, tmp_path, monkeypatch, capsys):
     examples = PRINTED[group]
-    if not (ROOT / "saved_models").is_dir():  # which a checkout alone has
+    if not (ROOT / "saved_models").is_dir():  # which only a checkout has
         examples = {key: printed for key, printed in examples.items() if key[0] != "docs/serving/README.md"}
     for page in {page for page, _ in examples}:  # the files that the page asks to save
         text = (ROOT / page).read_text(encoding="utf-8")
@@ -146,7 +146,7 @@ def test_links_lead_somewhere(page):
 
 
 def _sections(path):
-    """The names of the sections of a page in links, as GitHub makes them."""
+    """The anchors of the sections of a page, as GitHub creates them."""
     headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 

@@ -40,7 +40,7 @@ def plain(rows):
 
 
 def children(process):
-    """Identifiers of the processes that a process has started and that are running."""
+    """Identifiers of the running child processes of a process."""
     return [number for number, parent, state in _processes() if parent == process and state != "Z"]
 
 

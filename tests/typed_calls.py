@@ -1,4 +1,4 @@
-"""Calls of a user's, read by mypy and never run: each line marked as an error must be one, and no other line may be."""
+"""Example calls, checked by mypy and never run: exactly the lines that are marked as errors must be errors."""
 
 from typing import Any
 

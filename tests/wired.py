@@ -7,7 +7,7 @@ from keras_hypernet.layers import HyperDense
 
 
 def wired():
-    """Two inputs, two outputs, a nested model, and a condition that enters by layers which are not hyper layers too."""
+    """Two inputs, two outputs, a nested model, and a condition that other layers than hyper layers take too."""
     a, b, condition = keras.Input((5,), name="a"), keras.Input((2,), name="b"), keras.Input((4,), name="condition")
     z = layers.Dense(3, "tanh")(condition)
     inner_x, inner_z = keras.Input((6,)), keras.Input((3,))

@@ -29,8 +29,8 @@ class TaskSequence(Task):
     """Abstract: a sequence of tasks: epoch k of a training has only batches of task k.
 
     x is `[B, P, features]`, P points of one task, and the condition `[B]` is the index of the task. A subclass
-    implements `examples(split, task)`, all examples of a task, `base_loss()`, and `network(dense)`, the layers of g. At
-    the begin of each epoch, the state of the optimizer is reset, and all earlier tasks are remembered.
+    implements `examples(split, task)`, all examples of a task, `base_loss()`, and `network(dense)`, the layers of g.
+    Before each epoch, the state of the optimizer is reset, and all earlier tasks are remembered.
 
     Attributes:
         num_tasks: Number of tasks, which is the number of epochs of a training.

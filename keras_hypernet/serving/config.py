@@ -16,7 +16,7 @@ _VERSIONS = 2**63  # TensorFlow Serving's are int64
 
 _MODELS_HEADER = """\
 # Models of TensorFlow Serving (--model_config_file), a ModelServerConfig. `keras-hypernet export` adds models, and
-keeps everything else: versions to serve (model_version_policy) and their names (version_labels).
+# keeps everything else: versions to serve (model_version_policy) and their names (version_labels).
 #
 # Batching (--enable_batching) applies to all signatures of a model, and joins requests whose inputs all have the same
 # 0th dimension: serving_default, generate_weights and embed. apply with the weights of one condition for many x

@@ -1,4 +1,4 @@
-"""On Keras's other backends, functions that need TensorFlow name it in one line; models of the zoo run."""
+"""On Keras's other backends, functions that need TensorFlow say so in one line; models of the zoo run."""
 
 import json
 import os

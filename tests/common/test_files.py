@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all, old content, locks, and room on the disk."""
+"""Atomic writes of files and folders, old content, locks, and the free space on the disk."""
 
 import pathlib
 import shutil

@@ -1,4 +1,4 @@
-"""The terminal shows text of others literally, in every position."""
+"""The terminal shows untrusted text literally, in every position."""
 
 import pytest
 from rich.table import Table

@@ -1,4 +1,4 @@
-"""OutputRegularizer: its value and gradient against plain NumPy, and what it keeps in a training."""
+"""OutputRegularizer: its value and gradient against plain NumPy, and what it remembers in a training."""
 
 import keras
 import numpy as np
@@ -37,7 +37,7 @@ def _expected(model, targets, beta):
 @pytest.mark.parametrize("basis", BASES)
 @pytest.mark.parametrize("tasks", [1, 2])
 def test_value_and_gradient_match_numpy(basis, tasks):
-    """The step of SGD is the gradient; the loss of the task has none, for its weight is zero."""
+    """The step of SGD equals the gradient of the penalty, because the loss of the task has the weight zero."""
     model, loss = _model(basis), OutputRegularizer(0.7, "mse")
     targets = _generated(model, range(tasks))
     loss.remember(model, range(tasks))

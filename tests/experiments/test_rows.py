@@ -183,7 +183,7 @@ def test_a_last_line_that_is_nested_deeply_is_not_removed(file):
 @pytest.mark.parametrize("room", [0, 100])
 def test_a_row_that_does_not_fit_leaves_the_file_as_it_was(file, room):
     before = file.path.read_bytes()
-    message = "cannot be appended to, and is as it was: File too large. Fix that, and continue with --resume"
+    message = "cannot be appended to, and was not changed: File too large. Fix that, and continue with --resume"
     with _largest_file(len(before) + room), pytest.raises(OSError, match=message):
         file.append(ROWS[3])
     assert file.path.read_bytes() == before

@@ -44,14 +44,14 @@ def _layer_inputs(case):
 
 @functools.cache
 def _called(case):
-    """A layer that has been called, the inputs and the output, for all tests that change none of them."""
+    """A called layer, the inputs and the output, for all tests that change none of these."""
     keras.utils.set_random_seed(0)
     layer, inputs = case.make(), _layer_inputs(case)
     return layer, inputs, layer(*inputs)
 
 
 def _functional(case):
-    """A model of free batch with the layer after Dense layers, whose gradients show those of the inputs."""
+    """A model with free batch size and the layer after Dense layers, whose gradients show those of the inputs."""
     x = keras.Input(case.x_shape[1:], dtype="int32" if case.ids else None)
     condition = keras.Input(case.condition_shape[1:])
     layer = case.make()

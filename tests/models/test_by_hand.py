@@ -1,4 +1,4 @@
-"""Functional models of hyper layers that a user wires: generate, apply and specialize; and weights as values."""
+"""A user's functional models of hyper layers: generate, apply and specialize; and weights as values."""
 
 import keras
 import numpy as np

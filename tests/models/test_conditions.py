@@ -1,4 +1,4 @@
-"""Conditions of every kind: structures of tensors, sizes that are free, what is refused and with which words."""
+"""Conditions of every kind: structures of tensors, free sizes, and the errors for invalid conditions."""
 
 import keras
 import numpy as np
@@ -145,7 +145,7 @@ def test_the_parts_of_a_condition_are_inputs_of_what_is_exported(method, structu
 
 @tensorflow
 def test_autograph_transforms_what_reads_a_condition():
-    """Or TensorFlow prints a warning in each function that calls a model."""
+    """Otherwise, TensorFlow prints a warning in each function that calls a model."""
     import tensorflow as tf
 
     assert tf.autograph.to_graph(as_declared)

@@ -1,4 +1,4 @@
-"""EmbeddingMethod computes what `[x, e(I)]` into q would, without ever building it."""
+"""EmbeddingMethod computes q of `[x, e(I)]` without building this concatenation."""
 
 import keras
 import numpy as np
@@ -43,7 +43,7 @@ def _method(activation=None, use_bias=True, functional=False, points=()):
 
 
 def _literal(activation, use_bias, points):
-    """The same in Keras's own layers: the embedding is repeated for each point, and joined to x."""
+    """The same with Keras's layers: the embedding is repeated for each point, and concatenated with x."""
     e, q = _layers(activation, use_bias)
     x, condition = keras.Input((*points, FEATURES), name="x"), keras.Input((SIZE,), name="condition")
     embedded = e[1](e[0](condition))

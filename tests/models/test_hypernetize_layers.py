@@ -1,4 +1,4 @@
-"""hypernetize: which hyper layer takes the place of a layer; layers and models of every kind."""
+"""hypernetize: which hyper layer replaces a layer; layers and models of every kind."""
 
 import keras
 import numpy as np

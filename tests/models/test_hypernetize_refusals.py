@@ -1,4 +1,4 @@
-"""hypernetize: what it refuses, and what it says then."""
+"""hypernetize: its errors, and their messages."""
 
 import keras
 import pytest

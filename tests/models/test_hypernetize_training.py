@@ -1,4 +1,4 @@
-"""hypernetize: what trains, and what stays as it is."""
+"""hypernetize: which weights are trained, and which do not change."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Random layers act in training only: whatever a model computes elsewhere is what `predict` returns, every time."""
+"""Random layers are active only in training: outside of training, a model always computes what `predict` returns."""
 
 import keras
 import numpy as np

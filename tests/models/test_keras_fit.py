@@ -51,7 +51,7 @@ def _model_and_data(name):
 
 
 class Interrupt(keras.callbacks.Callback):
-    """Ends a training in its third epoch, as Control-C does."""
+    """Interrupts a training in its third epoch, as Control-C does."""
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 2:

@@ -1,4 +1,4 @@
-"""fit: learning, repetition, resumption after an interruption, divergence, logs."""
+"""fit: learning, reproducibility, resumption after an interruption, divergence, logs."""
 
 import csv
 import dataclasses

@@ -18,7 +18,7 @@ _REGULAR = {"uploadMode": "regular", "shouldIgnore": False}
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """Repositories in memory, each a dict of files; a commit is the digest of its files."""
+    """Repositories in memory, each a dict of files; the name of a commit is the digest of its files."""
 
     protocol_version = "HTTP/1.1"
     repositories: dict = {}  # noqa: RUF012

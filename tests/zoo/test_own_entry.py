@@ -1,4 +1,4 @@
-"""Entries of a user's own models: what the card is filled with, and what is asked for."""
+"""Entries of a user's own models: the fields of the card that are filled, and those that must be given."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""save_entry: what it writes, replaces and refuses."""
+"""save_entry: what it writes and replaces, and its errors."""
 
 import dataclasses
 import shutil

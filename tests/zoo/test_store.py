@@ -1,4 +1,4 @@
-"""Loading entries: names, paths, and entries that are damaged, untrusted or not what their card says."""
+"""Loading entries: names, paths, and entries that are damaged, untrusted or do not match their card."""
 
 import hashlib
 import io
@@ -96,7 +96,7 @@ def test_a_card_that_breaks_the_schema_is_refused(entry, change, message):
 
 @pytest.mark.parametrize("schema", [_schema(), _STATE, _CONFIG, _EVENT], ids=["card", "training", "search", "journal"])
 def test_schemas_are_valid(schema):
-    """Contents alone are checked where they are read."""
+    """The schemas themselves are not checked when files are read."""
     jsonschema.validators.validator_for(schema).check_schema(schema)
     assert schema["type"] == "object"
 
@@ -136,7 +136,7 @@ def test_a_card_that_is_nested_deeply_is_refused(entry):
 )
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
 def test_code_in_a_model_file_is_not_run(entry, tmp_path, holds):
-    """Safe mode refuses the bytecode of layers and operations that take a function, whatever the card says."""
+    """Safe mode does not load the bytecode of layers and operations that take a function, whatever the card says."""
     mark, x = tmp_path / "run", keras.Input((2,))
     path = str(mark)
     code = lambda *x: (open(path, "w").close(), x[0] if x else __import__("keras").ops.ones(()))[1]  # noqa: E731, PTH123
