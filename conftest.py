@@ -16,7 +16,7 @@ import pytest
 # Fixtures import Keras: the process that only distributes the tests starts its workers without it.
 
 # The search for doctests would import the module a second time, under another name.
-collect_ignore = ["tests/product_task.py"]
+collect_ignore = ["tests/product_task.py", "tests/serving/triton_model.py"]
 
 
 def pytest_collection_finish():

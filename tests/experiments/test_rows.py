@@ -48,7 +48,7 @@ def test_rows_are_read_as_they_were_appended(file):
     [
         (b'{"experiment": "synth', "Unterminated string"),
         (b'{"\xff": 1}', "'utf-8' codec can't decode byte 0xff"),
-        (b"[1, 2]", "it is a list, and not an object"),
+        (b"[1, 2]", "it is a list, not an object"),
         (b'{"experiment": "synthetic_depth"}', "it has no 'task', no 'panel', no 'method', no 'seed'"),
         (json.dumps({**ROWS[0], "config": {}}).encode(), "its 'config' is not that of a run: KeyError('task')"),
         (
