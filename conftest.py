@@ -15,7 +15,8 @@ import pytest
 
 # Fixtures import Keras: the process that only distributes the tests starts its workers without it.
 
-# The search for doctests would import the module a second time, under another name.
+# The search for doctests would import the first module a second time, under another name; only the interpreter of
+# Triton can import the second module.
 collect_ignore = ["tests/product_task.py", "tests/serving/triton_model.py"]
 
 
