@@ -102,7 +102,7 @@ def test_a_row_that_is_not_what_training_gives_is_named(tmp_path, trained):
     path = tmp_path / "assumption_2.jsonl"
     path.write_text(json.dumps({**row, "test": 0.5}) + "\n")
     blueprint = get_blueprint("assumption2_digits")
-    with pytest.raises(ValueError, match="seed 0 of assumption2_digits gives 0.* and not the 0.5 of its row"):
+    with pytest.raises(ValueError, match="seed 0 of assumption2_digits gives 0.* instead of 0.5, as in its row"):
         train_entry(blueprint, tmp_path / "run", [], COMMAND, results=tmp_path, progress=False)
     assert not (tmp_path / "run" / "entry").exists()
     other = {**row["config"], "recipe": {**row["config"]["recipe"], "epochs": 4}}

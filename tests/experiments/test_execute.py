@@ -44,7 +44,7 @@ def test_a_diverged_run_says_when():
 def test_a_result_that_is_not_finite_is_a_diverged_run():
     row = execute(CONFIGS[0], _measuring({"test": float("inf"), "validation": 1.0, "curve": {"loss": [1.0]}}))
     assert (row["status"], row["test"], row["validation"]) == ("diverged", None, None)
-    assert row["message"] == "Training ended with finite losses, but what was measured holds Infinity."
+    assert row["message"] == "Training ended with finite losses, but a measured number is Infinity."
     assert row["curve"] == {"loss": [1.0]}
     row = execute(CONFIGS[0], _measuring({"test": 1.0, "validation": 1.0, "curve": {"loss": [1.0, float("nan")]}}))
     assert (row["status"], row["test"], row["curve"]) == ("diverged", None, {"loss": [1.0, None]})

@@ -240,7 +240,7 @@ def _setup(panel, method, value, seed, quick):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"setup": _setup}, r"'synthetic' is that of .*\.SyntheticTask. Received: .*\._Taken"),
+        ({"setup": _setup}, r"'synthetic' is the name of .*\.SyntheticTask. Received: .*\._Taken"),
         ({"measure": print}, "needs a name of its own. Received: 'synthetic_depth'"),
         ({"measure": print, "name": "own"}, "'own', that is not the EXPERIMENT of an imported file"),
     ],
