@@ -33,6 +33,8 @@ def example_inputs(model, batch=4, seed=0):
     for name, shape in (("x", model.x_shape), ("condition", model.condition_shape)):
         draw = pixels if len(shape) == 4 else normal
         inputs[name] = draw((batch, *(size or 5 for size in shape[1:])), seed + len(name))
+    if model.condition_shape == (None,):  # numbers of tasks
+        inputs["condition"] = np.arange(batch, dtype="int32") % 2
     return inputs, inputs
 
 

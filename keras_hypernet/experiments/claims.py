@@ -54,7 +54,8 @@ class Rule:
     """How a verdict follows from rows: in words, and as a function of a panel's rows and the varied quantity.
 
     The function returns a `Finding`. `panels` are the judged panels; by default all of the experiment. `first` and
-    `last` are the least and the greatest value of the varied quantity that counts; None for no limit.
+    `last` are the least and the greatest value of the varied quantity that counts; None for no limit. `field` is the
+    number of a row that is judged.
     """
 
     text: str
@@ -62,6 +63,7 @@ class Rule:
     panels: tuple = ()
     first: float | None = None
     last: float | None = None
+    field: str = "test"
 
     def counts(self, value):
         """Whether runs at a value of the varied quantity are judged."""
@@ -287,7 +289,8 @@ def measured_by(rule, field):
     def judge(rows, varies):
         return rule.judge([{**row, "test": row.get(field)} for row in rows], varies)
 
-    return dataclasses.replace(rule, text=f"by `{field}`. {rule.text[0].upper()}{rule.text[1:]}", judge=judge)
+    text = f"by `{field}`. {rule.text[0].upper()}{rule.text[1:]}"
+    return dataclasses.replace(rule, text=text, judge=judge, field=field)
 
 
 def held(rule, reference, noun="a constant"):

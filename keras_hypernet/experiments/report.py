@@ -141,7 +141,8 @@ def _whys(claim, of_panels, rows, baselines, explanations):
         if text:
             mine = complete_rows(experiment, panel, rows, claim.rule)
             best = best_trivial(predictors_of(mine, baselines))
-            whys[panel] = fill(text, mine, experiment.varies, best and best[1])
+            judged = [{**row, "test": row.get(claim.rule.field)} for row in mine]
+            whys[panel] = fill(text, judged, experiment.varies, best and best[1])
     return whys
 
 

@@ -2,10 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
 from helpers import ROOT
 
 from keras_hypernet.experiments.explanations import fill, read_explanations
+from keras_hypernet.experiments.rows import ResultsFile
 
 TESTS = {"hyper": [[0.1, 0.2, None], [0.3, 0.4, None]], "embed": [[0.5, 0.8, 0.5], [0.5, 0.6, 0.7]]}
 ROWS = [
@@ -62,3 +64,10 @@ def test_only_words_are_typed(name):
     for why in read_explanations(ROOT / "results", name).values():
         words = re.sub(r"\{[^}]*\}|f1|f2|CIFAR-10|Fig\. \d|Assumption \d", "", why)
         assert not re.search(r"\d", words), why
+
+
+def test_an_explanation_has_the_number_that_is_judged():
+    rows = ResultsFile(ROOT / "results" / "continual_polynomials.jsonl").read()[0]
+    for number in ("first", "second", "third"):
+        errors = [row[number] for row in rows if (row["method"], row["steps"]) == ("hyper", 4000)]
+        assert f"the median is {np.median(errors):.2g}" in (ROOT / "results" / "README.md").read_text().lower()
