@@ -20,8 +20,9 @@ _HEAD = """# Searches for the depth, against the full grid
 
 Written by `keras-hypernet tune NAME --out results/tuning/... --compare results`. The grid is the grid of the
 experiment: every depth, with the paper's recipe. A search may vary more than the depth. Compare its validation
-result with the result of the grid with the same seed, because a mean over seeds is not affected by one lucky seed. Seconds are clock
-time and include other work of the machine. 20 trials train as much as two and a half grids of eight depths.
+result with the result of the grid with the same seed, because a mean over seeds is not affected by one lucky seed.
+Seconds are clock time and include other work of the machine. 20 trials train as much as two and a half grids of eight
+depths.
 
 """
 
