@@ -15,6 +15,7 @@ from helpers import normal, pixels
 
 import keras_hypernet as kh
 from keras_hypernet.serving.local.server import Server
+from keras_hypernet.serving.signatures import signatures
 
 
 def serve(folder, *names, **options):
@@ -30,11 +31,13 @@ def example_inputs(model, batch=4, seed=0):
         x = draw((batch, *declared.shape[1:]), seed)
         return {"x": x}, x
     inputs = {}
-    for name, shape in (("x", model.x_shape), ("condition", model.condition_shape)):
-        draw = pixels if len(shape) == 4 else normal
-        inputs[name] = draw((batch, *(size or 5 for size in shape[1:])), seed + len(name))
-    if model.condition_shape == (None,):  # numbers of tasks
-        inputs["condition"] = np.arange(batch, dtype="int32") % 2
+    for tensor in signatures(model)[0].inputs:
+        shape = batch, *(size or 5 for size in tensor.shape[1:])
+        if tensor.dtype == "int32":  # numbers of tasks
+            inputs[tensor.name] = np.arange(batch, dtype="int32") % 2
+        else:
+            draw = pixels if tensor.dtype == "uint8" else normal
+            inputs[tensor.name] = draw(shape, seed + len(tensor.name))
     return inputs, inputs
 
 
