@@ -57,7 +57,7 @@ def test_a_single_device_for_a_mirrored_search_is_a_warning(run_tune):
     done = run_tune("synthetic_inner", "--depths", "2", "--width", "4", "--epochs", "1", "--strategy", "mirrored")
     assert done.returncode == 0, done.stderr
     (warning,) = [line for line in done.stderr.splitlines() if line.startswith("Warning: ")]
-    assert warning == "Warning: --strategy mirrored has found one device only, CPU:0, so nothing is mirrored."
+    assert warning == "Warning: --strategy mirrored has found only one device, CPU:0, so nothing is mirrored."
 
 
 def test_searches_of_different_tasks_or_objectives_are_not_begun_to_be_drawn(run_tune, searched, tmp_path):
