@@ -176,7 +176,8 @@ def test_a_full_disk_leaves_the_rows_before(whole, start, tmp_path):
     _, end = start(tmp_path, limit=row + row // 2)
     code, message = end()
     assert code == 1
-    assert message.startswith(f"OSError: {rows_file(tmp_path)} cannot be appended to, and was not changed: File too large")
+    unchanged = "cannot be appended to, and was not changed: File too large"
+    assert message.startswith(f"OSError: {rows_file(tmp_path)} {unchanged}")
     rows = rows_in(tmp_path)
     assert [row["config"] for row in rows] == GRID.runs()[:1]
     assert plain(rows) == plain(row for row in rows_in(whole) if row["config"] in GRID.runs()[:1])

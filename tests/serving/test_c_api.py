@@ -50,6 +50,8 @@ def stored_examples(model, batch=3):
                 inputs[tensor.name] = theta[tensor.name][:1]  # one set of weights for all of x
             elif tensor.dtype == "uint8":
                 inputs[tensor.name] = rng.integers(0, 256, shape, "uint8")
+            elif tensor.dtype == "int32":  # numbers of tasks
+                inputs[tensor.name] = rng.integers(0, 3, shape, "int32")
             else:
                 inputs[tensor.name] = rng.normal(size=shape).astype("float32")
         outputs = {name: value.numpy() for name, value in signature.function(**inputs).items()}
