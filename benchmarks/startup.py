@@ -51,7 +51,7 @@ def clocks():
 
 def main():
     imports = {name: lambda name=name: run(f"import {name}") for name in IMPORTS}
-    times = interleaved(imports, 1 if QUICK else 3, warmup=1, clock=clocks)
+    times = interleaved(imports, 1 if QUICK else 3, warmup=0 if QUICK else 1, clock=clocks)
     times = {f"import {name}": np.array(each) for name, each in times.items()}
     times["what keras_hypernet adds"] = times["import keras_hypernet"] - times["import keras"]
     rows = [[what, *np.median(each, axis=0).tolist()] for what, each in times.items()]
