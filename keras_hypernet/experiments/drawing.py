@@ -19,6 +19,7 @@ _STYLES = [
     {"color": "#d1641b", "linestyle": "--", "marker": "s"},
     {"color": "#7fa8d6", "linestyle": "-.", "marker": "^"},
     {"color": "#f0b98d", "linestyle": ":", "marker": "D"},
+    {"color": "#5b8c5a", "linestyle": (0, (6, 2)), "marker": "v"},
 ]
 _COLUMNS = 5  # at most, of panels
 _AXES = {
@@ -71,7 +72,8 @@ def draw(experiment, folder):
             _draw_predictors(axes, predictors_of(mine, baselines))
         metric = {"mse": "test MSE"}.get(metric, f"test {metric}")
         subplots[0].set_ylabel(experiment.drawing.vertical or metric)
-        figure.legend(*subplots[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+        style = {"ncols": int(figure.get_figwidth() / 2.2), "frameon": False, "fontsize": 8}
+        figure.legend(*subplots[0].get_legend_handles_labels(), loc="outside lower center", **style)
         figure.suptitle(textwrap.fill(experiment.caption, round(11 * figure.get_figwidth())), fontsize=10)
         for path in paths[:2]:
             save_figure(figure, path, experiment.name)
