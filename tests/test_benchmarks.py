@@ -14,14 +14,27 @@ import keras_hypernet as kh
 from keras_hypernet.layers import HyperDense
 from keras_hypernet.layers.contraction import OPERATIONS_PER_ENTRY, convolution_route
 
+FOLDER = ROOT / "benchmarks"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="this is not a checkout: benchmarks/ is not here")
+
+
+@pytest.fixture
+def results_of(tmp_path):
+    """Returns a function that runs a copy of a benchmark with options, and returns the content of its results file."""
+
+    def run(name, *options, backend=None):
+        copy = shutil.copytree(FOLDER, tmp_path / FOLDER.name)
+        environment = {**os.environ, **({"KERAS_BACKEND": backend} if backend else {})}
+        subprocess.run([sys.executable, copy / f"{name}.py", *options], check=True, env=environment)
+        results = copy / f"{name}_quick.json" if "--quick" in options else copy / f"{name}.json"
+        return json.loads(results.read_text(encoding="utf-8"))
+
+    return run
+
 
 @pytest.mark.full
-def test_the_benchmark_of_the_gpu_measures_what_is_installed(tmp_path):
-    if not (ROOT / "benchmarks").is_dir():
-        pytest.skip("this is not a checkout: benchmarks/ is not here")
-    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
-    subprocess.run([sys.executable, folder / "gpu.py", "--quick"], check=True)
-    content = json.loads((folder / "gpu_quick.json").read_text(encoding="utf-8"))
+def test_the_benchmark_of_the_gpu_measures_what_is_installed(results_of):
+    content = results_of("gpu", "--quick")
     installed = {name for name in ("jax", "torch", "tensorflow") if importlib.util.find_spec(name)}
     assert {row[0] for row in content["all_rows"]} == installed
     assert {name for name, device in content["devices"].items() if device.endswith("is not installed")} == (
@@ -53,9 +66,7 @@ def test_the_benchmark_of_the_gpu_measures_what_is_installed(tmp_path):
 
 
 def test_the_costs_of_the_plan_are_those_of_the_measured_shapes():
-    if not (ROOT / "benchmarks").is_dir():
-        pytest.skip("this is not a checkout: benchmarks/ is not here")
-    script = ROOT / "benchmarks" / "plan_costs.py"
+    script = FOLDER / "plan_costs.py"
     code = "import json, runpy, sys; print(json.dumps(list(runpy.run_path(sys.argv[1])['rows']())))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(script.parent), *sys.path])}
     done = subprocess.run(
@@ -70,14 +81,9 @@ def test_the_costs_of_the_plan_are_those_of_the_measured_shapes():
 
 
 @pytest.mark.full
-def test_every_format_has_the_error_of_the_card(tmp_path, source):
-    if not (ROOT / "benchmarks").is_dir():
-        pytest.skip("this is not a checkout: benchmarks/ is not here")
+def test_every_format_has_the_error_of_the_card(results_of, source):
     source("mnist")
-    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-    subprocess.run([sys.executable, folder / "formats.py", "--images", "1"], check=True, env=environment)
-    rows = json.loads((folder / "formats.json").read_text(encoding="utf-8"))["rows"]
+    rows = results_of("formats", "--images", "1", backend="tensorflow")["rows"]
     errors = {format: error for part, format, _, _, _, error, _ in rows if part == "whole"}
     (card,) = [card for card in kh.list_entries() if card.name == "rotation_mnist_hyper"]
     assert errors.pop("litert_int8") == pytest.approx(card.metrics["test"]["error"], abs=5e-3)
@@ -85,13 +91,8 @@ def test_every_format_has_the_error_of_the_card(tmp_path, source):
 
 
 @pytest.mark.full
-def test_the_benchmark_of_convolutions_compares_with_the_plain_one(tmp_path):
-    if not (ROOT / "benchmarks").is_dir():
-        pytest.skip("this is not a checkout: benchmarks/ is not here")
-    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
-    tensorflow = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-    subprocess.run([sys.executable, folder / "conv.py", "--quick"], check=True, env=tensorflow)
-    content = json.loads((folder / "conv_quick.json").read_text(encoding="utf-8"))
+def test_the_benchmark_of_convolutions_compares_with_the_plain_one(results_of):
+    content = results_of("conv", "--quick", backend="tensorflow")
     for row in content["rows"]:
         batch, _, channels, filters, rank = row[:5]
         plain, full, over = row[-3:]
@@ -103,16 +104,11 @@ def test_the_benchmark_of_convolutions_compares_with_the_plain_one(tmp_path):
 
 
 @pytest.mark.full
-def test_the_benchmark_of_other_libraries_compares_networks_of_equal_output(tmp_path):
-    if not (ROOT / "benchmarks").is_dir():
-        pytest.skip("this is not a checkout: benchmarks/ is not here")
+def test_the_benchmark_of_other_libraries_compares_networks_of_equal_output(results_of):
     packages = ("hypnettorch", "hypernn", "hyperlight", "torchhyper")
     if not any(importlib.util.find_spec(package) for package in packages):
         pytest.skip(f"none of the packages {', '.join(packages)} is installed")
-    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-    subprocess.run([sys.executable, folder / "peers.py", "--quick"], check=True, env=environment)
-    content = json.loads((folder / "peers_quick.json").read_text(encoding="utf-8"))
+    content = results_of("peers", "--quick", backend="tensorflow")
     none = ("not installed", "not measured", "impossible")
     peers = [name for name, *how in content["libraries"] if not any(text.startswith(none) for text in how)]
     names, rows = ["keras_hypernet", "keras_hypernet, jit_compile=False", *peers], content["rows"]
@@ -127,15 +123,10 @@ def test_the_benchmark_of_other_libraries_compares_networks_of_equal_output(tmp_
 
 
 @pytest.mark.full
-def test_the_benchmark_of_continual_learning_measures_time_and_memory(tmp_path):
-    if not (ROOT / "benchmarks").is_dir():
-        pytest.skip("this is not a checkout: benchmarks/ is not here")
+def test_the_benchmark_of_continual_learning_measures_time_and_memory(results_of):
     if not importlib.util.find_spec("hypnettorch"):
         pytest.skip("hypnettorch is not installed")
-    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow"}
-    subprocess.run([sys.executable, folder / "continual.py", "--quick"], check=True, env=environment)
-    content = json.loads((folder / "continual_quick.json").read_text(encoding="utf-8"))
+    content = results_of("continual", "--quick", backend="tensorflow")
     rows = {name: row for name, *row in content["rows"]}
     assert list(rows) == ["keras_hypernet, XLA", "keras_hypernet", "hypnettorch"]
     first, second, *_ = rows.values()
@@ -147,12 +138,8 @@ def test_the_benchmark_of_continual_learning_measures_time_and_memory(tmp_path):
 
 
 @pytest.mark.full
-def test_the_benchmark_of_startup_measures_every_entry(tmp_path):
-    if not (ROOT / "benchmarks").is_dir():
-        pytest.skip("this is not a checkout: benchmarks/ is not here")
-    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
-    subprocess.run([sys.executable, folder / "startup.py", "--quick"], check=True)
-    content = json.loads((folder / "startup_quick.json").read_text(encoding="utf-8"))
+def test_the_benchmark_of_startup_measures_every_entry(results_of):
+    content = results_of("startup", "--quick")
     assert [name for name, *_ in content["loads"]] == [card.name for card in kh.list_entries()]
     seconds = {what: each for what, *each in content["rows"]}
     assert list(seconds) == ["import tensorflow", "import keras", "import keras_hypernet", "what keras_hypernet adds"]
@@ -161,14 +148,10 @@ def test_the_benchmark_of_startup_measures_every_entry(tmp_path):
 
 
 @pytest.mark.full
-def test_the_benchmark_of_neural_processes_measures_equal_networks(tmp_path):
-    if not (ROOT / "benchmarks").is_dir():
-        pytest.skip("this is not a checkout: benchmarks/ is not here")
+def test_the_benchmark_of_neural_processes_measures_equal_networks(results_of):
     if not importlib.util.find_spec("knp"):
         pytest.skip("keras-neural-processes is not installed")
-    folder = shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
-    subprocess.run([sys.executable, folder / "neural_processes.py", "--quick"], check=True)
-    content = json.loads((folder / "neural_processes_quick.json").read_text(encoding="utf-8"))
+    content = results_of("neural_processes", "--quick")
     rows = {name: row for _, name, *row in content["rows"]}
     peer = "keras-neural-processes"
     assert list(rows) == ["process", "film", "hyper", peer]
