@@ -90,6 +90,12 @@ PRINTED = {
 }
 
 
+def _files(page):
+    """The Python files that a page asks to save, by name."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return dict(re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+
+
 def _example(page, begin):
     blocks = _blocks(page, "python")
     return "".join(blocks) if begin is None else next(block for block in blocks if block.startswith(begin))
@@ -102,9 +108,8 @@ def test_python_runs(group, tmp_path, monkeypatch, capsys):
     examples = PRINTED[group]
     if not (ROOT / "saved_models").is_dir():  # which only a checkout has
         examples = {key: printed for key, printed in examples.items() if key[0] != "docs/serving/README.md"}
-    for page in {page for page, _ in examples}:  # the files that the page asks to save
-        text = (ROOT / page).read_text(encoding="utf-8")
-        for name, code in re.findall(r"`(\w+\.py)`:\n\n```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+    for page in {page for page, _ in examples}:
+        for name, code in _files(page).items():
             (tmp_path / name).write_text(code, encoding="utf-8")
     (tmp_path / "saved_models").symlink_to(ROOT / "saved_models")
     if group == "layers":
@@ -121,17 +126,28 @@ def test_python_runs(group, tmp_path, monkeypatch, capsys):
         assert re.fullmatch(expected, printed)
 
 
-def test_every_example_of_the_readme_is_run():
-    run = [_example(*example) for group in PRINTED.values() for example in group if example[0] == "README.md"]
-    assert _blocks("README.md", "python") == run
+PAGES = [path for pattern in ("*.md", "docs/**/*.md", "results/**/README.md") for path in sorted(ROOT.glob(pattern))]
+# Pages whose examples other tests run, by the file of those tests.
+RUN_ELSEWHERE = {
+    "docs/experiments.md": "experiments/test_own.py",
+    "docs/guides/serving.md": "serving/test_docs.py",
+    "docs/serving/README.md": "serving/test_docs.py",
+}
+
+
+@pytest.mark.parametrize("page", [str(path.relative_to(ROOT)) for path in PAGES])
+def test_every_example_is_run(page):
+    if page in RUN_ELSEWHERE:
+        assert page.rpartition("/")[2] in (ROOT / "tests" / RUN_ELSEWHERE[page]).read_text(encoding="utf-8")
+        return
+    run = "".join(_example(*key) for group in PRINTED.values() for key in group if key[0] == page)
+    run += "".join(_files(page).values())
+    assert [block for block in _blocks(page, "python") if block not in run] == []
 
 
 def test_the_first_commands_are_the_ones_that_are_tested():
     commands = [line for block in _blocks("README.md", "bash") for line in block.splitlines()]
     assert commands[:2] == ["pip install . && keras-hypernet demo", "pip install -e '.[test]' && pytest"]
-
-
-PAGES = [path for pattern in ("*.md", "docs/**/*.md", "results/**/README.md") for path in sorted(ROOT.glob(pattern))]
 
 
 @pytest.mark.parametrize("page", [str(path.relative_to(ROOT)) for path in PAGES])
