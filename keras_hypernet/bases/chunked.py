@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_hypernet.bases.base import Basis, Cost, variance_of
 from keras_hypernet.bases.full import positive
+from keras_hypernet.common import checks
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -20,16 +21,18 @@ class ChunkHead(keras.Layer):
         chunks: Tensor `[C, embedding_dim]`.
 
     Returns:
-        A tensor `[B, C, size]`. At initialization, its second moment is one if those of z and of chunks are one.
+        A tensor `[B, C, size]`. At initialization, its second moment is one if z has the second moment `m2`, and the
+        embeddings of the chunks have the standard deviation `stddev`.
     """
 
-    def __init__(self, size, hidden, zeros, m2, seed=None, **kwargs):
+    def __init__(self, size, hidden, zeros, m2, stddev, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.size, self.hidden, self.zeros, self.m2, self.seed = size, tuple(hidden), zeros, m2, seed
+        self.size, self.hidden, self.zeros, self.seed = size, tuple(hidden), zeros, seed
+        self.m2, self.stddev = m2, stddev
 
     def build(self, z_shape, chunks_shape):
         self.rank, dim = z_shape[-1], chunks_shape[-1]
-        inputs, moment, self._maps = self.rank + dim, self.rank * self.m2 + dim, []
+        inputs, moment = self.rank + dim, self.rank * self.m2 + dim * self.stddev**2
         for number, units in enumerate((*self.hidden, self.size)):
             last = number == len(self.hidden)
             limit = 0.0 if last and self.zeros else math.sqrt(3 * (1 if last else 2) / moment)
@@ -66,12 +69,14 @@ class Chunked(Basis):
         embedding_dim: Dimension of the embedding e_c of a chunk, a positive integer.
         hidden: Units of the hidden layers of the head.
         constant, train_constant: The constant term; see `Basis`.
+        stddev: Standard deviation of the initial embeddings, a positive number. If it is small, the chunks start
+            alike, and differ by the condition alone: learned one after another, more conditions find room.
 
     Layers of a `Hypernetwork` may share a `Chunked`. Keras's functional models lose such sharing when they are saved,
     so saving a layer with a shared basis outside a `Hypernetwork` raises an error.
 
     Raises:
-        ValueError: If an argument is not a positive integer, or layers that share the basis have conditions of
+        ValueError: If an argument is not positive, or not an integer where it must be, or layers that share the basis have conditions of
             different dimensions.
 
     Example:
@@ -94,8 +99,10 @@ class Chunked(Basis):
         hidden: Sequence[int] = (),
         constant: Any = "zeros",
         train_constant: bool = True,
+        stddev: float = 1.0,
     ) -> None:
         super().__init__(constant, train_constant)
+        self.stddev = float(checks.positive("stddev", stddev))
         self.size = positive("size", size)
         self.embedding_dim = positive("embedding_dim", embedding_dim)
         self.hidden = tuple(positive("hidden", units) for units in hidden)
@@ -119,7 +126,9 @@ class Chunked(Basis):
         super().build(layer, name, shape, rank, initializer, regularizer, constraint, fans)
         if self.head is None:
             m2, seed = initializer.condition_second_moment, initializer.seed
-            self.head = ChunkHead(self.size, self.hidden, self.starts_at_zero, m2, seed, dtype=layer.dtype_policy)
+            self.head = ChunkHead(
+                self.size, self.hidden, self.starts_at_zero, m2, self.stddev, seed, dtype=layer.dtype_policy
+            )
             self.head.build((None, rank), (None, self.embedding_dim))
         if self.head.rank != rank:
             raise ValueError(
@@ -145,7 +154,7 @@ class Chunked(Basis):
 
     def draw(self, name, shape, rank, initializer, fans):
         variance_of(initializer, shape, fans, self)
-        return keras.initializers.RandomNormal(stddev=1.0, seed=initializer.seed)
+        return keras.initializers.RandomNormal(stddev=self.stddev, seed=initializer.seed)
 
     def costs(self, sizes):
         kernels, inputs, operations = sizes.conditions * sizes.inputs * sizes.outputs, 0.0, 0.0
@@ -158,5 +167,6 @@ class Chunked(Basis):
             "size": self.size,
             "embedding_dim": self.embedding_dim,
             "hidden": list(self.hidden),
+            "stddev": self.stddev,
             **super().get_config(),
         }

@@ -148,8 +148,8 @@ def test_a_frozen_constant_is_not_trained(make):
 @pytest.mark.parametrize(("initializer", "second_moment"), [(HyperfanIn, 1.0), (HyperfanOut, 0.25)])
 @pytest.mark.parametrize(
     "basis",
-    [Full(), Mixture(50), LowRank(100), Chunked(100, 40), Chunked(100, 40, hidden=(300,))],
-    ids=["full", "mixture", "low_rank", "chunked", "chunked_hidden"],
+    [Full(), Mixture(50), LowRank(100), Chunked(100, 40), Chunked(100, 40, hidden=(300,)), Chunked(9, 40, stddev=0.1)],
+    ids=["full", "mixture", "low_rank", "chunked", "chunked_hidden", "chunked_alike"],
 )
 def test_generated_kernels_have_the_variance_of_the_initializer(basis, initializer, second_moment):
     """Sampled over many conditions and several draws of the variables."""
@@ -171,6 +171,15 @@ def test_a_seed_gives_the_variables_of_a_weight_different_values():
     left, scale, right = (array(getattr(layer, f"kernel_{name}")) for name in ("left", "scale", "right"))
     for one, other in ((left, scale), (left, right), (scale, right)):
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.7
+
+
+def test_the_chunks_of_a_small_deviation_start_alike():
+    keras.utils.set_random_seed(0)
+    layer = HyperDense(80, use_bias=False, basis=Chunked(100, 40, stddev=0.01))
+    layer.build((None, 200), (None, 60))
+    chunks = array(layer.generate(normal((1, 60)))["kernel"]).reshape(160, 100)
+    assert np.corrcoef(chunks)[0, 1:].min() > 0.98
+    assert array(layer.kernel_chunks).std() == pytest.approx(0.01, rel=0.05)
 
 
 def _shared_model():
@@ -210,6 +219,7 @@ def test_a_functional_model_that_would_lose_a_shared_head_is_not_saved(tmp_path)
         (lambda: Mixture(2.0), "`size` must be a positive integer. Received: 2.0"),
         (lambda: Chunked(0, 3), "`size` must be a positive integer. Received: 0"),
         (lambda: Chunked(5, 3, hidden=(0,)), "`hidden` must be a positive integer. Received: 0"),
+        (lambda: Chunked(5, 3, stddev=0), "`stddev` must be positive. Received: 0"),
         (lambda: Full(constant="ones and zeros"), "`constant` must be 'zeros', 'given', an initializer or an array"),
         (lambda: HyperDense(4, basis="full"), "`basis` must be a basis, such as .*Received: 'full'"),
         (
