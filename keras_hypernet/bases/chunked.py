@@ -21,24 +21,30 @@ class ChunkHead(keras.Layer):
         chunks: Tensor `[C, embedding_dim]`.
 
     Returns:
-        A tensor `[B, C, size]`. At initialization, its second moment is one if z has the second moment `m2`, and the
-        embeddings of the chunks have the standard deviation `stddev`.
+        A tensor `[B, C, size]`. Without an `initializer`, its second moment starts at one if z has the second
+        moment `m2`, and the embeddings of the chunks have the standard deviation `stddev`.
     """
 
-    def __init__(self, size, hidden, zeros, m2, stddev, seed=None, **kwargs):
+    def __init__(self, size, hidden, zeros, m2, stddev, initializer=None, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.size, self.hidden, self.zeros, self.seed = size, tuple(hidden), zeros, seed
-        self.m2, self.stddev = m2, stddev
+        self.m2, self.stddev, self.initializer = m2, stddev, initializer
 
     def build(self, z_shape, chunks_shape):
         self.rank, dim = z_shape[-1], chunks_shape[-1]
         inputs, moment = self.rank + dim, self.rank * self.m2 + dim * self.stddev**2
         for number, units in enumerate((*self.hidden, self.size)):
             last = number == len(self.hidden)
-            limit = 0.0 if last and self.zeros else math.sqrt(3 * (1 if last else 2) / moment)
+            limit = math.sqrt(3 * (1 if last else 2) / moment)
             seed = None if self.seed is None else self.seed + 4 + number
-            initializer = keras.initializers.RandomUniform(-limit, limit, seed) if limit else "zeros"
-            kernel = self.add_weight(name=f"kernel_{number}", shape=(inputs, units), initializer=initializer)
+            # A clone has its own seed: kernels of one shape would start with the same values.
+            given = self.initializer and self.initializer.clone()
+            initializer = given or keras.initializers.RandomUniform(-limit, limit, seed)
+            kernel = self.add_weight(
+                name=f"kernel_{number}",
+                shape=(inputs, units),
+                initializer="zeros" if last and self.zeros else initializer,
+            )
             bias = self.add_weight(name=f"bias_{number}", shape=(units,), initializer="zeros")
             setattr(self, f"kernel_{number}", kernel)
             setattr(self, f"bias_{number}", bias)
@@ -62,7 +68,8 @@ class Chunked(Basis):
 
     The variables of a weight of N entries are one embedding for each of its `ceil(N / size)` chunks, and K0. The head,
     a network with ReLU between its layers, belongs to the basis: layers that receive the same `Chunked` share its head.
-    A layer always writes the weight.
+    A layer always writes the weight. A chunk holds all weights of one unit, or filter, before those of the next: units
+    are alike where chunks are. If a bias has the same basis (`vector_basis`), the head writes it, too.
 
     Args:
         size: Number of entries of a chunk, a positive integer.
@@ -70,14 +77,17 @@ class Chunked(Basis):
         hidden: Units of the hidden layers of the head.
         constant, train_constant: The constant term; see `Basis`.
         stddev: Standard deviation of the initial embeddings, a positive number. If it is small, the chunks start
-            alike, and differ by the condition alone: learned one after another, more conditions find room.
+            alike, and differ by the condition alone: conditions that are learned one after another find room.
+        head_initializer: Initializer of the kernels of the head. By default, each weight has the variance that the
+            layer's own initializer states. With an initializer here, all weights are the outputs of the head as they
+            are, as in the published code: `"glorot_uniform"` starts with small weights.
 
     Layers of a `Hypernetwork` may share a `Chunked`. Keras's functional models lose such sharing when they are saved,
     so saving a layer with a shared basis outside a `Hypernetwork` raises an error.
 
     Raises:
-        ValueError: If an argument is not positive, or not an integer where it must be, or layers that share the basis have conditions of
-            different dimensions.
+        ValueError: If a size is not a positive integer, `stddev` is not positive, there is no such initializer, or
+            layers that share the basis have conditions of different dimensions.
 
     Example:
 
@@ -100,9 +110,11 @@ class Chunked(Basis):
         constant: Any = "zeros",
         train_constant: bool = True,
         stddev: float = 1.0,
+        head_initializer: Any = None,
     ) -> None:
         super().__init__(constant, train_constant)
         self.stddev = float(checks.positive("stddev", stddev))
+        self.head_initializer = keras.initializers.get(head_initializer)
         self.size = positive("size", size)
         self.embedding_dim = positive("embedding_dim", embedding_dim)
         self.hidden = tuple(positive("hidden", units) for units in hidden)
@@ -125,10 +137,9 @@ class Chunked(Basis):
     def build(self, layer, name, shape, rank, initializer, regularizer=None, constraint=None, fans=None):
         super().build(layer, name, shape, rank, initializer, regularizer, constraint, fans)
         if self.head is None:
-            m2, seed = initializer.condition_second_moment, initializer.seed
-            self.head = ChunkHead(
-                self.size, self.hidden, self.starts_at_zero, m2, self.stddev, seed, dtype=layer.dtype_policy
-            )
+            m2, seed = getattr(initializer, "condition_second_moment", 1.0), getattr(initializer, "seed", None)
+            options = {"initializer": self.head_initializer, "seed": seed, "dtype": layer.dtype_policy}
+            self.head = ChunkHead(self.size, self.hidden, self.starts_at_zero, m2, self.stddev, **options)
             self.head.build((None, rank), (None, self.embedding_dim))
         if self.head.rank != rank:
             raise ValueError(
@@ -136,7 +147,8 @@ class Chunked(Basis):
             )
         setattr(layer, layer.attribute(name, "head"), self.head)
         # One head generates weights of different variances.
-        setattr(layer, layer.attribute(name, "gain"), math.sqrt(variance_of(initializer, shape, fans, self)))
+        gain = 1.0 if self.head_initializer else math.sqrt(variance_of(initializer, shape, fans, self))
+        setattr(layer, layer.attribute(name, "gain"), gain)
 
     def variables(self, layer, name, shape):
         extra = {each: getattr(layer, layer.attribute(name, each)) for each in ("head", "gain")}
@@ -149,12 +161,13 @@ class Chunked(Basis):
         shape, head, gain = (variables[each] for each in ("shape", "head", "gain"))
         chunks = head(z, variables["chunks"])
         entries = ops.reshape(chunks, (-1, self.size * self.chunks(shape)))[:, : math.prod(shape)]
-        weights = gain * ops.reshape(entries, (-1, *shape))
+        weights = gain * ops.moveaxis(ops.reshape(entries, (-1, shape[-1], *shape[:-1])), 1, -1)
         return weights + variables["constant"] if "constant" in variables else weights
 
     def draw(self, name, shape, rank, initializer, fans):
-        variance_of(initializer, shape, fans, self)
-        return keras.initializers.RandomNormal(stddev=self.stddev, seed=initializer.seed)
+        if not self.head_initializer:
+            variance_of(initializer, shape, fans, self)
+        return keras.initializers.RandomNormal(stddev=self.stddev, seed=getattr(initializer, "seed", None))
 
     def costs(self, sizes):
         kernels, inputs, operations = sizes.conditions * sizes.inputs * sizes.outputs, 0.0, 0.0
@@ -168,5 +181,6 @@ class Chunked(Basis):
             "embedding_dim": self.embedding_dim,
             "hidden": list(self.hidden),
             "stddev": self.stddev,
+            "head_initializer": keras.initializers.serialize(self.head_initializer) if self.head_initializer else None,
             **super().get_config(),
         }

@@ -8,7 +8,6 @@ import numpy as np
 from keras import ops
 
 from keras_hypernet.bases import Chunked
-from keras_hypernet.bases.initializers import HyperfanIn
 from keras_hypernet.common.checks import integer
 from keras_hypernet.continual.output_regularizer import OutputRegularizer
 from keras_hypernet.continual.sequences import TaskSequence
@@ -80,7 +79,7 @@ class DigitSequence(ImageTask, TaskSequence):
     num_tasks: int = 5
     steps: int = 5000
     batch: int = 32
-    strength: float = 10.0
+    strength: float = 10 / 12_000
     chunk: int = 8000
     chunk_dim: int = 32
     hidden: tuple = (10, 10, 10, 10)
@@ -94,10 +93,8 @@ class DigitSequence(ImageTask, TaskSequence):
     held_out = "The last 5,000 training examples, or some of the images, are held out for validation."
     provenance: ClassVar = {
         "text": ["The hypernetwork of chunks, the regularizer, the tasks, and the network of two layers of 100 units."],
-        "code": ["Sizes of chunks and vectors, strength, steps, batch and rate (Henning et al.)."],
-        "ours": [
-            f"A head of each task's own classes alone, the initialization, and one vector for each chunk. {PIXELS}"
-        ],
+        "code": ["Sizes of chunks and vectors, initialization, strength, steps, batch and rate (Henning et al.)."],
+        "ours": [f"A head of each task's own classes alone, and chunks of each weight of its own. {PIXELS}"],
     }
 
     def __post_init__(self):
@@ -202,12 +199,11 @@ class DigitSequence(ImageTask, TaskSequence):
         return [ErrorRate()]
 
     def generated(self, recipe):
-        basis = Chunked(self.chunk, self.chunk_dim, self.hidden, train_constant=False)
+        options = {"train_constant": False, "stddev": 0.1, "head_initializer": "glorot_uniform"}
+        basis = Chunked(self.chunk, self.chunk_dim, self.hidden, **options)
 
         def dense(units, gain, name, activation=None, last=False):
-            initializer = HyperfanIn(gain, generates_bias=True)
-            options = {"kernel_initializer": initializer, "bias_initializer": initializer, "basis": basis}
-            return HyperDense(units, activation, name=name, **options)
+            return HyperDense(units, activation, name=name, basis=basis, vector_basis=basis)
 
         return TaskEmbedding(self.num_tasks, self.embedding_dim, name="task"), dense
 

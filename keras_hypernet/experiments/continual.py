@@ -11,21 +11,29 @@ task is given. Task inferred: an image belongs to the task under which the outpu
 if the task or the class is wrong.
 
 What differs from the published code: generated heads have the outputs of one task, instead of all with a mask; each
-weight has chunks of its own, which are shared by the tasks (permuted: there they belong to a task); initial weights
-keep the variance of activations; pixels are standardized; images of a step are drawn with replacement; 5,000 training
-images are held out; the vectors of past tasks are trained, too. Elastic weight consolidation uses 500 examples of a
-task, and its rate and strength on permuted digits are those of split ones, for a small network has no published ones.
+weight has chunks of its own, which are shared by the tasks (permuted: there they belong to a task); pixels are
+standardized; gradients of permuted digits are not clipped; images of a step are drawn with replacement; 5,000 training
+images are held out. The published loss is a sum over the training images, ours the mean, so the published strength is
+divided by their number. Elastic weight consolidation uses 500 examples of a task, and its rate and strength on permuted
+digits are those of split ones, for a small network has no published ones.
 
 Registered on 2026-11-28, before any run of the grids: the grids, and `REGISTERED`, the rules and predictions.
+Registered again on 2026-11-29: the settings of the hypernetwork on digits, and the predictions of its errors.
 
-Known before, from single runs of seed 0 of the regularized hypernetwork, the task known: the three polynomials with
-4,000 steps, 0.0053, 0.0008 and 0.0024, and with 300 steps 0.50, 1.03 and 0.04; the first three tasks of `split` with
-300 steps, 0.05%, 8.0% and 21.1% of wrong classes, 48.4% over all with the task inferred; the first two of `permuted`
-with 100 steps, 23.1% and 58.0%, 57.5% inferred. The first task of both had the same error right after its own steps.
-Elastic weight consolidation on the polynomials with 300 steps: 3.8, 2.8 and 0.03. Nothing was chosen by these runs.
+The first settings did not reproduce the published errors: three seeds of `split` with 5,000 steps had 1.72% with the
+task known and 57% with the task inferred. Nothing was forgotten, but each task was learned less well. The search for a
+cause compared single runs of seed 0 with runs of hypnettorch, the authors' library, in their settings (0.24% and 30.5%
+with 5,000 steps, 0.4% and 0.3% with 1,000 and 2,000). Four things differed, and all four count: the strength was not
+divided by the number of images; a chunk held the kernel of some pixels for all units instead of that of some units for
+all pixels; biases were linear in the vector of the task, and grew large; and the initial weights were larger, with
+vectors of chunks of the standard deviation one instead of 0.1. With the settings of today, seed 0 of `split` has 0.55%
+and 45% with 1,000 steps, and 0.34% and 39% with 5,000.
 
-Not known before: all runs with the steps of the grids on digits, everything without the regularizer, fine-tuning and
-elastic weight consolidation on digits, all ten permuted tasks, and the spread over seeds.
+Known before the first registration, from single runs of seed 0: the three polynomials with 4,000 steps, 0.0053, 0.0008
+and 0.0024, and with 300 steps 0.50, 1.03 and 0.04; elastic weight consolidation on the polynomials with 300 steps: 3.8,
+2.8 and 0.03. Known before the second one: the first rows of `split`, and of `permuted` three tasks with 500 steps,
+10.3% wrong with the task known and 20.7% with the task inferred. Not known: all ten permuted tasks, and the spread over
+seeds.
 """
 
 from dataclasses import replace
@@ -53,15 +61,12 @@ KNOWN = {"split": 0.0028, "permuted": 0.0495}
 INFERRED = {"split": 0.3659, "permuted": 0.2416}
 EWC_KNOWN, EWC_INFERRED = {"split": 0.0221}, {"split": 0.5339}
 POLYNOMIALS = (0.00419, 0.00239, 0.00607)
-# By panel: fields of the sequence and of the recipe.
+# By panel: fields of the sequence, and of the hypernetwork.
 _PANELS = {
-    "split": ({"protocol": "split", "batch": 32, "num_tasks": 5, "strength": 10.0}, {}),
+    "split": ({"protocol": "split", "batch": 32, "num_tasks": 5}, {"strength": 10 / 12_000}),
     "permuted": (
-        {
-            **{"protocol": "permuted", "batch": 128, "num_tasks": 10, "strength": 250.0},
-            **{"chunk": 750, "chunk_dim": 16, "hidden": (100, 100)},
-        },
-        {"gradient_clipnorm": 1.0},
+        {"protocol": "permuted", "batch": 128, "num_tasks": 10},
+        {"strength": 250 / 60_000, "chunk": 750, "chunk_dim": 16, "hidden": (100, 100)},
     ),
 }
 _EWC_STRENGTH = 10.0
@@ -77,15 +82,12 @@ def _digits(panel, method, value, seed, quick):
     hypernetwork forgets hardly anything; without the regularizer it forgets. Takes about a minute a run of `split` and
     six of `permuted`, an hour and a quarter for the four methods of a seed, three and a half hours in all on two cores.
     """
-    fields, changes = _PANELS[panel.removesuffix("_digits")]
-    if method == "ewc":
-        fields = {**fields, "strength": _EWC_STRENGTH}
+    fields, generated = _PANELS[panel.removesuffix("_digits")]
+    fields = {**fields, **(generated if method in ("hyper", "unregularized") else {"strength": _EWC_STRENGTH})}
     if quick:
         fields = {**fields, "num_tasks": 3, "batch": 32}
     task = DigitSequence("digits" if quick else "mnist", steps=value, **fields)
-    return task, _recipe(
-        task, 0.001 if panel.startswith("permuted") and method == "finetune" else 0.0005, seed, changes
-    )
+    return task, _recipe(task, 0.001 if panel.startswith("permuted") and method == "finetune" else 0.0005, seed)
 
 
 def _polynomials(panel, method, value, seed, quick):
@@ -97,13 +99,13 @@ def _polynomials(panel, method, value, seed, quick):
     """
     strength = {"strength": _EWC_STRENGTH} if method == "ewc" else {}
     task = PolynomialSequence(steps=value, **strength)
-    return task, _recipe(task, 0.01, seed, {})
+    return task, _recipe(task, 0.01, seed)
 
 
-def _recipe(task, rate, seed, changes):
+def _recipe(task, rate, seed):
     """The recipe of a sequence: an epoch for each task, a row of points for each step."""
     sizes = {"width": 100, "batch_size": 1, "epochs": task.num_tasks, "seed": seed}
-    return Recipe(optimizer="adam", learning_rate=rate, **sizes, **changes)
+    return Recipe(optimizer="adam", learning_rate=rate, **sizes)
 
 
 def measure(task, method, recipe):
@@ -208,7 +210,7 @@ _CLAIMS = {
     "continual_digits": {
         "Henning et al.: with the task known, the regularized hypernetwork reaches the published error.": (
             reaches("hyper", KNOWN),
-            {"split": "partly", "permuted": "not"},
+            {"split": "partly", "permuted": "partly"},
         ),
         "Henning et al.: with the task inferred by entropy, it reaches the published error, too.": (
             measured_by(reaches("hyper", INFERRED), "inferred"),

@@ -22,6 +22,7 @@ MAKERS = {
     "low_rank": lambda **constant: LowRank(2, **constant),
     "chunked": lambda **constant: Chunked(5, 3, **constant),
     "chunked_hidden": lambda **constant: Chunked(5, 3, hidden=(6, 2), **constant),
+    "chunked_glorot": lambda **constant: Chunked(5, 3, hidden=(4, 4, 4), head_initializer="glorot_uniform", **constant),
 }
 CONSTANTS = {
     "trained": {},
@@ -65,7 +66,8 @@ def _numpy(layer, z):
                     h = h @ head[number] + head[number + 1]
                     h = np.maximum(h, 0) if number + 2 < len(head) else h
                 chunks.append(h)
-            kernel = np.concatenate(chunks)[: INPUTS * UNITS].reshape(INPUTS, UNITS) / math.sqrt(INPUTS)
+            scale = 1.0 if basis.head_initializer else 1 / math.sqrt(INPUTS)
+            kernel = scale * np.concatenate(chunks)[: INPUTS * UNITS].reshape(UNITS, INPUTS).T
         kernels.append(kernel + values.get("constant", 0))
     return np.stack(kernels)
 
@@ -173,11 +175,25 @@ def test_a_seed_gives_the_variables_of_a_weight_different_values():
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.7
 
 
+def test_a_head_of_a_given_initializer_writes_the_weights_as_they_are():
+    keras.utils.set_random_seed(0)
+    basis = Chunked(100, 40, hidden=(4, 4, 4), head_initializer="glorot_uniform")
+    layer = HyperDense(80, basis=basis, vector_basis=basis)
+    layer.build((None, 200), (None, 60))
+    weights = {weight.name: array(weight) for weight in layer.kernel_head.weights}
+    assert np.abs(weights["kernel_1"] - weights["kernel_2"]).min() > 0
+    assert np.abs(weights["kernel_3"]).max() <= math.sqrt(6 / (4 + 100))
+    written = layer.generate(normal((1, 60)))
+    assert layer.bias_head is layer.kernel_head
+    for name in ("kernel", "bias"):
+        assert array(written[name]).std() < 1
+
+
 def test_the_chunks_of_a_small_deviation_start_alike():
     keras.utils.set_random_seed(0)
     layer = HyperDense(80, use_bias=False, basis=Chunked(100, 40, stddev=0.01))
     layer.build((None, 200), (None, 60))
-    chunks = array(layer.generate(normal((1, 60)))["kernel"]).reshape(160, 100)
+    chunks = array(layer.generate(normal((1, 60)))["kernel"])[0].T.reshape(160, 100)
     assert np.corrcoef(chunks)[0, 1:].min() > 0.98
     assert array(layer.kernel_chunks).std() == pytest.approx(0.01, rel=0.05)
 
@@ -219,6 +235,7 @@ def test_a_functional_model_that_would_lose_a_shared_head_is_not_saved(tmp_path)
         (lambda: Mixture(2.0), "`size` must be a positive integer. Received: 2.0"),
         (lambda: Chunked(0, 3), "`size` must be a positive integer. Received: 0"),
         (lambda: Chunked(5, 3, hidden=(0,)), "`hidden` must be a positive integer. Received: 0"),
+        (lambda: Chunked(5, 3, head_initializer="glorot"), "Could not interpret initializer identifier: glorot"),
         (lambda: Chunked(5, 3, stddev=0), "`stddev` must be positive. Received: 0"),
         (lambda: Full(constant="ones and zeros"), "`constant` must be 'zeros', 'given', an initializer or an array"),
         (lambda: HyperDense(4, basis="full"), "`basis` must be a basis, such as .*Received: 'full'"),
