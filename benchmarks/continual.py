@@ -5,10 +5,10 @@
 Both generate a network 784-100-100-2 in chunks of 8,000 from a vector of 32 entries for each of five tasks, through
 four hidden layers of 10 units, with the output regularizer for four past tasks; batches of 32 images of one task, Adam,
 one thread. These are the sizes of the published code for split MNIST. hypnettorch chunks all weights together; this
-library chunks each kernel and each bias separately. The contenders take turns; the time is
-processor time, which depends little on other processes. The memory is the growth during the steps that follow tracing
-and compilation, in a new process for each. Takes less than three minutes; --quick uses small chunks and few turns, and
-writes continual_quick.json.
+library chunks each kernel and each bias separately. The contenders take turns; the time is processor time, which
+depends little on other processes. The memory is the growth during the steps that follow tracing and compilation, in a
+new process for each. Takes less than three minutes; --quick uses small chunks and few turns, and writes
+continual_quick.json.
 """
 
 import importlib.metadata

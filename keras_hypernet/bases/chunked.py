@@ -37,7 +37,7 @@ class ChunkHead(keras.Layer):
             last = number == len(self.hidden)
             limit = math.sqrt(3 * (1 if last else 2) / moment)
             seed = None if self.seed is None else self.seed + 4 + number
-            # A clone has its own seed: kernels of one shape would start with the same values.
+            # Keras's initializers without a seed repeat their values at each call; a clone draws others.
             given = self.initializer and self.initializer.clone()
             initializer = given or keras.initializers.RandomUniform(-limit, limit, seed)
             kernel = self.add_weight(
@@ -68,8 +68,8 @@ class Chunked(Basis):
 
     The variables of a weight of N entries are one embedding for each of its `ceil(N / size)` chunks, and K0. The head,
     a network with ReLU between its layers, belongs to the basis: layers that receive the same `Chunked` share its head.
-    A layer always writes the weight. A chunk holds all weights of one unit, or filter, before those of the next: units
-    are alike where chunks are. If a bias has the same basis (`vector_basis`), the head writes it, too.
+    A layer always writes the weight. The entries are in the order of the last axis: all weights of one unit, or
+    filter, before those of the next. If a bias has the same basis (`vector_basis`), the head writes it, too.
 
     Args:
         size: Number of entries of a chunk, a positive integer.

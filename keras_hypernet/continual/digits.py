@@ -79,7 +79,7 @@ class DigitSequence(ImageTask, TaskSequence):
     num_tasks: int = 5
     steps: int = 5000
     batch: int = 32
-    strength: float = 10 / 12_000
+    strength: float = 10 / 12_000  # published for a sum over the images of a task of split MNIST
     chunk: int = 8000
     chunk_dim: int = 32
     hidden: tuple = (10, 10, 10, 10)
