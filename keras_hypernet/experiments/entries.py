@@ -83,10 +83,12 @@ def _blueprints():
     yield Blueprint("pareto_concave", "pareto_toy", "concave", "chebyshev", 100)
     for method in ("hyper", "process"):
         yield Blueprint(f"gaussian_process_{method}", "gaussian_process", "rbf", method, 10)
-    yield Blueprint("static_kernel_mnist", "hypernetworks_static", "mnist", "hyper", 4)
+    for method in ("hyper", "network"):
+        yield Blueprint(f"static_kernel_mnist_{method}", "hypernetworks_static", "mnist", method, 4)
     yield Blueprint("continual_split_mnist_hyper", "continual_digits", "split", "hyper", 5000)
     yield Blueprint("continual_polynomials_hyper", "continual_polynomials", "polynomials", "hyper", 4000)
-    yield Blueprint("response_mnist", "hyperparameter_response", "mnist_hidden", "hyper", -5)
+    for kind in ("linear", "hidden"):
+        yield Blueprint(f"response_mnist_{kind}", "hyperparameter_response", f"mnist_{kind}", "hyper", -5)
 
 
 BLUEPRINTS = {blueprint.name: blueprint for blueprint in _blueprints()}

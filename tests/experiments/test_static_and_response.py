@@ -126,7 +126,10 @@ def test_a_page_shows_the_seconds_and_the_figure(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "panel", "parts"),
-    [("static_kernel_mnist", "digits", ["network"]), ("response_mnist", "digits_linear", ["generator", "primary"])],
+    [
+        ("static_kernel_mnist_hyper", "digits", ["network"]),
+        ("response_mnist_linear", "digits_linear", ["generator", "primary"]),
+    ],
 )
 def test_an_entry_is_loaded_and_evaluated(tmp_path, name, panel, parts):
     blueprint = dataclasses.replace(get_blueprint(name), panel=panel, changes={"epochs": 1})
