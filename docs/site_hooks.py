@@ -29,6 +29,10 @@ FIGURES = {
     "assumption2": "assumption_2",
     "pareto": "pareto_toy",
     "gaussian_process": "gaussian_process",
+    "static_kernel": "hypernetworks_static",
+    "response": "hyperparameter_response",
+    "continual_split": "continual_digits",
+    "continual_polynomials": "continual_polynomials",
 }
 ZOO = re.compile(r"<!-- keras-hypernet list --markdown -->\n(.*?)\n<!-- end -->", re.DOTALL)
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)

@@ -153,6 +153,7 @@ def zoo_table(cards):
     """Returns the table of the README: cards as rows, in Markdown."""
 
     from keras_hypernet.common.markdown import table
+    from keras_hypernet.tasks import get_task
 
     def errors(runs):
         return ", ".join("diverged" if run["diverged"] else f"{run['test']:.3g}" for run in runs)
@@ -160,7 +161,8 @@ def zoo_table(cards):
     names = ("entry", "trained on", "test", "best trivial predictor", "its seeds", "the paper's recipe", "parameters")
     rows = []
     for card in cards:
-        paper = errors(card.other_runs["runs"]) if card.other_runs else "the same"
+        same = "the same" * (get_task(**card.task).paper_recipe is not None)
+        paper = errors(card.other_runs["runs"]) if card.other_runs else same
         results = (f"**{_result(card)}**", _trivial(card, "**"), errors(card.seeds), paper)
         rows.append((f"`{card.name}`", card.data["name"], *results, _parameters(card)))
     return "\n".join(table(names, rows))

@@ -89,7 +89,9 @@ class DigitSequence(ImageTask, TaskSequence):
     labelled = True
     purpose = "Tells the class of an image, given the number of its task; the tasks were learned one after another"
     limits = ("Tasks in this order, with as many steps: of other sequences nothing was measured.",)
-    deviations = ()
+    deviations = (
+        "Pixels are standardized, 5,000 training images are held out, and images of a step are drawn with replacement.",
+    )
     held_out = "The last 5,000 training examples, or some of the images, are held out for validation."
     provenance: ClassVar = {
         "text": ["The hypernetwork of chunks, the regularizer, the tasks, and the network of two layers of 100 units."],

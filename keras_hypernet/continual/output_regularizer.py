@@ -45,7 +45,7 @@ class OutputRegularizer(RememberingLoss):
     2
 
     Reference: von Oswald et al., "Continual Learning with Hypernetworks", ICLR 2020, Eq. 2, without the lookahead of
-        the weights, as in the authors' experiments.
+        the weights, which the authors' code has as an option.
     """
 
     def __init__(self, beta, loss, name="output_regularizer"):

@@ -82,10 +82,8 @@ class TaskSequence(Task):
     def callbacks(self, model):
         return [_EachTask(self)]
 
-    def inputs_of(self, split, task):
-        """x `[1, N, features]` with the index of the task, and y `[1, N, ...]`: all examples of a task in one row."""
-        x, y = self.examples(split, task)
-        return {"x": x[np.newaxis], "condition": np.array([task], "int32")}, y[np.newaxis]
+    def num_measured(self, split):
+        return sum(len(self.examples(split, task)[0]) for task in range(self.num_tasks))
 
     def predict(self, model, x, task):
         """Outputs `[N, ...]` for x `[N, features]` and the index of a task, whose weights are written once."""

@@ -91,13 +91,19 @@ def _setup(panel, method, value, seed, quick):
 
 
 def measure(task, predictor, recipe):
-    """Fits a predictor, a key of `PREDICTORS`, on the training split, and measures its errors."""
+    """Fits a predictor, a key of `PREDICTORS`, on the training split, and measures its errors.
+
+    If a task measures the error rate of a model that minimizes squared errors, the curves have the squared error, too.
+    """
     if predictor == "network_x":
         return train_and_measure(_without_condition(task), "network", dataclasses.replace(recipe, width=10))
     fit = {"mean_grey": _mean_grey, "bilinear": _bilinear}.get(predictor)
     errors = fit(task) if fit else _least_squares(task, predictor, recipe.seed)
-    errors = {split: rounded(error) for split, error in errors.items()}
-    return {"curve": {"loss": [errors.pop("train")]}, **errors}
+    errors = {name: rounded(error) for name, error in errors.items()}
+    curves = {"loss": [errors.pop("train")]}
+    if "validation_loss" in errors:
+        curves["validation_loss"] = [errors.pop("validation_loss")]
+    return {"curve": curves, **errors}
 
 
 def _without_condition(task):
@@ -134,18 +140,22 @@ def _least_squares(task, predictor, seed):
         products = products + (columns.T @ y).astype("float64")
     weights = np.linalg.solve(grams + _RIDGE * np.trace(grams) / len(grams) * np.eye(len(grams)), products)
 
-    def error(split):
-        wrong = total = 0
+    def errors(split):
+        """The error rate, zero without labels, and the mean squared error."""
+        wrong = squared = total = 0
         for columns, y in batches(task.evaluation_dataset(examples if split == "train" else split, 20)):
             predicted = columns @ weights
             if task.metric == "error":
                 wrong += np.sum(predicted.argmax(axis=1) != y.argmax(axis=1))
-            else:
-                wrong += np.mean(np.square(predicted - y), axis=1).sum()
+            squared += np.mean(np.square(predicted - y), axis=1).sum()
             total += len(y)
-        return wrong / total
+        return wrong / total, squared / total
 
-    return {split: error(split) for split in ("train", "validation", "test")}
+    both = {split: errors(split) for split in ("train", "validation", "test")}
+    measured = {split: each[0 if task.metric == "error" else 1] for split, each in both.items()}
+    if (task.metric, task.loss) == ("error", "mse"):  # Assumption 2 is about the loss
+        measured["validation_loss"] = both["validation"][1]
+    return measured
 
 
 def _flat(array, points):
@@ -224,7 +234,7 @@ def by_target(rows):
     """Median test errors of the predictors: a dict from the text of `target_of` to a dict by predictor."""
     errors = {}
     for row in rows:
-        if row["status"] == "finished":
+        if row["test"] is not None:
             errors.setdefault(target_of(row["config"]["task"]), {}).setdefault(row["predictor"], []).append(row["test"])
     return {
         target: {name: statistics.median(tests[name]) for name in PREDICTORS if name in tests}
@@ -233,13 +243,15 @@ def by_target(rows):
 
 
 def baseline_of(task, folder):
-    """Test errors of the trivial predictors of a task, by name: `Card.baseline`.
+    """Test errors of the trivial predictors of a task, by name: `Card.baseline`; None without rows.
 
-    The errors are medians over the rows of `baseline` in a folder, of the task's seed if it was run; None without rows.
+    The errors are medians over the rows of `baseline` in a folder. A seed draws another target for some tasks; for
+    these, only the rows of the same seed count.
     """
     rows, _ = results_of("baseline", folder).read()
-    own = [row for row in rows if get_task(**row["config"]["task"]) == task]
-    errors = by_target(own or rows).get(target_of(task.config()), {})
+    if hasattr(task, "seed"):
+        rows = [row for row in rows if get_task(**row["config"]["task"]) == task]
+    errors = by_target(rows).get(target_of(task.config()), {})
     return {PREDICTORS[name]: error for name, error in errors.items() if name not in REFERENCES} or None
 
 

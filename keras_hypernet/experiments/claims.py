@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_hypernet.experiments.statistics import (
     WILCOXON,
+    at_lowest_validation,
     interval,
     over_seeds,
     ratios,
@@ -21,15 +22,22 @@ THRESHOLDS = {
     "significant": (0.05, "2026-11-24", "set with the first report"),
     "least seeds": (3, "2026-11-24", "set with the first verdicts over seeds; with fewer, a claim stays open"),
     "wide margin": (0.5, "2026-11-24", "set with the first report; the paper names no number"),
+    "most": (0.5, "2026-11-24", "set with the first report: more than this share of the seeds, or of the values"),
     "tolerance": (
         *(0.1, "2026-11-28"),
         "a relative fall counts if it is at least this large; before, every significant fall counted, and a fall of at "
         "most a tenth did not count if it was not significant",
     ),
     "confidence": (0.95, "2026-11-28", "new: that an error does not improve is shown by resamples, not by a large p"),
+    "published": (
+        *(0.4, "2026-11-28"),
+        "new: the verdict is at least partly if this share of the seeds reaches the published number",
+    ),
     "knife-edge": (0.05, "2026-11-28", "new: marks a verdict if a deciding number is this near to its threshold"),
 }
-SIGNIFICANT, LEAST_SEEDS, WIDE, TOLERANCE, CONFIDENCE, EDGE = (value for value, _, _ in THRESHOLDS.values())
+SIGNIFICANT, LEAST_SEEDS, WIDE, MOST, TOLERANCE, CONFIDENCE, REACH, EDGE = (
+    value for value, _, _ in THRESHOLDS.values()
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +63,8 @@ class Rule:
 
     The function returns a `Finding`. `panels` are the judged panels; by default all of the experiment. `first` and
     `last` are the least and the greatest value of the varied quantity that counts; None for no limit. `field` is the
-    number of a row that is judged.
+    number of a row that is judged: a field, or a curve, of which the last value counts. `methods` are those whose
+    errors are compared with the trivial predictors; by default all.
     """
 
     text: str
@@ -64,6 +73,7 @@ class Rule:
     first: float | None = None
     last: float | None = None
     field: str = "test"
+    methods: tuple = ()
 
     def counts(self, value):
         """Whether runs at a value of the varied quantity are judged."""
@@ -79,19 +89,30 @@ class Claim:
     rule: Rule
 
 
-def held_against(finding, rows, varies, predictor, error):
+def judged(rows, field):
+    """The rows with the number that a rule judges, `Rule.field`, as their `test`."""
+    return [{**row, "test": row.get(field, (row["curve"].get(field) or [None])[-1])} for row in rows]
+
+
+def held_against(finding, rows, varies, predictor, error, methods=()):
     """Returns a `Finding` with the best trivial predictor in words, and "nothing learned" if no method beats it.
 
     A method beats the predictor if its median over the seeds is lower at one value at least of the varied quantity.
+    The methods are those of `Rule.methods`. The finding is at the knife's edge if the lowest median is near the error.
     """
-    medians = [over_seeds(table(rows, method, varies)).min() for method in sorted({row["method"] for row in rows})]
+    methods = methods or sorted({row["method"] for row in rows})
+    least = min(over_seeds(table(rows, method, varies)).min() for method in methods)
     measured = f"{finding.measured}; best trivial predictor: {predictor}, {_number(error)}"
-    nothing = finding.verdict != "open" and min(medians) >= error
-    return dataclasses.replace(finding, measured=measured, verdict="nothing learned" if nothing else finding.verdict)
+    if finding.verdict == "open":
+        return dataclasses.replace(finding, measured=measured)
+    near = bool(abs(least - error) <= EDGE * error)
+    if least >= error:
+        return dataclasses.replace(finding, measured=measured, verdict="nothing learned", edge=near)
+    return dataclasses.replace(finding, measured=measured, edge=finding.edge or near)
 
 
-def _rule(reproduced, partly, judge, panels=()):
-    return Rule(f"reproduced: {reproduced}; partly: {partly}; otherwise not.", judge, panels)
+def _rule(reproduced, partly, judge, panels=(), methods=()):
+    return Rule(f"reproduced: {reproduced}; partly: {partly}; otherwise not.", judge, panels, methods=methods)
 
 
 def _verdict(reproduced, partly):
@@ -109,22 +130,25 @@ def better(first="hyper", second="embed", wide=1.0, everywhere=False, at_best=Fa
     def judge(rows, varies):
         values, worse = np.array(sorted({row[varies] for row in rows})), []
         if at_best:
-            best, tests = zip(*(_at_best(rows, method, varies) for method in (first, second)), strict=True)
+            best, tests = zip(*(at_lowest_validation(rows, method, varies) for method in (first, second)), strict=True)
             medians = ", ".join(
                 f"{method} {_number(np.median(test))} at {varies} {_list(sorted(set(values[index])))}"
                 for method, index, test in zip((first, second), best, tests, strict=True)
             )
         else:
             tests = [table(rows, method, varies) for method in (first, second)]
-            worse = values[~np.broadcast_to(np.less(*map(over_seeds, tests)), len(values))]
+            medians = [over_seeds(each) for each in tests]
+            worse = values[~np.broadcast_to(np.less(*medians), len(values))]
+            highest = ratios(*medians).max()
             medians = f"over the seeds lower at {len(values) - len(worse)} of {len(values)} values of {varies}"
             medians += f", not at {_list(worse)}" if len(worse) else ""
         by_seed = np.median(ratios(*tests), axis=1)
         measured = f"ratio of the errors {_range(by_seed)}{_interval(by_seed)}; medians {medians}"
         measured += _lost(*tests, names=(first, second))
         fails = everywhere and len(worse) > 0
-        verdict = _verdict((by_seed < wide).all() and not fails, np.mean(by_seed < 1) > 0.5)
-        near = [] if fails else [(by_seed.max(), wide)]
+        verdict = _verdict((by_seed < wide).all() and not fails, np.mean(by_seed < 1) > MOST)
+        near = [(highest, 1.0)] if everywhere else []
+        near += [] if fails else [(by_seed.max(), wide)]
         return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, near)
 
     also = ", and the median over the seeds lower at every value" * everywhere
@@ -132,13 +156,8 @@ def better(first="hyper", second="embed", wide=1.0, everywhere=False, at_best=Fa
     where, ratio = (
         ("each method at the value of lowest validation error, ", "ratio") if at_best else ("", "median ratio")
     )
-    return _rule(f"{where}the {ratio}{of} below {wide:g} in every seed{also}", "below 1 in most seeds", judge)
-
-
-def _at_best(rows, method, varies):
-    """By seed: the index of the value of lowest validation error of a method, and its test `[seeds, 1]` there."""
-    best = table(rows, method, varies, "validation").argmin(axis=1)
-    return best, np.take_along_axis(table(rows, method, varies), best[:, np.newaxis], axis=1)
+    text = f"{where}the {ratio}{of} below {wide:g} in every seed{also}"
+    return _rule(text, "below 1 in most seeds", judge, methods=(first, second))
 
 
 def improves(method, holds=True, least=TOLERANCE):
@@ -179,9 +198,9 @@ def improves(method, holds=True, least=TOLERANCE):
     p_value = f"{SIGNIFICANT}, also without the values at which a run diverged"
     if not holds:
         stays = f"p >= {p_value}, and at most a tenth lower at the last value than at the first"
-        return _rule(stays, "one of the two", judge)
-    lower = "more than a tenth lower" if least else "lower"
-    return _rule(f"{lower} at the last value than at the first, and p < {p_value}", "more than a tenth lower", judge)
+        return _rule(stays, "one of the two", judge, methods=(method,))
+    lower = f"{'more than a tenth ' if least else ''}lower at the last value than at the first, and p < {p_value}"
+    return _rule(lower, "more than a tenth lower", judge, methods=(method,))
 
 
 def stays(method):
@@ -204,7 +223,7 @@ def stays(method):
         return _finding(measured, "bootstrap test of a fall below a tenth", tests, p, verdict, [(fall, TOLERANCE)])
 
     text = f"the error falls by less than a tenth from the first value to the last in {CONFIDENCE:.0%} of the resamples"
-    return _rule(text, "the median falls by less than a tenth", judge)
+    return _rule(text, "the median falls by less than a tenth", judge, methods=(method,))
 
 
 def closer(epoch=-1):
@@ -238,28 +257,20 @@ def closer(epoch=-1):
     return _rule("at most half the distance in every seed", "closer in every seed", judge)
 
 
-def _each_step(rows, varies, noun="error"):
+def _each_step(rows, varies):
     """Assumption 2: every neuron that is added lowers the error."""
     tests = table(rows, "network", varies)
     means, widths = tests.mean(axis=0), sorted({row[varies] for row in rows})
     steps = int(np.sum(means[1:] < means[:-1]))
     p, name = trend(tests)
     measured = (
-        f"mean {noun} {_number(means[0])} at {varies} {widths[0]}, {_number(means[-1])} at {widths[-1]}; it falls in "
+        f"mean {_number(means[0])} at {varies} {widths[0]}, {_number(means[-1])} at {widths[-1]}; it falls in "
         f"{steps} of {len(means) - 1} steps{_lost(tests)}"
     )
     return _finding(measured, name, tests, p, _verdict(steps == len(means) - 1, p < SIGNIFICANT))
 
 
-def _each_step_of_loss(rows, varies):
-    """Assumption 2 by the training loss, the squared error, on the validation split after the last epoch."""
-    rows = [{**row, "test": (row["curve"].get("validation_loss") or [None])[-1]} for row in rows]
-    return _each_step(rows, varies, "validation MSE")
-
-
-_FALLS = f"the mean falls at every step; partly: p < {SIGNIFICANT}; otherwise not."
-EACH_STEP = Rule(f"reproduced: {_FALLS}", _each_step)
-EACH_STEP_OF_LOSS = Rule(f"by the squared error on the validation split. Reproduced: {_FALLS}", _each_step_of_loss)
+EACH_STEP = _rule("the mean falls at every step", f"p < {SIGNIFICANT}", _each_step)
 
 
 def reaches(method, published):
@@ -276,18 +287,18 @@ def reaches(method, published):
             f"mean {_number(by_seed.mean() * number)} at {varies} {last}, published {number}; ratio "
             f"{_range(by_seed)}{_interval(by_seed)}{_lost(by_seed)}"
         )
-        verdict = _verdict(by_seed.mean() <= 1, np.mean(by_seed <= 1) >= 0.4)
+        verdict = _verdict(by_seed.mean() <= 1, np.mean(by_seed <= 1) >= REACH)
         return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, [(by_seed.mean(), 1.0)])
 
     text = "the mean over the seeds, at the last value, is at most the published number"
-    return _rule(text, "at least two fifths of the seeds are", judge, (*published,))
+    return _rule(text, "at least two fifths of the seeds are", judge, (*published,), (method,))
 
 
 def measured_by(rule, field):
-    """A rule for another number of the rows than the test error."""
+    """A rule for another number of the rows than the test error: a field, or the last value of a curve."""
 
     def judge(rows, varies):
-        return rule.judge([{**row, "test": row.get(field)} for row in rows], varies)
+        return rule.judge(judged(rows, field), varies)
 
     text = f"by `{field}`. {rule.text[0].upper()}{rule.text[1:]}"
     return dataclasses.replace(rule, text=text, judge=judge, field=field)
@@ -297,9 +308,10 @@ def held(rule, reference, noun="a constant"):
     """A rule whose verdict is "nothing learned" where no method beats a reference, which is a method of the rows."""
 
     def judge(rows, varies):
+        rows = judged(rows, rule.field)
         learned = [row for row in rows if row["method"] != reference]
         error = float(np.median([row["test"] for row in rows if row["method"] == reference]))
-        return held_against(rule.judge(learned, varies), learned, varies, noun, error)
+        return held_against(rule.judge(learned, varies), learned, varies, noun, error, rule.methods)
 
     return dataclasses.replace(rule, text=f"{rule.text} The trivial predictor is {noun}.", judge=judge)
 
@@ -316,7 +328,7 @@ def matches(first, second, at_best=False):
         tests = [table(rows, method, varies) for method in (first, second)]
         where = f"at {varies} {_list(sorted({row[varies] for row in rows}))}"
         if at_best:
-            tests = [_at_best(rows, method, varies)[1] for method in (first, second)]
+            tests = [at_lowest_validation(rows, method, varies)[1] for method in (first, second)]
             where = "each at the value of lowest validation error"
         quotients, high = ratios(*tests), 1 + TOLERANCE
         means = np.exp(np.log(np.clip(quotients, 1e-12, 1e12)).mean(axis=0))
@@ -326,13 +338,14 @@ def matches(first, second, at_best=False):
         equal = (means < high) & (means > 1 / high)
         measured = f"ratio of {first} to {second}, mean over the seeds, {_list(means.round(3))} {where}"
         measured += _lost(*tests, names=(first, second))
-        verdict = _verdict(p < 1 - CONFIDENCE, equal.mean() > 0.5)
+        verdict = _verdict(p < 1 - CONFIDENCE, equal.mean() > MOST)
         near = [(edge, limit) for edge in (means.min(), means.max()) for limit in (high, 1 / high)]
         return _finding(measured, "bootstrap test of a difference below a tenth", quotients, p, verdict, near)
 
     where = "with each at the value of lowest validation error" if at_best else "at every value"
     text = f"the ratio of {first} to {second} differs from 1 by less than a tenth in {CONFIDENCE:.0%} of the resamples"
-    return _rule(f"{text}, {where}", f"the mean ratio does{'' if at_best else ' at most values'}", judge)
+    partly = f"the mean ratio does{'' if at_best else ' at most values'}"
+    return _rule(f"{text}, {where}", partly, judge, methods=(first, second))
 
 
 def _finding(measured, test, by_seed, p, verdict, near=()):

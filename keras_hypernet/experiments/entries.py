@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import statistics
 
 from keras_hypernet.common.files import locked_folder, write_json
 from keras_hypernet.common.suggestions import suggestion
@@ -12,7 +13,7 @@ from keras_hypernet.common.versions import today, versions
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.assumptions import approximators
 from keras_hypernet.experiments.baseline import baseline_of
-from keras_hypernet.experiments.rows import results_of
+from keras_hypernet.experiments.rows import own_rows, results_of
 from keras_hypernet.runs.machine import set_threads
 from keras_hypernet.tasks import get_task
 from keras_hypernet.training.checkpoints import TrainingDivergedError
@@ -168,18 +169,38 @@ def _train_entry(blueprint, directory, seeds, command, resume, results, other_ru
         "seeds": runs,
         "other_runs": other_runs,
         "selection": selection,
-        "baseline": None if results is None else baseline_of(task, results),
+        "baseline": None if results is None else trivial_predictors(blueprint.name, task, results),
         "versions": state["versions"],
         "date": state["date"],
     }
     return save_entry(model, directory / "entry", **facts)
 
 
+def trivial_predictors(name, task, results):
+    """Test errors of the trivial predictors of an entry and its task, from the rows in `results`: `Card.baseline`.
+
+    They are those of `baseline_of`, or else the trivial methods of the entry's own experiment; None without rows.
+    """
+    errors = baseline_of(task, results)
+    if errors or name not in BLUEPRINTS:
+        return errors
+    blueprint = BLUEPRINTS[name]
+    experiment = get_experiment(blueprint.experiment)
+    for method in {"constant", f"constant_{blueprint.method}", "prior"}.intersection(experiment.methods):
+        run = {"panel": blueprint.panel, "method": method}
+        run[experiment.varies] = experiment.fixed.get(method, blueprint.value)
+        mine = [row for row in own_rows(experiment, results)[0] if run.items() <= row.items()]
+        if mine:
+            return {experiment.drawing.label(mine[0]): statistics.median(row["test"] for row in mine)}
+    return None
+
+
 def update_baselines(zoo, results):
     """Writes the trivial predictors of each task, from the rows in `results`, to the cards of a zoo."""
     for path in sorted(pathlib.Path(zoo).glob("*/card.json")):
         card = Card.read(path.parent)
-        dataclasses.replace(card, baseline=baseline_of(get_task(**card.task), results)).write(path.parent)
+        errors = trivial_predictors(card.name, get_task(**card.task), results)
+        dataclasses.replace(card, baseline=errors).write(path.parent)
 
 
 def _use_threads_of(run, blueprint, results):
@@ -234,6 +255,7 @@ def _runs_of(blueprint, results):
                 f"The row of seed {row['seed']} in {results} has another recipe than the entry. Omit --from."
             )
         measured = {name: row[name] for name in ("validation", "test", "seconds")}
+        measured["seconds"] = row.get("training_seconds", measured["seconds"])
         if blueprint.second:
             measured["test"] = row.get("test_f2_y")
         runs.append(run_of_card(row["seed"], recipe, **measured, diverged=row.get("message")))

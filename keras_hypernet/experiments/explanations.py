@@ -6,11 +6,11 @@ import re
 import numpy as np
 
 from keras_hypernet.common.parsing import read_json
-from keras_hypernet.experiments.statistics import over_seeds, ratios, table
+from keras_hypernet.experiments.statistics import at_lowest_validation, over_seeds, ratios, table
 
 # The fields that identify the verdict of an explanation.
 FIELDS = ("claim", "panel", "verdict", "seeds")
-_NUMBER = re.compile(r"\{(?:(trivial)|(\w+) (\w+)(?: ([\d.]+)(?::([\d.]+))?)?)\}")
+_NUMBER = re.compile(r"\{(?:(trivial|bilinear)|(\w+) (\w+)(?: ([\d.]+)(?::([\d.]+))?)?)\}")
 
 
 def read_explanations(folder, name="explanations.json"):
@@ -24,14 +24,15 @@ def read_explanations(folder, name="explanations.json"):
     return {tuple(each[field] for field in FIELDS): each["why"] for each in content}
 
 
-def fill(text, rows, varies, trivial=None):
+def fill(text, rows, varies, trivial=None, bilinear=None):
     """Replaces each `{STATISTIC METHOD VALUES}` in a text by a number of the rows of a panel.
 
     VALUES is a value of the varied quantity, or a range such as `3:9`; without it, all values count. METHOD may be
     `ratio`, the median of the hypernetwork divided by that of the embedding method. Of the medians over the seeds:
     `median` of one value, `low`, `high`, and `fall`, the relative fall from the first value to the last. Of the
-    finished runs: `min`, `max`, and the numbers `runs`, of all, and `diverged`. `{trivial}` is the error of the best
-    trivial predictor.
+    finished runs: `min`, `max`, and the numbers `runs`, of all, and `diverged`. `best` is the median over the seeds of
+    the error at the value of lowest validation error. `{trivial}` is the error of the best trivial predictor, and
+    `{bilinear}` that of the bilinear form.
 
     Raises ValueError for a number that the rows do not have.
 
@@ -42,8 +43,10 @@ def fill(text, rows, varies, trivial=None):
 
     def replace(match):
         if match[1]:
-            return _written(trivial)
+            return _written({"trivial": trivial, "bilinear": bilinear}[match[1]])
         first, last = (None if each is None else float(each) for each in match.group(4, 5))
+        if match[2] == "best":
+            return _written(np.median(at_lowest_validation(rows, match[3], varies)[1]))
         return _statistic(match[2], *_tests(rows, match[3], varies, first, first if last is None else last))
 
     filled = _NUMBER.sub(replace, text)
@@ -77,7 +80,7 @@ def _statistic(name, tests, medians):
     found |= {"min": finished.min(initial=np.inf), "max": finished.max(initial=-np.inf)}
     if name not in found:
         raise ValueError(
-            f"An explanation has the statistics {', '.join(found)}, runs, diverged, fall. Received: {name}"
+            f"An explanation has the statistics {', '.join(found)}, best, runs, diverged, fall. Received: {name}"
         )
     return _written(found[name])
 
@@ -85,4 +88,4 @@ def _statistic(name, tests, medians):
 def _written(number):
     if number is None or not np.isfinite(number):
         raise ValueError(f"An explanation must use numbers that the rows have. Received: {number}")
-    return f"{number:.2g}" if number < 1 else f"{number:.3g}"
+    return f"{number:.3g}"

@@ -12,6 +12,7 @@ from keras_hypernet.common.figures import figure_class, save_figure
 from keras_hypernet.common.files import write_text
 from keras_hypernet.common.markdown import table
 from keras_hypernet.experiments import NAMES, continual, get_experiment, hypernetworks_static, pareto
+from keras_hypernet.experiments.report import verdicts
 from keras_hypernet.experiments.rows import group_rows, own_rows
 from keras_hypernet.tasks import ParetoTask
 
@@ -21,6 +22,7 @@ FIGURES = {"pareto_toy": ("pareto_fronts.png",)}
 # By experiment, and by panel and method, or panel, method and value: published numbers, as text.
 PUBLISHED = {
     "continual_digits": {
+        ("permuted", "finetune", 5000): f"{continual.FINETUNE_KNOWN['permuted']}",
         **{("split", "ewc", 2000): f"{continual.EWC_KNOWN['split']}, inferred {continual.EWC_INFERRED['split']}"},
         **{
             (name, "hyper", 5000): f"{known}, inferred {continual.INFERRED[name]}"
@@ -41,6 +43,12 @@ PUBLISHED = {
 _ALSO = {
     "continual_digits": {"inferred": "task inferred", "forgotten": "forgotten"},
     "continual_polynomials": {"first": "first", "second": "second", "third": "third", "forgotten": "forgotten"},
+    "pareto_toy": {"inner": "weights from 0.16 on", "front": "from the front", "gaps": "of the front from ours"},
+    "gaussian_process": {
+        "log_likelihood": "log-likelihood",
+        "exact_log_likelihood": "exact log-likelihood",
+        "parameters": "parameters",
+    },
     "hyperparameter_response": {"validation": "validation", "training_seconds": "seconds of a training"},
 }
 
@@ -63,23 +71,40 @@ def _results(name, folder):
         return "Not run yet."
     published = PUBLISHED.get(name, {})
     also = _ALSO.get(name, {})
-    columns = ["", "method", experiment.varies, "ours", *also.values(), *["published"] * bool(published)]
+    columns = ["panel", "method", experiment.varies, "ours", *also.values(), *["published"] * bool(published)]
     columns += ["seeds", "minutes a run"]
     lines = []
     for (panel, method, value), group in group_rows(rows, experiment.varies).items():
         tests = [row["test"] for row in group if row["test"] is not None]
         spread = f" ± {statistics.stdev(tests):.2g}" if len(tests) > 1 else ""
         ours = f"{statistics.fmean(tests):.3g}{spread}" if tests else "diverged"
-        minutes = f"{statistics.median(row['seconds'] or 0 for row in group) / 60:.1f}"
+        minutes = f"{statistics.median(map(_seconds, group)) / 60:.1f}"
         theirs = [published.get((panel, method, value), published.get((panel, method), ""))] * bool(published)
-        others = [f"{statistics.fmean(row[field] or 0 for row in group):.3g}" for field in also]
+        others = [_mean(group, field) for field in also]
         lines.append((panel, experiment.drawing.label(group[0]), value, ours, *others, *theirs, len(tests), minutes))
-    hours = sum(row["seconds"] or 0 for row in rows) / 3600
+    hours, seeds = sum(row["seconds"] or 0 for row in rows) / 3600, len({row["seed"] for row in rows})
     figures = [each for each in (f"{name}.png", *FIGURES.get(name, ())) if (pathlib.Path(folder) / each).exists()]
     lines = [*table(columns, lines)]
     lines += [line for figure in figures for line in ("", f"![{experiment.title}](../results/{figure})")]
-    lines += ["", f"{len(rows)} runs, {hours:.1f} hours of one worker; `keras-hypernet experiment {name} --workers 2`."]
+    lines += [
+        *(
+            "",
+            f"{len(rows)} runs, {hours:.1f} hours of one worker, {30 * hours / seeds:.0f} minutes a seed on two cores;",
+        ),
+        *(f"`keras-hypernet experiment {name} --workers 2`.", "", *verdicts(name, folder)),
+    ]
     return "\n".join(lines)
+
+
+def _seconds(row):
+    """The time of a run: of its training, if runs share one."""
+    return row.get("training_seconds") or row["seconds"] or 0
+
+
+def _mean(rows, field):
+    """The mean of a number over the rows that have it: a diverged run has none."""
+    values = [row[field] for row in rows if row.get(field) is not None]
+    return f"{statistics.fmean(values):.3g}" if values else ""
 
 
 def _benchmark(path):

@@ -3,7 +3,16 @@
 from dataclasses import replace
 
 from keras_hypernet.experiments import MODULES
-from keras_hypernet.experiments.claims import EACH_STEP, EACH_STEP_OF_LOSS, WIDE, Claim, better, closer, improves, stays
+from keras_hypernet.experiments.claims import (
+    EACH_STEP,
+    WIDE,
+    Claim,
+    better,
+    closer,
+    improves,
+    measured_by,
+    stays,
+)
 
 STAYS = stays("embed")
 EVERYWHERE = better(everywhere=True)
@@ -80,7 +89,9 @@ _RULES = {
     },
     "assumption_2": {
         "One more neuron is strictly better.": EACH_STEP,
-        "One more neuron is strictly better, by the squared error, which the assumption is about.": EACH_STEP_OF_LOSS,
+        "One more neuron is strictly better, by the squared error, which the assumption is about.": (
+            measured_by(EACH_STEP, "validation_loss")
+        ),
     },
     "neural_process": {
         "Ours: a neural process tells more from four images of a class than from one.": improves("process")
@@ -99,6 +110,6 @@ _REGISTERED = [
 ]
 PREDICTIONS = {claim.text: predicted for claim, predicted in _REGISTERED}
 CLAIMS = (
-    *(claim for claim, _ in _REGISTERED),
     *(Claim(text, experiment, rule) for experiment, rules in _RULES.items() for text, rule in rules.items()),
+    *(claim for claim, _ in _REGISTERED),
 )

@@ -7,7 +7,7 @@ from keras_hypernet.common.files import write_text
 from keras_hypernet.common.markdown import table
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.baseline import PREDICTORS, best_trivial, by_target, predictors_of
-from keras_hypernet.experiments.claims import CONFIDENCE, LEAST_SEEDS, THRESHOLDS, held_against
+from keras_hypernet.experiments.claims import CONFIDENCE, LEAST_SEEDS, SIGNIFICANT, THRESHOLDS, held_against, judged
 from keras_hypernet.experiments.experiment import run_key
 from keras_hypernet.experiments.explanations import fill, read_explanations
 from keras_hypernet.experiments.paper_claims import CLAIMS, PREDICTIONS
@@ -16,6 +16,12 @@ from keras_hypernet.experiments.statistics import holm
 
 _INTRODUCTION = f"""\
 ## How to read this page
+
+The paper is "On the Modularity of Hypernetworks" (Galanti and Wolf, NeurIPS 2020, https://arxiv.org/abs/2002.10006).
+Its hypernetwork has a network f, which reads the condition I and writes the weights of a small network g of x. The
+embedding method has a network e, which embeds I, and a network q of x and the embedding. The docstring of each setup in
+`keras_hypernet/experiments/` defines the panels, such as `d100_h10`: a target h(I) of 100 dimensions with 10 hidden
+units.
 
 `keras-hypernet plot all` writes this page from the rows in this folder, one run per line in `<experiment>.jsonl`.
 The figures, and files with their numbers, are in the same folder. Each row holds the complete configuration of its
@@ -29,14 +35,17 @@ A trivial predictor cannot use the interaction of x and the condition: a constan
 x and I, a network of x alone, and for colorization the mean grey of the image plus the mean image. The verdict is
 "nothing learned" if no method of a panel has, at any value, a median below the error of the best trivial predictor.
 
-Tests are one-sided and paired. Wilcoxon's signed-rank test asks whether one ratio per seed is below 1: the ratio of
-the methods' errors (the median over the varied values), of the distances of f1 from f2 and from y, or of the errors
-at the only two values. If five seeds agree, p is 0.031; with three seeds, p is at least 0.125, which is not
-significant. Trend tests rank all values of each seed, and can be significant with three seeds. A bootstrap test asks
-whether an error does not improve: in {CONFIDENCE:.0%} of the resamples of the seeds, the fall must be below the
-tolerance. Each p is followed by its Holm correction for all tests of this page. The rule of each claim says whether
-its verdict depends on p. A verdict is marked knife-edge if a number that decides it is within 5% of its threshold.
+Tests are one-sided and paired. Wilcoxon's signed-rank test asks whether one ratio per seed is below 1. For two methods,
+it is the ratio of their errors, the median over the varied values. For two networks f1 and f2, it is the ratio of their
+distance from each other to that from y. For two values, it is the ratio of the errors at these. If five seeds agree, p
+is 0.031; with three seeds, p is at least 0.125, which is not significant. Trend tests rank all values of each seed, and
+can be significant with three seeds. A bootstrap test shows that an error does not improve: it resamples the seeds, and
+in {CONFIDENCE:.0%} of the resamples the error must fall by less than the tolerance. Claims on interaction alone keep
+the rules that were registered before this test: there, p >= {SIGNIFICANT} counts for no improvement. Each p is followed
+by its Holm correction for all tests of this page. The rule of each claim says whether its verdict depends on p. A
+verdict is marked knife-edge if a number that decides it is within 5% of its threshold.
 """
+_NOT_RUN = "not run yet"
 # Notes on copies of data sets, by the sha256 of the test split's pixels.
 _COPIES = {
     "fb3252af57295aed6514bb761cade5fc6681243fd98735e31e925534d8610016": (
@@ -52,21 +61,20 @@ def write_report(folder):
     """
     folder = pathlib.Path(folder)
     rows = {name: own_rows(get_experiment(name), folder)[0] for name in NAMES}
-    baselines = by_target(rows["baseline"])
-    verdicts = {claim: findings(claim, rows[claim.experiment], baselines) for claim in CLAIMS}
+    verdicts = {claim: findings(claim, rows[claim.experiment], rows["baseline"]) for claim in CLAIMS}
     explanations = read_explanations(folder)
     corrected = _corrected(verdicts)
     details = []
-    for claim in CLAIMS:
-        whys = _whys(claim, verdicts[claim], rows[claim.experiment], baselines, explanations)
+    for claim in (claim for claim, of_panels in verdicts.items() if any(of_panels.values())):
+        whys = _whys(claim, verdicts[claim], rows, explanations)
         details += _details(claim, verdicts[claim], whys, corrected)
     summary = []
     for key, text in read_explanations(folder, "summary.json").items():
         for claim in (claim for claim in CLAIMS if claim.text == key[0]):
-            summary += _whys(claim, verdicts[claim], rows[claim.experiment], baselines, {key: text}).values()
+            summary += _whys(claim, verdicts[claim], rows, {key: text}).values()
     thresholds = [(name, *facts) for name, facts in THRESHOLDS.items()]
     lines = [
-        *("# Results of the reproduction", "", *summary, "", _INTRODUCTION),
+        *("# Results of the reproduction", "", *summary, "", _INTRODUCTION, *_significance(corrected)),
         *table(("threshold", "value", "last changed", "effect of the change"), thresholds),
         *("", *_summary(verdicts), *_predictions(verdicts), *details),
         *(*_variance(rows), *_trivial(rows), *_baselines(rows), *_runs(rows)),
@@ -75,19 +83,34 @@ def write_report(folder):
     return folder / "README.md"
 
 
-def findings(claim, rows, baselines=None):
+def verdicts(name, folder):
+    """The verdicts on the claims about an experiment, and their explanations: lines of Markdown."""
+    rows = {each: own_rows(get_experiment(each), folder)[0] for each in (name, "baseline")}
+    explanations, lines = read_explanations(folder), []
+    for claim in (claim for claim in CLAIMS if claim.experiment == name):
+        of_panels = findings(claim, rows[name], rows["baseline"])
+        whys = _whys(claim, of_panels, rows, explanations)
+        for panel, finding in of_panels.items():
+            text = f"{panel} **{_verdict(finding) if finding else _NOT_RUN}**"
+            lines.append(f"- {claim.text} {text}{'. ' if panel in whys else ''}{whys.get(panel, '')}")
+    return lines
+
+
+def findings(claim, rows, baselines=()):
     """The `Finding` of each panel of a claim, compared with the trivial predictors; None if no seed has all runs.
 
-    `baselines` has the errors of the trivial predictors, as `baseline.by_target` returns them; by default, there are
-    none.
+    `baselines` are the rows of the experiment `baseline`.
     """
     experiment, found = get_experiment(claim.experiment), {}
+    predictors = by_target(judged(baselines, claim.rule.field))
     for panel in claim.rule.panels or experiment.panels:
         mine = complete_rows(experiment, panel, rows, claim.rule)
         finding = claim.rule.judge(mine, experiment.varies) if mine else None
-        best = best_trivial(predictors_of(mine, baselines or {})) if mine else None
+        best = best_trivial(predictors_of(mine, predictors)) if mine else None
         if best:
-            finding = held_against(finding, mine, experiment.varies, PREDICTORS[best[0]], best[1])
+            mine = judged(mine, claim.rule.field)
+            methods = claim.rule.methods
+            finding = held_against(finding, mine, experiment.varies, PREDICTORS[best[0]], best[1], methods)
         found[panel] = finding
     return found
 
@@ -103,6 +126,17 @@ def _corrected(verdicts):
     return dict(zip(found, holm(list(found.values())), strict=True))
 
 
+def _significance(corrected):
+    """How many p-values are small after Holm's correction, and how few seeds allow."""
+    small = sum(p < SIGNIFICANT for p in corrected.values())
+    return [
+        f"This page has {len(corrected)} tests. After the correction, {small} of them have p < {SIGNIFICANT}. A "
+        "comparison of two methods with five seeds cannot be among them, because its p is at least 0.031: for these "
+        "read the ranges over the seeds, and the intervals.",
+        "",
+    ]
+
+
 def _verdict(finding):
     return f"{finding.verdict}{' (knife-edge)' * finding.edge}"
 
@@ -110,7 +144,7 @@ def _verdict(finding):
 def _summary(verdicts):
     rows = []
     for claim, of_panels in verdicts.items():
-        of_panels = [f"{panel} {_verdict(finding) if finding else 'open'}" for panel, finding in of_panels.items()]
+        of_panels = [f"{panel} {_verdict(finding) if finding else _NOT_RUN}" for panel, finding in of_panels.items()]
         rows.append((claim.text, ", ".join(of_panels)))
     return [*table(("claim", "verdicts"), rows), ""]
 
@@ -122,7 +156,7 @@ def _predictions(verdicts):
         "rules, and the results that were known before, from pilot runs."
     )
     rows = [
-        (claim.text, panel, predicted, of_panels[panel].verdict if of_panels[panel] else "not run yet")
+        (claim.text, panel, predicted, of_panels[panel].verdict if of_panels[panel] else _NOT_RUN)
         for claim, of_panels in verdicts.items()
         for panel, predicted in PREDICTIONS.get(claim.text, {}).items()
     ]
@@ -133,31 +167,35 @@ def _section(title, text, columns, rows):
     return [f"## {title}", "", text, "", *table(columns, rows), ""]
 
 
-def _whys(claim, of_panels, rows, baselines, explanations):
-    """The explanations of the verdicts of a claim by panel, with the numbers of the rows."""
+def _whys(claim, of_panels, rows, explanations):
+    """The explanations of the verdicts of a claim by panel, with the numbers of the rows, a dict by experiment."""
     experiment, whys = get_experiment(claim.experiment), {}
+    known = by_target(judged(rows["baseline"], claim.rule.field))
     for panel, finding in of_panels.items():
         text = finding and explanations.get((claim.text, panel, finding.verdict, finding.seeds))
         if text:
-            mine = complete_rows(experiment, panel, rows, claim.rule)
-            best = best_trivial(predictors_of(mine, baselines))
-            judged = [{**row, "test": row.get(claim.rule.field)} for row in mine]
-            whys[panel] = fill(text, judged, experiment.varies, best and best[1])
+            mine = judged(complete_rows(experiment, panel, rows[claim.experiment], claim.rule), claim.rule.field)
+            predictors = predictors_of(mine, known)
+            _, trivial = best_trivial(predictors) or (None, None)
+            whys[panel] = fill(text, mine, experiment.varies, trivial, predictors.get("bilinear"))
     return whys
 
 
 def _details(claim, of_panels, whys, corrected):
     limits = [f"{name} {value:g}" for name, value in (("from", claim.rule.first), ("to", claim.rule.last)) if value]
     counted = f" Values {' '.join(limits)} count." if limits else ""
+    if claim.rule.first == claim.rule.last is not None:
+        counted = f" Only the value {claim.rule.first:g} counts."
     rows = []
     for panel, finding in of_panels.items():
         if finding is None:
-            rows.append((panel, "not run yet"))
+            rows.append((panel, _NOT_RUN))
             continue
         holm = f"; by Holm {corrected[claim, panel]:.2g}" if (claim, panel) in corrected else ""
         rows.append((panel, finding.measured, finding.test + holm, f"**{_verdict(finding)}**", whys.get(panel, "")))
     columns = ("where", "measured", "test", "verdict", "why")
-    return _section(claim.text, f"`{claim.experiment}`: {claim.rule.text}{counted}", columns, rows)
+    link = f"`{claim.experiment}` ([figure]({claim.experiment}.png))"
+    return _section(claim.text, f"{link}: {claim.rule.text}{counted}", columns, rows)
 
 
 def complete_rows(experiment, panel, rows, rule=None):
@@ -250,7 +288,7 @@ def _seeds(experiment, rows):
 
 
 def _runs(rows):
-    lines = []
+    lines, total = [], 0.0
     for name, mine in rows.items():
         experiment = get_experiment(name)
         grid = {run_key(config) for config in experiment.runs()}
@@ -260,10 +298,12 @@ def _runs(rows):
         points = [[row["seconds"] or 0 for row in group] for group in group_rows(mine, experiment.varies).values()]
         hours = sum(len(seconds) * statistics.median(seconds) for seconds in points) / 3600
         lines.append((f"`{name}`", f"{len(mine)}{short}", _seeds(experiment, mine), diverged, failed, f"{hours:.2f}"))
+        total += hours
     every = [row for mine in rows.values() for row in mine]
     machines = sorted({row["machine"]["processor"] for row in every if row["machine"]})
     notes = sorted({_COPIES[row["data_sha256"]] for row in every if row["data_sha256"] in _COPIES})
+    lines.append(("all", len(every), "", "", "", f"{total:.2f}"))
     columns = ("experiment", "runs", "seeds", "diverged", "failed", "hours")
-    hours = "Hours are for one worker; each run counts with the median time over the seeds of its point."
+    hours = "Hours are for one worker. The time of a run is the median over its seeds."
     trained = [f"Trained on {', '.join(machines)}."] if machines else []
     return ["## Runs", "", *table(columns, lines), "", hours, "", *trained, *notes]

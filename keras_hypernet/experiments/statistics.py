@@ -20,6 +20,12 @@ def table(rows, method, varies, field="test"):
     return np.where(np.isnan(tests), np.inf, tests)
 
 
+def at_lowest_validation(rows, method, varies):
+    """By seed: the index of the value of lowest validation error of a method, and its test `[seeds, 1]` there."""
+    best = table(rows, method, varies, "validation").argmin(axis=1)
+    return best, np.take_along_axis(table(rows, method, varies), best[:, np.newaxis], axis=1)
+
+
 def over_seeds(tests):
     """Medians over the seeds of tests `[seeds, values]`."""
     with np.errstate(invalid="ignore"):  # also between two infinite values

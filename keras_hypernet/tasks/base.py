@@ -178,6 +178,10 @@ class Task:
             )
         return shapes[0][0]
 
+    def num_measured(self, split: str) -> int:
+        """Number of examples that an evaluation counts: more than `num_examples`, if a row holds several."""
+        return self.num_examples(split)
+
     def fingerprint(self):
         """Returns the SHA-256 of x of the loaded test split, which identifies a copy of a data set."""
         examples = self.load("test")

@@ -144,7 +144,10 @@ class GaussianProcessTask(Task):
         "hyper": "a hypernetwork, conditioned on the mean over the set",
     }
     purpose = "Predicts a function of a Gaussian process from a set of its points"
-    limits = ("Functions of this process, and sets of this size; of others nothing was measured.",)
+    limits = (
+        "Functions of this process, and sets of this size; of others nothing was measured.",
+        f"The outputs are the mean and a number s; the standard deviation is {_LEAST_SIGMA} + softplus(s).",
+    )
     provenance: ClassVar = {
         "text": ["That a conditional neural process is an embedding method whose condition is a set."],
         "code": [],
@@ -214,7 +217,7 @@ class GaussianProcessTask(Task):
             last = keras.layers.Dense(units, name="embedding_output")
             layers = [keras.Input((2,), name="condition"), *dense(recipe.depth - 1), last]
             hidden = [keras.layers.Dense(units, "relu", name=f"hidden_{n}") for n in (1, 2)]
-            primary = [*hidden, keras.layers.Dense(2, name="prediction")]
+            primary = [*hidden, keras.layers.Dense(2, name="value")]
             embedding = keras.Sequential(layers, name="embedding")
             return ConditionalNeuralProcess(embedding, primary, name="gaussian_process"), objectives
         mean = keras.layers.GlobalAveragePooling1D(name="mean")
@@ -225,10 +228,10 @@ class GaussianProcessTask(Task):
             primary = []
             for n in (1, 2):
                 primary += [keras.layers.Dense(units, name=f"hidden_{n}"), FiLM(name=f"film_{n}"), keras.layers.ReLU()]
-            primary.append(keras.layers.Dense(2, name="prediction"))
+            primary.append(keras.layers.Dense(2, name="value"))
         else:
             hidden = [HyperDense(recipe.primary_units, "relu", name=f"hidden_{n}") for n in (1, 2)]
-            primary = [*hidden, HyperDense(2, name="prediction")]
+            primary = [*hidden, HyperDense(2, name="value")]
         return Hypernetwork(generator, primary, name=f"gaussian_process_{method}"), objectives
 
 

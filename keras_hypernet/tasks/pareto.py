@@ -17,12 +17,12 @@ from keras_hypernet.tasks.synthetic import DRAWN
 RULES = ("linear", "chebyshev")
 _CONCAVE_DIM = 20
 _STREAMS = ("validation", "train")
-_TEST_POINTS = {2: 50, 3: 9}  # along the edge of the lattice of test preferences, by the number of objectives
+_TEST_POINTS = {2: 50, 3: 17}  # along the edge of the lattice of test preferences, by the number of objectives
 _CHUNK = 500
 # Numbers of points along each axis of the front, by the number of axes: of the whole front, of the first search for an
-# optimum, and of each refinement.
+# optimum, and of each refinement; and the number of refinements.
 _FRONT = {1: 2001, 2: 201}
-_COARSE, _FINE, _REFINEMENTS = {1: 401, 2: 41}, {1: 41, 2: 11}, 3
+_COARSE, _FINE, _REFINEMENTS = {1: 401, 2: 41}, {1: 41, 2: 11}, {1: 3, 2: 10}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Problem:
 
     `objectives` is a function of solutions `[..., dim]` and of a module, NumPy or `keras.ops`, to `[..., num]`. `front`
     maps coordinates in `[0, 1]^axes` to the optimal solutions. `layers` returns the layers that map a hyper layer's
-    output to a feasible solution.
+    output to a feasible solution; the last one has the name of the served output.
     """
 
     num: int
@@ -71,14 +71,14 @@ def _octant(t):
 
 
 PROBLEMS = {
-    "line": Problem(2, 1, 1, _line, lambda t: t, lambda: [keras.layers.Activation("sigmoid")]),
+    "line": Problem(2, 1, 1, _line, lambda t: t, lambda: [keras.layers.Activation("sigmoid", name="value")]),
     "plane": Problem(
         *(2, 2, 1, _plane, lambda t: 5 * np.repeat(t, 2, axis=-1)),
-        lambda: [keras.layers.Activation("sigmoid"), keras.layers.Rescaling(5.0)],
+        lambda: [keras.layers.Activation("sigmoid"), keras.layers.Rescaling(5.0, name="value")],
     ),
     "sphere": Problem(
         *(3, 3, 2, _sphere, _octant),
-        lambda: [keras.layers.Activation("softplus"), keras.layers.UnitNormalization()],
+        lambda: [keras.layers.Activation("softplus"), keras.layers.UnitNormalization(name="value")],
     ),
     "concave": Problem(
         *(2, _CONCAVE_DIM, 1, _concave),
@@ -248,7 +248,7 @@ class ParetoTask(Task):
         points = _COARSE[facts.axes]
         # At first without the ends, where one coordinate of the octant has no effect.
         centres, radius = np.full((len(preferences), facts.axes), 0.5), 0.5 - 0.5 / points
-        for _ in range(1 + _REFINEMENTS):
+        for _ in range(1 + _REFINEMENTS[facts.axes]):
             axis = np.linspace(-radius, radius, points)
             steps = np.stack(np.meshgrid(*[axis] * facts.axes, indexing="ij"), axis=-1).reshape(-1, facts.axes)
             candidates = np.clip(centres[:, np.newaxis] + steps, 0, 1)
@@ -264,7 +264,9 @@ class ParetoTask(Task):
             raise ValueError(f"`method` must be the rule of the task, {self.rule!r}. Received: {method!r}")
         hidden = [keras.layers.Dense(recipe.width, "relu", name=f"hidden_{n}") for n in range(1, recipe.depth)]
         generator = keras.Sequential([keras.Input(self.condition_shape, name="condition"), *hidden], name="generator")
-        primary = [HyperDense(self.num_outputs, use_bias=False, name="solution"), *self._facts.layers()]
+        feasible = self._facts.layers()
+        name = "solution" if feasible else "value"
+        primary = [HyperDense(self.num_outputs, use_bias=False, name=name), *feasible]
         objectives = {"loss": Scalarization(self.problem, self.rule), "metrics": [OptimumDistance(self.problem)]}
         return Hypernetwork(generator, primary, name=f"pareto_{self.rule}"), objectives
 

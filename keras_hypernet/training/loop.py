@@ -158,7 +158,7 @@ def evaluate(model: keras.Model, task: Task, split: str = "test") -> dict[str, A
     dataset = evaluation_dataset(model, task, split)
     check_dtypes(task, dataset)
     measured = model.evaluate(dataset, return_dict=True, verbose=0)
-    num_examples = task.num_examples(split)
+    num_examples = task.num_measured(split)
     if task.metric != "error":
         return {task.metric: measured.get(task.metric, measured["loss"]), "num_examples": num_examples}
     if "accuracy" not in measured:

@@ -239,6 +239,43 @@ def test_a_verdict_near_its_threshold_is_marked(worst, edge):
     assert claims.better(wide=0.5).judge(_both(hyper, [[0.5] * 4] * 5), "depth").edge == edge
 
 
+@pytest.mark.regression
+@pytest.mark.parametrize(("ratio", "edge"), [(0.99, True), (0.9, False), (1.02, True), (1.2, False)])
+def test_a_verdict_near_the_threshold_of_one_value_is_marked(ratio, edge):
+    """The medians over the seeds decide at each value, also those of a verdict that is not "reproduced"."""
+    both = _both([[0.1, 0.1, ratio, 0.1]] * 5, [[1.0] * 4] * 5)
+    finding = claims.better(everywhere=True).judge(both, "depth")
+    assert (finding.verdict == "reproduced") == (ratio < 1)
+    assert finding.edge == edge
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(("constant", "verdict", "edge"), [(0.3, "not", False), (0.21, "not", True), (0.2, "no", True)])
+def test_a_verdict_near_a_trivial_predictor_is_marked(constant, verdict, edge):
+    some = [*rows([[0.2] * 3] * 5), *rows([[constant] * 3] * 5, "constant")]
+    finding = claims.held(claims.improves("hyper"), "constant").judge(some, "depth")
+    assert (finding.verdict, finding.edge) == (f"{verdict}thing learned" if verdict == "no" else verdict, edge)
+
+
+@pytest.mark.regression
+def test_a_trivial_predictor_is_compared_by_the_number_that_is_judged():
+    some = [*rows([[0.2] * 3] * 5), *rows([[0.5] * 3] * 5, "constant")]
+    for row in some:
+        row["inferred"] = 0.8 if row["method"] == "hyper" else 0.7
+    rule = claims.held(claims.measured_by(claims.reaches("hyper", {"mnist": 0.9}), "inferred"), "constant")
+    finding = rule.judge(some, "depth")
+    assert finding.measured.endswith("best trivial predictor: a constant, 0.7")
+    assert finding.verdict == "nothing learned"
+
+
+@pytest.mark.regression
+def test_a_claim_about_a_method_compares_this_method_with_trivial_predictors():
+    both = _both([[0.1] * 4] * 5, [[0.5] * 4] * 5)
+    for rule, verdict in ((claims.stays("embed"), "nothing learned"), (claims.stays("hyper"), "reproduced")):
+        finding = rule.judge(both, "depth")
+        assert claims.held_against(finding, both, "depth", "constant", 0.4, rule.methods).verdict == verdict
+
+
 def test_an_open_verdict_is_not_marked():
     assert not claims.better(wide=0.5).judge(_both([[0.2499] * 4] * 2, [[0.5] * 4] * 2), "depth").edge
 
@@ -319,12 +356,13 @@ def test_each_step_by_the_loss_on_the_validation_split():
     some = rows([[0.5, 0.6, 0.7]] * 3, "network", varies="width")
     for row in some:
         row["curve"] = {"validation_loss": [9.0, 1 / row["width"]]}
-    finding = claims.EACH_STEP_OF_LOSS.judge(some, "width")
+    rule = claims.measured_by(claims.EACH_STEP, "validation_loss")
+    finding = rule.judge(some, "width")
     assert finding.verdict == "reproduced"
-    assert finding.measured.startswith("mean validation MSE 0.5 at width 2, 0.25 at 4; it falls in 2 of 2 steps")
+    assert finding.measured.startswith("mean 0.5 at width 2, 0.25 at 4; it falls in 2 of 2 steps")
     assert claims.EACH_STEP.judge(some, "width").verdict == "not"
     some[0]["curve"] = {}  # a run that diverged in its first epoch
-    assert "diverged: 1 of 9" in claims.EACH_STEP_OF_LOSS.judge(some, "width").measured
+    assert "diverged: 1 of 9" in rule.judge(some, "width").measured
 
 
 def test_every_experiment_has_enough_seeds_for_its_claims():
@@ -394,7 +432,7 @@ def test_report_begins_with_all_verdicts(tmp_path):
     path.write_text(json.dumps([explained, other]))
     text = write_report(tmp_path).read_text()
     (line,) = [line for line in text.splitlines() if line.startswith("| One more neuron is strictly better. |")]
-    assert line.endswith("| mnist reproduced, cifar10 open |")
+    assert line.endswith("| mnist reproduced, cifar10 not run yet |")
     assert text.count("**reproduced** | Because of A. |") == text.count("**reproduced**") == 1
     assert "Because of B." not in text  # explains another verdict
     path.write_text('[{"claim": "One more neuron is strictly better."}]')

@@ -11,7 +11,7 @@ from keras_hypernet.experiments.rows import ResultsFile
 
 TESTS = {"hyper": [[0.1, 0.2, None], [0.3, 0.4, None]], "embed": [[0.5, 0.8, 0.5], [0.5, 0.6, 0.7]]}
 ROWS = [
-    {"method": method, "seed": seed, "depth": depth, "test": test}
+    {"method": method, "seed": seed, "depth": depth, "test": test, "validation": test and 1 - test}
     for method, of_seeds in TESTS.items()
     for seed, tests in enumerate(of_seeds)
     for depth, test in enumerate(tests, start=2)
@@ -27,13 +27,14 @@ ROWS = [
         ("{min hyper}, {max hyper}, {max embed 4}", "0.1, 0.4, 0.7"),
         ("{diverged hyper} of {runs hyper}; {diverged hyper 2:3} of {runs hyper 2}", "2 of 6; 0 of 2"),
         ("{fall embed 2:3}, {fall hyper 2:3}", "-40%, -50%"),
-        ("{median ratio 2} to {low ratio 3}", "0.4 to 0.43"),
-        ("{trivial}", "12.3"),
+        ("{median ratio 2} to {low ratio 3}", "0.4 to 0.429"),
+        ("{trivial} beside {bilinear}", "12.3 beside 0.0123"),
+        ("{best hyper}", "0.15"),
         ("no number", "no number"),
     ],
 )
 def test_numbers_are_those_of_the_rows(text, filled):
-    assert fill(text, ROWS, "depth", trivial=12.345) == filled
+    assert fill(text, ROWS, "depth", trivial=12.345, bilinear=0.01234) == filled
 
 
 def test_a_method_may_run_at_one_value_alone():
@@ -46,12 +47,13 @@ def test_a_method_may_run_at_one_value_alone():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{mean hyper}", "has the statistics low, high, min, max, runs, diverged, fall. Received: mean"),
+        ("{mean hyper}", "has the statistics low, high, min, max, best, runs, diverged, fall. Received: mean"),
         ("{median hyper}", "Received: median"),  # of one value alone
         ("{low hyper 9}", r"must name values that were run: \[2, 3, 4\]. Received: 9 to 9"),
         ("{low hyper 4}", "must use numbers that the rows have. Received: inf"),
         ("{trivial}", "must use numbers that the rows have. Received: None"),
         ("{best}", "must use the numbers that `fill` names. Received: '{best}'"),
+        ("{bilinear}", "must use numbers that the rows have. Received: None"),
     ],
 )
 def test_other_numbers_are_refused(text, message):
@@ -70,4 +72,4 @@ def test_an_explanation_has_the_number_that_is_judged():
     rows = ResultsFile(ROOT / "results" / "continual_polynomials.jsonl").read()[0]
     for number in ("first", "second", "third"):
         errors = [row[number] for row in rows if (row["method"], row["steps"]) == ("hyper", 4000)]
-        assert f"the median is {np.median(errors):.2g}" in (ROOT / "results" / "README.md").read_text().lower()
+        assert f"the median is {np.median(errors):.3g}" in (ROOT / "results" / "README.md").read_text().lower()
