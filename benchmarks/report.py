@@ -57,16 +57,15 @@ def facts():
         "training step in mixed_bfloat16, on a processor "
         f"{'with' if bfloat16 else 'without'} instructions for bfloat16; goal with these instructions 0.70",
         f"{step['mixed_bfloat16'][0] / step['factorised'][0]:.2f} times the time in float32; the matrix products alone "
-        f"{step['bare GEMMs, bfloat16'][0] / step['bare GEMMs'][0]:.2f} times; the lower limit (matrix products, "
-        "casts of weights and gradients, and updates) "
-        f"{step['and updates, bfloat16'][0] / step['factorised'][0]:.2f}",
+        f"{step['bare GEMMs, bfloat16'][0] / step['bare GEMMs'][0]:.2f} times; a step of matrix products, casts of "
+        f"weights and gradients, and updates alone {step['and updates, bfloat16'][0] / step['factorised'][0]:.2f}",
         "train_step.py",
     )
     yield (
         "contraction",
-        'route that `contraction="auto"` chooses, against the faster route; goal at most 1.15 times',
-        f"{contraction['mean']:.3f} times the time on average, over {contraction['points']} shapes; at most "
-        f"{contraction['worst']:.2f} times",
+        'time of the route that `contraction="auto"` chooses, relative to the faster route; goal at most 1.15',
+        f"{contraction['mean']:.3f} on average over {contraction['points']} shapes; {contraction['worst']:.2f} at "
+        "worst",
         "contraction.py",
     )
     yield (
@@ -99,8 +98,8 @@ def facts():
     )
     yield (
         "startup",
-        "`import keras_hypernet` after Keras is imported; `kh.load` of an entry",
-        f"{start['what keras_hypernet adds'][1]:.2f} s; at most {loads:.2f} s, of processor time",
+        "processor time that `import keras_hypernet` adds to Keras's import; of `kh.load` of an entry",
+        f"{start['what keras_hypernet adds'][1]:.2f} s; at most {loads:.2f} s",
         "startup.py",
     )
     yield (
@@ -193,7 +192,7 @@ def peers():
     yield f"\nBy `peers.py` on {content['machine']['processor']}: a training step on rotation/CIFAR-10, one thread, the"
     yield "same weights of f. g is the paper's, a convnet of three layers, or a frozen network with adapters of rank 8."
     yield "Memory is the growth during the steps. Keras compiles with XLA, unless `jit_compile=False`.\n"
-    yield "| g | batch | generated weights | contender | ms per step | first / this | memory (MiB) | first / this |"
+    yield "| g | batch | generated weights | contender | ms per step | our time / this | memory (MiB) | ours / this |"
     yield "|---|---|---|---|---|---|---|---|"
     for kind, batch, generated, name, milliseconds, ratio, *memory, _ in content["rows"]:
         cells = ["", ""] if memory[0] is None else [f"{memory[0]:.0f}", f"{memory[1]:.2f}"]
@@ -239,9 +238,9 @@ def continual():
         return
     content = read("continual")
     yield f"By `continual.py` on {content['machine']['processor']}, {_load(content)},"
-    yield f"against {content['library']}: a training step of split digits with the weights of four past tasks kept, one"
+    yield f"against {content['library']}: a training step of split digits with the penalty for four past tasks, one"
     yield "thread, the same sizes. The memory is the growth in steps after those that trace and compile.\n"
-    yield "| contender | trained parameters | ms of processor time a step | first / this | memory (MiB) |"
+    yield "| contender | trained parameters | ms of processor time a step | our time / this | memory (MiB) |"
     yield "|---|---|---|---|---|"
     for name, parameters, milliseconds, ratio, memory in content["rows"]:
         yield f"| {name} | {parameters:,} | {milliseconds:.2f} | {ratio:.2f} | {memory:.1f} |"
@@ -315,9 +314,9 @@ def plan_costs():
     yield "\n## What `auto` counts\n"
     yield "The cost of a route is its operations, plus the entries that it moves through memory times a number that"
     yield "depends on the device and on the bits of an entry. `plan_costs.py` compares these numbers on the measured"
-    yield "shapes: the time of the chosen route divided by the time of the faster route. Any other device has the"
+    yield "shapes: the time of the chosen route divided by the time of the faster route. Other devices use the"
     yield "number of the first line.\n"
-    yield "| device | bits | shapes | operations for an entry | mean | worst | best mean of other numbers |"
+    yield "| device | bits | shapes | operations for an entry | mean | worst | best mean with another factor |"
     yield "|---|---|---|---|---|---|---|"
     rows = read("plan_costs")["rows"]
     for device, bits, shapes, number, mean, worst, in_use in rows:
