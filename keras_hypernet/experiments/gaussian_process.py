@@ -159,7 +159,7 @@ REGISTERED = {
         ),
     },
     "noisy_views": {
-        "Ours: a neural process tells more from more noisy copies of a condition.": (
+        "Ours: a neural process predicts better from more noisy copies of a condition.": (
             held(improves("process"), "constant"),
             dict.fromkeys(VIEWS, "reproduced"),
         ),

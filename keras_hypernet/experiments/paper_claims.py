@@ -94,7 +94,7 @@ _RULES = {
         ),
     },
     "neural_process": {
-        "Ours: a neural process tells more from four images of a class than from one.": improves("process")
+        "Ours: a neural process predicts better from four images of a class than from one.": improves("process")
     },
     "gradient_clipping": {
         "Ours: with clipped gradients, the hypernetwork is better, whatever their greatest norm.": EVERYWHERE

@@ -17,7 +17,7 @@ Known before, from runs of one seed (linear, Chebyshev): on `line` after 60 epoc
 and after the 200 epochs of the grid 0.0028; on `sphere` with 20 units after 60 epochs at the rate 0.01, 0.0024 and
 0.029, with 100 units after 40 epochs 0.0022 and 0.013; on `concave` with 100 units after 40 epochs 0.0017 and 0.023,
 and gaps of 0.26 and 0.0070. Epochs and rate were chosen among these runs. On overlaid MNIST digits with 20 hidden units
-after 4 epochs, linear scalarization missed 1.61 of the hypervolume, and told the preferred label of 88% (first) and 85%
+after 4 epochs, linear scalarization missed 1.61 of the hypervolume, and recognized 88% (first) and 85%
 (second) of images.
 
 Not known before: the spread over seeds, the other errors after 200 epochs, the separate networks, the Chebyshev rule on

@@ -105,18 +105,26 @@ def verify(experiments, folder, number):
 def difference(row, again):
     """The largest relative difference of the numbers that two rows of a run hold; infinite if only one has a number.
 
+    Times and memory are not compared, nor are numbers that older rows lack.
+
     >>> difference({"test": 0.5, "validation": 0.4, "curve": {}}, {"test": 0.5, "validation": 0.2, "curve": {}})
     0.5
     """
 
+    measured = {name for name in row.keys() & again.keys() if isinstance(row[name], (int, float))}
+    names = sorted({"test", "validation"} | measured - _COSTS)
+
     def numbers(row):
-        return [row["test"], row["validation"], *(value for values in row["curve"].values() for value in values)]
+        return [*map(row.get, names), *(value for values in row["curve"].values() for value in values)]
 
     first, second = numbers(row), numbers(again)
     if len(first) != len(second) or [each is None for each in first] != [each is None for each in second]:
         return float("inf")
     pairs = [pair for pair in zip(first, second, strict=True) if pair[0] != pair[1]]
     return max((abs(one - other) / max(one, other) for one, other in pairs), default=0.0)
+
+
+_COSTS = {"seconds", "training_seconds", "peak_memory_mib"}
 
 
 def _check_workers(job, experiment, workers, engine, address):

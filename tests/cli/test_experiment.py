@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from keras_hypernet.experiments import NAMES, get_experiment
+from keras_hypernet.experiments import NAMES, get_experiment, runner
 from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.runs.engines import LocalWorkers
@@ -52,6 +52,16 @@ def test_rows_that_are_there_are_printed_as_json_and_as_a_table(run, tmp_path):
     assert "0.2468" in done.stdout
     advice = done.stdout.splitlines()[-1]
     assert advice.endswith(f"draw them with keras-hypernet plot assumption_2 --results {tmp_path}")
+
+
+@pytest.mark.full
+def test_rows_are_run_again_and_compared(run, tmp_path):
+    baseline, grid = get_experiment("baseline"), {"panels": ["d100_h10"], "values": ["constant"], "seeds": 1}
+    (row,) = runner.run(baseline, tmp_path, **grid, progress=False)
+    done = run("baseline", "--out", tmp_path, "--verify", "3", "--json")
+    (compared,) = json.loads(done.stdout)
+    assert (compared["difference"], compared["again"]["test"], compared["row"]) == (0.0, row["test"], row)
+    assert "none" in run("baseline", "--out", tmp_path, "--verify", "1").stdout
 
 
 def test_short_experiments_share_their_processes(run, tmp_path, monkeypatch):

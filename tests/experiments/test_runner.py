@@ -282,6 +282,9 @@ def test_differences_of_rows():
     assert difference(row, row) == 0.0
     assert difference(row, {**row, "test": 0.4}) == pytest.approx(0.2)
     assert difference(row, {**row, "curve": {"loss": [1.0, 0.25]}}) == 0.5
+    more = {**row, "inferred": 0.4, "seconds": 1.0}
+    assert difference(more, {**more, "inferred": 0.3, "seconds": 2.0}) == pytest.approx(0.25)
+    assert difference(row, more) == 0.0  # older rows have fewer numbers
     for other in ({"test": None}, {"curve": {"loss": [1.0]}}):
         assert difference(row, {**row, **other}) == float("inf")
 
