@@ -9,7 +9,7 @@ import pytest
 from helpers import ROOT
 
 from keras_hypernet.experiments import NAMES, get_experiment
-from keras_hypernet.experiments.drawing import draw, points, read_baselines, read_rows, write_csv
+from keras_hypernet.experiments.drawing import draw, points, read_rows, write_csv
 from keras_hypernet.experiments.experiment import FIELDS, make_row, run_key
 from keras_hypernet.experiments.explanations import read_explanations
 from keras_hypernet.experiments.paper_claims import CLAIMS, PREDICTIONS
@@ -253,7 +253,7 @@ def test_explanations_are_those_of_the_verdicts_on_the_committed_rows():
     judged = {
         (claim.text, panel, finding.verdict, finding.seeds)
         for claim in CLAIMS
-        for panel, finding in findings(claim, _rows(claim.experiment), read_baselines(RESULTS)).items()
+        for panel, finding in findings(claim, _rows(claim.experiment), _rows("baseline")).items()
         if finding is not None and finding.verdict != "open"
     }
     assert set(read_explanations(RESULTS)) == judged

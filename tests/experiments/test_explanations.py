@@ -29,7 +29,7 @@ ROWS = [
         ("{fall embed 2:3}, {fall hyper 2:3}", "-40%, -50%"),
         ("{median ratio 2} to {low ratio 3}", "0.4 to 0.429"),
         ("{trivial} beside {bilinear}", "12.3 beside 0.0123"),
-        ("{best hyper}", "0.15"),
+        ("{best hyper}", "0.3"),
         ("no number", "no number"),
     ],
 )
