@@ -22,7 +22,7 @@ from keras_hypernet.serving import run_saved_model_script
 from keras_hypernet.serving.local.cache import WeightCache, run_default
 from keras_hypernet.serving.local.servable import Servable
 from keras_hypernet.serving.run_saved_model import load
-from keras_hypernet.serving.signatures import signatures
+from keras_hypernet.serving.signatures import example, signatures
 from keras_hypernet.serving.specialized import FORMATS, export_formats
 from keras_hypernet.serving.warmup import read_warmup
 from keras_hypernet.zoo.architectures import build_model
@@ -35,6 +35,21 @@ CASES = mostly_full(MODELS, *PLAIN)
 def _case_inputs(case):
     draw = pixels if case.dtype == "uint8" else normal
     return {"x": draw((5, *case.x_shape)), "condition": draw((5, *case.condition_shape), seed=1)}
+
+
+@pytest.mark.parametrize(
+    ("task", "method"),
+    [
+        *((kh.tasks.ParetoTask(problem), "linear") for problem in kh.tasks.pareto.PROBLEMS),
+        *((kh.tasks.GaussianProcessTask("rbf"), method) for method in kh.tasks.GaussianProcessTask.methods),
+    ],
+    ids=str,
+)
+def test_numbers_are_served_as_values(task, method):
+    model = build_model(task, method, kh.Recipe(width=4))
+    for signature in signatures(model):
+        if signature.name in ("serving_default", "apply"):
+            assert [*signature.function(**example(signature))] == ["value"]
 
 
 @pytest.fixture(scope="module")
