@@ -29,7 +29,7 @@ GRIDS = {
     "synthetic_embedding_dim": (range(1, 9), ("inner", "inner_deeper"), 5),
     "assumption_1": ((50,), ("cifar10", "mnist", "uniform"), 5),
     "rotation_depth": (range(2, 12), ("mnist", "mnist_width_100", "cifar10"), 5),
-    "rotation_embedding_dim": ((1, 2, 4, 8), ("mnist", "mnist_depth_5", "cifar10", "cifar10_depth_5"), 3),
+    "rotation_embedding_dim": ((1, 2, 4), ("mnist", "mnist_depth_5", "cifar10", "cifar10_depth_5"), 3),
     "colorization_depth": (range(2, 10), ("cifar10",), 3),
     "colorization_embedding_dim": (range(1, 9), ("cifar10",), 3),
     "assumption_2": (range(1, 30), ("mnist", "cifar10"), 3),
