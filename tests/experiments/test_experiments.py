@@ -43,7 +43,7 @@ GRIDS = {
     ),
     "modularity_embedding_dim": (range(1, 9), ("d100_h10",), 5),
     "modularity_units": (
-        *((10, 30, 100, 300), tuple(f"{name}{suffix}" for suffix in ("", "_best_depths") for name in _CENTRED)),
+        *((10, 30, 100, 300), (*_CENTRED, "d100_h10_best_depths")),
         5,
     ),
     "modularity_learning_rate": (
