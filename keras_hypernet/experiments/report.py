@@ -217,9 +217,9 @@ def _variance(rows):
     finished = [row for row in rows["synthetic_variance"] if row["status"] == "finished"]
     groups = group_rows(finished, "dim")
     text = (
-        "`synthetic_variance`: shares of the variance of y, mean and standard deviation over the seeds. I alone "
-        "explains nothing, because the mean of x is zero. The standard error of a share is "
-        f"at most {max((row['standard_error'] for row in finished), default=0):.1g}."
+        "`synthetic_variance` ([figure](synthetic_variance.png)): shares of the variance of y, mean and standard "
+        "deviation over the seeds. I alone explains nothing, because the mean of x is zero. The standard error of a "
+        f"share is at most {max((row['standard_error'] for row in finished), default=0):.1g}."
     )
     columns, lines = ("target", "dimension", "x alone", "interaction", "variance of y", "seeds"), []
     for panel, _, dim in (key for key in groups if key[1] == "of_x"):
@@ -254,7 +254,10 @@ def _limits_of_figure_1(rows, groups):
 
 
 def _trivial(rows):
-    text = "`baseline`: test errors, medians over the seeds. The bilinear form is a reference, not a trivial predictor."
+    text = (
+        "`baseline` ([figure](baseline.png)): test errors, medians over the seeds. The bilinear form is a reference, "
+        "not a trivial predictor."
+    )
     lines = []
     for panel in dict.fromkeys(row["panel"] for row in rows["baseline"]):
         mine = [row for row in rows["baseline"] if row["panel"] == panel]
