@@ -226,7 +226,9 @@ def _convolution():
 
 def _any_layer():
     target = keras.Sequential([keras.layers.Dense(5, activation="tanh"), keras.layers.LayerNormalization()])
-    return kh.Hypernetwork(_encoder(), [Hyper(target, LowRank(2)), HyperDense(3)])
+    return kh.Hypernetwork(
+        _encoder(), [Hyper(target, LowRank(2)), HyperDense(3, name="last")]
+    )  # its own name could be that of the dense layer in Hyper
 
 
 def _hypernetized():
