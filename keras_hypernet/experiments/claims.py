@@ -139,7 +139,6 @@ def better(first="hyper", second="embed", wide=1.0, everywhere=False, at_best=Fa
             tests = [table(rows, method, varies) for method in (first, second)]
             medians = [over_seeds(each) for each in tests]
             worse = values[~np.broadcast_to(np.less(*medians), len(values))]
-            highest = ratios(*medians).max()
             medians = f"over the seeds lower at {len(values) - len(worse)} of {len(values)} values of {varies}"
             medians += f", not at {_list(worse)}" if len(worse) else ""
         by_seed = np.median(ratios(*tests), axis=1)
@@ -147,7 +146,7 @@ def better(first="hyper", second="embed", wide=1.0, everywhere=False, at_best=Fa
         measured += _lost(*tests, names=(first, second))
         fails = everywhere and len(worse) > 0
         verdict = _verdict((by_seed < wide).all() and not fails, np.mean(by_seed < 1) > MOST)
-        near = [(highest, 1.0)] if everywhere else []
+        near = [(ratios(*map(over_seeds, tests)).max(), 1.0)] if everywhere else []
         near += [] if fails else [(by_seed.max(), wide)]
         return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, near)
 

@@ -221,10 +221,11 @@ def _variance(rows):
         "deviation over the seeds. I alone explains nothing, because the mean of x is zero. The standard error of a "
         f"share is at most {max((row['standard_error'] for row in finished), default=0):.1g}."
     )
-    columns, lines = ("target", "dimension", "x alone", "interaction", "variance of y", "seeds"), []
+    columns, lines = ("target", "dimension", "x alone", "I alone", "interaction", "variance of y", "seeds"), []
     for panel, _, dim in (key for key in groups if key[1] == "of_x"):
-        of_x, of_both = groups[panel, "of_x", dim], groups.get((panel, "of_both", dim), [])
-        parts = [[row["test"] for row in part] for part in (of_x, of_both)]
+        of_x = groups[panel, "of_x", dim]
+        others = (groups.get((panel, method, dim), []) for method in ("of_condition", "of_both"))
+        parts = [[row["test"] for row in part] for part in (of_x, *others)]
         if any(len(part) < 2 for part in parts):
             continue
         cells = [f"{statistics.fmean(part):.2%} ± {statistics.stdev(part):.2%}" for part in parts]
