@@ -51,7 +51,7 @@ PRINTED = {
     },
     "fronts_and_processes": {
         ("docs/pareto.md", "import numpy"): (
-            r"mean distance from the optimum 0\.\d+\n{'solution/kernel': \(1, 1, 20\)}\n"
+            r"mean distance from the optimum 0\.\d+\n{'value/kernel': \(1, 1, 20\)}\n"
         ),
         ("docs/gaussian_process.md", "import keras_hypernet"): (
             r"process below the exact log-likelihood by [01]\.\d+\nfilm .*\nhyper .*\n"
