@@ -41,7 +41,7 @@ GRIDS = {
         ),
         5,
     ),
-    "modularity_embedding_dim": (range(1, 9), ("d100_h10",), 5),
+    "modularity_embedding_dim": ((1, 2, 4, 8), _CENTRED, 5),
     "modularity_units": (
         *((10, 30, 100, 300), (*_CENTRED, "d100_h10_best_depths")),
         5,
