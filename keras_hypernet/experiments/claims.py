@@ -303,6 +303,18 @@ def measured_by(rule, field):
     return dataclasses.replace(rule, text=text, judge=judge, field=field)
 
 
+def beside(rule, today):
+    """A registered rule, which gives the verdict, with the verdict and the test of today's rule beside the numbers."""
+
+    def judge(rows, varies):
+        finding, other = rule.judge(rows, varies), today.judge(rows, varies)
+        measured = f"{finding.measured}; today's rule: {other.verdict}, {other.test}"
+        return dataclasses.replace(finding, measured=measured)
+
+    text = f"{rule.text} Today's rule, beside it: {today.text}"
+    return dataclasses.replace(rule, text=text, judge=judge)
+
+
 def held(rule, reference, noun="a constant"):
     """A rule whose verdict is "nothing learned" where no method beats a reference, which is a method of the rows."""
 

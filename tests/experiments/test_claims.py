@@ -232,6 +232,14 @@ def test_a_registered_rule_counts_every_significant_fall():
     assert claims.improves("hyper", least=0).judge(rows(tests), "depth").verdict == "reproduced"
 
 
+def test_todays_rule_stands_beside_the_registered_one():
+    """A fall by 8% is significant, and below the tolerance."""
+    falls = rows([[0.5, 0.49, 0.48, 0.47, 0.46]] * 3)
+    finding = claims.beside(claims.improves("hyper", least=0), claims.improves("hyper")).judge(falls, "depth")
+    assert finding.verdict == "reproduced"
+    assert "today's rule: not, Page's trend test" in finding.measured
+
+
 @pytest.mark.parametrize(("worst", "edge"), [(0.499, True), (0.48, True), (0.47, False), (0.51, True), (0.9, False)])
 def test_a_verdict_near_its_threshold_is_marked(worst, edge):
     """The ratio of the last seed is `worst`, the threshold 0.5."""
