@@ -65,6 +65,7 @@ def test_the_benchmark_of_the_gpu_measures_what_is_installed(results_of):
         assert memory["factorised"] < memory["materialised"]
 
 
+@pytest.mark.full
 def test_the_costs_of_the_plan_are_those_of_the_measured_shapes():
     script = FOLDER / "plan_costs.py"
     code = "import json, runpy, sys; print(json.dumps(list(runpy.run_path(sys.argv[1])['rows']())))"

@@ -10,7 +10,7 @@ from keras_hypernet.experiments.statistics import at_lowest_validation, over_see
 
 # The fields that identify the verdict of an explanation.
 FIELDS = ("claim", "panel", "verdict", "seeds")
-_NUMBER = re.compile(r"\{(?:(trivial|bilinear)|(\w+) (\w+)(?: ([\d.]+)(?::([\d.]+))?)?)\}")
+_NUMBER = re.compile(r"\{(?:(trivial|bilinear)|(\w+) (\w+)(?: (-?[\d.]+)(?::(-?[\d.]+))?)?)\}")
 
 
 def read_explanations(folder, name="explanations.json"):

@@ -95,6 +95,7 @@ def test_the_entropy_infers_the_task():
     assert entropy(logits).argmin() == 0
 
 
+@pytest.mark.full
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
     task = PolynomialSequence(steps=5)
 

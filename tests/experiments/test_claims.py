@@ -232,6 +232,14 @@ def test_a_registered_rule_counts_every_significant_fall():
     assert claims.improves("hyper", least=0).judge(rows(tests), "depth").verdict == "reproduced"
 
 
+@pytest.mark.regression
+def test_a_limit_above_one_is_tested_at_the_limit():
+    """Five seeds with a ratio of 2: the claim is that it is below 6."""
+    finding = claims.better(wide=6.0).judge(_both([[2.0] * 3] * 5, [[1.0] * 3] * 5), "depth")
+    assert finding.verdict == "reproduced"
+    assert finding.p == pytest.approx(1 / 32)
+
+
 def test_todays_rule_stands_beside_the_registered_one():
     """A fall by 8% is significant, and below the tolerance."""
     falls = rows([[0.5, 0.49, 0.48, 0.47, 0.46]] * 3)

@@ -11,7 +11,10 @@ from keras_hypernet.experiments.entries import get_blueprint, train_entry
 from keras_hypernet.experiments.experiment import execute
 
 
-@pytest.mark.parametrize(("name", "method"), [("continual_digits", "hyper"), ("continual_polynomials", "ewc")])
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [pytest.param("continual_digits", "hyper", marks=pytest.mark.full), ("continual_polynomials", "ewc")],
+)
 def test_a_row_follows_from_the_errors_of_its_tasks(name, method):
     experiment = get_experiment(name)
     config = experiment.config(experiment.quick_panels[0], method, experiment.quick_values[0], 0, quick=True)

@@ -44,6 +44,14 @@ def test_a_method_may_run_at_one_value_alone():
     )
 
 
+@pytest.mark.regression
+def test_values_may_be_negative():
+    rows = [{**row, "log_decay": row["depth"] - 4} for row in ROWS]
+    assert fill("{median hyper -1}; {low ratio -2:-1}", rows, "log_decay") == fill(
+        "{median hyper 3}; {low ratio 2:3}", ROWS, "depth"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -37,7 +37,7 @@ def test_a_row_of_a_front_follows_from_its_objectives(method):
         np.testing.assert_allclose(objectives, np.tile([0.5, 0.25], (50, 1)), atol=1e-4)  # of equal weights
 
 
-@pytest.mark.parametrize("method", ["linear", "separate", "constant"])
+@pytest.mark.parametrize("method", ["linear", pytest.param("separate", marks=pytest.mark.full), "constant"])
 def test_a_row_of_digits_follows_from_its_losses(method):
     row = _quick("pareto_digits", method)
     losses = np.array(row["losses"])

@@ -267,14 +267,13 @@ def _lines(folder):
     return 0
 
 
-def test_rows_are_verified_by_running_them_again(tmp_path):
-    run(GRID, tmp_path, values=(2,), progress=False)
-    text = rows_file(tmp_path).read_text()
-    ((found, again),) = verify([GRID], tmp_path, 1)
-    assert found in rows_in(tmp_path)
+def test_rows_are_verified_by_running_them_again(whole):
+    text = rows_file(whole).read_text()
+    ((found, again),) = verify([GRID], whole, 1)
+    assert found in rows_in(whole)
     assert difference(found, again) == 0.0
     assert plain([found]) == plain([again])
-    assert rows_file(tmp_path).read_text() == text
+    assert rows_file(whole).read_text() == text
 
 
 def test_differences_of_rows():

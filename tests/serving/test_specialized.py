@@ -56,7 +56,9 @@ def test_whole_models_and_g_alone_give_keras_outputs(case, tmp_path):
         assert exported.difference < 1e-5
 
 
-@pytest.mark.parametrize("alone", [False, True], ids=["whole", "alone"])
+@pytest.mark.parametrize(
+    "alone", [pytest.param(False, marks=pytest.mark.full, id="whole"), pytest.param(True, id="alone")]
+)
 def test_every_format_gives_keras_outputs_in_batches_of_any_size(alone, mnist_model, tmp_path):
     condition = pixels((28, 28, 1))
     files = export_formats(mnist_model, tmp_path, "model", RUNNERS, condition if alone else None)
@@ -101,7 +103,11 @@ def test_openvino_reads_the_committed_saved_models(name):
 
 
 @pytest.mark.regression
-@pytest.mark.parametrize("case", [case for case in MODELS if case.name in ("hypernetwork", "neural_process")], ids=str)
+@pytest.mark.parametrize(
+    "case",
+    mostly_full([case for case in MODELS if case.name in ("hypernetwork", "neural_process")], *PLAIN),
+    ids=str,
+)
 def test_the_batch_rule_holds_in_onnx_and_openvino(case, tmp_path):
     import onnxruntime
 
@@ -120,6 +126,7 @@ def test_the_batch_rule_holds_in_onnx_and_openvino(case, tmp_path):
                 _run(exported, dict(zip(("x", "condition"), inputs, strict=True)))
 
 
+@pytest.mark.full
 def test_conditions_may_be_integers(tmp_path):
     model, inputs = numbered_model()
     expected = model.predict(inputs, verbose=0)
