@@ -18,8 +18,8 @@ The panel `d100_h10_best_depths` of `modularity_units` was registered on 2026-11
 of q at the depths of the pilot.
 
 The panels `d100_h30` and `d300_h10` of `modularity_embedding_dim` were registered on 2026-11-29, when all other runs
-had ended, at the indices 1, 2, 4 and 8. Known: their errors at index 1, which are those of depth 3 in
-`modularity_depth`, and all errors of `d100_h10`.
+had ended, at the indices 1, 2, 4 and 8. Known: all errors of `d100_h10`, and those of depth 3 in `modularity_depth`,
+which are those of index 1, except that the embedding of `d300_h10` has 3,000 dimensions there.
 
 Known before, from a pilot in PyTorch on `d100_h10` with three seeds (test MSE / Var(y) by seed):
 hypernetwork, depth 3: 0.21, 0.18, 0.12; depth 4: 0.07, 0.09, 0.07; depth 6: 0.14, 0.14, 0.21; depth 9: 1.03;
