@@ -16,6 +16,15 @@ def integer(name, value, least=1, most=math.inf):
     return int(value)
 
 
+def finite(name, value, least, most=math.inf):
+    """Returns the value as a float, or raises ValueError unless it is a finite number from `least` to `most`."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or not least <= value <= most:
+        bounds = [f"at least {least:g}"] + [f"at most {most:g}"] * math.isfinite(most)
+        raise ValueError(f"`{name}` must be a finite number of {' and '.join(bounds)}. Received: {value!r}")
+    return float(value)
+
+
 def plain(value):
     """Returns a NumPy scalar as a Python number, bool or text, and any other value unchanged."""
     return value.item() if isinstance(value, np.generic) else value

@@ -8,8 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_hypernet.bases import Chunked
-from keras_hypernet.common.checks import integer
-from keras_hypernet.continual.output_regularizer import OutputRegularizer
+from keras_hypernet.common.checks import finite, integer
 from keras_hypernet.continual.sequences import TaskSequence
 from keras_hypernet.layers import HyperDense, StandardizeImage, TaskEmbedding
 from keras_hypernet.tasks import register
@@ -32,8 +31,12 @@ class ErrorRate(keras.metrics.Metric):
         self.total = self.add_weight(name="total", initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true = ops.reshape(ops.cast(y_true, "int32"), ops.shape(y_pred)[:-1])
         counts = ops.cast(y_true >= 0, "float32")
-        wrong = ops.not_equal(ops.cast(y_true, "int32"), ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
+        if sample_weight is not None:
+            weight = ops.cast(sample_weight, "float32")
+            counts = counts * ops.reshape(weight, (*ops.shape(weight), *(1,) * (len(counts.shape) - len(weight.shape))))
+        wrong = ops.not_equal(y_true, ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
         self.wrong.assign_add(ops.sum(counts * ops.cast(wrong, "float32")))
         self.total.assign_add(ops.sum(counts))
 
@@ -103,11 +106,14 @@ class DigitSequence(ImageTask, TaskSequence):
         super().__post_init__()
         if self.protocol not in PROTOCOLS:
             raise ValueError(f"`protocol` must be one of {PROTOCOLS}. Received: {self.protocol!r}")
-        object.__setattr__(self, "hidden", tuple(self.hidden))  # the task is frozen; JSON holds a list
+        if not isinstance(self.hidden, (list, tuple)):
+            raise ValueError(f"`hidden` must be a tuple of integers. Received: {self.hidden!r}")
+        # The task is frozen; JSON holds a list.
+        object.__setattr__(self, "hidden", tuple(integer("hidden", units) for units in self.hidden))
         check_integers(self, "num_tasks", "steps", "batch", "chunk", "chunk_dim")
         if self.protocol == "split":
             integer("num_tasks", self.num_tasks, most=5)
-        object.__setattr__(self, "strength", OutputRegularizer.checked_strength("strength", self.strength))
+        object.__setattr__(self, "strength", finite("strength", self.strength, least=0))
 
     @property
     def num_outputs(self):
@@ -157,7 +163,13 @@ class DigitSequence(ImageTask, TaskSequence):
 
         labels = examples[1]
         members = [self._members(labels, task) for task in range(self.num_tasks)]
-        counts = tf.constant([len(mine) for mine in members])
+        counts = [len(mine) for mine in members]
+        if not all(counts):
+            raise ValueError(
+                f"`num_tasks` must be at most {counts.index(0)}, because {self.data!r} has no images of further tasks. "
+                f"Received: {self.num_tasks}"
+            )
+        counts = tf.constant(counts)
         table = np.zeros((self.num_tasks, max(map(len, members))), "int32")
         for row, mine in zip(table, members, strict=True):
             row[: len(mine)] = mine

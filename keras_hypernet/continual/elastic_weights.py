@@ -5,8 +5,9 @@ import numpy as np
 from keras import ops
 
 from keras_hypernet.common.backends import require_tensorflow
-from keras_hypernet.common.checks import integer
+from keras_hypernet.common.checks import finite, integer
 from keras_hypernet.continual.remembering import RememberingLoss
+from keras_hypernet.models.conditions import check_arrays
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -40,8 +41,8 @@ class ElasticWeights(RememberingLoss):
     """
 
     def __init__(self, strength, loss, name="elastic_weights"):
-        super().__init__(self.checked_strength("strength", strength), loss, name=name)
-        self.fisher = self.anchor = None
+        super().__init__(finite("strength", strength, least=0), loss, name=name)
+        self.fisher = self.anchor = self.variables = None
 
     def remember(self, model, x, y, most=None):
         """Adds a task to the penalty, after the training on the task.
@@ -53,15 +54,24 @@ class ElasticWeights(RememberingLoss):
             most: Largest number of examples to use, from the first on; None for all.
 
         Raises:
-            ValueError: If there are no examples, or `most` is no positive integer.
+            TypeError: If x or y holds anything but arrays.
+            ValueError: If the model has not been built, x and y differ in their number of rows, there are no examples,
+                the trainable weights differ from those of the call before, or `most` is no positive integer.
             RuntimeError: If Keras's backend is not TensorFlow.
         """
         require_tensorflow("`ElasticWeights.remember`")
         import tensorflow as tf
 
-        number = len(y) if most is None else min(len(y), integer("most", most))
-        if not number:
-            raise ValueError("`y` must hold at least one example. Received: none")
+        if not model.built:
+            raise ValueError("The model must have weights before `remember`: call it on x first. Received: none")
+        check_arrays("x", x)
+        check_arrays("y", y)
+        rows = sorted({array.shape[0] for array in keras.tree.flatten((x, y))})
+        if len(rows) != 1 or not rows[0]:
+            raise ValueError(f"`x` and `y` must have as many rows, at least one. Received: {rows} rows")
+        if self.fisher and [id(each) for each in model.trainable_variables] != [id(each) for each in self.variables]:
+            raise ValueError("The trainable weights must be those of the task before. Received: others")
+        number = rows[0] if most is None else min(rows[0], integer("most", most))
         examples = keras.tree.map_structure(lambda array: tf.convert_to_tensor(array[:number]), (x, y))
         variables = [variable.value for variable in model.trainable_variables]
 
@@ -77,10 +87,11 @@ class ElasticWeights(RememberingLoss):
         for index in tf.range(number):
             fisher = [total + each / number for total, each in zip(fisher, squared_gradients(index), strict=True)]
         self.fisher, self.anchor = fisher, [tf.identity(variable) for variable in variables]
+        self.variables = list(model.trainable_variables)  # a layer may be frozen later
         self.keep(model)
 
     def penalty(self):
-        pairs = zip(self.model.trainable_variables, self.anchor, self.fisher, strict=True)
+        pairs = zip(self.variables, self.anchor, self.fisher, strict=True)
         return self.strength / 2 * sum(ops.sum(f * ops.square(variable - a)) for variable, a, f in pairs)
 
     def get_config(self):

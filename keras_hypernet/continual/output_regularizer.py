@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_hypernet.common.checks import finite
 from keras_hypernet.continual.remembering import RememberingLoss
 from keras_hypernet.models import Hypernetwork
 
@@ -49,7 +50,7 @@ class OutputRegularizer(RememberingLoss):
     """
 
     def __init__(self, beta, loss, name="output_regularizer"):
-        super().__init__(self.checked_strength("beta", beta), loss, name=name)
+        super().__init__(finite("beta", beta, least=0), loss, name=name)
         self.condition, self.targets = None, {}
 
     @property

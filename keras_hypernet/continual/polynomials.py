@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_hypernet.bases.initializers import HyperfanIn
-from keras_hypernet.continual.output_regularizer import OutputRegularizer
+from keras_hypernet.common.checks import finite
 from keras_hypernet.continual.sequences import TaskSequence
 from keras_hypernet.data.sources import check_split
 from keras_hypernet.layers import HyperDense, TaskEmbedding
@@ -75,7 +75,7 @@ class PolynomialSequence(TaskSequence):
     def __post_init__(self):
         check_integers(self, "steps", "batch")
         check_integers(self, "seed", least=0)
-        object.__setattr__(self, "strength", OutputRegularizer.checked_strength("strength", self.strength))
+        object.__setattr__(self, "strength", finite("strength", self.strength, least=0))
 
     def data_facts(self):
         return {"name": "three polynomials", **DRAWN}
@@ -87,6 +87,10 @@ class PolynomialSequence(TaskSequence):
     def load(self, split):
         check_split(split)
         return _polynomials(self.seed, split)
+
+    def load_together(self, splits):
+        """The points of several splits, `[3, points, 1]`."""
+        return tuple(np.concatenate(parts, axis=1) for parts in zip(*map(self.load, splits), strict=True))
 
     def examples(self, split, task):
         x, y = self.load(split)
@@ -154,4 +158,7 @@ def _polynomials(seed, split):
         x.append(np.linspace(low, high, points) if split == "test" else rng.uniform(low, high, points))
         noise = rng.normal(0, _NOISE, points) if split == "train" else 0.0
         y.append(function(x[-1]) + noise)
-    return tuple(np.stack(part).astype("float32")[..., np.newaxis] for part in (x, y))
+    arrays = tuple(np.stack(part).astype("float32")[..., np.newaxis] for part in (x, y))
+    for array in arrays:
+        array.flags.writeable = False  # every call returns these arrays
+    return arrays

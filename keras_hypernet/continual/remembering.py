@@ -1,16 +1,14 @@
 """RememberingLoss: the loss of the current task, plus a penalty that retains earlier tasks."""
 
-import math
-
 import keras
-
-from keras_hypernet.common.checks import plain
 
 
 class RememberingLoss(keras.losses.Loss):
     """Abstract: `loss(y_true, y_pred) + penalty()`; see `OutputRegularizer`. A subclass implements `penalty`.
 
-    The penalty is added once per batch, after the reduction of the loss; sample weights do not affect it.
+    The penalty is added once per batch, after the reduction of the loss; sample weights do not affect it. Keras applies
+    a loss to each output of a model, so one output alone may have this loss. A train step of your own that is compiled,
+    such as by `tf.function`, holds the penalty of its first call: compile the step again after each `remember`.
     """
 
     def __init__(self, strength, loss, name=None, **kwargs):
@@ -20,16 +18,8 @@ class RememberingLoss(keras.losses.Loss):
             if not callable(self.loss):
                 raise ValueError(f"`loss` must be a Keras loss, or the name of one. Received: {loss!r}")
             self.loss = _FunctionLoss(self.loss)
-        self.strength = plain(strength)
+        self.strength = strength
         self.model = None
-
-    @staticmethod
-    def checked_strength(name, value):
-        """Returns the strength of a penalty; raises ValueError unless it is a finite number of at least 0."""
-        number = plain(value)
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < math.inf:
-            raise ValueError(f"`{name}` must be a finite number of at least 0. Received: {value!r}")
-        return float(number)
 
     def penalty(self):
         """The penalty, a scalar tensor; only called after `remember`."""
@@ -37,7 +27,9 @@ class RememberingLoss(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         loss = self.loss(y_true, y_pred, sample_weight)
-        return loss if self.model is None or not self.strength else loss + keras.ops.cast(self.penalty(), loss.dtype)
+        if self.model is None or not self.strength:
+            return loss
+        return loss + keras.ops.cast(self.penalty(), loss.dtype) / _replicas()
 
     def call(self, y_true, y_pred):
         return self.loss.call(y_true, y_pred)
@@ -56,6 +48,15 @@ class RememberingLoss(keras.losses.Loss):
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, "loss": keras.losses.deserialize(config["loss"])})
+
+
+def _replicas():
+    """The number of replicas, over which Keras adds losses up; its own losses are divided by it, too."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 class _FunctionLoss(keras.losses.Loss):

@@ -11,6 +11,7 @@ from keras_hypernet.bases import Full
 from keras_hypernet.bases.initializers import HyperfanIn
 from keras_hypernet.continual.elastic_weights import ElasticWeights
 from keras_hypernet.continual.output_regularizer import OutputRegularizer
+from keras_hypernet.continual.remembering import RememberingLoss
 from keras_hypernet.layers import HyperDense
 from keras_hypernet.models import Hypernetwork
 from keras_hypernet.tasks import Task
@@ -103,12 +104,21 @@ class _EachTask(keras.callbacks.Callback):
         super().__init__()
         self.sequence = sequence
 
+    def on_train_begin(self, logs=None):
+        if self.params["epochs"] > self.sequence.num_tasks:
+            raise ValueError(
+                f"`epochs` must be at most {self.sequence.num_tasks}, one for each task of the sequence. Received: "
+                f"{self.params['epochs']}"
+            )
+        if not isinstance(self.model.loss, RememberingLoss):
+            raise ValueError(
+                "The loss of a sequence of tasks must be an `OutputRegularizer` or `ElasticWeights`, of strength 0 to "
+                f"remember nothing. Received: {self.model.loss!r}"
+            )
+
     def on_epoch_begin(self, epoch, logs=None):
-        optimizer, loss = self.model.optimizer, self.model.loss
-        rate = float(optimizer.learning_rate)
-        for variable in optimizer.variables:
-            variable.assign(ops.zeros_like(variable))
-        optimizer.learning_rate = rate
+        loss = self.model.loss
+        self._reset(self.model.optimizer)
         if not epoch or not loss.strength:
             return
         if isinstance(loss, OutputRegularizer):
@@ -119,3 +129,13 @@ class _EachTask(keras.callbacks.Callback):
         x, y = self.sequence.examples("train", epoch - 1)
         task = np.full(len(x), epoch - 1, "int32")
         loss.remember(self.model, {"x": x[:, np.newaxis], "condition": task}, y[:, np.newaxis], most=_FISHER)
+
+    def _reset(self, optimizer):
+        """Gives the optimizer the state of a new one, which is not zero for all optimizers."""
+        if not optimizer.built:
+            return
+        with self.model.distribute_strategy.scope():
+            new = type(optimizer).from_config(optimizer.get_config())
+            new.build(self.model.trainable_variables)
+        for variable, initial in zip(optimizer.variables, new.variables, strict=True):
+            variable.assign(ops.convert_to_numpy(initial))

@@ -17,6 +17,7 @@ from keras_hypernet.models.conditions import (
     as_declared,
     check_condition,
     check_finite,
+    check_numbers,
     declared_inputs,
     free_sizes,
     symbolic,
@@ -142,6 +143,7 @@ class ConditionalModel(ModelOfTwoInputs):
         """The output of the encoder, or of its first layers. An encoder of images takes only uint8 pixels."""
         # A functional model silently casts its inputs to the dtypes that it declares.
         condition = as_declared(condition, declared_inputs(self.encoder, condition), self.encoder.name)
+        check_numbers(self.encoder, condition)
         if layers is None:
             return self.encoder(condition, training=training)
         for layer in layers:
@@ -162,8 +164,8 @@ class ConditionalModel(ModelOfTwoInputs):
             A dict from `"<layer>/<weight>"` to a tensor `[B, *weight_shape]`.
 
         Raises:
-            ValueError: If the model has not been built, the condition is not finite, or a `ConcatenateCondition` is not
-                followed by a Dense layer.
+            ValueError: If the model has not been built, the condition is not finite or no number of a task, or a
+                `ConcatenateCondition` is not followed by a Dense layer.
         """
         self.check_built("generate")
         self.check_condition(condition)

@@ -101,6 +101,14 @@ def check_finite(condition):
             raise ValueError(f"A condition must be finite. Received: NaN or infinity in {name!r}")
 
 
+def check_numbers(encoder, condition):
+    """Raises ValueError if an encoder that begins with an Embedding has no vector for a number in the condition."""
+    first = encoder.layers[0] if isinstance(encoder, keras.Sequential) else encoder
+    values = values_of(condition) if isinstance(first, keras.layers.Embedding) else None
+    if values is not None and not np.isin(values, np.arange(first.input_dim)).all():
+        raise ValueError(f"A condition must be integers from 0 to {first.input_dim - 1}. Received: {values.tolist()}")
+
+
 def check_one(condition):
     """Raises ValueError unless there is one condition, and it is finite."""
     check_finite(condition)

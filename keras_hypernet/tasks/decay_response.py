@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_hypernet.common.checks import finite
 from keras_hypernet.layers import HyperDense, StandardizeImage
 from keras_hypernet.models import Hypernetwork
 from keras_hypernet.models.shapes import split_inputs
@@ -33,8 +34,9 @@ class DecayedHypernetwork(Hypernetwork):
             _, condition, _ = split_inputs(inputs, self.optional_inputs)
             condition = condition[:ROWS]
             weights = self.generate(condition, training=True).values()
+            weights = [ops.cast(w, "float32") for w in weights]
             squares = sum(ops.sum(ops.square(w), axis=tuple(range(1, len(w.shape)))) for w in weights)
-            self.add_loss(ops.mean(ops.exp(ops.cast(condition[:, 0], squares.dtype)) * squares))
+            self.add_loss(ops.mean(ops.exp(ops.cast(condition[:, 0], "float32")) * squares))
         return y
 
 
@@ -98,9 +100,10 @@ class DecayResponseTask(ImageTask):
         check_integers(self, "num_train", "repeats")
         for name in ("hidden_units", "seed"):
             check_integers(self, name, least=0)
-        object.__setattr__(self, "log_decay", float(self.log_decay))  # the task is frozen
-        if not math.isfinite(self.log_decay):
-            raise ValueError(f"`log_decay` must be finite. Received: {self.log_decay!r}")
+        # The task is frozen. The decay itself must be a number of float32.
+        object.__setattr__(self, "log_decay", finite("log_decay", self.log_decay, least=-80, most=80))
+        if not isinstance(self.response, bool):
+            raise ValueError(f"`response` must be True or False. Received: {self.response!r}")
 
     @property
     def inputs(self):

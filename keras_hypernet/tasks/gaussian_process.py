@@ -155,7 +155,7 @@ class GaussianProcessTask(Task):
     }
 
     def __post_init__(self):
-        if self.kernel not in KERNELS:
+        if self.kernel not in (*KERNELS,):  # also for a kernel that cannot be a key
             raise ValueError(f"`kernel` must be one of {(*KERNELS,)}. Received: {self.kernel!r}")
         check_integers(self, "members", "num_points", "num_train", "num_validation", "num_test")
 
@@ -178,7 +178,7 @@ class GaussianProcessTask(Task):
         """A dict of `x`, `condition` and `y`; for training, zeros, which each epoch replaces by new functions."""
         check_split(split)
         if split != "train":
-            return _drawn(self, split)
+            return {**_drawn(self, split)}
         shapes = {"x": self.x_shape, "condition": self.condition_shape, "y": (self.num_points, 2)}
         return {name: np.zeros((self.num_train, *shape), "float32") for name, shape in shapes.items()}
 
@@ -199,6 +199,11 @@ class GaussianProcessTask(Task):
             return {"x": x[:, self.members :, tf.newaxis], "condition": members}, targets
 
         return planned_batches(shape[0], plan, make, batch_size)
+
+    def evaluation_dataset(self, split, batch_size=500):
+        if split == "train":
+            raise ValueError("Each epoch draws new functions: evaluate on the split 'validation' or 'test' instead.")
+        return super().evaluation_dataset(split, batch_size)
 
     def exact(self, examples, use_set=True):
         """The log-likelihoods `[B, P]` of the values of examples under the exact posterior, or under the prior."""
@@ -251,7 +256,10 @@ def _drawn(task, split):
             for first, members, of_first in _parts(*examples.values(), values)
         ]
     )
-    return {**examples, "y": np.concatenate([values, exact[..., np.newaxis]], axis=-1).astype("float32")}
+    examples["y"] = np.concatenate([values, exact[..., np.newaxis]], axis=-1).astype("float32")
+    for array in examples.values():
+        array.flags.writeable = False  # every call returns these arrays
+    return examples
 
 
 def _parts(*arrays):

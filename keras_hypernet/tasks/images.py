@@ -65,4 +65,9 @@ class ImageTask(Task):
 
     def load(self, split):
         """Images, uint8 `[N, height, width, channels]`; for a labelled task paired with labels, int32 `[N]`."""
-        return (self.source.load(split), self.source.load_labels(split)) if self.labelled else self.source.load(split)
+        if not self.labelled:
+            return self.source.load(split)
+        labels = self.source.load_labels(split)
+        if labels.max(initial=0) > 9:
+            raise ValueError(f"Labels must be at most 9. Received: labels up to {labels.max()}, of {self.data!r}")
+        return self.source.load(split), labels

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from keras_hypernet.common.checks import finite
 from keras_hypernet.tasks.base import check_integers
 from keras_hypernet.tasks.synthetic import SyntheticTask
 
@@ -26,7 +27,7 @@ class NoisyViewsTask(SyntheticTask):
 
     Raises:
         ValueError: If an argument of `SyntheticTask` is out of its range, `members` is not a positive integer, or the
-            noise is negative.
+            noise is negative or not finite.
 
     Example:
 
@@ -56,8 +57,7 @@ class NoisyViewsTask(SyntheticTask):
     def __post_init__(self):
         super().__post_init__()
         check_integers(self, "members")
-        if not self.noise >= 0:
-            raise ValueError(f"`noise` must be at least 0. Received: {self.noise!r}")
+        object.__setattr__(self, "noise", finite("noise", self.noise, least=0))  # the task is frozen
 
     @property
     def condition_shape(self):

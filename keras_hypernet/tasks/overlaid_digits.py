@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_hypernet.common.checks import finite
 from keras_hypernet.layers import HyperDense, StandardizeImage
 from keras_hypernet.models import Hypernetwork
 from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches
@@ -90,8 +91,9 @@ class OverlaidDigitsTask(ImageTask):
         super().__post_init__()
         if self.rule not in RULES:
             raise ValueError(f"`rule` must be one of {RULES}. Received: {self.rule!r}")
-        if self.preference is not None and not 0 <= self.preference <= 1:
-            raise ValueError(f"`preference` must be from 0 to 1, or None. Received: {self.preference!r}")
+        if self.preference is not None:
+            preference = finite("preference", self.preference, least=0, most=1)
+            object.__setattr__(self, "preference", preference)  # the task is frozen
 
     @property
     def inputs(self):

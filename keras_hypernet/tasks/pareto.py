@@ -97,6 +97,8 @@ def scalarize(rule, objectives, preference, xp=np):
     >>> scalarize("chebyshev", np.array([2.0, 4.0]), np.array([0.5, 0.5])).item()
     2.0
     """
+    if rule not in RULES:
+        raise ValueError(f"`rule` must be one of {RULES}. Received: {rule!r}")
     weighted = preference * objectives
     return xp.sum(weighted, axis=-1) if rule == "linear" else xp.max(weighted, axis=-1)
 
@@ -127,6 +129,7 @@ class OptimumDistance(keras.metrics.MeanMetricWrapper):
 
     def _distance(self, y_true, y_pred):
         problem = PROBLEMS[self.problem]
+        y_pred = ops.cast(y_pred, y_true.dtype)
         return ops.norm(problem.objectives(y_pred, ops) - y_true[..., problem.num :], axis=-1)
 
     def get_config(self):

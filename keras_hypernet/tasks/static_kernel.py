@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_hypernet.bases import Basis
-from keras_hypernet.bases.base import Cost
+from keras_hypernet.bases.base import Cost, variance_of
 from keras_hypernet.bases.full import positive
 from keras_hypernet.bases.initializers import HyperfanIn
 from keras_hypernet.layers import HyperConv2D, StandardizeImage
@@ -47,6 +47,8 @@ class TwoLayer(Basis):
         self.hidden = positive("hidden", hidden)
 
     def variable_shapes(self, shape, rank):
+        if len(shape) < 2:
+            raise ValueError(f"`TwoLayer` writes kernels, not weights of one axis. Received: shape {tuple(shape)}")
         *spatial, channels, outputs = shape
         entries = math.prod(spatial) * outputs  # of a channel
         return {
@@ -58,11 +60,11 @@ class TwoLayer(Basis):
         }
 
     def draw(self, name, shape, rank, initializer, fans):
+        variance = variance_of(initializer, shape, fans, self)
         if name == "projection":
             return initializer.unit_map(rank)  # entries of second moment one
         if name == "head" and not self.starts_at_zero:
-            variance = initializer.generated_variance(shape, fans) / self.hidden
-            return lambda shape, dtype: initializer.draw(variance, shape, dtype, stream=2)
+            return lambda shape, dtype: initializer.draw(variance / self.hidden, shape, dtype, stream=2)
         return lambda shape, dtype: ops.zeros(shape, dtype)
 
     def write(self, variables, z):

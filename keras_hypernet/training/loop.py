@@ -134,7 +134,8 @@ def evaluate(model: keras.Model, task: Task, split: str = "test") -> dict[str, A
 
     Args:
         model: A compiled Keras model of the task's inputs. If the metric of the task is the mean squared error, the
-            loss or a metric `mse` must be this error.
+            loss or a metric `mse` must be this error. Another metric than the error rate must be a metric of the
+            model, or its loss, with the name of the task's.
         task: A `Task`.
         split: `"test"`, `"validation"` or `"train"`.
 
@@ -145,7 +146,7 @@ def evaluate(model: keras.Model, task: Task, split: str = "test") -> dict[str, A
     Raises:
         DataUnavailableError: If the task's images are not available.
         ValueError: If the split does not exist, the dtypes of batches differ from the task's, or a model for
-            classification has no metric `accuracy`.
+            classification has no metric `accuracy`, or another model lacks the task's metric.
         RuntimeError: If Keras's backend is not TensorFlow.
 
     Example:
@@ -160,6 +161,11 @@ def evaluate(model: keras.Model, task: Task, split: str = "test") -> dict[str, A
     measured = model.evaluate(dataset, return_dict=True, verbose=0)
     num_examples = task.num_measured(split)
     if task.metric != "error":
+        if task.metric not in (*measured, "mse", getattr(model.loss, "name", None)):
+            raise ValueError(
+                f"The model must be compiled with a metric, or a loss, of the name {task.metric!r}, the task's metric. "
+                f"Received: {[*measured]}"
+            )
         return {task.metric: measured.get(task.metric, measured["loss"]), "num_examples": num_examples}
     if "accuracy" not in measured:
         raise ValueError(

@@ -90,6 +90,15 @@ def test_fit_keeps_the_tasks_that_are_remembered_last():
     assert drift[10.0] < 0.1 * drift[0.0]
 
 
+@pytest.mark.regression
+@pytest.mark.parametrize("condition", [[2, 3], [-1], [0.5]], ids=str)
+def test_a_number_without_a_task_is_named(condition):
+    model, loss = _model(), OutputRegularizer(1.0, "mse")
+    with pytest.raises(ValueError, match="A condition must be integers from 0 to 2. Received"):
+        loss.remember(model, condition)
+    assert loss.model is None
+
+
 def test_saving_keeps_the_loss_and_not_the_memory(tmp_path):
     model, loss = _model(), OutputRegularizer(0.5, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.compile("sgd", loss)

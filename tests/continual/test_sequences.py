@@ -1,5 +1,6 @@
 """Sequences of tasks: their batches against the images, their evaluations, and a resumed training."""
 
+import dataclasses
 import json
 
 import keras
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 
 import keras_hypernet as kh
-from keras_hypernet.continual import DigitSequence, PolynomialSequence
-from keras_hypernet.continual.digits import entropy
+from keras_hypernet.continual import DigitSequence, OutputRegularizer, PolynomialSequence
+from keras_hypernet.continual.digits import ErrorRate, entropy
 from keras_hypernet.data.sources import get_source
 from keras_hypernet.tasks import get_task
 
@@ -113,11 +114,62 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.regression
+@pytest.mark.parametrize("optimizer", ["adagrad", "nadam", "adam"])
+def test_each_task_begins_with_a_new_optimizer(optimizer):
+    """The state of a new optimizer is not zero: Adagrad's sums begin at 0.1."""
+    task, states = PolynomialSequence(steps=2), []
+
+    class Keep(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            states.append([np.array(variable) for variable in self.model.optimizer.variables])
+
+    recipe = kh.Recipe(width=10, optimizer=optimizer, learning_rate=0.01, batch_size=1, epochs=2)
+    model = kh.build_model(task, "hyper", recipe)
+    model.optimizer.build(model.trainable_variables)
+    new = [np.array(variable) for variable in model.optimizer.variables]
+    kh.fit(model, task, recipe, progress=False, callbacks=[Keep()])
+    for state in states:
+        for one, other in zip(state, new, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.regression
+def test_error_rates_count_weights_and_take_labels_of_two_axes():
+    logits = np.array([[1.0, 0.0], [0.0, 1.0]])
+    for labels, weights, expected in (([[0], [1]], None, 0.0), ([1, 1], None, 0.5), ([1, 1], [0.0, 1.0], 0.0)):
+        rate = ErrorRate()
+        rate.update_state(np.array(labels), logits, weights)
+        assert float(rate.result()) == expected
+
+
+@pytest.mark.regression
+def test_an_evaluation_does_not_take_another_loss_for_the_error_rate():
+    layers = [kh.layers.StandardizeImage(), kh.layers.HyperDense(SPLIT.num_outputs)]
+    model = kh.Hypernetwork(kh.layers.TaskEmbedding(SPLIT.num_tasks, 4), layers)
+    model.compile("sgd", OutputRegularizer(0.1, SPLIT.base_loss()))
+    with pytest.raises(ValueError, match="of the name 'error_rate', the task's metric. Received: "):
+        kh.evaluate(model, SPLIT)
+
+
+@pytest.mark.regression
+def test_a_training_has_one_epoch_for_each_task_and_a_loss_that_remembers():
+    task, recipe = PolynomialSequence(steps=2), kh.Recipe(width=10, batch_size=1, epochs=4)
+    model = kh.build_model(task, "hyper", recipe)
+    with pytest.raises(ValueError, match="`epochs` must be at most 3, one for each task"):
+        kh.fit(model, task, recipe, progress=False)
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="must be an `OutputRegularizer` or `ElasticWeights`"):
+        kh.fit(model, task, dataclasses.replace(recipe, epochs=1), progress=False)
+
+
 def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match="`protocol` must be one of"):
         DigitSequence("digits", protocol="rotated")
     with pytest.raises(ValueError, match="`num_tasks` must be an integer of at most 5"):
         DigitSequence("digits", num_tasks=6)
+    with pytest.raises(ValueError, match="`hidden` must be a tuple of integers"):
+        DigitSequence("digits", hidden=5)
     with pytest.raises(ValueError, match="`strength` must be a finite number"):
         PolynomialSequence(strength=-1.0)
     with pytest.raises(ValueError, match="`steps` must be an integer of at least 1"):

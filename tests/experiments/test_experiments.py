@@ -43,7 +43,7 @@ GRIDS = {
     ),
     "modularity_embedding_dim": ((1, 2, 4, 8), _CENTRED, 5),
     "modularity_units": (
-        *((10, 30, 100, 300), (*_CENTRED, "d100_h10_best_depths")),
+        *((10, 30, 100, 300), (*_CENTRED, *(f"{target}_best_depths" for target in _CENTRED))),
         5,
     ),
     "modularity_learning_rate": (

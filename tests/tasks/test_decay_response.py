@@ -82,7 +82,12 @@ def test_the_response_depends_on_the_decay_and_survives_saving(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"num_train": 0}, "`num_train`"), ({"hidden_units": -1}, "`hidden_units`"), ({"log_decay": math.inf}, "finite")],
+    [
+        ({"num_train": 0}, "`num_train`"),
+        ({"hidden_units": -1}, "`hidden_units`"),
+        ({"response": "no"}, "`response` must be"),
+        *(({"log_decay": decay}, "`log_decay` must be a finite") for decay in (math.inf, 1000, "3", True, None)),
+    ],
 )
 def test_arguments_are_checked(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -92,3 +92,11 @@ def test_the_order_of_a_set_makes_no_difference(method):
     other = model({"x": examples["x"], "condition": examples["condition"][:, ::-1]})
     np.testing.assert_allclose(same, other, atol=1e-5)
     assert kh.evaluate(model, task)["excess"] > 0
+
+
+@pytest.mark.regression
+def test_there_is_no_training_split_to_evaluate():
+    with pytest.raises(ValueError, match="Each epoch draws new functions"):
+        GaussianProcessTask("rbf").evaluation_dataset("train")
+    with pytest.raises(ValueError, match="`kernel` must be one of"):
+        GaussianProcessTask(["rbf"])

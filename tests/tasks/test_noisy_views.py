@@ -28,7 +28,8 @@ def _tasks(**own):
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="`noise` must be at least 0"):
-        NoisyViewsTask("centred", noise=-1.0)
+    for noise in (-1.0, float("inf"), "1", None):
+        with pytest.raises(ValueError, match="`noise` must be a finite number of at least 0"):
+            NoisyViewsTask("centred", noise=noise)
     with pytest.raises(ValueError, match="`members` must be"):
         NoisyViewsTask("centred", members=0)

@@ -61,7 +61,14 @@ def test_the_loss_scalarizes_the_cross_entropies(rule):
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="`preference` must be from 0 to 1"):
-        OverlaidDigitsTask("digits", preference=2.0)
+    for preference in (2.0, "a", [0.5]):
+        with pytest.raises(ValueError, match="`preference` must be a finite number of at least 0 and at most 1"):
+            OverlaidDigitsTask("digits", preference=preference)
     with pytest.raises(ValueError, match="`rule` must be one of"):
         OverlaidDigitsTask("digits", "quadratic")
+
+
+@pytest.mark.regression
+def test_a_preference_may_be_an_integer():
+    _, y = next(iter(OverlaidDigitsTask("digits", preference=1).evaluation_dataset("test", batch_size=2)))
+    np.testing.assert_array_equal(y[:, 2:], [[1.0, 0.0]] * 2)

@@ -95,3 +95,5 @@ def test_unknown_names():
         ParetoTask("circle")
     with pytest.raises(ValueError, match="`rule` must be one of"):
         ParetoTask("line", "quadratic")
+    with pytest.raises(ValueError, match="`rule` must be one of"):
+        scalarize("max", np.ones(2), np.ones(2))

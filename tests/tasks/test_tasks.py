@@ -12,6 +12,7 @@ import tensorflow as tf
 from helpers import normal
 
 import keras_hypernet as kh
+from keras_hypernet.continual import PolynomialSequence
 from keras_hypernet.tasks import (
     TASKS,
     ApproximationTask,
@@ -265,3 +266,37 @@ def test_an_undeclared_dtype_is_named(method):
     for call in (lambda: fit(model, task, RECIPE, progress=False), lambda: evaluate(model, task)):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("task", "method"),
+    [
+        (DecayResponseTask("digits", num_train=100), "hyper"),
+        (ParetoTask("line", num_train=100), "linear"),
+        (GaussianProcessTask("rbf", num_train=100), "hyper"),
+        (OverlaidDigitsTask("digits"), "linear"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_networks_of_tasks_train_in_mixed_precision(task, method):
+    """Penalties and metrics of their own are computed in float32."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = kh.build_model(task, method, kh.Recipe(width=8, depth=2, primary_units=4))
+    batch = next(iter(task.training_dataset(task.load("train"), 20, 0, 0)))
+    assert np.isfinite(model.train_on_batch(*batch)).all()
+
+
+@pytest.mark.regression
+def test_arrays_that_are_kept_cannot_be_changed():
+    for examples in (PolynomialSequence().load("test"), GaussianProcessTask("rbf", num_test=8).load("test")):
+        for array in keras.tree.flatten(examples):
+            assert not array.flags.writeable
+
+
+@pytest.mark.regression
+def test_labels_of_more_than_ten_classes_are_named(monkeypatch):
+    task = ClassificationTask("digits")
+    monkeypatch.setattr(type(task.source), "load_labels", lambda source, split: np.arange(40, dtype="int32"))
+    with pytest.raises(ValueError, match="Labels must be at most 9. Received: labels up to 39, of 'digits'"):
+        task.load("train")

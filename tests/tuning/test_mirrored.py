@@ -68,6 +68,21 @@ for strategy in (None, "mirrored"):
     options = {"depth": [2], "width": [8], "epochs": 1, "strategy": strategy, "progress": False}
     result = kh.tuning.search(task, directory=f"{sys.argv[2]}/{strategy}", **options)
     results[f"replicas {result.config['replicas']}"] = result.trials
+
+import contextlib, keras, numpy as np
+results["penalized"] = []
+for scope in (contextlib.nullcontext(), get_strategy("mirrored").scope()):
+    with scope:
+        keras.utils.set_random_seed(0)
+        model = kh.Hypernetwork(kh.layers.TaskEmbedding(2, 2), [kh.layers.HyperDense(1)])
+        model.build({"x": (None, 3), "condition": (None,)})
+        loss = kh.continual.OutputRegularizer(5.0, "mse")
+        model.compile("sgd", loss)
+    loss.remember(model, [0])
+    model.set_weights([weight + 0.1 for weight in model.get_weights()])
+    inputs = {"x": np.ones((8, 3), "float32"), "condition": np.ones(8, "int32")}
+    measured = model.evaluate(inputs, np.zeros((8, 1)), verbose=0)
+    results["penalized"].append([measured, float(loss.penalty())])
 """
 
 
@@ -115,6 +130,14 @@ def test_a_search_on_two_devices_has_the_results_of_one(results):
     for row, other in zip(single, double, strict=True):
         assert (other["status"], other["steps"]) == ("finished", row["steps"])
         assert abs(row["validation_mse"] - other["validation_mse"]) <= 1e-4
+
+
+@pytest.mark.full
+@pytest.mark.regression
+def test_a_penalty_counts_once_on_two_devices(results):
+    single, double = results["penalized"]
+    assert single[1] > 0.01
+    assert double == pytest.approx(single, rel=1e-5)
 
 
 @pytest.mark.full
