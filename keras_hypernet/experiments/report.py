@@ -2,6 +2,7 @@
 
 import pathlib
 import statistics
+from collections import Counter
 
 from keras_hypernet.common.files import write_text
 from keras_hypernet.common.markdown import table
@@ -33,7 +34,8 @@ its verdict and its number of seeds are current.
 
 A trivial predictor cannot use the interaction of x and the condition: a constant, least squares on x, least squares on
 x and I, a network of x alone, and for colorization the mean grey of the image plus the mean image. The verdict is
-"nothing learned" if no method of a panel has, at any value, a median below the error of the best trivial predictor.
+"nothing learned" if no method that the claim is about has, at any value, a median below the error of the best trivial
+predictor. If none has at some of the values, the column "measured" names these values.
 
 Tests are one-sided and paired. Wilcoxon's signed-rank test asks whether one ratio per seed is below 1, or below the
 limit of a claim that allows more. For two methods, it is the ratio of their errors, the median over the varied values.
@@ -44,7 +46,8 @@ that an error does not improve: it resamples the seeds, and in {CONFIDENCE:.0%} 
 less than the tolerance. Claims on interaction alone were registered before this test: p >= {SIGNIFICANT} counts for no
 improvement, and every significant fall counts. Today's rule and its verdict stand beside them. Each p is
 followed by its Holm correction for all tests of this page. The rule of each claim says whether its verdict depends on
-p. A verdict is marked knife-edge if a number that decides it is within 5% of its threshold.
+p. A verdict is marked knife-edge if a number that decides it is within 5% of its threshold. Intervals are of the mean
+over the seeds, by bootstrap; a verdict that every seed must show depends on the worst seed.
 """
 _NOT_RUN = "not run yet"
 # Notes on copies of data sets, by the sha256 of the test split's pixels.
@@ -156,12 +159,15 @@ def _predictions(verdicts):
         "The module of each experiment, such as `keras_hypernet/experiments/modularity.py`, states the grids, the "
         "rules, and the results that were known before, from pilot runs."
     )
-    rows = [
-        (claim.text, panel, predicted, of_panels[panel].verdict if of_panels[panel] else _NOT_RUN)
-        for claim, of_panels in verdicts.items()
-        for panel, predicted in PREDICTIONS.get(claim.text, {}).items()
-    ]
-    return _section(title, text, ("claim", "where", "predicted", "outcome"), rows)
+    lines, groups = [f"## {title}", "", text, ""], {}
+    for claim, of_panels in verdicts.items():
+        for panel, predicted in PREDICTIONS.get(claim.text, {}).items():
+            found = of_panels[panel]
+            outcome = (found.verdict, found.seeds) if found else (_NOT_RUN, "")
+            groups.setdefault(claim.experiment, []).append((claim.text, panel, predicted, *outcome))
+    for name, rows in groups.items():
+        lines += [f"`{name}`:", "", *table(("claim", "where", "predicted", "outcome", "seeds"), rows), ""]
+    return lines
 
 
 def _section(title, text, columns, rows):
@@ -184,9 +190,10 @@ def _whys(claim, of_panels, rows, explanations):
 
 def _details(claim, of_panels, whys, corrected):
     limits = [f"{name} {value:g}" for name, value in (("from", claim.rule.first), ("to", claim.rule.last)) if value]
-    counted = f" Values {' '.join(limits)} count." if limits else ""
+    varies = get_experiment(claim.experiment).varies
+    counted = f" Values of {varies} {' '.join(limits)} count." if limits else ""
     if claim.rule.first == claim.rule.last is not None:
-        counted = f" Only the value {claim.rule.first:g} counts."
+        counted = f" Only {varies} {claim.rule.first:g} counts."
     rows = []
     for panel, finding in of_panels.items():
         if finding is None:
@@ -264,8 +271,9 @@ def _trivial(rows):
     for panel in dict.fromkeys(row["panel"] for row in rows["baseline"]):
         mine = [row for row in rows["baseline"] if row["panel"] == panel]
         predictors = predictors_of(mine, by_target(mine))
-        lines.append((panel, *(f"{predictors[name]:.3g}" if name in predictors else "" for name in PREDICTORS)))
-    return _section("Ours: trivial predictors", text, ("target", *PREDICTORS.values()), lines)
+        cells = [f"{predictors[name]:.3g}" if name in predictors else "" for name in PREDICTORS]
+        lines.append((panel, *cells, len({row["seed"] for row in mine})))
+    return _section("Ours: trivial predictors", text, ("target", *PREDICTORS.values(), "seeds"), lines)
 
 
 def _baselines(rows):
@@ -292,6 +300,17 @@ def _seeds(experiment, rows):
     return ", ".join(f"{panel} {number}" for panel, number in numbers.items())
 
 
+def _hours(experiment, rows):
+    """Hours of one worker for the grid of an experiment, and the number of its runs whose time is unknown."""
+    grid = Counter((config["panel"], config["method"], config[experiment.varies]) for config in experiment.runs())
+    seconds = {
+        point: statistics.median(row["seconds"] or 0 for row in group)
+        for point, group in group_rows(rows, experiment.varies).items()
+    }
+    known = sum(number * seconds[point] for point, number in grid.items() if point in seconds)
+    return known / 3600, sum(number for point, number in grid.items() if point not in seconds)
+
+
 def _runs(rows):
     lines, total = [], 0.0
     for name, mine in rows.items():
@@ -300,15 +319,18 @@ def _runs(rows):
         missing = len(grid - {run_key(row["config"]) for row in mine})
         short = f" ({missing} of {len(grid)} are missing)" if missing else ""
         diverged, failed = (sum(row["status"] == status for row in mine) for status in ("diverged", "failed"))
-        points = [[row["seconds"] or 0 for row in group] for group in group_rows(mine, experiment.varies).values()]
-        hours = sum(len(seconds) * statistics.median(seconds) for seconds in points) / 3600
-        lines.append((f"`{name}`", f"{len(mine)}{short}", _seeds(experiment, mine), diverged, failed, f"{hours:.2f}"))
+        hours, unknown = _hours(experiment, mine)
+        time = f"{hours:.2f}" if not unknown else f"{hours:.2f}, without {unknown} runs" if mine else ""
+        lines.append((f"`{name}`", f"{len(mine)}{short}", _seeds(experiment, mine), diverged, failed, time))
         total += hours
     every = [row for mine in rows.values() for row in mine]
     machines = sorted({row["machine"]["processor"] for row in every if row["machine"]})
     notes = sorted({_COPIES[row["data_sha256"]] for row in every if row["data_sha256"] in _COPIES})
     lines.append(("all", len(every), "", "", "", f"{total:.2f}"))
     columns = ("experiment", "runs", "seeds", "diverged", "failed", "hours")
-    hours = "Hours are for one worker. The time of a run is the median over its seeds."
+    hours = (
+        "Hours are those of one worker for the complete grid. The time of a run is the median over the seeds that were "
+        "run."
+    )
     trained = [f"Trained on {', '.join(machines)}."] if machines else []
     return ["## Runs", "", *table(columns, lines), "", hours, "", *trained, *notes]

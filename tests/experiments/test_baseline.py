@@ -226,6 +226,8 @@ def test_every_judged_panel_has_trivial_predictors():
 def test_no_committed_verdict_ignores_a_trivial_predictor(claim):
     """Computed anew from the rows: the least median of the claim's methods against the least median of a predictor."""
     field, methods = claim.rule.field, claim.rule.methods
+    if field == "training_seconds":  # is no error: a constant takes no time
+        return
 
     def number(row):
         found = row[field] if field in row else (row["curve"].get(field) or [None])[-1]
