@@ -145,6 +145,8 @@ def _measured(experiment, row):
     """The values of a row in the figure: triples of series, x and value."""
     if not experiment.drawing.curves:
         yield experiment.drawing.label(row), row[experiment.varies], row["test"]
+    for name, label in experiment.drawing.also_last.items():
+        yield label, row[experiment.varies], (row["curve"].get(name) or [None])[-1]
     for name, label in experiment.drawing.curves.items():
         # The curve of a diverged run is shorter.
         values = row["curve"].get(name, [])

@@ -93,6 +93,16 @@ def test_curves(tmp_path):
     assert {"between f1 and f2", "between f1 and y", "between f2 and y", "epoch"} <= set(texts)
 
 
+def test_the_last_value_of_a_curve_is_a_line_beside_the_test_error(tmp_path):
+    def result(config):
+        return {"test": 0.5, "curve": {"validation_loss": [1.0, config["width"] / 4]}}
+
+    _write(tmp_path, "assumption_2", result, seeds=1, values=(1, 2))
+    table, _, _ = _drawn(tmp_path, "assumption_2")
+    assert _points(table, "mnist", "test error") == [(1, "0.5", "0"), (2, "0.5", "0")]
+    assert _points(table, "mnist", "squared error on validation data") == [(1, "0.25", "0"), (2, "0.5", "0")]
+
+
 def test_the_same_rows_make_the_same_files(tmp_path):
     _write(tmp_path, "assumption_2", lambda config: {"test": 1 / config["width"]}, values=(1, 2), seeds=2)
     paths, _ = draw(get_experiment("assumption_2"), tmp_path)
