@@ -27,7 +27,7 @@ def spectral_complexity(weights: Any, lipschitz: float | None = None) -> Any:
             - a list of kernels `[inputs, units]` of a fully connected network, in the order of its layers.
             - a built `keras.Sequential`, such as that of `specialize`, of Dense layers and layers that only rearrange.
             `StandardizeImage` counts with its factor, `1 / (255 stddev)`: distances between inputs are those of uint8
-            pixels. The last activation counts too.
+            pixels. `Rescaling` counts with its largest scale. The last activation counts too.
             - theta_I, the dict `{"<layer>/kernel": [B, inputs, units]}` that a hypernetwork generates for B
               conditions, with every kernel, in the order of its layers. Biases and layers before the generated
               layers do not count.
@@ -103,12 +103,14 @@ def _layer_constant(layer, lipschitz):
         return float(_induced_norm(_array(layer.kernel))) * _activation_constant(layer, lipschitz)
     if not names and hasattr(layer, "mean") and hasattr(layer, "stddev"):
         return 1 / (255 * layer.stddev)
+    if type(layer).__name__ == "Rescaling":
+        return float(np.abs(layer.scale).max())
     if not names and type(layer).__name__ in _REARRANGING:
         return 1.0
     if not names and type(layer).__name__ == "Activation":
         return _activation_constant(layer, lipschitz)
     raise TypeError(
-        f"The model must be a chain of Dense, StandardizeImage, Activation, {', '.join(_REARRANGING)}. "
+        f"The model must be a chain of Dense, StandardizeImage, Rescaling, Activation, {', '.join(_REARRANGING)}. "
         f"Received: layer {layer.name!r} of class {type(layer).__name__} with the weights {sorted(names)}. " + _ADVICE
     )
 

@@ -181,6 +181,10 @@ def _bound_and_largest_ratio(network, is_image, shape):
     if is_image:  # (v / 255 - 0.1307) / 0.3081 of every pixel v, as a part of the first layer
         biases[0] = biases[0] - 0.1307 / 0.3081 * kernels[0].sum(axis=0)
         kernels[0] = kernels[0] / (255 * 0.3081)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Rescaling):  # as a part of the first layer, too
+            biases[0] = biases[0] + layer.offset * kernels[0].sum(axis=0)
+            kernels[0] = kernels[0] * layer.scale
     forward = functools.partial(_forward, kernels=kernels, biases=biases, activations=activations)
 
     x, y = _stored_pairs(len(kernels[0]), is_image)
@@ -255,6 +259,13 @@ def test_pixels_are_scaled_by_the_layer_that_standardizes_them():
     assert theory.spectral_complexity(network) == pytest.approx(2 / (255 * 0.25))
     x, y = np.array([[0, 0, 0]], "uint8"), np.array([[0, 255, 0]], "uint8")
     assert np.abs(array(network(y) - network(x))).sum() / 255 == pytest.approx(2 / (255 * 0.25))
+
+
+@pytest.mark.regression
+def test_a_rescaling_counts_with_its_largest_scale():
+    dense = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling([0.5, -3.0], offset=1.0), dense])
+    assert theory.spectral_complexity(network) == pytest.approx(3.0)
 
 
 def test_kernels_of_low_precision():
