@@ -313,7 +313,6 @@ def test_models_with_an_unknown_constant():
     for layer, shape in [
         (layers.Conv1D(2, 1, name="odd"), (4, 3)),
         (layers.BatchNormalization(name="odd"), (3,)),
-        (layers.Rescaling(255.0, name="odd"), (3,)),
         (layers.EinsumDense("ab,cb->ac", 2, name="odd"), (3,)),
         (keras.Sequential([keras.Input((3,)), dense(2)], name="odd"), (3,)),
     ]:
