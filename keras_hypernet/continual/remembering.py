@@ -29,7 +29,8 @@ class RememberingLoss(keras.losses.Loss):
         loss = self.loss(y_true, y_pred, sample_weight)
         if self.model is None or not self.strength:
             return loss
-        return loss + keras.ops.cast(self.penalty(), loss.dtype) / _replicas()
+        penalty, replicas = keras.ops.cast(self.penalty(), loss.dtype), _replicas()
+        return loss + (penalty if replicas == 1 else penalty / replicas)
 
     def call(self, y_true, y_pred):
         return self.loss.call(y_true, y_pred)
