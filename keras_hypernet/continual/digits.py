@@ -90,6 +90,7 @@ class DigitSequence(ImageTask, TaskSequence):
     metric = "error_rate"
     condition_dtype = "int32"
     labelled = True
+    num_classes = 10
     purpose = "Tells the class of an image, given the number of its task; the tasks were learned one after another"
     limits = ("Tasks in this order, with as many steps: of other sequences nothing was measured.",)
     deviations = (

@@ -36,6 +36,7 @@ class ClassificationTask(ImageTask):
     inputs = ("x",)
     num_outputs = 10
     labelled = True
+    num_classes = 10
     purpose = "Tells the class of an image"
     limits = ("A network as small as the experiment asks for: far from the accuracy that its data allows.",)
     # rho and epsilon are the defaults of the authors' framework.

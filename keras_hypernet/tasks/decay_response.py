@@ -86,6 +86,7 @@ class DecayResponseTask(ImageTask):
     condition_shape = (1,)
     num_outputs = 10
     labelled = True
+    num_classes = 10
     purpose = "Tells the class of an image, under a weight decay"
     limits = ("A small classifier of few training images: far from the accuracy that the data allows.",)
     provenance: ClassVar = {

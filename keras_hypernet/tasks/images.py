@@ -23,6 +23,7 @@ class ImageTask(Task):
     x_dtype = "uint8"
     condition_dtype = "uint8"
     labelled: ClassVar[bool] = False
+    num_classes: ClassVar[int | None] = None  # of the labels, to check them
 
     def __post_init__(self):
         if not isinstance(self.data, str):
@@ -68,6 +69,7 @@ class ImageTask(Task):
         if not self.labelled:
             return self.source.load(split)
         labels = self.source.load_labels(split)
-        if labels.max(initial=0) > 9:
-            raise ValueError(f"Labels must be at most 9. Received: labels up to {labels.max()}, of {self.data!r}")
+        if self.num_classes and labels.max(initial=0) >= self.num_classes:
+            most = self.num_classes - 1
+            raise ValueError(f"Labels must be at most {most}. Received: labels up to {labels.max()}, of {self.data!r}")
         return self.source.load(split), labels

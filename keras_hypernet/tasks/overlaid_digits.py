@@ -79,6 +79,7 @@ class OverlaidDigitsTask(ImageTask):
     num_outputs = 2 * CLASSES
     num_targets = 4
     labelled = True
+    num_classes = 10
     purpose = "Tells the labels of two overlaid digits, under a preference between them"
     limits = ("A small network on images of half the size: far from the accuracy that such images allow.",)
     provenance: ClassVar = {

@@ -40,6 +40,7 @@ class RotationSetTask(RotationTask):
     name = "rotation_set"
     condition_is_set = True
     labelled = True
+    num_classes = 10
     depth_experiment = None
     paper_sizes: ClassVar = {}
     purpose = "Tells by which multiple of 30 degrees an image was rotated, given a set of images of its class"

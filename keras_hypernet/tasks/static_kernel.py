@@ -141,6 +141,7 @@ class StaticKernelTask(ImageTask):
     inputs = ("x",)
     num_outputs = 10
     labelled = True
+    num_classes = 10
     methods: ClassVar = {
         "hyper": "a convnet whose second kernel is generated from a learned vector",
         "network": "a convnet",
