@@ -32,7 +32,7 @@ from keras_hypernet.tasks.gaussian_process import KERNELS, log_density, mean_and
 QUICK = "--quick" in sys.argv
 PEER = "keras-neural-processes"
 CONTENDERS = ("process", "film", "hyper", PEER)
-STEPS, SEEDS, ROUNDS, WIDTH, BATCH = (4, 1, 3, 16, 4) if QUICK else (3000, 3, 50, 128, 32)
+STEPS, SEEDS, ROUNDS, WIDTH, BATCH = (4, 1, 3, 16, 4) if QUICK else (3000, 5, 50, 64, 32)
 KERNEL_NAMES = ("rbf",) if QUICK else tuple(KERNELS)
 SHIFT = 10.0
 MOST_DIFFERENCE = 1e-4
@@ -142,14 +142,14 @@ def main():
             found = [trained(name, task, seed) for seed in range(SEEDS)]
             parameters = sum(int(np.prod(v.shape)) for v in Contender(name, task, 0).model.trainable_variables)
             rows.append([kernel, name, parameters, statistics.fmean(found), exact, times[name], found])
-    columns = ["kernel", "contender", "parameters", "log-likelihood", "exact", "ms of processor time a step", "by seed"]
+    columns = ["kernel", "contender", "parameters", "log-likelihood", "exact", "ms a step", "by seed"]
     report(
         "neural_processes_quick" if QUICK else "neural_processes",
         "Neural processes on Gaussian processes, sets of 10 points, one thread",
         columns,
         rows,
         steps=STEPS,
-        version=version or "not installed",
+        library=f"{PEER} {version or 'not installed'}",
         difference=differences,
     )
 

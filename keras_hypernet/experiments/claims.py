@@ -301,7 +301,7 @@ def reaches(method, published):
         return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, [(by_seed.mean(), 1.0)])
 
     text = "the mean over the seeds, at the last value, is at most the published number"
-    return _rule(text, "at least two fifths of the seeds are", judge, (*published,), (method,))
+    return _rule(text, "at least two fifths of the seeds are at most that number", judge, (*published,), (method,))
 
 
 def measured_by(rule, field):
@@ -366,7 +366,7 @@ def matches(first, second, at_best=False):
 
     where = "with each at the value of lowest validation error" if at_best else "at every value"
     text = f"the ratio of {first} to {second} differs from 1 by less than a tenth in {CONFIDENCE:.0%} of the resamples"
-    partly = f"the mean ratio does{'' if at_best else ' at most values'}"
+    partly = f"the mean ratio does{'' if at_best else ' at more than half of the values'}"
     return _rule(f"{text}, {where}", partly, judge, methods=(first, second))
 
 

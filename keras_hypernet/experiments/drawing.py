@@ -6,6 +6,8 @@ import statistics
 import textwrap
 from itertools import cycle, zip_longest
 
+import numpy as np
+
 from keras_hypernet.common.figures import figure_class, save_figure
 from keras_hypernet.common.files import write_table
 from keras_hypernet.experiments import NAMES, get_experiment
@@ -181,15 +183,14 @@ def _draw_panel(axes, experiment, panel, shown, styles):
     for index, (label, style) in enumerate(styles.items()):
         mine = [point for point in shown if point["series"] == label]
         measured = [point for point in mine if point["mean"] is not None]
-        every = max(1, len(measured) // 10) if experiment.drawing.curves else 1
-        axes.errorbar(
-            [point["x"] for point in measured],
-            [point["mean"] for point in measured],
-            [point["stddev"] or 0.0 for point in measured],
-            **{**style, **joined, "label": label, "markersize": 4, "linewidth": 1.3, "capsize": 2, "elinewidth": 0.8},
-            markevery=every,
-            errorevery=every,
-        )
+        xs, means, spreads = ([point[name] or 0.0 for point in measured] for name in ("x", "mean", "stddev"))
+        line = {**style, **joined, "label": label, "markersize": 4, "linewidth": 1.3}
+        if joined or len(measured) == 1:  # bars, where a band has no width
+            axes.errorbar(xs, means, spreads, **line, capsize=2, elinewidth=0.8)
+        else:
+            axes.plot(xs, means, **line, markevery=max(1, len(xs) // 10) if experiment.drawing.curves else 1)
+            low, high = (np.add(means, sign * np.array(spreads)) for sign in (-1, 1))
+            axes.fill_between(xs, low, high, color=style["color"], alpha=0.15, linewidth=0)
         if len(measured) == 1 < len({point["x"] for point in shown}) and experiment.fixed:
             axes.axhline(measured[0]["mean"], **{**style, "marker": "", "linewidth": 0.8})
         for point in mine:

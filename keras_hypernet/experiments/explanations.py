@@ -30,9 +30,9 @@ def fill(text, rows, varies, trivial=None, bilinear=None):
     VALUES is a value of the varied quantity, or a range such as `3:9`; without it, all values count. METHOD may be
     `ratio`, the median of the hypernetwork divided by that of the embedding method. Of the medians over the seeds:
     `median` of one value, `low`, `high`, and `fall`, the relative fall from the first value to the last. Of the
-    finished runs: `min`, `max`, and the numbers `runs`, of all, and `diverged`. `best` is the median over the seeds of
-    the error at the value of lowest validation error. `{trivial}` is the error of the best trivial predictor, and
-    `{bilinear}` that of the bilinear form.
+    finished runs: `mean`, `min`, `max`, and the numbers `runs`, of all, and `diverged`. `best` is the median over the
+    seeds of the error at the value of lowest validation error. `{trivial}` is the error of the best trivial predictor,
+    and `{bilinear}` that of the bilinear form.
 
     Raises ValueError for a number that the rows do not have.
 
@@ -77,6 +77,7 @@ def _statistic(name, tests, medians):
         return f"{1 - medians[-1] / medians[0]:.0%}"
     found = {"low": np.min(medians), "high": np.max(medians)}
     found |= {"median": medians[0]} if len(medians) == 1 else {}
+    found |= {"mean": finished.mean() if finished.size else np.inf}
     found |= {"min": finished.min(initial=np.inf), "max": finished.max(initial=-np.inf)}
     if name not in found:
         raise ValueError(

@@ -28,7 +28,7 @@ LABELS = {"hyper": "generated kernel", "network": "plain convnet", "small": "pla
 
 
 def _setup(panel, method, value, seed, quick):
-    """Published, and ours: the error of a convnet against the dimension of the vector that its kernel is made from.
+    """Published, and ours: the error of a convnet whose kernel is generated from a vector.
 
     The vector and the hidden layer of the generator have `embedding_dim` entries. `network` is the plain convnet, and
     `small` a plain convnet with fewer filters in its second layer and at most as many weights as `hyper`. The paper:
@@ -45,7 +45,7 @@ EXPERIMENTS = (
     Experiment(
         name="hypernetworks_static",
         figure="ours",
-        title="A convnet with a generated kernel: test error against the dimension of the kernel's vector",
+        title="A convnet with a kernel that is generated from four numbers: test error",
         varies="embedding_dim",
         values=(DIMENSION,),
         panels=("mnist",),

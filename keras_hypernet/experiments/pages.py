@@ -12,13 +12,13 @@ from keras_hypernet.common.figures import figure_class, save_figure
 from keras_hypernet.common.files import write_text
 from keras_hypernet.common.markdown import table
 from keras_hypernet.experiments import NAMES, continual, get_experiment, hypernetworks_static, pareto
-from keras_hypernet.experiments.report import verdicts
+from keras_hypernet.experiments.report import hours_of, verdicts
 from keras_hypernet.experiments.rows import group_rows, own_rows
 from keras_hypernet.tasks import ParetoTask
 
 _MARKED = re.compile(r"(<!-- results of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-# By experiment: further figures of the page.
-FIGURES = {"pareto_toy": ("pareto_fronts.png",)}
+# By experiment: further figures of the page, and their titles.
+FIGURES = {"pareto_toy": {"pareto_fronts.png": "The fronts of three problems, and the learned solutions"}}
 # By experiment, and by panel and method, or panel, method and value: published numbers, as text.
 PUBLISHED = {
     "continual_digits": {
@@ -43,7 +43,11 @@ PUBLISHED = {
 _ALSO = {
     "continual_digits": {"inferred": "task inferred", "forgotten": "forgotten"},
     "continual_polynomials": {"first": "first", "second": "second", "third": "third", "forgotten": "forgotten"},
-    "pareto_toy": {"inner": "weights from 0.16 on", "front": "from the front", "gaps": "of the front from ours"},
+    "pareto_toy": {
+        "inner": "preferences of at least 0.16",
+        "front": "distance to the front",
+        "gaps": "gaps: distance of the front to the solutions",
+    },
     "gaussian_process": {
         "log_likelihood": "log-likelihood",
         "exact_log_likelihood": "exact log-likelihood",
@@ -71,8 +75,8 @@ def _results(name, folder):
         return "Not run yet."
     published = PUBLISHED.get(name, {})
     also = _ALSO.get(name, {})
-    columns = ["panel", "method", experiment.varies, "ours", *also.values(), *["published"] * bool(published)]
-    columns += ["seeds", "minutes a run"]
+    columns = ["panel", "method", experiment.varies, "ours (mean ± standard deviation)", *also.values()]
+    columns += [*["published"] * bool(published), "seeds", "minutes a run"]
     lines = []
     for (panel, method, value), group in group_rows(rows, experiment.varies).items():
         tests = [row["test"] for row in group if row["test"] is not None]
@@ -82,18 +86,14 @@ def _results(name, folder):
         theirs = [published.get((panel, method, value), published.get((panel, method), ""))] * bool(published)
         others = [_mean(group, field) for field in also]
         lines.append((panel, experiment.drawing.label(group[0]), value, ours, *others, *theirs, len(tests), minutes))
-    hours, seeds = sum(row["seconds"] or 0 for row in rows) / 3600, len({row["seed"] for row in rows})
-    figures = [each for each in (f"{name}.png", *FIGURES.get(name, ())) if (pathlib.Path(folder) / each).exists()]
-    lines = [*table(columns, lines)]
-    lines += [line for figure in figures for line in ("", f"![{experiment.title}](../results/{figure})")]
-    lines += [
-        *(
-            "",
-            f"{len(rows)} runs, {hours:.1f} hours of one worker, {30 * hours / seeds:.0f} minutes a seed on two cores;",
-        ),
-        *(f"`keras-hypernet experiment {name} --workers 2`.", "", *verdicts(name, folder)),
-    ]
-    return "\n".join(lines)
+    hours, seeds = hours_of(experiment, rows)[0], len({row["seed"] for row in rows})
+    figures = {f"{name}.png": experiment.title, **FIGURES.get(name, {})}
+    figures = {each: title for each, title in figures.items() if (pathlib.Path(folder) / each).exists()}
+    shown = [f"![{title}](../results/{each})" for each, title in figures.items()]
+    facts = f"{len(rows)} runs, {hours:.1f} hours of one worker, {30 * hours / seeds:.1f} minutes a seed on two cores;"
+    command = f"`keras-hypernet experiment {name} --workers 2 --out runs` repeats them."
+    parts = [*shown, f"{facts}\n{command}", "\n".join(verdicts(name, folder))]
+    return "\n\n".join(["\n".join(table(columns, lines)), *parts])
 
 
 def _seconds(row):
@@ -108,14 +108,15 @@ def _mean(rows, field):
 
 
 def _benchmark(path):
-    """The table of a script of `benchmarks/`, without the numbers of each seed."""
+    """The table of a script of `benchmarks/`, whose last column, the numbers of each seed, becomes their deviation."""
     if not path.exists():
         return "Not run yet."
     content = json.loads(path.read_text(encoding="utf-8"))
-    rows = [[f"{cell:.3g}" if isinstance(cell, float) else cell for cell in row[:-1]] for row in content["rows"]]
+    rows = [[*row[:-1], statistics.stdev(row[-1]) if len(row[-1]) > 1 else 0.0] for row in content["rows"]]
+    rows = [[f"{cell:.3g}" if isinstance(cell, float) else cell for cell in row] for row in rows]
     seeds, machine = len(content["rows"][0][-1]), content["machine"]["processor"]
-    facts = f"{content['steps']:,} steps, seeds: {seeds}; on {machine}."
-    return "\n".join([*table(content["columns"][:-1], rows), "", facts])
+    facts = f"{content['library']}; {content['steps']:,} steps, {seeds} seeds; on {machine}."
+    return "\n".join([*table([*content["columns"][:-1], "deviation over the seeds"], rows), "", facts])
 
 
 def draw_fronts(folder):

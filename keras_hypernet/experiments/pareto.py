@@ -66,10 +66,10 @@ def _toy(panel, method, value, seed, quick):
 
     Panels are problems of `ParetoTask`; f has two hidden layers of `width` units. The error is the mean distance of the
     objectives from those of the exact optimum under each preference of a lattice. The paper: linear scalarization
-    reaches 0.0042, 0.0011 and 0.0494 on the three convex problems, and later methods 0.0017 and 0.0201. Expected:
-    both rules reach these numbers on `line` and `sphere` with 100 units; on `concave`, linear scalarization finds the
-    two ends of the front alone, and the Chebyshev rule all of it. Takes about a minute a run, forty minutes in all
-    on two cores.
+    reaches 0.0042, 0.0011 and 0.0494 on the three convex problems, and later methods 0.0017 and 0.0201. Expected: with
+    100 units both rules reach these numbers on `sphere`, the linear rule also on `line`; on `concave`, linear
+    scalarization finds the two ends of the front alone, and the Chebyshev rule all of it. Takes about a minute a run,
+    forty minutes in all on two cores.
     """
     task = ParetoTask(panel, CONSTANTS.get(method, method), **({"num_train": 1000} if quick else {}))
     epochs = 1 if method in CONSTANTS else 2 if quick else 200

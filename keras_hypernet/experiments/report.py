@@ -300,7 +300,7 @@ def _seeds(experiment, rows):
     return ", ".join(f"{panel} {number}" for panel, number in numbers.items())
 
 
-def _hours(experiment, rows):
+def hours_of(experiment, rows):
     """Hours of one worker for the grid of an experiment, and the number of its runs whose time is unknown."""
     grid = Counter((config["panel"], config["method"], config[experiment.varies]) for config in experiment.runs())
     seconds = {
@@ -319,7 +319,7 @@ def _runs(rows):
         missing = len(grid - {run_key(row["config"]) for row in mine})
         short = f" ({missing} of {len(grid)} are missing)" if missing else ""
         diverged, failed = (sum(row["status"] == status for row in mine) for status in ("diverged", "failed"))
-        hours, unknown = _hours(experiment, mine)
+        hours, unknown = hours_of(experiment, mine)
         time = f"{hours:.2f}" if not unknown else f"{hours:.2f}, without {unknown} runs" if mine else ""
         lines.append((f"`{name}`", f"{len(mine)}{short}", _seeds(experiment, mine), diverged, failed, time))
         total += hours

@@ -183,8 +183,8 @@ class ParetoTask(Task):
     purpose = "Writes the Pareto-optimal solution for a preference among objectives"
     limits = ("The problem is a toy: the model is of no use but to study how a front is learned.",)
     provenance: ClassVar = {
-        "text": ["That one hypernetwork, from preferences to solutions, learns a front; linear scalarization."],
-        "code": ["The three convex problems, and the distance from the optimum of each preference (Tuan et al.)."],
+        "text": ["That one hypernetwork, from preferences to solutions, learns a front, by scalarized objectives."],
+        "code": ["The convex problems, and the distance from the optimum of each preference (Tuan et al.)."],
         "ours": ["The networks, the preferences and their numbers, and the training."],
     }
 
