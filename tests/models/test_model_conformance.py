@@ -115,9 +115,8 @@ def test_a_model_is_exported_by_jax_with_free_batch_points_and_members(case):
 @pytest.mark.full
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="a compiler of PyTorch's")
-@pytest.mark.parametrize("name", ["embedding", "neural_process"])
-def test_pytorch_compiles_a_model(name):
-    (case,) = (case for case in MODELS if case.name == name)
+def test_pytorch_compiles_a_model():
+    (case,) = (case for case in MODELS if case.name == "neural_process")  # an embedding method, too
     *_, inputs = _model_calls(case)
     model = case.make()
     y = array(model(inputs))
