@@ -366,7 +366,7 @@ def matches(first, second, at_best=False):
 
     where = "with each at the value of lowest validation error" if at_best else "at every value"
     text = f"the ratio of {first} to {second} differs from 1 by less than a tenth in {CONFIDENCE:.0%} of the resamples"
-    partly = f"the mean ratio does{'' if at_best else ' at more than half of the values'}"
+    partly = f"the mean ratio differs by less than a tenth{'' if at_best else ' at more than half of the values'}"
     return _rule(f"{text}, {where}", partly, judge, methods=(first, second))
 
 

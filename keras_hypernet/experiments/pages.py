@@ -46,7 +46,7 @@ _ALSO = {
     "pareto_toy": {
         "inner": "preferences of at least 0.16",
         "front": "distance to the front",
-        "gaps": "gaps: distance of the front to the solutions",
+        "gaps": "gaps: distance from the front to the nearest solution",
     },
     "gaussian_process": {
         "log_likelihood": "log-likelihood",
@@ -86,13 +86,13 @@ def _results(name, folder):
         theirs = [published.get((panel, method, value), published.get((panel, method), ""))] * bool(published)
         others = [_mean(group, field) for field in also]
         lines.append((panel, experiment.drawing.label(group[0]), value, ours, *others, *theirs, len(tests), minutes))
-    hours, seeds = hours_of(experiment, rows)[0], len({row["seed"] for row in rows})
+    hours = hours_of(experiment, rows)[0]
     figures = {f"{name}.png": experiment.title, **FIGURES.get(name, {})}
     figures = {each: title for each, title in figures.items() if (pathlib.Path(folder) / each).exists()}
     shown = [f"![{title}](../results/{each})" for each, title in figures.items()]
-    facts = f"{len(rows)} runs, {hours:.1f} hours of one worker, {30 * hours / seeds:.1f} minutes a seed on two cores;"
-    command = f"`keras-hypernet experiment {name} --workers 2 --out runs` repeats them."
-    parts = [*shown, f"{facts}\n{command}", "\n".join(verdicts(name, folder))]
+    time = f"{hours:.1f} hours of one worker, {30 * hours / experiment.seeds:.1f} minutes a seed on two cores"
+    facts = f"{len(rows)} runs. The grid takes {time}:\n`keras-hypernet experiment {name} --workers 2 --out runs`."
+    parts = [*shown, facts, "\n".join(verdicts(name, folder))]
     return "\n\n".join(["\n".join(table(columns, lines)), *parts])
 
 
@@ -104,19 +104,26 @@ def _seconds(row):
 def _mean(rows, field):
     """The mean of a number over the rows that have it: a diverged run has none."""
     values = [row[field] for row in rows if row.get(field) is not None]
-    return f"{statistics.fmean(values):.3g}" if values else ""
+    return _cell(statistics.mean(values)) if values else ""  # the mean of equal integers is one
 
 
 def _benchmark(path):
-    """The table of a script of `benchmarks/`, whose last column, the numbers of each seed, becomes their deviation."""
+    """The table of a script of `benchmarks/`; its last column has the log-likelihoods of the seeds."""
     if not path.exists():
         return "Not run yet."
     content = json.loads(path.read_text(encoding="utf-8"))
-    rows = [[*row[:-1], statistics.stdev(row[-1]) if len(row[-1]) > 1 else 0.0] for row in content["rows"]]
-    rows = [[f"{cell:.3g}" if isinstance(cell, float) else cell for cell in row] for row in rows]
+    measured = content["columns"].index("log-likelihood")
+    rows = []
+    for *row, by_seed in content["rows"]:
+        rows.append([_cell(cell) for cell in row])
+        rows[-1][measured] = f"{statistics.fmean(by_seed):.3f} ± {statistics.stdev(by_seed):.2g}"
     seeds, machine = len(content["rows"][0][-1]), content["machine"]["processor"]
     facts = f"{content['library']}; {content['steps']:,} steps, {seeds} seeds; on {machine}."
-    return "\n".join([*table([*content["columns"][:-1], "deviation over the seeds"], rows), "", facts])
+    return "\n".join([*table(content["columns"][:-1], rows), "", facts])
+
+
+def _cell(cell):
+    return f"{cell:.3g}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell
 
 
 def draw_fronts(folder):

@@ -25,7 +25,7 @@ digits of MNIST, and 100 hidden units there.
 
 Searched after the runs: why `plane` stays above the published distance. In the last five epochs of two seeds with 100
 units, the validation distance goes up and down between 0.0010 and 0.0055: Adam's steps at a constant rate. At a tenth
-of the rate it is steady, and one run has `inner` 0.0014 instead of 0.0028, also after 600 epochs: nearly the published
+of the rate it is steady, and seed 0 has `inner` 0.0014 instead of 0.0028, also after 600 epochs: nearly the published
 0.0011. The published settings are not known in full.
 """
 
@@ -74,7 +74,7 @@ def _toy(panel, method, value, seed, quick):
     reaches 0.0042, 0.0011 and 0.0494 on the three convex problems, and later methods 0.0017 and 0.0201. Expected: with
     100 units both rules reach these numbers on `sphere`, the linear rule also on `line`; on `concave`, linear
     scalarization finds the two ends of the front alone, and the Chebyshev rule all of it. Takes about a minute a run,
-    forty minutes in all on two cores.
+    half an hour in all on two cores.
     """
     task = ParetoTask(panel, CONSTANTS.get(method, method), **({"num_train": 1000} if quick else {}))
     epochs = 1 if method in CONSTANTS else 2 if quick else 200
@@ -91,7 +91,7 @@ def _digits(panel, method, value, seed, quick):
     writes all weights of g. `separate` trains a network of the size of g for each of five preferences, which takes as
     many trainings. The error is the hypervolume that the losses on the test split miss, of the square up to (2, 2), at
     these five preferences. A network that ignores the image misses all of it, an area of 4. Expected: the hypernetwork
-    comes close to the separate networks. Takes about three minutes a run, an hour and a half in all on two cores.
+    comes close to the separate networks. Takes one to three minutes a run, half an hour in all on two cores.
     """
     rule = method if method in RULES else "linear"
     task = OverlaidDigitsTask(panel, rule, SEPARATE[0] if method == "separate" else None)

@@ -112,7 +112,7 @@ def _provenance(method, task, recipe, changes):
     facts = {mark: list(sentences) for mark, sentences in facts.items()}
     if method != "target" and task.held_out:
         facts["ours"].append(task.held_out)
-    field, noun = _SIZES.get(method, (None, None))
+    field, noun = (None, None) if method in task.methods else _SIZES.get(method, (None, None))
     if size := field and recipe and getattr(recipe, field):
         mark = "ours" if field in changes else task.paper_sizes.get(field, "ours")
         facts[mark].append(f"The {noun}, {size:,}.")

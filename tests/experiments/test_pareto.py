@@ -53,7 +53,7 @@ def test_a_row_of_a_neural_process_has_its_log_likelihood():
     row, prior = _quick("gaussian_process", "film"), _quick("gaussian_process", "prior")
     assert row["exact_log_likelihood"] == prior["exact_log_likelihood"]
     for each in (row, prior):
-        assert each["log_likelihood"] == pytest.approx(each["exact_log_likelihood"] - each["test"], abs=1e-5)
+        assert each["log_likelihood"] == pytest.approx(each["exact_log_likelihood"] - each["test"], abs=2e-5)
     assert row["parameters"] > 0 == prior["parameters"]
 
 
@@ -115,7 +115,7 @@ def test_a_page_shows_the_results_of_the_rows_and_the_published_numbers(tmp_path
         ResultsFile(tmp_path / "pareto_toy.jsonl").append({**full, "seconds": 60.0})
     lines = filled(page, tmp_path).splitlines()
     assert lines[4] == "| line | hypernetwork, linear | 20 | 0.204 ± 0.0032 | 0.1 | 0.1 | 0.1 | 0.0042 | 5 | 1.0 |"
-    assert lines[7] == "10 runs, 0.2 hours of one worker, 1 minutes a seed on two cores;"
+    assert lines[7] == "10 runs. The grid takes 0.2 hours of one worker, 1.0 minutes a seed on two cores:"
     assert "- Ours: the distance of linear scalarization falls with the width of f. line **not run yet**" in lines
     assert lines[-1] == "More."
     (path,) = draw_fronts(tmp_path)
@@ -126,15 +126,16 @@ def test_a_page_shows_the_results_of_the_rows_and_the_published_numbers(tmp_path
 def test_a_page_shows_a_benchmark(tmp_path):
     page = "<!-- results of neural_processes -->\nOld.\n<!-- end -->"
     assert "Not run yet." in filled(page, tmp_path / "results")
-    rows = [["rbf", "film", 100, -0.51234, 0.1, 2.0, [-0.5, -0.52]]]
+    rows = [["rbf", "film", 1000, -0.51, 0.1, 2.0, [-0.5, -0.52]]]
     columns = ["kernel", "contender", "parameters", "log-likelihood", "exact", "ms a step", "by seed"]
-    content = {"columns": columns, "rows": rows, "steps": 3000, "machine": {"processor": "a processor"}}
+    content = {"columns": columns, "rows": rows, "steps": 3000, "library": "theirs 1.0"}
+    content["machine"] = {"processor": "a processor"}
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "benchmarks" / "neural_processes.json").write_text(json.dumps(content))
     lines = filled(page, tmp_path / "results").splitlines()
     assert lines[3:] == [
-        "| rbf | film | 100 | -0.512 | 0.1 | 2 |",
+        "| rbf | film | 1,000 | -0.510 ± 0.014 | 0.1 | 2 |",
         "",
-        "3,000 steps, seeds: 2; on a processor.",
+        "theirs 1.0; 3,000 steps, 2 seeds; on a processor.",
         "<!-- end -->",
     ]
