@@ -27,12 +27,12 @@ def read_explanations(folder, name="explanations.json"):
 def fill(text, rows, varies, trivial=None, bilinear=None):
     """Replaces each `{STATISTIC METHOD VALUES}` in a text by a number of the rows of a panel.
 
-    VALUES is a value of the varied quantity, or a range such as `3:9`; without it, all values count. METHOD may be `ratio`,
-    the median of the hypernetwork divided by that of the embedding method. Of the medians over the seeds: `median` of
-    one value, `low`, `high`, and `fall`, the relative fall from the first value to the last. `mean` is that over the
-    seeds, of one value. Of the finished runs: `min`, `max`, and the numbers `runs`, of all, and `diverged`. `best` is
-    the median over the seeds of the error at the value of lowest validation error. `{trivial}` is the error of the best
-    trivial predictor, and `{bilinear}` that of the bilinear form.
+    VALUES is a value of the varied quantity, or a range such as `3:9`; without it, all values count. METHOD may be
+    `ratio`, the median of the hypernetwork divided by that of the embedding method. Of the medians over the seeds:
+    `median` of one value, `low`, `high`, and `fall`, the relative fall from the first value to the last. `mean` is that
+    over the seeds, of one value. Of the finished runs: `min`, `max`, and the numbers `runs`, of all, and `diverged`.
+    `best` is the median over the seeds of the error at the value of lowest validation error. `{trivial}` is the error
+    of the best trivial predictor, and `{bilinear}` that of the bilinear form.
 
     Raises ValueError for a number that the rows do not have.
 
