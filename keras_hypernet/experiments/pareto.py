@@ -91,7 +91,7 @@ def _digits(panel, method, value, seed, quick):
     writes all weights of g. `separate` trains a network of the size of g for each of five preferences, which takes as
     many trainings. The error is the hypervolume that the losses on the test split miss, of the square up to (2, 2), at
     these five preferences. A network that ignores the image misses all of it, an area of 4. Expected: the hypernetwork
-    comes close to the separate networks. Takes one to three minutes a run, half an hour in all on two cores.
+    comes close to the separate networks. Takes about two minutes a run, half an hour in all on two cores.
     """
     rule = method if method in RULES else "linear"
     task = OverlaidDigitsTask(panel, rule, SEPARATE[0] if method == "separate" else None)
