@@ -201,6 +201,10 @@ def _draw_panel(axes, experiment, panel, shown, styles):
     axes.set(title=panel, xlabel=_AXES.get(experiment.varies, experiment.varies.replace("_", " ")))
     if experiment.drawing.log_x:
         axes.set_xscale("log")
+        values = sorted({point["x"] for point in shown})
+        if len(values) <= 5:
+            axes.set_xticks(values, [f"{value:g}" for value in values])
+            axes.tick_params("x", which="minor", length=0, labelbottom=False)
     elif experiment.varies == "predictor":
         axes.tick_params("x", rotation=30)
     elif all(isinstance(point["x"], int) for point in shown):
