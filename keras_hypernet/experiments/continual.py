@@ -87,7 +87,7 @@ def _digits(panel, method, value, seed, quick):
     with the task inferred by entropy, too. Published: with 5,000 steps 0.28% and 36.59% (split), 4.95% and 24.16%
     (permuted); elastic weight consolidation with 2,001 steps 2.21% and 53.39% (split). Expected: the regularized
     hypernetwork forgets hardly anything; without the regularizer it forgets. Takes about a minute and a half a run of
-    `split` and six minutes of `permuted`, half an hour a seed and two and a half hours in all on two cores.
+    `split` and eight minutes of `permuted`, 20 minutes a seed and an hour and three quarters in all on two cores.
     """
     fields, generated = _PANELS[panel.removesuffix("_digits")]
     fields = {**fields, **(generated if method in ("hyper", "unregularized") else {"strength": _EWC_STRENGTH})}
