@@ -29,6 +29,7 @@ ROWS = [
         ("{fall embed 2:3}, {fall hyper 2:3}", "-40%, -50%"),
         ("{median ratio 2} to {low ratio 3}", "0.4 to 0.429"),
         ("{trivial} beside {bilinear}", "12.3 beside 0.0123"),
+        ("{mean hyper 2}; {mean embed 3}", "0.2; 0.7"),
         ("{best hyper}", "0.3"),
         ("no number", "no number"),
     ],
@@ -59,6 +60,7 @@ def test_values_may_be_negative():
         ("{median hyper}", "Received: median"),  # of one value alone, like the mean
         ("{low hyper 9}", r"must name values that were run: \[2, 3, 4\]. Received: 9 to 9"),
         ("{low hyper 4}", "must use numbers that the rows have. Received: inf"),
+        ("{mean hyper 4}", "must use numbers that the rows have. Received: inf"),
         ("{trivial}", "must use numbers that the rows have. Received: None"),
         ("{best}", "must use the numbers that `fill` names. Received: '{best}'"),
         ("{bilinear}", "must use numbers that the rows have. Received: None"),

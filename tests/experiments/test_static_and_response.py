@@ -138,3 +138,4 @@ def test_an_entry_is_loaded_and_evaluated(tmp_path, name, panel, parts):
     assert card.metrics["test"] == pytest.approx(kh.evaluate(model, task))
     assert [*card.architecture] == parts
     assert card.description.endswith(f"{task.methods['hyper']}.")
+    assert not any("width of f" in sentence for sentence in card.provenance["ours"])  # the task has networks of its own
