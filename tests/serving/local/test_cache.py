@@ -91,18 +91,19 @@ def _in_float64(model):
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "most"),
+    ("name", "source"),
     [
-        ("rotation_mnist_hyper", "digits", 1.5e-6),
-        pytest.param("rotation_mnist_embed", "digits", 1.5e-6, marks=pytest.mark.full),
-        pytest.param("rotation_cifar_hyper", "patches", 2e-5, marks=pytest.mark.full),
-        pytest.param("rotation_cifar_embed", "patches", 1e-5, marks=pytest.mark.full),
+        ("rotation_mnist_hyper", "digits"),
+        pytest.param("rotation_mnist_embed", "digits", marks=pytest.mark.full),
+        pytest.param("rotation_cifar_hyper", "patches", marks=pytest.mark.full),
+        pytest.param("rotation_cifar_embed", "patches", marks=pytest.mark.full),
     ],
 )
-def test_the_halves_differ_from_the_whole_by_rounding(exported, tmp_path, name, source, most):
-    """Relative to the largest output, on real images: neither is further from float64 than rounding explains.
+def test_the_halves_differ_from_the_whole_by_rounding(exported, tmp_path, name, source):
+    """Relative to the largest output, on real images: the halves are about as near to float64 as `serving_default`.
 
-    `serving_default` itself differs from batch to batch by as much; 1e-6 is not in float32.
+    `generate_weights` reads one condition, so the halves round as `serving_default` does with single rows. How much
+    that is depends on the processor's order of sums.
     """
     images = get_source(source).load("test")
     engine = Engine(exported(tmp_path, name), [name])
@@ -111,24 +112,26 @@ def test_the_halves_differ_from_the_whole_by_rounding(exported, tmp_path, name, 
     with engine.repository.use(name) as servable:
         for number in range(5):
             x, condition = images[:64], np.repeat(images[100 + number :][:1], 64, axis=0)
-            expected = np.asarray(exact({"x": x, "condition": condition}))
-            assert expected.dtype == "float64"
             inputs = {"x": x, "condition": condition}
+            expected = np.asarray(exact(inputs))
+            assert expected.dtype == "float64"
             whole = servable.run("serving_default", inputs)["logits"].numpy()
             halves = np.asarray(run_default(servable, inputs, engine.cache)["logits"])
-            one = servable.run("serving_default", {"x": x[:1], "condition": condition[:1]})["logits"].numpy()
+            rows = [{"x": x[row : row + 1], "condition": condition[:1]} for row in range(64)]
+            single = np.concatenate([servable.run("serving_default", row)["logits"].numpy() for row in rows])
             scale = np.abs(expected).max()
-            pairs = [(whole, halves), (whole, expected), (halves, expected), (one, whole[:1])]
+            pairs = [(whole, halves), (halves, expected), (whole, expected), (single, expected)]
             differences.append([np.abs(a - b).max() / scale for a, b in pairs])
     engine.close()
-    apart, of_whole, of_halves, of_batch = np.max(differences, axis=0)
+    apart, of_halves, of_whole, of_single = np.max(differences, axis=0)
     print(
         f"{name}: the halves differ from serving_default by {apart:.1e}, from float64 by {of_halves:.1e}; "
-        f"serving_default from float64 by {of_whole:.1e}, a batch of 64 from one of 1 by {of_batch:.1e}"
+        f"serving_default from float64 by {of_whole:.1e}, with single rows by {of_single:.1e}"
     )
-    assert 0 < apart <= most
-    assert of_whole <= most
-    assert of_halves <= most
+    rounding = max(of_whole, of_single)
+    assert 0 < rounding < 1e-4  # numbers of 16 bits are off by more
+    assert 0 < apart <= 4 * rounding
+    assert of_halves <= 4 * rounding
 
 
 def test_a_condition_is_read_once(servable):
