@@ -115,7 +115,7 @@ def points(experiment, rows):
 
     Curves are those of the longest runs of each panel.
 
-    Returns a list of dicts with `panel`, `series`, `x`, `mean` and `stddev` of the test metric (None without one
+    Returns a list of dicts with `panel`, `series`, `x`, `mean` and `stddev` of the drawn number (None without one
     finished run, or two), the number of `runs`, and the number of `lost` runs: diverged or failed.
     """
     panels = list(dict.fromkeys([*experiment.panels, *(row["panel"] for row in rows)]))
@@ -146,7 +146,7 @@ def write_csv(points, path):
 def _measured(experiment, row):
     """The values of a row in the figure: triples of series, x and value."""
     if not experiment.drawing.curves:
-        yield experiment.drawing.label(row), row[experiment.varies], row["test"]
+        yield experiment.drawing.label(row), row[experiment.varies], row[experiment.drawing.measured]
     for name, label in experiment.drawing.also_last.items():
         yield label, row[experiment.varies], (row["curve"].get(name) or [None])[-1]
     for name, label in experiment.drawing.curves.items():

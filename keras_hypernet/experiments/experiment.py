@@ -85,6 +85,7 @@ class Drawing:
         series: Function of a row that returns the name of its line; by default, the label of its method in `labels`.
         curves: For a figure of curves over the epochs: a dict from the names of a row's curves to the names of lines.
         also_last: For more lines: a dict from the names of a row's curves to the names of lines of their last values.
+        measured: Field of the rows that the figure shows.
         log_x, log_y: Whether the horizontal, and the vertical axis is logarithmic.
         vertical: Name of the vertical axis; by default the test metric.
     """
@@ -94,6 +95,7 @@ class Drawing:
     series: Callable | None = None
     curves: dict = dataclasses.field(default_factory=dict)
     also_last: dict = dataclasses.field(default_factory=dict)
+    measured: str = "test"
     log_x: bool = False
     log_y: bool = False
     vertical: str | None = None

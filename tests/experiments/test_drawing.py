@@ -103,6 +103,13 @@ def test_the_last_value_of_a_curve_is_a_line_beside_the_test_error(tmp_path):
     assert _points(table, "mnist", "squared error on validation data") == [(1, "0.25", "0"), (2, "0.5", "0")]
 
 
+def test_the_figure_of_responses_shows_validation_losses(tmp_path):
+    measured = {"test": 0.5, "validation": 0.75, "training_seconds": 1.0, "curve": {}}
+    _write(tmp_path, "hyperparameter_response", lambda config: measured, seeds=1)
+    table, _, _ = _drawn(tmp_path, "hyperparameter_response")
+    assert _points(table, "mnist_linear", "constant") == [(-4, "0.75", "0")]
+
+
 def test_the_same_rows_make_the_same_files(tmp_path):
     _write(tmp_path, "assumption_2", lambda config: {"test": 1 / config["width"]}, values=(1, 2), seeds=2)
     paths, _ = draw(get_experiment("assumption_2"), tmp_path)
