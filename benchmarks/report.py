@@ -244,6 +244,16 @@ def continual():
     yield "|---|---|---|---|---|"
     for name, parameters, milliseconds, ratio, memory in content["rows"]:
         yield f"| {name} | {parameters:,} | {milliseconds:.2f} | {ratio:.2f} | {memory:.1f} |"
+    if not (FOLDER / "continual_errors.json").exists():
+        yield "\nErrors were not measured: `benchmarks/continual_errors.py` has not run."
+        return
+    content = read("continual_errors")
+    yield f"\nBy `continual_errors.py`: the errors of {content['library']} on the same tasks, images and outputs, with the"
+    yield f"published settings and with one of them changed, one seed, {content['steps']:,} steps for each task.\n"
+    yield "| digits | settings | error, task known | task inferred | right after a task's own steps | minutes |"
+    yield "|---|---|---|---|---|---|"
+    for digits, settings, known, inferred, learned, minutes in content["rows"]:
+        yield f"| {digits} | {settings} | {known:.4f} | {inferred:.3f} | {learned:.4f} | {minutes:.0f} |"
 
 
 def _against_the_best_peer(rows):

@@ -139,6 +139,18 @@ def test_the_benchmark_of_continual_learning_measures_time_and_memory(results_of
 
 
 @pytest.mark.full
+def test_the_benchmark_of_errors_trains_the_published_settings_and_changed_ones(results_of):
+    if not importlib.util.find_spec("hypnettorch"):
+        pytest.skip("hypnettorch is not installed")
+    rows = results_of("continual_errors", "--quick", backend="tensorflow")["rows"]
+    assert [row[1] for row in rows if row[0] == "split"] == ["as published", "pixels are standardized"]
+    assert len({tuple(row[2:5]) for row in rows}) > len(rows) / 2  # the changes have an effect
+    for _, _, known, inferred, learned, _ in rows:
+        assert 0 < known <= inferred <= 1
+        assert 0 < learned <= 1
+
+
+@pytest.mark.full
 def test_the_benchmark_of_startup_measures_every_entry(results_of):
     content = results_of("startup", "--quick")
     assert [name for name, *_ in content["loads"]] == [card.name for card in kh.list_entries()]
