@@ -103,3 +103,12 @@ def test_the_resnet_of_few_images_is_trained_and_drawn(tmp_path):
     errors = _quick("rotation_by_resnet", tmp_path / "resnet.png")
     assert list(errors) == ["hypernetwork", "embedding"]
     assert _is_picture(tmp_path / "resnet.png")
+
+
+@pytest.mark.full
+def test_the_regularizer_keeps_earlier_tasks(tmp_path):
+    accuracies = _quick("digits_without_forgetting", tmp_path / "forgetting.png")
+    # Four seeds have differences of at least 0.28 and 0.20.
+    assert accuracies["regularized"] > accuracies["not regularized"] + 0.14
+    assert accuracies["regularized"] > accuracies["fine-tuned"] + 0.1
+    assert _is_picture(tmp_path / "forgetting.png")
