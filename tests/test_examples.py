@@ -112,3 +112,14 @@ def test_the_regularizer_keeps_earlier_tasks(tmp_path):
     assert accuracies["regularized"] > accuracies["not regularized"] + 0.14
     assert accuracies["regularized"] > accuracies["fine-tuned"] + 0.1
     assert _is_picture(tmp_path / "forgetting.png")
+
+
+@pytest.mark.full
+def test_a_preference_chooses_a_trade_off(tmp_path):
+    losses = _quick("choose_a_trade_off", tmp_path / "trade_off.png")
+    assert list(losses) == ["hypernetwork", "separate"]
+    right, _, left = losses["hypernetwork"]  # the losses of both digits, with the greater weight on this digit
+    # Four seeds have differences of at least 0.23 and 0.66.
+    assert left[0] < right[0] - 0.1
+    assert right[1] < left[1] - 0.3
+    assert _is_picture(tmp_path / "trade_off.png")
