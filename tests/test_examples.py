@@ -123,3 +123,13 @@ def test_a_preference_chooses_a_trade_off(tmp_path):
     assert left[0] < right[0] - 0.1
     assert right[1] < left[1] - 0.3
     assert _is_picture(tmp_path / "trade_off.png")
+
+
+@pytest.mark.full
+def test_points_of_a_curve_help_to_predict_it(tmp_path):
+    found = _quick("curve_from_points", tmp_path / "curves.png")
+    assert list(found) == [1, 4, 10, "constant"]
+    # Four seeds have differences of at least 0.42 and 0.53.
+    assert found[4] > found["constant"] + 0.2
+    assert found[10] > found["constant"] + 0.25
+    assert _is_picture(tmp_path / "curves.png")
