@@ -248,7 +248,7 @@ def continual():
         yield "\nErrors were not measured: `benchmarks/continual_errors.py` has not run."
         return
     content = read("continual_errors")
-    yield f"\nBy `continual_errors.py`: the errors of {content['library']} on the same tasks, images and outputs, with the"
+    yield f"\nBy `continual_errors.py`: the errors of {content['library']} on the same tasks and images, with the"
     yield f"published settings and with one of them changed, one seed, {content['steps']:,} steps for each task.\n"
     yield "| digits | settings | error, task known | task inferred | right after a task's own steps | minutes |"
     yield "|---|---|---|---|---|---|"

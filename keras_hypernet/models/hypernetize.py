@@ -43,8 +43,9 @@ def hypernetize(
             weights.
         basis: How a weight of two and more axes is generated, such as `keras_hypernet.bases.LowRank(8)`; `Full()` by
             default. `base` sets its constant term.
-        base: `"pretrained"`: K0 is the model's weight, and G starts at zero, so that initially the output equals that
-            of the model for every condition. `"zeros"`: K0 is zeros, and G starts as in a hyper layer.
+        base: `"pretrained"`, for a trained model: K0 is the model's weight, and G starts at zero, so that initially the
+            output equals that of the model for every condition. `"zeros"`, for a model that is not trained yet: K0 is
+            zeros, and G starts as in a hyper layer.
         weights: The weights of these layers to generate: a pattern or a list of patterns, such as `"*kernel"`; None for
             all trainable weights.
         train_base: Whether K0 is trained; False for an adapter.
