@@ -1,14 +1,13 @@
-"""Errors on digits learned task after task by hypnettorch: with the published settings, and with one of them changed.
+"""Errors on digits learned task after task by hypnettorch: with the published settings, and with ours.
 
     pip install -e '.[benchmarks]' && python benchmarks/continual_errors.py [--quick]
 
-The experiment continual_digits has a larger error than the published one on permuted digits, and on split digits with
-the task inferred. This script trains hypnettorch with the settings that Henning et al. publish for networks of two
-layers of 100 units, on the tasks and images of `DigitSequence`, with one seed. Each further run changes one setting to
-that of the experiment: chunk embeddings that the tasks share, gradients that are not clipped (both on permuted digits),
-and standardized pixels. Errors are those after the last task, with the task known, and inferred by entropy; "learned"
-is the mean error of each task right after its own steps. Each run has one thread, and two run at a time. Takes 50
-minutes; --quick uses the digits of scikit-learn and few steps, and writes continual_errors_quick.json.
+The experiment continual_digits has larger errors than the published ones: on permuted digits (published 4.95% with the
+task known, 24.16% with the task inferred by entropy), and on split digits with the task inferred (36.59%). This script
+trains hypnettorch with the settings that Henning et al. publish for networks of two layers of 100 units, on the tasks
+and images of `DigitSequence`. Further runs have three settings of the experiment: standardized pixels, and
+on permuted digits chunk embeddings that the tasks share, and gradients that are not clipped. "Learned" is the mean error
+of each task right after its own steps. Each run has one thread, and two run at a time. Takes MINUTES minutes; --quick uses the digits of scikit-learn and few steps, and writes continual_errors_quick.json.
 """
 
 import concurrent.futures
@@ -26,7 +25,7 @@ from measure import report
 from torch.nn.functional import cross_entropy
 
 QUICK = "--quick" in sys.argv
-STEPS, DATA = (5, "digits") if QUICK else (5000, "mnist")
+STEPS, DATA = (60, "digits") if QUICK else (5000, "mnist")
 # By protocol: fields of the tasks, and of the hypernetwork.
 SETTINGS = {
     "split": (
@@ -38,14 +37,11 @@ SETTINGS = {
         {"beta": 250.0, "chunk": 750, "chunk_dim": 16, "hidden": (100, 100), "own_chunks": True, "clip": 1.0},
     ),
 }
-RUNS = (
-    ("permuted", "as published", {}),
-    ("permuted", "chunk embeddings are shared", {"own_chunks": False}),
-    ("permuted", "gradients are not clipped", {"clip": None}),
-    ("permuted", "pixels are standardized", {"standardize": True}),
-    ("split", "as published", {}),
-    ("split", "pixels are standardized", {"standardize": True}),
-)
+# By protocol: the seeds, and what the experiment changes.
+RUNS = {
+    "permuted": ((0,), {"own_chunks": False, "clip": None, "standardize": True}),
+    "split": ((0,) if QUICK else (0, 1, 2), {"standardize": True}),
+}
 
 
 def tasks_of(protocol):
@@ -77,16 +73,15 @@ def networks(num_tasks, classes, chunk, chunk_dim, hidden, own_chunks):
     return g, f
 
 
-def train(tasks, batch, beta, clip=None, standardize=False, **sizes):
+def train(seed, tasks, batch, beta, clip=None, standardize=False, **sizes):
     """Learns the tasks one after another; returns the errors known, inferred and learned, and the minutes."""
     from hypnettorch.utils.hnet_regularizer import calc_fix_target_reg, get_current_targets
 
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    rng, start, learned, wrong = np.random.default_rng(0), time.time(), [], []
+    torch.manual_seed(seed)
+    rng, start, learned, inferred = np.random.default_rng(seed), time.time(), [], []
     classes = int(tasks[0][0]["train"][1].max()) + 1
     g, f = networks(len(tasks), classes, **sizes)
-    optimizer = torch.optim.Adam(f.parameters(), 0.0005)
     heads = [list(range(number * classes, (number + 1) * classes)) for number in range(len(tasks))]
 
     def tensors(number, split):
@@ -104,6 +99,7 @@ def train(tasks, batch, beta, clip=None, standardize=False, **sizes):
 
     for number in range(len(tasks)):
         x, y = tensors(number, "train")
+        optimizer = torch.optim.Adam(f.parameters(), 0.0005)  # a new one for each task, as published
         targets = get_current_targets(number, f) if number else None
         for _ in range(STEPS):
             rows = torch.from_numpy(rng.integers(len(x), size=batch))
@@ -120,21 +116,23 @@ def train(tasks, batch, beta, clip=None, standardize=False, **sizes):
         x, y = tensors(number, "test")
         with torch.no_grad():
             each = torch.stack([logits(x, other) for other in range(len(tasks))])
-        found = torch.distributions.Categorical(logits=each).entropy().argmin(dim=0)
-        wrong.append(float(((found != number) | (each[number].argmax(dim=1) != y)).double().mean()))
+        predicted = torch.distributions.Categorical(logits=each).entropy().argmin(dim=0)
+        inferred.append(float(((predicted != number) | (each[number].argmax(dim=1) != y)).double().mean()))
     known = np.mean([error(number) for number in range(len(tasks))])
-    return float(known), float(np.mean(wrong)), float(np.mean(learned)), (time.time() - start) / 60
+    return float(known), float(np.mean(inferred)), float(np.mean(learned)), (time.time() - start) / 60
 
 
 def main():
+    rows = []
     with concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        tasks, futures = {protocol: tasks_of(protocol) for protocol in SETTINGS}, []
-        for protocol, _, changed in RUNS:
-            fields, settings = SETTINGS[protocol]
-            futures.append(pool.submit(train, tasks[protocol], fields["batch"], **{**settings, **changed}))
-        rows = [[*run[:2], *future.result()] for run, future in zip(RUNS, futures, strict=True)]
-    columns = ["digits", "settings", "error, task known", "task inferred", "learned", "minutes"]
-    title = f"Digits learned task after task by hypnettorch, {STEPS} steps for each task, seed 0"
+        for protocol, (seeds, changed) in RUNS.items():
+            tasks, (fields, published) = tasks_of(protocol), SETTINGS[protocol]
+            for settings, name in ((published, "published"), ({**published, **changed}, "of the experiment")):
+                for seed in seeds:
+                    rows.append([protocol, name, seed, pool.submit(train, seed, tasks, fields["batch"], **settings)])
+        rows = [[*labels, *future.result()] for *labels, future in rows]
+    columns = ["digits", "settings", "seed", "error, task known", "task inferred", "learned", "minutes"]
+    title = f"Digits learned task after task by hypnettorch, {STEPS} steps for each task"
     library = f"hypnettorch {importlib.metadata.version('hypnettorch')}"
     report(
         "continual_errors_quick" if QUICK else "continual_errors", title, columns, rows, steps=STEPS, library=library
