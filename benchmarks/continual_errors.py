@@ -6,8 +6,9 @@ The experiment continual_digits has larger errors than the published ones: on pe
 task known, 24.16% with the task inferred by entropy), and on split digits with the task inferred (36.59%). This script
 trains hypnettorch with the settings that Henning et al. publish for networks of two layers of 100 units, on the tasks
 and images of `DigitSequence`. Further runs have three settings of the experiment: standardized pixels, and
-on permuted digits chunk embeddings that the tasks share, and gradients that are not clipped. "Learned" is the mean error
-of each task right after its own steps. Each run has one thread, and two run at a time. Takes MINUTES minutes; --quick uses the digits of scikit-learn and few steps, and writes continual_errors_quick.json.
+on permuted digits chunk embeddings that the tasks share, and gradients that are not clipped. "Learned" is the mean
+error of each task right after its own steps. Each run has one thread, and two run at a time. Takes an hour; --quick
+uses the digits of scikit-learn and few steps, and writes continual_errors_quick.json.
 """
 
 import concurrent.futures
@@ -79,9 +80,10 @@ def train(seed, tasks, batch, beta, clip=None, standardize=False, **sizes):
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    rng, start, learned, inferred = np.random.default_rng(seed), time.time(), [], []
+    rng, learned, inferred = np.random.default_rng(seed), [], []
     classes = int(tasks[0][0]["train"][1].max()) + 1
     g, f = networks(len(tasks), classes, **sizes)
+    start = time.time()
     heads = [list(range(number * classes, (number + 1) * classes)) for number in range(len(tasks))]
 
     def tensors(number, split):

@@ -139,15 +139,18 @@ def test_the_benchmark_of_continual_learning_measures_time_and_memory(results_of
 
 
 @pytest.mark.full
-def test_the_benchmark_of_errors_trains_the_published_settings_and_changed_ones(results_of):
+def test_the_benchmark_of_errors_learns_with_the_published_settings_and_ours(results_of):
     if not importlib.util.find_spec("hypnettorch"):
         pytest.skip("hypnettorch is not installed")
-    rows = results_of("continual_errors", "--quick", backend="tensorflow")["rows"]
-    assert [row[1] for row in rows if row[0] == "split"] == ["as published", "pixels are standardized"]
-    assert len({tuple(row[2:5]) for row in rows}) > len(rows) / 2  # the changes have an effect
-    for _, _, known, inferred, learned, _ in rows:
+    rows = {tuple(row[:2]): row[3:] for row in results_of("continual_errors", "--quick", backend="tensorflow")["rows"]}
+    assert list(rows) == [(digits, of) for digits in ("permuted", "split") for of in ("published", "of the experiment")]
+    # Of a guess: 0.9 and 0.5. The published settings learn permuted digits slowly.
+    assert rows["permuted", "of the experiment"][2] < 0.7
+    assert rows["split", "published"][2] < 0.3
+    assert rows["split", "of the experiment"][2] < 0.3
+    assert rows["split", "published"][:3] != rows["split", "of the experiment"][:3]
+    for known, inferred, *_ in rows.values():
         assert 0 < known <= inferred <= 1
-        assert 0 < learned <= 1
 
 
 @pytest.mark.full

@@ -294,7 +294,7 @@ def reaches(method, published):
         by_seed = table(rows, method, varies)[:, -1] / number
         last = max(row[varies] for row in rows if row["method"] == method)
         measured = (
-            f"mean {_number(by_seed.mean() * number)} at {varies} {last}, published {number}; ratio "
+            f"mean {_number(by_seed.mean() * number)} at {varies} {last}, published {number}; median ratio "
             f"{_range(by_seed)}{_interval(by_seed)}{_lost(by_seed)}"
         )
         verdict = _verdict(by_seed.mean() <= 1, np.mean(by_seed <= 1) >= REACH)

@@ -146,7 +146,7 @@ def write_csv(points, path):
 def _measured(experiment, row):
     """The values of a row in the figure: triples of series, x and value."""
     if not experiment.drawing.curves:
-        yield experiment.drawing.label(row), row[experiment.varies], row[experiment.drawing.measured]
+        yield experiment.drawing.label(row), row[experiment.varies], row.get(experiment.drawing.measured)
     for name, label in experiment.drawing.also_last.items():
         yield label, row[experiment.varies], (row["curve"].get(name) or [None])[-1]
     for name, label in experiment.drawing.curves.items():
