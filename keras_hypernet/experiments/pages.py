@@ -91,9 +91,10 @@ def _results(name, folder):
     figures = {each: title for each, title in figures.items() if (pathlib.Path(folder) / each).exists()}
     shown = [f"![{title}](../results/{each})" for each, title in figures.items()]
     time = f"{hours:.1f} hours of one worker, {30 * hours / experiment.seeds:.1f} minutes a seed on two cores"
-    processors = ", ".join(sorted({row["machine"]["processor"] for row in rows}))
+    processors = ", ".join(sorted({row["machine"]["processor"] for row in rows if row["machine"]}))
+    time += f"\n({processors})" if processors else ""
     command = f"`keras-hypernet experiment {name} --workers 2 --out runs`"
-    facts = f"{len(rows)} runs. The grid takes {time}\n({processors}):\n{command}."
+    facts = f"{len(rows)} runs. The grid takes {time}:\n{command}."
     parts = [*shown, facts, "\n".join(verdicts(name, folder))]
     return "\n\n".join(["\n".join(table(columns, lines)), *parts])
 

@@ -112,10 +112,12 @@ def test_a_page_shows_the_results_of_the_rows_and_the_published_numbers(tmp_path
     for row in _rows({"linear": {20: 0.2, 100: 0.1}}):
         objectives = np.linspace(0, 1, 50)[:, np.newaxis] * [1, -1] + [0, 1]
         full = {**row, "inner": 0.1, "front": 0.1, "curve": {"loss": [0.1]}, "objectives": objectives.tolist()}
-        ResultsFile(tmp_path / "pareto_toy.jsonl").append({**full, "seconds": 60.0})
+        full |= {"seconds": 60.0, "machine": {"processor": "A", "threads": 1}}
+        ResultsFile(tmp_path / "pareto_toy.jsonl").append(full)
     lines = filled(page, tmp_path).splitlines()
     assert lines[4] == "| line | hypernetwork, linear | 20 | 0.204 ± 0.0032 | 0.1 | 0.1 | 0.1 | 0.0042 | 5 | 1.0 |"
-    assert lines[7] == "10 runs. The grid takes 0.2 hours of one worker, 1.0 minutes a seed on two cores:"
+    assert lines[7] == "10 runs. The grid takes 0.2 hours of one worker, 1.0 minutes a seed on two cores"
+    assert lines[8] == "(A):"
     assert "- Ours: the distance of linear scalarization falls with the width of f. line **not run yet**" in lines
     assert lines[-1] == "More."
     (path,) = draw_fronts(tmp_path)
