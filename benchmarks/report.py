@@ -248,12 +248,14 @@ def continual():
         yield "\nErrors were not measured: `benchmarks/continual_errors.py` has not run."
         return
     content = read("continual_errors")
-    yield f"\nBy `continual_errors.py`: the errors of {content['library']} on the same tasks and images, with the"
-    yield f"published settings and with one of them changed, one seed, {content['steps']:,} steps for each task.\n"
-    yield "| digits | settings | error, task known | task inferred | right after a task's own steps | minutes |"
-    yield "|---|---|---|---|---|---|"
-    for digits, settings, known, inferred, learned, minutes in content["rows"]:
-        yield f"| {digits} | {settings} | {known:.4f} | {inferred:.3f} | {learned:.4f} | {minutes:.0f} |"
+    yield f"\nBy `continual_errors.py` on {content['machine']['processor']}: the errors of {content['library']} on the"
+    yield "tasks and images of the experiment continual_digits, with the published settings, and with three settings of the"
+    yield f"experiment (see the script); {content['steps']:,} steps for each task.\n"
+    yield "| digits | settings | seed | error, task known | task inferred | right after a task's own steps | minutes |"
+    yield "|---|---|---|---|---|---|---|"
+    for *labels, known, inferred, learned, minutes in content["rows"]:
+        cells = (*labels, f"{known:.4f}", f"{inferred:.3f}", f"{learned:.4f}", f"{minutes:.0f}")
+        yield f"| {' | '.join(map(str, cells))} |"
 
 
 def _against_the_best_peer(rows):
