@@ -249,7 +249,7 @@ def continual():
         return
     content = read("continual_errors")
     yield f"\nBy `continual_errors.py` on {content['machine']['processor']}: the errors of {content['library']} on the"
-    yield "tasks and images of the experiment continual_digits, with the published settings, and with three settings of the"
+    yield "tasks and images of continual_digits, with the published settings, and with three settings of the"
     yield f"experiment (see the script); {content['steps']:,} steps for each task.\n"
     yield "| digits | settings | seed | error, task known | task inferred | right after a task's own steps | minutes |"
     yield "|---|---|---|---|---|---|---|"
