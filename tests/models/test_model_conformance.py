@@ -121,8 +121,8 @@ def test_pytorch_compiles_a_model():
     model = case.make()
     y = array(model(inputs))
     model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=True)
-    model.fit(inputs, np.zeros_like(y), verbose=0)
-    np.testing.assert_allclose(model.predict(inputs, verbose=0), y, atol=1e-6)
+    losses = model.fit(inputs, np.zeros_like(y), verbose=0).history["loss"]
+    assert losses == pytest.approx([np.mean(y**2)], rel=1e-5)  # of the compiled step; each compilation takes a minute
 
 
 class Probe(keras.layers.Layer):
