@@ -7,7 +7,7 @@ task known, 24.16% with the task inferred by entropy), and on split digits with 
 trains hypnettorch with the settings that Henning et al. publish for networks of two layers of 100 units, on the tasks
 and images of `DigitSequence`. Further runs have three settings of the experiment: standardized pixels, and
 on permuted digits chunk embeddings that the tasks share, and gradients that are not clipped. "Learned" is the mean
-error of each task right after its own steps. Each run has one thread, and two run at a time. Takes an hour; --quick
+error of each task right after its own steps. Each run has one thread, and two run at a time. Takes 45 minutes; --quick
 uses the digits of scikit-learn and few steps, and writes continual_errors_quick.json.
 """
 
