@@ -9,6 +9,7 @@ import sys
 from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+gc.disable()  # until all modules are imported
 
 import hypothesis  # noqa: F401  (once imported, it does not look for its objects among those frozen below)
 import pytest
@@ -21,6 +22,7 @@ collect_ignore = ["tests/product_task.py", "tests/serving/triton_model.py"]
 
 
 def pytest_collection_finish():
+    gc.enable()
     gc.collect()
     gc.freeze()  # what is imported is not looked through again after each model, which takes longer than many a test
 
