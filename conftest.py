@@ -9,7 +9,6 @@ import sys
 from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-gc.disable()  # until all modules are imported
 
 import hypothesis  # noqa: F401  (once imported, it does not look for its objects among those frozen below)
 import pytest
@@ -45,6 +44,7 @@ def _for_gpu(config):
 
 
 def pytest_configure(config):
+    gc.disable()  # until all modules are imported
     if _for_gpu(config):
         os.environ.update(ON_GPU)
 

@@ -6,8 +6,8 @@ Imports of TensorFlow, of Keras, which imports TensorFlow, and of this package, 
 new process: the time, and the processor time, which other processes of the machine hardly change. Then the processor
 time of `load` of each entry of the zoo, and of `keras.saving.load_model` of its file alone, which checks neither card
 nor checksum nor size; the two in turns, after the import, all entries of a turn in a new process. Claims: the package
-adds less than 0.5 s to Keras's import; `load` takes less than 1 s per entry. Three minutes; --quick takes one turn, and
-writes startup_quick.json.
+adds less than 0.5 s to Keras's import; `load` takes less than 1 s per entry. Three minutes; --quick takes one turn with
+three entries, and writes startup_quick.json.
 """
 
 import json
@@ -28,7 +28,7 @@ import json, time
 import keras, keras_hypernet
 from keras_hypernet.zoo.store import zoo_folder
 zoo, times = zoo_folder(), {{}}
-for name in [card.name for card in keras_hypernet.list_entries()]:
+for name in [card.name for card in keras_hypernet.list_entries()][:{entries}]:
     started = time.process_time()
     {load}
     times[name] = time.process_time() - started
@@ -55,8 +55,10 @@ def main():
     times = {f"import {name}": np.array(each) for name, each in times.items()}
     times["what keras_hypernet adds"] = times["import keras_hypernet"] - times["import keras"]
     rows = [[what, *np.median(each, axis=0).tolist()] for what, each in times.items()]
+    entries = 3 if QUICK else None
     turns = [
-        {way: json.loads(run(LOADS.format(load=load))) for way, load in WAYS.items()} for _ in range(1 if QUICK else 2)
+        {way: json.loads(run(LOADS.format(load=load, entries=entries))) for way, load in WAYS.items()}
+        for _ in range(1 if QUICK else 2)
     ]
     loads = [
         [name, *(statistics.median(turn[way][name] for turn in turns) for way in WAYS)] for name in turns[0]["load"]

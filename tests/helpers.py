@@ -9,12 +9,6 @@ import pytest
 TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent
 
-# Beside the conformance of all layers and models and their values in NumPy, which JAX runs, too.
-not_on_jax = pytest.mark.skipif(
-    keras.backend.backend() == "jax",
-    reason="JAX compiles each operation, for long; TensorFlow and PyTorch run this test",
-)
-
 
 def array(value):
     """A tensor of any backend and dtype as a float64 array."""

@@ -154,9 +154,9 @@ def test_the_benchmark_of_errors_learns_with_the_published_settings_and_ours(res
 
 
 @pytest.mark.full
-def test_the_benchmark_of_startup_measures_every_entry(results_of):
+def test_the_benchmark_of_startup_measures_imports_and_loads(results_of):
     content = results_of("startup", "--quick")
-    assert [name for name, *_ in content["loads"]] == [card.name for card in kh.list_entries()]
+    assert [name for name, *_ in content["loads"]] == [card.name for card in kh.list_entries()][:3]
     seconds = {what: each for what, *each in content["rows"]}
     assert list(seconds) == ["import tensorflow", "import keras", "import keras_hypernet", "what keras_hypernet adds"]
     for clock, added in enumerate(seconds["what keras_hypernet adds"]):

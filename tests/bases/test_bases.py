@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from helpers import array, gradients, normal, not_on_jax
+from helpers import array, gradients, normal
 
 import keras_hypernet as kh
 from keras_hypernet.bases import Chunked, Full, LowRank, Mixture
@@ -86,7 +86,6 @@ def test_written_kernels_and_every_route_match_numpy(make, constant):
         np.testing.assert_allclose(array(layer(x, z[:1])), shared, atol=2e-5)
 
 
-@not_on_jax
 @every_basis
 def test_routes_have_the_same_gradients(make):
     x, z, by_route = normal((6, INPUTS)), normal((6, RANK), seed=1), []
@@ -146,7 +145,6 @@ def test_a_frozen_constant_is_not_trained(make):
     assert not trained.non_trainable_variables
 
 
-@not_on_jax
 @pytest.mark.parametrize(("initializer", "second_moment"), [(HyperfanIn, 1.0), (HyperfanOut, 0.25)])
 @pytest.mark.parametrize(
     "basis",
@@ -289,7 +287,6 @@ def test_layers_that_share_a_head_take_conditions_of_one_dimension():
         other.build((None, 7), (None, 2))
 
 
-@not_on_jax
 @pytest.mark.regression
 def test_layers_that_share_a_head_are_specialized():
     basis = Chunked(5, 3)

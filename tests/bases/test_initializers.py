@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, normal, not_on_jax
+from helpers import array, normal
 
 from keras_hypernet.bases.initializers import FanInUniform, HyperfanIn, HyperfanOut, UnitIncomingNorm
 from keras_hypernet.layers import HyperDense
@@ -21,7 +21,6 @@ def _sample(kernel_initializer, bias_initializer="zeros", second_moment=1.0, fan
     return weights["kernel"].var(), weights["bias"].var(), y.var()
 
 
-@not_on_jax
 @pytest.mark.parametrize("second_moment", [1.0, 0.25])
 @pytest.mark.parametrize("gain", [1.0, 2.0])
 def test_hyperfan_in_keeps_the_variance_of_activations(gain, second_moment):
@@ -64,7 +63,6 @@ def test_hyperfan_starts_without_a_constant_term():
         assert (basis[:, :RANK] != 0).mean() > 0.99
 
 
-@not_on_jax
 def test_authors_scheme_on_the_basis():
     # The bias has no more than 41 x 200 numbers: the mean of ten samples is as precise as the kernel's variance.
     samples = [_sample(FanInUniform(RANK), FanInUniform(RANK), second_moment=0.5) for _ in range(10)]

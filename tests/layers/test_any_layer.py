@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, gradients, normal, not_on_jax
+from helpers import array, gradients, normal
 
 import keras_hypernet as kh
 from keras_hypernet.bases import Chunked, LowRank
@@ -34,13 +34,7 @@ TARGETS = {
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # PyTorch's, of attention in `torch.vmap`
-@pytest.mark.parametrize(
-    ("make", "shape"),
-    [
-        pytest.param(*case, id=name, marks=not_on_jax if name in ("cnn", "attention") else ())
-        for name, case in TARGETS.items()
-    ],
-)
+@pytest.mark.parametrize(("make", "shape"), [pytest.param(*case, id=name) for name, case in TARGETS.items()])
 def test_values_and_gradients_are_those_of_a_loop_with_weights_set_by_hand(make, shape):
     x, z = normal(shape), normal((BATCH, RANK), seed=1)
     x_input, z_input = keras.Input(shape[1:]), keras.Input((RANK,))

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, gradients, normal, not_on_jax
+from helpers import array, gradients, normal
 
 import keras_hypernet as kh
 from keras_hypernet.bases import Full, LowRank
@@ -71,7 +71,6 @@ def test_dropout_draws_for_each_x_and_keeps_the_mean():
     assert (again.dropout, again.seed) == (rate, 3)
 
 
-@not_on_jax
 def test_attention_to_other_values_matches_numpy_and_keras():
     layer, (x, z), value = _layer(output_shape=2), _inputs(), normal((BATCH, 6, 7), seed=2)
     mask = np.random.default_rng(0).integers(0, 2, (BATCH, TIME, 6)).astype("bool") | (np.arange(6) == 0)
@@ -91,7 +90,6 @@ def test_attention_to_other_values_matches_numpy_and_keras():
         np.testing.assert_allclose(y[row], _numpy(x[row], value[row], _row(weights, row), both), atol=1e-5)
 
 
-@not_on_jax
 def test_gradients_are_those_of_finite_differences():
     x, z = _inputs()
     inputs = keras.Input((None, FEATURES)), keras.Input((RANK,))
@@ -118,7 +116,6 @@ def test_gradients_are_those_of_finite_differences():
     np.testing.assert_allclose(received, expected, rtol=2e-2, atol=5e-5)
 
 
-@not_on_jax
 def test_a_model_of_padded_tokens_specializes_and_applies_weights():
     tokens = np.array([[1, 2, 0], [3, 4, 1], [4, 1, 2]], "int32")
     primary = [keras.layers.Embedding(5, 4, mask_zero=True), _layer(), HyperDense(2)]

@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from helpers import array, gradients, normal, not_on_jax
+from helpers import array, gradients, normal
 
 import keras_hypernet as kh
 from keras_hypernet.bases import Full, LowRank
@@ -129,7 +129,6 @@ TRANSPOSED = [
 ]
 
 
-@not_on_jax
 @pytest.mark.parametrize("arguments", TRANSPOSED, ids=str)
 def test_transposed_convolution_is_the_one_of_keras_under_each_condition(arguments):
     layer = HyperConv2DTranspose(
@@ -199,7 +198,6 @@ def test_routes_are_equal(layer, x_shape, arguments, monkeypatch):
     np.testing.assert_allclose(array(y), expected, atol=1e-5)
 
 
-@not_on_jax
 @pytest.mark.parametrize("arguments", [{}, {"padding": "same", "strides": 2}, {"groups": 2}], ids=str)
 def test_routes_have_the_same_gradients(arguments, monkeypatch):
     x, condition, by_route = normal((3, 4, 4, 2)), normal((3, 3), seed=1), {}

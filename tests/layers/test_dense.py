@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, gradients, normal, not_on_jax
+from helpers import array, gradients, normal
 
 from keras_hypernet.bases import Full, Mixture
 from keras_hypernet.layers import ConcatenateCondition, HyperDense
@@ -65,7 +65,6 @@ def test_routes_have_the_same_gradients(x_shape):
         np.testing.assert_allclose(factorised, materialised, atol=1e-6)
 
 
-@not_on_jax
 @pytest.mark.parametrize(
     "basis", [Full(), Mixture(2), Full("random_normal", train_constant=False)], ids=["full", "mixture", "frozen"]
 )

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, gradients, normal, not_on_jax
+from helpers import array, gradients, normal
 
 from keras_hypernet.bases import LowRank, Mixture
 from keras_hypernet.layers import HyperEinsumDense
@@ -71,7 +71,6 @@ def test_points_and_a_condition_of_each_point_match_numpy():
         np.testing.assert_allclose(array(layer(x, z[:, 0])), flat.reshape(3, 2, 4, 2, 3), atol=1e-5)
 
 
-@not_on_jax
 @pytest.mark.parametrize("basis", [lambda: None, lambda: LowRank(2), lambda: Mixture(2)], ids=["full", "low", "mix"])
 def test_routes_have_the_same_gradients(basis):
     x, z, by_route = normal((3, 4, 5)), normal((3, 2), seed=1), {}

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, gradients, normal, not_on_jax
+from helpers import array, gradients, normal
 
 import keras_hypernet as kh
 from keras_hypernet.layers import FiLM, HyperDense
@@ -59,7 +59,6 @@ def test_each_sample_is_the_normalization_of_keras_with_its_weights(make):
         np.testing.assert_allclose(y[row], array(ordinary(x))[row], atol=1e-5)
 
 
-@not_on_jax
 @every_normalization
 def test_the_first_output_is_x_normalized_and_every_variable_has_a_gradient(make):
     x, z = normal((5, 2, 4)), normal((5, RANK), seed=1)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, gradients, normal, not_on_jax
+from helpers import array, gradients, normal
 
 import keras_hypernet as kh
 from keras_hypernet.bases import LowRank
@@ -77,7 +77,6 @@ OTHER_ACTIVATIONS = {"activation": "relu", "recurrent_activation": "hard_sigmoid
 
 
 # Sequences without a mask are compared with NumPy, above.
-@not_on_jax
 @pytest.mark.parametrize(
     ("kind", "arguments", "masked"),
     [
@@ -103,7 +102,6 @@ def test_each_sample_is_the_layer_of_keras_with_its_weights(kind, arguments, mas
         np.testing.assert_allclose(y[row], array(expected)[0], atol=1e-5)
 
 
-@not_on_jax
 @every_kind
 def test_points_and_a_condition_of_each_point(kind):
     layer, x = KINDS[kind](return_sequences=True), normal((BATCH, 2, TIME, FEATURES))
@@ -118,7 +116,6 @@ def test_points_and_a_condition_of_each_point(kind):
         np.testing.assert_allclose(y_each[:, point], own, atol=1e-5)
 
 
-@not_on_jax
 @every_kind
 def test_gradients_are_those_of_finite_differences(kind):
     layer, (x, z) = KINDS[kind](), _inputs()

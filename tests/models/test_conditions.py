@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, mostly_full, normal, not_on_jax, pixels
+from helpers import array, mostly_full, normal, pixels
 
 import keras_hypernet as kh
 from keras_hypernet.layers import HyperDense, StandardizeImage
@@ -185,7 +185,6 @@ def _sized(name, size):
     return normal((ROWS, size, 2), seed=size)
 
 
-@not_on_jax
 @pytest.mark.parametrize("name", mostly_full(ENCODERS, "declared", "undeclared", "ids", "images"))
 def test_sizes_that_the_encoder_leaves_free_stay_free(name, tmp_path):
     model = _model("embed" if name in ("declared", "images") else "hyper", ENCODERS[name]())

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, gradients, normal, not_on_jax
+from helpers import array, gradients, normal
 
 import keras_hypernet as kh
 from keras_hypernet.layers import ConcatenateCondition
@@ -96,7 +96,6 @@ def test_both_orders_of_the_products_are_tested_here():
 
 
 # The outputs of all pairs are compared above.
-@not_on_jax
 @pytest.mark.parametrize(("batch", "points"), [(1, (POINTS,)), (64, ())], ids=["points", "vectors"])
 @variants
 def test_gradients_are_those_of_the_concatenation(activation, use_bias, functional, batch, points):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, jax_exported, mostly_full, normal, not_on_jax, pixels
+from helpers import array, jax_exported, mostly_full, normal, pixels
 from keras import layers
 
 import keras_hypernet as kh
@@ -165,7 +165,6 @@ def test_output_is_that_of_a_loop_over_samples(case):
         variable.assign(value)
 
 
-@not_on_jax
 def test_gradients_are_those_of_a_loop_over_samples(case):
     theta = {name: array(weight) for name, weight in case.hyper.generate(case.condition).items()}
     factors = normal(case.output.shape, seed=4)

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, not_on_jax
+from helpers import array
 from hypernetized import Subclassed, make_generator, make_inputs, scatter
 from keras import layers
 
@@ -73,7 +73,6 @@ def _convolutions():
     return keras.Model(inputs, layers.LSTM(3)(layers.Reshape((-1, 2))(x)))
 
 
-@not_on_jax
 @pytest.mark.parametrize(
     ("make", "shape"),
     [

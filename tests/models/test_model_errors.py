@@ -6,7 +6,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from helpers import array, normal, not_on_jax, pixels
+from helpers import array, normal, pixels
 
 import keras_hypernet as kh
 from keras_hypernet.layers import ConcatenateCondition, HyperDense
@@ -25,7 +25,6 @@ def _image_model():
 NOT_PIXELS = "takes uint8 images with pixels of 0 to 255, which it scales itself.*float32"
 
 
-@not_on_jax
 @pytest.mark.parametrize("scaled", ["x", "condition"])
 @pytest.mark.parametrize("predict", [False, True])
 def test_float_images_are_refused(scaled, predict):
@@ -38,7 +37,6 @@ def test_float_images_are_refused(scaled, predict):
         call(inputs)
 
 
-@not_on_jax
 def test_float_images_are_refused_by_a_specialized_model(tmp_path):
     x = pixels((2, 28, 28, 1))
     network = kh.specialize(_image_model(), x[:1])

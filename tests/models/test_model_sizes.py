@@ -2,13 +2,10 @@
 
 import keras
 import pytest
-from helpers import not_on_jax
 
 import keras_hypernet as kh
 from keras_hypernet.layers import HyperDense
 from keras_hypernet.zoo.architectures import build_model
-
-pytestmark = not_on_jax
 
 
 @pytest.mark.parametrize("depth", [2, 4, 9])

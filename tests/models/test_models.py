@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, normal, not_on_jax
+from helpers import array, normal
 
 import keras_hypernet as kh
 from keras_hypernet.layers import ConcatenateCondition, HyperConv2D, HyperDense
@@ -116,7 +116,6 @@ def _ids_network(*first):
     return keras.Sequential([*first, keras.layers.Embedding(1000, 4), keras.layers.Flatten()])
 
 
-@not_on_jax
 @pytest.mark.regression
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float32"])
 def test_ids_are_not_rounded(policy):
@@ -160,7 +159,6 @@ def test_ids_are_not_rounded_before_they_are_read(layers, received):
     assert tuple(kh.Hypernetwork(declaring, [HyperDense(2)])(inputs).shape) == (2, 2)
 
 
-@not_on_jax
 @pytest.mark.regression
 def test_ids_are_not_rounded_by_an_encoding_of_categories():
     """As Keras's own does in `predict`, whatever its inputs are; what else reads integers or bins keeps them."""

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import array, normal, not_on_jax
+from helpers import array, normal
 
 import keras_hypernet as kh
 from keras_hypernet.layers import HyperDense
@@ -47,7 +47,6 @@ def _check(model, **tolerance):
     return network
 
 
-@not_on_jax
 @pytest.mark.parametrize("make", [_embedding_method, _hypernetwork])
 def test_layers_with_lora_are_specialized(make):
     model = make()
@@ -62,7 +61,6 @@ def test_layers_with_lora_are_specialized(make):
     np.testing.assert_allclose(array(applied), array(model(inputs)), rtol=1e-5, atol=1e-5)
 
 
-@not_on_jax
 def test_layers_that_were_quantized_are_specialized():
     model = _hypernetwork()
     expected = _expected(model)
