@@ -15,6 +15,7 @@ from keras_hypernet.bases.sharing import shared_bases
 from keras_hypernet.layers.base import HyperLayer, match_batch
 from keras_hypernet.models.conditions import (
     as_declared,
+    check_arrays,
     check_condition,
     check_finite,
     check_numbers,
@@ -22,7 +23,6 @@ from keras_hypernet.models.conditions import (
     free_sizes,
     symbolic,
 )
-from keras_hypernet.models.inputs import ModelOfTwoInputs
 from keras_hypernet.models.networks import primary_network
 from keras_hypernet.models.presets import load_preset, save_preset
 from keras_hypernet.models.primary import apply_weights, by_name, shapes
@@ -36,18 +36,20 @@ def checked_encoder(name, encoder):
     return encoder
 
 
-class ConditionalModel(ModelOfTwoInputs):
+class ConditionalModel(keras.Model):
     """Abstract: a model of the inputs `x` and `condition`, given as a dict or as a pair.
 
     A subclass implements `encoder`, which returns the encoder, and `num_parameters`. If the encoder reads parts of a
     condition, such as the members of a set, the subclass overrides `encoder_shape`, `condition_shape_of` and `encode`.
-    `optional_inputs` lists further keys of the dict of inputs, which `encode` takes by name.
+    `optional_inputs` lists further keys of the dict of inputs, which `encode` takes by name; their values may be lists
+    of numbers. `fit`, `evaluate` and `predict` also take one condition for all x.
 
     The batch rule: x of B rows takes one condition for all rows, `[1, ...]`, or one for each row, `[B, ...]`. The rule
     also holds for weights and embeddings instead of a condition. Any other number is an error: a ValueError if the
     sizes are known, and an error of the backend at run time in a function that is compiled without the sizes.
     """
 
+    optional_inputs: tuple[str, ...] = ()
     takes_graph = False  # whether the primary network may be a functional model
 
     def __init__(self, primary: Any, **kwargs: Any) -> None:
@@ -86,6 +88,49 @@ class ConditionalModel(ModelOfTwoInputs):
     def get_build_config(self):
         # With None for each free size, because an encoder without declared inputs does not save its free sizes.
         return {"input_shape": {"x": self.x_shape, "condition": self.condition_shape}} if self.built else None
+
+    def __call__(self, inputs, *args, **kwargs):
+        return super().__call__(self._checked(inputs), *args, **kwargs)
+
+    def fit(self, x=None, *args, **kwargs):
+        """As in every Keras model. One condition for all x, `[1, ...]`, is repeated for each x."""
+        if isinstance(kwargs.get("validation_data"), (tuple, list)):
+            inputs, *targets = kwargs["validation_data"]
+            kwargs["validation_data"] = (self._one_for_each(inputs), *targets)
+        return super().fit(self._one_for_each(x), *args, **kwargs)
+
+    def evaluate(self, x=None, *args, **kwargs):
+        """As in every Keras model; a condition as in `fit`."""
+        return super().evaluate(self._one_for_each(x), *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in every Keras model; a condition as in `fit`."""
+        return super().predict(self._one_for_each(x), *args, **kwargs)
+
+    def _checked(self, inputs):
+        """The inputs, with optional inputs as arrays. Keras's error for lists is less clear."""
+        x, condition, options = split_inputs(inputs, self.optional_inputs)
+        check_arrays("x", x)
+        if self.built:  # not in `call`: on JAX, an error within `predict` deletes the values of a Keras model
+            self.check_x(x)
+            check_condition(condition, self.condition_shape)
+        else:
+            check_arrays("condition", condition)
+            declared_inputs(self.encoder, condition)
+        for name, value in options.items():
+            if isinstance(value, (list, tuple)):
+                inputs = {**inputs, name: ops.convert_to_tensor(value)}
+        return inputs
+
+    def _one_for_each(self, data):
+        """The data, with a single condition repeated for each x, because Keras splits both into batches."""
+        if not (isinstance(data, Mapping) or (isinstance(data, (tuple, list)) and len(data) == 2)):
+            return data
+        x, condition, options = split_inputs(self._checked(data), self.optional_inputs)
+        others, rows = {"condition": condition, **options}, keras.tree.flatten(x)[0].shape[0]
+        if rows != 1 and all(part.shape[0] == 1 for part in keras.tree.flatten(others)):
+            others = keras.tree.map_structure(lambda part: ops.broadcast_to(part, (rows, *part.shape[1:])), others)
+        return {"x": x, **others}
 
     def call(self, inputs, training=False):
         # A model with its own `call` must pass `training` by name, because on JAX no context carries it to the layers.
