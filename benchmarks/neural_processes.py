@@ -93,7 +93,7 @@ def difference(task):
     ours, theirs = (Contender(name, task, 0) for name in ("process", PEER))
     inputs, _ = next(iter(task.evaluation_dataset("test", BATCH)))
     theirs.predict(inputs)
-    primary = [weight for layer in ours.model.primary_layers for weight in layer.get_weights()]
+    primary = [weight for layer in ours.model.network.layers for weight in layer.get_weights()]
     primary[0] = np.roll(primary[0], -1, axis=0)  # of [x, mean], and there of [mean, x]
     theirs.model.set_weights([*ours.model.embedding.get_weights(), *primary])
     expected = np.asarray(ours.model(inputs), "float64")

@@ -88,7 +88,7 @@ def hyper_layers(model):
     """The layers of g with generated weights."""
     from keras_hypernet.layers import HyperLayer
 
-    return [layer for layer in model.primary_layers if isinstance(layer, HyperLayer)]
+    return [layer for layer in model.network.layers if isinstance(layer, HyperLayer)]
 
 
 def translated(model, case):

@@ -63,16 +63,6 @@ class ConditionalModel(keras.Model):
         raise NotImplementedError
 
     @property
-    def primary_layers(self):
-        """The layers of the primary network, a list."""
-        return self.network.layers
-
-    @property
-    def steps(self):
-        """The steps of the primary network; see `models/primary.py`."""
-        return self.network.steps
-
-    @property
     def x_shape(self):
         """The shape of x, or a structure of shapes, that the model was built for."""
         return self.network.x_shape
@@ -112,7 +102,7 @@ class ConditionalModel(keras.Model):
         x, condition, options = split_inputs(inputs, self.optional_inputs)
         check_arrays("x", x)
         if self.built:  # not in `call`: on JAX, an error within `predict` deletes the values of a Keras model
-            self.check_x(x)
+            self.network.check_x(x)
             check_condition(condition, self.condition_shape)
         else:
             check_arrays("condition", condition)
@@ -136,22 +126,22 @@ class ConditionalModel(keras.Model):
         # A model with its own `call` must pass `training` by name, because on JAX no context carries it to the layers.
         # Never None: with None, some layers, such as RandomFlip, act as in training.
         training = bool(training)
-        for layer in self.primary_layers:
+        for layer in self.network.layers:
             if self.compiled and isinstance(layer, HyperLayer):
                 layer.compiled_by_xla = self.jit_compile
         x, condition, options = split_inputs(inputs, self.optional_inputs)
-        x = self.check_x(x)
+        x = self.network.check_x(x)
         return self._call_primary(x, self.encode_for(x, condition, **options, training=training), training)
 
     def _call_primary(self, x, encoded, training=False):
-        for step in self.steps:
+        for step in self.network.steps:
             x = step.call(x, encoded, training)
         return x
 
     def compute_output_shape(self, input_shape):
         x_shape, condition_shape, _ = split_inputs(input_shape, self.optional_inputs)
         encoded_shape = output_shape(self.encoder, self.encoder_shape(condition_shape))
-        return shapes(self.steps, output_shape, x_shape, encoded_shape)[-1]
+        return shapes(self.network.steps, output_shape, x_shape, encoded_shape)[-1]
 
     def compute_output_spec(self, *args, **kwargs):
         spec = super().compute_output_spec(*args, **kwargs)
@@ -215,7 +205,7 @@ class ConditionalModel(keras.Model):
         self.check_built("generate")
         self.check_condition(condition)
         check_finite(condition)
-        return by_name(self.steps, "generate", self.encode(condition, **options))
+        return by_name(self.network.steps, "generate", self.encode(condition, **options))
 
     def apply(self, x: Any, weights: Mapping[str, Any]) -> Any:
         """The output for x with weights that `generate` returned, which may be used for many x.
@@ -232,15 +222,11 @@ class ConditionalModel(keras.Model):
                 another shape.
         """
         self.check_built("apply")
-        return apply_weights(self.steps, self.check_x(_tensors(x)), weights)
-
-    def check_x(self, x):
-        """Returns x in the dtype that the primary network declares; raises ValueError if x has another shape."""
-        return self.network.check_x(x)
+        return apply_weights(self.network.steps, self.network.check_x(_tensors(x)), weights)
 
     def apply_encoded(self, x: Any, encoded: Any) -> Any:
         """The output for x and a tensor `[B, R]`, or `[1, R]` for all x, that `encode` returned."""
-        x = self.check_x(_tensors(x))
+        x = self.network.check_x(_tensors(x))
         return self._call_primary(x, self._matched(x, encoded, "encoded"))
 
     def check_built(self, method):

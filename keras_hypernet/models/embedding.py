@@ -61,7 +61,7 @@ class EmbeddingMethod(ConditionalModel):
 
     def encode_for(self, x, condition, **options):
         last = self.linear_output
-        first, *others = [step for step in self.steps if type(step) is not Plain]
+        first, *others = [step for step in self.network.steps if type(step) is not Plain]
         joined = not others and isinstance(first, Joined) and first.layer.activity_regularizer is None
         if not (last and joined and _multiplies_first(condition.shape[0], last.kernel.shape[0], first.layer.units)):
             return super().encode_for(x, condition, **options)

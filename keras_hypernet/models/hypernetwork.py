@@ -52,7 +52,7 @@ class Hypernetwork(ConditionalModel):
 
     def __init__(self, generator: Any, primary: Any, **kwargs: Any) -> None:
         super().__init__(primary, **kwargs)
-        if not any(isinstance(layer, HyperLayer) for layer in self.primary_layers):
+        if not any(isinstance(layer, HyperLayer) for layer in self.network.layers):
             raise ValueError(f"`primary` has no hyper layer, so nothing is generated. Received: {primary}")
         self.generator = checked_encoder("generator", generator)
 
@@ -67,9 +67,9 @@ class Hypernetwork(ConditionalModel):
         condition, generated and trained.
         """
         self.check_built("num_parameters")
-        hyper = [layer for layer in self.primary_layers if isinstance(layer, HyperLayer)]
+        hyper = [layer for layer in self.network.layers if isinstance(layer, HyperLayer)]
         bases = _count(variable for layer in hyper for variable in layer.basis_variables)
-        trained = _count(variable for layer in self.primary_layers for variable in layer.weights) - bases
+        trained = _count(variable for layer in self.network.layers for variable in layer.weights) - bases
         return {
             "generator": self.generator.count_params() + bases,
             "primary": trained + sum(layer.num_generated for layer in hyper),

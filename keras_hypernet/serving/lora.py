@@ -58,7 +58,7 @@ def export_lora(model: keras.Model, condition: Any, path: str | os.PathLike[str]
     model.check_condition(condition)
     check_one(condition)
     encoded, tensors = model.encode(condition), {}
-    for layer, z in [pair for step in model.steps for pair in step.conditions(encoded)]:
+    for layer, z in [pair for step in model.network.steps for pair in step.conditions(encoded)]:
         for kind, matrix in zip("AB", _factors(layer, z), strict=True):
             tensors[f"base_model.model.{layer.name}.lora_{kind}.weight"] = np.ascontiguousarray(matrix)
     path = pathlib.Path(path)

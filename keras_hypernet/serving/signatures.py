@@ -59,7 +59,7 @@ def signatures(model):
     def serve(**inputs):
         condition = pack({each.name: inputs[each.name] for each in conditions}, model.condition_shape)
         return _outputs(
-            model.primary_layers, model({"x": _packed(model.network.x, inputs), "condition": condition}, training=False)
+            model.network.layers, model({"x": _packed(model.network.x, inputs), "condition": condition}, training=False)
         )
 
     default = Signature("serving_default", serve, (*x, *conditions))
@@ -104,7 +104,7 @@ def _outputs(layers, y):
 
 
 def _weight_halves(model, x, conditions):
-    weight_shapes = by_name(model.steps, "weight_shapes")
+    weight_shapes = by_name(model.network.steps, "weight_shapes")
     names = {name: name.replace("/", "_") for name in weight_shapes}
     if len({*names.values(), *(each.name for each in x)}) < len(names) + len(x):
         raise ValueError(f"The weights need distinct names when / is replaced by _. Received: {sorted(names)}")
@@ -116,7 +116,7 @@ def _weight_halves(model, x, conditions):
 
     def apply(**inputs):
         generated = {name: inputs[names[name]] for name in names}
-        return _outputs(model.primary_layers, model.apply(_packed(model.network.x, inputs), generated))
+        return _outputs(model.network.layers, model.apply(_packed(model.network.x, inputs), generated))
 
     return [Signature("generate_weights", generate_weights, conditions), Signature("apply", apply, (*x, *weights))]
 
@@ -126,7 +126,7 @@ def _embedding_halves(model, x, conditions):
         return {"embedding": _float(model.encode(pack(condition, model.condition_shape)))}
 
     def apply(x, embedding):
-        return _outputs(model.primary_layers, model.apply_encoded(x, embedding))
+        return _outputs(model.network.layers, model.apply_encoded(x, embedding))
 
     encoded_shape = output_shape(model.encoder, model.encoder_shape(model.condition_shape))
     embedding = Input("embedding", "float32", (None, encoded_shape[-1]))
