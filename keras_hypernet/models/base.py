@@ -5,6 +5,7 @@ A model is an encoder, which reads the condition, and a list of primary layers, 
 """
 
 import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ import keras
 from keras import ops
 
 from keras_hypernet.bases.sharing import shared_bases
+from keras_hypernet.common.files import replacing_folder, write_json
+from keras_hypernet.common.parsing import read_json
 from keras_hypernet.layers.base import HyperLayer, match_batch
 from keras_hypernet.models.conditions import (
     as_declared,
@@ -24,9 +27,10 @@ from keras_hypernet.models.conditions import (
     symbolic,
 )
 from keras_hypernet.models.networks import primary_network
-from keras_hypernet.models.presets import load_preset, save_preset
 from keras_hypernet.models.primary import apply_weights, by_name, shapes
 from keras_hypernet.models.shapes import build_on, output_shape, split_inputs
+
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"  # of a preset
 
 
 def checked_encoder(name, encoder):
@@ -258,7 +262,11 @@ class ConditionalModel(keras.Model):
             NotWritableError: If the folder takes no files.
         """
         self.check_built("save_to_preset")
-        save_preset(self, preset_dir)
+        facts = {"keras_version": keras.__version__, "parameter_count": self.count_params()}
+        with replacing_folder(pathlib.Path(preset_dir)) as temporary:
+            write_json(temporary / _CONFIG, keras.saving.serialize_keras_object(self))
+            write_json(temporary / "metadata.json", facts)
+            self.save_weights(temporary / _WEIGHTS)
 
     @classmethod
     def from_preset(cls, preset: str | os.PathLike[str], load_weights: bool = True) -> Any:
@@ -272,7 +280,19 @@ class ConditionalModel(keras.Model):
             ValueError: If files of the folder are missing or damaged.
             TypeError: If the folder holds a model of another class.
         """
-        return load_preset(cls, preset, load_weights)
+        folder = pathlib.Path(preset)
+        for name in (_CONFIG, _WEIGHTS)[: 1 + load_weights]:
+            if not (folder / name).is_file():
+                raise ValueError(f"{folder} must be a folder that `save_to_preset` has written. It has no {name}")
+        config = read_json(
+            folder / _CONFIG, {"type": "object"}, "the configuration of a model", "Save the preset again."
+        )
+        model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        if not isinstance(model, cls):
+            raise TypeError(f"{folder} must hold a model of class {cls.__name__}. Received: {type(model).__name__}")
+        if load_weights:
+            model.load_weights(folder / _WEIGHTS)
+        return model
 
     def get_config(self):
         with shared_bases([]) as bases:
