@@ -43,16 +43,18 @@ def checked_encoder(name, encoder):
 class ConditionalModel(keras.Model):
     """Abstract: a model of the inputs `x` and `condition`, given as a dict or as a pair.
 
-    A subclass implements `encoder`, which returns the encoder, and `num_parameters`. If the encoder reads parts of a
-    condition, such as the members of a set, the subclass overrides `encoder_shape`, `condition_shape_of` and `encode`.
-    `optional_inputs` lists further keys of the dict of inputs, which `encode` takes by name; their values may be lists
-    of numbers. `fit`, `evaluate` and `predict` also take one condition for all x.
+    A subclass sets `encoder_name`, the name of the argument and attribute that is the encoder, and implements
+    `num_parameters`. If the encoder reads parts of a condition, such as the members of a set, the subclass overrides
+    `encoder_shape`, `condition_shape_of` and `encode`. `optional_inputs` lists further keys of the dict of inputs,
+    which `encode` takes by name; their values may be lists of numbers. `fit`, `evaluate` and `predict` also take one
+    condition for all x.
 
     The batch rule: x of B rows takes one condition for all rows, `[1, ...]`, or one for each row, `[B, ...]`. The rule
     also holds for weights and embeddings instead of a condition. Any other number is an error: a ValueError if the
     sizes are known, and an error of the backend at run time in a function that is compiled without the sizes.
     """
 
+    encoder_name: str
     optional_inputs: tuple[str, ...] = ()
     takes_graph = False  # whether the primary network may be a functional model
 
@@ -64,7 +66,7 @@ class ConditionalModel(keras.Model):
     @property
     def encoder(self):
         """The network that reads the condition, a `keras.Model` or layer."""
-        raise NotImplementedError
+        return getattr(self, self.encoder_name)
 
     @property
     def x_shape(self):
@@ -298,7 +300,9 @@ class ConditionalModel(keras.Model):
         with shared_bases([]) as bases:
             primary = list(self.primary) if isinstance(self.primary, tuple) else self.primary
             config = {**super().get_config(), "primary": keras.saving.serialize_keras_object(primary)}
-        return {**config, "bases": [keras.saving.serialize_keras_object(basis) for basis in bases]} if bases else config
+        if bases:
+            config["bases"] = [keras.saving.serialize_keras_object(basis) for basis in bases]
+        return {**config, self.encoder_name: keras.saving.serialize_keras_object(self.encoder)}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

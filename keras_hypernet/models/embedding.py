@@ -40,16 +40,14 @@ class EmbeddingMethod(ConditionalModel):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Sec. 2.
     """
 
+    encoder_name = "embedding"
+
     def __init__(self, embedding: Any, primary: Any, **kwargs: Any) -> None:
         is_list = isinstance(primary, (list, tuple))  # anything else is refused below
         if is_list and not any(isinstance(layer, ConditionedLayer) for layer in primary):
             primary = [ConcatenateCondition(), *primary]
         super().__init__(primary, **kwargs)
         self.embedding = checked_encoder("embedding", embedding)
-
-    @property
-    def encoder(self):
-        return self.embedding
 
     @property
     def linear_output(self):
@@ -77,9 +75,6 @@ class EmbeddingMethod(ConditionalModel):
             "embedding": self.embedding.count_params(),
             "primary": sum(layer.count_params() for layer in self.primary),
         }
-
-    def get_config(self):
-        return {**super().get_config(), "embedding": keras.saving.serialize_keras_object(self.embedding)}
 
 
 def _multiplies_first(batch, rank, units):

@@ -48,6 +48,7 @@ class Hypernetwork(ConditionalModel):
     Reference: Galanti and Wolf, "On the Modularity of Hypernetworks", 2020, Secs. 2 and 4.2.
     """
 
+    encoder_name = "generator"
     takes_graph = True
 
     def __init__(self, generator: Any, primary: Any, **kwargs: Any) -> None:
@@ -55,10 +56,6 @@ class Hypernetwork(ConditionalModel):
         if not any(isinstance(layer, HyperLayer) for layer in self.network.layers):
             raise ValueError(f"`primary` has no hyper layer, so nothing is generated. Received: {primary}")
         self.generator = checked_encoder("generator", generator)
-
-    @property
-    def encoder(self):
-        return self.generator
 
     def num_parameters(self) -> dict[str, int]:
         """Returns `{"generator": N_f, "primary": N_g}`.
@@ -74,9 +71,6 @@ class Hypernetwork(ConditionalModel):
             "generator": self.generator.count_params() + bases,
             "primary": trained + sum(layer.num_generated for layer in hyper),
         }
-
-    def get_config(self):
-        return {**super().get_config(), "generator": keras.saving.serialize_keras_object(self.generator)}
 
 
 def _count(variables):

@@ -67,8 +67,8 @@ def _has_hyper_layers(layer):
 def _layers_of(model):
     parts = {"network": model.layers}
     if isinstance(model, ConditionalModel):
-        encoder = "generator" if isinstance(model, Hypernetwork) else "embedding"
-        parts = {encoder: getattr(model.encoder, "layers", [model.encoder]), "primary": model.network.layers}
+        encoder = getattr(model.encoder, "layers", [model.encoder])
+        parts = {model.encoder_name: encoder, "primary": model.network.layers}
     return {
         part: " -> ".join(_layer_text(layer) for layer in layers if not isinstance(layer, keras.layers.InputLayer))
         for part, layers in parts.items()
