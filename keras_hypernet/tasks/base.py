@@ -44,7 +44,6 @@ class Task:
             compare these dtypes with the batches.
         condition_is_set: Whether the condition is a set, with its members along the first axis of `condition_shape`.
         num_outputs: Output dimension of a model.
-        num_targets: Size of a target; by default, the output dimension.
         methods: Methods whose networks `make_model` returns: a dict from the method to a noun phrase for cards.
         output_name: Name of a model's last layer; by default `"logits"` or `"value"`.
         generates_biases: Whether g has biases. A network without biases is homogeneous in x.
@@ -109,10 +108,6 @@ class Task:
     @property
     def loss(self):
         return "cross_entropy" if self.metric == "error" else "mse"
-
-    @property
-    def num_targets(self):
-        return self.num_outputs
 
     @property
     def output_name(self):

@@ -77,7 +77,6 @@ class OverlaidDigitsTask(ImageTask):
     condition_dtype = "float32"
     condition_shape = (2,)
     num_outputs = 2 * CLASSES
-    num_targets = 4
     labelled = True
     num_classes = 10
     purpose = "Tells the labels of two overlaid digits, under a preference between them"

@@ -206,10 +206,6 @@ class ParetoTask(Task):
     def num_outputs(self):
         return self._facts.dim
 
-    @property
-    def num_targets(self):
-        return 2 * self._facts.num
-
     def data_facts(self):
         return {"name": f"{self.problem}, {self.rule}", **DRAWN}
 

@@ -50,6 +50,7 @@ EXAMPLES = [
     SyntheticTask("concat", **SYNTHETIC),
 ]
 tasks = pytest.mark.parametrize("task", EXAMPLES, ids=str)
+TARGETS = {"overlaid_digits": 4, "pareto": 4}  # sizes of targets that differ from the number of outputs
 
 
 def _examples(task):
@@ -142,7 +143,7 @@ def test_batches_have_the_declared_shapes_and_dtypes(task):
                 assert len(target.shape) == 1
             else:
                 assert target.dtype == "float32"
-                assert target.shape[-1] == task.num_targets
+                assert target.shape[-1] == TARGETS.get(task.name, task.num_outputs)
             sizes.append({len(value) for value in (*inputs.values(), target)})
         assert sizes == [{20}, {20}, {5}]
 
