@@ -62,7 +62,7 @@ class ApproximationTask(ImageTask):
         ],
         "ours": ["f1 starts from normal, f2 from uniform weights, biases from zero.", _TARGET_WEIGHTS],
     }
-    target_provenance: ClassVar = {"text": [_TARGET], "code": [], "ours": [_TARGET_WEIGHTS]}
+    target_provenance: ClassVar = {"text": [_TARGET], "ours": [_TARGET_WEIGHTS]}
 
     def __post_init__(self):
         super().__post_init__()

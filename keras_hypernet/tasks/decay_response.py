@@ -91,7 +91,6 @@ class DecayResponseTask(ImageTask):
     limits = ("A small classifier of few training images: far from the accuracy that the data allows.",)
     provenance: ClassVar = {
         "text": ["That a hypernetwork from hyperparameters to weights learns the response, on draws of them."],
-        "code": [],
         "ours": [f"The classifiers, the range of the decay, and the training. {PIXELS}"],
     }
     deviations = ()

@@ -150,7 +150,6 @@ class GaussianProcessTask(Task):
     )
     provenance: ClassVar = {
         "text": ["That a conditional neural process is an embedding method whose condition is a set."],
-        "code": [],
         "ours": ["The process, the networks, and the training."],
     }
 

@@ -50,7 +50,6 @@ class NoisyViewsTask(SyntheticTask):
     purpose = "Approximates a random target y(x, I), given a set of noisy copies of I"
     provenance: ClassVar = {
         "text": ["That a conditional neural process is an embedding method whose condition is a set."],
-        "code": [],
         "ours": ["The task. y, its scale and the samples of x and I are those of the synthetic task."],
     }
 

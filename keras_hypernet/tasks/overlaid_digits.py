@@ -83,7 +83,6 @@ class OverlaidDigitsTask(ImageTask):
     limits = ("A small network on images of half the size: far from the accuracy that such images allow.",)
     provenance: ClassVar = {
         "text": ["That a hypernetwork from preferences to weights learns the front of two labels."],
-        "code": [],
         "ours": [f"The pairs of images, the network, and the training. {PIXELS}"],
     }
 

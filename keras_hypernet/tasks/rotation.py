@@ -56,7 +56,6 @@ class RotationTask(ImageTask):
             "No biases in g, biases in q; ReLU in g and q on MNIST, ELU on CIFAR-10; batch size 64.",
             INITIALIZATION,
         ],
-        "ours": [],
     }
 
     @property

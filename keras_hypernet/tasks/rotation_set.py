@@ -46,7 +46,6 @@ class RotationSetTask(RotationTask):
     purpose = "Tells by which multiple of 30 degrees an image was rotated, given a set of images of its class"
     provenance: ClassVar = {
         "text": ["That a conditional neural process is an embedding method whose condition is a set."],
-        "code": [],
         "ours": [
             "The task. x, its classes, widths, activations and training are those of the paper's rotation task.",
             f"{INITIALIZATION} {PIXELS}",

@@ -154,7 +154,6 @@ class StaticKernelTask(ImageTask):
             "The convnet; of its generated kernel, the two-layer generator and its sizes: a vector and a hidden layer "
             "of 4 entries, 4,240 weights for 12,544."
         ],
-        "code": [],
         "ours": [f"The initialization, the optimizer, its rate, and the epochs. {PIXELS}"],
     }
     deviations = ()

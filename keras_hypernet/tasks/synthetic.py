@@ -102,7 +102,6 @@ class SyntheticTask(Task):
                 "y = <x, h(I)> (the family inner), h with three layers and sigmoid activations; x, I standard normal.",
                 "Sizes of f, e, g and q; 30,000 training samples; SGD with learning rate 0.01, batch size 200.",
             ],
-            "code": [],
             "ours": [
                 f"h has width {self.hidden_units} and weights uniform with variance 1 / (3 fan_in){gain}; 30 epochs.",
                 _OURS.get(self.family, _OURS["concat"]),

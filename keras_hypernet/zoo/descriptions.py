@@ -109,7 +109,7 @@ def describe(name, method, task, recipe, changes=None, data_note=None, other_run
 
 def _provenance(method, task, recipe, changes):
     facts = task.target_provenance if method == "target" else task.provenance
-    facts = {mark: list(sentences) for mark, sentences in facts.items()}
+    facts = {mark: list(facts.get(mark, ())) for mark in ("text", "code", "ours", *facts)}
     if method != "target" and task.held_out:
         facts["ours"].append(task.held_out)
     field, noun = (None, None) if method in task.methods else _SIZES.get(method, (None, None))
