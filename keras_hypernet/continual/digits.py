@@ -89,7 +89,6 @@ class DigitSequence(ImageTask, TaskSequence):
     name = "digit_sequence"
     metric = "error_rate"
     condition_dtype = "int32"
-    labelled = True
     num_classes = 10
     purpose = "Tells the class of an image, given the number of its task; the tasks were learned one after another"
     limits = ("Tasks in this order, with as many steps: of other sequences nothing was measured.",)

@@ -35,7 +35,6 @@ class ClassificationTask(ImageTask):
     loss = "mse"
     inputs = ("x",)
     num_outputs = 10
-    labelled = True
     num_classes = 10
     purpose = "Tells the class of an image"
     limits = ("A network as small as the experiment asks for: far from the accuracy that its data allows.",)

@@ -85,7 +85,6 @@ class DecayResponseTask(ImageTask):
     condition_dtype = "float32"
     condition_shape = (1,)
     num_outputs = 10
-    labelled = True
     num_classes = 10
     purpose = "Tells the class of an image, under a weight decay"
     limits = ("A small classifier of few training images: far from the accuracy that the data allows.",)

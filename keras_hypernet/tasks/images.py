@@ -22,14 +22,13 @@ class ImageTask(Task):
     data: str
     x_dtype = "uint8"
     condition_dtype = "uint8"
-    labelled: ClassVar[bool] = False
-    num_classes: ClassVar[int | None] = None  # of the labels, to check them
+    num_classes: ClassVar[int | None] = None  # of the labels; None for a task without labels
 
     def __post_init__(self):
         if not isinstance(self.data, str):
             object.__setattr__(self, "data", keep_images(self.data))  # the task is frozen
         source = self.source
-        if self.labelled:
+        if self.num_classes:
             source.check_labels()
 
     @property
@@ -65,11 +64,11 @@ class ImageTask(Task):
         return {name: getattr(self.source, name) for name in ("name", "origin", "license", "note")}
 
     def load(self, split):
-        """Images, uint8 `[N, height, width, channels]`; for a labelled task paired with labels, int32 `[N]`."""
-        if not self.labelled:
+        """Images, uint8 `[N, height, width, channels]`; if `num_classes` is set, paired with labels, int32 `[N]`."""
+        if not self.num_classes:
             return self.source.load(split)
         labels = self.source.load_labels(split)
-        if self.num_classes and labels.max(initial=0) >= self.num_classes:
+        if labels.max(initial=0) >= self.num_classes:
             most = self.num_classes - 1
             raise ValueError(f"Labels must be at most {most}. Received: labels up to {labels.max()}, of {self.data!r}")
         return self.source.load(split), labels

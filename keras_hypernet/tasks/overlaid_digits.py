@@ -77,7 +77,6 @@ class OverlaidDigitsTask(ImageTask):
     condition_dtype = "float32"
     condition_shape = (2,)
     num_outputs = 2 * CLASSES
-    labelled = True
     num_classes = 10
     purpose = "Tells the labels of two overlaid digits, under a preference between them"
     limits = ("A small network on images of half the size: far from the accuracy that such images allow.",)

@@ -39,7 +39,6 @@ class RotationSetTask(RotationTask):
     members: int = 4
     name = "rotation_set"
     condition_is_set = True
-    labelled = True
     num_classes = 10
     depth_experiment = None
     paper_sizes: ClassVar = {}

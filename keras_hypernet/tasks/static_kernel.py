@@ -140,7 +140,6 @@ class StaticKernelTask(ImageTask):
     metric = "error"
     inputs = ("x",)
     num_outputs = 10
-    labelled = True
     num_classes = 10
     methods: ClassVar = {
         "hyper": "a convnet whose second kernel is generated from a learned vector",
