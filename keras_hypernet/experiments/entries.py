@@ -17,9 +17,8 @@ from keras_hypernet.experiments.rows import own_rows, results_of
 from keras_hypernet.runs.machine import set_threads
 from keras_hypernet.tasks import get_task
 from keras_hypernet.training.checkpoints import TrainingDivergedError
-from keras_hypernet.training.loop import evaluate, fit
+from keras_hypernet.training.loop import evaluate, expected_retracing, fit
 from keras_hypernet.training.recipe import Recipe
-from keras_hypernet.training.retracing import expected_retracing
 from keras_hypernet.zoo.architectures import build_model
 from keras_hypernet.zoo.card import Card, read_other_runs
 from keras_hypernet.zoo.descriptions import describe, run_of_card

@@ -204,3 +204,16 @@ class _Epochs(keras.callbacks.Callback):
 def steps_per_execution(num_steps):
     """Returns the largest useful divisor of an epoch's steps: a shorter last execution would be traced again."""
     return max(count for count in range(1, _MAX_STEPS_PER_EXECUTION + 1) if num_steps % count == 0)
+
+
+@contextlib.contextmanager
+def expected_retracing():
+    """Silences TensorFlow's warnings during the block, in which many models are each traced again."""
+    import tensorflow as tf
+
+    level = tf.get_logger().level
+    tf.get_logger().setLevel("ERROR")
+    try:
+        yield
+    finally:
+        tf.get_logger().setLevel(level)

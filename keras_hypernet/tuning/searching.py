@@ -19,7 +19,7 @@ from keras_hypernet.runs.progress import RunsProgress
 from keras_hypernet.runs.sources import task_sources
 from keras_hypernet.runs.worker import is_importable
 from keras_hypernet.tasks import Task, is_registered
-from keras_hypernet.training.retracing import expected_retracing
+from keras_hypernet.training.loop import expected_retracing
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.hypermodel import DepthSearch, qualified_name
 from keras_hypernet.tuning.journal import Journal
