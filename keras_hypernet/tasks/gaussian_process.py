@@ -87,9 +87,6 @@ class NormalExcess(keras.losses.Loss):
     expectation of the loss is the Kullback-Leibler divergence from the exact prediction, so it is at least zero.
     """
 
-    def __init__(self, name="excess", **kwargs):
-        super().__init__(name=name, **kwargs)
-
     def call(self, y_true, y_pred):
         mean, sigma = mean_and_sigma(y_pred)
         squares = ((y_true[..., 0] - mean) / sigma) ** 2
@@ -216,7 +213,7 @@ class GaussianProcessTask(Task):
         def dense(number):
             return [keras.layers.Dense(units, "relu", name=f"member_{n}") for n in range(1, number + 1)]
 
-        objectives = {"loss": NormalExcess()}
+        objectives = {"loss": NormalExcess(name="excess")}
         if method == "process":
             last = keras.layers.Dense(units, name="embedding_output")
             layers = [keras.Input((2,), name="condition"), *dense(recipe.depth - 1), last]
