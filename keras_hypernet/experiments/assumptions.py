@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement, rounded
+from keras_hypernet.experiments.experiment import APPENDIX, Drawing, Experiment, Measurement, rounded
 from keras_hypernet.tasks import ApproximationTask, ClassificationTask
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import paper_recipe
@@ -89,13 +89,12 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="assumption_2",
-        figure="appendix",
+        **APPENDIX,
         title="Classification by one hidden layer: error rate and squared error against its width",
         varies="width",
         values=tuple(range(1, 30)),
         panels=("mnist", "cifar10"),
         methods=("network",),
-        seeds=3,
         drawing=Drawing(
             labels={"network": "test error"},
             also_last={"validation_loss": "squared error on validation data"},

@@ -12,7 +12,7 @@ import statistics
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
-from keras_hypernet.experiments.experiment import Experiment, Measurement, rounded, train_and_measure
+from keras_hypernet.experiments.experiment import OURS, Experiment, Measurement, rounded, train_and_measure
 from keras_hypernet.experiments.modularity import TARGETS
 from keras_hypernet.experiments.rows import results_of
 from keras_hypernet.tasks import (
@@ -270,14 +270,13 @@ def best_trivial(predictors):
 EXPERIMENTS = (
     Experiment(
         name="baseline",
-        figure="ours",
+        **OURS,
         title="Trivial predictors of every task: their test errors",
         varies="predictor",
         values=("constant", "linear_x"),
         panels=_PANELS,
         extra_values={panel: _TASKS[panel][2] for panel in _PANELS if _TASKS[panel][2]},
         methods=("trivial",),
-        seeds=5,
         setup=_setup,
         quick_panels=("d100_h10", *_OFFLINE),
         quick_values=("linear_both", "network_x"),

@@ -1,6 +1,6 @@
 """Predicting colours: the appendix, and our check of it."""
 
-from keras_hypernet.experiments.experiment import DEPTHS, INDICES, SENSITIVITY, Experiment
+from keras_hypernet.experiments.experiment import APPENDIX, DEPTHS, INDICES, SENSITIVITY, Experiment
 from keras_hypernet.tasks import ColorizationTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -51,22 +51,20 @@ def _sensitivity(panel, method, value, seed, quick):
 EXPERIMENTS = (
     Experiment(
         name="colorization_depth",
-        figure="appendix",
+        **APPENDIX,
         title="Predicting colours: test MSE against the number of layers",
         **DEPTHS,
         panels=("cifar10",),
-        seeds=3,
         setup=_depth,
         quick_panels=("patches",),
         quick_values=(2, 4),
     ),
     Experiment(
         name="colorization_embedding_dim",
-        figure="appendix",
+        **APPENDIX,
         title="Predicting colours: test MSE against the embedding dimension",
         **INDICES,
         panels=("cifar10",),
-        seeds=3,
         setup=_embedding_dim,
         quick_panels=("patches",),
     ),

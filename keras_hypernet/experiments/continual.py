@@ -56,7 +56,7 @@ import numpy as np
 from keras_hypernet.continual import DigitSequence, PolynomialSequence
 from keras_hypernet.continual.sequences import METHODS
 from keras_hypernet.experiments.claims import better, held, measured_by, reaches
-from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement, curve, measure_splits, rounded
+from keras_hypernet.experiments.experiment import OURS, Drawing, Experiment, Measurement, curve, measure_splits, rounded
 from keras_hypernet.training.loop import fit
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.architectures import build_model
@@ -173,14 +173,13 @@ def _constant(task):
 EXPERIMENTS = (
     Experiment(
         name="continual_digits",
-        figure="ours",
+        **OURS,
         title="Digits learned task after task: error on all tasks against the steps for each",
         varies="steps",
         values=(5000,),
         extra_values={"split": (2000,)},
         panels=("split", "permuted"),
         methods=(*METHODS, "constant"),
-        seeds=5,
         drawing=Drawing(labels=LABELS, log_x=True, vertical="test error, task known"),
         setup=_digits,
         quick_panels=("split_digits",),
@@ -189,14 +188,13 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="continual_polynomials",
-        figure="ours",
+        **OURS,
         title="Three polynomials learned one after another: error on all against the steps for each",
         varies="steps",
         values=(1000, 4000),
         panels=("polynomials",),
         methods=(*METHODS, "constant"),
         fixed={"constant": 1000},
-        seeds=5,
         drawing=Drawing(labels=LABELS, log_x=True, vertical="test MSE"),
         setup=_polynomials,
         quick_panels=("polynomials",),

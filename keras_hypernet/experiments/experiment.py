@@ -28,6 +28,8 @@ _MOST_RUNS = 100_000
 # Constants that several experiments share.
 DEPTHS = {"varies": "depth", "values": tuple(range(2, 10))}
 INDICES = {"varies": "index", "values": tuple(range(1, 9)), "quick_values": (1, 2)}
+OURS = {"figure": "ours", "seeds": 5}
+APPENDIX = {"figure": "appendix", "seeds": 3}
 SENSITIVITY = {"figure": "ours", "varies": "depth", "values": (3, 6), "seeds": 3, "quick_values": (3,)}
 METHOD_LABELS = {
     "hyper": "hypernetwork",

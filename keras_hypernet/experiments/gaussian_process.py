@@ -24,6 +24,7 @@ import numpy as np
 
 from keras_hypernet.experiments.claims import better, held, improves
 from keras_hypernet.experiments.experiment import (
+    OURS,
     Drawing,
     Experiment,
     Measurement,
@@ -116,13 +117,12 @@ def measure_views(task, method, recipe):
 EXPERIMENTS = (
     Experiment(
         name="gaussian_process",
-        figure="ours",
+        **OURS,
         title="Neural processes on Gaussian processes: nats below exact log-likelihoods, against the points of a set",
         varies="members",
         values=(3, 10, 30),
         panels=tuple(KERNELS),
         methods=("process", "film", "hyper", "prior"),
-        seeds=5,
         drawing=Drawing(labels=LABELS, log_x=True, vertical="exact log-likelihood - the model's"),
         setup=_gaussian_process,
         quick_panels=("rbf",),
@@ -131,14 +131,13 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="noisy_views",
-        figure="ours",
+        **OURS,
         title="A neural process on noisy copies of a condition: test MSE against the members of a set",
         varies="members",
         values=(1, 4, 16),
         panels=tuple(VIEWS),
         methods=("process", "constant"),
         fixed={"constant": 1},
-        seeds=5,
         drawing=Drawing(labels=LABELS, log_x=True),
         setup=_views,
         quick_panels=("d20_noise_1",),

@@ -33,7 +33,7 @@ import functools
 import numpy as np
 
 from keras_hypernet.experiments.claims import better, held, matches, measured_by
-from keras_hypernet.experiments.experiment import Drawing, Experiment, Measurement, curve, measure_splits, train
+from keras_hypernet.experiments.experiment import OURS, Drawing, Experiment, Measurement, curve, measure_splits, train
 from keras_hypernet.tasks import DecayResponseTask
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.architectures import build_model
@@ -98,14 +98,13 @@ def _response(task, recipe):
 EXPERIMENTS = (
     Experiment(
         name="hyperparameter_response",
-        figure="ours",
+        **OURS,
         title="Learned responses to the weight decay: validation losses against the logarithm of the decay",
         varies="log_decay",
         values=(-6, -5, -4, -3, -2, -1),
         panels=("mnist_linear", "mnist_hidden"),
         methods=("hyper", "separate", "constant"),
         fixed={"constant": -4},
-        seeds=5,
         drawing=Drawing(labels=LABELS, measured="validation", vertical="validation cross-entropy"),
         setup=_setup,
         quick_panels=("digits_linear",),

@@ -44,7 +44,7 @@ worse than the hypernetwork with 300 (above 0.5 Var(y)), where it has more weigh
 from dataclasses import replace
 
 from keras_hypernet.experiments.claims import beside, better, improves, stays
-from keras_hypernet.experiments.experiment import DEPTHS, INDICES, Drawing, Experiment
+from keras_hypernet.experiments.experiment import DEPTHS, INDICES, OURS, Drawing, Experiment
 from keras_hypernet.tasks import SyntheticTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -129,35 +129,32 @@ def _learning_rate(panel, method, value, seed, quick):
 EXPERIMENTS = (
     Experiment(
         name="modularity_depth",
-        figure="ours",
+        **OURS,
         title="Targets that are interaction alone: test MSE against the number of layers",
         **DEPTHS,
         panels=tuple(TARGETS),
-        seeds=5,
         setup=_depth,
         quick_panels=("d100_h10",),
         quick_values=(3, 4),
     ),
     Experiment(
         name="modularity_embedding_dim",
-        figure="ours",
+        **OURS,
         title="Targets that are interaction alone: test MSE against the width of f and the dimension of e",
         **{**INDICES, "values": (1, 2, 4, 8)},
         panels=tuple(_CENTRED),
         extra_values={"d100_h10": (3, 5, 6, 7)},
-        seeds=5,
         setup=_embedding_dim,
         quick_panels=("d100_h10",),
     ),
     Experiment(
         name="modularity_units",
-        figure="ours",
+        **OURS,
         title="Targets that are interaction alone: test MSE against the hidden units of q",
         varies="units",
         values=(10, 30, 100, 300),
         panels=(*_CENTRED, *_AT_BEST),
         fixed={"hyper": 10},
-        seeds=5,
         drawing=Drawing(log_x=True),
         setup=_units,
         quick_panels=("d100_h10",),
@@ -165,12 +162,11 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="modularity_learning_rate",
-        figure="ours",
+        **OURS,
         title="Targets that are interaction alone: test MSE against the learning rate",
         varies="learning_rate",
         values=(0.003, 0.01, 0.03),
         panels=("d100_h10", "d100_h10_depth_6", "d100_h30", "d300_h10"),
-        seeds=5,
         drawing=Drawing(log_x=True),
         setup=_learning_rate,
         quick_panels=("d100_h10",),

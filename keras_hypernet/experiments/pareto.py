@@ -35,6 +35,7 @@ import numpy as np
 
 from keras_hypernet.experiments.claims import better, held, improves, measured_by, reaches
 from keras_hypernet.experiments.experiment import (
+    OURS,
     Drawing,
     Experiment,
     Measurement,
@@ -191,14 +192,13 @@ def _losses(network, batches):
 EXPERIMENTS = (
     Experiment(
         name="pareto_toy",
-        figure="ours",
+        **OURS,
         title="Pareto fronts of four problems: distance from the optimum against the width of f",
         varies="width",
         values=(20, 100),
         panels=tuple(PROBLEMS),
         methods=(*RULES, *CONSTANTS),
         fixed=dict.fromkeys(CONSTANTS, 20),
-        seeds=5,
         drawing=Drawing(labels=LABELS, log_x=True, log_y=True, vertical="mean distance from the optimum"),
         setup=_toy,
         quick_panels=("line", "concave"),
@@ -207,14 +207,13 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="pareto_digits",
-        figure="ours",
+        **OURS,
         title="The front of two labels of overlaid digits: missed hypervolume against the hidden units of g",
         varies="primary_units",
         values=(20, 100),
         panels=("mnist",),
         methods=(*RULES, "separate", "constant"),
         fixed={"constant": 20},
-        seeds=5,
         drawing=Drawing(labels=LABELS, log_x=True, vertical="missed hypervolume, of 4"),
         setup=_digits,
         quick_panels=("digits",),

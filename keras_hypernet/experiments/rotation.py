@@ -1,6 +1,6 @@
 """Predicting rotations: Fig. 3, the appendix, and our experiments on initial weights and on sets of images."""
 
-from keras_hypernet.experiments.experiment import DEPTHS, INDICES, METHOD_LABELS, Drawing, Experiment
+from keras_hypernet.experiments.experiment import APPENDIX, DEPTHS, INDICES, METHOD_LABELS, OURS, Drawing, Experiment
 from keras_hypernet.tasks import RotationSetTask, RotationTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -130,18 +130,17 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="rotation_embedding_dim",
-        figure="appendix",
+        **APPENDIX,
         title="Predicting rotations: test error against the embedding dimension",
         **{**INDICES, "values": (1, 2, 4)},
         panels=("mnist", "mnist_depth_5", "cifar10", "cifar10_depth_5"),
         extra_values=dict.fromkeys(("mnist", "cifar10"), (3, 5, 6, 7, 8)),
-        seeds=3,
         setup=_embedding_dim,
         quick_panels=("digits",),
     ),
     Experiment(
         name="learning_rate",
-        figure="appendix",
+        **APPENDIX,
         title="Predicting rotations at depth 4: test error against the learning rate",
         varies="learning_rate",
         values=_RATES[::2],
@@ -151,7 +150,6 @@ EXPERIMENTS = (
             "mnist_hyperfan": (*_RATES[1::2], 0.03162, 0.05623),
             "cifar10_hyperfan": (*_RATES[1::2], 1e-05, 3.162e-05, 0.0001),
         },
-        seeds=3,
         drawing=Drawing(log_x=True),
         setup=_learning_rate,
         quick_panels=("digits", "digits_hyperfan"),
@@ -172,11 +170,10 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="initialization",
-        figure="ours",
+        **OURS,
         title="Predicting rotations from a principled initialization: test error against the number of layers",
         **_DEPTHS,
         panels=("mnist", "cifar10"),
-        seeds=5,
         drawing=Drawing(also="rotation_depth", series=_by_initialization),
         setup=_initialization,
         quick_panels=("digits",),
@@ -184,13 +181,12 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="neural_process",
-        figure="ours",
+        **OURS,
         title="A conditional neural process that predicts rotations: test error against the members of a set",
         varies="members",
         values=(1, 4),
         panels=("mnist", "mnist_hyperfan"),
         methods=("process",),
-        seeds=5,
         setup=_neural_process,
         quick_panels=("digits",),
         quick_values=(1, 4),
