@@ -59,10 +59,8 @@ def _gaussian_process(panel, method, value, seed, quick):
     """
     task = GaussianProcessTask(panel, value, **(_QUICK if quick else {}))
     epochs = 1 if method == "prior" else 2 if quick else 50
-    return task, Recipe(
-        **{"width": 64, "depth": 4, "primary_units": 20, "optimizer": "adam", "learning_rate": 0.001},
-        **{"batch_size": 32, "epochs": epochs, "seed": seed},
-    )
+    step = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 32}
+    return task, Recipe(width=64, depth=4, primary_units=20, epochs=epochs, seed=seed, **step)
 
 
 def _views(panel, method, value, seed, quick):
@@ -76,10 +74,8 @@ def _views(panel, method, value, seed, quick):
     sizes = {"num_train": 500, "num_validation": 100, "num_test": 100} if quick else {}
     task = NoisyViewsTask("centred", dim=20, hidden_units=10, seed=seed, members=value, noise=VIEWS[panel], **sizes)
     epochs = 1 if method == "constant" else 2 if quick else 30
-    return task, Recipe(
-        **{"width": 100, "depth": 4, "embedding_dim": 100, "primary_units": 100, "optimizer": "adam"},
-        **{"learning_rate": 0.001, "batch_size": 200, "epochs": epochs, "seed": seed},
-    )
+    step = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 200}
+    return task, Recipe(width=100, depth=4, embedding_dim=100, primary_units=100, epochs=epochs, seed=seed, **step)
 
 
 def measure_process(task, method, recipe):

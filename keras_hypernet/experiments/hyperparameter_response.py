@@ -59,10 +59,8 @@ def _setup(panel, method, value, seed, quick):
         data, float(value), HIDDEN_UNITS[kind], 200 if quick else 1000, seed=seed, response=method == "hyper"
     )
     epochs = 1 if method == "constant" else 2 if quick else 30
-    return task, Recipe(
-        **{"width": 16, "depth": 3, "optimizer": "adam", "learning_rate": _RATES[method], "batch_size": 100},
-        **{"epochs": epochs, "seed": seed},
-    )
+    step = {"optimizer": "adam", "learning_rate": _RATES[method], "batch_size": 100}
+    return task, Recipe(width=16, depth=3, epochs=epochs, seed=seed, **step)
 
 
 def measure(task, method, recipe):

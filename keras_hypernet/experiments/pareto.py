@@ -79,10 +79,8 @@ def _toy(panel, method, value, seed, quick):
     """
     task = ParetoTask(panel, CONSTANTS.get(method, method), **({"num_train": 1000} if quick else {}))
     epochs = 1 if method in CONSTANTS else 2 if quick else 200
-    return task, Recipe(
-        **{"width": value, "depth": 3, "optimizer": "adam", "learning_rate": 0.003, "batch_size": 100},
-        **{"epochs": epochs, "seed": seed},
-    )
+    step = {"optimizer": "adam", "learning_rate": 0.003, "batch_size": 100}
+    return task, Recipe(width=value, depth=3, epochs=epochs, seed=seed, **step)
 
 
 def _digits(panel, method, value, seed, quick):
@@ -97,10 +95,8 @@ def _digits(panel, method, value, seed, quick):
     rule = method if method in RULES else "linear"
     task = OverlaidDigitsTask(panel, rule, SEPARATE[0] if method == "separate" else None)
     epochs = 1 if method == "constant" else 2 if quick else 20
-    return task, Recipe(
-        **{"width": 32, "depth": 3, "optimizer": "adam", "learning_rate": 0.001, "batch_size": 128},
-        **{"primary_units": value, "epochs": epochs, "seed": seed},
-    )
+    step = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 128}
+    return task, Recipe(width=32, depth=3, primary_units=value, epochs=epochs, seed=seed, **step)
 
 
 def measure_toy(task, method, recipe):
