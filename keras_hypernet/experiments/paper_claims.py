@@ -3,16 +3,7 @@
 from dataclasses import replace
 
 from keras_hypernet.experiments import MODULES
-from keras_hypernet.experiments.claims import (
-    EACH_STEP,
-    WIDE,
-    Claim,
-    better,
-    closer,
-    improves,
-    measured_by,
-    stays,
-)
+from keras_hypernet.experiments.claims import EACH_STEP, WIDE, Claim, better, closer, improves, measured_by, stays
 
 STAYS = stays("embed")
 EVERYWHERE = better(everywhere=True)
