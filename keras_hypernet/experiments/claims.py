@@ -152,7 +152,7 @@ def better(first="hyper", second="embed", wide=1.0, everywhere=False, at_best=Fa
             medians = f"over the seeds lower at {len(values) - len(worse)} of {len(values)} values of {varies}"
             medians += f", not at {_list(worse)}" if len(worse) else ""
         by_seed = np.median(ratios(*tests), axis=1)
-        measured = f"ratio of the errors {_range(by_seed)}{_interval(by_seed)}; medians {medians}"
+        measured = f"ratio of the errors {_range(by_seed)}; medians {medians}"
         measured += _lost(*tests, names=(first, second))
         fails = everywhere and len(worse) > 0
         verdict = _verdict((by_seed < wide).all() and not fails, np.mean(by_seed < 1) > MOST)
@@ -227,7 +227,7 @@ def stays(method):
         fall = 1 - float(ratios(medians[-1:], medians[:1])[0])
         falls = resampled(by_seed) <= 1 - TOLERANCE
         p = (falls.sum() + 1) / (falls.size + 1)
-        ratio = f"ratio of last to first {_range(by_seed)}{_interval(by_seed)}"
+        ratio = f"ratio of last to first {_range(by_seed)}"
         measured = f"{_course(medians, varies, values)}; {ratio}{_lost(tests)}"
         verdict = "open" if np.isinf(medians).all() else _verdict(p < 1 - CONFIDENCE, fall < TOLERANCE)
         return _finding(measured, "bootstrap test of a fall below a tenth", tests, p, verdict, [(fall, TOLERANCE)])
@@ -256,8 +256,7 @@ def closer(epoch=-1):
         ratio = np.append(between / from_y, [np.inf] * (len(rows) - len(finished)))
         measured = (
             f"between f1 and f2 {_number(np.median(between))}, from y {_number(np.median(from_y))}, which itself has "
-            f"the variance {_number(variance)}; ratio {_range(ratio)}{_interval(ratio)}, {_number(start)} after the "
-            "first epoch"
+            f"the variance {_number(variance)}; ratio {_range(ratio)}, {_number(start)} after the first epoch"
         )
         if len(finished) < len(rows):
             measured += f"; diverged: {len(rows) - len(finished)} of {len(rows)}"
@@ -295,7 +294,7 @@ def reaches(method, published):
         last = max(row[varies] for row in rows if row["method"] == method)
         measured = (
             f"mean {_number(by_seed.mean() * number)} at {varies} {last}, published {number}; median ratio "
-            f"{_range(by_seed)}{_interval(by_seed)}{_lost(by_seed)}"
+            f"{_range(by_seed)}{_lost(by_seed)}"
         )
         verdict = _verdict(by_seed.mean() <= 1, np.mean(by_seed <= 1) >= REACH)
         return _finding(measured, WILCOXON, by_seed, wilcoxon(by_seed), verdict, [(by_seed.mean(), 1.0)])
@@ -388,15 +387,14 @@ def _course(medians, varies, values):
 
 
 def _range(by_seed):
+    """The median and the range over the seeds, and the bootstrap interval of their geometric mean, in words."""
     median, least, most = (_number(value, "infinite") for value in (np.median(by_seed), by_seed.min(), by_seed.max()))
-    return median if len(by_seed) == 1 else f"{median} ({least} to {most} by seed)"
-
-
-def _interval(by_seed):
-    """The bootstrap interval of the geometric mean over the seeds, in words."""
-    if len(by_seed) < 2 or np.isinf(by_seed).any():
-        return ""
-    return f", 95% interval of the mean {' to '.join(map(_number, interval(by_seed)))}"
+    if len(by_seed) == 1:
+        return median
+    words = f"{median} ({least} to {most} by seed)"
+    if np.isinf(by_seed).any():
+        return words
+    return f"{words}, 95% interval of the mean {' to '.join(map(_number, interval(by_seed)))}"
 
 
 def _lost(*tests, names=("hyper", "embed")):
