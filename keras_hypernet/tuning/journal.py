@@ -40,21 +40,10 @@ class Journal:
         """Brings the oracle to the state in the file; ValueError if this release of keras-tuner cannot follow."""
         self.file.mend()
         for event in read_events(self.file.path):
-            self._tell(event) if "row" in event else self._ask(event)
+            self.tell(event, recorded=True) if "row" in event else self.ask(event)
 
-    def ask(self):
-        """Asks the oracle for a trial. Returns the new line of the file, or None after the last trial."""
-        event = self._ask()
-        if event is not None:
-            self.file.append(event)
-        return event
-
-    def tell(self, answer):
-        """Tells the oracle a result of `run_trial`."""
-        self.file.append(answer)
-        self._tell(answer)
-
-    def _ask(self, recorded=None):
+    def ask(self, recorded=None):
+        """Asks the oracle for a trial. Returns its line, new unless it is `recorded`, or None after the last trial."""
         trial = self._create_trial()
         if trial.status != TrialStatus.RUNNING and len(self._untold) == len(self.oracle.ongoing_trials) > 0:
             self._tell_untold(0.0)  # no trial has a result, so all are equally bad
@@ -73,12 +62,18 @@ class Journal:
         number = len(self.asked) if running else None
         if running:
             self._trials[number], self.asked[number] = trial, values
-        return {"asked": number, "values": values}
+        event = {"asked": number, "values": values}
+        if recorded is None:
+            self.file.append(event)
+        return event
 
     def _create_trial(self):
         return self.oracle.create_trial(f"run {len(self.asked)}")  # a new name, or keras-tuner returns a running trial
 
-    def _tell(self, answer):
+    def tell(self, answer, recorded=False):
+        """Tells the oracle a result of `run_trial`, `recorded` if it is in the file already."""
+        if not recorded:
+            self.file.append(answer)
         row = answer["row"]
         number, score = row["trial"], row.get(self.oracle.objective.name)
         self.rows[number] = row
