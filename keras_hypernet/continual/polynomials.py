@@ -18,11 +18,7 @@ from keras_hypernet.tasks.batches import planned_batches, stream
 from keras_hypernet.tasks.synthetic import DRAWN
 
 # By task: the function of x, and the range of x.
-POLYNOMIALS = (
-    (lambda x: x + 3, (-4, -2)),
-    (lambda x: 2 * x**2 - 1, (-1, 1)),
-    (lambda x: (x - 3) ** 3, (2, 4)),
-)
+POLYNOMIALS = (lambda x: x + 3, (-4, -2)), (lambda x: 2 * x**2 - 1, (-1, 1)), (lambda x: (x - 3) ** 3, (2, 4))
 _NOISE = 0.05
 _POINTS = {"train": 100, "validation": 50, "test": 50}
 
