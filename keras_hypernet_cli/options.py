@@ -38,15 +38,8 @@ Models = Annotated[Path, Option(help="Folder of all exported models.")]
 def parse_range(name, text, kind=int):
     """Returns the range, a tuple, of `2:9`, or the choices, a list, of `2,4,8`; None for None.
 
-    Args:
-        name: Name of the values, for the error message.
-        text: The text of the user.
-        kind: Type of the values, or a function from a text to a value.
-
-    Raises:
-        ValueError: If the text has another form.
-
-    Example:
+    `kind` is the type of the values, or a function from a text to a value. Raises ValueError, which names the values
+    by `name`, if the text has another form.
 
     >>> parse_range("`depth`", "2:9"), parse_range("`learning_rate`", "0.001:0.1", float), parse_range("`depth`", "2,4")
     ((2, 9), (0.001, 0.1), [2, 4])

@@ -81,12 +81,7 @@ def resumable(folder):
 
 
 def command_line(flags=(), options=()):
-    """Returns the current command line, minus options that do not affect the result.
-
-    Args:
-        flags: Further options without a value to leave out.
-        options: Options with a value to leave out.
-    """
+    """Returns the current command line without options that do not affect the result, `flags`, and valued `options`."""
     kept, words = ["keras-hypernet"], iter(sys.argv[1:])
     for word in words:
         if word in options:

@@ -25,11 +25,7 @@ def open_standard_streams():
 
 
 def import_package():
-    """Imports keras_hypernet, unless it is imported already.
-
-    Raises:
-        SystemExit: If the environment asks for another backend than TensorFlow.
-    """
+    """Imports keras_hypernet, unless it is imported already; SystemExit for another backend than TensorFlow."""
     if "keras_hypernet" in sys.modules:
         return
     # Overrides Keras's configuration file.
