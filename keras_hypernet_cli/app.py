@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from keras_hypernet_cli import doctor, experiments, models, serving, training, tuning
-from keras_hypernet_cli.printing import say
+from keras_hypernet_cli.printing import console
 from keras_hypernet_cli.start import import_package
 
 
@@ -60,7 +60,7 @@ def run():
         message = _message(error) if imported and "--debug" not in arguments else None
         if message is None:
             raise
-        say("Error", "bold red", _with_options(message, arguments[0]))
+        console().say("Error", "bold red", _with_options(message, arguments[0]))
         raise SystemExit(2) from None
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from typer import Exit, Option
 
 from keras_hypernet_cli.options import Address, AsJson, Engine, ExperimentName, parse_range
-from keras_hypernet_cli.printing import resumable, show, show_json, warn
+from keras_hypernet_cli.printing import console, resumable, show, show_json
 
 _MOST_VALUES = 10_000
 
@@ -102,7 +102,7 @@ def plot(
             drawn, warnings = [], [str(error)]
         paths += drawn
         for sentence in warnings:
-            warn(sentence)
+            console().warn(sentence)
     if not paths:
         raise NoResultsError(f"There are no results of any experiment in {results}. Run one, or give its --results.")
     if name == "all":
@@ -168,7 +168,7 @@ def _check_failures(rows, out):
     failed = [row for row in rows if row["status"] == "failed"]
     if failed:
         files = ", ".join(str(out / f"{name}.jsonl") for name in dict.fromkeys(row["experiment"] for row in failed))
-        warn(
+        console().warn(
             f"{len(failed)} of {len(rows)} runs failed. To repeat them, remove the lines with the status failed from "
             f"{files}, and add --resume. The first message: {failed[0].get('message', 'none')}"
         )

@@ -10,7 +10,7 @@ from rich.text import Text
 from typer import Option
 
 from keras_hypernet_cli.options import SOURCES, AsJson, Entry, Source
-from keras_hypernet_cli.printing import readable, show, show_facts, show_json, status
+from keras_hypernet_cli.printing import console, readable, show, show_facts, show_json
 
 # The commands that the demo suggests at its end.
 _NEXT = {
@@ -115,7 +115,7 @@ def evaluate(
             raise ValueError(f"Only predictions of rotations are drawn. Received: {card.name}, a model of {task.name}")
         figure_class()  # before the evaluation, which takes longer
     data = data or card.data["name"]
-    with status(f"Evaluating {card.name} on {data}"):
+    with console().status(f"Evaluating {card.name} on {data}"):
         model = load(name)
         metrics = {"name": card.name, "data": data, "split": split, **loop.evaluate(model, task, split)}
         if save is not None:

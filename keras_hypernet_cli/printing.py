@@ -12,7 +12,8 @@ from rich.text import Text
 _WITHOUT_EFFECT = {"--resume", "--overwrite", "--debug", "--json"}
 
 
-def _console(stderr=False):
+def console(stderr=True):
+    """Returns the console of standard error, or of standard output; `say`, `warn` and `status` print sentences."""
     from keras_hypernet.common.terminal import LiteralConsole
 
     return LiteralConsole(stderr)
@@ -20,7 +21,7 @@ def _console(stderr=False):
 
 def show(content):
     """Prints a line (`str` or `rich.text.Text`, not wrapped if long) or a table on standard output."""
-    _console().print(content, soft_wrap=not isinstance(content, Table))
+    console(stderr=False).print(content, soft_wrap=not isinstance(content, Table))
 
 
 def show_facts(title, facts):
@@ -32,21 +33,6 @@ def show_facts(title, facts):
         if value is not None:
             table.add_row(name, Text(readable(value)))
     show(table)
-
-
-def say(word, style, sentence):
-    """Prints a sentence after a styled word, such as Error, as one line on standard error."""
-    _console(stderr=True).say(word, style, sentence)
-
-
-def warn(sentence):
-    """Prints a warning as one line on standard error."""
-    _console(stderr=True).warn(sentence)
-
-
-def status(sentence):
-    """Returns a context manager that shows a sentence on standard error while its block runs."""
-    return _console(stderr=True).status(sentence)
 
 
 def show_json(content):
@@ -76,7 +62,7 @@ def resumable(folder):
     try:
         yield
     except KeyboardInterrupt:
-        warn(f"Interrupted. What has finished is kept in {folder}; --resume continues with it.")
+        console().warn(f"Interrupted. What has finished is kept in {folder}; --resume continues with it.")
         raise
 
 

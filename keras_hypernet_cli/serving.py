@@ -11,7 +11,7 @@ from rich.table import Table
 from typer import Argument, Option
 
 from keras_hypernet_cli.options import FORMATS, AsJson, Models
-from keras_hypernet_cli.printing import say, show, show_json, status
+from keras_hypernet_cli.printing import console, show, show_json
 
 _MODELS = Path("saved_models")
 
@@ -43,7 +43,7 @@ def export(
     names = [card.name for card in list_entries()] if name == "all" else [name]
     formats = format or (["saved_model"] if condition is None else DEFAULT_FORMATS)
     values = None if condition is None else read_condition(condition, load(name))
-    with status("Exporting"):
+    with console().status("Exporting"):
         files = [file for name in names for file in export_formats(name, to, served_as, formats, values, keep)]
     if as_json:
         return show_json(
@@ -133,9 +133,9 @@ def _export_entries(names, models):
         else:
             current = exported or name not in entries
         if not current:
-            with status(f"Exporting {name}"):
+            with console().status(f"Exporting {name}"):
                 (export,) = export_formats(name, models, formats=["saved_model"])
-            say("Exported", "green", f"{name} is now in {export.path}.")
+            console().say("Exported", "green", f"{name} is now in {export.path}.")
         elif not exported and not (models / name).is_dir() and re.fullmatch(r"\w+", name):
             advice = suggestion(name, known, "`keras-hypernet list` shows all entries.")
             raise ValueError(f"There is no model {name!r} in {models}, and no entry of that name; {advice}")

@@ -7,7 +7,7 @@ from rich.table import Table
 from typer import Argument, Exit, Option
 
 from keras_hypernet_cli.options import Address, AsJson, Clipnorm, Engine, Epochs, Resume, parse_range
-from keras_hypernet_cli.printing import command_line, readable, resumable, show, show_json, warn
+from keras_hypernet_cli.printing import command_line, console, readable, resumable, show, show_json
 
 _RANGE = "a range, 25:400, choices, 25,50,100, or search, for the usual values"
 # Besides those of every command, these options do not affect the model of --retrain.
@@ -72,7 +72,7 @@ def tune(
     with resumable(directory):
         result = tuning.search(task, _methods(task, method), oracle, **space, **budget, **devices, **options)
     if trials is not None and len(result.trials) < trials:
-        warn(f"{oracle} has no more than {len(result.trials)} trials here. Asked for: --trials {trials}")
+        console().warn(f"{oracle} has no more than {len(result.trials)} trials here. Asked for: --trials {trials}")
     paths = _write(result, others, directory, out, compare, plot)
     card = None
     if retrain and result.finished:
@@ -119,10 +119,10 @@ def _check_directory(directory, resume, overwrite):
     if resume and overwrite:
         raise ValueError("--resume continues a search, and --overwrite deletes it: give one of them.")
     if resume and not (directory / "search.json").exists():
-        warn(f"{directory} holds no search to continue, so a new search starts.")
+        console().warn(f"{directory} holds no search to continue, so a new search starts.")
     entry = directory / "entry"
     if overwrite and entry.exists():
-        warn(f"{entry}, a model of the search that --overwrite deletes, stays until --retrain replaces it.")
+        console().warn(f"{entry}, a model of the search that --overwrite deletes, stays until --retrain replaces it.")
 
 
 def _read_searches(folders, task, objective):
@@ -143,7 +143,7 @@ def _check_devices(strategy):
     devices = tuning.get_strategy(strategy).extended.worker_devices if strategy is not None else ()
     if len(devices) == 1:
         device = devices[0].rpartition("device:")[2]
-        warn(f"--strategy {strategy} has found only one device, {device}, so nothing is mirrored.")
+        console().warn(f"--strategy {strategy} has found only one device, {device}, so nothing is mirrored.")
 
 
 def _write(result, others, directory, out, compare, plot):
@@ -171,7 +171,9 @@ def _report(result, card, entry, paths, as_json):
     else:
         show(_table(result))
     if not result.finished:
-        warn(f"None of {len(result.trials)} trials is finished. The first says: {result.trials[0]['message']}")
+        console().warn(
+            f"None of {len(result.trials)} trials is finished. The first says: {result.trials[0]['message']}"
+        )
         raise Exit(1)
     if not as_json:
         _show_best(result, card, entry)
