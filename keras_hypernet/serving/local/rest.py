@@ -64,7 +64,9 @@ async def _dispatch(engine, page, request, path, facts):
         content, media_type = engine.metrics.page()
         return Response(content, media_type=media_type)
     if request.method in ("GET", "HEAD") and path == HEALTH_PATH:
-        return Response(json.dumps(_health(engine)), media_type=_JSON)
+        if missing := engine.repository.unavailable():
+            raise ServingError("UNAVAILABLE", f"Every model must have a version that is available. Without: {missing}")
+        return Response(json.dumps({"status": "ok"}), media_type=_JSON)
     if request.method == "GET" and path == "/v1/models":
         return Response(json.dumps(_models(engine), indent=1), media_type=_JSON)
     if not re.match("/v1(/|$)", path, re.IGNORECASE):
@@ -77,7 +79,8 @@ async def _dispatch(engine, page, request, path, facts):
     match = pattern and pattern.fullmatch(path)
     if not match:
         raise invalid(f"Malformed request: {request.method} {path}")
-    spec = _spec(match)
+    label = match["label"] and urllib.parse.unquote(match["label"])
+    spec = ModelSpec(urllib.parse.unquote(match["name"]), match["version"] and int(match["version"]), label)
     if request.method == "GET":
         answer = _metadata(engine, spec) if match["part"] else _statuses(engine.repository.status(*spec))
         return Response(json.dumps(answer, indent=1), media_type=_JSON)
@@ -87,11 +90,6 @@ async def _dispatch(engine, page, request, path, facts):
     except ServingError:
         await body.discard()
         raise
-
-
-def _spec(match):
-    label = match["label"] and urllib.parse.unquote(match["label"])
-    return ModelSpec(urllib.parse.unquote(match["name"]), match["version"] and int(match["version"]), label)
 
 
 async def _predict(engine, spec, body, facts):
@@ -112,13 +110,6 @@ async def _predict(engine, spec, body, facts):
         return received
 
     return await engine.predict("REST", spec, work, read)
-
-
-def _health(engine):
-    missing = engine.repository.unavailable()
-    if missing:
-        raise ServingError("UNAVAILABLE", f"Every model must have a version that is available. Without: {missing}")
-    return {"status": "ok"}
 
 
 def _models(engine):
