@@ -12,7 +12,7 @@ from keras_hypernet.serving.errors import from_code, from_http
 class RestTransport:
     """Requests by REST to `host:port`, with a timeout in seconds."""
 
-    _root = "v1/models"
+    _root, _labels = "v1/models", "labels"  # in paths
 
     def __init__(self, address, timeout):
         import requests
@@ -25,7 +25,7 @@ class RestTransport:
         """Runs a signature on a dict of arrays; returns a dict of arrays, or one array if it has one output."""
         columns = {name: value.tolist() for name, value in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns})
-        outputs = self._request("POST", f"{_path(model, version)}:predict", body)["outputs"]
+        outputs = self._request("POST", f"{self._path(model, version)}:predict", body)["outputs"]
         if isinstance(outputs, dict):
             return {name: np.asarray(value, "float32") for name, value in outputs.items()}
         return np.asarray(outputs, "float32")
@@ -35,18 +35,25 @@ class RestTransport:
         from google.protobuf import json_format
         from tensorflow_serving.apis import get_model_metadata_pb2
 
-        answer = self._request("GET", f"{_path(model, version)}/metadata")["metadata"]["signature_def"]
+        answer = self._request("GET", f"{self._path(model, version)}/metadata")["metadata"]["signature_def"]
         return _described(
             json_format.ParseDict(answer, get_model_metadata_pb2.SignatureDefMap(), ignore_unknown_fields=True)
         )
 
     def status(self, model, version):
         """A dict from each version to its state."""
-        answer = self._request("GET", _path(model, version))
+        answer = self._request("GET", self._path(model, version))
         return {int(version["version"]): version["state"] for version in answer["model_version_status"]}
 
     def close(self):
         self._session.close()
+
+    def _path(self, model, version):
+        path = f"/{urllib.parse.quote(model, safe='')}"
+        if version is None:
+            return path
+        kind = "versions" if isinstance(version, int) else self._labels
+        return f"{path}/{kind}/{urllib.parse.quote(str(version), safe='')}"
 
     def _request(self, method, path, body=None):
         import requests
@@ -72,7 +79,7 @@ class RestTransport:
 class KserveTransport(RestTransport):
     """Requests by REST in KServe's open inference protocol, version 2: a model has one signature, `serving_default`."""
 
-    _root = "v2/models"
+    _root, _labels = "v2/models", "versions"
 
     def predict(self, model, version, signature, inputs):
         if signature != "serving_default":
@@ -82,7 +89,7 @@ class KserveTransport(RestTransport):
             {"name": name, "shape": value.shape, "datatype": _kserve_dtype(value.dtype), "data": value.ravel().tolist()}
             for name, value in inputs.items()
         ]
-        answer = self._request("POST", f"{_kserve_path(model, version)}/infer", json.dumps({"inputs": tensors}))
+        answer = self._request("POST", f"{self._path(model, version)}/infer", json.dumps({"inputs": tensors}))
         outputs = {
             tensor["name"]: np.asarray(tensor["data"], "float32").reshape(tensor["shape"])
             for tensor in answer["outputs"]
@@ -90,7 +97,7 @@ class KserveTransport(RestTransport):
         return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def signatures(self, model, version):
-        answer = self._request("GET", _kserve_path(model, version))
+        answer = self._request("GET", self._path(model, version))
         inputs, outputs = (
             {tensor["name"]: (_tensorflow_dtype(tensor["datatype"]), tuple(tensor["shape"])) for tensor in answer[kind]}
             for kind in ("inputs", "outputs")
@@ -99,7 +106,7 @@ class KserveTransport(RestTransport):
 
     def status(self, model, version):
         # The protocol lists the versions that are available, without a state.
-        return {int(number): "AVAILABLE" for number in self._request("GET", _kserve_path(model, version))["versions"]}
+        return {int(number): "AVAILABLE" for number in self._request("GET", self._path(model, version))["versions"]}
 
 
 class GrpcTransport:
@@ -185,16 +192,3 @@ def _tensorflow_dtype(name):
 
 def _kserve_dtype(dtype):
     return "BYTES" if dtype.kind in "OSU" else dtype.name.upper().replace("FLOAT", "FP")
-
-
-def _kserve_path(model, version):
-    path = f"/{urllib.parse.quote(model, safe='')}"
-    return path if version is None else f"{path}/versions/{urllib.parse.quote(str(version), safe='')}"
-
-
-def _path(model, version):
-    path = f"/{urllib.parse.quote(model, safe='')}"
-    if version is None:
-        return path
-    kind = "versions" if isinstance(version, int) else "labels"
-    return f"{path}/{kind}/{urllib.parse.quote(str(version), safe='')}"
