@@ -26,15 +26,6 @@ from keras_hypernet.training.checkpoints import num_bytes
 
 _TOLERANCE = 1e-4  # relative to the largest output: rounding of float32 sums in another library
 _INT8_TOLERANCE = 0.05  # for weights of eight bits
-# Title, extra and modules of the runtime of a format.
-_LITERT = ("LiteRT", "lite", ["ai_edge_litert.interpreter"])
-_RUNTIMES = {
-    "litert": _LITERT,
-    "litert_int8": _LITERT,
-    "onnx": ("ONNX", "onnx", ["onnxruntime", "tf2onnx"]),
-    "openvino": ("OpenVINO", "openvino", ["openvino"]),
-    "safetensors": ("safetensors", "safetensors", ["safetensors.numpy"]),
-}
 # The suffix of the file or, for OpenVINO, of the folder, after the model's name.
 _ENDINGS = {"litert": ".tflite", "litert_int8": "_int8.tflite"}
 
@@ -145,15 +136,17 @@ def _run_openvino(folder):
     return run
 
 
-# Writers take the path of a file, or of OpenVINO's folder; runners return its `serving_default` as a function of a dict
-# of arrays.
-_WRITERS = {
-    "litert": _to_litert,
-    "litert_int8": functools.partial(_to_litert, int8=True),
-    "onnx": _to_onnx,
-    "openvino": _to_openvino,
-    "safetensors": _to_safetensors,
+# Title, extra and modules of the runtime of a format, and its writer, which takes the path of a file, or of OpenVINO's
+# folder.
+_LITERT = "LiteRT", "lite", ["ai_edge_litert.interpreter"]
+_RUNTIMES = {
+    "litert": (*_LITERT, _to_litert),
+    "litert_int8": (*_LITERT, functools.partial(_to_litert, int8=True)),
+    "onnx": ("ONNX", "onnx", ["onnxruntime", "tf2onnx"], _to_onnx),
+    "openvino": ("OpenVINO", "openvino", ["openvino"], _to_openvino),
+    "safetensors": ("safetensors", "safetensors", ["safetensors.numpy"], _to_safetensors),
 }
+# Runners return the `serving_default` of a file as a function of a dict of arrays.
 RUNNERS = {
     "saved_model": load,
     "litert": _run_litert,
@@ -197,7 +190,7 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=DEFAULT_
     formats = ["litert" if format == "tflite" else format for format in formats]
     if not formats or not set(formats) <= set(FORMATS):
         raise ValueError(f"`formats` must be some of {FORMATS}. Received: {list(formats)}")
-    for title, extra, modules in (_RUNTIMES[format] for format in formats if format in _RUNTIMES):
+    for title, extra, modules, _ in (_RUNTIMES[format] for format in formats if format in _RUNTIMES):
         with needs_extra(f"{title} files need", extra):
             for module in modules:
                 importlib.import_module(module)
@@ -215,7 +208,7 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=DEFAULT_
             check_writable(to, num_bytes(model.weights))
             path = pathlib.Path(to) / f"{served_as}{_ENDINGS.get(format, f'.{format}')}"
             with (replacing_folder if format == "openvino" else replacing)(path) as temporary:
-                _WRITERS[format](model, served_as, temporary)
+                _RUNTIMES[format][-1](model, served_as, temporary)
                 if format in RUNNERS:
                     tolerance = _INT8_TOLERANCE if format == "litert_int8" else _TOLERANCE
                     difference = _difference(model, RUNNERS[format](temporary), tolerance)
