@@ -73,11 +73,13 @@ class Engine:
             except MemoryError as error:
                 raise ServingError("RESOURCE_EXHAUSTED", "The request needs more memory than there is.") from error
 
-    def run(self, servable, signature, inputs, value_bytes=None):
+    def run(self, servable, signature, inputs, facts, value_bytes=None):
         """Checks inputs, a dict of arrays of the correct dtypes, runs a signature of a `Servable`, and returns arrays.
 
-        For the limit on the response, a value counts as `value_bytes`; by default, as the size of its dtype.
+        The facts for the log receive the number of rows. For the limit on the response, a value counts as
+        `value_bytes`; by default, as the size of its dtype.
         """
+        facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
         rows = self._check(servable, signature, inputs)
         infos = servable.outputs[signature].values()
         self._check_answer(rows * sum((info.row_values or 0) * (value_bytes or info.dtype.itemsize) for info in infos))

@@ -5,7 +5,6 @@ import functools
 import time
 
 import grpc
-import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import (
@@ -131,8 +130,7 @@ class _Services:
                 name: decode_tensor(request.inputs[name], info, name, self._engine.limits.max_body_bytes)
                 for name, info in infos.items()
             }
-            facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
-            answer = self._engine.run(servable, signature, inputs)
+            answer = self._engine.run(servable, signature, inputs, facts)
             return predict_pb2.PredictResponse(
                 model_spec=model_spec(spec.name, servable.version, signature),
                 outputs={name: tf.make_tensor_proto(answer[name]) for name in request.output_filter or outputs},

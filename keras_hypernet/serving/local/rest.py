@@ -6,7 +6,6 @@ import re
 import time
 import urllib.parse
 
-import numpy as np
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -100,8 +99,7 @@ async def _predict(engine, spec, body, facts):
         if signature not in servable.inputs:
             raise invalid(f'Serving signature name: "{signature}" not found in signature def')
         row_format, inputs = json_messages.decode_request(content, servable.inputs[signature])
-        facts["rows"] = max((len(value) for value in inputs.values() if np.ndim(value)), default=0)
-        outputs = engine.run(servable, signature, inputs, json_messages.BYTES_OF_A_VALUE)
+        outputs = engine.run(servable, signature, inputs, facts, json_messages.BYTES_OF_A_VALUE)
         return json_messages.encode_response(outputs, row_format)
 
     async def read(reservation):
