@@ -17,10 +17,10 @@ _PIECE = 2**18  # bytes decompressed at a time
 
 
 class Body:
-    """The body of a Starlette request, within `Limits`; raises ServingError beyond these limits."""
+    """The body of a Starlette request, whose size is added to `facts`; raises ServingError beyond `Limits`."""
 
-    def __init__(self, request, limits):
-        self._stream, self._limits = request.stream(), limits
+    def __init__(self, request, limits, facts):
+        self._stream, self._limits, self._facts = request.stream(), limits, facts
         self._received, self._ended, self._end = 0, False, time.monotonic() + limits.body_seconds
         self._coding = request.headers.get("content-encoding", "identity").strip().lower()
         self._reservation = None
@@ -40,6 +40,7 @@ class Body:
                 raise _too_large(limit, f"{self._received:,}")
             reservation.hold(len(part))
             body += part
+        self._facts["bytes"] = len(body)
         return body
 
     def decompressed(self, received):

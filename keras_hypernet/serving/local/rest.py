@@ -83,7 +83,7 @@ async def _dispatch(engine, page, request, path, facts):
     if request.method == "GET":
         answer = _metadata(engine, spec) if match["part"] else _statuses(engine.repository.status(*spec))
         return Response(json.dumps(answer, indent=1), media_type=_JSON)
-    body = Body(request, engine.limits)
+    body = Body(request, engine.limits, facts)
     try:
         return Response(await _predict(engine, spec, body, facts), media_type=_JSON)
     except ServingError:
@@ -102,12 +102,7 @@ async def _predict(engine, spec, body, facts):
         outputs = engine.run(servable, signature, inputs, facts, json_messages.BYTES_OF_A_VALUE)
         return json_messages.encode_response(outputs, row_format)
 
-    async def read(reservation):
-        received = await body.read(reservation)
-        facts["bytes"] = len(received)
-        return received
-
-    return await engine.predict("REST", spec, work, read)
+    return await engine.predict("REST", spec, work, body.read)
 
 
 def _models(engine):
