@@ -108,9 +108,9 @@ def serve(
     address = {"host": host, "rest_port": rest_port, "grpc_port": grpc_port}
     times = {"poll_seconds": poll_seconds, "grace_seconds": grace_seconds}
     callers = {"allow_hosts": allow_host or (), "allow_origins": allow_origin or ()}
-    with _log_to_standard_error(access_log):
-        options = {"limits": limits, "cache_bytes": weight_cache * 2**20, "page": page}
-        Server(models, names, **address, **times, **callers, **options).run()
+    options = {"limits": limits, "cache_bytes": weight_cache * 2**20, "page": page}
+    _log_to_standard_error(access_log)
+    Server(models, names, **address, **times, **callers, **options).run()
 
 
 def _export_entries(names, models):
@@ -149,7 +149,6 @@ def _exported_card(version):
         return Card.read(version / "assets.extra")
 
 
-@contextlib.contextmanager
 def _log_to_standard_error(access_log):
     """Writes events and requests as lines of JSON, even if an import has changed the root logger."""
     handler = logging.StreamHandler(sys.stderr)
@@ -159,8 +158,3 @@ def _log_to_standard_error(access_log):
     logger.setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings about input that is not HTTP are not JSON
     logging.getLogger("keras_hypernet.serving.access").setLevel(logging.INFO if access_log else logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = True
