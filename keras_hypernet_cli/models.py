@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from typer import Option
 
@@ -35,10 +35,7 @@ def list_(
         return print(zoo_table(cards))
     if as_json:
         return show_json([dataclasses.asdict(card) for card in cards])
-    table = Table(title="Pretrained models")
-    table.add_column("name", no_wrap=True)
-    for column in ("trained on", "test", "parameters"):
-        table.add_column(column)
+    table = Table(Column("name", no_wrap=True), "trained on", "test", "parameters", title="Pretrained models")
     for card in cards:
         table.add_row(card.name, card.data["name"], _result(card), _parameters(card))
     show(table)

@@ -5,7 +5,7 @@ import json
 import shlex
 import sys
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 # These options affect how a command runs and what it prints, but not its result.
@@ -26,9 +26,7 @@ def show(content):
 
 def show_facts(title, facts):
     """Prints a dict of facts as a table of two columns; None is left out."""
-    table = Table(show_header=False, title=title)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table = Table(Column(style="bold"), Column(overflow="fold"), show_header=False, title=title)
     for name, value in facts.items():
         if value is not None:
             table.add_row(name, Text(readable(value)))
