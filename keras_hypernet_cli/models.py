@@ -135,14 +135,10 @@ def _task(card, data):
     if "data" not in card.task:
         raise ValueError(f"{card.name} was not trained on images, so there is no other --data. Received: {data}")
     task = get_task(**{**card.task, "data": data})
-    if task.x_shape != trained_on.x_shape:
-        raise ValueError(
-            f"{card.name} takes images of shape {trained_on.x_shape}. Received: {task.data}, of {task.x_shape}"
-        )
-    if task.x_dtype != trained_on.x_dtype:
-        raise ValueError(
-            f"{card.name} takes images of type {trained_on.x_dtype}. Received: {task.data}, of type {task.x_dtype}"
-        )
+    for word, field in {"shape": "x_shape", "type": "x_dtype"}.items():
+        wanted, given = (getattr(each, field) for each in (trained_on, task))
+        if given != wanted:
+            raise ValueError(f"{card.name} takes images of {word} {wanted}. Received: {task.data}, of {word} {given}")
     return task
 
 
