@@ -16,12 +16,13 @@ def doctor(as_json: AsJson = False):
 
     from keras_hypernet.common.versions import versions
 
+    package = importlib.metadata.distribution("keras_hypernet")
     facts = {
         "versions": versions(),
         "backend": keras.config.backend(),
         "GPUs": [device.name for device in tf.config.list_physical_devices("GPU")] or "none",
         "data sets": {name: _data_set(name) for name in ("mnist", "cifar10")},
-        "extras": {extra: _missing(extra) for extra in _distribution().metadata.get_all("Provides-Extra")},
+        "extras": {extra: _missing(extra, package.requires) for extra in package.metadata.get_all("Provides-Extra")},
     }
     if as_json:
         return show_json(facts)
@@ -47,16 +48,11 @@ def _data_set(name):
         return str(error)
 
 
-def _distribution():
-    return importlib.metadata.distribution("keras_hypernet")
-
-
-def _missing(extra):
+def _missing(extra, required):
     """The requirements of an extra that are not installed, or installed in another version, as texts."""
     from packaging.requirements import Requirement
 
-    requirements = map(Requirement, _distribution().requires)
-    of_extra = [each for each in requirements if each.marker and each.marker.evaluate({"extra": extra})]
+    of_extra = [each for each in map(Requirement, required) if each.marker and each.marker.evaluate({"extra": extra})]
     return [f"{each.name}{each.specifier}" for each in of_extra if not _is_installed(each)]
 
 
