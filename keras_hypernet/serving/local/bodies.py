@@ -24,7 +24,6 @@ class Body:
         self._received, self._ended, self._end = 0, False, time.monotonic() + limits.body_seconds
         self._coding = request.headers.get("content-encoding", "identity").strip().lower()
         self._reservation = None
-        self.is_compressed = self._coding != "identity"
 
     async def read(self, reservation):
         """Returns the body, a bytearray, and counts its bytes in the `Reservation` of the request."""
@@ -45,7 +44,7 @@ class Body:
 
     def decompressed(self, received):
         """Decompresses the bytes that `read` returned. Slow: call it in a thread."""
-        if not self.is_compressed:
+        if self._coding == "identity":
             return received
         limit, body = self._limits.max_body_bytes, bytearray()
         try:
