@@ -49,8 +49,11 @@ def pytest_configure(config):
         os.environ.update(ON_GPU)
 
 
-# Files whose tests wait for other processes: begun last, they would keep one worker busy after all others have ended.
-FIRST = ["tests/runs/test_cluster.py", "tests/tuning/test_workers.py", "tests/experiments/test_runner.py"]
+# Files of the longest tests: begun last, they would keep one worker busy after all others have ended.
+FIRST = [
+    *["tests/runs/test_cluster.py", "tests/test_examples.py", "tests/test_readme.py", "tests/tuning/test_workers.py"],
+    "tests/experiments/test_runner.py",
+]
 
 
 def pytest_collection_modifyitems(config, items):

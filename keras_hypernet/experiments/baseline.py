@@ -279,7 +279,7 @@ EXPERIMENTS = (
         methods=("trivial",),
         setup=_setup,
         quick_panels=("d100_h10", *_OFFLINE),
-        quick_values=("linear_both", "network_x"),
+        quick_values=("linear_x", "network_x"),
         measure=Measurement(measure, label="predictor"),
     ),
 )
