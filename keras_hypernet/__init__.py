@@ -3,7 +3,7 @@
 import gc
 
 _collects = gc.isenabled()
-gc.disable()  # garbage collections during the imports find nothing, and take a quarter of the time of the imports
+gc.disable()  # garbage collections during the imports find nothing, and take time
 try:
     from keras_hypernet import bases, continual, layers, theory, tuning
     from keras_hypernet._version import __version__
