@@ -51,7 +51,10 @@ def pytest_configure(config):
 
 # Files of the longest tests: begun last, they would keep one worker busy after all others have ended.
 FIRST = [
-    *["tests/runs/test_cluster.py", "tests/test_examples.py", "tests/test_readme.py", "tests/tuning/test_workers.py"],
+    "tests/runs/test_cluster.py",
+    "tests/test_examples.py",
+    "tests/test_readme.py",
+    "tests/tuning/test_workers.py",
     "tests/experiments/test_runner.py",
 ]
 
