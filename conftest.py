@@ -9,6 +9,9 @@ import sys
 from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Threads of OpenBLAS wait actively, so the workers of pytest would take processors from each other. OpenBLAS 0.3.31 can
+# also wait forever: a fork ends its threads, in the middle of a product of another thread, too.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import hypothesis  # noqa: F401  (once imported, it does not look for its objects among those frozen below)
 import pytest
