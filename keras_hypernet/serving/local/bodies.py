@@ -1,8 +1,9 @@
-"""Body: reads the body of a REST request within the limits on size and time, or discards it."""
+"""Body: reads the body of a REST request within the limits on size and time, or discards it; Buffered: all bodies."""
 
 import asyncio
 import gzip
 import io
+import threading
 import time
 import zlib
 
@@ -14,45 +15,65 @@ from keras_hypernet.serving.errors import ServingError, invalid, too_large, too_
 # sending does not read the response.
 _DISCARDED = 16
 _PIECE = 2**18  # bytes decompressed at a time
+# The server reads a body of this size even at `max_buffered_bytes`, because uvicorn buffers as much in any case.
+_SMALL = 64 * 2**10
+
+
+class Buffered:
+    """Counts the bytes of all bodies, at most `Limits.max_buffered_bytes` beside small bodies."""
+
+    def __init__(self, limits):
+        self.num_bytes, self._most, self._lock = 0, limits.max_buffered_bytes, threading.Lock()
+
+    def add(self, number, small=False):
+        """Counts bytes; raises ServingError if these are too many, and not those of a small body."""
+        with self._lock:
+            if self.num_bytes + number > self._most and not small:
+                holds = f"The server holds {self.num_bytes:,} bytes of requests, and may hold {self._most:,}."
+                raise ServingError("RESOURCE_EXHAUSTED", f"{holds} Try again later.")
+            self.num_bytes += number
+
+    def remove(self, number):
+        with self._lock:
+            self.num_bytes -= number
 
 
 class Body:
-    """The body of a Starlette request, whose size is added to `facts`; raises ServingError beyond `Limits`."""
+    """The body of a Starlette request, whose size is added to `facts`; raises ServingError beyond `Limits`.
 
-    def __init__(self, request, limits, facts):
-        self._stream, self._limits, self._facts = request.stream(), limits, facts
+    Its bytes count in `Buffered` until it is discarded or released.
+    """
+
+    def __init__(self, request, limits, buffered, facts):
+        self._stream, self._limits, self._buffered, self._facts = request.stream(), limits, buffered, facts
         self._received, self._ended, self._end = 0, False, time.monotonic() + limits.body_seconds
         self._coding = request.headers.get("content-encoding", "identity").strip().lower()
-        self._reservation = None
+        self._content, self._held = bytearray(), 0
 
-    async def read(self, reservation):
-        """Returns the body, a bytearray, and counts its bytes in the `Reservation` of the request."""
-        limit, body, self._reservation = self._limits.max_body_bytes, bytearray(), reservation
+    async def read(self):
+        """Reads the body."""
         if self._coding not in ("identity", "gzip", "x-gzip"):
             expected = f"The Content-Encoding of a request must be gzip, or none. Received: {self._coding[:40]}"
             raise ServingError("INVALID_ARGUMENT", expected, http_status=415)
         while (part := await self._next()) is not None:
-            if self._received > limit:
-                body.clear()
-                reservation.drop()
-                await self.discard()
-                raise _too_large(limit, f"{self._received:,}")
-            reservation.hold(len(part))
-            body += part
-        self._facts["bytes"] = len(body)
-        return body
+            if self._received > self._limits.max_body_bytes:
+                await self.discard()  # before the error, which says how many bytes there were
+                raise self._too_large(f"{self._received:,}")
+            self._hold(len(part))
+            self._content += part
+        self._facts["bytes"] = len(self._content)
 
-    def decompressed(self, received):
-        """Decompresses the bytes that `read` returned. Slow: call it in a thread."""
+    def decompressed(self):
+        """Returns the body that `read` has read. Slow: call it in a thread."""
         if self._coding == "identity":
-            return received
-        limit, body = self._limits.max_body_bytes, bytearray()
+            return self._content
+        body = bytearray()
         try:
-            with gzip.GzipFile(fileobj=io.BytesIO(received)) as file:
+            with gzip.GzipFile(fileobj=io.BytesIO(self._content)) as file:
                 while part := file.read(_PIECE):
-                    if len(body) + len(part) > limit:
-                        raise _too_large(limit, "more, when it is decompressed")
-                    self._reservation.hold(len(part))
+                    if len(body) + len(part) > self._limits.max_body_bytes:
+                        raise self._too_large("more, when it is decompressed")
+                    self._hold(len(part))
                     body += part
         except (EOFError, OSError, zlib.error) as error:
             expected = "The body of a request with Content-Encoding: gzip must be a gzip file."
@@ -60,12 +81,22 @@ class Body:
         return body
 
     async def discard(self):
-        """Reads and drops the rest, because a client that is still sending does not read the response."""
+        """Drops the body, and reads the rest, because a client that is still sending does not read the response."""
+        self.release()
         try:
             while self._received <= _DISCARDED * self._limits.max_body_bytes and await self._next() is not None:
                 pass
         except ServingError:  # too slow, or disconnected; the request has already been rejected
             pass
+
+    def release(self):
+        """Drops the body."""
+        self._buffered.remove(self._held)
+        self._content, self._held = bytearray(), 0
+
+    def _hold(self, number):
+        self._buffered.add(number, small=self._held + number <= _SMALL)
+        self._held += number
 
     async def _next(self):
         """Returns the next part, or None at the end."""
@@ -82,6 +113,5 @@ class Body:
         self._received += len(part or b"")
         return part
 
-
-def _too_large(limit, received):
-    return too_large(f"The body of a request may have {limit:,} bytes. Received: {received}")
+    def _too_large(self, received):
+        return too_large(f"The body of a request may have {self._limits.max_body_bytes:,} bytes. Received: {received}")

@@ -11,8 +11,9 @@ import numpy as np
 from keras_hypernet.layers.contraction import may_match
 from keras_hypernet.models.shapes import fits
 from keras_hypernet.serving.errors import ServingError, invalid, too_large
+from keras_hypernet.serving.local.bodies import Buffered
 from keras_hypernet.serving.local.cache import WeightCache, run_default
-from keras_hypernet.serving.local.limits import Admission, Limits, Reservation
+from keras_hypernet.serving.local.limits import Limits
 from keras_hypernet.serving.local.metrics import Metrics
 from keras_hypernet.serving.local.repository import Repository
 
@@ -33,7 +34,9 @@ class Engine:
         self.cache = WeightCache(cache_bytes)
         self.repository = Repository(folder, names, on_unload=self.cache.drop)
         self.metrics = Metrics(self)
-        self.admission = Admission(self.limits)
+        self.buffered = Buffered(self.limits)
+        # Of requests, until their threads are done, which may be after the client has disconnected.
+        self.running = set()
         # More threads than processors, so that one request is parsed while another runs.
         self._threads = concurrent.futures.ThreadPoolExecutor(2 * (os.cpu_count() or 1), "serving")
 
@@ -44,32 +47,35 @@ class Engine:
     async def predict(self, api, spec, work, read=None):
         """Reads a request of `"REST"` or `"gRPC"`, executes it in a thread within the limits, and counts it.
 
-        The coroutine function `read` takes a `Reservation` and returns the body. `work` receives the `Servable`, and
-        the body if there is one, and returns the response.
+        The coroutine function `read` reads the body. A request still being read does not count as running, so that slow
+        clients do not block other clients. `work` receives the `Servable`, and returns the response.
         """
         started, code = time.perf_counter(), "INTERNAL"
-        reservation, future = Reservation(self.admission), None
         try:
-            body = () if read is None else (await read(reservation),)
-            reservation.enter()
-            future = self._threads.submit(self._work, spec, work, *body)
-            result = await asyncio.wrap_future(future)
+            if read is not None:
+                await read()
+            result = await asyncio.wrap_future(self._start(spec, work))
             code = "OK"
             return result
         except (ServingError, asyncio.CancelledError) as error:
             code = getattr(error, "code", "CANCELLED")
             raise
         finally:
-            if future is None:
-                reservation.leave()
-            else:  # when the thread is done, which may be after the client has disconnected
-                future.add_done_callback(lambda _: reservation.leave())
             self.metrics.count(spec.name, api, code, time.perf_counter() - started)
 
-    def _work(self, spec, work, *body):
+    def _start(self, spec, work):
+        if len(self.running) >= self.limits.max_concurrent:
+            works = f"The server is working on {len(self.running)} requests, as many as it accepts."
+            raise ServingError("RESOURCE_EXHAUSTED", f"{works} Try again later.")
+        future = self._threads.submit(self._work, spec, work)
+        self.running.add(future)
+        future.add_done_callback(self.running.discard)
+        return future
+
+    def _work(self, spec, work):
         with self.repository.use(*spec) as servable:
             try:
-                return work(servable, *body)
+                return work(servable)
             except MemoryError as error:
                 raise ServingError("RESOURCE_EXHAUSTED", "The request needs more memory than there is.") from error
 

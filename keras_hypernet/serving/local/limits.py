@@ -1,17 +1,13 @@
-"""Limits: the limits of a server; and the counts of running requests and buffered bytes."""
+"""Limits: the limits of a server."""
 
 import dataclasses
-import threading
 
 from keras_hypernet.common.checks import integer
-from keras_hypernet.serving.errors import ServingError
 
 # Bytes of a body for each JSON value or list, by default. A parsed value takes up to 90 bytes, however short its text;
 # images of one channel, [[[0], [255], ...]], have 3 to 6 characters per value.
 _BYTES_OF_A_VALUE = 16
 _BODIES = 4
-# The server reads a body of this size even at `max_buffered_bytes`, because uvicorn buffers as much in any case.
-_SMALL_BODY = 64 * 2**10
 # Open files besides the connections: TensorFlow's, the models', and connections being accepted or closed.
 _OTHER_FILES = 256
 # gRPC counts the bytes of a message in 31 bits, and the server leaves room for names.
@@ -75,53 +71,3 @@ def allow_open_files(limits):
         )
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-
-
-class Admission:
-    """Counts running requests, until their threads are done, and the bytes of bodies.
-
-    Requests still being read are not counted, so that slow clients do not block other clients.
-    """
-
-    def __init__(self, limits):
-        self.limits, self.running, self.buffered, self.lock = limits, 0, 0, threading.Lock()
-
-
-class Reservation:
-    """The share of one request in the counts of an `Admission`."""
-
-    def __init__(self, admission):
-        self._admission, self._bytes, self._entered = admission, 0, False
-
-    def hold(self, number):
-        """Counts bytes of the body; raises ServingError if all bodies are too large and this body is not small."""
-        admission, most = self._admission, self._admission.limits.max_buffered_bytes
-        with admission.lock:
-            if admission.buffered + number > most and self._bytes + number > _SMALL_BODY:
-                raise _full(f"holds {admission.buffered:,} bytes of requests, and may hold {most:,}")
-            admission.buffered += number
-            self._bytes += number
-
-    def drop(self):
-        with self._admission.lock:
-            self._admission.buffered -= self._bytes
-            self._bytes = 0
-
-    def enter(self):
-        """Counts the request as running; raises ServingError if that is too many."""
-        admission = self._admission
-        with admission.lock:
-            if admission.running >= admission.limits.max_concurrent:
-                raise _full(f"is working on {admission.running} requests, as many as it accepts")
-            admission.running += 1
-            self._entered = True
-
-    def leave(self):
-        self.drop()
-        with self._admission.lock:
-            self._admission.running -= self._entered
-            self._entered = False
-
-
-def _full(state):
-    return ServingError("RESOURCE_EXHAUSTED", f"The server {state}. Try again later.")

@@ -38,7 +38,7 @@ class Metrics:
 
     def collect(self):
         """The metrics of the engine's state; prometheus-client calls this method."""
-        cache, admission = self._engine.cache, self._engine.admission
+        cache = self._engine.cache
         asked = cache.hits + cache.misses
         counter, gauge = CounterMetricFamily, GaugeMetricFamily
         for family, name, what, value in (
@@ -47,8 +47,8 @@ class Metrics:
             (gauge, "weight_cache_hit_rate", "Hits of all look-ups.", cache.hits / asked if asked else 0),
             (gauge, "weight_cache_bytes", "Size of the cached weights.", cache.num_bytes),
             (gauge, "weight_cache_entries", "Conditions in the cache.", len(cache)),
-            (gauge, "requests_running", "Running requests.", admission.running),
-            (gauge, "body_bytes", "Size of the bodies of REST requests.", admission.buffered),
+            (gauge, "requests_running", "Running requests.", len(self._engine.running)),
+            (gauge, "body_bytes", "Size of the bodies of REST requests.", self._engine.buffered.num_bytes),
         ):
             yield family(f"keras_hypernet_{name}", what, value=value)
         states = gauge("keras_hypernet_model_version_available", "1 if it is served.", labels=["model_name", "version"])

@@ -83,17 +83,19 @@ async def _dispatch(engine, page, request, path, facts):
     if request.method == "GET":
         answer = _metadata(engine, spec) if match["part"] else _statuses(engine.repository.status(*spec))
         return Response(json.dumps(answer, indent=1), media_type=_JSON)
-    body = Body(request, engine.limits, facts)
+    body = Body(request, engine.limits, engine.buffered, facts)
     try:
         return Response(await _predict(engine, spec, body, facts), media_type=_JSON)
     except ServingError:
         await body.discard()
         raise
+    finally:
+        body.release()
 
 
 async def _predict(engine, spec, body, facts):
-    def work(servable, received):
-        content = json_messages.parse(body.decompressed(received), engine.limits.max_json_values)
+    def work(servable):
+        content = json_messages.parse(body.decompressed(), engine.limits.max_json_values)
         signature = json_messages.signature_name(content)
         facts.update(model=spec.name, version=servable.version, signature=signature)
         if signature not in servable.inputs:

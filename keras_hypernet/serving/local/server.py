@@ -116,7 +116,7 @@ class Server:
         poll.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await poll
-        while signals and self.engine.admission.running:  # including requests of disconnected clients
+        while signals and self.engine.running:  # including requests of disconnected clients
             if self._loop.time() >= end:
                 self._end("stopped with requests unanswered")
             await asyncio.sleep(0.02)
@@ -159,7 +159,7 @@ class Server:
         self._stopping.set()
 
     def _end(self, event):
-        events.log(event, requests=self.engine.admission.running)
+        events.log(event, requests=len(self.engine.running))
         logging.shutdown()
         os._exit(1)
 

@@ -91,7 +91,7 @@ def test_bodies_may_be_compressed(server):
     for coding in ("br", "deflate", "gzip, gzip"):
         expected = f"The Content-Encoding of a request must be gzip, or none. Received: {coding}"
         assert _ask_compressed(server, packed, coding) == (415, {"error": expected})
-    assert server.engine.admission.buffered == 0
+    assert server.engine.buffered.num_bytes == 0
 
 
 @pytest.mark.regression

@@ -119,7 +119,7 @@ def test_the_longest_waiting_connection_is_closed_first(folder):
     limits = Limits(max_connections=3, header_seconds=LONG, body_seconds=LONG, idle_seconds=LONG)
     with serve(folder, "times", limits=limits) as server, contextlib.ExitStack() as stack:
         under_way = stack.enter_context(_connected(server.rest_port, REQUEST[:-5]))
-        wait_for(lambda: server.engine.admission.buffered)
+        wait_for(lambda: server.engine.buffered.num_bytes)
         first, half = (stack.enter_context(_connected(server.rest_port)) for _ in range(2))
         assert _answered(half)
         half.sendall(HALF)
@@ -136,7 +136,7 @@ def test_running_requests_survive_new_connections(folder, caplog):
     limits = Limits(max_connections=2, body_seconds=LONG)
     with serve(folder, "times", limits=limits) as server, contextlib.ExitStack() as stack:
         under_way = [stack.enter_context(_connected(server.rest_port, REQUEST[:-5])) for _ in range(2)]
-        wait_for(lambda: server.engine.admission.buffered == 2 * (len(BODY) - 5))
+        wait_for(lambda: server.engine.buffered.num_bytes == 2 * (len(BODY) - 5))
         while not _events(caplog, "connection closed: too many connections"):  # once a second at most
             with _connected(server.rest_port) as refused:
                 assert _until_closed(refused) == b""

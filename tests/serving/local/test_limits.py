@@ -66,10 +66,10 @@ def _ask(server):
 def test_stalled_clients_block_no_others(folder):
     with serve(folder, "times", limits=Limits(max_concurrent=1)) as server:
         with _stalled(server, 10), _stalled(server, 10):
-            wait_for(lambda: server.engine.admission.buffered == 20)
-            assert server.engine.admission.running == 0
+            wait_for(lambda: server.engine.buffered.num_bytes == 20)
+            assert len(server.engine.running) == 0
             assert _ask(server)[0] == 200
-        wait_for(lambda: server.engine.admission.buffered == 0)
+        wait_for(lambda: server.engine.buffered.num_bytes == 0)
 
 
 def test_all_bodies_together_have_a_limit(folder):
@@ -78,16 +78,16 @@ def test_all_bodies_together_have_a_limit(folder):
         with contextlib.ExitStack() as stack:
             for _ in range(2):
                 stack.enter_context(_stalled(server, 2**20 - 5, length=2**20))
-            wait_for(lambda: server.engine.admission.buffered == 2**21 - 10)
+            wait_for(lambda: server.engine.buffered.num_bytes == 2**21 - 10)
             answer = requests.post(f"http://127.0.0.1:{server.rest_port}{PATH}", data=b" " * 2**17, timeout=60)
             assert answer.status_code == 429, answer.text
             assert answer.json()["error"] == (
                 "The server holds 2,097,142 bytes of requests, and may hold 2,097,152. Try again later."
             )
             assert _ask(server) == (200, {"predictions": [1.0]})  # the server still reads small bodies
-        wait_for(lambda: server.engine.admission.buffered == 0)
+        wait_for(lambda: server.engine.buffered.num_bytes == 0)
         assert _ask(server) == (200, {"predictions": [1.0]})
-        wait_for(lambda: server.engine.admission.running == 0 and server.engine.admission.buffered == 0)
+        wait_for(lambda: len(server.engine.running) == 0 and server.engine.buffered.num_bytes == 0)
 
 
 @pytest.mark.regression
@@ -99,7 +99,7 @@ def test_all_bodies_together_are_counted_decompressed(folder):
             body = gzip.compress(b'{"instances": [1]}'.ljust(size))
             assert len(body) < 2**11
             assert requests.post(url, data=body, headers=headers, timeout=60).status_code == status
-        assert server.engine.admission.buffered == 0
+        assert server.engine.buffered.num_bytes == 0
 
 
 @pytest.mark.regression
@@ -110,14 +110,14 @@ def test_a_body_that_stalls_is_a_408(folder, lines, sent):
         assert answer.startswith("HTTP/1.1 408 ")
         error = json.loads(answer.split("\r\n\r\n", 1)[1])["error"]
         assert re.fullmatch(r"The body of a request must arrive within 1 seconds. Received: [\d,]+ bytes", error)
-        assert server.engine.admission.buffered == 0
+        assert server.engine.buffered.num_bytes == 0
     assert [line["status"] for line in lines()] == [408]
 
 
 def test_a_client_that_hangs_up_while_it_sends_is_a_line_of_the_log(folder, lines, caplog):
     with serve(folder, "times") as server:
         with _stalled(server, 10):
-            wait_for(lambda: server.engine.admission.buffered)
+            wait_for(lambda: server.engine.buffered.num_bytes)
         (line,) = lines()
         metrics = requests.get(f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics", timeout=60).text
     assert (line["status"], line["error"]) == (499, "The client disconnected before its request was read.")
@@ -149,12 +149,12 @@ def test_unexpected_errors_are_logged_with_their_traceback(folder, lines, monkey
 def test_a_cancelled_request_by_grpc_is_a_line_of_the_log(folder, gate, lines):
     with serve(folder, "gated") as server, grpc_stubs(server) as (prediction, _), contextlib.ExitStack() as stack:
         asked = prediction.Predict.future(predict_request("gated", {"x": np.float32([1])}), timeout=60)
-        wait_for(lambda: server.engine.admission.running)
+        wait_for(lambda: server.engine.running)
         asked.cancel()
         (line,) = lines()
         assert (line["status"], line["method"], line["model"]) == ("CANCELLED", "Predict", "gated")
         stack.enter_context(opened(gate))
-        wait_for(lambda: not server.engine.admission.running)
+        wait_for(lambda: not server.engine.running)
 
 
 def test_requests_unanswered_at_the_end_are_refused(folder, gate, lines):
@@ -171,7 +171,7 @@ def test_requests_unanswered_at_the_end_are_refused(folder, gate, lines):
             asking = threading.Thread(target=ask, args=(url,))
             asking.start()
             asked = prediction.Predict.future(predict_request("gated", {"x": np.float32([1])}), timeout=60)
-            wait_for(lambda: server.engine.admission.running == 2)
+            wait_for(lambda: len(server.engine.running) == 2)
         asking.join()
         assert asked.exception().code().name in ("CANCELLED", "UNAVAILABLE")
     (answer,) = answers

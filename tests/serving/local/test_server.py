@@ -172,7 +172,7 @@ def test_too_many_concurrent_requests_are_refused(folder, gate):
         threads = [threading.Thread(target=ask, args=(client,)) for client in clients]
         for thread in threads:
             thread.start()
-        wait_for(lambda: server.engine.admission.running == 2)
+        wait_for(lambda: len(server.engine.running) == 2)
         message = "The server is working on 2 requests, as many as it accepts. Try again later."
         for protocol, port in (("rest", server.rest_port), ("grpc", server.grpc_port)):
             with pytest.raises(OverloadedError, match=message) as error:
@@ -182,7 +182,7 @@ def test_too_many_concurrent_requests_are_refused(folder, gate):
             for thread in threads:
                 thread.join()
             assert answers == [[7.0]] * 2
-            wait_for(lambda: server.engine.admission.running == 0)
+            wait_for(lambda: len(server.engine.running) == 0)
             assert clients[0].predict(np.float32([1])).tolist() == [1.0]
 
 
@@ -193,9 +193,9 @@ def test_a_client_that_goes_away_is_forgotten_when_its_work_is_done(folder, gate
         for number in (1, 2):
             with socket.create_connection(("127.0.0.1", server.rest_port)) as connection:
                 connection.sendall(head.encode() + body)
-                wait_for(lambda number=number: server.engine.admission.running == number)
+                wait_for(lambda number=number: len(server.engine.running) == number)
         with opened(gate):
-            wait_for(lambda: server.engine.admission.running == 0)
+            wait_for(lambda: len(server.engine.running) == 0)
 
 
 def test_the_server_listens_on_this_machine_alone(folder):
