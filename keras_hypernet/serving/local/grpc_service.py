@@ -1,7 +1,6 @@
 """TensorFlow Serving's gRPC services, PredictionService and ModelService, on its own stubs."""
 
 import asyncio
-import functools
 import time
 
 import grpc
@@ -34,7 +33,7 @@ def make_server(engine):
     limits, services = engine.limits, _Services(engine)
     size = limits.max_body_bytes + _MESSAGE_OVERHEAD
     server = grpc.aio.server(
-        interceptors=[_Careful(limits)],
+        interceptors=[_Answering(limits)],
         maximum_concurrent_rpcs=min(limits.max_concurrent + _MORE_CALLS, _LARGEST),
         options=[
             ("grpc.max_receive_message_length", size),
@@ -53,68 +52,58 @@ def make_server(engine):
     return server
 
 
-class _Careful(grpc.aio.ServerInterceptor):
-    """Passes an error to the method instead of an unreadable or too slow message.
+class _Answering(grpc.aio.ServerInterceptor):
+    """Reads the message of each call, passes it to the method with a dict of facts for the log, and answers errors.
 
-    Without this interceptor, gRPC returns UNKNOWN with a traceback. The server declares each call as a stream of one
-    message, so that the call arrives before the message; for the client, nothing changes.
+    gRPC itself returns UNKNOWN with a traceback for an unreadable message, and waits for a slow message forever. The
+    server declares each call as a stream of one message, so that the call arrives before the message; for the client,
+    nothing changes.
     """
 
     def __init__(self, limits):
         self._limits = limits
 
     async def intercept_service(self, continuation, details):
-        handler = await continuation(details)
+        handler, method = await continuation(details), details.method.rpartition("/")[2]
         if handler is None:  # no such method; gRPC responds
             return None
 
         async def answer(messages, context):
+            facts = {"started": time.perf_counter(), "protocol": "gRPC", "method": method, "bytes": 0}
             try:
-                message = await asyncio.wait_for(anext(messages), self._limits.body_seconds)
-                request = handler.request_deserializer(message)
-            except asyncio.TimeoutError:
-                request = too_slow(self._limits, "no complete message")
-            except StopAsyncIteration:  # the client disconnected, or gRPC rejected the message as too large
-                request = invalid("The call ended before its message was read.")
-            except DecodeError as error:
-                request = invalid(f"The message cannot be read: {error}")
-            return await handler.unary_unary(request, context)
+                request = await self._read(messages, handler.request_deserializer)
+                facts["bytes"] = request.ByteSize()
+                response = await handler.unary_unary(request, facts)
+            except asyncio.CancelledError:  # the client disconnected, its deadline has passed, or the server stops
+                events.log_request(facts, "CANCELLED", 0)
+                raise
+            except Exception as error:
+                failure = as_serving_error(error, facts)
+                facts["error"] = failure.message
+                events.log_request(facts, failure.code, 0)
+                await context.abort(grpc.StatusCode[failure.code], failure.message)
+            events.log_request(facts, "OK", response.ByteSize())
+            return response
 
         return grpc.stream_unary_rpc_method_handler(answer, None, handler.response_serializer)
 
-
-def _answered(handle):
-    """Turns a method of a request and a dict, which receives facts for the log, into a method of the protocol."""
-
-    @functools.wraps(handle)
-    async def answer(self, request, context):
-        facts = {"started": time.perf_counter(), "protocol": "gRPC", "method": handle.__name__, "bytes": 0}
+    async def _read(self, messages, deserialize):
         try:
-            if isinstance(request, ServingError):
-                raise request
-            facts["bytes"] = request.ByteSize()
-            response = await handle(self, request, facts)
-        except asyncio.CancelledError:  # the client disconnected, its deadline has passed, or the server stops
-            events.log_request(facts, "CANCELLED", 0)
-            raise
-        except Exception as error:
-            failure = as_serving_error(error, facts)
-            facts["error"] = failure.message
-            events.log_request(facts, failure.code, 0)
-            await context.abort(grpc.StatusCode[failure.code], failure.message)
-        events.log_request(facts, "OK", response.ByteSize())
-        return response
-
-    return answer
+            return deserialize(await asyncio.wait_for(anext(messages), self._limits.body_seconds))
+        except asyncio.TimeoutError as error:
+            raise too_slow(self._limits, "no complete message") from error
+        except StopAsyncIteration as error:  # the client disconnected, or gRPC rejected the message as too large
+            raise invalid("The call ended before its message was read.") from error
+        except DecodeError as error:
+            raise invalid(f"The message cannot be read: {error}") from error
 
 
 class _Services:
-    """The methods of both services."""
+    """The methods of both services, of a request and a dict, which receives facts for the log."""
 
     def __init__(self, engine):
         self._engine = engine
 
-    @_answered
     async def Predict(self, request, facts):  # noqa: N802
         spec, signature = _spec(request, facts), request.model_spec.signature_name or "serving_default"
         facts["signature"] = signature
@@ -138,7 +127,6 @@ class _Services:
 
         return await self._engine.predict("gRPC", spec, work)
 
-    @_answered
     async def GetModelMetadata(self, request, facts):  # noqa: N802
         spec = _spec(request, facts)
         if [*request.metadata_field] != ["signature_def"]:
@@ -150,11 +138,9 @@ class _Services:
             response.metadata["signature_def"].Pack(signature_map(servable))
             return response
 
-    @_answered
     async def GetModelStatus(self, request, facts):  # noqa: N802
         return status_response(self._engine.repository.status(*_spec(request, facts)))
 
-    @_answered
     async def Classify(self, request, facts):  # noqa: N802
         raise ServingError("UNIMPLEMENTED", "There are Predict, GetModelMetadata and GetModelStatus only.")
 
