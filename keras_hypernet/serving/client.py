@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_hypernet.common.checks import integer
+from keras_hypernet.common.checks import finite, integer
 from keras_hypernet.serving.config import FIRST_HALVES
-from keras_hypernet.serving.errors import InvalidRequestError, UnavailableError, check_number
+from keras_hypernet.serving.errors import InvalidRequestError, UnavailableError
 from keras_hypernet.serving.transports import GrpcTransport, KserveTransport, RestTransport
 
 _LONGEST_WAIT = 5.0
@@ -64,8 +64,8 @@ class Client:
     ) -> None:
         if protocol not in _TRANSPORTS:
             raise ValueError(f"`protocol` must be one of {tuple(_TRANSPORTS)}. Received: {protocol!r}")
-        check_number("timeout", timeout, 1e-3)
-        check_number("backoff", backoff, 0)
+        finite("timeout", timeout, 1e-3)
+        finite("backoff", backoff, 0)
         integer("retries", retries, least=0)
         integer("max_rows", max_rows)
         if not isinstance(address, str) or not re.fullmatch(r"[^/]+:[0-9]+", address):

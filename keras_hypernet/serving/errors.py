@@ -1,7 +1,5 @@
 """ServingError: failures of requests, with the codes of gRPC and of TensorFlow Serving's REST interface."""
 
-import math
-import numbers
 import traceback
 
 _LONGEST = 1000
@@ -93,9 +91,3 @@ def as_serving_error(error, facts):
         return error
     facts["traceback"] = "".join(traceback.format_exception(error))
     return ServingError("INTERNAL", f"The server failed: {type(error).__name__}.")
-
-
-def check_number(name, value, least):
-    """Raises ValueError unless an argument is a finite number of at least `least`."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool) or not least <= value < math.inf:
-        raise ValueError(f"`{name}` must be a number of at least {least}. Received: {value!r}")

@@ -12,8 +12,7 @@ import traceback
 
 import uvicorn
 
-from keras_hypernet.common.checks import integer
-from keras_hypernet.serving.errors import check_number
+from keras_hypernet.common.checks import finite, integer
 from keras_hypernet.serving.local import events
 from keras_hypernet.serving.local.callers import Callers
 from keras_hypernet.serving.local.connections import bounded
@@ -69,9 +68,9 @@ class Server:
             integer(name, port, least=0, most=65535)
         if rest_port == grpc_port != 0:
             raise ValueError(f"`rest_port` and `grpc_port` must be two ports. Received: {rest_port} for both")
-        check_number("cache_bytes", cache_bytes, 0)
-        check_number("poll_seconds", poll_seconds, 0.001)
-        check_number("grace_seconds", grace_seconds, 0)
+        finite("cache_bytes", cache_bytes, 0)
+        finite("poll_seconds", poll_seconds, 0.001)
+        finite("grace_seconds", grace_seconds, 0)
         self.host, self.rest_port, self.grpc_port = host, rest_port, grpc_port
         self.engine = Engine(folder, names, limits, cache_bytes)
         self._poll_seconds, self._grace_seconds, self._page = poll_seconds, grace_seconds, page
