@@ -15,15 +15,16 @@ from keras_hypernet.serving.errors import ServingError, invalid, too_large, too_
 # sending does not read the response.
 _DISCARDED = 16
 _PIECE = 2**18  # bytes decompressed at a time
-# The server reads a body of this size even at `max_buffered_bytes`, because uvicorn buffers as much in any case.
+_BODIES = 4  # as many bodies of the largest size may be in memory
+# The server reads a body of this size in any case, because uvicorn buffers as much.
 _SMALL = 64 * 2**10
 
 
 class Buffered:
-    """Counts the bytes of all bodies, at most `Limits.max_buffered_bytes` beside small bodies."""
+    """Counts the bytes of all bodies, at most four times the largest size beside small bodies."""
 
     def __init__(self, limits):
-        self.num_bytes, self._most, self._lock = 0, limits.max_buffered_bytes, threading.Lock()
+        self.num_bytes, self._most, self._lock = 0, _BODIES * limits.max_body_bytes, threading.Lock()
 
     def add(self, number, small=False):
         """Counts bytes; raises ServingError if these are too many, and not those of a small body."""

@@ -15,14 +15,17 @@ from keras_hypernet.serving.errors import ServingError, invalid, too_large
 
 # Bytes of a value in JSON, with few exceptions: -0.012345678901234567 and a comma.
 BYTES_OF_A_VALUE = 20
+# Bytes of a request for each value, list or object in it. A parsed value takes up to 90 bytes, however short its text;
+# images of one channel, [[[0], [255], ...]], have 3 to 6 characters per value.
+_BYTES_OF_A_PARSED_VALUE = 16
 _SHOWN = 80  # characters of a value that an error repeats
 # Python's types of JSON values by NumPy's kind of dtype.
 _TYPES = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}, "O": {str, dict}}
 
 
-def parse(body, max_values):
+def parse(body, max_bytes):
     """Parses a JSON object of limited size, in which NaN, Infinity and -Infinity are numbers too."""
-    values = sum(body.count(sign) for sign in (b",", b"[", b"{"))
+    values, max_values = sum(body.count(sign) for sign in (b",", b"[", b"{")), max_bytes // _BYTES_OF_A_PARSED_VALUE
     if values > max_values:
         accepted = f"A request in JSON may have {max_values:,} values, lists and objects."
         raise too_large(f"{accepted} Received: {values:,}. Send it in parts.")

@@ -4,10 +4,6 @@ import dataclasses
 
 from keras_hypernet.common.checks import integer
 
-# Bytes of a body for each JSON value or list, by default. A parsed value takes up to 90 bytes, however short its text;
-# images of one channel, [[[0], [255], ...]], have 3 to 6 characters per value.
-_BYTES_OF_A_VALUE = 16
-_BODIES = 4
 # Open files besides the connections: TensorFlow's, the models', and connections being accepted or closed.
 _OTHER_FILES = 256
 # gRPC counts the bytes of a message in 31 bits, and the server leaves room for names.
@@ -19,13 +15,11 @@ class Limits:
     """The limits of a server.
 
     Attributes:
-        max_body_bytes: Size of a request, and of its response in gRPC or JSON; at most 2046 MiB.
+        max_body_bytes: Size of a request, and of its response in gRPC or JSON; at most 2046 MiB. All REST bodies
+            together may have four times this size, beside bodies of at most 64 KiB, and each a value for each 16 bytes.
         max_batch_rows: Size of the first dimension of an input.
         max_concurrent: Number of running requests, including requests that wait for a processor. By gRPC, messages
             still being read count too, and a few more are allowed.
-        max_buffered_bytes: Total size of all REST bodies; by default four times `max_body_bytes`. Beyond this size, the
-            server still reads bodies of at most 64 KiB.
-        max_json_values: Values, lists and objects in a REST request; by default `max_body_bytes / 16`.
         max_connections: Connections by REST, and as many by gRPC.
         header_seconds: Time to send the headers of a request, or by gRPC the settings of a connection.
         body_seconds: Time to send the body of a request, and by REST to read the response.
@@ -35,8 +29,6 @@ class Limits:
     max_body_bytes: int = 64 * 2**20
     max_batch_rows: int = 4096
     max_concurrent: int = 256
-    max_buffered_bytes: int | None = None
-    max_json_values: int | None = None
     max_connections: int = 1024
     header_seconds: int = 10
     body_seconds: int = 30
@@ -45,15 +37,10 @@ class Limits:
 
     def __post_init__(self):
         for name, value in dataclasses.asdict(self).items():
-            if value is not None or name not in ("max_buffered_bytes", "max_json_values"):
-                integer(name, value)
+            integer(name, value)
         if self.max_body_bytes > _LARGEST_BODY:
             carried = f"{_LARGEST_BODY:,} (2046 MiB), which gRPC can carry."
             raise ValueError(f"`max_body_bytes` must be at most {carried} Received: {self.max_body_bytes:,}")
-        if self.max_buffered_bytes is None:
-            self.max_buffered_bytes = _BODIES * self.max_body_bytes
-        if self.max_json_values is None:
-            self.max_json_values = max(1, self.max_body_bytes // _BYTES_OF_A_VALUE)
 
 
 def allow_open_files(limits):

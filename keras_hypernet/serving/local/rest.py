@@ -95,7 +95,7 @@ async def _dispatch(engine, page, request, path, facts):
 
 async def _predict(engine, spec, body, facts):
     def work(servable):
-        content = json_messages.parse(body.decompressed(), engine.limits.max_json_values)
+        content = json_messages.parse(body.decompressed(), engine.limits.max_body_bytes)
         signature = json_messages.signature_name(content)
         facts.update(model=spec.name, version=servable.version, signature=signature)
         if signature not in servable.inputs:

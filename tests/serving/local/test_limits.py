@@ -73,16 +73,15 @@ def test_stalled_clients_block_no_others(folder):
 
 
 def test_all_bodies_together_have_a_limit(folder):
-    limits = Limits(max_body_bytes=2**20, max_buffered_bytes=2**21)
-    with serve(folder, "times", limits=limits) as server:
+    with serve(folder, "times", limits=Limits(max_body_bytes=2**19)) as server:
         with contextlib.ExitStack() as stack:
-            for _ in range(2):
-                stack.enter_context(_stalled(server, 2**20 - 5, length=2**20))
-            wait_for(lambda: server.engine.buffered.num_bytes == 2**21 - 10)
+            for _ in range(4):
+                stack.enter_context(_stalled(server, 2**19 - 5, length=2**19))
+            wait_for(lambda: server.engine.buffered.num_bytes == 2**21 - 20)
             answer = requests.post(f"http://127.0.0.1:{server.rest_port}{PATH}", data=b" " * 2**17, timeout=60)
             assert answer.status_code == 429, answer.text
             assert answer.json()["error"] == (
-                "The server holds 2,097,142 bytes of requests, and may hold 2,097,152. Try again later."
+                "The server holds 2,097,132 bytes of requests, and may hold 2,097,152. Try again later."
             )
             assert _ask(server) == (200, {"predictions": [1.0]})  # the server still reads small bodies
         wait_for(lambda: server.engine.buffered.num_bytes == 0)
@@ -92,14 +91,17 @@ def test_all_bodies_together_have_a_limit(folder):
 
 @pytest.mark.regression
 def test_all_bodies_together_are_counted_decompressed(folder):
-    limits = Limits(max_body_bytes=2**20, max_buffered_bytes=2**20)
-    with serve(folder, "times", limits=limits) as server:
+    limits = Limits(max_body_bytes=2**20, body_seconds=3600)
+    with serve(folder, "times", limits=limits) as server, contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(_stalled(server, 2**20 - 5, length=2**20))
+        wait_for(lambda: server.engine.buffered.num_bytes == 3 * (2**20 - 5))
         url, headers = f"http://127.0.0.1:{server.rest_port}{PATH}", {"Content-Encoding": "gzip"}
         for size, status in ((2**20, 429), (2**19, 200)):
             body = gzip.compress(b'{"instances": [1]}'.ljust(size))
             assert len(body) < 2**11
             assert requests.post(url, data=body, headers=headers, timeout=60).status_code == status
-        assert server.engine.buffered.num_bytes == 0
+        assert server.engine.buffered.num_bytes == 3 * (2**20 - 5)
 
 
 @pytest.mark.regression
