@@ -47,7 +47,7 @@ class Body:
 
     def __init__(self, request, limits, buffered, facts):
         self._stream, self._limits, self._buffered, self._facts = request.stream(), limits, buffered, facts
-        self._received, self._ended, self._end = 0, False, time.monotonic() + limits.body_seconds
+        self._received, self._end = 0, time.monotonic() + limits.body_seconds
         self._coding = request.headers.get("content-encoding", "identity").strip().lower()
         self._content, self._held = bytearray(), 0
 
@@ -100,17 +100,13 @@ class Body:
         self._held += number
 
     async def _next(self):
-        """Returns the next part, or None at the end."""
-        if self._ended:
-            return None
-        self._ended = True  # unless another part arrives
+        """Returns the next part, or None at the end and after an error."""
         try:
             part = await asyncio.wait_for(anext(self._stream, None), max(self._end - time.monotonic(), 1e-3))
         except ClientDisconnect as error:
             raise ServingError("CANCELLED", "The client disconnected before its request was read.") from error
         except asyncio.TimeoutError as error:
             raise too_slow(self._limits, f"{self._received:,} bytes") from error
-        self._ended = part is None
         self._received += len(part or b"")
         return part
 
