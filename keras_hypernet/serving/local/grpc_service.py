@@ -1,23 +1,26 @@
 """TensorFlow Serving's gRPC services, PredictionService and ModelService, on its own stubs."""
 
 import asyncio
+import math
 import time
 
 import grpc
+import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
+    get_model_status_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
 )
 
 from keras_hypernet.serving.config import model_spec
-from keras_hypernet.serving.errors import ServingError, as_serving_error, invalid, too_slow
+from keras_hypernet.serving.errors import ServingError, as_serving_error, invalid, too_large, too_slow
 from keras_hypernet.serving.local import events
 from keras_hypernet.serving.local.engine import ModelSpec
-from keras_hypernet.serving.local.protos import decode_tensor, signature_map, status_response
 
 _MESSAGE_OVERHEAD = 2**20  # bytes beside the tensors, such as names
 _MORE_CALLS = 16  # calls beyond the running requests: status requests, and messages still being read
@@ -26,6 +29,7 @@ _LOOKAHEAD = 4 * 2**20  # bytes of a message in flight; gRPC's own window starts
 # The server closes connections of this age without losing calls; clients reconnect. Until then, the responses that a
 # client does not read stay in memory.
 _AGE_SECONDS, _GRACE_SECONDS = 600, 120
+_DTYPES = {number: name for name, number in types_pb2.DataType.items()}
 
 
 def make_server(engine):
@@ -116,7 +120,7 @@ class _Services:
             _check_names("inputs", request.inputs, infos, set(infos))
             _check_names("output_filter", request.output_filter, outputs)
             inputs = {
-                name: decode_tensor(request.inputs[name], info, name, self._engine.limits.max_body_bytes)
+                name: _decode_tensor(request.inputs[name], info, name, self._engine.limits.max_body_bytes)
                 for name, info in infos.items()
             }
             answer = self._engine.run(servable, signature, inputs, facts)
@@ -135,11 +139,16 @@ class _Services:
             response = get_model_metadata_pb2.GetModelMetadataResponse(
                 model_spec=model_spec(spec.name, servable.version)
             )
-            response.metadata["signature_def"].Pack(signature_map(servable))
+            response.metadata["signature_def"].Pack(servable.signature_map)
             return response
 
     async def GetModelStatus(self, request, facts):  # noqa: N802
-        return status_response(self._engine.repository.status(*_spec(request, facts)))
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for version, state, error in self._engine.repository.status(*_spec(request, facts)):
+            added = response.model_version_status.add(version=version, state=state)
+            added.status.error_code = 2 if error else 0  # UNKNOWN, OK
+            added.status.error_message = error
+        return response
 
     async def Classify(self, request, facts):  # noqa: N802
         raise ServingError("UNIMPLEMENTED", "There are Predict, GetModelMetadata and GetModelStatus only.")
@@ -162,3 +171,30 @@ def _check_names(field, received, allowed, required=frozenset()):
     if not required <= set(received) <= set(allowed):
         names, wrong = (", ".join(sorted(each)) for each in (allowed, received))
         raise invalid(f"`{field}` must be{' all' * bool(required)} of {names}. Received: {wrong[:200]}")
+
+
+def _decode_tensor(proto, info, name, max_bytes):
+    """Reads the `TensorProto` of an input `name` with a `TensorInfo` as an array of at most `max_bytes`.
+
+    The sizes in the message are not trusted, because a short message can stand for a large array.
+    """
+    if proto.dtype != info.enum:
+        received = _DTYPES.get(proto.dtype, f"number {proto.dtype}")
+        raise invalid(f"Input {name!r} must be of dtype {_DTYPES[info.enum]}. Received: {received}")
+    if proto.tensor_shape.unknown_rank:
+        raise invalid(f"Input {name!r} must have a shape. Received: a tensor of unknown rank")
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if len(shape) > 32 or any(size < 0 for size in shape):
+        raise invalid(f"Input {name!r} must have a shape of at most 32 sizes, none negative. Received: {shape}")
+    num_bytes = math.prod(shape) * (1 if info.dtype == object else info.dtype.itemsize)
+    if num_bytes > max_bytes:
+        raise too_large(f"Input {name!r} of shape {shape} is larger than the {max_bytes:,} bytes that are accepted.")
+    content = proto.tensor_content  # once: every access copies it
+    if content and info.dtype != object:
+        if len(content) != num_bytes:
+            raise invalid(f"Input {name!r} of shape {shape} must hold {num_bytes} bytes. Received: {len(content)}")
+        return np.frombuffer(content, info.dtype).reshape(shape)
+    try:
+        return tf.make_ndarray(proto)
+    except (ValueError, TypeError, OverflowError, IndexError) as error:
+        raise invalid(f"tensor parsing error: {name}: {error}") from error

@@ -6,13 +6,14 @@ import re
 import time
 import urllib.parse
 
+from google.protobuf import json_format
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
 from keras_hypernet.serving.config import METRICS_PATH
 from keras_hypernet.serving.errors import ServingError, as_serving_error, invalid
-from keras_hypernet.serving.local import events, json_messages, protos
+from keras_hypernet.serving.local import events, json_messages
 from keras_hypernet.serving.local.bodies import Body
 from keras_hypernet.serving.local.engine import ModelSpec
 
@@ -118,12 +119,24 @@ def _models(engine):
 
 
 def _statuses(versions):
-    return protos.to_json(protos.status_response(versions))
+    return {
+        "model_version_status": [
+            {
+                "version": str(version),
+                "state": state,
+                "status": {"error_code": "UNKNOWN" if error else "OK", "error_message": error},
+            }
+            for version, state, error in versions
+        ]
+    }
 
 
 def _metadata(engine, spec):
     with engine.repository.use(*spec) as servable:
+        definitions = json_format.MessageToDict(
+            servable.signature_map, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
         return {
             "model_spec": {"name": spec.name, "signature_name": "", "version": str(servable.version)},
-            "metadata": {"signature_def": protos.to_json(protos.signature_map(servable))},
+            "metadata": {"signature_def": definitions},
         }

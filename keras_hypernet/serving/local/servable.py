@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2
 
 from keras_hypernet.serving.config import find_graph
 from keras_hypernet.serving.errors import ServingError, invalid
@@ -31,10 +32,10 @@ class TensorInfo:
 
 
 class Servable:
-    """A loaded version of a model, with dicts by the names of its signatures.
+    """A loaded version of a model: `signature_map`, TensorFlow Serving's message, describes its signatures.
 
-    For each signature, `definitions` has a `SignatureDef`, and `inputs` and `outputs` have a dict of `TensorInfo`.
-    Raises ValueError if the folder holds no SavedModel with a signature, or its warm-up requests fail.
+    For each signature by name, `inputs` and `outputs` have a dict of `TensorInfo`. Raises ValueError if the folder
+    holds no SavedModel with a signature, or its warm-up requests fail.
     """
 
     def __init__(self, name, version, folder):
@@ -47,11 +48,12 @@ class Servable:
             raise ValueError(f"{folder} must hold a SavedModel. Received: {type(error).__name__}: {error}") from error
         # The graph also lists the function that restores the weights.
         listed = saved.meta_graphs[0].signature_def.items() if saved.meta_graphs else ()
-        self.definitions = {key: value for key, value in listed if key in self._loaded.signatures}
-        if not self.definitions:
+        definitions = {key: value for key, value in listed if key in self._loaded.signatures}
+        if not definitions:
             raise ValueError(f"{folder} must hold a SavedModel with a signature. Received: one without")
-        self.inputs = {key: _infos(value.inputs) for key, value in self.definitions.items()}
-        self.outputs = {key: _infos(value.outputs) for key, value in self.definitions.items()}
+        self.signature_map = get_model_metadata_pb2.SignatureDefMap(signature_def=definitions)
+        self.inputs = {key: _infos(value.inputs) for key, value in definitions.items()}
+        self.outputs = {key: _infos(value.outputs) for key, value in definitions.items()}
         self._warm_up(folder)
 
     def _warm_up(self, folder):
