@@ -16,6 +16,7 @@ from keras_hypernet.serving.errors import ServingError, as_serving_error, invali
 from keras_hypernet.serving.local import events, json_messages
 from keras_hypernet.serving.local.bodies import Body
 from keras_hypernet.serving.local.engine import ModelSpec
+from keras_hypernet.serving.local.page import find
 
 _VERSION = r"(?:/versions/(?P<version>\d{1,20})|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_VERSION}:predict", re.IGNORECASE)
@@ -29,7 +30,7 @@ _PATHS = (
 
 
 def application(engine, page, callers):
-    """Returns the ASGI application for an `Engine` and `Callers`; `page` maps a path to a response, or None."""
+    """Returns the ASGI application for an `Engine` and `Callers`, with or without the demonstration page."""
 
     def failed(error, facts):
         facts["error"] = error.message
@@ -71,7 +72,7 @@ async def _dispatch(engine, page, request, path, facts):
         return Response(json.dumps(_models(engine), indent=1), media_type=_JSON)
     if not re.match("/v1(/|$)", path, re.IGNORECASE):
         # In a thread, so that only the first visitor of the page waits for its images.
-        file = await asyncio.to_thread(page, path) if request.method in ("GET", "HEAD") else None
+        file = await asyncio.to_thread(find, engine, path) if page and request.method in ("GET", "HEAD") else None
         if file is None:
             raise ServingError("NOT_FOUND", f"There is nothing at {path[:80]}. There are: {_PATHS}.")
         return file

@@ -19,7 +19,6 @@ from keras_hypernet.serving.local.connections import bounded
 from keras_hypernet.serving.local.engine import Engine
 from keras_hypernet.serving.local.grpc_service import make_server
 from keras_hypernet.serving.local.limits import allow_open_files
-from keras_hypernet.serving.local.page import find
 from keras_hypernet.serving.local.rest import application
 
 # Connections that wait to be accepted. The server accepts all of them at once, while other requests wait.
@@ -142,7 +141,18 @@ class Server:
             except RuntimeError as error:
                 raise _unusable(self.host, self.grpc_port, "gRPC gives no reason") from error
             unless_served.pop_all()
-        rest_server = self._rest_server()
+        config = uvicorn.Config(
+            application(self.engine, self._page, self._callers),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            backlog=_BACKLOG,
+            ws="none",
+            http=bounded(self.engine.limits),
+            timeout_keep_alive=self.engine.limits.idle_seconds,
+            timeout_graceful_shutdown=self._grace_seconds,
+        )
+        rest_server = _QuietServer(config)
         await grpc_server.start()
         rest = asyncio.create_task(rest_server.serve(sockets=[rest_socket]))
         while not rest_server.started and not rest.done():
@@ -176,21 +186,6 @@ class Server:
                 raise OSError(f"{expected} Received: {self.host!r} ({error.strerror})") from error
             raise _unusable(self.host, port, error.strerror) from error
         return listening
-
-    def _rest_server(self):
-        page = find(self.engine) if self._page else lambda path: None
-        config = uvicorn.Config(
-            application(self.engine, page, self._callers),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            backlog=_BACKLOG,
-            ws="none",
-            http=bounded(self.engine.limits),
-            timeout_keep_alive=self.engine.limits.idle_seconds,
-            timeout_graceful_shutdown=self._grace_seconds,
-        )
-        return _QuietServer(config)
 
     async def _poll(self):
         while True:

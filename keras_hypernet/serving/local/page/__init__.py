@@ -11,27 +11,24 @@ from starlette.responses import Response
 from keras_hypernet.data.sources import get_source
 from keras_hypernet.serving.errors import ServingError
 
-_FILES = {"/": "index.html", "/page.js": "page.js", "/page.css": "page.css"}
-_MEDIA_TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css"}
+_MEDIA_TYPES = {"/": "text/html", "/page.js": "text/javascript", "/page.css": "text/css"}
 _SAMPLES = 10
 # Real images that come with the installation, by the input shape of a model.
 _SOURCES = {(28, 28, 1): "digits", (32, 32, 3): "patches"}
 
 
-def find(engine):
-    """Returns a function from a path to the response of the page's file there, or None, for an `Engine`'s models."""
+def find(engine, path):
+    """Returns the response of the page's file at a path, or None, for the models of an `Engine`."""
+    if path == "/page/models.json":
+        content, media_type = json.dumps(_models(engine)), "application/json"
+    elif path in _MEDIA_TYPES:
+        file = pathlib.Path(__file__).parent / (path[1:] or "index.html")
+        content, media_type = file.read_bytes(), _MEDIA_TYPES[path]
+    else:
+        return None
     # No scripts but the page's own, from this server alone.
     headers = {"Content-Security-Policy": "default-src 'self'; img-src data:", "X-Content-Type-Options": "nosniff"}
-
-    def response(path):
-        if path == "/page/models.json":
-            return Response(json.dumps(_models(engine)), media_type="application/json", headers=headers)
-        if path not in _FILES:
-            return None
-        file = pathlib.Path(__file__).parent / _FILES[path]
-        return Response(file.read_bytes(), media_type=_MEDIA_TYPES[file.suffix], headers=headers)
-
-    return response
+    return Response(content, media_type=media_type, headers=headers)
 
 
 def _models(engine):
