@@ -6,6 +6,8 @@ import gc
 import pathlib
 import threading
 
+from tensorflow_serving.config.model_server_config_pb2 import ModelConfig
+
 from keras_hypernet.serving.config import MODELS, check_contained, find_graph, read_models_config, version_folders
 from keras_hypernet.serving.errors import ServingError, invalid
 from keras_hypernet.serving.local import events
@@ -33,7 +35,7 @@ class Repository:
     def __init__(self, folder, names, on_unload=lambda name, version: None):
         self.folder = pathlib.Path(folder).resolve()
         self._on_unload = on_unload
-        self._lock, self._polling = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
         self._config, self._config_changed = {}, None
         self._models = {name: {} for name in names}
         if not self._models:
@@ -50,17 +52,16 @@ class Repository:
     def poll(self):
         """Loads new versions, then unloads old ones, each after its last request.
 
-        If a folder cannot be read, its loaded versions stay, the other models are updated, and OSError is raised.
+        If a folder cannot be read, its loaded versions stay, the other models are updated, and OSError is raised. One
+        thread polls at a time.
         """
-        failures = []
-        with self._polling:
-            there = {path.name for path in self.folder.iterdir()}
-            self._read_config()
-            for name in self._models:
-                try:
-                    self._poll_model(name, self._wanted(name) if name in there else {})
-                except OSError as error:
-                    failures.append(error)
+        failures, there = [], {path.name for path in self.folder.iterdir()}
+        self._read_config()
+        for name in self._models:
+            try:
+                self._poll_model(name, self._wanted(name) if name in there else {})
+            except OSError as error:
+                failures.append(error)
         if failures:
             raise failures[0]
 
@@ -116,10 +117,10 @@ class Repository:
     def _number(self, name, version, label, versions):
         """The version that a request asks for, or None for the latest."""
         if label is not None:
-            config = self._config.get(name)
-            if config is None or label not in config.version_labels:
+            labels = self._config.get(name, ModelConfig()).version_labels
+            if label not in labels:
                 raise invalid(f"Unrecognized servable version label: {label}")
-            return config.version_labels[label]
+            return labels[label]
         # Clients of OpenVINO Model Server request version 0 for the latest.
         return None if version == 0 and 0 not in versions else version
 
@@ -146,20 +147,17 @@ class Repository:
         # A folder without a graph is still being written.
         complete = {number: path for number, path in version_folders(base).items() if find_graph(path) is not None}
         newest = sorted(complete, reverse=True)
-        policy = self._config[name].model_version_policy if name in self._config else None
-        if policy is not None and policy.HasField("specific"):
+        policy = self._config.get(name, ModelConfig()).model_version_policy
+        if policy.HasField("specific"):
             newest = [version for version in newest if version in policy.specific.versions]
-        elif policy is None or not policy.HasField("all"):
-            newest = newest[: max(1, policy.latest.num_versions if policy is not None else 1)]
+        elif not policy.HasField("all"):
+            newest = newest[: max(1, policy.latest.num_versions)]
         return {version: complete[version] for version in newest}
 
     def _load(self, name, number, folder):
         versions = self._models[name]
-        known = versions.get(number)
-        if known is not None and known.state != "END":
-            return
-        files = _files(folder)
-        if known is not None and known.files == files:
+        known = versions.get(number, _Version("END"))
+        if known.state != "END" or known.files == (files := _files(folder)):
             return
         version = _Version(files=files)
         with self._lock:
