@@ -34,8 +34,7 @@ def export(
 
     keras-hypernet export rotation_mnist_hyper --condition image.png
     """
-    from keras_hypernet.serving.conditions import read_condition
-    from keras_hypernet.serving.specialized import DEFAULT_FORMATS, export_formats
+    from keras_hypernet.serving.specialized import DEFAULT_FORMATS, export_formats, read_condition
     from keras_hypernet.zoo.store import list_entries, load
 
     if name == "all" and (served_as is not None or condition is not None):

@@ -13,7 +13,7 @@ from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.common.files import check_writable, replacing
 from keras_hypernet.layers import HyperConv1D, HyperConv2D, HyperConv3D, HyperDense
 from keras_hypernet.models.conditions import check_one
-from keras_hypernet.serving.conditions import check_conditional
+from keras_hypernet.serving.specialized import check_conditional
 
 
 def export_lora(model: keras.Model, condition: Any, path: str | os.PathLike[str]) -> None:

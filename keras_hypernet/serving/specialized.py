@@ -15,10 +15,9 @@ import numpy as np
 
 from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.common.files import check_writable, replacing, replacing_folder
-from keras_hypernet.models import Hypernetwork, specialize
+from keras_hypernet.models import ConditionalModel, Hypernetwork, specialize
 from keras_hypernet.models.conditions import parts, symbolic
 from keras_hypernet.models.shapes import fits
-from keras_hypernet.serving.conditions import check_conditional
 from keras_hypernet.serving.export import resolve, traceable, write_saved_model, write_version
 from keras_hypernet.serving.run_saved_model import load
 from keras_hypernet.serving.signatures import example, signatures
@@ -28,6 +27,9 @@ _TOLERANCE = 1e-4  # relative to the largest output: rounding of float32 sums in
 _INT8_TOLERANCE = 0.05  # for weights of eight bits
 # The suffix of the file or, for OpenVINO, of the folder, after the model's name.
 _ENDINGS = {"litert": ".tflite", "litert_int8": "_int8.tflite"}
+
+# The formats that Pillow decodes without external programs.
+_IMAGES = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,6 +208,48 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=DEFAULT_
         files = [file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
         written.append(Exported(format, path, sum(file.stat().st_size for file in files), difference))
     return written
+
+
+def read_condition(path, model):
+    """Reads one condition for a model, without the batch dimension.
+
+    The path is that of a `.npy` file, or of a BMP, GIF, JPEG, PNG, PPM, TIFF or WebP image. Raises FileNotFoundError if
+    the file does not exist, and ValueError if the file is not such an image or array, if it has another shape, or if
+    the model's condition has several parts.
+    """
+    check_conditional(model)
+    inputs = {tensor.name: tensor for tensor in signatures(model)[0].inputs}
+    if "condition" not in inputs:
+        names = ", ".join(sorted(set(inputs) - {"x"}))
+        raise ValueError(
+            f"A condition of {model.name!r} has several parts, {names}: pass it to `export_formats` in Python."
+        )
+    path, shape, dtype = pathlib.Path(path), inputs["condition"].shape[1:], inputs["condition"].dtype
+    if not path.is_file():
+        raise FileNotFoundError(f"The condition must be an image or a .npy file, and there is no file {path}.")
+    try:
+        array = np.lib.format.open_memmap(path, mode="r") if path.suffix == ".npy" else _read_image(path, shape)
+    except Exception as error:  # any failure of a damaged file
+        raise ValueError(f"{path} must be an image, or a .npy file of an array. Received: {error}") from error
+    if not fits(array.shape, shape):
+        raise ValueError(f"{path} must hold a condition of shape {shape}. Received: shape {array.shape}")
+    kinds = "u" if dtype == "uint8" else "biuf" if "float" in dtype else "biu"
+    if array.dtype.kind not in kinds or ("float" not in dtype and (array != array.astype(dtype)).any()):
+        raise ValueError(f"{path} must hold values of {dtype}. Received: others, of {array.dtype}")
+    return array.astype(dtype)
+
+
+def check_conditional(model):
+    """Raises ValueError unless a model takes a condition."""
+    if not isinstance(model, ConditionalModel):
+        raise ValueError(f"{model.name!r} is a network of x alone: there is no condition to bake in.")
+
+
+def _read_image(path, shape):
+    from PIL import Image
+
+    with Image.open(path, formats=_IMAGES) as image:
+        return np.atleast_3d(image.convert("L" if shape[-1:] == (1,) else "RGB"))
 
 
 def _specialized(model, condition):

@@ -119,9 +119,8 @@ def test_a_condition_may_be_any_structure_that_the_encoder_takes(method, structu
 def test_the_parts_of_a_condition_are_inputs_of_what_is_exported(method, structure, tmp_path):
     import tensorflow as tf
 
-    from keras_hypernet.serving.conditions import read_condition
     from keras_hypernet.serving.local.servable import Servable
-    from keras_hypernet.serving.specialized import export_formats
+    from keras_hypernet.serving.specialized import export_formats, read_condition
 
     make, condition = STRUCTURES[structure]
     model = _model(method, make())

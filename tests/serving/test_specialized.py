@@ -13,8 +13,7 @@ from helpers import ROOT, array, mostly_full, normal, pixels
 from servers import numbered_model
 
 import keras_hypernet as kh
-from keras_hypernet.serving.conditions import read_condition
-from keras_hypernet.serving.specialized import FORMATS, RUNNERS, export_formats, named_weights
+from keras_hypernet.serving.specialized import FORMATS, RUNNERS, export_formats, named_weights, read_condition
 
 NAME = "rotation_mnist_hyper"
 WHOLE = ["litert", "onnx", "openvino"]
