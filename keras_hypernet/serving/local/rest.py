@@ -85,17 +85,12 @@ async def _dispatch(engine, page, request, path, facts):
     if request.method == "GET":
         answer = _metadata(engine, spec) if match["part"] else _statuses(engine.repository.status(*spec))
         return Response(json.dumps(answer, indent=1), media_type=_JSON)
+    return Response(await _predict(engine, spec, request, facts), media_type=_JSON)
+
+
+async def _predict(engine, spec, request, facts):
     body = Body(request, engine.limits, engine.buffered, facts)
-    try:
-        return Response(await _predict(engine, spec, body, facts), media_type=_JSON)
-    except ServingError:
-        await body.discard()
-        raise
-    finally:
-        body.release()
 
-
-async def _predict(engine, spec, body, facts):
     def work(servable):
         content = json_messages.parse(body.decompressed(), engine.limits.max_body_bytes)
         signature = json_messages.signature_name(content)
@@ -106,7 +101,13 @@ async def _predict(engine, spec, body, facts):
         outputs = engine.run(servable, signature, inputs, facts, json_messages.BYTES_OF_A_VALUE)
         return json_messages.encode_response(outputs, row_format)
 
-    return await engine.predict("REST", spec, work, body.read)
+    try:
+        return await engine.predict("REST", spec, work, body.read)
+    except ServingError:
+        await body.discard()
+        raise
+    finally:
+        body.release()
 
 
 def _models(engine):
