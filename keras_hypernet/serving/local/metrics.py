@@ -52,6 +52,7 @@ class Metrics:
         ):
             yield family(f"keras_hypernet_{name}", what, value=value)
         states = gauge("keras_hypernet_model_version_available", "1 if it is served.", labels=["model_name", "version"])
-        for model, version, state, _ in self._engine.repository.states():
-            states.add_metric([model, str(version)], float(state == "AVAILABLE"))
+        for model, versions in self._engine.repository.states().items():
+            for version, state, _ in versions:
+                states.add_metric([model, str(version)], float(state == "AVAILABLE"))
         yield states

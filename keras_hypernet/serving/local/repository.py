@@ -80,29 +80,26 @@ class Repository:
 
     def status(self, name, version=None, label=None):
         """Returns `(version, state, error)` of all versions of a model, the latest first, or of one version."""
-        with self._lock:
-            versions = self._models.get(name, {})
-            version = self._number(name, version, label, versions)
-            if version is not None and version not in versions:
-                raise ServingError("NOT_FOUND", f"Could not find version {version} of model {name}")
-            if not versions:
-                raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
-            wanted = sorted(versions, reverse=True) if version is None else [version]
-            return [(number, versions[number].state, versions[number].error) for number in wanted]
+        versions = {each[0]: each for each in self.states().get(name, ())}
+        version = self._number(name, version, label, versions)
+        if version is not None and version not in versions:
+            raise ServingError("NOT_FOUND", f"Could not find version {version} of model {name}")
+        if not versions:
+            raise ServingError("NOT_FOUND", f"Could not find any versions of model {name}")
+        return list(versions.values()) if version is None else [versions[version]]
 
     def states(self):
-        """Returns `(name, version, state, error)` of all versions of all models."""
+        """Returns a dict from the name of each model to the `(version, state, error)` of its versions, latest first."""
         with self._lock:
-            return [
-                (name, number, version.state, version.error)
+            return {
+                name: [(number, versions[number].state, versions[number].error) for number in sorted(versions)[::-1]]
                 for name, versions in self._models.items()
-                for number, version in versions.items()
-            ]
+            }
 
     def unavailable(self):
         """The names of the models without an available version."""
-        available = {name for name, _, state, _ in self.states() if state == "AVAILABLE"}
-        return [name for name in self._models if name not in available]
+        states = {name: {state for _, state, _ in versions} for name, versions in self.states().items()}
+        return [name for name in states if "AVAILABLE" not in states[name]]
 
     def _find(self, name, version, label):
         available = {n: v for n, v in self._models.get(name, {}).items() if v.state == "AVAILABLE"}

@@ -111,13 +111,8 @@ async def _predict(engine, spec, request, facts):
 
 
 def _models(engine):
-    states = sorted(engine.repository.states(), reverse=True)
-    return {
-        "models": [
-            {"name": name, **_statuses(version for model, *version in states if model == name)}
-            for name in engine.repository.names()
-        ]
-    }
+    states = engine.repository.states()
+    return {"models": [{"name": name, **_statuses(versions)} for name, versions in states.items()]}
 
 
 def _statuses(versions):

@@ -133,7 +133,7 @@ class Server:
             unless_served.callback(rest_socket.close)
             await asyncio.to_thread(self.engine.repository.poll)
             for name in self.engine.repository.unavailable():
-                errors = " ".join(error for model, _, _, error in self.engine.repository.states() if model == name)
+                errors = " ".join(error for _, _, error in self.engine.repository.states()[name])
                 raise ValueError(f"Model {name!r} has no version that can be served. {errors}".strip())
             grpc_server = make_server(self.engine)
             try:
