@@ -3,13 +3,12 @@
 import datetime
 import json
 import logging
-import threading
 import time
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("keras_hypernet.serving.access")
 _LONGEST = 200  # characters of a name, path or error in a request's line, because a client may send very long ones
-_lock, _rare = threading.Lock(), {}
+_rare = {}  # by event: the time of the last line, and the number of events since; of the event loop alone
 
 
 def log(event, failed=False, **facts):
@@ -23,10 +22,9 @@ def log_rarely(event, **facts):
 
     The field `times` is the number of events since the last line.
     """
-    with _lock:
-        written, times = _rare.get(event, (float("-inf"), 0))
-        due = time.monotonic() - written >= 1
-        _rare[event] = (time.monotonic(), 0) if due else (written, times + 1)
+    written, times = _rare.get(event, (float("-inf"), 0))
+    due = time.monotonic() - written >= 1
+    _rare[event] = (time.monotonic(), 0) if due else (written, times + 1)
     if due:
         log(event, failed=True, times=times + 1, **facts)
 
