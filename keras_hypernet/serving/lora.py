@@ -55,9 +55,8 @@ def export_lora(model: keras.Model, condition: Any, path: str | os.PathLike[str]
         from safetensors.numpy import save
     check_conditional(model)
     model.check_built("export_lora")
-    model.check_condition(condition)
+    encoded, tensors = model.encode(condition), {}  # which checks the condition
     check_one(condition)
-    encoded, tensors = model.encode(condition), {}
     for layer, z in [pair for step in model.network.steps for pair in step.conditions(encoded)]:
         for kind, matrix in zip("AB", _factors(layer, z), strict=True):
             tensors[f"base_model.model.{layer.name}.lora_{kind}.weight"] = np.ascontiguousarray(matrix)

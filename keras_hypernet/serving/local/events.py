@@ -30,10 +30,9 @@ def log_rarely(event, **facts):
 
 
 def log_request(facts, status, response_bytes):
-    """Writes the line of a request from its facts, such as `started`, in seconds."""
+    """Writes the line of a request from its facts, among them `started`, in seconds."""
     if access.isEnabledFor(logging.INFO):
-        started = facts.pop("started", None)
-        taken = {} if started is None else {"milliseconds": round(1000 * (time.perf_counter() - started), 2)}
+        taken = {"milliseconds": round(1000 * (time.perf_counter() - facts.pop("started")), 2)}
         facts = {
             name: value[:_LONGEST] if isinstance(value, str) and name != "traceback" else value
             for name, value in facts.items()
