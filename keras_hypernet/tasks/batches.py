@@ -26,18 +26,18 @@ def shuffled(num_examples, seed, epoch):
 def planned_batches(num_examples, plan, make, batch_size):
     """Returns a dataset of batches, planned together at the start of each pass and made one by one.
 
-    `plan` returns a tensor with a row for each of `num_examples`. Put small computations into `plan`: if they were
-    repeated for each batch, they would take as long as making the batch. `make` maps the rows of a batch to an element
-    of the dataset. Its closure holds large arrays as tensors, because constants of the graph would be serialized in
-    every pass.
+    `plan` returns a tensor, or a tuple of tensors, with a row for each of `num_examples`. Put small computations into
+    `plan`: if they were repeated for each batch, they would take as long as making the batch. `make` maps the rows of a
+    batch, an argument for each tensor, to an element of the dataset. Its closure holds large arrays as tensors, because
+    constants of the graph would be serialized in every pass.
     """
     require_tensorflow("The data of a task")
     import tensorflow as tf
 
     def rows(_):
-        planned = plan()
+        planned = tf.nest.map_structure(tf.convert_to_tensor, plan())
         firsts = tf.data.Dataset.range(0, num_examples, batch_size)
-        return firsts.map(lambda first: planned[first : first + batch_size])
+        return firsts.map(lambda first: tf.nest.map_structure(lambda part: part[first : first + batch_size], planned))
 
     dataset = tf.data.Dataset.from_tensors(0).flat_map(rows).map(make, tf.data.AUTOTUNE)
     num_batches = math.ceil(num_examples / batch_size)

@@ -97,13 +97,11 @@ class ColorizationTask(ImageTask):
         every = np.arange(height * width, dtype="int32")
 
         def plan():
-            numbers = order(number)[:, tf.newaxis]
-            pixels = [draw(1, [number, self.num_points], height * width, "int32")] if draw else []
-            return tf.concat([numbers, *pixels], axis=1)
+            drawn = (draw(1, [number, self.num_points], height * width, "int32"),) if draw else ()
+            return order(number), *drawn
 
-        def make(rows):
-            numbers = rows[:, 0]
-            pixels = rows[:, 1:] if draw else tf.broadcast_to(every, [tf.shape(rows)[0], len(every)])
+        def make(numbers, *drawn):
+            pixels = drawn[0] if draw else tf.broadcast_to(every, [tf.shape(numbers)[0], len(every)])
             places = tf.stack([tf.broadcast_to(numbers[:, None], tf.shape(pixels)), pixels], axis=-1)
             inputs = {"x": tf.gather(positions, pixels), "condition": tf.gather(conditions, numbers)}
             return inputs, tf.cast(tf.gather_nd(images, places), tf.float32) / 127.5 - 1

@@ -136,15 +136,12 @@ class DecayResponseTask(ImageTask):
         number = distinct * (self.repeats if draw else 1)
 
         def plan():
-            decays = tf.fill((number,), self.log_decay)
-            if draw:
-                decays = LEAST + draw(1, (number,), MOST - LEAST, "float32")
-            return tf.stack([tf.cast(order(number), "float32"), decays], axis=1)  # float32 holds the indices exactly
+            decays = LEAST + draw(1, (number,), MOST - LEAST, "float32") if draw else tf.fill((number,), self.log_decay)
+            return order(number) % distinct, decays[:, tf.newaxis]
 
-        def make(rows):
-            numbers = tf.cast(rows[:, 0], "int32") % distinct
+        def make(numbers, decays):
             x, y = tf.gather(images, numbers), tf.gather(labels, numbers)
-            return {"x": x, "condition": rows[:, 1:]} if self.response else x, y
+            return {"x": x, "condition": decays} if self.response else x, y
 
         return planned_batches(number, plan, make, batch_size)
 

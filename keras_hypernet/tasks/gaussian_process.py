@@ -185,10 +185,10 @@ class GaussianProcessTask(Task):
 
         def plan():
             x = tf.random.stateless_uniform(shape, stream(seed, epoch), -RANGE, RANGE)
-            return tf.stack([x, tf.random.stateless_normal(shape, stream(seed, epoch, 1))], axis=1)
+            return x, tf.random.stateless_normal(shape, stream(seed, epoch, 1))
 
-        def make(numbers):
-            x, y = numbers[:, 0], sample(self.kernel, numbers[:, 0], numbers[:, 1], ops)
+        def make(x, normals):
+            y = sample(self.kernel, x, normals, ops)
             points = tf.stack([x, y], axis=-1)
             members, values = points[:, : self.members], y[:, self.members :]
             targets = tf.stack([values, tf.zeros_like(values)], axis=-1)

@@ -127,14 +127,12 @@ class OverlaidDigitsTask(ImageTask):
         fixed = rng.integers(number, size=number, dtype="int32"), rng.uniform(size=number).astype("float32")
 
         def plan():
-            others = draw(3, (number,), number, "int32") if draw else fixed[0]
-            weights = draw(4, (number,), 1.0, "float32") if draw else fixed[1]
-            rows = [tf.cast(order(number), "float32"), tf.cast(others, "float32"), weights]
-            return tf.stack([tf.cast(row, "float32") for row in rows], axis=1)  # numbers of images are exact
+            others, weights = fixed
+            if draw:
+                others, weights = draw(3, (number,), number, "int32"), draw(4, (number,), 1.0, "float32")
+            return order(number), others, weights if self.preference is None else tf.fill((number,), self.preference)
 
-        def make(rows):
-            first, second = (tf.cast(rows[:, column], "int32") for column in range(2))
-            weight = rows[:, 2] if self.preference is None else tf.fill(tf.shape(first), self.preference)
+        def make(first, second, weight):
             preference = tf.stack([weight, 1 - weight], axis=1)
             both = tf.stack([tf.gather(labels, first), tf.gather(labels, second)], axis=1)
             y = tf.concat([tf.cast(both, "float32"), preference], axis=1)

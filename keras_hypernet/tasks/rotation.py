@@ -82,11 +82,11 @@ class RotationTask(ImageTask):
         images, number = tf.constant(examples), len(examples)
 
         def plan():
-            return plan_rotations(order(number), angles_of(number, draw), images.shape[1:3])
+            angles = angles_of(number, draw)
+            return order(number), turns(angles, images.shape[1:3]), angle_labels(angles)
 
-        def make(plan):
-            x, condition, labels = assemble()(images, plan)
-            return {"x": x, "condition": condition}, labels
+        def make(numbers, turn, labels):
+            return {"x": rotated()(images, numbers, turn), "condition": tf.gather(images, numbers)}, labels
 
         return planned_batches(number, plan, make, batch_size)
 
@@ -121,15 +121,11 @@ def rotate_images(images: Any, angles: Any) -> Any:
     """
     import tensorflow as tf
 
-    x, _, _ = assemble()(images, plan_rotations(tf.range(tf.shape(images)[0]), angles, images.shape[1:3]))
-    return x
+    return rotated()(images, tf.range(tf.shape(images)[0]), turns(angles, images.shape[1:3]))
 
 
-def plan_rotations(order, angles, size):
-    """Returns the image index, the rotation and the label of each example: int32 `[N, 6]`.
-
-    A rotation is four numbers in 16.16 fixed point: source row and source column of the first pixel, cosine, sine.
-    """
+def turns(angles, size):
+    """Returns rotations as int32 `[N]` in 16.16 fixed point: source row and column of the first pixel, cosine, sine."""
     import tensorflow as tf
 
     height, width = size
@@ -139,28 +135,26 @@ def plan_rotations(order, angles, size):
     from_left, from_top = 0.5 - width / 2, 0.5 - height / 2
     row = sine * from_left + cosine * from_top + height / 2
     column = cosine * from_left - sine * from_top + width / 2
-    fixed_point = [tf.cast(tf.floor(value * 65536 + 0.5), tf.int32) for value in (row, column, cosine, sine)]
-    return tf.stack([order, *fixed_point, angle_labels(angles)], axis=-1)
+    return tuple(tf.cast(tf.floor(value * 65536 + 0.5), tf.int32) for value in (row, column, cosine, sine))
 
 
 @functools.cache
-def assemble():
-    """Returns the compiled function from images and rows of `plan_rotations` to x, conditions and labels."""
+def rotated():
+    """Returns the compiled function from images, their numbers and their `turns` to rotated images."""
     import tensorflow as tf
 
     # Compilation fuses the operations into one loop over the pixels. The loop uses only integers, because a compiled
-    # cosine # might round differently.
+    # cosine might round differently.
     @tf.function(jit_compile=True)
-    def assemble(images, plan):
+    def rotate(images, numbers, turn):
         height, width, channels = images.shape[1:]
-        order, *turn, labels = tf.unstack(plan, axis=1)
         row, column, cosine, sine = (value[:, tf.newaxis, tf.newaxis] for value in turn)
         rows, columns = tf.range(height)[:, tf.newaxis], tf.range(width)
         from_row = tf.bitwise.right_shift(row + rows * cosine + columns * sine, 16)
         from_column = tf.bitwise.right_shift(column - rows * sine + columns * cosine, 16)
         inside = (from_row >= 0) & (from_row < height) & (from_column >= 0) & (from_column < width)
-        from_pixel = (order[:, tf.newaxis, tf.newaxis] * height + from_row) * width + from_column
+        from_pixel = (numbers[:, tf.newaxis, tf.newaxis] * height + from_row) * width + from_column
         pixels = tf.gather(tf.reshape(images, [-1, channels]), tf.where(inside, from_pixel, 0))
-        return tf.where(inside[..., tf.newaxis], pixels, tf.constant(0, tf.uint8)), tf.gather(images, order), labels
+        return tf.where(inside[..., tf.newaxis], pixels, tf.constant(0, tf.uint8))
 
-    return assemble
+    return rotate

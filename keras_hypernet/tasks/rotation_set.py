@@ -8,7 +8,7 @@ import numpy as np
 from keras_hypernet.tasks.base import check_integers
 from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches
 from keras_hypernet.tasks.images import INITIALIZATION, PIXELS
-from keras_hypernet.tasks.rotation import RotationTask, angles_of, assemble, plan_rotations
+from keras_hypernet.tasks.rotation import RotationTask, angle_labels, angles_of, rotated, turns
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +84,10 @@ class RotationSetTask(RotationTask):
             classes = tf.gather(labels, numbers)[:, tf.newaxis]
             within = tf.cast(fractions * tf.gather(count, classes), tf.int64)
             members = tf.gather(by_class, tf.gather(first, classes) + within)
-            return tf.concat([plan_rotations(numbers, angles_of(number, draw), images.shape[1:3]), members], axis=1)
+            angles = angles_of(number, draw)
+            return numbers, turns(angles, images.shape[1:3]), angle_labels(angles), members
 
-        def make(rows):
-            x, _, labels = assemble()(images, rows[:, :6])
-            return {"x": x, "condition": tf.gather(images, rows[:, 6:])}, labels
+        def make(numbers, turn, labels, members):
+            return {"x": rotated()(images, numbers, turn), "condition": tf.gather(images, members)}, labels
 
         return planned_batches(number, plan, make, batch_size)
