@@ -13,12 +13,10 @@ from keras_hypernet.continual.sequences import TaskSequence
 from keras_hypernet.layers import HyperDense, StandardizeImage, TaskEmbedding
 from keras_hypernet.tasks import register
 from keras_hypernet.tasks.base import check_integers
-from keras_hypernet.tasks.batches import planned_batches, stream
 from keras_hypernet.tasks.images import PIXELS, ImageTask
 
 PROTOCOLS = ("split", "permuted")
 _NO_LABEL = -1  # of the images that fill a last group
-_GROUP = 100  # images that are evaluated together under the number of their task
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -90,6 +88,7 @@ class DigitSequence(ImageTask, TaskSequence):
     metric = "error_rate"
     condition_dtype = "int32"
     num_classes = 10
+    group: ClassVar[int] = 100
     purpose = "Tells the class of an image, given the number of its task; the tasks were learned one after another"
     limits = ("Tasks in this order, with as many steps: of other sequences nothing was measured.",)
     deviations = (
@@ -127,14 +126,13 @@ class DigitSequence(ImageTask, TaskSequence):
         images, labels = super().load(split)
         return images.reshape(len(images), -1), labels
 
-    def num_examples(self, split):
-        """The number of groups in an evaluation."""
-        return len(self._groups(self.source.load_labels(split))[0])
+    def members(self, examples, task):
+        labels = examples[1]
+        return np.flatnonzero(labels // 2 == task) if self.protocol == "split" else np.arange(len(labels))
 
     def examples(self, split, task):
-        images, labels = self.load(split)
-        mine = self._members(labels, task)
-        return images[mine][:, self.order(task)], self._classes(labels[mine]).astype("int32")
+        images, labels = super().examples(split, task)
+        return images[:, self.order(task)], self._classes(labels)
 
     def order(self, task):
         """The permutation of the pixels in a task."""
@@ -143,68 +141,23 @@ class DigitSequence(ImageTask, TaskSequence):
             return np.arange(pixels)
         return np.random.default_rng([2020, task]).permutation(pixels)
 
-    def _members(self, labels, task):
-        return np.flatnonzero(labels // 2 == task) if self.protocol == "split" else np.arange(len(labels))
-
     def _classes(self, labels):
         return labels % 2 if self.protocol == "split" else labels
 
-    def _groups(self, labels):
-        """The image indices of each group `[groups, 100]`, -1 for none, and the task of each group `[groups]`."""
-        groups, tasks = [], []
-        for task in range(self.num_tasks):
-            mine = self._members(labels, task)
-            filled = np.append(mine, np.full(-len(mine) % _GROUP, -1)).reshape(-1, _GROUP)
-            groups, tasks = [*groups, filled], tasks + [task] * len(filled)
-        return np.concatenate(groups).astype("int32"), np.array(tasks, "int32")
-
-    def training_dataset(self, examples, batch_size, seed, epoch):
+    def maker(self, examples):
         import tensorflow as tf
 
-        labels = examples[1]
-        members = [self._members(labels, task) for task in range(self.num_tasks)]
-        counts = [len(mine) for mine in members]
-        if not all(counts):
-            raise ValueError(
-                f"`num_tasks` must be at most {counts.index(0)}, because {self.data!r} has no images of further tasks. "
-                f"Received: {self.num_tasks}"
-            )
-        counts = tf.constant(counts)
-        table = np.zeros((self.num_tasks, max(map(len, members))), "int32")
-        for row, mine in zip(table, members, strict=True):
-            row[: len(mine)] = mine
-
-        def plan():
-            task = tf.cast(tf.convert_to_tensor(epoch), tf.int32) % self.num_tasks
-            shape = self.steps, self.batch
-            drawn = tf.random.stateless_uniform(shape, stream(seed, epoch), 0, counts[task], tf.int32)
-            return tf.concat([tf.fill([self.steps, 1], task), tf.gather(tf.constant(table)[task], drawn)], axis=1)
-
-        return self._made(examples, self.steps, plan, batch_size)
-
-    def evaluation_dataset(self, split, batch_size=20):
-        import tensorflow as tf
-
-        examples = self.load(split) if isinstance(split, str) else split
-        groups, tasks = self._groups(examples[1])
-        rows = np.column_stack([tasks, groups]).astype("int32")
-        return self._made(examples, len(rows), lambda: tf.constant(rows), batch_size)
-
-    def _made(self, examples, number, plan, batch_size):
-        import tensorflow as tf
-
-        images, classes = tf.constant(examples[0]), tf.constant(self._classes(examples[1]).astype("int32"))
+        images, classes = tf.constant(examples[0]), tf.constant(self._classes(examples[1]))
         orders = tf.constant(np.stack([self.order(task) for task in range(self.num_tasks)]), tf.int32)
 
-        def make(rows):
-            tasks, numbers = rows[:, 0], rows[:, 1:]
-            x = tf.gather(images, tf.maximum(numbers, 0))
+        def make(tasks, rows):
+            x = tf.gather(images, tf.maximum(rows, 0))
             if self.protocol == "permuted":
                 x = tf.gather(x, tf.gather(orders, tasks), axis=2, batch_dims=1)
-            labels = tf.where(numbers >= 0, tf.gather(classes, tf.maximum(numbers, 0)), _NO_LABEL)
+            labels = tf.where(rows >= 0, tf.gather(classes, tf.maximum(rows, 0)), _NO_LABEL)
             return {"x": x, "condition": tasks}, labels
 
-        return planned_batches(number, plan, make, batch_size)
+        return make
 
     def base_loss(self):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=_NO_LABEL)
@@ -225,12 +178,8 @@ class DigitSequence(ImageTask, TaskSequence):
         hidden = [dense(100, 2.0, f"hidden_{number}", "relu") for number in (1, 2)]
         return [StandardizeImage(name="standardize"), *hidden, dense(self.num_outputs, 1.0, "logits", last=True)]
 
-    def errors(self, model, split):
-        """The error rate on each task, with the task known: `[num_tasks]`."""
-        examples = [self.examples(split, task) for task in range(self.num_tasks)]
-        return [
-            float(np.mean(self.predict(model, x, task).argmax(axis=-1) != y)) for task, (x, y) in enumerate(examples)
-        ]
+    def error(self, y, outputs):
+        return outputs.argmax(axis=-1) != y
 
     def inferred(self, model, split):
         """The share of images with a wrong task or class; the predicted task is that of lowest entropy."""

@@ -14,7 +14,6 @@ from keras_hypernet.data.sources import check_split
 from keras_hypernet.layers import HyperDense, TaskEmbedding
 from keras_hypernet.tasks import register
 from keras_hypernet.tasks.base import check_integers
-from keras_hypernet.tasks.batches import planned_batches, stream
 from keras_hypernet.tasks.synthetic import DRAWN
 
 # By task: the function of x, and the range of x.
@@ -76,49 +75,13 @@ class PolynomialSequence(TaskSequence):
     def data_facts(self):
         return {"name": "three polynomials", **DRAWN}
 
-    def num_examples(self, split):
-        check_split(split)
-        return self.num_tasks
-
     def load(self, split):
         check_split(split)
         return _polynomials(self.seed, split)
 
-    def load_together(self, splits):
-        """The points of several splits, `[3, points, 1]`."""
-        return tuple(np.concatenate(parts, axis=1) for parts in zip(*map(self.load, splits), strict=True))
-
-    def examples(self, split, task):
-        x, y = self.load(split)
-        return x[task], y[task]
-
-    def training_dataset(self, examples, batch_size, seed, epoch):
-        import tensorflow as tf
-
-        x, y = map(tf.constant, examples)
-
-        def plan():
-            task = tf.cast(tf.convert_to_tensor(epoch), tf.int32) % self.num_tasks
-            shape = self.steps, self.batch
-            drawn = tf.random.stateless_uniform(shape, stream(seed, epoch), 0, x.shape[1], tf.int32)
-            return tf.concat([tf.fill([self.steps, 1], task), drawn], axis=1)
-
-        def make(rows):
-            tasks, numbers = rows[:, 0], rows[:, 1:]
-            mine = [tf.gather(tf.gather(array, tasks), numbers, batch_dims=1) for array in (x, y)]
-            return {"x": mine[0], "condition": tasks}, mine[1]
-
-        return planned_batches(self.steps, plan, make, batch_size)
-
-    def evaluation_dataset(self, split, batch_size=20):
-        import tensorflow as tf
-
-        x, y = map(tf.constant, self.load(split) if isinstance(split, str) else split)
-
-        def make(tasks):
-            return {"x": tf.gather(x, tasks), "condition": tasks}, tf.gather(y, tasks)
-
-        return planned_batches(self.num_tasks, lambda: tf.range(self.num_tasks), make, batch_size)
+    def members(self, examples, task):
+        x, (low, high) = examples[0][:, 0], POLYNOMIALS[task][1]
+        return np.flatnonzero((low <= x) & (x <= high))
 
     def base_loss(self):
         return keras.losses.MeanSquaredError()
@@ -139,22 +102,20 @@ class PolynomialSequence(TaskSequence):
     def network(self, dense):
         return [*(dense(10, 1.0, f"hidden_{n}", "sigmoid") for n in (1, 2)), dense(1, 1.0, "value", last=True)]
 
-    def errors(self, model, split):
-        """The mean squared error on each task, with the task known: `[num_tasks]`."""
-        examples = [self.examples(split, task) for task in range(self.num_tasks)]
-        return [float(np.mean((self.predict(model, x, task) - y) ** 2)) for task, (x, y) in enumerate(examples)]
+    def error(self, y, outputs):
+        return (outputs - y) ** 2
 
 
 @functools.lru_cache(maxsize=6)
 def _polynomials(seed, split):
-    """x and y of all tasks, `[3, points, 1]`."""
+    """x and y of all tasks, task after task, `[3 * points, 1]`."""
     rng, points = np.random.default_rng([seed, (*_POINTS,).index(split)]), _POINTS[split]
     x, y = [], []
     for function, (low, high) in POLYNOMIALS:
         x.append(np.linspace(low, high, points) if split == "test" else rng.uniform(low, high, points))
         noise = rng.normal(0, _NOISE, points) if split == "train" else 0.0
         y.append(function(x[-1]) + noise)
-    arrays = tuple(np.stack(part).astype("float32")[..., np.newaxis] for part in (x, y))
+    arrays = tuple(np.concatenate(part).astype("float32")[:, np.newaxis] for part in (x, y))
     for array in arrays:
         array.flags.writeable = False  # every call returns these arrays
     return arrays

@@ -15,6 +15,7 @@ from keras_hypernet.continual.remembering import RememberingLoss
 from keras_hypernet.layers import HyperDense
 from keras_hypernet.models import Hypernetwork
 from keras_hypernet.tasks import Task
+from keras_hypernet.tasks.batches import planned_batches, stream
 
 METHODS = {
     "hyper": "a hypernetwork with the output regularizer",
@@ -23,6 +24,7 @@ METHODS = {
     "ewc": "one network with a head for each task, by elastic weight consolidation",
 }
 _FISHER = 500  # examples of a task for elastic weight consolidation
+_PART = 5000  # examples that are predicted at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +32,9 @@ class TaskSequence(Task):
     """Abstract: a sequence of tasks: epoch k of a training has only batches of task k.
 
     x is `[B, P, features]`, P points of one task, and the condition `[B]` is the index of the task. A subclass
-    implements `examples(split, task)`, all examples of a task, `base_loss()`, and `network(dense)`, the layers of g.
-    Before each epoch, the state of the optimizer is reset, and all earlier tasks are remembered.
+    implements `load`, x `[N, features]` and y of all tasks, `members(examples, task)`, the rows of a task,
+    `base_loss()`, `error(y, outputs)`, and `network(dense)`, the layers of g. Before each epoch, the state of the
+    optimizer is reset, and all earlier tasks are remembered.
 
     Attributes:
         num_tasks: Number of tasks, which is the number of epochs of a training.
@@ -39,19 +42,26 @@ class TaskSequence(Task):
         batch: Points in a step.
         strength: Strength of the penalty: `beta` of `OutputRegularizer`, or the strength of `ElasticWeights`.
         embedding_dim: Dimension of the embedding of a task.
+        group: Number of examples that an evaluation takes together under one condition; None for all of a task, if all
+            tasks have as many.
     """
 
     condition_dtype = "int32"
     condition_shape = ()
     methods: ClassVar = METHODS
     embedding_dim: ClassVar[int] = 32
+    group: ClassVar[int | None] = None
 
-    def examples(self, split, task):
-        """x `[N, features]` and y of one task in a split."""
+    def members(self, examples, task):
+        """The rows of `load` that belong to a task."""
         raise NotImplementedError
 
     def base_loss(self):
         """The loss of one task."""
+        raise NotImplementedError
+
+    def error(self, y, outputs):
+        """The error of each output."""
         raise NotImplementedError
 
     def network(self, dense):
@@ -83,18 +93,69 @@ class TaskSequence(Task):
     def callbacks(self, model):
         return [_EachTask(self)]
 
+    def examples(self, split, task):
+        """x `[N, features]` and y of one task in a split."""
+        x, y = self.load(split)
+        mine = self.members((x, y), task)
+        return x[mine], y[mine]
+
+    def num_examples(self, split):
+        """The number of groups in an evaluation."""
+        return len(self._groups(self.load(split))[0])
+
     def num_measured(self, split):
         return sum(len(self.examples(split, task)[0]) for task in range(self.num_tasks))
+
+    def training_dataset(self, examples, batch_size, seed, epoch):
+        import tensorflow as tf
+
+        members = [self.members(examples, task) for task in range(self.num_tasks)]
+        counts = [len(mine) for mine in members]
+        if not all(counts):
+            raise ValueError(
+                f"`num_tasks` must be at most {counts.index(0)}, because {self.data_facts()['name']} has no examples "
+                f"of further tasks. Received: {self.num_tasks}"
+            )
+        members = tf.RaggedTensor.from_row_lengths(np.concatenate(members).astype("int32"), counts)
+
+        def plan():
+            task = tf.cast(tf.convert_to_tensor(epoch), tf.int32) % self.num_tasks
+            mine, shape = members[task], (self.steps, self.batch)
+            drawn = tf.random.stateless_uniform(shape, stream(seed, epoch), 0, tf.size(mine), tf.int32)
+            return tf.fill([self.steps], task), tf.gather(mine, drawn)
+
+        return planned_batches(self.steps, plan, self.maker(examples), batch_size)
+
+    def evaluation_dataset(self, split, batch_size=20):
+        examples = self.load(split) if isinstance(split, str) else split
+        groups = self._groups(examples)
+        return planned_batches(len(groups[0]), lambda: groups, self.maker(examples), batch_size)
+
+    def _groups(self, examples):
+        """The task of each group `[groups]`, and its rows of `load` `[groups, size]`, -1 for none."""
+        members = [self.members(examples, task) for task in range(self.num_tasks)]
+        size = self.group or max(map(len, members))
+        filled = [np.append(mine, np.full(-len(mine) % size, -1)).reshape(-1, size) for mine in members]
+        tasks = np.repeat(np.arange(self.num_tasks), [len(rows) for rows in filled])
+        return tasks.astype("int32"), np.concatenate(filled).astype("int32")
+
+    def maker(self, examples):
+        """The function from tasks `[B]` and rows of `load` `[B, P]` to inputs and targets."""
+        import tensorflow as tf
+
+        x, y = map(tf.constant, examples)
+        return lambda tasks, rows: ({"x": tf.gather(x, rows), "condition": tasks}, tf.gather(y, rows))
+
+    def errors(self, model, split):
+        """The mean error on each task, with the task known: `[num_tasks]`."""
+        examples = [self.examples(split, task) for task in range(self.num_tasks)]
+        return [float(np.mean(self.error(y, self.predict(model, x, task)))) for task, (x, y) in enumerate(examples)]
 
     def predict(self, model, x, task):
         """Outputs `[N, ...]` for x `[N, features]` and the index of a task, whose weights are written once."""
         weights = model.generate(np.array([task], "int32"))
-        parts = [model.apply(part[np.newaxis], weights)[0] for part in _parts(x)]
-        return np.concatenate([ops.convert_to_numpy(part) for part in parts])
-
-
-def _parts(x, size=5000):
-    return (x[first : first + size] for first in range(0, len(x), size))
+        parts = np.split(x, range(_PART, len(x), _PART))
+        return np.concatenate([ops.convert_to_numpy(model.apply(part[np.newaxis], weights)[0]) for part in parts])
 
 
 class _EachTask(keras.callbacks.Callback):
