@@ -20,13 +20,8 @@ _NO_LABEL = -1  # of the images that fill a last group
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
-class ErrorRate(keras.metrics.Metric):
+class ErrorRate(keras.metrics.Mean):
     """The share of wrong predictions; negative labels do not count."""
-
-    def __init__(self, name="error_rate", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.wrong = self.add_weight(name="wrong", initializer="zeros")
-        self.total = self.add_weight(name="total", initializer="zeros")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true = ops.reshape(ops.cast(y_true, "int32"), ops.shape(y_pred)[:-1])
@@ -35,11 +30,7 @@ class ErrorRate(keras.metrics.Metric):
             weight = ops.cast(sample_weight, "float32")
             counts = counts * ops.reshape(weight, (*ops.shape(weight), *(1,) * (len(counts.shape) - len(weight.shape))))
         wrong = ops.not_equal(y_true, ops.cast(ops.argmax(y_pred, axis=-1), "int32"))
-        self.wrong.assign_add(ops.sum(counts * ops.cast(wrong, "float32")))
-        self.total.assign_add(ops.sum(counts))
-
-    def result(self):
-        return ops.divide_no_nan(self.wrong, self.total)
+        super().update_state(ops.reshape(wrong, -1), ops.reshape(counts, -1))
 
 
 @register
@@ -163,7 +154,7 @@ class DigitSequence(ImageTask, TaskSequence):
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=_NO_LABEL)
 
     def metrics(self):
-        return [ErrorRate()]
+        return [ErrorRate(self.metric)]
 
     def generated(self, recipe):
         options = {"train_constant": False, "stddev": 0.1, "head_initializer": "glorot_uniform"}
