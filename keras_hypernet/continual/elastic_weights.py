@@ -79,7 +79,7 @@ class ElasticWeights(RememberingLoss):
         def squared_gradients(index):
             inputs, target = keras.tree.map_structure(lambda array: array[index : index + 1], examples)
             with tf.GradientTape() as tape:
-                loss = self.loss(target, model(inputs, training=False))
+                loss = self.loss_of_task(target, model(inputs, training=False))
             gradients = tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             return [tf.square(tf.convert_to_tensor(gradient)) for gradient in gradients]
 

@@ -14,10 +14,8 @@ class RememberingLoss(keras.losses.Loss):
     def __init__(self, strength, loss, name=None, **kwargs):
         super().__init__(name=name, **kwargs)
         self.loss = keras.losses.get(loss)
-        if not isinstance(self.loss, keras.losses.Loss):
-            if not callable(self.loss):
-                raise ValueError(f"`loss` must be a Keras loss, or the name of one. Received: {loss!r}")
-            self.loss = _FunctionLoss(self.loss)
+        if not callable(self.loss):
+            raise ValueError(f"`loss` must be a Keras loss, or the name of one. Received: {loss!r}")
         self.strength = strength
         self.model = None
 
@@ -25,15 +23,20 @@ class RememberingLoss(keras.losses.Loss):
         """The penalty, a scalar tensor; only called after `remember`."""
         raise NotImplementedError
 
+    def loss_of_task(self, y_true, y_pred, sample_weight=None):
+        """The loss without the penalty; a Keras loss reduces itself, and a function is averaged."""
+        own = self.loss if isinstance(self.loss, keras.losses.Loss) else super().__call__
+        return own(y_true, y_pred, sample_weight)
+
     def __call__(self, y_true, y_pred, sample_weight=None):
-        loss = self.loss(y_true, y_pred, sample_weight)
+        loss = self.loss_of_task(y_true, y_pred, sample_weight)
         if self.model is None or not self.strength:
             return loss
         penalty, replicas = keras.ops.cast(self.penalty(), loss.dtype), _replicas()
         return loss + (penalty if replicas == 1 else penalty / replicas)
 
     def call(self, y_true, y_pred):
-        return self.loss.call(y_true, y_pred)
+        return self.loss(y_true, y_pred)
 
     def keep(self, model):
         """Penalizes changes of a model from now on."""
@@ -43,8 +46,7 @@ class RememberingLoss(keras.losses.Loss):
             model.test_function = None
 
     def get_config(self):
-        loss = self.loss.function if isinstance(self.loss, _FunctionLoss) else self.loss
-        return {"loss": keras.losses.serialize(loss), "name": self.name}
+        return {"loss": keras.losses.serialize(self.loss), "name": self.name}
 
     @classmethod
     def from_config(cls, config):
@@ -58,14 +60,3 @@ def _replicas():
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-class _FunctionLoss(keras.losses.Loss):
-    """The mean of a function of targets and outputs."""
-
-    def __init__(self, function):
-        super().__init__(name="task")
-        self.function = function
-
-    def call(self, y_true, y_pred):
-        return self.function(y_true, y_pred)
