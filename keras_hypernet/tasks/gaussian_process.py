@@ -242,21 +242,18 @@ def _drawn(task, split):
     rng = np.random.default_rng([2018, _STREAMS.index(split)])
     shape = (task.num_examples(split), task.members + task.num_points)
     x = rng.uniform(-RANGE, RANGE, shape)
-    y = np.concatenate([sample(task.kernel, *part) for part in _parts(x, rng.standard_normal(shape))])
-    points, known = np.stack([x, y], axis=-1).astype("float32"), task.members
-    examples = {"x": points[:, known:, :1], "condition": points[:, :known]}
-    values = points[:, known:, 1:].astype("float64")
-    exact = np.concatenate(
-        [
-            task.exact({"x": first, "condition": members, "y": of_first})
-            for first, members, of_first in _parts(*examples.values(), values)
-        ]
-    )
-    examples["y"] = np.concatenate([values, exact[..., np.newaxis]], axis=-1).astype("float32")
+    normals, known = rng.standard_normal(shape), task.members
+
+    def part(rows):
+        y = sample(task.kernel, x[rows], normals[rows])
+        points = np.stack([x[rows], y], axis=-1).astype("float32")
+        examples = {"x": points[:, known:, :1], "condition": points[:, :known]}
+        values = points[:, known:, 1:].astype("float64")
+        exact = task.exact({**examples, "y": values})[..., np.newaxis]
+        return {**examples, "y": np.concatenate([values, exact], axis=-1).astype("float32")}
+
+    parts = [part(slice(first, first + _CHUNK)) for first in range(0, len(x), _CHUNK)]
+    examples = {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
     for array in examples.values():
         array.flags.writeable = False  # every call returns these arrays
     return examples
-
-
-def _parts(*arrays):
-    return ([array[first : first + _CHUNK] for array in arrays] for first in range(0, len(arrays[0]), _CHUNK))

@@ -1,6 +1,7 @@
 """The Pareto task: for each preference among objectives, a Pareto-optimal solution."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -19,10 +20,10 @@ _CONCAVE_DIM = 20
 _STREAMS = ("validation", "train")
 _TEST_POINTS = {2: 50, 3: 17}  # along the edge of the lattice of test preferences, by the number of objectives
 _CHUNK = 500
-# Numbers of points along each axis of the front, by the number of axes: of the whole front, of the first search for an
-# optimum, and of each refinement; and the number of refinements.
-_FRONT = {1: 2001, 2: 201}
-_COARSE, _FINE, _REFINEMENTS = {1: 401, 2: 41}, {1: 41, 2: 11}, {1: 3, 2: 10}
+# Numbers of points along each axis of the front, by the number of objectives: of the whole front, of the first search
+# for an optimum, and of each refinement; and the number of refinements.
+_FRONT = {2: 2001, 3: 201}
+_COARSE, _FINE, _REFINEMENTS = {2: 401, 3: 41}, {2: 41, 3: 11}, {2: 3, 3: 10}
 
 # Of the objectives of `sphere`, by coordinate of the solution: the linear terms; the constant terms; the divisors.
 _SPHERE = ((0.0, 8.0, -44.8), (1.0, -44.8, 8.0), (-12.0, 8.0, 8.0))
@@ -34,13 +35,12 @@ class Problem:
     """Objectives to minimize, and their Pareto front.
 
     `objectives` is a function of solutions `[..., dim]` and of a module, NumPy or `keras.ops`, to `[..., num]`. `front`
-    maps coordinates in `[0, 1]^axes` to the optimal solutions. `layers` returns the layers that map a hyper layer's
+    maps coordinates in `[0, 1]^(num - 1)` to the optimal solutions. `layers` returns the layers that map a hyper layer's
     output to a feasible solution; the last one has the name of the served output.
     """
 
     num: int
     dim: int
-    axes: int
     objectives: Callable
     front: Callable
     layers: Callable
@@ -72,17 +72,17 @@ def _octant(t):
 
 
 PROBLEMS = {
-    "line": Problem(2, 1, 1, _line, lambda t: t, lambda: [keras.layers.Activation("sigmoid", name="value")]),
+    "line": Problem(2, 1, _line, lambda t: t, lambda: [keras.layers.Activation("sigmoid", name="value")]),
     "plane": Problem(
-        *(2, 2, 1, _plane, lambda t: 5 * np.repeat(t, 2, axis=-1)),
+        *(2, 2, _plane, lambda t: 5 * np.repeat(t, 2, axis=-1)),
         lambda: [keras.layers.Activation("sigmoid"), keras.layers.Rescaling(5.0, name="value")],
     ),
     "sphere": Problem(
-        *(3, 3, 2, _sphere, _octant),
+        *(3, 3, _sphere, _octant),
         lambda: [keras.layers.Activation("softplus"), keras.layers.UnitNormalization(name="value")],
     ),
     "concave": Problem(
-        *(2, _CONCAVE_DIM, 1, _concave),
+        *(2, _CONCAVE_DIM, _concave),
         lambda t: (2 * t - 1) * np.full(_CONCAVE_DIM, _CONCAVE_DIM**-0.5),
         lambda: [],
     ),
@@ -235,28 +235,28 @@ class ParetoTask(Task):
     def front(self):
         """The objectives of points of the front, on a lattice of its coordinates: `[points, num]`."""
         facts = self._facts
-        axis = np.linspace(0, 1, _FRONT[facts.axes])
-        lattice = np.stack(np.meshgrid(*[axis] * facts.axes, indexing="ij"), axis=-1).reshape(-1, facts.axes)
-        return facts.objectives(facts.front(lattice), np)
+        axis = np.linspace(0, 1, _FRONT[facts.num])
+        return facts.objectives(facts.front(np.array([*itertools.product(axis, repeat=facts.num - 1)])), np)
 
     def optima(self, preferences):
         """The objectives of the optimal solutions for preferences, `[N, num]`, by a search along the front."""
-        return np.concatenate([self._search(part) for part in _parts(preferences)])
+        parts = np.split(preferences, range(_CHUNK, len(preferences), _CHUNK))
+        return np.concatenate([self._search(part) for part in parts])
 
     def _search(self, preferences):
         facts = self._facts
-        points = _COARSE[facts.axes]
+        axes, points = facts.num - 1, _COARSE[facts.num]
         # At first without the ends, where one coordinate of the octant has no effect.
-        centres, radius = np.full((len(preferences), facts.axes), 0.5), 0.5 - 0.5 / points
-        for _ in range(1 + _REFINEMENTS[facts.axes]):
+        centres, radius = np.full((len(preferences), axes), 0.5), 0.5 - 0.5 / points
+        for _ in range(1 + _REFINEMENTS[facts.num]):
             axis = np.linspace(-radius, radius, points)
-            steps = np.stack(np.meshgrid(*[axis] * facts.axes, indexing="ij"), axis=-1).reshape(-1, facts.axes)
+            steps = np.array([*itertools.product(axis, repeat=axes)])
             candidates = np.clip(centres[:, np.newaxis] + steps, 0, 1)
             values = facts.objectives(facts.front(candidates), np)
             best = scalarize(self.rule, values, preferences[:, np.newaxis]).argmin(axis=1)
             rows = np.arange(len(preferences))
             centres, found = candidates[rows, best], values[rows, best]
-            radius, points = 2 * axis[1] - 2 * axis[0], _FINE[facts.axes]
+            radius, points = 2 * axis[1] - 2 * axis[0], _FINE[facts.num]
         return found
 
     def make_model(self, method, recipe):
@@ -271,18 +271,16 @@ class ParetoTask(Task):
         return Hypernetwork(generator, primary, name=f"pareto_{self.rule}"), objectives
 
 
-def _parts(rows):
-    return (rows[first : first + _CHUNK] for first in range(0, len(rows), _CHUNK))
-
-
 def front_distance(objectives, front):
     """Mean distance of objectives `[N, num]` from the nearest of the points `[M, num]` of a front; also see `gaps`.
 
     >>> front_distance(np.array([[3.0, 4.0], [0.0, 1.0]]), np.array([[0.0, 0.0], [0.0, 1.0]])).round(4).item()
     2.1213
     """
-    distances = [np.linalg.norm(part[:, np.newaxis] - front, axis=2).min(axis=1) for part in _parts(objectives)]
-    return np.concatenate(distances).mean()
+    from scipy.spatial import KDTree
+
+    distances, _ = KDTree(front).query(objectives)
+    return distances.mean()
 
 
 def gaps(objectives, front):
