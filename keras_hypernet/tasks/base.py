@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_hypernet.common.checks import integer
-from keras_hypernet.tasks.batches import planned_batches, shuffled, stream
+from keras_hypernet.tasks.batches import planned_batches, stream
 
 # The attributes about the paper and the limits on the card of a task of this package; a user's subclass resets them.
 _NOT_INHERITED = (
@@ -215,7 +215,10 @@ class Task:
             """Random numbers from 0 to `most`; each `number` is an independent stream of the epoch."""
             return tf.random.stateless_uniform(shape, stream(seed, epoch, number), 0, most, dtype)
 
-        return self._batches(examples, lambda number: shuffled(number, seed, epoch), draw, batch_size)
+        def order(number):
+            return tf.random.experimental.stateless_shuffle(tf.range(number), stream(seed, epoch))
+
+        return self._batches(examples, order, draw, batch_size)
 
     def evaluation_dataset(self, split, batch_size=500):
         """Returns a split, by name or as `load` returns it, in order: a dataset like that of `training_dataset`."""

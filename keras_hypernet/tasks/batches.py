@@ -16,13 +16,6 @@ def stream(seed, epoch, number=0):
     return tf.stack([tf.cast(seed, tf.int64), epoch + (number << 32)])
 
 
-def shuffled(num_examples, seed, epoch):
-    """Returns the order of an epoch, an int32 permutation."""
-    import tensorflow as tf
-
-    return tf.random.experimental.stateless_shuffle(tf.range(num_examples), stream(seed, epoch))
-
-
 def planned_batches(num_examples, plan, make, batch_size):
     """Returns a dataset of batches, planned together at the start of each pass and made one by one.
 

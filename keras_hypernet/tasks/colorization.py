@@ -9,9 +9,6 @@ from keras_hypernet.tasks.base import check_integers
 from keras_hypernet.tasks.batches import planned_batches
 from keras_hypernet.tasks.images import INITIALIZATION, PIXELS, ImageTask
 
-# Grey as a weighted sum of red, green and blue (ITU-R BT.601) in 16-bit fixed point, the arithmetic of PIL.
-_LUMINANCE = np.array([19595, 38470, 7471], "int32")
-
 
 @dataclasses.dataclass(frozen=True)
 class ColorizationTask(ImageTask):
@@ -110,12 +107,14 @@ class ColorizationTask(ImageTask):
 
 
 def grey(images):
-    """Converts uint8 colours `[..., 3]` to uint8 grey `[..., 1]`, as `PIL.Image.convert("L")` does.
+    """Converts uint8 colours `[..., width, 3]` to uint8 grey `[..., width, 1]`: 0.299 red + 0.587 green + 0.114 blue.
 
     Example:
 
     >>> grey(np.array([[255, 0, 0], [255, 255, 255]], "uint8"))[:, 0].tolist()
     [76, 255]
     """
-    weighted = images.astype("int32") @ _LUMINANCE + (1 << 15)
-    return (weighted >> 16).astype("uint8")[..., np.newaxis]
+    from PIL import Image
+
+    rows = Image.fromarray(images.reshape(-1, *images.shape[-2:])).convert("L")
+    return np.asarray(rows).reshape(*images.shape[:-1], 1)

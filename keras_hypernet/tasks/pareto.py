@@ -35,8 +35,8 @@ class Problem:
     """Objectives to minimize, and their Pareto front.
 
     `objectives` is a function of solutions `[..., dim]` and of a module, NumPy or `keras.ops`, to `[..., num]`. `front`
-    maps coordinates in `[0, 1]^(num - 1)` to the optimal solutions. `layers` returns the layers that map a hyper layer's
-    output to a feasible solution; the last one has the name of the served output.
+    maps coordinates in `[0, 1]^(num - 1)` to the optimal solutions. `layers` returns the layers that map the output of
+    a hyper layer to a feasible solution; the last one has the name of the served output.
     """
 
     num: int
