@@ -81,15 +81,22 @@ class Card:
         path = pathlib.Path(folder) / "card.json"
         try:
             return cls(**parse_json(path.read_text(encoding="utf-8")))
-        except FileNotFoundError as error:
-            raise EntryError(
-                f"{folder} is not a zoo entry: it has no card.json. Give the folder that `train` calls the entry."
-            ) from error
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise EntryError(f"{folder} is not a zoo entry: it has no card.json{_advice(path.parent)}") from error
         except (ValueError, TypeError) as error:  # TypeError names missing and unknown fields
             raise EntryError(f"{path} is not a card: {error}.") from error
 
     def write(self, folder: str | os.PathLike[str]) -> None:
         write_json(pathlib.Path(folder) / "card.json", dataclasses.asdict(self))
+
+
+def _advice(folder):
+    """The end of the error message about a folder that is not an entry."""
+    if (folder / "entry" / "card.json").is_file():
+        return f". Give the folder of the entry: {folder / 'entry'}"
+    if (folder / "state.json").is_file():
+        return f", but the folder of a training. `keras-hypernet entry {folder}` makes an entry of it."
+    return ". Give the folder that `train` calls the entry."
 
 
 def read_other_runs(directory):

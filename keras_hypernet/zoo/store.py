@@ -60,8 +60,23 @@ def load(name_or_path: str | os.PathLike[str]) -> Any:
 def read_entry(name_or_path):
     """Returns the model of an entry and its `Card`; arguments and errors are those of `load`."""
     folder = find_entry(name_or_path)
-    card = Card.read(folder)
-    return _load(folder, card), card
+    card, path = Card.read(folder), folder / _MODEL
+    if not path.is_file():
+        raise EntryError(f"{folder} has a card but no {_MODEL}.")
+    with tempfile.TemporaryDirectory() as own:
+        # Another process may replace the file between the check and the loading.
+        copy = pathlib.Path(shutil.copy(path, own))
+        received = sha256(copy)
+        if received != card.sha256:
+            raise EntryError(
+                f"{path} is damaged or not the model of its card: its sha256 is {received}, the card's {card.sha256}. "
+                "Get the entry again from its source."
+            )
+        try:
+            _check_sizes(copy)
+            return keras.saving.load_model(copy, safe_mode=True), card
+        except Exception as error:  # any failure of an untrusted file
+            raise EntryError(f"{path} cannot be loaded: {error or type(error).__name__}") from error
 
 
 def list_entries() -> list[Card]:
@@ -76,7 +91,7 @@ def list_entries() -> list[Card]:
 
 
 def find_entry(name_or_path):
-    """Returns the folder of an entry; arguments and errors are those of `load`."""
+    """Returns the folder of an entry, whose card `Card.read` checks; arguments and errors are those of `load`."""
     if isinstance(name_or_path, str) and name_or_path.startswith(hub.PREFIX):
         return hub.fetch(name_or_path)
     text = os.fspath(name_or_path)
@@ -93,18 +108,7 @@ def find_entry(name_or_path):
         heal(folder.parent)
     if not folder.is_dir():
         raise EntryError(f"There is no folder {text!r}.")
-    if not (folder / "card.json").is_file():
-        raise EntryError(f"{folder} is not a zoo entry: it has no card.json{_advice(folder)}")
     return folder
-
-
-def _advice(folder):
-    """The end of the error message about a folder that is not an entry."""
-    if (folder / "entry" / "card.json").is_file():
-        return f". Give the folder of the entry: {folder / 'entry'}"
-    if (folder / "state.json").is_file():
-        return f", but the folder of a training. `keras-hypernet entry {folder}` makes an entry of it."
-    return ". Give the folder that `train` calls the entry."
 
 
 def zoo_folder():
@@ -242,26 +246,6 @@ def push(name_or_path: str | os.PathLike[str], address: str, private: bool | Non
 def num_parameters(model):
     """Returns the number of parameters of each part of a model, as on its card."""
     return model.num_parameters() if isinstance(model, ConditionalModel) else {"network": model.count_params()}
-
-
-def _load(folder, card):
-    path = folder / _MODEL
-    if not path.is_file():
-        raise EntryError(f"{folder} has a card but no {_MODEL}.")
-    with tempfile.TemporaryDirectory() as own:
-        # Another process may replace the file between the check and the loading.
-        copy = pathlib.Path(shutil.copy(path, own))
-        received = sha256(copy)
-        if received != card.sha256:
-            raise EntryError(
-                f"{path} is damaged or not the model of its card: its sha256 is {received}, the card's {card.sha256}. "
-                "Get the entry again from its source."
-            )
-        try:
-            _check_sizes(copy)
-            return keras.saving.load_model(copy, safe_mode=True)
-        except Exception as error:  # any failure of an untrusted file
-            raise EntryError(f"{path} cannot be loaded: {error or type(error).__name__}") from error
 
 
 def _check_sizes(file):
