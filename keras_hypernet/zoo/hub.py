@@ -68,56 +68,33 @@ def model_card(card, repo):
         tags=["keras_hypernet", "hypernetwork", card.method],
         metrics=sorted(set(card.metrics["test"]) - {"num_examples"}),
     )
-    lines = [
-        "---",
-        facts.to_yaml(),
-        "---",
-        "",
-        f"# {card.name}",
-        "",
-        card.description,
-        "",
-        "```python",
-        "import keras_hypernet as kh",
-        "",
-        f'model = kh.load("{PREFIX}{repo}")',
-        "```",
-        "",
-        *_table("Results", ("split", "metric", "value"), _results(card)),
-        *_table(
-            "Parameters", ("part", "number"), ((part, f"{number:,}") for part, number in card.num_parameters.items())
-        ),
-        *_table("Trivial predictors", ("predictor", "test"), (card.baseline or {}).items()),
-        "## Data",
-        "",
-        f"{card.data['name']}: {card.data['origin']}. License: {card.data['license']}. {card.data['note']}",
-        "",
-        "## Training",
-        "",
-        f"`{card.command}`. Chosen: {card.selection}.",
-        "",
-        "```json",
-        json.dumps(card.recipe, indent=2),
-        "```",
-        "",
-        *_list("Deviations from the paper", card.deviations),
-        *_list("Limits", card.limits),
+    results = [
+        (split, name, f"{value:.4g}")
+        for split, metrics in card.metrics.items()
+        for name, value in metrics.items()
+        if name != "num_examples"
     ]
-    return "\n".join(lines).rstrip() + "\n"
+    counts = [(part, f"{number:,}") for part, number in card.num_parameters.items()]
+    data = card.data
+    blocks = [
+        f"---\n{facts.to_yaml()}\n---",
+        f"# {card.name}",
+        card.description,
+        f'```python\nimport keras_hypernet as kh\n\nmodel = kh.load("{PREFIX}{repo}")\n```',
+        *_section("Results", table(("split", "metric", "value"), results)),
+        *_section("Parameters", table(("part", "number"), counts)),
+        *_section("Trivial predictors", table(("predictor", "test"), card.baseline.items()) if card.baseline else ()),
+        f"## Data\n\n{data['name']}: {data['origin']}. License: {data['license']}. {data['note']}",
+        f"## Training\n\n`{card.command}`. Chosen: {card.selection}.",
+        f"```json\n{json.dumps(card.recipe, indent=2)}\n```",
+        *_section("Deviations from the paper", [f"- {sentence}" for sentence in card.deviations]),
+        *_section("Limits", [f"- {sentence}" for sentence in card.limits]),
+    ]
+    return "\n\n".join(blocks) + "\n"
 
 
-def _results(card):
-    for split, metrics in card.metrics.items():
-        yield from ((split, name, f"{value:.4g}") for name, value in metrics.items() if name != "num_examples")
-
-
-def _table(title, columns, rows):
-    rows = list(rows)
-    return [f"## {title}", "", *table(columns, rows), ""] if rows else []
-
-
-def _list(title, sentences):
-    return [f"## {title}", "", *(f"- {sentence}" for sentence in sentences), ""] if sentences else []
+def _section(title, lines):
+    return [f"## {title}", "\n".join(lines)] if lines else []
 
 
 def _parse(address):
