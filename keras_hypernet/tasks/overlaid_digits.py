@@ -20,9 +20,8 @@ SHIFT = 8  # pixels by which the second digit is shifted down and right
 
 def losses_of(labels, logits):
     """The cross-entropies `[B, 2]` of logits `[B, 20]`, ten for each of two labels `[B, 2]`."""
-    first = keras.losses.sparse_categorical_crossentropy(labels[:, 0], logits[:, :CLASSES], from_logits=True)
-    second = keras.losses.sparse_categorical_crossentropy(labels[:, 1], logits[:, CLASSES:], from_logits=True)
-    return ops.stack([first, second], axis=-1)
+    logits = ops.reshape(logits, (-1, 2, CLASSES))
+    return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")

@@ -100,12 +100,6 @@ class LearnedCondition(keras.Layer):
     def call(self, x):
         return ops.convert_to_tensor(self.vector)
 
-    def compute_output_shape(self, input_shape):
-        return (1, self.dim)
-
-    def compute_output_spec(self, x):
-        return keras.KerasTensor((1, self.dim), self.compute_dtype)
-
     def get_config(self):
         return {**super().get_config(), "dim": self.dim}
 
