@@ -56,9 +56,7 @@ def train(
     choice = {"resume": resume, "results": results, "compare": compare}
     with resumable(out):
         card = entries.train_entry(blueprint, out, seeds, command_line(), **choice, **records)
-    if as_json:
-        return show_json(dataclasses.asdict(card))
-    _report(card, out / "entry")
+    _report(card, out / "entry", as_json)
 
 
 def entry(
@@ -83,12 +81,12 @@ def entry(
     facts = {"name": name, "description": description, "command": command or command_line(), "data_note": data_note}
     facts = {field: value for field, value in facts.items() if value is not None}
     card = save_training(directory, to, **facts)
+    _report(card, to or directory / "entry", as_json)
+
+
+def _report(card, folder, as_json):
     if as_json:
         return show_json(dataclasses.asdict(card))
-    _report(card, to or directory / "entry")
-
-
-def _report(card, folder):
     for run in card.seeds:
         measured = {split: run[split] for split in ("validation", "test") if run[split] is not None}
         result = run["diverged"] or ", ".join(f"{split} {value:.4f}" for split, value in measured.items())
