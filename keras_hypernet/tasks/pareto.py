@@ -215,9 +215,8 @@ class ParetoTask(Task):
         num = self._facts.num
         if split == "test":
             edge = _TEST_POINTS[num]
-            first = np.indices((edge,) * (num - 1)).reshape(num - 1, -1).T
-            first = first[first.sum(axis=1) < edge]
-            parts = np.column_stack([first, edge - 1 - first.sum(axis=1)]) + 1 / num
+            points = [point for point in itertools.product(range(edge), repeat=num) if sum(point) == edge - 1]
+            parts = np.array(points) + 1 / num
             return parts / parts.sum(axis=1, keepdims=True)
         draws = np.random.default_rng([2021, _STREAMS.index(split)]).exponential(size=(self.num_examples(split), num))
         return draws / draws.sum(axis=1, keepdims=True)
