@@ -4,7 +4,9 @@ import keras
 
 
 class RememberingLoss(keras.losses.Loss):
-    """Abstract: `loss(y_true, y_pred) + penalty()`; see `OutputRegularizer`. A subclass implements `penalty`.
+    """Abstract: `loss(y_true, y_pred) + penalty()`; see `OutputRegularizer`.
+
+    A subclass implements `penalty()`, a scalar tensor, which is only called after `remember`.
 
     The penalty is added once per batch, after the reduction of the loss; sample weights do not affect it. Keras applies
     a loss to each output of a model, so one output alone may have this loss. A train step of your own that is compiled,
@@ -18,10 +20,6 @@ class RememberingLoss(keras.losses.Loss):
             raise ValueError(f"`loss` must be a Keras loss, or the name of one. Received: {loss!r}")
         self.strength = strength
         self.model = None
-
-    def penalty(self):
-        """The penalty, a scalar tensor; only called after `remember`."""
-        raise NotImplementedError
 
     def loss_of_task(self, y_true, y_pred, sample_weight=None):
         """The loss without the penalty; a Keras loss reduces itself, and a function is averaged."""

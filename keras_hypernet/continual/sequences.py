@@ -31,10 +31,13 @@ _PART = 5000  # examples that are predicted at a time
 class TaskSequence(Task):
     """Abstract: a sequence of tasks: epoch k of a training has only batches of task k.
 
-    x is `[B, P, features]`, P points of one task, and the condition `[B]` is the index of the task. A subclass
-    implements `load`, x `[N, features]` and y of all tasks, `members(examples, task)`, the rows of a task,
-    `base_loss()`, `error(y, outputs)`, and `network(dense)`, the layers of g. Before each epoch, the state of the
-    optimizer is reset, and all earlier tasks are remembered.
+    x is `[B, P, features]`, P points of one task, and the condition `[B]` is the index of the task. Before each epoch,
+    the state of the optimizer is reset, and all earlier tasks are remembered. A subclass implements:
+
+    - `load(split)`: x `[N, features]` and y of all tasks; `members(examples, task)`: the rows of a task in them.
+    - `base_loss()`: the loss of one task; `metrics()`: the metrics; `error(y, outputs)`: the error of each output.
+    - `network(dense)`: the layers of g; `dense(units, gain, name, activation, last)` creates each layer with weights.
+    - `generated(recipe)`: the generator of a hypernetwork, and its `dense`.
 
     Attributes:
         num_tasks: Number of tasks, which is the number of epochs of a training.
@@ -51,22 +54,6 @@ class TaskSequence(Task):
     methods: ClassVar = METHODS
     embedding_dim: ClassVar[int] = 32
     group: ClassVar[int | None] = None
-
-    def members(self, examples, task):
-        """The rows of `load` that belong to a task."""
-        raise NotImplementedError
-
-    def base_loss(self):
-        """The loss of one task."""
-        raise NotImplementedError
-
-    def error(self, y, outputs):
-        """The error of each output."""
-        raise NotImplementedError
-
-    def network(self, dense):
-        """The layers of g; `dense(units, gain, name, activation, last)` creates each layer with weights."""
-        raise NotImplementedError
 
     def make_model(self, method, recipe):
         hyper = method in ("hyper", "unregularized")
