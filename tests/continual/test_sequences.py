@@ -66,11 +66,26 @@ def test_tasks_of_digits():
 
 
 def test_polynomials():
-    x, y = PolynomialSequence().load("test")
-    np.testing.assert_allclose(y[0], x[0] + 3, atol=1e-6)
-    np.testing.assert_allclose(y[2], (x[2] - 3) ** 3, atol=1e-5)
-    x, y = PolynomialSequence().load("train")
-    assert np.std(y[1] - (2 * x[1] ** 2 - 1)) == pytest.approx(0.05, rel=0.3)
+    task = PolynomialSequence()
+    x, y = task.examples("test", 0)
+    np.testing.assert_allclose(y, x + 3, atol=1e-6)
+    x, y = task.examples("test", 2)
+    np.testing.assert_allclose(y, (x - 3) ** 3, atol=1e-5)
+    x, y = task.examples("train", 1)
+    assert x.shape == y.shape == (100, 1)
+    assert np.std(y - (2 * x**2 - 1)) == pytest.approx(0.05, rel=0.3)
+
+
+@sequences
+@pytest.mark.parametrize("splits", [["train"], ["train", "validation"]], ids=len)
+def test_each_task_of_a_training_has_its_examples_of_all_splits(task, splits):
+    x, y = task.load_together(splits)
+    for number in range(task.num_tasks):
+        members = task.members((x, y), number)
+        expected = [task.examples(split, number) for split in splits]
+        assert len(members) == sum(len(one) for one, _ in expected)
+        if not isinstance(task, DigitSequence):
+            np.testing.assert_array_equal(x[members], np.concatenate([one for one, _ in expected]))
 
 
 @pytest.mark.parametrize("method", ["hyper", "ewc"])
