@@ -154,10 +154,8 @@ class DecayResponseTask(ImageTask):
             "metrics": [keras.metrics.SparseCategoricalCrossentropy(name=self.metric, from_logits=True)],
         }
         if method == "separate":
-            decay = {
-                f"{weight}_regularizer": keras.regularizers.L2(math.exp(self.log_decay))
-                for weight in ("kernel", "bias")
-            }
+            l2 = keras.regularizers.L2(math.exp(self.log_decay))
+            decay = {"kernel_regularizer": l2, "bias_regularizer": l2}
             dense = [keras.layers.Dense(units, activation, name=name, **decay) for units, activation, name in sizes]
             image = keras.Input(self.x_shape, dtype="uint8", name="x")
             return keras.Sequential([image, *before, *dense], name=f"{self.name}_{method}"), objectives
