@@ -1,19 +1,27 @@
 """SearchResult: the trials of a search as a table, the best trial, and a zoo entry of its configuration."""
 
 import dataclasses
+import importlib.metadata
 import os
 import pathlib
+import time
 from typing import Any
 
 from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.common.files import write_table
-from keras_hypernet.tasks import Task, get_task
+from keras_hypernet.tasks import TASKS, Task, get_task, is_of_package
+from keras_hypernet.training.loop import fit
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.journal import read_events
-from keras_hypernet.tuning.names import COLUMNS, metrics_of
-from keras_hypernet.tuning.retrain import retrain
+from keras_hypernet.tuning.names import COLUMNS, metrics_of, search_name
 from keras_hypernet.tuning.space import searched
+from keras_hypernet.zoo.architectures import build_model
+from keras_hypernet.zoo.card import Card
+from keras_hypernet.zoo.descriptions import describe_model
+from keras_hypernet.zoo.store import save_entry
+
+_SPLITS = ("train", "validation")  # of the training of an entry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,4 +114,71 @@ class SearchResult:
             import pandas
         return pandas.DataFrame(self.trials)
 
-    retrain = retrain
+    def retrain(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        name: str | None = None,
+        command: str | None = None,
+        data_note: str | None = None,
+        progress: bool = True,
+    ) -> Card:
+        """Trains the best configuration on the training and the validation split; writes an entry, returns its `Card`.
+
+        `keras_hypernet.load(folder)` opens the entry.
+
+        Args:
+            folder: Folder of the entry, which replaces an entry there; by default `entry` in the folder of the search.
+            name: Name of the entry; by default `<task>_<method>_tuned`.
+            command: The command in the card; by default the calls in Python.
+            data_note: A note in the card about an unusual copy of the data set.
+            progress: Whether to show a progress bar on standard error.
+
+        Raises ValueError if no trial is finished, or the models are your own, which no card can describe, and
+        TrainingDivergedError if this training diverges.
+        """
+        task, method, recipe, trial = self.task, self.best_method, self.best, self.best_trial
+        if self.config["build"] is not None:
+            raise ValueError(
+                "An entry is a model of this package that a card can describe. Received: the models of "
+                f"{self.config['build']}. Train with `keras_hypernet.fit(..., splits=('train', 'validation'))` instead."
+            )
+        started = time.perf_counter()
+        model = build_model(task, method, recipe)
+        fit(model, task, recipe, progress=progress, splits=_SPLITS)
+        seconds = time.perf_counter() - started
+        name = name or f"{search_name(task) or task.name}_{method}_tuned"
+        facts = describe_model(model, name, task, recipe, recipe.seed, architecture=None, data_note=data_note)
+        facts["seeds"][0] |= {"validation": trial[f"validation_{task.metric}"], "seconds": round(seconds, 1)}
+        number = sum(task.num_examples(split) for split in _SPLITS)
+        executions = self.config["executions_per_trial"]
+        mean = f", the mean of {executions} seeds" if executions > 1 else ""
+        facts["deviations"] = [
+            *(sentence for sentence in facts["deviations"] if "are the validation split" not in sentence),
+            f"Trained on {number:,} examples, including the validation split, after the search. The validation result "
+            f"under metrics is therefore on training examples. The validation result under seeds is that of the best "
+            f"trial, trained without the validation split{mean}.",
+        ]
+        facts["versions"]["keras-tuner"] = importlib.metadata.version("keras-tuner")
+        facts |= {"command": command or _call(self.config, task, recipe), "selection": _selection(self, mean)}
+        return save_entry(model, folder or pathlib.Path(self.directory) / "entry", **facts)
+
+
+def _call(config, task, recipe):
+    """Returns the call in Python that repeats the search and writes the entry."""
+    arguments = {"method": tuple(config["method"]), "oracle": config["oracle"], "seed": recipe.seed}
+    for name, field in config["space"].items():
+        arguments[name] = tuple(field.values()) if isinstance(field, dict) else field
+    arguments |= {name: config[name] for name in ("trials", "factor", "executions_per_trial", "objective")}
+    written = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value is not None)
+    recipe = f"keras_hypernet.{Recipe(**config['recipe'])!r}"
+    task = f"{task!r}" if is_of_package(task) and task.name in TASKS else f"get_task(**{task.config()!r})"
+    return f"keras_hypernet.tuning.search(keras_hypernet.tasks.{task}, {written}, recipe={recipe}).retrain()"
+
+
+def _selection(result, mean):
+    number, lost = len(result.trials), len(result.trials) - len(result.finished)
+    return (
+        f"the lowest {result.objective.replace('_', ' ')}{mean}{',' if mean else ''} of {number} trials of a "
+        f"{result.config['oracle']} search over {', '.join(result.space)}"
+        + (f", of which {lost} diverged or failed" if lost else "")
+    )
