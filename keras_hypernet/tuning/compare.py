@@ -8,7 +8,7 @@ from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.experiment import METHOD_LABELS
 from keras_hypernet.experiments.rows import own_rows
 from keras_hypernet.tasks import get_task
-from keras_hypernet.tuning.directory import SearchDirectory
+from keras_hypernet.tuning.journal import read_config
 from keras_hypernet.tuning.names import search_name
 
 _COLUMNS = (
@@ -100,7 +100,7 @@ def _read(folder):
     """Returns the configuration and the trials of a search; ValueError if it has no comparison."""
     import pandas
 
-    config = SearchDirectory(folder).config()
+    config = read_config(folder)
     check_grid(get_task(**config["task"]))
     if not (folder / "trials.csv").exists():
         raise ValueError("It has no trials.csv.")

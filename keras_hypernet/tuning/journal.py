@@ -1,13 +1,25 @@
-"""Journal: an oracle's trials and their results in a file, which brings another oracle to the same state."""
+"""The files of a search: its configuration, which claims the folder, and the journal of its trials.
+
+`search.json` is the configuration; `trials/` holds the trainings and the journal; `tensorboard/` holds logs.
+"""
+
+import pathlib
 
 import keras_tuner
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_hypernet.common.parsing import check_schema, parse_json
+from keras_hypernet.common.files import remove_folder, write_json
+from keras_hypernet.common.parsing import check_schema, parse_json, read_json
 from keras_hypernet.runs.results import ResultsFile
 from keras_hypernet.tuning.names import is_internal
 
+_PROPERTIES = {
+    **{name: {"type": "object"} for name in ("task", "space", "recipe")},
+    **{name: {"type": "string"} for name in ("oracle", "objective")},
+    "method": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+}
+_CONFIG = {"type": "object", "required": list(_PROPERTIES), "properties": _PROPERTIES}
 _ROW = {
     "type": "object",
     "required": ["trial", "status", "method", "seconds", "message"],
@@ -18,23 +30,80 @@ _EVENT = {
     "properties": {"values": {"type": "object"}, "row": _ROW},
     "anyOf": [{"required": ["asked", "values"]}, {"required": ["row", "hyperparameters"]}],
 }
+# Where the folder of a search holds the journal.
+JOURNAL = pathlib.Path("trials") / "journal.jsonl"
+# What a search writes into its folder, without `entry`, whose card says how it was made.
+_CONTENT = ("trials", "tensorboard", "trials.csv", "depth.png", "parallel.png")
+
+
+def read_config(folder):
+    """Returns the configuration of the search in a folder, or None; ValueError if it is damaged."""
+    path = folder / "search.json"
+    if not path.exists():
+        return None
+    fix = "Nothing was changed: choose another directory (--directory), or move that file away."
+    return read_json(path, _CONFIG, "the configuration of a search", fix)
+
+
+def claim(folder, config, resume, overwrite):
+    """Makes a folder that of a search; ValueError if the folder has other content, which is kept.
+
+    Another number of trials does not make another search.
+    """
+    current = read_config(folder)
+    if current is None:
+        if strangers := sorted(path.name for path in folder.glob("*")):
+            raise ValueError(f"{folder} holds {strangers[0]}, and no search: choose another --directory.")
+    elif overwrite:
+        # The configuration is replaced last: after an interruption the folder still belongs to a search.
+        for path in filter(pathlib.Path.exists, (folder / name for name in _CONTENT)):
+            remove_folder(path)
+    else:
+        _check_same(folder, _flat(current), _flat(config))
+        if not resume:
+            raise ValueError(
+                f"{folder} holds this search already: continue it (--resume), start anew (--overwrite), or choose "
+                "another directory (--directory)."
+            )
+    write_json(folder / "search.json", config)
+
+
+def _check_same(folder, current, config):
+    names = [name for name in {**current, **config} if name != "trials" and current.get(name) != config.get(name)]
+    if names:
+        was, asked = ({name: values.get(name) for name in names} for values in (current, config))
+        raise ValueError(
+            f"{folder} holds another search, {was}, and nothing of it was changed. Asked for: {asked}. Choose another "
+            "directory (--directory), or delete that search (--overwrite)."
+        )
+
+
+def _flat(config):
+    """Returns a configuration in which dotted names stand for nested dicts."""
+    flat = {}
+    for name, value in config.items():
+        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
 
 
 class Journal:
-    """An oracle, and a file of its trials and their results: an oracle of the same seed proposes the same trials.
+    """An oracle, and a file of its trials and their results: another oracle of the same seed gets to the same state.
 
     A line of the file is `{"asked": number, "values": values}`, where the number is None if no trial can run before
     another ends, or the result of `run_trial`. `register` registers hyperparameters with a
     `keras_tuner.HyperParameters`; keras-tuner's own files in the folder `scratch` stay unread. `rows` has the rows of
-    ended trials, and `asked` the values of all trials, both by number.
+    ended trials by number.
     """
 
     def __init__(self, path, oracle, register, scratch):
-        self.file, self.oracle = ResultsFile(path, parse_json), oracle
-        self.rows, self.asked, self._trials = {}, {}, {}
-        self._scores, self._untold = [], []
+        self.file, self.oracle, self.rows = ResultsFile(path, parse_json), oracle, {}
         oracle.verbose = 0
         BaseTuner(oracle, register, directory=scratch, project_name="oracle")  # sets the folder that an oracle needs
+
+    @property
+    def asked(self):
+        """The values of all trials, by number: the oracle keeps its trials in the order in which they were asked."""
+        return {number: trial.hyperparameters.values for number, trial in enumerate(self.oracle.trials.values())}
 
     def replay(self):
         """Brings the oracle to the state in the file; ValueError if this release of keras-tuner cannot follow."""
@@ -44,10 +113,11 @@ class Journal:
 
     def ask(self, recorded=None):
         """Asks the oracle for a trial. Returns its line, new unless it is `recorded`, or None after the last trial."""
-        trial = self._create_trial()
-        if trial.status != TrialStatus.RUNNING and len(self._untold) == len(self.oracle.ongoing_trials) > 0:
-            self._tell_untold(0.0)  # no trial has a result, so all are equally bad
-            trial = self._create_trial()
+        number = len(self.oracle.trials)
+        trial = self.oracle.create_trial(f"run {number}")  # a new name, or keras-tuner returns a running trial
+        if trial.status != TrialStatus.RUNNING and len(self.rows) == number and self.oracle.ongoing_trials:
+            self._end_trials(0.0)  # no trial has a result, so all are equally bad
+            trial = self.oracle.create_trial(f"run {number}")
         running, values = trial.status == TrialStatus.RUNNING, trial.hyperparameters.values
         if recorded is not None:
             if running != (recorded["asked"] is not None) or _rounds(values) != _rounds(recorded["values"]):
@@ -56,48 +126,38 @@ class Journal:
                     f"another trial {recorded['asked']}. Continue with the release that began the search, or begin "
                     "anew (--overwrite)."
                 )
-            trial.hyperparameters.values = values = recorded["values"]  # last digits may depend on the machine
-        elif trial.status == TrialStatus.STOPPED:
+            trial.hyperparameters.values = recorded["values"]  # last digits may depend on the machine
+            return recorded
+        if trial.status == TrialStatus.STOPPED:
             return None
-        number = len(self.asked) if running else None
-        if running:
-            self._trials[number], self.asked[number] = trial, values
-        event = {"asked": number, "values": values}
-        if recorded is None:
-            self.file.append(event)
+        event = {"asked": number if running else None, "values": values}
+        self.file.append(event)
         return event
-
-    def _create_trial(self):
-        return self.oracle.create_trial(f"run {len(self.asked)}")  # a new name, or keras-tuner returns a running trial
 
     def tell(self, answer, recorded=False):
         """Tells the oracle a result of `run_trial`, `recorded` if it is in the file already."""
         if not recorded:
             self.file.append(answer)
-        row = answer["row"]
-        number, score = row["trial"], row.get(self.oracle.objective.name)
-        self.rows[number] = row
+        row, objective = answer["row"], self.oracle.objective.name
+        self.rows[row["trial"]] = row
         if answer["hyperparameters"] is not None:  # of a user's own function
-            hp = keras_tuner.HyperParameters.from_config(answer["hyperparameters"])
-            self._trials[number].hyperparameters, self.asked[number] = hp, hp.values
-        if score is None:
-            self._untold.append(number)
-        else:
-            self._scores.append(score)
-            self._end(number, score)
-        if self._scores:
-            self._tell_untold(max(self._scores))
+            trial = list(self.oracle.trials.values())[row["trial"]]
+            trial.hyperparameters = keras_tuner.HyperParameters.from_config(answer["hyperparameters"])
+        if scores := [row[objective] for row in self.rows.values() if row.get(objective) is not None]:
+            self._end_trials(max(scores))
 
-    def _tell_untold(self, score):
-        """Tells a finite worst score for trials without a result: for Bayesian optimization, infinity is the best."""
-        while self._untold:
-            self._end(self._untold.pop(0), score)
+    def _end_trials(self, worst):
+        """Tells the oracle the results of all trials that have ended, and a finite worst score for those without one.
 
-    def _end(self, number, score):
-        trial = self._trials[number]
-        self.oracle.update_trial(trial.trial_id, {self.oracle.objective.name: score})
-        trial.status = TrialStatus.COMPLETED
-        self.oracle.end_trial(trial)
+        For Bayesian optimization, infinity is the best.
+        """
+        objective = self.oracle.objective.name
+        for number, trial in enumerate(self.oracle.trials.values()):
+            if trial.status == TrialStatus.RUNNING and number in self.rows:
+                score = self.rows[number].get(objective)
+                self.oracle.update_trial(trial.trial_id, {objective: worst if score is None else score})
+                trial.status = TrialStatus.COMPLETED
+                self.oracle.end_trial(trial)
 
 
 def _rounds(values):

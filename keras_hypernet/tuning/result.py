@@ -12,8 +12,7 @@ from keras_hypernet.common.files import write_table
 from keras_hypernet.tasks import TASKS, Task, get_task, is_of_package
 from keras_hypernet.training.loop import fit
 from keras_hypernet.training.recipe import Recipe
-from keras_hypernet.tuning.directory import SearchDirectory
-from keras_hypernet.tuning.journal import read_events
+from keras_hypernet.tuning.journal import JOURNAL, read_config, read_events
 from keras_hypernet.tuning.names import COLUMNS, metrics_of, search_name
 from keras_hypernet.tuning.space import searched
 from keras_hypernet.zoo.architectures import build_model
@@ -50,15 +49,15 @@ class SearchResult:
         A search for a task that is not registered needs that task. Raises ValueError if the folder holds no search or a
         damaged file, or if the search is for another task.
         """
-        folder = SearchDirectory(directory)
-        config = folder.config()
+        directory = pathlib.Path(directory)
+        config = read_config(directory)
         if config is None:
             raise ValueError(f"{directory} is not the folder of a search: it has no search.json.")
         if task is not None and task.config() != config["task"]:
             raise ValueError(f"The search in {directory} is for the task {config['task']}. Received: {task.config()}")
-        rows = [event["row"] for event in read_events(folder.journal) if "row" in event]
+        rows = [event["row"] for event in read_events(directory / JOURNAL) if "row" in event]
         rows.sort(key=lambda row: row["trial"])
-        return cls(config, folder.path, rows, task or get_task(**config["task"]))
+        return cls(config, directory, rows, task or get_task(**config["task"]))
 
     @property
     def space(self) -> list[str]:

@@ -13,6 +13,7 @@ from tensorboard.plugins.hparams import api
 
 from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.checks import integer
+from keras_hypernet.common.files import locked_folder
 from keras_hypernet.runs.cluster import run_on_ray
 from keras_hypernet.runs.engines import LocalWorkers, check_engine
 from keras_hypernet.runs.progress import RunsProgress
@@ -20,9 +21,8 @@ from keras_hypernet.runs.sources import task_sources
 from keras_hypernet.runs.worker import is_importable
 from keras_hypernet.tasks import Task, is_registered
 from keras_hypernet.training.loop import expected_retracing
-from keras_hypernet.tuning.directory import SearchDirectory
 from keras_hypernet.tuning.hypermodel import DepthSearch, qualified_name
-from keras_hypernet.tuning.journal import Journal
+from keras_hypernet.tuning.journal import JOURNAL, Journal, claim, read_config
 from keras_hypernet.tuning.names import is_internal, metrics_of, search_name
 from keras_hypernet.tuning.oracles import ORACLES, count_trials, make_oracle
 from keras_hypernet.tuning.result import SearchResult
@@ -95,8 +95,8 @@ def search(
     hypermodel.set_recipe(seed=seed, epochs=epochs)
     config = _make_config(hypermodel, oracle, trials, executions_per_trial, objective, factor)
     _check_workers(hypermodel, workers, engine, address)
-    folder = SearchDirectory(directory or pathlib.Path("runs") / "tuning" / task.name)
-    with folder.locked():
+    folder = pathlib.Path(directory or f"runs/tuning/{task.name}")
+    with locked_folder(folder, "searching in", "another directory (--directory)"):
         return _run(config, hypermodel, folder, resume, overwrite, (workers, engine, address), progress)
 
 
@@ -155,7 +155,7 @@ def _check_workers(hypermodel, workers, engine, address):
 
 def _run(config, hypermodel, folder, resume, overwrite, engine, progress):
     """Runs a search, or its missing trials; `engine` has the arguments workers, engine and address of `search`."""
-    if overwrite or folder.config() is None:
+    if overwrite or read_config(folder) is None:
         for split in ("train", "validation"):
             hypermodel.task.load(split)  # without data, no folder is claimed and nothing deleted
     oracle = make_oracle(config)
@@ -163,9 +163,9 @@ def _run(config, hypermodel, folder, resume, overwrite, engine, progress):
     summary = functools.partial(_describe_best, objective=config["objective"])
     name = search_name(hypermodel.task) or hypermodel.task.name
     with contextlib.ExitStack() as stack:
-        journal = Journal(folder.journal, oracle, register, stack.enter_context(tempfile.TemporaryDirectory()))
+        journal = Journal(folder / JOURNAL, oracle, register, stack.enter_context(tempfile.TemporaryDirectory()))
         count_trials(config, oracle)  # raises if Hyperband has too few configurations
-        folder.claim(config, resume, overwrite)
+        claim(folder, config, resume, overwrite)
         journal.replay()
         total = count_trials(config, oracle)
         shown = stack.enter_context(RunsProgress(name, total, journal.rows.values(), summary, "trials", progress))
@@ -174,17 +174,17 @@ def _run(config, hypermodel, folder, resume, overwrite, engine, progress):
         for answer in stack.enter_context(contextlib.closing(answers)):
             journal.tell(answer)
             row = answer["row"]
-            _write_logs(folder.path / "tensorboard", hypermodel, row, journal.asked[row["trial"]])
+            _write_logs(folder / "tensorboard", hypermodel, row, journal.asked[row["trial"]])
             if hypermodel.function is not None:
                 total = count_trials(config, oracle)  # the function may ask for more
             shown.add(row, total)
     rows = [journal.rows[number] for number in sorted(journal.rows)]
-    return SearchResult(config, folder.path, rows, hypermodel.task)
+    return SearchResult(config, folder, rows, hypermodel.task)
 
 
 def _trials(journal, config, folder):
     """Yields interrupted trials, then new trials; None if no trial can start before another ends."""
-    shared = {"search": config, "directory": str(folder.path.absolute())}
+    shared = {"search": config, "directory": str(folder.absolute())}
     for number in [number for number in journal.asked if number not in journal.rows]:
         yield {**shared, "asked": number, "values": journal.asked[number]}
     while len(journal.asked) < (config["trials"] or math.inf) and (question := journal.ask()) is not None:
@@ -196,7 +196,7 @@ def _execute(trials, hypermodel, folder, workers, engine, address):
         for trial in trials:
             yield run_trial(trial, hypermodel)
         return
-    job = dataclasses.replace(JOB, sources=task_sources(hypermodel.task, folder.journal.parent))
+    job = dataclasses.replace(JOB, sources=task_sources(hypermodel.task, folder / "trials"))
     if engine == "ray":
         yield from run_on_ray(job, trials, address, limit=workers)
     else:

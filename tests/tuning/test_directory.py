@@ -9,7 +9,7 @@ from tiny_search import TASK, column, plain, tiny_search
 
 from keras_hypernet.common.files import NotWritableError, locked_folder
 from keras_hypernet.data.sources import DataUnavailableError
-from keras_hypernet.tuning.directory import SearchDirectory
+from keras_hypernet.tuning.journal import claim
 from keras_hypernet.tuning.result import SearchResult
 
 
@@ -99,7 +99,8 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
 
 
 def test_a_folder_has_one_search_at_a_time(tmp_path):
-    with SearchDirectory(tmp_path).locked(), pytest.raises(ValueError, match="Another process is searching in"):
+    locked = locked_folder(tmp_path, "searching in", "another")
+    with locked, pytest.raises(ValueError, match="Another process is searching in"):
         tiny_search(directory=tmp_path)
 
 
@@ -114,7 +115,7 @@ def test_a_damaged_journal_is_named(folder):
 @pytest.mark.regression
 def test_a_trial_of_a_slow_worker_is_trained_elsewhere(searched, tmp_path):
     busy = tmp_path / "trials" / "trial_0000" / "seed-0"
-    SearchDirectory(tmp_path).claim(searched.config, resume=False, overwrite=False)
+    claim(tmp_path, searched.config, resume=False, overwrite=False)
     with locked_folder(busy, "training in", "another"):
         result = tiny_search(trials=1, directory=tmp_path)
     assert plain(result.trials) == plain(searched.trials[:1])

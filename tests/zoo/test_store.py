@@ -15,8 +15,7 @@ import pytest
 import keras_hypernet as kh
 from keras_hypernet.training.checkpoints import _STATE
 from keras_hypernet.training.recipe import paper_recipe
-from keras_hypernet.tuning.directory import _CONFIG
-from keras_hypernet.tuning.journal import _EVENT
+from keras_hypernet.tuning.journal import _CONFIG, _EVENT
 from keras_hypernet.zoo import store as zoo
 from keras_hypernet.zoo.architectures import build_model
 from keras_hypernet.zoo.card import _schema
