@@ -64,6 +64,7 @@ class LocalWorkers(contextlib.AbstractContextManager):
             raise ValueError(f"There must be at least one worker. Received: {workers}")
         threads = threads or max(1, processors() // workers)
         self._pool = [_Worker(threads) for _ in range(workers)]
+        self._runs = {}  # the generators of the runs under way, by their workers
 
     def __exit__(self, *_):
         for worker in self._pool:
@@ -77,49 +78,69 @@ class LocalWorkers(contextlib.AbstractContextManager):
         Closing the generator gives up the remaining runs. Raises RuntimeError if runs of another call are under way,
         and ChildProcessError if processes die before their first run, or lack the data or a package.
         """
-        if any(worker.config is not None for worker in self._pool):
+        if self._runs:
             raise RuntimeError("These processes execute runs of another call: close its generator first.")
         configs = iter(configs)
         try:
             while True:
-                for worker in [worker for worker in self._pool if worker.config is None]:
+                for worker in [worker for worker in self._pool if worker not in self._runs]:
                     if (config := next(configs, None)) is None:
                         break
-                    worker.start(job, config)
-                busy = {worker.connection: worker for worker in self._pool if worker.config is not None}
-                if not busy:
+                    self._runs[worker] = worker.run(job, config)
+                    next(self._runs[worker])
+                if not self._runs:
                     return
+                busy = {worker.connection: worker for worker in self._runs}
                 for connection in multiprocessing.connection.wait(busy):
-                    if (row := busy[connection].receive()) is not None:
+                    if (row := next(self._runs[busy[connection]])) is not None:
+                        del self._runs[busy[connection]]
                         yield row
         finally:
-            for worker in self._pool:
-                if worker.config is not None:
-                    worker.stop()
-                    worker.config = None
+            for worker in self._runs:
+                worker.stop()
+            self._runs.clear()
 
 
 class _Worker:
     """A process and its replacements."""
 
     def __init__(self, threads):
-        self.threads = threads
-        self.process = self.job = self.config = None
+        self.threads, self.process = threads, None
 
-    def start(self, job, config):
-        self.job, self.config, self.attempt, self.deaths = job, config, 0, 0
-        self._send()
+    def run(self, job, config):
+        """Executes a run: yields None whenever a message of the process must arrive first, and at last the row."""
+        attempt = deaths = 0
+        message = json.dumps({"sources": job.sources, "execute": job.execute, "config": config}).encode()
+        while True:
+            if self.process is None:
+                self._start()
+            begun, earlier_output = None, self.output.seek(0, os.SEEK_END)
+            try:
+                self.connection.send_bytes(message)
+                yield None
+                answer = self.connection.recv_bytes()
+                if answer == BEGUN:
+                    begun, attempt, deaths = time.perf_counter(), attempt + 1, 0
+                    yield None
+                    answer = self.connection.recv_bytes()
+            except (EOFError, OSError):  # the process has died
+                ended = _describe(self.process.wait(), self.output, earlier_output)
+                self.stop()
+                deaths += begun is None
+                if deaths == _MAX_DEATHS:
+                    raise ChildProcessError(f"No run can be executed: {_MAX_DEATHS} times, a process {ended}") from None
+                if begun is None or attempt < job.attempts:
+                    continue
+                seconds = time.perf_counter() - begun
+                row = job.failed(config, f"The process of the run {ended}", seconds, machine(self.threads))
+            else:
+                if answer.startswith(ERROR):
+                    raise ChildProcessError(f"A process cannot execute runs: {answer.removeprefix(ERROR).decode()}")
+                row = json.loads(answer)
+            yield row
+            return
 
-    def _send(self):
-        if self.process is None:
-            self._start_process()
-        self.begun = None
-        self.earlier_output = self.output.seek(0, os.SEEK_END)
-        message = {"sources": self.job.sources, "execute": self.job.execute, "config": self.config}
-        with contextlib.suppress(OSError):  # the process has died; `receive` handles that
-            self.connection.send_bytes(json.dumps(message).encode())
-
-    def _start_process(self):
+    def _start(self):
         self.output = tempfile.TemporaryFile()  # noqa: SIM115
         self.connection, remote = multiprocessing.connection.Pipe()
         with remote:
@@ -134,36 +155,6 @@ class _Worker:
                 env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **variables},
                 pass_fds=[descriptor],
             )
-
-    def receive(self):
-        """Returns the row of the run, also of a run whose process has died; None if the run goes on."""
-        try:
-            message = self.connection.recv_bytes()
-        except (EOFError, OSError):
-            return self._replace()
-        if message == BEGUN:
-            self.begun, self.deaths = time.perf_counter(), 0
-            self.attempt += 1
-            return None
-        if message.startswith(ERROR):
-            raise ChildProcessError(f"A process cannot execute runs: {message.removeprefix(ERROR).decode()}")
-        self.config = None
-        return json.loads(message)
-
-    def _replace(self):
-        """Repeats the run of a dead process, or returns its row after the last attempt."""
-        ended = _describe(self.process.wait(), self.output, self.earlier_output)
-        self.stop()
-        if self.begun is not None and self.attempt >= self.job.attempts:
-            config, self.config = self.config, None
-            seconds = time.perf_counter() - self.begun
-            return self.job.failed(config, f"The process of the run {ended}", seconds, machine(self.threads))
-        if self.begun is None:
-            self.deaths += 1
-            if self.deaths == _MAX_DEATHS:
-                raise ChildProcessError(f"No run can be executed: {_MAX_DEATHS} times, a process {ended}")
-        self._send()
-        return None
 
     def stop(self):
         """Ends the process, also in the middle of a run."""
