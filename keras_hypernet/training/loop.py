@@ -8,18 +8,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.extras import needs_extra
+from keras_hypernet.common.terminal import LiteralConsole
 from keras_hypernet.data import arrays
 from keras_hypernet.tasks.base import Task, check_dtypes
 from keras_hypernet.training.checkpoints import Run
-from keras_hypernet.training.progress import ProgressBar
 from keras_hypernet.training.recipe import Recipe
-from keras_hypernet.training.replicas import evaluation_dataset, prepare_replicas
 
 # More steps in one call of the compiled function hardly reduce Python's share of the time.
 _MAX_STEPS_PER_EXECUTION = 64
+_EVALUATED_EXAMPLES = 100  # per replica and step, on several replicas
 
 
 def fit(
@@ -108,7 +109,7 @@ def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks
         # Functions that Keras compiled for another number of steps would skip the remaining steps.
         model.train_function = model.test_function = model.predict_function = None
     if replicas > 1:
-        prepare_replicas(model, task, recipe, replicas, sum(map(task.num_examples, splits)))
+        _prepare_replicas(model, task, recipe, replicas, sum(map(task.num_examples, splits)))
     callbacks = [_Epochs(run, epoch), *task.callbacks(model), *callbacks]
     if tensorboard:
         with needs_extra("TensorBoard logs need", "tensorboard"):
@@ -116,11 +117,11 @@ def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks
         callbacks.append(keras.callbacks.TensorBoard(run.directory / "tensorboard"))
     with contextlib.ExitStack() as stack:
         if progress:
-            callbacks.append(ProgressBar(len(run.history), recipe.epochs, len(train)))
+            callbacks.append(_ProgressBar(len(run.history), recipe.epochs, len(train)))
             stack.enter_context(callbacks[-1].bar)
         model.fit(
             train,
-            validation_data=None if "validation" in splits else evaluation_dataset(model, task, "validation"),
+            validation_data=None if "validation" in splits else _evaluation_dataset(model, task, "validation"),
             initial_epoch=len(run.history),
             epochs=recipe.epochs,
             callbacks=callbacks,
@@ -156,7 +157,7 @@ def evaluate(model: keras.Model, task: Task, split: str = "test") -> dict[str, A
     ['error', 'loss', 'num_examples']
     """
     require_tensorflow("`evaluate`")
-    dataset = evaluation_dataset(model, task, split)
+    dataset = _evaluation_dataset(model, task, split)
     check_dtypes(task, dataset)
     measured = model.evaluate(dataset, return_dict=True, verbose=0)
     num_examples = task.num_measured(split)
@@ -199,6 +200,59 @@ class _Epochs(keras.callbacks.Callback):
     def _check(self, value):
         if not math.isfinite(value):
             self.run.diverge(self.model, value)
+
+
+class _ProgressBar(keras.callbacks.Callback):
+    """Shows steps, remaining time, loss and last validation error on standard error, within the context of `bar`."""
+
+    def __init__(self, initial_epoch, epochs, num_steps):
+        super().__init__()
+        self.num_steps, self.epoch, self.validation = num_steps, initial_epoch, ""
+        steps = BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeRemainingColumn()
+        self.bar = Progress(TextColumn("{task.description}"), *steps, console=LiteralConsole(stderr=True))
+        self.task = self.bar.add_task("training", total=epochs * num_steps, completed=initial_epoch * num_steps)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._show(batch + 1, logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if "val_accuracy" in logs:
+            self.validation = f", validation error {1 - logs['val_accuracy']:.4f}"
+        # All steps, because Keras's releases differ in the step that the last `on_train_batch_end` receives.
+        self._show(self.num_steps, logs)
+
+    def _show(self, steps, logs):
+        text = f"loss {float(logs['loss']):.3f}{self.validation}"
+        self.bar.update(self.task, completed=self.epoch * self.num_steps + steps, description=text)
+
+
+def _evaluation_dataset(model, task, split):
+    """Returns a split in batches; for several replicas, the first batch is divided evenly."""
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    if replicas == 1:
+        return task.evaluation_dataset(split)
+    number = task.num_examples(split)
+    if number < replicas:
+        raise ValueError(
+            f"The {split} split must have an example for each of {replicas} replicas. Received: {number} examples"
+        )
+    # Keras averages the first parts of all replicas to build the model, so these parts must have one shape.
+    return task.evaluation_dataset(split, batch_size=replicas * min(_EVALUATED_EXAMPLES, number // replicas))
+
+
+def _prepare_replicas(model, task, recipe, replicas, number):
+    """Builds the model on real inputs, because Keras would build it on a float32 average, even of uint8 pixels."""
+    if recipe.batch_size % replicas:
+        raise ValueError(
+            f"`batch_size` must be a multiple of {replicas}, the number of replicas. Received: {recipe.batch_size}"
+        )
+    if number < recipe.batch_size and number % replicas:
+        raise ValueError(f"A single batch must divide evenly among {replicas} replicas. Received: {number} examples")
+    model.test_on_batch(*next(iter(task.evaluation_dataset("validation", batch_size=replicas))))
+    model.reset_metrics()
 
 
 def steps_per_execution(num_steps):
