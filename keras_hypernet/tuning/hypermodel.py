@@ -102,11 +102,18 @@ class DepthSearch(keras_tuner.HyperModel):
         self.recipe = dataclasses.replace(self.recipe, **changes)
 
     def configure(self, hp):
-        """Registers the search space with `hp`, and returns the method and the `Recipe` of its values."""
-        defaults = self.recipe
-        if self.space["embedding_dim"] is not None:
-            defaults = dataclasses.replace(defaults, embedding_dim=embedding_dim_of(self.task, defaults))
-        method, changes = space.choose(hp, self.methods, self.space, defaults)
+        """Registers the search space with `hp`, by default the recipe's values; returns the method and the `Recipe`."""
+        several, embedding = len(self.methods) > 1, [method for method in self.methods if method != "hyper"]
+        method, changes = hp.Choice("method", list(self.methods)) if several else self.methods[0], {}
+        for name, field in self.space.items():
+            if field is None:
+                continue
+            of_embedding = name == "embedding_dim"
+            default = embedding_dim_of(self.task, self.recipe) if of_embedding else getattr(self.recipe, name)
+            with hp.conditional_scope("method", embedding) if of_embedding and several else contextlib.nullcontext():
+                value = space.choose(hp, name, field, default)
+            if not of_embedding or method in embedding:
+                changes[name] = value
         return method, dataclasses.replace(self.recipe, **changes)
 
     def build(self, hp, **changes):
@@ -137,7 +144,7 @@ class DepthSearch(keras_tuner.HyperModel):
                     "keras_tuner.Hyperband continues trainings from their best epoch, unlike the training of a task: "
                     "use keras_hypernet.tuning.search(oracle='hyperband')."
                 )
-            reported = self._train(hp, model, seed, kwargs.get("epochs", self.recipe.epochs), callbacks)
+            reported = self.train(hp, seed, kwargs.get("epochs", self.recipe.epochs), callbacks, model=model)
         if any(hasattr(callback, "trial") for callback in callbacks):  # a callback of keras-tuner's tuner
             self._running = (hp, seed - self.recipe.seed + 1)
         return reported
@@ -147,12 +154,14 @@ class DepthSearch(keras_tuner.HyperModel):
         running, executions = self._running
         return self.recipe.seed + (executions if hp is running else 0)
 
-    def train(self, hp, seed, epochs, callbacks, directory=None):
-        """Trains a model on the task, from the last checkpoint in a directory on; returns its validation metrics."""
-        keras.backend.clear_session()
-        return self._train(hp, self.build(hp, seed=seed, epochs=epochs), seed, epochs, callbacks, directory)
+    def train(self, hp, seed, epochs, callbacks, directory=None, model=None):
+        """Trains a model, by default a new one, on the task; returns its validation metrics.
 
-    def _train(self, hp, model, seed, epochs, callbacks, directory=None):
+        The training continues after the last checkpoint in the directory.
+        """
+        if model is None:
+            keras.backend.clear_session()
+            model = self.build(hp, seed=seed, epochs=epochs)
         recipe = dataclasses.replace(self.configure(hp)[1], seed=seed, epochs=epochs)
         fit(model, self.task, recipe, directory, directory is not None, progress=False, callbacks=callbacks)
         return self._measure(model)
@@ -180,17 +189,13 @@ def qualified_name(function):
     return f"{named.__module__}.{named.__qualname__}"
 
 
-def get_strategy(strategy: Any) -> Any:
-    """Returns a `tf.distribute.Strategy` for `"mirrored"`, and a strategy or None as it is."""
-    if isinstance(strategy, str):
-        if strategy != "mirrored":
-            raise ValueError(f"`strategy` must be 'mirrored', or a tf.distribute.Strategy. Received: {strategy!r}")
-        return _mirrored()
-    return strategy
-
-
 @functools.cache  # The collective keys of two mirrored strategies would collide.
-def _mirrored():
+def get_strategy(strategy):
+    """Returns a `tf.distribute.Strategy` for `"mirrored"`, and a strategy or None as it is."""
+    if not isinstance(strategy, str):
+        return strategy
+    if strategy != "mirrored":
+        raise ValueError(f"`strategy` must be 'mirrored', or a tf.distribute.Strategy. Received: {strategy!r}")
     import tensorflow as tf
 
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

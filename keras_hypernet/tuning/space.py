@@ -1,7 +1,5 @@
 """The search space: the hyperparameters of a search and their ranges."""
 
-import contextlib
-
 import numpy as np
 
 from keras_hypernet.common.checks import plain
@@ -44,22 +42,7 @@ def searched(methods, space):
     return ["method"] * (len(methods) > 1) + [name for name, field in space.items() if field is not None]
 
 
-def choose(hp, methods, space, recipe):
-    """Registers a search space with `hp`, with defaults from a recipe; returns the method and changes to the recipe."""
-    embedding, changes = [each for each in methods if each != "hyper"], {}
-    method = hp.Choice("method", list(methods)) if len(methods) > 1 else methods[0]
-    for name, field in space.items():
-        if field is None:
-            continue
-        conditional = name == "embedding_dim" and len(methods) > 1
-        with hp.conditional_scope("method", embedding) if conditional else contextlib.nullcontext():
-            value = _choose(hp, name, field, getattr(recipe, name))
-        if not conditional or method in embedding:
-            changes[name] = value
-    return method, changes
-
-
-def _choose(hp, name, field, default):
+def choose(hp, name, field, default):
     """Registers a hyperparameter and returns its value; a default out of range becomes the first value."""
     if isinstance(field, list):
         return hp.Choice(name, field, default=default if default in field else field[0])

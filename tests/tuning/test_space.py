@@ -13,7 +13,7 @@ from keras_hypernet.tasks import ClassificationTask, RotationSetTask
 from keras_hypernet.tuning.hypermodel import DepthSearch
 from keras_hypernet.tuning.names import SEARCH_TASKS, get_search_task, search_name
 from keras_hypernet.tuning.oracles import configurations, count_configurations
-from keras_hypernet.tuning.space import choose, make_space, searched
+from keras_hypernet.tuning.space import make_space, searched
 
 
 def test_everything_can_be_searched_at_once():
@@ -31,10 +31,8 @@ def test_everything_can_be_searched_at_once():
     hp.ensure_active_values()
     method, recipe = search.configure(hp)
     assert (method, recipe.embedding_dim in (16, 40, 64, 256, 1024, 4096)) == ("embed", True)
-    methods = ("hyper", "embed")
-    choose(
-        hp := keras_tuner.HyperParameters(), methods, make_space(methods, depth=[2, 3], embedding_dim=[4, 8]), RECIPE
-    )
+    search = DepthSearch(TASK, "both", depth=[2, 3], embedding_dim=[4, 8], recipe=RECIPE)
+    search.configure(hp := keras_tuner.HyperParameters())
     assert count_configurations(hp.space, 1000) == len(list(configurations(hp.space))) == 2 + 4
 
 
