@@ -104,27 +104,29 @@ def count_trials(config, oracle):
     return min(total, trials or total)
 
 
-def configurations(space, values_of=None, chosen=()):
-    """Yields the configurations of keras-tuner's hyperparameters as dicts; the last hyperparameter changes fastest."""
-    if not space:
-        yield dict(chosen)
-    elif all(condition.is_active(dict(chosen)) for condition in space[0].conditions):
-        for value in (values_of or _grid_values)(space[0]):
-            yield from configurations(space[1:], values_of, {**dict(chosen), space[0].name: value})
-    else:
-        yield from configurations(space[1:], values_of, chosen)
-
-
-def count_configurations(space, most):
-    """Returns the number of configurations that an oracle can draw, or `most` if there are more."""
-    return sum(1 for _ in itertools.islice(configurations(space, _all_values), most))
-
-
 def _grid_values(hyperparameter):
     """Returns the default, then keras-tuner's values for a grid, some of which are floats for integers."""
     default = hyperparameter.default
     kind = type(default) if isinstance(default, int) else lambda value: value
     return dict.fromkeys([default, *map(kind, hyperparameter.values)])
+
+
+def configurations(space, values_of=_grid_values):
+    """Yields the configurations of keras-tuner's hyperparameters as dicts; the last hyperparameter changes fastest."""
+    if not space:
+        yield {}
+        return
+    *others, last = space
+    for chosen in configurations(others, values_of):
+        if all(condition.is_active(chosen) for condition in last.conditions):
+            yield from ({**chosen, last.name: value} for value in values_of(last))
+        else:
+            yield chosen
+
+
+def count_configurations(space, most):
+    """Returns the number of configurations that an oracle can draw, or `most` if there are more."""
+    return sum(1 for _ in itertools.islice(configurations(space, _all_values), most))
 
 
 def _all_values(hyperparameter):
@@ -143,9 +145,7 @@ def hyperband_sizes(epochs, factor):
     >>> hyperband_sizes(9, 3)
     [[9, 3, 1], [5, 2], [3]]
     """
-    brackets = 1
-    while epochs / factor**brackets >= 1:
-        brackets += 1
+    brackets = next(number for number in itertools.count(1) if factor**number > epochs)
     end = math.ceil(1 + math.log(epochs, factor))
     return [
         [math.ceil(end / (bracket + 1) * factor ** (bracket - round_)) for round_ in range(bracket + 1)]
