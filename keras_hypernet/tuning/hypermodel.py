@@ -7,15 +7,26 @@ from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 
+from keras_hypernet.common.checks import plain
 from keras_hypernet.tasks import Task
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe, paper_recipe
-from keras_hypernet.tuning import space
 from keras_hypernet.tuning.names import COLUMNS, is_internal, metrics_of
 from keras_hypernet.zoo.architectures import build_model, embedding_dim_of
 
 METHODS = ("hyper", "embed", "process")
+# The method of models that a user's own function builds.
+OWN = "own"
+# The meaning of True; `DepthSearch` adds the recipe's embedding dimension.
+USUAL = {
+    "depth": (2, 9),
+    "width": [25, 50, 100, 200, 400],
+    "initialization": ["fan_in_uniform", "hyperfan_in"],
+    "learning_rate": (1e-3, 1e-1),
+    "embedding_dim": [16, 64, 256, 1024, 4096],
+}
 
 
 class DepthSearch(keras_tuner.HyperModel):
@@ -83,11 +94,11 @@ class DepthSearch(keras_tuner.HyperModel):
         if recipe is not None and not isinstance(recipe, Recipe):
             raise TypeError(f"`recipe` must be a keras_hypernet.Recipe. Received: {recipe!r}")
         self.task, self.function, self.strategy = task, build, get_strategy(strategy)
-        self.methods = (space.OWN,) if build is not None else _check_methods(task, method or "hyper")
+        self.methods = (OWN,) if build is not None else _check_methods(task, method or "hyper")
         self.recipe = recipe or (paper_recipe(task) if task is not None else Recipe(width=1))
         if embedding_dim is True:
-            others["embedding_dim"] = sorted({*space.USUAL["embedding_dim"], embedding_dim_of(task, self.recipe)})
-        self.space = space.make_space(self.methods, depth=depth, **others)
+            others["embedding_dim"] = sorted({*USUAL["embedding_dim"], embedding_dim_of(task, self.recipe)})
+        self.space = make_space(self.methods, depth=depth, **others)
         # A one-value choice is fixed, so it adds no search dimension.
         for name in others:
             if isinstance(self.space[name], list) and len(self.space[name]) == 1:
@@ -111,7 +122,7 @@ class DepthSearch(keras_tuner.HyperModel):
             of_embedding = name == "embedding_dim"
             default = embedding_dim_of(self.task, self.recipe) if of_embedding else getattr(self.recipe, name)
             with hp.conditional_scope("method", embedding) if of_embedding and several else contextlib.nullcontext():
-                value = space.choose(hp, name, field, default)
+                value = _choose(hp, name, field, default)
             if not of_embedding or method in embedding:
                 changes[name] = value
         return method, dataclasses.replace(self.recipe, **changes)
@@ -179,6 +190,56 @@ class DepthSearch(keras_tuner.HyperModel):
                 f"{self.task.name!r} needs: compile them with metrics=[{needed!r}]."
             )
         return {name: float(measured[name.removeprefix("validation_")]) for name in metrics_of(self.task)}
+
+
+def make_space(methods, **fields):
+    """Returns a search space for JSON: for each field of `DepthSearch` a dict of low and high, a list, or None.
+
+    A field may also be that of another search space; a range of Python or an array holds choices. Raises ValueError if
+    a field is not valid.
+
+    >>> make_space(("hyper",), depth=(2, 9), width=[50, 100, 50], learning_rate=None)
+    {'depth': {'low': 2, 'high': 9}, 'width': [50, 100], 'learning_rate': None}
+    """
+    space = {name: _checked(name, field) for name, field in fields.items()}
+    if space["depth"] is None:
+        raise ValueError("`depth` must be searched: give a range such as (2, 9), or a list of choices.")
+    if space.get("embedding_dim") is not None and set(methods) == {"hyper"}:
+        raise ValueError(
+            "`embedding_dim` is the output dimension of e, and hypernetworks have none: search it with the method "
+            f"'embed'. Received: {fields['embedding_dim']} with the method 'hyper'"
+        )
+    return space
+
+
+def _checked(name, field):
+    if field is None or field is False:
+        return None
+    field = list(field) if isinstance(field, (range, np.ndarray)) else plain(field)
+    field = USUAL[name] if field is True else [field] if isinstance(field, (int, float, str)) else field
+    values, kinds = list(map(plain, field.values() if isinstance(field, dict) else field)), (int, float)
+    is_range = not isinstance(field, list)
+    if name == "initialization":
+        kinds, is_range = str, False
+    valid = values and all(isinstance(value, kinds) and not isinstance(value, bool) for value in values)
+    if not valid or (is_range and (len(values) != 2 or values[0] > values[1])):
+        expected = "a list of choices, or a range (low, high) of numbers with low <= high"
+        raise ValueError(f"`{name}` must be {expected}. Received: {field!r}")
+    values = list(dict.fromkeys(map(float, values) if name == "learning_rate" else values))
+    for value in values:
+        Recipe(**{"width": 1, name: value})  # raises ValueError if the value is out of range
+    return {"low": values[0], "high": values[1]} if is_range and len(values) == 2 else values
+
+
+def _choose(hp, name, field, default):
+    """Registers a hyperparameter and returns its value; a default out of range becomes the first value."""
+    if isinstance(field, list):
+        return hp.Choice(name, field, default=default if default in field else field[0])
+    low, high = field.values()
+    default = default if default is not None and low <= default <= high else low
+    if name == "learning_rate":
+        return hp.Float(name, low, high, sampling="log", default=default)
+    return hp.Int(name, low, high, default=default)
 
 
 def qualified_name(function):

@@ -1,4 +1,4 @@
-"""Names: of the tasks whose models have a depth to search, such as rotation_mnist; of metrics and columns."""
+"""Names: of the tasks whose models have a depth to search; of columns, metrics and searched hyperparameters."""
 
 import dataclasses
 from typing import Any
@@ -55,6 +55,11 @@ def metrics_of(task):
     ('validation_error', 'validation_loss')
     """
     return ("validation_error", "validation_loss") if task.metric == "error" else (f"validation_{task.metric}",)
+
+
+def searched(methods, space):
+    """Returns the names of the searched hyperparameters."""
+    return ["method"] * (len(methods) > 1) + [name for name, field in space.items() if field is not None]
 
 
 def is_internal(name):

@@ -13,8 +13,7 @@ from keras_hypernet.tasks import TASKS, Task, get_task, is_of_package
 from keras_hypernet.training.loop import fit
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.tuning.journal import JOURNAL, read_config, read_events
-from keras_hypernet.tuning.names import COLUMNS, metrics_of, search_name
-from keras_hypernet.tuning.space import searched
+from keras_hypernet.tuning.names import COLUMNS, metrics_of, search_name, searched
 from keras_hypernet.zoo.architectures import build_model
 from keras_hypernet.zoo.card import Card
 from keras_hypernet.zoo.descriptions import describe_model

@@ -23,10 +23,9 @@ from keras_hypernet.tasks import Task, is_registered
 from keras_hypernet.training.loop import expected_retracing
 from keras_hypernet.tuning.hypermodel import DepthSearch, qualified_name
 from keras_hypernet.tuning.journal import JOURNAL, Journal, claim, read_config
-from keras_hypernet.tuning.names import is_internal, metrics_of, search_name
+from keras_hypernet.tuning.names import is_internal, metrics_of, search_name, searched
 from keras_hypernet.tuning.oracles import ORACLES, count_trials, make_oracle
 from keras_hypernet.tuning.result import SearchResult
-from keras_hypernet.tuning.space import searched
 from keras_hypernet.tuning.trial import JOB, run_trial
 
 _TRIALS = 20

@@ -21,8 +21,7 @@ from keras_hypernet.tasks import get_task
 from keras_hypernet.training.checkpoints import TrainingDivergedError
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.tuning.hypermodel import DepthSearch
-from keras_hypernet.tuning.names import is_internal, metrics_of
-from keras_hypernet.tuning.space import searched
+from keras_hypernet.tuning.names import is_internal, metrics_of, searched
 
 
 def run_trial(config, hypermodel=None):

@@ -10,10 +10,9 @@ from tiny_search import RECIPE, TASK, own_model, tiny_search
 
 import keras_hypernet as kh
 from keras_hypernet.tasks import ClassificationTask, RotationSetTask
-from keras_hypernet.tuning.hypermodel import DepthSearch
-from keras_hypernet.tuning.names import SEARCH_TASKS, get_search_task, search_name
+from keras_hypernet.tuning.hypermodel import DepthSearch, make_space
+from keras_hypernet.tuning.names import SEARCH_TASKS, get_search_task, search_name, searched
 from keras_hypernet.tuning.oracles import configurations, count_configurations
-from keras_hypernet.tuning.space import make_space, searched
 
 
 def test_everything_can_be_searched_at_once():
