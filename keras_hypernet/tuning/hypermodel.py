@@ -16,7 +16,6 @@ from keras_hypernet.training.recipe import Recipe, paper_recipe
 from keras_hypernet.tuning.names import COLUMNS, is_internal, metrics_of
 from keras_hypernet.zoo.architectures import build_model, embedding_dim_of
 
-METHODS = ("hyper", "embed", "process")
 # The method of models that a user's own function builds.
 OWN = "own"
 # The meaning of True; `DepthSearch` adds the recipe's embedding dimension.
@@ -78,8 +77,8 @@ class DepthSearch(keras_tuner.HyperModel):
         strategy: Any = None,
     ) -> None:
         super().__init__()
-        others = {"width": width, "initialization": initialization}
-        others |= {"learning_rate": learning_rate, "embedding_dim": embedding_dim}
+        fields = {"depth": depth, "width": width, "initialization": initialization}
+        fields |= {"learning_rate": learning_rate, "embedding_dim": embedding_dim}
         if task is None and build is None:
             raise ValueError("A search needs a `task`, or your own function, `build`.")
         if build is not None:
@@ -87,7 +86,7 @@ class DepthSearch(keras_tuner.HyperModel):
                 raise TypeError(f"`build` must be a function of the depth and of hp. Received: {build!r}")
             if method is not None:
                 raise ValueError(f"Give a `method` or your own function, `build`, and not both. Received: {method!r}")
-            if any(field is not None for field in others.values()):
+            if any(field is not None for name, field in fields.items() if name != "depth"):
                 raise ValueError(
                     "Your own function asks `hp` for all hyperparameters but the depth: give `depth` alone."
                 )
@@ -97,12 +96,18 @@ class DepthSearch(keras_tuner.HyperModel):
         self.methods = (OWN,) if build is not None else _check_methods(task, method or "hyper")
         self.recipe = recipe or (paper_recipe(task) if task is not None else Recipe(width=1))
         if embedding_dim is True:
-            others["embedding_dim"] = sorted({*USUAL["embedding_dim"], embedding_dim_of(task, self.recipe)})
-        self.space = make_space(self.methods, depth=depth, **others)
-        # A one-value choice is fixed, so it adds no search dimension.
-        for name in others:
-            if isinstance(self.space[name], list) and len(self.space[name]) == 1:
-                self.set_recipe(**{name: self.space[name][0]})
+            fields["embedding_dim"] = sorted({*USUAL["embedding_dim"], embedding_dim_of(task, self.recipe)})
+        self.space = {name: _checked(name, field) for name, field in fields.items()}
+        if self.space["depth"] is None:
+            raise ValueError("`depth` must be searched: give a range such as (2, 9), or a list of choices.")
+        if self.space["embedding_dim"] is not None and self.methods == ("hyper",):
+            raise ValueError(
+                "`embedding_dim` is the output dimension of e, and hypernetworks have none: search it with the method "
+                f"'embed'. Received: {fields['embedding_dim']} with the method 'hyper'"
+            )
+        for name, field in self.space.items():
+            if name != "depth" and isinstance(field, list) and len(field) == 1:  # adds no dimension to the search
+                self.set_recipe(**{name: field[0]})
                 self.space[name] = None
         # Hyperparameters of the trial of one of keras-tuner's own tuners, and the number of its past executions.
         self._running = (None, 0)
@@ -192,27 +197,11 @@ class DepthSearch(keras_tuner.HyperModel):
         return {name: float(measured[name.removeprefix("validation_")]) for name in metrics_of(self.task)}
 
 
-def make_space(methods, **fields):
-    """Returns a search space for JSON: for each field of `DepthSearch` a dict of low and high, a list, or None.
-
-    A field may also be that of another search space; a range of Python or an array holds choices. Raises ValueError if
-    a field is not valid.
-
-    >>> make_space(("hyper",), depth=(2, 9), width=[50, 100, 50], learning_rate=None)
-    {'depth': {'low': 2, 'high': 9}, 'width': [50, 100], 'learning_rate': None}
-    """
-    space = {name: _checked(name, field) for name, field in fields.items()}
-    if space["depth"] is None:
-        raise ValueError("`depth` must be searched: give a range such as (2, 9), or a list of choices.")
-    if space.get("embedding_dim") is not None and set(methods) == {"hyper"}:
-        raise ValueError(
-            "`embedding_dim` is the output dimension of e, and hypernetworks have none: search it with the method "
-            f"'embed'. Received: {fields['embedding_dim']} with the method 'hyper'"
-        )
-    return space
-
-
 def _checked(name, field):
+    """Returns a field of a search space for JSON: a dict of low and high, a list of choices, or None.
+
+    It may also be given as such; a range of Python or an array holds choices. Raises ValueError if it is not valid.
+    """
     if field is None or field is False:
         return None
     field = list(field) if isinstance(field, (range, np.ndarray)) else plain(field)
@@ -264,10 +253,11 @@ def get_strategy(strategy):
 
 
 def _check_methods(task, method):
-    methods = METHODS[:2] if method == "both" else (method,) if isinstance(method, str) else tuple(method)
+    both = ("hyper", "embed")
+    methods = both if method == "both" else (method,) if isinstance(method, str) else tuple(method)
     if "condition" not in task.inputs:
         raise ValueError(f"The task {task.name!r} has no condition, so neither f nor e, whose depth could be searched.")
-    possible = tuple(task.methods) or (METHODS[2:] if task.condition_is_set else METHODS[:2])
+    possible = tuple(task.methods) or (("process",) if task.condition_is_set else both)
     if not methods or len(set(methods)) < len(methods) or not set(methods) <= set(possible):
         raise ValueError(f"`method` must be one of {possible}, or several, for {task.name!r}. Received: {method!r}")
     return methods

@@ -10,7 +10,7 @@ from tiny_search import RECIPE, TASK, own_model, tiny_search
 
 import keras_hypernet as kh
 from keras_hypernet.tasks import ClassificationTask, RotationSetTask
-from keras_hypernet.tuning.hypermodel import DepthSearch, make_space
+from keras_hypernet.tuning.hypermodel import DepthSearch
 from keras_hypernet.tuning.names import SEARCH_TASKS, get_search_task, search_name, searched
 from keras_hypernet.tuning.oracles import configurations, count_configurations
 
@@ -37,10 +37,14 @@ def test_everything_can_be_searched_at_once():
 
 def test_numpy_makes_a_space():
     rates = np.array([0.25, 0.5], "float32")
-    space = make_space(("hyper",), depth=np.arange(2, 5), width=(np.int64(3), 8), learning_rate=rates)
-    expected = {"depth": [2, 3, 4], "width": {"low": 3, "high": 8}, "learning_rate": [0.25, 0.5]}
-    assert json.dumps(space) == json.dumps(expected)
-    assert make_space(("hyper",), depth=np.int64(3)) == make_space(("hyper",), depth=range(3, 4)) == {"depth": [3]}
+    search = DepthSearch(TASK, depth=np.arange(2, 5), width=(np.int64(3), 8), learning_rate=rates)
+    expected = {"depth": [2, 3, 4], "width": {"low": 3, "high": 8}, "initialization": None}
+    expected |= {"learning_rate": [0.25, 0.5], "embedding_dim": None}
+    assert json.dumps(search.space) == json.dumps(expected)
+    for depth in (np.int64(3), range(3, 4)):
+        assert DepthSearch(TASK, depth=depth).space["depth"] == [3]
+    assert DepthSearch(TASK, **search.space, recipe=RECIPE).space == search.space
+    assert DepthSearch(TASK, width=[50, 100, 50]).space["width"] == [50, 100]
 
 
 @pytest.mark.parametrize(
