@@ -111,7 +111,7 @@ def _read(folder):
 
 
 def _cells(name, config, trials, facts):
-    task = search_name(get_task(**config["task"])) or config["task"]["name"]
+    task = search_name(get_task(**config["task"]))
     methods = ", ".join(METHOD_LABELS.get(method, method) for method in config["method"])
     lost = sum(trials.status != "finished")
     best = [str(facts["depth"])]

@@ -42,10 +42,10 @@ def get_search_task(name: str, seed: int = 0, quick: bool = False) -> Task:
 
 
 def search_name(task):
-    """Returns the name of a task, whatever its seed, or None: the inverse of `get_search_task`."""
+    """Returns the name by which `get_search_task` finds a task, whatever its seed, or else the name of its class."""
     if isinstance(task, SyntheticTask):
         task = dataclasses.replace(task, seed=0)
-    return next((name for name in SEARCH_TASKS if get_search_task(name) == task), None)
+    return next((name for name in SEARCH_TASKS if get_search_task(name) == task), task.name)
 
 
 def metrics_of(task):

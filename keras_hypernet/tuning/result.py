@@ -144,7 +144,7 @@ class SearchResult:
         model = build_model(task, method, recipe)
         fit(model, task, recipe, progress=progress, splits=_SPLITS)
         seconds = time.perf_counter() - started
-        name = name or f"{search_name(task) or task.name}_{method}_tuned"
+        name = name or f"{search_name(task)}_{method}_tuned"
         facts = describe_model(model, name, task, recipe, recipe.seed, architecture=None, data_note=data_note)
         facts["seeds"][0] |= {"validation": trial[f"validation_{task.metric}"], "seconds": round(seconds, 1)}
         number = sum(task.num_examples(split) for split in _SPLITS)

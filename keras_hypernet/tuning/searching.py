@@ -160,14 +160,14 @@ def _run(config, hypermodel, folder, resume, overwrite, engine, progress):
     oracle = make_oracle(config)
     register = hypermodel.configure if hypermodel.function is None else hypermodel.build
     summary = functools.partial(_describe_best, objective=config["objective"])
-    name = search_name(hypermodel.task) or hypermodel.task.name
     with contextlib.ExitStack() as stack:
         journal = Journal(folder / JOURNAL, oracle, register, stack.enter_context(tempfile.TemporaryDirectory()))
         count_trials(config, oracle)  # raises if Hyperband has too few configurations
         claim(folder, config, resume, overwrite)
         journal.replay()
         total = count_trials(config, oracle)
-        shown = stack.enter_context(RunsProgress(name, total, journal.rows.values(), summary, "trials", progress))
+        rows, name = journal.rows.values(), search_name(hypermodel.task)
+        shown = stack.enter_context(RunsProgress(name, total, rows, summary, "trials", progress))
         stack.enter_context(expected_retracing())
         answers = _execute(_trials(journal, config, folder), hypermodel, folder, *engine)
         for answer in stack.enter_context(contextlib.closing(answers)):
