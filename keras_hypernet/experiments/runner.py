@@ -9,8 +9,7 @@ from keras_hypernet.common.checks import integer
 from keras_hypernet.experiments import NAMES, find_experiment, find_source
 from keras_hypernet.experiments.experiment import Measurement, execute, make_row, run_key, task_of
 from keras_hypernet.experiments.rows import results_of
-from keras_hypernet.runs.cluster import run_on_ray
-from keras_hypernet.runs.engines import Job, LocalWorkers, check_engine
+from keras_hypernet.runs.engines import Job, LocalWorkers, check_engine, run_on_ray
 from keras_hypernet.runs.progress import RunsProgress
 from keras_hypernet.tasks import TASKS, get_task, is_of_package
 

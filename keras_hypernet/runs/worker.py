@@ -18,17 +18,6 @@ import threading
 
 BEGUN = b"begun"
 ERROR = b"error "
-# Returns the function of an importable name, such as "package.module:function" or "package.module.function".
-get_function = pkgutil.resolve_name
-
-
-def is_importable(function):
-    """Whether another process can import a function by its name."""
-    name = f"{function.__module__}:{getattr(function, '__qualname__', '')}"
-    try:
-        return function.__module__ != "__main__" and get_function(name) is function
-    except (ImportError, AttributeError, ValueError):
-        return False
 
 
 def main(threads, descriptor):
@@ -58,7 +47,7 @@ def main(threads, descriptor):
         try:
             for source in message["sources"]:
                 load_source(source)
-            execute = get_function(message["execute"])
+            execute = pkgutil.resolve_name(message["execute"])
             if message["execute"] not in imported:
                 imported.add(message["execute"])
                 gc.collect()

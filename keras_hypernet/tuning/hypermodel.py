@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import pkgutil
 from typing import Any
 
 import keras
@@ -237,6 +238,14 @@ def qualified_name(function):
         function = function.func
     named = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}.{named.__qualname__}"
+
+
+def is_importable(function):
+    """Whether another process can import a function, or a class, by its name."""
+    try:
+        return function.__module__ != "__main__" and pkgutil.resolve_name(qualified_name(function)) is function
+    except (ImportError, AttributeError, ValueError):
+        return False
 
 
 @functools.cache  # The collective keys of two mirrored strategies would collide.

@@ -14,14 +14,12 @@ from tensorboard.plugins.hparams import api
 from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.checks import integer
 from keras_hypernet.common.files import locked_folder
-from keras_hypernet.runs.cluster import run_on_ray
-from keras_hypernet.runs.engines import LocalWorkers, check_engine
+from keras_hypernet.runs.engines import LocalWorkers, check_engine, run_on_ray
 from keras_hypernet.runs.progress import RunsProgress
 from keras_hypernet.runs.sources import task_sources
-from keras_hypernet.runs.worker import is_importable
 from keras_hypernet.tasks import Task, is_registered
 from keras_hypernet.training.loop import expected_retracing
-from keras_hypernet.tuning.hypermodel import DepthSearch, qualified_name
+from keras_hypernet.tuning.hypermodel import DepthSearch, is_importable, qualified_name
 from keras_hypernet.tuning.journal import JOURNAL, Journal, claim, read_config
 from keras_hypernet.tuning.names import is_internal, metrics_of, search_name, searched
 from keras_hypernet.tuning.oracles import ORACLES, count_trials, make_oracle

@@ -3,6 +3,7 @@
 import math
 import os
 import pathlib
+import pkgutil
 import platform
 import shutil
 import statistics
@@ -14,9 +15,7 @@ import keras_tuner
 from keras_hypernet.common.files import NotWritableError, replacing_folder
 from keras_hypernet.common.locks import BusyError
 from keras_hypernet.data.sources import DataUnavailableError
-from keras_hypernet.runs.cluster import MAX_ATTEMPTS
-from keras_hypernet.runs.engines import Job
-from keras_hypernet.runs.worker import get_function
+from keras_hypernet.runs.engines import MAX_ATTEMPTS, Job
 from keras_hypernet.tasks import get_task
 from keras_hypernet.training.checkpoints import TrainingDivergedError
 from keras_hypernet.training.recipe import Recipe
@@ -36,7 +35,7 @@ def run_trial(config, hypermodel=None):
     """
     search = config["search"]
     if hypermodel is None:
-        build = search["build"] and get_function(search["build"])
+        build = search["build"] and pkgutil.resolve_name(search["build"])
         task, method = get_task(**search["task"]), None if build else tuple(search["method"])
         hypermodel = DepthSearch(task, method, build, **search["space"], recipe=Recipe(**search["recipe"]))
     hp = keras_tuner.HyperParameters()

@@ -12,8 +12,8 @@ from tiny_grid import GRID, plain, rows_in, wait_until
 
 from keras_hypernet.experiments.experiment import FIELDS, execute
 from keras_hypernet.experiments.runner import run
-from keras_hypernet.runs import cluster
-from keras_hypernet.runs.cluster import run_on_ray
+from keras_hypernet.runs import engines
+from keras_hypernet.runs.engines import run_on_ray
 
 # Some releases of Ray leave files and processes to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -92,7 +92,7 @@ RUNS = """
 
 
 def test_runs_become_rows_and_a_run_that_ends_its_process_fails_after_four_attempts(here, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "_execute", _function(RUNS.strip()))
+    monkeypatch.setattr(engines, "_execute", _function(RUNS.strip()))
     configs = [{"name": "a"}, {"attempts": str(tmp_path / "attempts")}, {"name": "b"}]
     rows = list(run_on_ray(light_runs.job(), configs, limit=1))
     assert [row["config"] for row in rows] == configs
@@ -107,7 +107,7 @@ def test_runs_become_rows_and_a_run_that_ends_its_process_fails_after_four_attem
 
 @pytest.mark.full
 def test_a_cluster_without_this_package_is_an_error_and_no_rows(here, monkeypatch):
-    monkeypatch.setattr(cluster, "_execute", _function("import a_package_that_is_not_there"))
+    monkeypatch.setattr(engines, "_execute", _function("import a_package_that_is_not_there"))
     with pytest.raises(ChildProcessError, match="cannot execute runs: .*a_package_that_is_not"):
         list(run_on_ray(light_runs.job(), [{}]))
 
@@ -116,19 +116,19 @@ def test_a_cluster_without_this_package_is_an_error_and_no_rows(here, monkeypatc
 HELD = """
     import pathlib, time
     import ray
-    from keras_hypernet.runs import cluster
+    from keras_hypernet.runs import engines
     folder, node = pathlib.Path({folder!r}), ray.get_runtime_context().get_node_id()
     with (folder / "begun").open("a") as file:
         file.write(node + "\\n")
     while (folder / node).exists():
         time.sleep(0.05)
-    return cluster._execute(sources, name, config, threads)
+    return engines._execute(sources, name, config, threads)
 """
 
 
 @pytest.mark.full
 def test_no_run_is_lost_with_a_node_and_none_counts_twice(nodes, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(cluster, "_execute", _function(HELD.strip().format(folder=str(tmp_path))))
+    monkeypatch.setattr(engines, "_execute", _function(HELD.strip().format(folder=str(tmp_path))))
     names = {node.node_id for node in nodes.worker_nodes}
     for name in names:
         (tmp_path / name).touch()

@@ -10,7 +10,6 @@ from tiny_grid import children
 
 from keras_hypernet.runs.engines import LocalWorkers
 from keras_hypernet.runs.machine import machine, processors
-from keras_hypernet.runs.worker import get_function, is_importable
 
 
 @pytest.fixture
@@ -83,11 +82,3 @@ def test_given_up_runs_do_not_come_back(workers):
         with pytest.raises(ChildProcessError, match="no digits"):
             list(local.run(job(), [{"endless": True}, {"raise": "no digits"}]))
         assert workers() == []
-
-
-def test_functions_are_found_by_their_names():
-    assert get_function("keras_hypernet.runs.engines:LocalWorkers.run") is LocalWorkers.run
-    assert is_importable(LocalWorkers.run)
-    assert not is_importable(lambda: None)
-    with pytest.raises(ImportError):
-        get_function("a_package_that_is_not_there:function")

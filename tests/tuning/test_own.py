@@ -12,7 +12,7 @@ from tiny_search import RECIPE, TASK, logged_hparams, own_model, tiny_search
 
 import keras_hypernet as kh
 from keras_hypernet.tasks import GaussianProcessTask, SyntheticTask
-from keras_hypernet.tuning.hypermodel import DepthSearch, qualified_name
+from keras_hypernet.tuning.hypermodel import DepthSearch, is_importable, qualified_name
 
 
 @pytest.fixture(scope="module")
@@ -206,6 +206,14 @@ def test_any_callable_builds_own_models(build, name):
     model = DepthSearch(TASK, build=build, recipe=RECIPE).build(keras_tuner.HyperParameters())
     assert len(model.layers) == 2 + 1 + RECIPE.depth
     assert qualified_name(build).endswith(f".{name}")
+    assert not is_importable(build)
+
+
+def test_functions_and_classes_of_modules_are_found_by_their_names():
+    assert is_importable(own_model)
+    assert is_importable(DepthSearch)
+    assert is_importable(DepthSearch.build)
+    assert not is_importable(lambda: None)
 
 
 def test_own_models_must_report_what_the_task_is_judged_by(tmp_path):
