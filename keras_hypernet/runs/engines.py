@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.runs.machine import machine, processors, set_threads
+from keras_hypernet.runs.sources import load_source
 from keras_hypernet.runs.worker import BEGUN, ERROR
 
 ENGINES = ("local", "ray")
@@ -186,16 +187,16 @@ def _describe(code, output, beginning):
     return ": ".join([how, *last]).removesuffix(".") + "."
 
 
-def run_on_ray(job, configs, address=None, threads=1, limit=None):
+def run_on_ray(job, configs, address=None, limit=None):
     """Executes runs as `LocalWorkers.run` does, on a Ray cluster whose nodes must have this package and the data.
 
     Ray runs as many at a time as the cluster's processors allow. A run whose node or process is lost is repeated; a run
     that is lost four times becomes the row of `job.failed`. Standard output, where Ray prints, is discarded meanwhile.
-    Without an `address` of the cluster's head, a cluster starts on this machine. Each run takes as many threads, and
-    processors of the cluster, as `threads`. `limit` is the maximum number of runs that Ray is given at a time.
+    Without an `address` of the cluster's head, a cluster starts on this machine. Each run takes one thread, and one
+    processor of the cluster. `limit` is the maximum number of runs that Ray is given at a time.
 
-    Raises ImportError without Ray; ConnectionError if there is no cluster at this address, or it has too few processors
-    for a run; ChildProcessError if a process of the cluster cannot execute runs, as without this package or the data.
+    Raises ImportError without Ray; ConnectionError if there is no cluster at this address, or it has no processor;
+    ChildProcessError if a process of the cluster cannot execute runs, as without this package or the data.
     """
     configs = iter(configs)
     if (config := next(configs, None)) is None:
@@ -205,14 +206,14 @@ def run_on_ray(job, configs, address=None, threads=1, limit=None):
     with contextlib.ExitStack() as stack:
         nowhere = stack.enter_context(pathlib.Path(os.devnull).open("w"))
         stack.enter_context(contextlib.redirect_stdout(nowhere))
-        _connect(ray, address, threads, stack)
+        _connect(ray, address, stack)
         # Lost runs are repeated here, not by Ray, whose limit does not count processes that run out of memory.
-        remote = ray.remote(num_cpus=threads, max_retries=0)(_execute)
+        remote = ray.remote(num_cpus=1, max_retries=0)(_execute)
         pending = {}
         stack.callback(lambda: [ray.cancel(reference, force=True) for reference in pending])
         while True:
             while config is not None:
-                pending[remote.remote(job.sources, job.execute, config, threads)] = config, 1
+                pending[remote.remote(job.sources, job.execute, config)] = config, 1
                 config = next(configs, None) if len(pending) != limit else None
             if not pending:
                 return
@@ -224,7 +225,7 @@ def run_on_ray(job, configs, address=None, threads=1, limit=None):
                 raise ChildProcessError(f"A process of the cluster cannot execute runs: {error.cause}") from error
             except ray.exceptions.RayError as error:
                 if attempt < MAX_ATTEMPTS:
-                    pending[remote.remote(job.sources, job.execute, lost, threads)] = lost, attempt + 1
+                    pending[remote.remote(job.sources, job.execute, lost)] = lost, attempt + 1
                     continue
                 message = f"The run was lost {attempt} times: {' '.join(str(error).split())}"
                 row = job.failed(lost, message, None, None)
@@ -232,7 +233,7 @@ def run_on_ray(job, configs, address=None, threads=1, limit=None):
             config = next(configs, None)
 
 
-def _connect(ray, address, threads, stack):
+def _connect(ray, address, stack):
     """Connects to the cluster until the stack is closed; an earlier connection is used, and stays."""
     if not ray.is_initialized():
         host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
@@ -252,18 +253,14 @@ def _connect(ray, address, threads, stack):
             ) from error
         stack.callback(ray.shutdown)
     available = ray.cluster_resources().get("CPU", 0)
-    if available < threads:
-        raise ConnectionError(
-            f"The Ray cluster has {available:g} processors, and a run needs {threads}: add nodes to it."
-        )
+    if available < 1:
+        raise ConnectionError(f"The Ray cluster has {available:g} processors, and a run needs 1: add nodes to it.")
 
 
-def _execute(sources, name, config, threads):
+def _execute(sources, name, config):
     """Executes a run in a process of the cluster, which may have executed other runs."""
-    from keras_hypernet.runs.sources import load_source
-
-    if machine()["threads"] != threads:
-        set_threads(threads)
+    if machine()["threads"] != 1:
+        set_threads(1)
     for source in sources:
         load_source(source)
     return pkgutil.resolve_name(name)(config)

@@ -50,7 +50,7 @@ def nodes():
 def _function(body):
     """A function that is sent to the cluster by value: processes there cannot import the module of a test."""
     names = {"__name__": "__main__"}
-    exec(f"def execute(sources, name, config, threads):\n    {body}", names)
+    exec(f"def execute(sources, name, config):\n    {body}", names)
     return names["execute"]
 
 
@@ -87,7 +87,7 @@ RUNS = """
         os._exit(1)
     if "raise" in config:
         raise FileNotFoundError(config["raise"])
-    return {"config": config, "threads": threads}
+    return {"config": config, "name": name}
 """
 
 
@@ -96,13 +96,14 @@ def test_runs_become_rows_and_a_run_that_ends_its_process_fails_after_four_attem
     configs = [{"name": "a"}, {"attempts": str(tmp_path / "attempts")}, {"name": "b"}]
     rows = list(run_on_ray(light_runs.job(), configs, limit=1))
     assert [row["config"] for row in rows] == configs
-    assert [row.get("threads") for row in rows] == [1, None, 1]
+    assert [row.get("name") for row in rows] == ["light_runs:execute", None, "light_runs:execute"]
     assert rows[1]["failed"].startswith("The run was lost 4 times: ")
     assert (tmp_path / "attempts").read_text() == "...."
     with pytest.raises(ChildProcessError, match="A process of the cluster cannot execute runs: mnist is not here"):
         list(run_on_ray(light_runs.job(), [{"raise": "mnist is not here"}]))
-    with pytest.raises(ConnectionError, match="The Ray cluster has 1 processors, and a run needs 64: add nodes to it."):
-        next(run_on_ray(light_runs.job(), configs, threads=64))
+    monkeypatch.setattr("ray.cluster_resources", dict)
+    with pytest.raises(ConnectionError, match="The Ray cluster has 0 processors, and a run needs 1: add nodes to it."):
+        next(run_on_ray(light_runs.job(), configs))
 
 
 @pytest.mark.full
@@ -122,7 +123,7 @@ HELD = """
         file.write(node + "\\n")
     while (folder / node).exists():
         time.sleep(0.05)
-    return engines._execute(sources, name, config, threads)
+    return engines._execute(sources, name, config)
 """
 
 
