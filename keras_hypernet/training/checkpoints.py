@@ -53,12 +53,6 @@ class Run:
             return contextlib.nullcontext()
         return locked_folder(self.directory, "training in", "another directory (--out)")
 
-    def check_room(self, model):
-        """Raises NotWritableError unless there is space for two checkpoints, because the new one replaces the old."""
-        if self.directory is not None:
-            build_optimizer(model)
-            check_writable(self.directory, 2 * _size(model))
-
     def restore(self, model, resume):
         """Loads the history and the weights of the last checkpoint, if a checkpoint exists."""
         if self.directory is None or not self._state_file.exists():
@@ -83,9 +77,14 @@ class Run:
         build_optimizer(model)
         model.load_weights(path)
 
-    def keep_model(self, model):
-        """Writes the configuration of the model for `read_training`; nothing if the model has none."""
+    def begin(self, model):
+        """Writes the configuration of the model for `read_training`; nothing if the model has none.
+
+        Raises NotWritableError unless there is space for two checkpoints, because the new one replaces the old.
+        """
         if self.directory is not None:
+            build_optimizer(model)
+            check_writable(self.directory, 2 * _size(model))
             with contextlib.suppress(NotImplementedError, TypeError, ValueError):
                 write_json(self.directory / _MODEL, keras.saving.serialize_keras_object(model))
 

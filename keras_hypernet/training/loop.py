@@ -87,8 +87,7 @@ def fit(
     with run.locked():
         run.restore(model, resume)
         if len(run.history) < recipe.epochs:
-            run.check_room(model)
-            run.keep_model(model)
+            run.begin(model)
             if directory is not None and task.arrays_sha256:
                 arrays.write(task.arrays_sha256, directory)
             _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks)
