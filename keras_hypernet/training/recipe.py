@@ -9,10 +9,8 @@ from keras_hypernet.tasks import Task
 
 INITIALIZATIONS = ("fan_in_uniform", "hyperfan_in", "unit_norm_normal", "unit_norm_uniform")
 
-_LEAST = {
-    **{"width": 1, "depth": 2, "rank": 1, "embedding_dim": 1, "batch_size": 1, "epochs": 1, "seed": 0},
-    **{"primary_units": 1},
-}
+_INTEGERS = ("width", "depth", "rank", "embedding_dim", "batch_size", "epochs", "seed", "primary_units")
+_LEAST = {"depth": 2, "seed": 0}  # for the other fields 1
 _MOST = {"depth": 1000, "seed": 2**32 - 1}  # for the other fields 2^31 - 1
 
 
@@ -73,9 +71,9 @@ class Recipe:
     def __post_init__(self):
         for name, value in vars(self).items():
             object.__setattr__(self, name, plain(value))  # JSON cannot hold NumPy scalars
-        for name, least in _LEAST.items():
+        for name in _INTEGERS:
             if getattr(self, name) is not None or name not in ("rank", "embedding_dim"):
-                integer(name, getattr(self, name), least, _MOST.get(name, 2**31 - 1))
+                integer(name, getattr(self, name), _LEAST.get(name, 1), _MOST.get(name, 2**31 - 1))
         self._require(0 < self.learning_rate < math.inf, "learning_rate", "be positive and finite")
         momentum = 0 <= self.momentum < 1 and (not self.momentum or self.optimizer == "sgd")
         self._require(momentum, "momentum", "be in [0, 1), and 0 except for sgd")
