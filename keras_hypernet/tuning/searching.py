@@ -1,7 +1,6 @@
 """search: an oracle of keras-tuner looks for the depth of f or of e with the lowest validation error."""
 
 import contextlib
-import dataclasses
 import functools
 import math
 import os
@@ -14,7 +13,7 @@ from tensorboard.plugins.hparams import api
 from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.checks import integer
 from keras_hypernet.common.files import locked_folder
-from keras_hypernet.runs.engines import LocalWorkers, check_engine, run_on_ray
+from keras_hypernet.runs.engines import MAX_ATTEMPTS, Job, LocalWorkers, check_engine, run_on_ray
 from keras_hypernet.runs.progress import RunsProgress
 from keras_hypernet.runs.sources import task_sources
 from keras_hypernet.tasks import Task, is_registered
@@ -24,7 +23,7 @@ from keras_hypernet.tuning.journal import JOURNAL, Journal, claim, read_config
 from keras_hypernet.tuning.names import is_internal, metrics_of, search_name, searched
 from keras_hypernet.tuning.oracles import ORACLES, count_trials, make_oracle
 from keras_hypernet.tuning.result import SearchResult
-from keras_hypernet.tuning.trial import JOB, run_trial
+from keras_hypernet.tuning.trial import make_lost_row, run_trial
 
 _TRIALS = 20
 _VARIABLES = {"KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"}
@@ -193,7 +192,9 @@ def _execute(trials, hypermodel, folder, workers, engine, address):
         for trial in trials:
             yield run_trial(trial, hypermodel)
         return
-    job = dataclasses.replace(JOB, sources=task_sources(hypermodel.task, folder / "trials"))
+    sources = task_sources(hypermodel.task, folder / "trials")
+    # A training continues after its last whole epoch, so another attempt of a lost trial is cheap.
+    job = Job("keras_hypernet.tuning.trial:run_trial", make_lost_row, MAX_ATTEMPTS, sources)
     if engine == "ray":
         yield from run_on_ray(job, trials, address, limit=workers)
     else:

@@ -15,7 +15,6 @@ import keras_tuner
 from keras_hypernet.common.files import NotWritableError, replacing_folder
 from keras_hypernet.common.locks import BusyError
 from keras_hypernet.data.sources import DataUnavailableError
-from keras_hypernet.runs.engines import MAX_ATTEMPTS, Job
 from keras_hypernet.tasks import get_task
 from keras_hypernet.training.checkpoints import TrainingDivergedError
 from keras_hypernet.training.recipe import Recipe
@@ -98,11 +97,8 @@ def _make_row(config, metrics, outcomes):
     return {**row, "worker": f"{platform.node()}-{os.getpid()}", "message": " ".join(messages) or None}
 
 
-def _make_lost_row(config, message, seconds, machine):
+def make_lost_row(config, message, seconds, machine):
+    """Returns the answer for a trial whose process was lost: `Job.failed`."""
     outcome = {"status": "failed", "message": message, "epochs": 0, "steps": 0, "seconds": seconds or 0.0}
     row = _make_row(config, metrics_of(get_task(**config["search"]["task"])), [outcome])
     return {"row": {**row, "worker": None}, "hyperparameters": None}
-
-
-# A training continues after its last whole epoch, so another attempt of a lost trial is cheap.
-JOB = Job("keras_hypernet.tuning.trial:run_trial", _make_lost_row, MAX_ATTEMPTS)
