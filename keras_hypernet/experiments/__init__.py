@@ -31,7 +31,8 @@ MODULES = (
     *(synthetic, modularity, assumptions, rotation, colorization, baseline, pareto, gaussian_process),
     *(hypernetworks_static, hyperparameter_response, continual),
 )
-_EXPERIMENTS = {experiment.name: experiment for module in MODULES for experiment in module.EXPERIMENTS}
+_FOUND = (each for module in MODULES for each in vars(module).values() if isinstance(each, Experiment))
+_EXPERIMENTS = {experiment.name: experiment for experiment in _FOUND}
 NAMES = tuple(_EXPERIMENTS)
 
 

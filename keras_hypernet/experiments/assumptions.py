@@ -5,24 +5,11 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_hypernet.experiments.experiment import APPENDIX, Drawing, Experiment, Measurement, rounded
+from keras_hypernet.experiments.experiment import APPENDIX, Drawing, Measurement, grid, rounded
 from keras_hypernet.tasks import ApproximationTask, ClassificationTask
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import paper_recipe
 from keras_hypernet.zoo.architectures import build_model
-
-
-def _approximation(panel, method, value, seed, quick):
-    """Fig. 2, Assumption 1: two networks that approximate the same target become the same function.
-
-    The target y is a random convolutional network. f1 and f2, each with one hidden layer of 100 ReLU units, start from
-    different distributions (see `approximators`) and are trained independently to match y, on CIFAR-10, MNIST or
-    uniform noise. A row holds the three mean squared differences on test data after each epoch. On uniform noise there
-    are runs of 150 epochs, too: the authors' README trains for 100. The paper: f1 and f2 are much closer to each other
-    than to y. Takes about two minutes a run, and five for 150 epochs, half an hour in all on two cores.
-    """
-    task = ApproximationTask(panel, seed=seed, **({"num_samples": 500} if quick else {}))
-    return task, paper_recipe(task, seed=2 * seed, epochs=value, initialization="unit_norm_normal")
 
 
 def approximators(recipe):
@@ -59,7 +46,50 @@ def _compare(task, method, recipe):
     }
 
 
-def _width(panel, method, value, seed, quick):
+@grid(
+    figure="Fig. 2",
+    title="Two approximators of one target: mean squared differences against the epoch",
+    varies="epochs",
+    values=(50,),
+    panels=("cifar10", "mnist", "uniform"),
+    extra_values={"uniform": (150,)},
+    methods=("network",),
+    drawing=Drawing(curves={"f1_f2": "between f1 and f2", "f1_y": "between f1 and y", "f2_y": "between f2 and y"}),
+    seeds=5,
+    quick_panels=("digits", "uniform"),
+    quick_values=(3,),
+    measure=Measurement(_compare, also=("test_f1_f2", "test_f2_y", "variance_of_y")),
+)
+def assumption_1(panel, method, value, seed, quick):
+    """Fig. 2, Assumption 1: two networks that approximate the same target become the same function.
+
+    The target y is a random convolutional network. f1 and f2, each with one hidden layer of 100 ReLU units, start from
+    different distributions (see `approximators`) and are trained independently to match y, on CIFAR-10, MNIST or
+    uniform noise. A row holds the three mean squared differences on test data after each epoch. On uniform noise there
+    are runs of 150 epochs, too: the authors' README trains for 100. The paper: f1 and f2 are much closer to each other
+    than to y. Takes about two minutes a run, and five for 150 epochs, half an hour in all on two cores.
+    """
+    task = ApproximationTask(panel, seed=seed, **({"num_samples": 500} if quick else {}))
+    return task, paper_recipe(task, seed=2 * seed, epochs=value, initialization="unit_norm_normal")
+
+
+@grid(
+    **APPENDIX,
+    title="Classification by one hidden layer: error rate and squared error against its width",
+    varies="width",
+    values=tuple(range(1, 30)),
+    panels=("mnist", "cifar10"),
+    methods=("network",),
+    drawing=Drawing(
+        labels={"network": "test error"},
+        also_last={"validation_loss": "squared error on validation data"},
+        log_y=True,
+        vertical="error",
+    ),
+    quick_panels=("digits",),
+    quick_values=(1, 8, 16),
+)
+def assumption_2(panel, method, value, seed, quick):
     """Appendix, Assumption 2: one more neuron is strictly better. The error of a shallow network against its width.
 
     A network with one hidden layer of 1..29 units (ELU) tells the class of an image, trained for 5 epochs on the
@@ -68,41 +98,3 @@ def _width(panel, method, value, seed, quick):
     """
     task = ClassificationTask(panel)
     return task, paper_recipe(task, width=value, seed=seed, **({"epochs": 3} if quick else {}))
-
-
-EXPERIMENTS = (
-    Experiment(
-        name="assumption_1",
-        figure="Fig. 2",
-        title="Two approximators of one target: mean squared differences against the epoch",
-        varies="epochs",
-        values=(50,),
-        panels=("cifar10", "mnist", "uniform"),
-        extra_values={"uniform": (150,)},
-        methods=("network",),
-        drawing=Drawing(curves={"f1_f2": "between f1 and f2", "f1_y": "between f1 and y", "f2_y": "between f2 and y"}),
-        seeds=5,
-        setup=_approximation,
-        quick_panels=("digits", "uniform"),
-        quick_values=(3,),
-        measure=Measurement(_compare, also=("test_f1_f2", "test_f2_y", "variance_of_y")),
-    ),
-    Experiment(
-        name="assumption_2",
-        **APPENDIX,
-        title="Classification by one hidden layer: error rate and squared error against its width",
-        varies="width",
-        values=tuple(range(1, 30)),
-        panels=("mnist", "cifar10"),
-        methods=("network",),
-        drawing=Drawing(
-            labels={"network": "test error"},
-            also_last={"validation_loss": "squared error on validation data"},
-            log_y=True,
-            vertical="error",
-        ),
-        setup=_width,
-        quick_panels=("digits",),
-        quick_values=(1, 8, 16),
-    ),
-)

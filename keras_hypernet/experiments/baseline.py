@@ -12,7 +12,7 @@ import statistics
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
-from keras_hypernet.experiments.experiment import OURS, Experiment, Measurement, rounded, train_and_measure
+from keras_hypernet.experiments.experiment import OURS, Measurement, grid, rounded, train_and_measure
 from keras_hypernet.experiments.modularity import TARGETS
 from keras_hypernet.experiments.rows import results_of
 from keras_hypernet.tasks import (
@@ -70,24 +70,6 @@ def _tasks():
 _TASKS = dict(_tasks())
 _OFFLINE = ("rotation_digits", "colorization_patches")
 _PANELS = tuple(panel for panel in _TASKS if panel not in _OFFLINE)
-
-
-def _setup(panel, method, value, seed, quick):
-    """Ours: the errors of trivial predictors of every task, and of a bilinear form where all is interaction.
-
-    Predictors: a constant; least squares on x, and on x and I; the network g of the paper's recipe on x alone, with
-    weights and biases that are trained; for colorization the mean grey of the image plus the mean image. The reference
-    on the targets of `modularity_depth` is the bilinear form `x' M I`, by conjugate gradients on the squared error, up
-    to the step of lowest validation error. Least squares take one epoch of samples. Expected: on rotations the network
-    of x alone reaches what deep embedding methods do; the linear model of x is near Fig. 1's target. Takes about half a
-    minute a run on images and a few seconds on drawn samples, two hours in all on two cores.
-    """
-    kind, fields, _ = _TASKS[panel]
-    seeded = {"seed": seed} if "seed" in {field.name for field in dataclasses.fields(kind)} else {}
-    small = _QUICK if quick and kind is SyntheticTask else {}
-    task = kind(**{**fields, **seeded, **small})
-    epochs = {} if value == "network_x" else {"epochs": 1}
-    return task, paper_recipe(task, seed=seed, **{**epochs, **({"epochs": 2} if quick and not epochs else {})})
 
 
 def measure(task, predictor, recipe):
@@ -267,19 +249,31 @@ def best_trivial(predictors):
     return min(trivial.items(), key=lambda item: item[1]) if trivial else None
 
 
-EXPERIMENTS = (
-    Experiment(
-        name="baseline",
-        **OURS,
-        title="Trivial predictors of every task: their test errors",
-        varies="predictor",
-        values=("constant", "linear_x"),
-        panels=_PANELS,
-        extra_values={panel: _TASKS[panel][2] for panel in _PANELS if _TASKS[panel][2]},
-        methods=("trivial",),
-        setup=_setup,
-        quick_panels=("d100_h10", *_OFFLINE),
-        quick_values=("linear_x", "network_x"),
-        measure=Measurement(measure, label="predictor"),
-    ),
+@grid(
+    **OURS,
+    title="Trivial predictors of every task: their test errors",
+    varies="predictor",
+    values=("constant", "linear_x"),
+    panels=_PANELS,
+    extra_values={panel: _TASKS[panel][2] for panel in _PANELS if _TASKS[panel][2]},
+    methods=("trivial",),
+    quick_panels=("d100_h10", *_OFFLINE),
+    quick_values=("linear_x", "network_x"),
+    measure=Measurement(measure, label="predictor"),
 )
+def baseline(panel, method, value, seed, quick):
+    """Ours: the errors of trivial predictors of every task, and of a bilinear form where all is interaction.
+
+    Predictors: a constant; least squares on x, and on x and I; the network g of the paper's recipe on x alone, with
+    weights and biases that are trained; for colorization the mean grey of the image plus the mean image. The reference
+    on the targets of `modularity_depth` is the bilinear form `x' M I`, by conjugate gradients on the squared error, up
+    to the step of lowest validation error. Least squares take one epoch of samples. Expected: on rotations the network
+    of x alone reaches what deep embedding methods do; the linear model of x is near Fig. 1's target. Takes about half a
+    minute a run on images and a few seconds on drawn samples, two hours in all on two cores.
+    """
+    kind, fields, _ = _TASKS[panel]
+    seeded = {"seed": seed} if "seed" in {field.name for field in dataclasses.fields(kind)} else {}
+    small = _QUICK if quick and kind is SyntheticTask else {}
+    task = kind(**{**fields, **seeded, **small})
+    epochs = {} if value == "network_x" else {"epochs": 1}
+    return task, paper_recipe(task, seed=seed, **{**epochs, **({"epochs": 2} if quick and not epochs else {})})

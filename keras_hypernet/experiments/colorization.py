@@ -1,6 +1,6 @@
 """Predicting colours: the appendix, and our check of it."""
 
-from keras_hypernet.experiments.experiment import APPENDIX, DEPTHS, INDICES, SENSITIVITY, Experiment
+from keras_hypernet.experiments.experiment import APPENDIX, DEPTHS, INDICES, SENSITIVITY, grid
 from keras_hypernet.tasks import ColorizationTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -12,7 +12,15 @@ _CHANGES = {
 }
 
 
-def _depth(panel, method, value, seed, quick):
+@grid(
+    **APPENDIX,
+    title="Predicting colours: test MSE against the number of layers",
+    **DEPTHS,
+    panels=("cifar10",),
+    quick_panels=("patches",),
+    quick_values=(2, 4),
+)
+def colorization_depth(panel, method, value, seed, quick):
     """Appendix: the error of predicting colours against the depth of f and of e, on CIFAR-10.
 
     The condition is the grey image, x the positions of 64 of its pixels, the target the pixels' colours, scaled to
@@ -24,7 +32,14 @@ def _depth(panel, method, value, seed, quick):
     return task, paper_recipe(task, depth=value, seed=seed, **({"epochs": 2} if quick else {}))
 
 
-def _embedding_dim(panel, method, value, seed, quick):
+@grid(
+    **APPENDIX,
+    title="Predicting colours: test MSE against the embedding dimension",
+    **INDICES,
+    panels=("cifar10",),
+    quick_panels=("patches",),
+)
+def colorization_embedding_dim(panel, method, value, seed, quick):
     """Appendix: the error of predicting colours against the embedding dimension, on CIFAR-10, at depth 3.
 
     For i = 1..8 the embedding dimension is 1,000 i, and the width of f's last hidden layer 100 i, as in Fig. 1(b). The
@@ -36,7 +51,13 @@ def _embedding_dim(panel, method, value, seed, quick):
     return task, paper_recipe(task, depth=3, seed=seed, **size, **({"epochs": 2} if quick else {}))
 
 
-def _sensitivity(panel, method, value, seed, quick):
+@grid(
+    title="Predicting colours, other choices: test MSE against the number of layers",
+    **SENSITIVITY,
+    panels=tuple(_CHANGES),
+    quick_panels=("points_256", "rate_0.03162"),
+)
+def colorization_sensitivity(panel, method, value, seed, quick):
     """Ours: whether the colorization experiment depends on the choices that the paper leaves open.
 
     Each panel changes one choice of `colorization_depth`: the pixels per image and epoch (256 instead of 64), the
@@ -46,34 +67,3 @@ def _sensitivity(panel, method, value, seed, quick):
     """
     task = ColorizationTask("patches" if quick else "cifar10", num_points=256 if panel == "points_256" else 64)
     return task, paper_recipe(task, depth=value, seed=seed, **{**_CHANGES[panel], **({"epochs": 2} if quick else {})})
-
-
-EXPERIMENTS = (
-    Experiment(
-        name="colorization_depth",
-        **APPENDIX,
-        title="Predicting colours: test MSE against the number of layers",
-        **DEPTHS,
-        panels=("cifar10",),
-        setup=_depth,
-        quick_panels=("patches",),
-        quick_values=(2, 4),
-    ),
-    Experiment(
-        name="colorization_embedding_dim",
-        **APPENDIX,
-        title="Predicting colours: test MSE against the embedding dimension",
-        **INDICES,
-        panels=("cifar10",),
-        setup=_embedding_dim,
-        quick_panels=("patches",),
-    ),
-    Experiment(
-        name="colorization_sensitivity",
-        title="Predicting colours, other choices: test MSE against the number of layers",
-        **SENSITIVITY,
-        panels=tuple(_CHANGES),
-        setup=_sensitivity,
-        quick_panels=("points_256", "rate_0.03162"),
-    ),
-)

@@ -56,7 +56,7 @@ import numpy as np
 from keras_hypernet.continual import DigitSequence, PolynomialSequence
 from keras_hypernet.continual.sequences import METHODS
 from keras_hypernet.experiments.claims import better, held, measured_by, reaches
-from keras_hypernet.experiments.experiment import OURS, Drawing, Experiment, Measurement, curve, measure_splits, rounded
+from keras_hypernet.experiments.experiment import OURS, Drawing, Measurement, curve, grid, measure_splits, rounded
 from keras_hypernet.training.loop import fit
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.architectures import build_model
@@ -83,36 +83,6 @@ _PANELS = {
     ),
 }
 _EWC_STRENGTH = 10.0
-
-
-def _digits(panel, method, value, seed, quick):
-    """Published, and ours: the error on all tasks after the last one, against the steps for each task.
-
-    Panels: `split`, MNIST in five tasks of two classes; `permuted`, ten tasks of ten classes, each with an order of the
-    pixels of its own; both with two hidden layers of 100 units. The error is that with the task known; rows have that
-    with the task inferred by entropy, too. Published: with 5,000 steps 0.28% and 36.59% (split), 4.95% and 24.16%
-    (permuted); elastic weight consolidation with 2,001 steps 2.21% and 53.39% (split). Expected: the regularized
-    hypernetwork forgets hardly anything; without the regularizer it forgets. Takes about a minute and a half a run of
-    `split` and eight minutes of `permuted`, 20 minutes a seed and an hour and three quarters in all on two cores.
-    """
-    fields, generated = _PANELS[panel.removesuffix("_digits")]
-    fields = {**fields, **(generated if method in ("hyper", "unregularized") else {"strength": _EWC_STRENGTH})}
-    if quick:
-        fields = {**fields, "num_tasks": 3, "batch": 32}
-    task = DigitSequence("digits" if quick else "mnist", steps=value, **fields)
-    return task, _recipe(task, 0.001 if panel.startswith("permuted") and method == "finetune" else 0.0005, seed)
-
-
-def _polynomials(panel, method, value, seed, quick):
-    """Published, and ours: the errors of three polynomials, learned one after another, against the steps for each.
-
-    The error is the mean over the polynomials; rows have the error of each. Published, of one seed with 4,001 steps:
-    0.00419, 0.00239, 0.00607. Expected: the regularized hypernetwork reaches about these numbers, and forgets the
-    first polynomial without the regularizer. Takes about a quarter of a minute a run, ten minutes in all on two cores.
-    """
-    strength = {"strength": _EWC_STRENGTH} if method == "ewc" else {}
-    task = PolynomialSequence(steps=value, **strength)
-    return task, _recipe(task, 0.01, seed)
 
 
 def _recipe(task, rate, seed):
@@ -170,38 +140,61 @@ def _constant(task):
     return {**row, "inferred": rounded(1 - (1 - min(errors["test"])) / task.num_tasks)}
 
 
-EXPERIMENTS = (
-    Experiment(
-        name="continual_digits",
-        **OURS,
-        title="Digits learned task after task: error on all tasks against the steps for each",
-        varies="steps",
-        values=(5000,),
-        extra_values={"split": (2000,)},
-        panels=("split", "permuted"),
-        methods=(*METHODS, "constant"),
-        drawing=Drawing(labels=LABELS, log_x=True, vertical="test error, task known"),
-        setup=_digits,
-        quick_panels=("split_digits",),
-        quick_values=(40,),
-        measure=Measurement(measure, also=("inferred", "forgotten")),
-    ),
-    Experiment(
-        name="continual_polynomials",
-        **OURS,
-        title="Three polynomials learned one after another: error on all against the steps for each",
-        varies="steps",
-        values=(1000, 4000),
-        panels=("polynomials",),
-        methods=(*METHODS, "constant"),
-        fixed={"constant": 1000},
-        drawing=Drawing(labels=LABELS, log_x=True, vertical="test MSE"),
-        setup=_polynomials,
-        quick_panels=("polynomials",),
-        quick_values=(50,),
-        measure=Measurement(measure, also=("first", "second", "third", "forgotten")),
-    ),
+@grid(
+    **OURS,
+    title="Digits learned task after task: error on all tasks against the steps for each",
+    varies="steps",
+    values=(5000,),
+    extra_values={"split": (2000,)},
+    panels=("split", "permuted"),
+    methods=(*METHODS, "constant"),
+    drawing=Drawing(labels=LABELS, log_x=True, vertical="test error, task known"),
+    quick_panels=("split_digits",),
+    quick_values=(40,),
+    measure=Measurement(measure, also=("inferred", "forgotten")),
 )
+def continual_digits(panel, method, value, seed, quick):
+    """Published, and ours: the error on all tasks after the last one, against the steps for each task.
+
+    Panels: `split`, MNIST in five tasks of two classes; `permuted`, ten tasks of ten classes, each with an order of the
+    pixels of its own; both with two hidden layers of 100 units. The error is that with the task known; rows have that
+    with the task inferred by entropy, too. Published: with 5,000 steps 0.28% and 36.59% (split), 4.95% and 24.16%
+    (permuted); elastic weight consolidation with 2,001 steps 2.21% and 53.39% (split). Expected: the regularized
+    hypernetwork forgets hardly anything; without the regularizer it forgets. Takes about a minute and a half a run of
+    `split` and eight minutes of `permuted`, 20 minutes a seed and an hour and three quarters in all on two cores.
+    """
+    fields, generated = _PANELS[panel.removesuffix("_digits")]
+    fields = {**fields, **(generated if method in ("hyper", "unregularized") else {"strength": _EWC_STRENGTH})}
+    if quick:
+        fields = {**fields, "num_tasks": 3, "batch": 32}
+    task = DigitSequence("digits" if quick else "mnist", steps=value, **fields)
+    return task, _recipe(task, 0.001 if panel.startswith("permuted") and method == "finetune" else 0.0005, seed)
+
+
+@grid(
+    **OURS,
+    title="Three polynomials learned one after another: error on all against the steps for each",
+    varies="steps",
+    values=(1000, 4000),
+    panels=("polynomials",),
+    methods=(*METHODS, "constant"),
+    fixed={"constant": 1000},
+    drawing=Drawing(labels=LABELS, log_x=True, vertical="test MSE"),
+    quick_panels=("polynomials",),
+    quick_values=(50,),
+    measure=Measurement(measure, also=("first", "second", "third", "forgotten")),
+)
+def continual_polynomials(panel, method, value, seed, quick):
+    """Published, and ours: the errors of three polynomials, learned one after another, against the steps for each.
+
+    The error is the mean over the polynomials; rows have the error of each. Published, of one seed with 4,001 steps:
+    0.00419, 0.00239, 0.00607. Expected: the regularized hypernetwork reaches about these numbers, and forgets the
+    first polynomial without the regularizer. Takes about a quarter of a minute a run, ten minutes in all on two cores.
+    """
+    strength = {"strength": _EWC_STRENGTH} if method == "ewc" else {}
+    task = PolynomialSequence(steps=value, **strength)
+    return task, _recipe(task, 0.01, seed)
+
 
 # By experiment and claim: the rule of its verdict, and the predicted verdict in each panel.
 _BOTH = dict.fromkeys(KNOWN, "reproduced")

@@ -239,6 +239,11 @@ class Experiment:
         return {**labels, "task": task.config(), "recipe": recipe.to_dict()}
 
 
+def grid(**fields):
+    """Decorator of a `setup`: makes it the `Experiment` of the function's name, with these other fields."""
+    return lambda setup: Experiment(name=setup.__name__, setup=setup, **fields)
+
+
 def _entries(field, given):
     """Returns a field of a grid as a tuple of Python numbers and texts, for JSON; ValueError for other values."""
     given = given.tolist() if isinstance(given, np.ndarray) else given

@@ -26,8 +26,8 @@ from keras_hypernet.experiments.claims import better, held, improves
 from keras_hypernet.experiments.experiment import (
     OURS,
     Drawing,
-    Experiment,
     Measurement,
+    grid,
     measure_splits,
     rounded,
     train,
@@ -46,36 +46,6 @@ LABELS = {
 }
 VIEWS = {"d20_noise_1": 1.0, "d20_noise_2": 2.0}
 _QUICK = {"num_train": 64, "num_validation": 32, "num_test": 32, "num_points": 8}
-
-
-def _gaussian_process(panel, method, value, seed, quick):
-    """Ours: how far neural processes stay below the exact log-likelihood, against the points of a set.
-
-    Panels are kernels. All methods have the encoder of four layers of 64 units and a network of two hidden layers at
-    each x: `process` joins the mean over the set to x, `film` scales and shifts the hidden layers by it, `hyper` writes
-    all weights of a network of 20 units. The error is the exact log-likelihood of targets minus the model's, in nats
-    for each point; `prior` ignores the set. Expected: the three methods are within a tenth of each other, and all far
-    below the prior. Takes about a minute a run, an hour in all on two cores.
-    """
-    task = GaussianProcessTask(panel, value, **(_QUICK if quick else {}))
-    epochs = 1 if method == "prior" else 2 if quick else 50
-    step = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 32}
-    return task, Recipe(width=64, depth=4, primary_units=20, epochs=epochs, seed=seed, **step)
-
-
-def _views(panel, method, value, seed, quick):
-    """Ours: a task on which more members tell more: y(x, I), given noisy copies of I, against the members of a set.
-
-    The target is interaction of x and I alone, in 20 dimensions, with Var(y) = 10. Each of the copies has noise of the
-    standard deviation 1, or 2. e has four layers of 100 units and q 100 hidden units. Expected: the error of the neural
-    process falls with each step from 1 to 4 to 16 members. Takes about a minute a run, a quarter of an hour in all on
-    two cores.
-    """
-    sizes = {"num_train": 500, "num_validation": 100, "num_test": 100} if quick else {}
-    task = NoisyViewsTask("centred", dim=20, hidden_units=10, seed=seed, members=value, noise=VIEWS[panel], **sizes)
-    epochs = 1 if method == "constant" else 2 if quick else 30
-    step = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 200}
-    return task, Recipe(width=100, depth=4, embedding_dim=100, primary_units=100, epochs=epochs, seed=seed, **step)
 
 
 def measure_process(task, method, recipe):
@@ -110,37 +80,60 @@ def measure_views(task, method, recipe):
     return {**measured, "curve": {"loss": [rounded(measured["validation"])]}}
 
 
-EXPERIMENTS = (
-    Experiment(
-        name="gaussian_process",
-        **OURS,
-        title="Neural processes on Gaussian processes: nats below exact log-likelihoods, against the points of a set",
-        varies="members",
-        values=(3, 10, 30),
-        panels=tuple(KERNELS),
-        methods=("process", "film", "hyper", "prior"),
-        drawing=Drawing(labels=LABELS, log_x=True, vertical="exact log-likelihood - the model's"),
-        setup=_gaussian_process,
-        quick_panels=("rbf",),
-        quick_values=(3,),
-        measure=Measurement(measure_process, also=("parameters",)),
-    ),
-    Experiment(
-        name="noisy_views",
-        **OURS,
-        title="A neural process on noisy copies of a condition: test MSE against the members of a set",
-        varies="members",
-        values=(1, 4, 16),
-        panels=tuple(VIEWS),
-        methods=("process", "constant"),
-        fixed={"constant": 1},
-        drawing=Drawing(labels=LABELS, log_x=True),
-        setup=_views,
-        quick_panels=("d20_noise_1",),
-        quick_values=(1, 4),
-        measure=Measurement(measure_views),
-    ),
+@grid(
+    **OURS,
+    title="Neural processes on Gaussian processes: nats below exact log-likelihoods, against the points of a set",
+    varies="members",
+    values=(3, 10, 30),
+    panels=tuple(KERNELS),
+    methods=("process", "film", "hyper", "prior"),
+    drawing=Drawing(labels=LABELS, log_x=True, vertical="exact log-likelihood - the model's"),
+    quick_panels=("rbf",),
+    quick_values=(3,),
+    measure=Measurement(measure_process, also=("parameters",)),
 )
+def gaussian_process(panel, method, value, seed, quick):
+    """Ours: how far neural processes stay below the exact log-likelihood, against the points of a set.
+
+    Panels are kernels. All methods have the encoder of four layers of 64 units and a network of two hidden layers at
+    each x: `process` joins the mean over the set to x, `film` scales and shifts the hidden layers by it, `hyper` writes
+    all weights of a network of 20 units. The error is the exact log-likelihood of targets minus the model's, in nats
+    for each point; `prior` ignores the set. Expected: the three methods are within a tenth of each other, and all far
+    below the prior. Takes about a minute a run, an hour in all on two cores.
+    """
+    task = GaussianProcessTask(panel, value, **(_QUICK if quick else {}))
+    epochs = 1 if method == "prior" else 2 if quick else 50
+    step = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 32}
+    return task, Recipe(width=64, depth=4, primary_units=20, epochs=epochs, seed=seed, **step)
+
+
+@grid(
+    **OURS,
+    title="A neural process on noisy copies of a condition: test MSE against the members of a set",
+    varies="members",
+    values=(1, 4, 16),
+    panels=tuple(VIEWS),
+    methods=("process", "constant"),
+    fixed={"constant": 1},
+    drawing=Drawing(labels=LABELS, log_x=True),
+    quick_panels=("d20_noise_1",),
+    quick_values=(1, 4),
+    measure=Measurement(measure_views),
+)
+def noisy_views(panel, method, value, seed, quick):
+    """Ours: a task on which more members tell more: y(x, I), given noisy copies of I, against the members of a set.
+
+    The target is interaction of x and I alone, in 20 dimensions, with Var(y) = 10. Each of the copies has noise of the
+    standard deviation 1, or 2. e has four layers of 100 units and q 100 hidden units. Expected: the error of the neural
+    process falls with each step from 1 to 4 to 16 members. Takes about a minute a run, a quarter of an hour in all on
+    two cores.
+    """
+    sizes = {"num_train": 500, "num_validation": 100, "num_test": 100} if quick else {}
+    task = NoisyViewsTask("centred", dim=20, hidden_units=10, seed=seed, members=value, noise=VIEWS[panel], **sizes)
+    epochs = 1 if method == "constant" else 2 if quick else 30
+    step = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 200}
+    return task, Recipe(width=100, depth=4, embedding_dim=100, primary_units=100, epochs=epochs, seed=seed, **step)
+
 
 # By experiment and claim: the rule of its verdict, and the predicted verdict in each panel.
 REGISTERED = {

@@ -24,7 +24,7 @@ an epoch by validation were not tried.
 from dataclasses import replace
 
 from keras_hypernet.experiments.claims import better, matches, reaches
-from keras_hypernet.experiments.experiment import Drawing, Experiment
+from keras_hypernet.experiments.experiment import Drawing, grid
 from keras_hypernet.tasks import StaticKernelTask
 from keras_hypernet.training.recipe import Recipe
 
@@ -33,7 +33,19 @@ PUBLISHED = {"hyper": 0.0076, "network": 0.0072}  # errors on MNIST
 LABELS = {"hyper": "generated kernel", "network": "plain convnet", "small": "plain convnet, as many weights"}
 
 
-def _setup(panel, method, value, seed, quick):
+@grid(
+    figure="ours",
+    title="A convnet with a kernel that is generated from four numbers: test error",
+    varies="embedding_dim",
+    values=(DIMENSION,),
+    panels=("mnist",),
+    methods=("hyper", "network", "small"),
+    seeds=3,
+    drawing=Drawing(labels=LABELS),
+    quick_panels=("digits",),
+    quick_values=(DIMENSION,),
+)
+def hypernetworks_static(panel, method, value, seed, quick):
     """Published, and ours: the error of a convnet whose kernel is generated from a vector.
 
     The vector and the hidden layer of the generator have `embedding_dim` entries. `network` is the plain convnet, and
@@ -46,23 +58,6 @@ def _setup(panel, method, value, seed, quick):
     step = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 128}
     return StaticKernelTask(panel), Recipe(width=16, rank=value, seed=seed, **step, **epochs)
 
-
-EXPERIMENTS = (
-    Experiment(
-        name="hypernetworks_static",
-        figure="ours",
-        title="A convnet with a kernel that is generated from four numbers: test error",
-        varies="embedding_dim",
-        values=(DIMENSION,),
-        panels=("mnist",),
-        methods=("hyper", "network", "small"),
-        seeds=3,
-        drawing=Drawing(labels=LABELS),
-        setup=_setup,
-        quick_panels=("digits",),
-        quick_values=(DIMENSION,),
-    ),
-)
 
 # By experiment and claim: the rule of its verdict, and the predicted verdict in each panel.
 _AS_PUBLISHED = {"first": DIMENSION, "last": DIMENSION, "panels": ("mnist",)}

@@ -33,7 +33,7 @@ import functools
 import numpy as np
 
 from keras_hypernet.experiments.claims import better, held, matches, measured_by
-from keras_hypernet.experiments.experiment import OURS, Drawing, Experiment, Measurement, curve, measure_splits, train
+from keras_hypernet.experiments.experiment import OURS, Drawing, Measurement, curve, grid, measure_splits, train
 from keras_hypernet.tasks import DecayResponseTask
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.architectures import build_model
@@ -42,25 +42,6 @@ HIDDEN_UNITS = {"linear": 0, "hidden": 32}  # of the classifier, by the second w
 _SHOWN = -4.0  # the logarithm of the decay in the curve of a hypernetwork
 _RATES = {"hyper": 0.0003, "separate": 0.001, "constant": 0.001}
 LABELS = {"hyper": "hypernetwork", "separate": "separate classifiers", "constant": "constant"}
-
-
-def _setup(panel, method, value, seed, quick):
-    """Ours: the loss along a learned response to the weight decay, and of a classifier for each decay.
-
-    The varied quantity is the natural logarithm of the decay. Panels are a linear classifier and one of 32 hidden
-    units. All methods see the same 1,000 images, which the seed chooses, 30 epochs of ten passes. The hypernetwork is
-    the same for all decays of a seed: its rows differ in the decay at which it is measured. The constant predicts the
-    frequencies of the classes. Expected: the losses along the response are those of separate classifiers, in the time
-    of fewer than the six of them. Takes about 20 or 40 seconds a training of the hypernetwork and 10 of a separate
-    classifier, ten minutes in all on two cores.
-    """
-    data, kind = panel.split("_")
-    task = DecayResponseTask(
-        data, float(value), HIDDEN_UNITS[kind], 200 if quick else 1000, seed=seed, response=method == "hyper"
-    )
-    epochs = 1 if method == "constant" else 2 if quick else 30
-    step = {"optimizer": "adam", "learning_rate": _RATES[method], "batch_size": 100}
-    return task, Recipe(width=16, depth=3, epochs=epochs, seed=seed, **step)
 
 
 def measure(task, method, recipe):
@@ -93,26 +74,40 @@ def _response(task, recipe):
     return model.get_weights(), history
 
 
-EXPERIMENTS = (
-    Experiment(
-        name="hyperparameter_response",
-        **OURS,
-        title="Learned responses to the weight decay: validation losses against the logarithm of the decay",
-        varies="log_decay",
-        values=(-6, -5, -4, -3, -2, -1),
-        panels=("mnist_linear", "mnist_hidden"),
-        methods=("hyper", "separate", "constant"),
-        fixed={"constant": -4},
-        drawing=Drawing(labels=LABELS, measured="validation", vertical="validation cross-entropy"),
-        setup=_setup,
-        quick_panels=("digits_linear",),
-        quick_values=(-4, -2),
-        measure=Measurement(measure, also=("training_seconds",)),
-    ),
+@grid(
+    **OURS,
+    title="Learned responses to the weight decay: validation losses against the logarithm of the decay",
+    varies="log_decay",
+    values=(-6, -5, -4, -3, -2, -1),
+    panels=("mnist_linear", "mnist_hidden"),
+    methods=("hyper", "separate", "constant"),
+    fixed={"constant": -4},
+    drawing=Drawing(labels=LABELS, measured="validation", vertical="validation cross-entropy"),
+    quick_panels=("digits_linear",),
+    quick_values=(-4, -2),
+    measure=Measurement(measure, also=("training_seconds",)),
 )
+def hyperparameter_response(panel, method, value, seed, quick):
+    """Ours: the loss along a learned response to the weight decay, and of a classifier for each decay.
+
+    The varied quantity is the natural logarithm of the decay. Panels are a linear classifier and one of 32 hidden
+    units. All methods see the same 1,000 images, which the seed chooses, 30 epochs of ten passes. The hypernetwork is
+    the same for all decays of a seed: its rows differ in the decay at which it is measured. The constant predicts the
+    frequencies of the classes. Expected: the losses along the response are those of separate classifiers, in the time
+    of fewer than the six of them. Takes about 20 or 40 seconds a training of the hypernetwork and 10 of a separate
+    classifier, ten minutes in all on two cores.
+    """
+    data, kind = panel.split("_")
+    task = DecayResponseTask(
+        data, float(value), HIDDEN_UNITS[kind], 200 if quick else 1000, seed=seed, response=method == "hyper"
+    )
+    epochs = 1 if method == "constant" else 2 if quick else 30
+    step = {"optimizer": "adam", "learning_rate": _RATES[method], "batch_size": 100}
+    return task, Recipe(width=16, depth=3, epochs=epochs, seed=seed, **step)
+
 
 # By experiment and claim: the rule of its verdict, and the predicted verdict in each panel.
-_PANELS = EXPERIMENTS[0].panels
+_PANELS = hyperparameter_response.panels
 REGISTERED = {
     "hyperparameter_response": {
         "Lorraine and Duvenaud: validation losses along a learned response are those of separately trained models.": (

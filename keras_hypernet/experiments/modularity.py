@@ -44,7 +44,7 @@ worse than the hypernetwork with 300 (above 0.5 Var(y)), where it has more weigh
 from dataclasses import replace
 
 from keras_hypernet.experiments.claims import beside, better, improves, stays
-from keras_hypernet.experiments.experiment import DEPTHS, INDICES, OURS, Drawing, Experiment
+from keras_hypernet.experiments.experiment import DEPTHS, INDICES, OURS, Drawing, grid
 from keras_hypernet.tasks import SyntheticTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -76,7 +76,15 @@ def _setup(target, seed, quick, **changes):
     return task, paper_recipe(task, seed=seed, **{**changes, **({"epochs": 2} if quick else {})})
 
 
-def _depth(panel, method, value, seed, quick):
+@grid(
+    **OURS,
+    title="Targets that are interaction alone: test MSE against the number of layers",
+    **DEPTHS,
+    panels=tuple(TARGETS),
+    quick_panels=("d100_h10",),
+    quick_values=(3, 4),
+)
+def modularity_depth(panel, method, value, seed, quick):
     """Ours: the error against the depth of f and of e, where all variance is interaction of x and I.
 
     Panels are targets: `d100_h10` has 100 dimensions, and 10 units in each hidden layer of h; `d100_h30` has 30 units,
@@ -88,7 +96,15 @@ def _depth(panel, method, value, seed, quick):
     return _setup(panel, seed, quick, depth=value)
 
 
-def _embedding_dim(panel, method, value, seed, quick):
+@grid(
+    **OURS,
+    title="Targets that are interaction alone: test MSE against the width of f and the dimension of e",
+    **{**INDICES, "values": (1, 2, 4, 8)},
+    panels=tuple(_CENTRED),
+    extra_values={"d100_h10": (3, 5, 6, 7)},
+    quick_panels=("d100_h10",),
+)
+def modularity_embedding_dim(panel, method, value, seed, quick):
     """Ours: the error against the width of f and the embedding dimension, where all variance is interaction.
 
     Panels are the inner products of `modularity_depth`. Sizes are those of Fig. 1(b), at depth 3: for i = 1..8 the
@@ -100,7 +116,18 @@ def _embedding_dim(panel, method, value, seed, quick):
     return _setup(panel, seed, quick, depth=3, **size)
 
 
-def _units(panel, method, value, seed, quick):
+@grid(
+    **OURS,
+    title="Targets that are interaction alone: test MSE against the hidden units of q",
+    varies="units",
+    values=(10, 30, 100, 300),
+    panels=(*_CENTRED, *_AT_BEST),
+    fixed={"hyper": 10},
+    drawing=Drawing(log_x=True),
+    quick_panels=("d100_h10",),
+    quick_values=(10, 30),
+)
+def modularity_units(panel, method, value, seed, quick):
     """Ours, the question of Theorems 2 to 4: how many hidden units q needs for the error of a g with 10 units.
 
     Panels are the inner products of `modularity_depth`. f has four layers and e three, the depths of lowest error in
@@ -114,7 +141,17 @@ def _units(panel, method, value, seed, quick):
     return _setup(target, seed, quick, depth=depths[method], primary_units=value)
 
 
-def _learning_rate(panel, method, value, seed, quick):
+@grid(
+    **OURS,
+    title="Targets that are interaction alone: test MSE against the learning rate",
+    varies="learning_rate",
+    values=(0.003, 0.01, 0.03),
+    panels=("d100_h10", "d100_h10_depth_6", "d100_h30", "d300_h10"),
+    drawing=Drawing(log_x=True),
+    quick_panels=("d100_h10",),
+    quick_values=(0.003, 0.01),
+)
+def modularity_learning_rate(panel, method, value, seed, quick):
     """Ours: the error against the learning rate, where all variance is interaction of x and I.
 
     Panels are the inner products of `modularity_depth`, with four layers in f and three in e, the depths of lowest
@@ -125,54 +162,6 @@ def _learning_rate(panel, method, value, seed, quick):
     target, _, depth = panel.partition("_depth_")
     return _setup(target, seed, quick, depth=int(depth or _PILOT_DEPTHS[method]), learning_rate=value)
 
-
-EXPERIMENTS = (
-    Experiment(
-        name="modularity_depth",
-        **OURS,
-        title="Targets that are interaction alone: test MSE against the number of layers",
-        **DEPTHS,
-        panels=tuple(TARGETS),
-        setup=_depth,
-        quick_panels=("d100_h10",),
-        quick_values=(3, 4),
-    ),
-    Experiment(
-        name="modularity_embedding_dim",
-        **OURS,
-        title="Targets that are interaction alone: test MSE against the width of f and the dimension of e",
-        **{**INDICES, "values": (1, 2, 4, 8)},
-        panels=tuple(_CENTRED),
-        extra_values={"d100_h10": (3, 5, 6, 7)},
-        setup=_embedding_dim,
-        quick_panels=("d100_h10",),
-    ),
-    Experiment(
-        name="modularity_units",
-        **OURS,
-        title="Targets that are interaction alone: test MSE against the hidden units of q",
-        varies="units",
-        values=(10, 30, 100, 300),
-        panels=(*_CENTRED, *_AT_BEST),
-        fixed={"hyper": 10},
-        drawing=Drawing(log_x=True),
-        setup=_units,
-        quick_panels=("d100_h10",),
-        quick_values=(10, 30),
-    ),
-    Experiment(
-        name="modularity_learning_rate",
-        **OURS,
-        title="Targets that are interaction alone: test MSE against the learning rate",
-        varies="learning_rate",
-        values=(0.003, 0.01, 0.03),
-        panels=("d100_h10", "d100_h10_depth_6", "d100_h30", "d300_h10"),
-        drawing=Drawing(log_x=True),
-        setup=_learning_rate,
-        quick_panels=("d100_h10",),
-        quick_values=(0.003, 0.01),
-    ),
-)
 
 # By experiment and claim: the rule of its verdict, and the predicted verdict in each panel.
 _EVERYWHERE = better(everywhere=True)

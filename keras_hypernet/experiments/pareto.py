@@ -37,9 +37,9 @@ from keras_hypernet.experiments.claims import better, held, improves, measured_b
 from keras_hypernet.experiments.experiment import (
     OURS,
     Drawing,
-    Experiment,
     Measurement,
     curve,
+    grid,
     measure_splits,
     rounded,
     train,
@@ -65,38 +65,6 @@ _INNER = 0.16  # the least weight of the preferences that the later authors' cod
 REFERENCE = (2.0, 2.0)  # losses beyond these dominate nothing
 SEPARATE = (0.1, 0.3, 0.5, 0.7, 0.9)  # weights of the first loss; a network is trained for each
 _DENSE = np.linspace(0.02, 0.98, 25)
-
-
-def _toy(panel, method, value, seed, quick):
-    """Published, and ours: the distance of the learned solutions from the exact optima, against the width of f.
-
-    Panels are problems of `ParetoTask`; f has two hidden layers of `width` units. The error is the mean distance of the
-    objectives from those of the exact optimum under each preference of a lattice. The paper: linear scalarization
-    reaches 0.0042, 0.0011 and 0.0494 on the three convex problems, and later methods 0.0017 and 0.0201. Expected: with
-    100 units both rules reach these numbers on `sphere`, the linear rule also on `line`; on `concave`, linear
-    scalarization finds the two ends of the front alone, and the Chebyshev rule all of it. Takes about a minute a run,
-    half an hour in all on two cores.
-    """
-    task = ParetoTask(panel, CONSTANTS.get(method, method), **({"num_train": 1000} if quick else {}))
-    epochs = 1 if method in CONSTANTS else 2 if quick else 200
-    step = {"optimizer": "adam", "learning_rate": 0.003, "batch_size": 100}
-    return task, Recipe(width=value, depth=3, epochs=epochs, seed=seed, **step)
-
-
-def _digits(panel, method, value, seed, quick):
-    """Ours: the front of two labels of overlaid digits, against the hidden units of g.
-
-    The condition is the preference between the losses of the two labels; f has two hidden layers of 32 units, and
-    writes all weights of g. `separate` trains a network of the size of g for each of five preferences, which takes as
-    many trainings. The error is the hypervolume that the losses on the test split miss, of the square up to (2, 2), at
-    these five preferences. A network that ignores the image misses all of it, an area of 4. Expected: the hypernetwork
-    comes close to the separate networks. Takes about two minutes a run, half an hour in all on two cores.
-    """
-    rule = method if method in RULES else "linear"
-    task = OverlaidDigitsTask(panel, rule, SEPARATE[0] if method == "separate" else None)
-    epochs = 1 if method == "constant" else 2 if quick else 20
-    step = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 128}
-    return task, Recipe(width=32, depth=3, primary_units=value, epochs=epochs, seed=seed, **step)
 
 
 def measure_toy(task, method, recipe):
@@ -185,38 +153,63 @@ def _losses(network, batches):
     return tuple(losses / number), tuple(right / number)
 
 
-EXPERIMENTS = (
-    Experiment(
-        name="pareto_toy",
-        **OURS,
-        title="Pareto fronts of four problems: distance from the optimum against the width of f",
-        varies="width",
-        values=(20, 100),
-        panels=tuple(PROBLEMS),
-        methods=(*RULES, *CONSTANTS),
-        fixed=dict.fromkeys(CONSTANTS, 20),
-        drawing=Drawing(labels=LABELS, log_x=True, log_y=True, vertical="mean distance from the optimum"),
-        setup=_toy,
-        quick_panels=("line", "concave"),
-        quick_values=(20,),
-        measure=Measurement(measure_toy, also=("inner", "front", "gaps")),
-    ),
-    Experiment(
-        name="pareto_digits",
-        **OURS,
-        title="The front of two labels of overlaid digits: missed hypervolume against the hidden units of g",
-        varies="primary_units",
-        values=(20, 100),
-        panels=("mnist",),
-        methods=(*RULES, "separate", "constant"),
-        fixed={"constant": 20},
-        drawing=Drawing(labels=LABELS, log_x=True, vertical="missed hypervolume, of 4"),
-        setup=_digits,
-        quick_panels=("digits",),
-        quick_values=(20,),
-        measure=Measurement(measure_digits),
-    ),
+@grid(
+    **OURS,
+    title="Pareto fronts of four problems: distance from the optimum against the width of f",
+    varies="width",
+    values=(20, 100),
+    panels=tuple(PROBLEMS),
+    methods=(*RULES, *CONSTANTS),
+    fixed=dict.fromkeys(CONSTANTS, 20),
+    drawing=Drawing(labels=LABELS, log_x=True, log_y=True, vertical="mean distance from the optimum"),
+    quick_panels=("line", "concave"),
+    quick_values=(20,),
+    measure=Measurement(measure_toy, also=("inner", "front", "gaps")),
 )
+def pareto_toy(panel, method, value, seed, quick):
+    """Published, and ours: the distance of the learned solutions from the exact optima, against the width of f.
+
+    Panels are problems of `ParetoTask`; f has two hidden layers of `width` units. The error is the mean distance of the
+    objectives from those of the exact optimum under each preference of a lattice. The paper: linear scalarization
+    reaches 0.0042, 0.0011 and 0.0494 on the three convex problems, and later methods 0.0017 and 0.0201. Expected: with
+    100 units both rules reach these numbers on `sphere`, the linear rule also on `line`; on `concave`, linear
+    scalarization finds the two ends of the front alone, and the Chebyshev rule all of it. Takes about a minute a run,
+    half an hour in all on two cores.
+    """
+    task = ParetoTask(panel, CONSTANTS.get(method, method), **({"num_train": 1000} if quick else {}))
+    epochs = 1 if method in CONSTANTS else 2 if quick else 200
+    step = {"optimizer": "adam", "learning_rate": 0.003, "batch_size": 100}
+    return task, Recipe(width=value, depth=3, epochs=epochs, seed=seed, **step)
+
+
+@grid(
+    **OURS,
+    title="The front of two labels of overlaid digits: missed hypervolume against the hidden units of g",
+    varies="primary_units",
+    values=(20, 100),
+    panels=("mnist",),
+    methods=(*RULES, "separate", "constant"),
+    fixed={"constant": 20},
+    drawing=Drawing(labels=LABELS, log_x=True, vertical="missed hypervolume, of 4"),
+    quick_panels=("digits",),
+    quick_values=(20,),
+    measure=Measurement(measure_digits),
+)
+def pareto_digits(panel, method, value, seed, quick):
+    """Ours: the front of two labels of overlaid digits, against the hidden units of g.
+
+    The condition is the preference between the losses of the two labels; f has two hidden layers of 32 units, and
+    writes all weights of g. `separate` trains a network of the size of g for each of five preferences, which takes as
+    many trainings. The error is the hypervolume that the losses on the test split miss, of the square up to (2, 2), at
+    these five preferences. A network that ignores the image misses all of it, an area of 4. Expected: the hypernetwork
+    comes close to the separate networks. Takes about two minutes a run, half an hour in all on two cores.
+    """
+    rule = method if method in RULES else "linear"
+    task = OverlaidDigitsTask(panel, rule, SEPARATE[0] if method == "separate" else None)
+    epochs = 1 if method == "constant" else 2 if quick else 20
+    step = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 128}
+    return task, Recipe(width=32, depth=3, primary_units=value, epochs=epochs, seed=seed, **step)
+
 
 # By experiment and claim: the rule of its verdict, and the predicted verdict in each panel.
 REGISTERED = {

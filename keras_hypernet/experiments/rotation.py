@@ -1,6 +1,6 @@
 """Predicting rotations: Fig. 3, the appendix, and our experiments on initial weights and on sets of images."""
 
-from keras_hypernet.experiments.experiment import APPENDIX, DEPTHS, INDICES, METHOD_LABELS, OURS, Drawing, Experiment
+from keras_hypernet.experiments.experiment import APPENDIX, DEPTHS, INDICES, METHOD_LABELS, OURS, Drawing, grid
 from keras_hypernet.tasks import RotationSetTask, RotationTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -21,7 +21,21 @@ _DEPTHS = {**DEPTHS, "values": tuple(range(2, 12))}
 _RATES = tuple(float(f"{10 ** (-4 + j / 4):.4g}") for j in range(2, 10))
 
 
-def _depth(panel, method, value, seed, quick):
+def _by_initialization(row):
+    """The lines of the figure of `initialization`: each method from both initializations."""
+    return f"{METHOD_LABELS[row['method']]}, {'principled' if row['experiment'] == 'initialization' else 'authors'}"
+
+
+@grid(
+    figure="Fig. 3",
+    title="Predicting rotations: test error against the number of layers",
+    **_DEPTHS,
+    panels=("mnist", "mnist_width_100", "cifar10"),
+    seeds=5,
+    quick_panels=("digits",),
+    quick_values=(2, 4),
+)
+def rotation_depth(panel, method, value, seed, quick):
     """Fig. 3: the error against the depth of f and of e, on MNIST and CIFAR-10.
 
     The paper counts 2 to 9 layers; the authors' code, of the same figure, makes 4 to 11. Claims are judged on both. The
@@ -36,7 +50,15 @@ def _depth(panel, method, value, seed, quick):
     return task, paper_recipe(task, depth=value, seed=seed, **changes)
 
 
-def _embedding_dim(panel, method, value, seed, quick):
+@grid(
+    **APPENDIX,
+    title="Predicting rotations: test error against the embedding dimension",
+    **{**INDICES, "values": (1, 2, 4)},
+    panels=("mnist", "mnist_depth_5", "cifar10", "cifar10_depth_5"),
+    extra_values=dict.fromkeys(("mnist", "cifar10"), (3, 5, 6, 7, 8)),
+    quick_panels=("digits",),
+)
+def rotation_embedding_dim(panel, method, value, seed, quick):
     """Appendix: the error against the embedding dimension, on MNIST and CIFAR-10, at depth 3.
 
     For i = 1..8 the embedding dimension is 10,000 i. The width of f's last hidden layer is 100 i, this project's choice
@@ -50,7 +72,22 @@ def _embedding_dim(panel, method, value, seed, quick):
     return task, paper_recipe(task, depth=int(depth or 3), seed=seed, **size, **({"epochs": 2} if quick else {}))
 
 
-def _learning_rate(panel, method, value, seed, quick):
+@grid(
+    **APPENDIX,
+    title="Predicting rotations at depth 4: test error against the learning rate",
+    varies="learning_rate",
+    values=_RATES[::2],
+    panels=("mnist", "cifar10", "mnist_hyperfan", "cifar10_hyperfan", "mnist_depth_6", "cifar10_depth_6"),
+    extra_values={
+        **dict.fromkeys(("mnist", "cifar10"), _RATES[1::2]),
+        "mnist_hyperfan": (*_RATES[1::2], 0.03162, 0.05623),
+        "cifar10_hyperfan": (*_RATES[1::2], 1e-05, 3.162e-05, 0.0001),
+    },
+    drawing=Drawing(log_x=True),
+    quick_panels=("digits", "digits_hyperfan"),
+    quick_values=(0.01,),
+)
+def learning_rate(panel, method, value, seed, quick):
     """Appendix: the error at depth 4 against the learning rate, 10^(-4 + j/4), j = 2..9.
 
     The panels `_depth_6` have the sizes of the authors' code: six layers in f, five in e, and an embedding of 50,000
@@ -70,7 +107,18 @@ def _learning_rate(panel, method, value, seed, quick):
     return task, paper_recipe(task, seed=seed, **changes)
 
 
-def _clipping(panel, method, value, seed, quick):
+@grid(
+    figure="ours",
+    title="Predicting rotations at depth 4 with clipped gradients: test error against the greatest norm",
+    varies="gradient_clipnorm",
+    values=(1.0, 5.0, 25.0),
+    panels=("cifar10",),
+    seeds=3,
+    drawing=Drawing(log_x=True),
+    quick_panels=("digits",),
+    quick_values=(1.0, 5.0),
+)
+def gradient_clipping(panel, method, value, seed, quick):
     """Ours: the error at depth 4 on CIFAR-10 with clipped gradients, against their greatest norm.
 
     By the paper's recipe, hypernetworks diverge there with some seeds; the zoo's `rotation_cifar_*` clip to a norm of
@@ -82,7 +130,16 @@ def _clipping(panel, method, value, seed, quick):
     return task, paper_recipe(task, seed=seed, gradient_clipnorm=value, **({"epochs": 3} if quick else {}))
 
 
-def _initialization(panel, method, value, seed, quick):
+@grid(
+    **OURS,
+    title="Predicting rotations from a principled initialization: test error against the number of layers",
+    **_DEPTHS,
+    panels=("mnist", "cifar10"),
+    drawing=Drawing(also="rotation_depth", series=_by_initialization),
+    quick_panels=("digits",),
+    quick_values=(2, 4),
+)
+def initialization(panel, method, value, seed, quick):
     """Ours: Fig. 3 from a principled initialization, at a learning rate that suits it.
 
     He initialization in f and e, and hyperfan-in for the generated kernels (Chang et al., 2020), at `LEARNING_RATES`.
@@ -96,7 +153,17 @@ def _initialization(panel, method, value, seed, quick):
     return task, paper_recipe(task, depth=value, seed=seed, **changes, **({"epochs": 3} if quick else {}))
 
 
-def _neural_process(panel, method, value, seed, quick):
+@grid(
+    **OURS,
+    title="A conditional neural process that predicts rotations: test error against the members of a set",
+    varies="members",
+    values=(1, 4),
+    panels=("mnist", "mnist_hyperfan"),
+    methods=("process",),
+    quick_panels=("digits",),
+    quick_values=(1, 4),
+)
+def neural_process(panel, method, value, seed, quick):
     """Ours, an example of Sec. 2: a conditional neural process, whose condition is a set of images.
 
     The condition is a set of `members` upright digits of the class of x; the embeddings of the digits are averaged.
@@ -109,86 +176,3 @@ def _neural_process(panel, method, value, seed, quick):
     task = RotationSetTask(data, members=value)
     changes = {"initialization": "hyperfan_in", "learning_rate": LEARNING_RATES[data, "embed"]} if hyperfan else {}
     return task, paper_recipe(task, depth=2, seed=seed, **changes, **({"epochs": 2} if quick else {}))
-
-
-def _by_initialization(row):
-    """The lines of the figure of `initialization`: each method from both initializations."""
-    return f"{METHOD_LABELS[row['method']]}, {'principled' if row['experiment'] == 'initialization' else 'authors'}"
-
-
-EXPERIMENTS = (
-    Experiment(
-        name="rotation_depth",
-        figure="Fig. 3",
-        title="Predicting rotations: test error against the number of layers",
-        **_DEPTHS,
-        panels=("mnist", "mnist_width_100", "cifar10"),
-        seeds=5,
-        setup=_depth,
-        quick_panels=("digits",),
-        quick_values=(2, 4),
-    ),
-    Experiment(
-        name="rotation_embedding_dim",
-        **APPENDIX,
-        title="Predicting rotations: test error against the embedding dimension",
-        **{**INDICES, "values": (1, 2, 4)},
-        panels=("mnist", "mnist_depth_5", "cifar10", "cifar10_depth_5"),
-        extra_values=dict.fromkeys(("mnist", "cifar10"), (3, 5, 6, 7, 8)),
-        setup=_embedding_dim,
-        quick_panels=("digits",),
-    ),
-    Experiment(
-        name="learning_rate",
-        **APPENDIX,
-        title="Predicting rotations at depth 4: test error against the learning rate",
-        varies="learning_rate",
-        values=_RATES[::2],
-        panels=("mnist", "cifar10", "mnist_hyperfan", "cifar10_hyperfan", "mnist_depth_6", "cifar10_depth_6"),
-        extra_values={
-            **dict.fromkeys(("mnist", "cifar10"), _RATES[1::2]),
-            "mnist_hyperfan": (*_RATES[1::2], 0.03162, 0.05623),
-            "cifar10_hyperfan": (*_RATES[1::2], 1e-05, 3.162e-05, 0.0001),
-        },
-        drawing=Drawing(log_x=True),
-        setup=_learning_rate,
-        quick_panels=("digits", "digits_hyperfan"),
-        quick_values=(0.01,),
-    ),
-    Experiment(
-        name="gradient_clipping",
-        figure="ours",
-        title="Predicting rotations at depth 4 with clipped gradients: test error against the greatest norm",
-        varies="gradient_clipnorm",
-        values=(1.0, 5.0, 25.0),
-        panels=("cifar10",),
-        seeds=3,
-        drawing=Drawing(log_x=True),
-        setup=_clipping,
-        quick_panels=("digits",),
-        quick_values=(1.0, 5.0),
-    ),
-    Experiment(
-        name="initialization",
-        **OURS,
-        title="Predicting rotations from a principled initialization: test error against the number of layers",
-        **_DEPTHS,
-        panels=("mnist", "cifar10"),
-        drawing=Drawing(also="rotation_depth", series=_by_initialization),
-        setup=_initialization,
-        quick_panels=("digits",),
-        quick_values=(2, 4),
-    ),
-    Experiment(
-        name="neural_process",
-        **OURS,
-        title="A conditional neural process that predicts rotations: test error against the members of a set",
-        varies="members",
-        values=(1, 4),
-        panels=("mnist", "mnist_hyperfan"),
-        methods=("process",),
-        setup=_neural_process,
-        quick_panels=("digits",),
-        quick_values=(1, 4),
-    ),
-)
