@@ -50,7 +50,7 @@ class Finding:
 
     Verdicts are "reproduced", "partly", "not", "open", and "nothing learned": no method of the panel beats the best
     trivial predictor. `p` is that of the test, or None. `edge` says whether a number that decides the verdict is within
-    5% of its threshold.
+    5% of its threshold. `why` explains the verdict.
     """
 
     measured: str
@@ -59,6 +59,7 @@ class Finding:
     seeds: int
     p: float | None = None
     edge: bool = False
+    why: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

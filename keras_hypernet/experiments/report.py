@@ -1,5 +1,6 @@
 """The report on the claims of the paper, `results/README.md`."""
 
+import dataclasses
 import pathlib
 import statistics
 from collections import Counter
@@ -65,17 +66,19 @@ def write_report(folder):
     """
     folder = pathlib.Path(folder)
     rows = {name: own_rows(get_experiment(name), folder)[0] for name in NAMES}
-    verdicts = {claim: findings(claim, rows[claim.experiment], rows["baseline"]) for claim in CLAIMS}
-    explanations = read_explanations(folder)
+
+    def judge(claims, explanations):
+        return {claim: findings(claim, rows[claim.experiment], rows["baseline"], explanations) for claim in claims}
+
+    verdicts = judge(CLAIMS, read_explanations(folder))
     corrected = _corrected(verdicts)
     details = []
-    for claim in (claim for claim, of_panels in verdicts.items() if any(of_panels.values())):
-        whys = _whys(claim, verdicts[claim], rows, explanations)
-        details += _details(claim, verdicts[claim], whys, corrected)
+    for claim, of_panels in verdicts.items():
+        details += _details(claim, of_panels, corrected) if any(of_panels.values()) else []
     summary = []
     for key, text in read_explanations(folder, "summary.json").items():
-        for claim in (claim for claim in CLAIMS if claim.text == key[0]):
-            summary += _whys(claim, verdicts[claim], rows, {key: text}).values()
+        for of_panels in judge((claim for claim in CLAIMS if claim.text == key[0]), {key: text}).values():
+            summary += [finding.why for finding in of_panels.values() if finding and finding.why]
     thresholds = [(name, *facts) for name, facts in THRESHOLDS.items()]
     lines = [
         *("# Results of the reproduction", "", *summary, "", _INTRODUCTION, *_significance(corrected)),
@@ -89,32 +92,35 @@ def write_report(folder):
 
 def verdicts(name, folder):
     """The verdicts on the claims about an experiment, and their explanations: lines of Markdown."""
-    rows = {each: own_rows(get_experiment(each), folder)[0] for each in (name, "baseline")}
+    rows, baselines = (own_rows(get_experiment(each), folder)[0] for each in (name, "baseline"))
     explanations, lines = read_explanations(folder), []
     for claim in (claim for claim in CLAIMS if claim.experiment == name):
-        of_panels = findings(claim, rows[name], rows["baseline"])
-        whys = _whys(claim, of_panels, rows, explanations)
-        for panel, finding in of_panels.items():
-            text = f"{panel} **{_verdict(finding) if finding else _NOT_RUN}**"
-            lines.append(f"- {claim.text} {text}{'. ' if panel in whys else ''}{whys.get(panel, '')}")
+        for panel, finding in findings(claim, rows, baselines, explanations).items():
+            why = f". {finding.why}" if finding and finding.why else ""
+            lines.append(f"- {claim.text} {panel} **{_verdict(finding)}**{why}")
     return lines
 
 
-def findings(claim, rows, baselines=()):
+def findings(claim, rows, baselines=(), explanations=None):
     """The `Finding` of each panel of a claim, compared with the trivial predictors; None if no seed has all runs.
 
-    `baselines` are the rows of the experiment `baseline`.
+    `baselines` are the rows of the experiment `baseline`; `explanations` are those of `read_explanations`.
     """
-    experiment, found = get_experiment(claim.experiment), {}
-    predictors = by_target(judged(baselines, claim.rule.field))
-    for panel in claim.rule.panels or experiment.panels:
-        mine = complete_rows(experiment, panel, rows, claim.rule)
-        finding = claim.rule.judge(mine, experiment.varies) if mine else None
-        best = best_trivial(predictors_of(mine, predictors)) if mine else None
-        if best:
-            mine = judged(mine, claim.rule.field)
-            methods = claim.rule.methods
-            finding = held_against(finding, mine, experiment.varies, PREDICTORS[best[0]], best[1], methods)
+    experiment, rule, found = get_experiment(claim.experiment), claim.rule, {}
+    known = by_target(judged(baselines, rule.field))
+    for panel in rule.panels or experiment.panels:
+        found[panel] = None
+        mine = complete_rows(experiment, panel, rows, rule)
+        if not mine:
+            continue
+        finding, mine = rule.judge(mine, experiment.varies), judged(mine, rule.field)
+        predictors = predictors_of(mine, known)
+        name, error = best_trivial(predictors) or (None, None)
+        if name:
+            finding = held_against(finding, mine, experiment.varies, PREDICTORS[name], error, rule.methods)
+        if text := (explanations or {}).get((claim.text, panel, finding.verdict, finding.seeds)):
+            why = fill(text, mine, experiment.varies, error, predictors.get("bilinear"))
+            finding = dataclasses.replace(finding, why=why)
         found[panel] = finding
     return found
 
@@ -142,14 +148,13 @@ def _significance(corrected):
 
 
 def _verdict(finding):
-    return f"{finding.verdict}{' (knife-edge)' * finding.edge}"
+    return f"{finding.verdict}{' (knife-edge)' * finding.edge}" if finding else _NOT_RUN
 
 
 def _summary(verdicts):
     rows = []
     for claim, of_panels in verdicts.items():
-        of_panels = [f"{panel} {_verdict(finding) if finding else _NOT_RUN}" for panel, finding in of_panels.items()]
-        rows.append((claim.text, ", ".join(of_panels)))
+        rows.append((claim.text, ", ".join(f"{panel} {_verdict(finding)}" for panel, finding in of_panels.items())))
     return [*table(("claim", "verdicts"), rows), ""]
 
 
@@ -174,21 +179,7 @@ def _section(title, text, columns, rows):
     return [f"## {title}", "", text, "", *table(columns, rows), ""]
 
 
-def _whys(claim, of_panels, rows, explanations):
-    """The explanations of the verdicts of a claim by panel, with the numbers of the rows, a dict by experiment."""
-    experiment, whys = get_experiment(claim.experiment), {}
-    known = by_target(judged(rows["baseline"], claim.rule.field))
-    for panel, finding in of_panels.items():
-        text = finding and explanations.get((claim.text, panel, finding.verdict, finding.seeds))
-        if text:
-            mine = judged(complete_rows(experiment, panel, rows[claim.experiment], claim.rule), claim.rule.field)
-            predictors = predictors_of(mine, known)
-            _, trivial = best_trivial(predictors) or (None, None)
-            whys[panel] = fill(text, mine, experiment.varies, trivial, predictors.get("bilinear"))
-    return whys
-
-
-def _details(claim, of_panels, whys, corrected):
+def _details(claim, of_panels, corrected):
     limits = [f"{name} {value:g}" for name, value in (("from", claim.rule.first), ("to", claim.rule.last)) if value]
     varies = get_experiment(claim.experiment).varies
     counted = f" Values of {varies} {' '.join(limits)} count." if limits else ""
@@ -200,7 +191,7 @@ def _details(claim, of_panels, whys, corrected):
             rows.append((panel, _NOT_RUN))
             continue
         holm = f"; by Holm {corrected[claim, panel]:.2g}" if (claim, panel) in corrected else ""
-        rows.append((panel, finding.measured, finding.test + holm, f"**{_verdict(finding)}**", whys.get(panel, "")))
+        rows.append((panel, finding.measured, finding.test + holm, f"**{_verdict(finding)}**", finding.why))
     columns = ("where", "measured", "test", "verdict", "why")
     link = f"`{claim.experiment}` ([figure]({claim.experiment}.png))"
     return _section(claim.text, f"{link}: {claim.rule.text}{counted}", columns, rows)
@@ -220,32 +211,39 @@ def complete_rows(experiment, panel, rows, rule=None):
     return [row for row in rows if all((row["seed"], *point) in done for point in points)]
 
 
+def _by_method(rows, methods, least):
+    """The finished rows of an experiment by panel and dimension, of which each method has a number of rows at least.
+
+    Yields the panel, the dimension, the mean variance of y, and the test errors of each method.
+    """
+    groups = group_rows([row for row in rows if row["status"] == "finished"], "dim")
+    for panel, dim in dict.fromkeys((panel, dim) for panel, _, dim in groups):
+        parts = [groups.get((panel, method, dim), []) for method in methods]
+        if all(len(part) >= least for part in parts):
+            variance = statistics.fmean(row["variance_of_y"] for row in parts[0])
+            yield panel, dim, f"{variance:.3g}", [[row["test"] for row in part] for part in parts]
+
+
 def _variance(rows):
     """What x alone, I alone and their interaction explain of Fig. 1's target and of its variants."""
-    finished = [row for row in rows["synthetic_variance"] if row["status"] == "finished"]
-    groups = group_rows(finished, "dim")
+    errors = [row["standard_error"] for row in rows["synthetic_variance"] if row["status"] == "finished"]
     text = (
         "`synthetic_variance` ([figure](synthetic_variance.png)): shares of the variance of y, mean and standard "
         "deviation over the seeds. I alone explains nothing, because the mean of x is zero. The standard error of a "
-        f"share is at most {max((row['standard_error'] for row in finished), default=0):.1g}."
+        f"share is at most {max(errors, default=0):.1g}."
     )
     columns, lines = ("target", "dimension", "x alone", "I alone", "interaction", "variance of y", "seeds"), []
-    for panel, _, dim in (key for key in groups if key[1] == "of_x"):
-        of_x = groups[panel, "of_x", dim]
-        others = (groups.get((panel, method, dim), []) for method in ("of_condition", "of_both"))
-        parts = [[row["test"] for row in part] for part in (of_x, *others)]
-        if any(len(part) < 2 for part in parts):
-            continue
+    for panel, dim, variance, parts in _by_method(rows["synthetic_variance"], ("of_x", "of_condition", "of_both"), 2):
         cells = [f"{statistics.fmean(part):.2%} ± {statistics.stdev(part):.2%}" for part in parts]
-        variance = statistics.fmean(row["variance_of_y"] for row in of_x)
-        lines.append((panel, dim, *cells, f"{variance:.3g}", len(of_x)))
+        lines.append((panel, dim, *cells, variance, len(parts[0])))
     section = _section("Ours: what Fig. 1's target can show", text, columns, lines)
-    return [*section, *_limits_of_figure_1(rows, groups), ""]
+    return [*section, *_limits_of_figure_1(rows), ""]
 
 
-def _limits_of_figure_1(rows, groups):
+def _limits_of_figure_1(rows):
     """The text on what Fig. 1 can and cannot show; nothing without the rows for its numbers."""
-    interaction = [row["test"] * row["variance_of_y"] for row in groups.get(("text", "of_both", 1000), [])]
+    shares = group_rows(rows["synthetic_variance"], "dim").get(("text", "of_both", 1000), [])
+    interaction = [row["test"] * row["variance_of_y"] for row in shares if row["status"] == "finished"]
     inner = [row for row in rows["synthetic_depth"] if row["panel"] == "inner"]
     tests = [row["test"] for row in inner if row["test"] is not None]
     linear = group_rows(rows["synthetic_baseline"], "dim").get(("inner", "linear_x", 1000), [])
@@ -277,17 +275,11 @@ def _trivial(rows):
 
 
 def _baselines(rows):
-    finished = [row for row in rows["synthetic_baseline"] if row["status"] == "finished"]
-    groups = group_rows(finished, "dim")
     title = "Ours: how far linear models get on the synthetic targets"
     text = "`synthetic_baseline`: mean squared errors of least squares; a model of x alone does not use I."
     columns, lines = ("target", "dimension", "variance of y", "linear in x", "linear in x and I", "seeds"), []
-    for panel, dim in sorted({(row["panel"], row["dim"]) for row in finished}):
-        of_x, of_both = (groups.get((panel, method, dim), []) for method in ("linear_x", "linear_both"))
-        if of_x and of_both:
-            variance = statistics.fmean(row["variance_of_y"] for row in of_x)
-            errors = [statistics.fmean(row["test"] for row in each) for each in (of_x, of_both)]
-            lines.append((panel, dim, *(f"{value:.3g}" for value in (variance, *errors)), len(of_x)))
+    for panel, dim, variance, parts in sorted(_by_method(rows["synthetic_baseline"], ("linear_x", "linear_both"), 1)):
+        lines.append((panel, dim, variance, *(f"{statistics.fmean(part):.3g}" for part in parts), len(parts[0])))
     return _section(title, text, columns, lines)
 
 
