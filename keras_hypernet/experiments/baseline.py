@@ -244,9 +244,9 @@ def predictors_of(rows, baselines):
 
 
 def best_trivial(predictors):
-    """Name and error of the best trivial predictor, or None."""
-    trivial = {name: error for name, error in predictors.items() if name not in REFERENCES}
-    return min(trivial.items(), key=lambda item: item[1]) if trivial else None
+    """Noun and error of the best trivial predictor, or None."""
+    trivial = [(PREDICTORS[name], error) for name, error in predictors.items() if name not in REFERENCES]
+    return min(trivial, key=lambda pair: pair[1], default=None)
 
 
 @grid(

@@ -66,10 +66,11 @@ class Finding:
 class Rule:
     """How a verdict follows from rows: in words, and as a function of a panel's rows and the varied quantity.
 
-    The function returns a `Finding`. `panels` are the judged panels; by default all of the experiment. `first` and
-    `last` are the least and the greatest value of the varied quantity that counts; None for no limit. `field` is the
-    number of a row that is judged: a field, or a curve, of which the last value counts. `methods` are those whose
-    errors are compared with the trivial predictors; by default all.
+    The function returns a `Finding` from the `test` of the rows. `panels` are the judged panels; by default all of the
+    experiment. `first` and `last` are the least and the greatest value of the varied quantity that counts; None for no
+    limit. `field` is the number of a row that is judged, as `test`: a field, or a curve, of which the last value
+    counts. `methods` are those whose errors are compared with the trivial predictors; by default all. `reference` is
+    the trivial predictor if it is a method of the rows: the method, and its noun.
     """
 
     text: str
@@ -79,19 +80,31 @@ class Rule:
     last: float | None = None
     field: str = "test"
     methods: tuple = ()
+    reference: tuple | None = None
 
     def counts(self, value):
         """Whether runs at a value of the varied quantity are judged."""
         return (self.first is None or value >= self.first) and (self.last is None or value <= self.last)
 
+    def finding(self, rows, varies, predictor=None):
+        """The `Finding` of the complete rows of a panel, held against a trivial predictor: its noun and its error."""
+        rows = judged(rows, self.field)
+        if self.reference:
+            method, noun = self.reference
+            predictor = noun, float(np.median([row["test"] for row in rows if row["method"] == method]))
+            rows = [row for row in rows if row["method"] != method]
+        finding = self.judge(rows, varies)
+        return held_against(finding, rows, varies, *predictor, self.methods) if predictor else finding
+
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A claim of the paper, the name of its experiment and the `Rule` that judges it."""
+    """A claim, the name of its experiment, the `Rule` that judges it, and the verdicts predicted for some panels."""
 
     text: str
     experiment: str
     rule: Rule
+    predicted: dict = dataclasses.field(default_factory=dict, compare=False)
 
 
 def judged(rows, field):
@@ -306,12 +319,7 @@ def reaches(method, published):
 
 def measured_by(rule, field):
     """A rule for another number of the rows than the test error: a field, or the last value of a curve."""
-
-    def judge(rows, varies):
-        return rule.judge(judged(rows, field), varies)
-
-    text = f"by `{field}`. {rule.text[0].upper()}{rule.text[1:]}"
-    return dataclasses.replace(rule, text=text, judge=judge, field=field)
+    return dataclasses.replace(rule, text=f"by `{field}`. {rule.text[0].upper()}{rule.text[1:]}", field=field)
 
 
 def beside(rule, today):
@@ -328,14 +336,8 @@ def beside(rule, today):
 
 def held(rule, reference, noun="a constant"):
     """A rule whose verdict is "nothing learned" where no method beats a reference, which is a method of the rows."""
-
-    def judge(rows, varies):
-        rows = judged(rows, rule.field)
-        learned = [row for row in rows if row["method"] != reference]
-        error = float(np.median([row["test"] for row in rows if row["method"] == reference]))
-        return held_against(rule.judge(learned, varies), learned, varies, noun, error, rule.methods)
-
-    return dataclasses.replace(rule, text=f"{rule.text} The trivial predictor is {noun}.", judge=judge)
+    text = f"{rule.text} The trivial predictor is {noun}."
+    return dataclasses.replace(rule, text=text, reference=(reference, noun))
 
 
 def matches(first, second, at_best=False):

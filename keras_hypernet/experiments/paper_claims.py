@@ -93,15 +93,13 @@ _RULES = {
     },
     "initialization": _at_both_counts({_PRINCIPLED: better(wide=WIDE)}),
 }
-# Claims that are registered in the modules of their experiments: the rule, and the predicted verdict in each panel.
-_REGISTERED = [
-    (Claim(text, name, rule), predicted)
-    for module in MODULES
-    for name, claims in getattr(module, "REGISTERED", {}).items()
-    for text, (rule, predicted) in claims.items()
-]
-PREDICTIONS = {claim.text: predicted for claim, predicted in _REGISTERED}
 CLAIMS = (
-    *(Claim(text, experiment, rule) for experiment, rules in _RULES.items() for text, rule in rules.items()),
-    *(claim for claim, _ in _REGISTERED),
+    *(Claim(text, name, rule) for name, rules in _RULES.items() for text, rule in rules.items()),
+    # Claims that are registered in the modules of their experiments.
+    *(
+        Claim(text, name, rule, predicted)
+        for module in MODULES
+        for name, claims in getattr(module, "REGISTERED", {}).items()
+        for text, (rule, predicted) in claims.items()
+    ),
 )

@@ -1,18 +1,18 @@
 """The report on the claims of the paper, `results/README.md`."""
 
-import dataclasses
 import pathlib
 import statistics
 from collections import Counter
+from dataclasses import replace
 
 from keras_hypernet.common.files import write_text
 from keras_hypernet.common.markdown import table
 from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.baseline import PREDICTORS, best_trivial, by_target, predictors_of
-from keras_hypernet.experiments.claims import CONFIDENCE, LEAST_SEEDS, SIGNIFICANT, THRESHOLDS, held_against, judged
+from keras_hypernet.experiments.claims import CONFIDENCE, LEAST_SEEDS, SIGNIFICANT, THRESHOLDS, judged
 from keras_hypernet.experiments.experiment import run_key
 from keras_hypernet.experiments.explanations import fill, read_explanations
-from keras_hypernet.experiments.paper_claims import CLAIMS, PREDICTIONS
+from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.rows import group_rows, own_rows
 from keras_hypernet.experiments.statistics import holm
 
@@ -110,17 +110,14 @@ def findings(claim, rows, baselines=(), explanations=None):
     known = by_target(judged(baselines, rule.field))
     for panel in rule.panels or experiment.panels:
         found[panel] = None
-        mine = complete_rows(experiment, panel, rows, rule)
-        if not mine:
+        if not (mine := complete_rows(experiment, panel, rows, rule)):
             continue
-        finding, mine = rule.judge(mine, experiment.varies), judged(mine, rule.field)
         predictors = predictors_of(mine, known)
-        name, error = best_trivial(predictors) or (None, None)
-        if name:
-            finding = held_against(finding, mine, experiment.varies, PREDICTORS[name], error, rule.methods)
+        best = best_trivial(predictors)
+        finding = rule.finding(mine, experiment.varies, best)
         if text := (explanations or {}).get((claim.text, panel, finding.verdict, finding.seeds)):
-            why = fill(text, mine, experiment.varies, error, predictors.get("bilinear"))
-            finding = dataclasses.replace(finding, why=why)
+            mine, trivial = judged(mine, rule.field), best and best[1]
+            finding = replace(finding, why=fill(text, mine, experiment.varies, trivial, predictors.get("bilinear")))
         found[panel] = finding
     return found
 
@@ -166,7 +163,7 @@ def _predictions(verdicts):
     )
     lines, groups = [f"## {title}", "", text, ""], {}
     for claim, of_panels in verdicts.items():
-        for panel, predicted in PREDICTIONS.get(claim.text, {}).items():
+        for panel, predicted in claim.predicted.items():
             found = of_panels[panel]
             outcome = (found.verdict, found.seeds) if found else (_NOT_RUN, "")
             groups.setdefault(claim.experiment, []).append((claim.text, panel, predicted, *outcome))

@@ -156,7 +156,8 @@ def test_rows_find_the_medians_of_their_predictors():
     rows = _rows("modularity_depth", lambda run: 1.0, panels=["d100_h10"], seeds=2)
     predictors = predictors_of(rows, baselines)
     assert predictors == pytest.approx({name: error + 0.02 for name, error in ERRORS.items()})
-    assert best_trivial(predictors) == ("linear_both", pytest.approx(9.02))  # and not the bilinear form, a reference
+    # And not the bilinear form, which is a reference.
+    assert best_trivial(predictors) == ("linear in x and I", pytest.approx(9.02))
     others = _rows("modularity_depth", lambda run: 1.0, panels=["d300_h10"], seeds=1)
     assert predictors_of(others, baselines) == {} == predictors_of([*rows, *others], baselines)
     assert best_trivial({}) is None

@@ -11,7 +11,7 @@ import pytest
 from keras_hypernet.experiments import claims, get_experiment
 from keras_hypernet.experiments.drawing import points, write_csv
 from keras_hypernet.experiments.experiment import make_row
-from keras_hypernet.experiments.paper_claims import CLAIMS, PREDICTIONS
+from keras_hypernet.experiments.paper_claims import CLAIMS
 from keras_hypernet.experiments.report import complete_rows, findings, write_report
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.experiments.statistics import holm, interval, resampled, table, trend, wilcoxon
@@ -269,7 +269,7 @@ def test_a_verdict_near_the_threshold_of_one_value_is_marked(ratio, edge):
 @pytest.mark.parametrize(("constant", "verdict", "edge"), [(0.3, "not", False), (0.21, "not", True), (0.2, "no", True)])
 def test_a_verdict_near_a_trivial_predictor_is_marked(constant, verdict, edge):
     some = [*rows([[0.2] * 3] * 5), *rows([[constant] * 3] * 5, "constant")]
-    finding = claims.held(claims.improves("hyper"), "constant").judge(some, "depth")
+    finding = claims.held(claims.improves("hyper"), "constant").finding(some, "depth")
     assert (finding.verdict, finding.edge) == (f"{verdict}thing learned" if verdict == "no" else verdict, edge)
 
 
@@ -279,7 +279,7 @@ def test_a_trivial_predictor_is_compared_by_the_number_that_is_judged():
     for row in some:
         row["inferred"] = 0.8 if row["method"] == "hyper" else 0.7
     rule = claims.held(claims.measured_by(claims.reaches("hyper", {"mnist": 0.9}), "inferred"), "constant")
-    finding = rule.judge(some, "depth")
+    finding = rule.finding(some, "depth")
     assert finding.measured.endswith("best trivial predictor: a constant, 0.7")
     assert finding.verdict == "nothing learned"
 
@@ -373,12 +373,12 @@ def test_each_step_by_the_loss_on_the_validation_split():
     for row in some:
         row["curve"] = {"validation_loss": [9.0, 1 / row["width"]]}
     rule = claims.measured_by(claims.EACH_STEP, "validation_loss")
-    finding = rule.judge(some, "width")
+    finding = rule.finding(some, "width")
     assert finding.verdict == "reproduced"
     assert finding.measured.startswith("mean 0.5 at width 2, 0.25 at 4; it falls in 2 of 2 steps")
     assert claims.EACH_STEP.judge(some, "width").verdict == "not"
     some[0]["curve"] = {}  # a run that diverged in its first epoch
-    assert "diverged: 1 of 9" in rule.judge(some, "width").measured
+    assert "diverged: 1 of 9" in rule.finding(some, "width").measured
 
 
 def test_every_experiment_has_enough_seeds_for_its_claims():
@@ -432,7 +432,7 @@ def _grid_rows():
 def test_report_without_results(tmp_path):
     text = write_report(tmp_path).read_text()
     judged = sum(len(findings(claim, [])) for claim in CLAIMS)
-    assert text.count("not run yet") == judged + sum(map(len, PREDICTIONS.values()))
+    assert text.count("not run yet") == judged + sum(len(claim.predicted) for claim in CLAIMS)
     assert "(160 of 160 are missing)" in text
 
 

@@ -78,7 +78,7 @@ def test_lower_compares_two_methods_seed_by_seed():
     assert better("chebyshev", "linear").judge(rows, "width").verdict == "reproduced"
     assert better("linear", "chebyshev").judge(rows, "width").verdict == "not"
     assert better("chebyshev", "linear", wide=0.4).judge(rows, "width").verdict == "partly"
-    assert measured_by(better("chebyshev", "linear"), "gaps").judge(rows, "width").verdict == "not"
+    assert measured_by(better("chebyshev", "linear"), "gaps").finding(rows, "width").verdict == "not"
 
 
 def test_lower_everywhere_asks_for_every_value():
@@ -100,7 +100,7 @@ def test_nothing_is_learned_where_a_reference_is_not_beaten():
     tests = {"linear": {20: 0.2, 100: 0.1}, "chebyshev": {20: 0.1, 100: 0.05}}
     for constant, verdict in ((0.04, "nothing learned"), (0.3, "reproduced")):
         rows = _rows({**tests, "constant_linear": {20: constant}})
-        finding = held(better("chebyshev", "linear"), "constant_linear").judge(rows, "width")
+        finding = held(better("chebyshev", "linear"), "constant_linear").finding(rows, "width")
         assert finding.verdict == verdict
         assert f"best trivial predictor: a constant, {1.02 * constant:.3g}" in finding.measured
 
