@@ -14,7 +14,6 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from keras_hypernet.experiments.experiment import OURS, Measurement, grid, rounded, train_and_measure
 from keras_hypernet.experiments.modularity import TARGETS
-from keras_hypernet.experiments.rows import results_of
 from keras_hypernet.tasks import (
     ApproximationTask,
     ClassificationTask,
@@ -222,19 +221,6 @@ def by_target(rows):
         target: {name: statistics.median(tests[name]) for name in PREDICTORS if name in tests}
         for target, tests in errors.items()
     }
-
-
-def baseline_of(task, folder):
-    """Test errors of the trivial predictors of a task, by name: `Card.baseline`; None without rows.
-
-    The errors are medians over the rows of `baseline` in a folder. A seed draws another target for some tasks; for
-    these, only the rows of the same seed count.
-    """
-    rows, _ = results_of("baseline", folder).read()
-    if hasattr(task, "seed"):
-        rows = [row for row in rows if get_task(**row["config"]["task"]) == task]
-    errors = by_target(rows).get(target_of(task.config()), {})
-    return {PREDICTORS[name]: error for name, error in errors.items() if name not in REFERENCES} or None
 
 
 def predictors_of(rows, baselines):

@@ -55,7 +55,7 @@ def draw(experiment, folder):
 
     folder = pathlib.Path(folder)
     rows, broken = read_rows(experiment, folder)
-    baselines = {} if experiment.name == "baseline" else read_baselines(folder)
+    baselines = {} if experiment.name == "baseline" else by_target(own_rows(get_experiment("baseline"), folder)[0])
     shown = points(experiment, rows)
     panels = list(dict.fromkeys(point["panel"] for point in shown))
     styles = _styles(dict.fromkeys(point["series"] for point in shown))
@@ -81,11 +81,6 @@ def draw(experiment, folder):
             save_figure(figure, path, experiment.name)
     write_csv(shown, paths[2])
     return paths, broken
-
-
-def read_baselines(folder):
-    """The errors of the trivial predictors of each target, as of `by_target`, from the rows in a folder."""
-    return by_target(own_rows(get_experiment("baseline"), folder)[0])
 
 
 def read_rows(experiment, folder):

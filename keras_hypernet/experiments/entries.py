@@ -12,7 +12,7 @@ from keras_hypernet.common.suggestions import suggestion
 from keras_hypernet.common.versions import today, versions
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.assumptions import approximators
-from keras_hypernet.experiments.baseline import baseline_of
+from keras_hypernet.experiments.baseline import PREDICTORS, REFERENCES, by_target, target_of
 from keras_hypernet.experiments.rows import own_rows, results_of
 from keras_hypernet.runs.machine import set_threads
 from keras_hypernet.tasks import get_task
@@ -178,11 +178,16 @@ def _train_entry(blueprint, directory, seeds, command, resume, results, other_ru
 def trivial_predictors(name, task, results):
     """Test errors of the trivial predictors of an entry and its task, from the rows in `results`: `Card.baseline`.
 
-    They are those of `baseline_of`, or else the trivial methods of the entry's own experiment; None without rows.
+    The errors are medians over the rows of `baseline`, or else of the trivial methods of the entry's own experiment;
+    None without rows. A seed draws another target for some tasks; for these, only the rows of the same seed count.
     """
-    errors = baseline_of(task, results)
+    rows, _ = results_of("baseline", results).read()
+    if hasattr(task, "seed"):
+        rows = [row for row in rows if get_task(**row["config"]["task"]) == task]
+    errors = by_target(rows).get(target_of(task.config()), {})
+    errors = {PREDICTORS[name]: error for name, error in errors.items() if name not in REFERENCES}
     if errors or name not in BLUEPRINTS:
-        return errors
+        return errors or None
     blueprint = BLUEPRINTS[name]
     experiment = get_experiment(blueprint.experiment)
     for method in {"constant", f"constant_{blueprint.method}", "prior"}.intersection(experiment.methods):
