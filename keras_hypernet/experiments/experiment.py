@@ -1,20 +1,15 @@
-"""Experiment: a grid of runs as data, such as a figure of the paper, and the execution of one run."""
+"""Experiment: a grid of runs as data, such as a figure of the paper, and the rows of its runs."""
 
 import dataclasses
 import json
 import re
-import time
 from collections.abc import Callable
 
-import keras
 import numpy as np
 
 from keras_hypernet.common.checks import integer, plain
 from keras_hypernet.common.versions import today, versions
-from keras_hypernet.data.sources import DataUnavailableError
-from keras_hypernet.runs.machine import machine, peak_memory, reset_peak_memory
 from keras_hypernet.tasks import TASKS, get_task, is_registered
-from keras_hypernet.training.checkpoints import TrainingDivergedError
 from keras_hypernet.training.loop import evaluate, fit
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.architectures import build_model
@@ -264,51 +259,6 @@ def run_key(config):
     if task["name"] in TASKS:
         task = get_task(**task).config()
     return json.dumps({**config, "task": task, "recipe": Recipe(**config["recipe"]).to_dict()}, sort_keys=True)
-
-
-def execute(config, experiment=None):
-    """Executes one run and returns its row, also if the run diverges or fails.
-
-    `config` is one of `Experiment.runs()`; an experiment with a `measure` or tasks of its own must be given. Raises
-    DataUnavailableError or ImportError if this machine lacks the data of the run or a package.
-    """
-    keras.backend.clear_session()
-    reset_peak_memory()
-    started = time.perf_counter()
-    task, recipe = task_of(config, experiment), Recipe(**config["recipe"])
-    measure = experiment.measure if experiment else Measurement()
-    try:
-        measured = measure.function(task, config[measure.label], recipe)
-        measured["data_sha256"] = task.fingerprint()
-        not_finite = []  # collects such numbers, which become None
-        result = json.loads(json.dumps(measured), parse_constant=not_finite.append)
-        if not_finite:
-            message = f"Training ended with finite losses, but a measured number is {not_finite[0]}."
-            result |= {"status": "diverged", "message": message, "test": None, "validation": None}
-    except TrainingDivergedError as error:
-        result = {"status": "diverged", "message": str(error), "curve": curve(error.history)}
-    except (DataUnavailableError, ImportError):
-        raise
-    except Exception as error:  # a failed run is a row, and does not stop the other runs
-        result = {"status": "failed", "message": f"{type(error).__name__}: {error}"}
-    return make_row(config, result, time.perf_counter() - started, peak_memory(), machine(), task)
-
-
-def task_of(config, experiment=None):
-    """Returns the task of a run, which the experiment's `setup` makes if `get_task` does not."""
-    try:
-        return get_task(**config["task"])
-    except ValueError:  # a class that is not registered, or arrays that this process lacks
-        if experiment is None:
-            raise
-    point = [config[name] for name in ("panel", "method", experiment.varies, "seed")]
-    for quick in (False, True):
-        task, _ = experiment.setup(*point, quick)
-        if task.config() == config["task"]:
-            return task
-    raise ValueError(
-        f"`setup` of the experiment {experiment.name!r} must make the task {config['task']}. Received: {task}"
-    )
 
 
 def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None, task=None):

@@ -2,16 +2,24 @@
 
 import contextlib
 import functools
+import json
 import random
+import time
+
+import keras
 
 from keras_hypernet.common.backends import require_tensorflow
 from keras_hypernet.common.checks import integer
+from keras_hypernet.data.sources import DataUnavailableError
 from keras_hypernet.experiments import NAMES, find_experiment, find_source
-from keras_hypernet.experiments.experiment import Measurement, execute, make_row, run_key, task_of
+from keras_hypernet.experiments.experiment import Measurement, curve, make_row, run_key
 from keras_hypernet.experiments.rows import results_of
 from keras_hypernet.runs.engines import Job, LocalWorkers, check_engine, run_on_ray
+from keras_hypernet.runs.machine import machine, peak_memory, reset_peak_memory
 from keras_hypernet.runs.progress import RunsProgress
 from keras_hypernet.tasks import TASKS, get_task, is_of_package
+from keras_hypernet.training.checkpoints import TrainingDivergedError
+from keras_hypernet.training.recipe import Recipe
 
 
 def run(experiment, out, *, workers=1, engine="local", address=None, resume=False, progress=True, **grid):
@@ -160,9 +168,51 @@ def _is_everywhere(config):
     return task and is_of_package(task) and not task.arrays_sha256
 
 
-def execute_run(config):
-    """Executes a run of the experiment that the configuration names; see `execute`."""
-    return execute(config, find_experiment(config["experiment"]))
+def execute(config, experiment=None):
+    """Executes one run and returns its row, also if the run diverges or fails.
+
+    `config` is one of `Experiment.runs()`. By default the experiment is found by its name, in this package or in a file
+    that this process has loaded. Raises DataUnavailableError or ImportError if this machine lacks the data of the run
+    or a package.
+    """
+    experiment = experiment or find_experiment(config["experiment"])
+    keras.backend.clear_session()
+    reset_peak_memory()
+    started = time.perf_counter()
+    task, recipe = task_of(config, experiment), Recipe(**config["recipe"])
+    measure = experiment.measure if experiment else Measurement()
+    try:
+        measured = measure.function(task, config[measure.label], recipe)
+        measured["data_sha256"] = task.fingerprint()
+        not_finite = []  # collects such numbers, which become None
+        result = json.loads(json.dumps(measured), parse_constant=not_finite.append)
+        if not_finite:
+            message = f"Training ended with finite losses, but a measured number is {not_finite[0]}."
+            result |= {"status": "diverged", "message": message, "test": None, "validation": None}
+    except TrainingDivergedError as error:
+        result = {"status": "diverged", "message": str(error), "curve": curve(error.history)}
+    except (DataUnavailableError, ImportError):
+        raise
+    except Exception as error:  # a failed run is a row, and does not stop the other runs
+        result = {"status": "failed", "message": f"{type(error).__name__}: {error}"}
+    return make_row(config, result, time.perf_counter() - started, peak_memory(), machine(), task)
+
+
+def task_of(config, experiment=None):
+    """Returns the task of a run, which the experiment's `setup` makes if `get_task` does not."""
+    try:
+        return get_task(**config["task"])
+    except ValueError:  # a class that is not registered, or arrays that this process lacks
+        if experiment is None:
+            raise
+    point = [config[name] for name in ("panel", "method", experiment.varies, "seed")]
+    for quick in (False, True):
+        task, _ = experiment.setup(*point, quick)
+        if task.config() == config["task"]:
+            return task
+    raise ValueError(
+        f"`setup` of the experiment {experiment.name!r} must make the task {config['task']}. Received: {task}"
+    )
 
 
 def _make_failed_row(config, message, seconds, machine, experiment):
@@ -171,7 +221,7 @@ def _make_failed_row(config, message, seconds, machine, experiment):
 
 
 # A run whose process dies is a failed row and not repeated: the run itself may be the cause.
-_EXECUTE = "keras_hypernet.experiments.runner:execute_run"
+_EXECUTE = "keras_hypernet.experiments.runner:execute"
 
 
 def describe_best(rows):

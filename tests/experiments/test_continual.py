@@ -8,7 +8,7 @@ import pytest
 import keras_hypernet as kh
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.entries import get_blueprint, train_entry
-from keras_hypernet.experiments.experiment import execute
+from keras_hypernet.experiments.runner import execute
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from helpers import ROOT
 import keras_hypernet as kh
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.entries import BLUEPRINTS, _runs_of, get_blueprint, train_entry
-from keras_hypernet.experiments.experiment import execute
 from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.experiments.runner import execute
 from keras_hypernet.tasks import SyntheticTask
 from keras_hypernet.zoo.descriptions import describe
 from keras_hypernet.zoo.store import num_parameters

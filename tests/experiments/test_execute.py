@@ -8,7 +8,8 @@ import pytest
 from tiny_grid import GRID
 
 from keras_hypernet.data.sources import DataUnavailableError
-from keras_hypernet.experiments.experiment import FIELDS, Measurement, execute, make_row
+from keras_hypernet.experiments.experiment import FIELDS, Measurement, make_row
+from keras_hypernet.experiments.runner import execute
 
 CONFIGS = GRID.runs(values=(2,))
 

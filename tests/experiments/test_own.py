@@ -17,9 +17,9 @@ import keras_hypernet as kh
 from keras_hypernet.data import arrays
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.drawing import draw
-from keras_hypernet.experiments.experiment import execute, make_row
+from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.rows import ResultsFile
-from keras_hypernet.experiments.runner import _make_job, run
+from keras_hypernet.experiments.runner import _make_job, execute, run
 
 FILE = """
 import own_task

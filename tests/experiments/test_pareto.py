@@ -7,10 +7,11 @@ import pytest
 
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.claims import better, held, measured_by, reaches
-from keras_hypernet.experiments.experiment import execute, make_row
+from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.pages import draw_fronts, filled
 from keras_hypernet.experiments.pareto import REFERENCE, SEPARATE
 from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.experiments.runner import execute
 from keras_hypernet.tasks import get_task
 from keras_hypernet.tasks.pareto import front_distance, gaps, hypervolume
 

@@ -10,9 +10,10 @@ from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.baseline import target_of
 from keras_hypernet.experiments.claims import matches
 from keras_hypernet.experiments.entries import get_blueprint, train_entry
-from keras_hypernet.experiments.experiment import execute, make_row
+from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.pages import filled
 from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.experiments.runner import execute
 from keras_hypernet.tasks import ClassificationTask, get_task
 
 

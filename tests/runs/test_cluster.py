@@ -10,8 +10,8 @@ import light_runs
 import pytest
 from tiny_grid import GRID, plain, rows_in, wait_until
 
-from keras_hypernet.experiments.experiment import FIELDS, execute
-from keras_hypernet.experiments.runner import run
+from keras_hypernet.experiments.experiment import FIELDS
+from keras_hypernet.experiments.runner import execute, run
 from keras_hypernet.runs import engines
 from keras_hypernet.runs.engines import run_on_ray
 

@@ -13,7 +13,8 @@ from tiny_search import RECIPE, TASK, column, logged_hparams, tiny_search
 
 import keras_hypernet as kh
 from keras_hypernet.experiments import get_experiment
-from keras_hypernet.experiments.experiment import execute, train_and_measure
+from keras_hypernet.experiments.experiment import train_and_measure
+from keras_hypernet.experiments.runner import execute
 from keras_hypernet.tasks import get_task
 
 
