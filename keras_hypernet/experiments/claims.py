@@ -196,14 +196,11 @@ def improves(method, holds=True, least=TOLERANCE):
     """
 
     def judge(rows, varies):
-        tests = table(rows, method, varies)
-        values = sorted({row[varies] for row in rows})
-        medians = over_seeds(tests)
+        tests, values, medians, fall, course = _fall(rows, method, varies)
         p, name = trend(tests)
         finite = np.isfinite(tests).all(axis=0)
         p_finite = trend(tests[:, finite])[0] if finite.sum() > 1 else None
-        fall = 1 - float(ratios(medians[-1:], medians[:1])[0])
-        measured = f"{_course(medians, varies, values)}{_lost(tests)}"
+        measured = f"{course}{_lost(tests)}"
         if not finite.all():
             lost = [value for value, whole in zip(values, finite, strict=True) if not whole]
             rest = "too few are left for a test" if p_finite is None else f"p = {_p(p_finite)}"
@@ -235,14 +232,11 @@ def stays(method):
     """
 
     def judge(rows, varies):
-        tests = table(rows, method, varies)
-        values = sorted({row[varies] for row in rows})
-        medians, by_seed = over_seeds(tests), ratios(tests[:, -1], tests[:, 0])
-        fall = 1 - float(ratios(medians[-1:], medians[:1])[0])
+        tests, _, medians, fall, course = _fall(rows, method, varies)
+        by_seed = ratios(tests[:, -1], tests[:, 0])
         falls = resampled(by_seed) <= 1 - TOLERANCE
         p = (falls.sum() + 1) / (falls.size + 1)
-        ratio = f"ratio of last to first {_range(by_seed)}"
-        measured = f"{_course(medians, varies, values)}; {ratio}{_lost(tests)}"
+        measured = f"{course}; ratio of last to first {_range(by_seed)}{_lost(tests)}"
         verdict = "open" if np.isinf(medians).all() else _verdict(p < 1 - CONFIDENCE, fall < TOLERANCE)
         return _finding(measured, "bootstrap test of a fall below a tenth", tests, p, verdict, [(fall, TOLERANCE)])
 
@@ -381,12 +375,15 @@ def _finding(measured, test, by_seed, p, verdict, near=()):
     return Finding(measured, f"{test} over {seeds}, p = {_p(p)}", verdict, number, p, edge)
 
 
-def _course(medians, varies, values):
-    """The medians over the seeds at the first and the last value, and the lowest, in words."""
-    return (
+def _fall(rows, method, varies):
+    """Tests of a method, their values and medians; how far the medians fall from first to last, and their course."""
+    tests, values = table(rows, method, varies), sorted({row[varies] for row in rows})
+    medians = over_seeds(tests)
+    course = (
         f"median {_number(medians[0])} at {varies} {values[0]}, {_number(medians[-1])} at {values[-1]}; lowest "
         f"{_number(medians.min())} at {values[int(np.argmin(medians))]}"
     )
+    return tests, values, medians, 1 - float(ratios(medians[-1:], medians[:1])[0]), course
 
 
 def _range(by_seed):

@@ -176,11 +176,7 @@ REGISTERED = {
     "modularity_depth": {
         "Ours: on interaction alone, the hypernetwork is better by a wide margin, both at the depth that suits them.": (
             better(wide=0.5, at_best=True),
-            {
-                **{"d100_h10": "reproduced", "d100_h30": "partly", "d300_h10": "partly"},
-                **{"hadamard_d20": "reproduced", "hadamard_d20_gain_10": "partly"},
-                **{"concat_d20": "reproduced", "concat_d20_gain_10": "partly"},
-            },
+            dict.fromkeys(TARGETS, "partly") | dict.fromkeys(("d100_h10", "hadamard_d20", "concat_d20"), "reproduced"),
         ),
         "Ours: on interaction alone, the hypernetwork is better, from three layers on.": (
             replace(_EVERYWHERE, first=3),
@@ -208,17 +204,11 @@ REGISTERED = {
     "modularity_units": {
         "Ours: on interaction alone, a g with 10 units is better than a q with 10, 30, 100 and 300 units.": (
             _EVERYWHERE,
-            {
-                **dict.fromkeys((*_CENTRED, "d100_h10_best_depths"), "reproduced"),
-                **dict.fromkeys(("d100_h30_best_depths", "d300_h10_best_depths"), "partly"),
-            },
+            dict.fromkeys((*_CENTRED, *_AT_BEST), "reproduced") | dict.fromkeys(_AT_BEST[1:], "partly"),
         ),
         "Ours: on interaction alone, the embedding method improves with the size of q.": (
             _improves("embed"),
-            {
-                **{"d100_h10": "reproduced", "d100_h30": "reproduced", "d300_h10": "not"},
-                **dict.fromkeys(_AT_BEST, "reproduced"),
-            },
+            dict.fromkeys((*_CENTRED, *_AT_BEST), "reproduced") | {"d300_h10": "not"},
         ),
     },
     "modularity_learning_rate": {

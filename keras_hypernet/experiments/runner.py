@@ -149,7 +149,11 @@ def _check_workers(job, experiment, workers, engine, address):
 def _make_job(experiment, configs):
     """Returns the job of an experiment; its `execute` is a function if other processes cannot find the experiment."""
     measure = find_experiment(experiment.name).measure if experiment.name in NAMES else Measurement()
-    failed = functools.partial(_make_failed_row, experiment=experiment)
+
+    def failed(config, message, seconds, machine):
+        result = {"status": "failed", "message": message}
+        return make_row(config, result, seconds, machine=machine, task=task_of(config, experiment))
+
     if experiment.measure == measure and all(_is_everywhere(config["task"]) for config in configs):
         return Job(_EXECUTE, failed)
     if experiment.name in NAMES:
@@ -213,11 +217,6 @@ def task_of(config, experiment=None):
     raise ValueError(
         f"`setup` of the experiment {experiment.name!r} must make the task {config['task']}. Received: {task}"
     )
-
-
-def _make_failed_row(config, message, seconds, machine, experiment):
-    result = {"status": "failed", "message": message}
-    return make_row(config, result, seconds, machine=machine, task=task_of(config, experiment))
 
 
 # A run whose process dies is a failed row and not repeated: the run itself may be the cause.
