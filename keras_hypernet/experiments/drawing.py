@@ -88,16 +88,14 @@ def read_rows(experiment, folder):
 
     Raises NoResultsError if no run has finished.
     """
-    rows, broken = [], []
-    also = experiment.drawing.also
     if experiment.name not in NAMES:
         for quick in (False, True):
             experiment.runs(quick=quick)  # creates the tasks of the user's arrays, which rows name by their SHA-256
-    for source in (experiment, *([get_experiment(also)] if also else [])):
-        more, sentences = own_rows(source, folder)
-        if source is not experiment:
-            more = [row for row in more if row["panel"] in {own["panel"] for own in rows}]
-        rows, broken = rows + more, broken + sentences
+    rows, broken = own_rows(experiment, folder)
+    if experiment.drawing.also:
+        more, sentences = own_rows(get_experiment(experiment.drawing.also), folder)
+        panels = {row["panel"] for row in rows}
+        rows, broken = rows + [row for row in more if row["panel"] in panels], broken + sentences
     if not any(row["status"] == "finished" for row in rows):
         raise NoResultsError(
             f"There are no results of {experiment.name} in {folder}. Run `keras-hypernet experiment {experiment.name}`."
