@@ -87,14 +87,34 @@ class Rule:
         return (self.first is None or value >= self.first) and (self.last is None or value <= self.last)
 
     def finding(self, rows, varies, predictor=None):
-        """The `Finding` of the complete rows of a panel, held against a trivial predictor: its noun and its error."""
+        """The `Finding` of the complete rows of a panel, compared with a trivial predictor: its noun and its error.
+
+        The verdict is "nothing learned" if no method beats the predictor: if at no value of the varied quantity, the
+        median over the seeds is lower. The finding is at the knife's edge if the lowest median is near the error.
+        """
         rows = judged(rows, self.field)
         if self.reference:
             method, noun = self.reference
             predictor = noun, float(np.median([row["test"] for row in rows if row["method"] == method]))
             rows = [row for row in rows if row["method"] != method]
         finding = self.judge(rows, varies)
-        return held_against(finding, rows, varies, *predictor, self.methods) if predictor else finding
+        if predictor is None:
+            return finding
+        (noun, error), medians = predictor, {}
+        for method in self.methods or {row["method"] for row in rows}:
+            values = sorted({row[varies] for row in rows if row["method"] == method})
+            for value, median in zip(values, over_seeds(table(rows, method, varies)), strict=True):
+                medians[value] = min(median, medians.get(value, np.inf))
+        least, worse = min(medians.values()), [value for value, median in sorted(medians.items()) if median >= error]
+        measured = f"{finding.measured}; best trivial predictor: {noun}, {_number(error)}"
+        if worse and len(worse) < len(medians):
+            measured += f", not beaten at {varies} {_list(worse)}"
+        if finding.verdict == "open":
+            return dataclasses.replace(finding, measured=measured)
+        near = bool(abs(least - error) <= EDGE * error)
+        if least >= error:
+            return dataclasses.replace(finding, measured=measured, verdict="nothing learned", edge=near)
+        return dataclasses.replace(finding, measured=measured, edge=finding.edge or near)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,29 +130,6 @@ class Claim:
 def judged(rows, field):
     """The rows with the number that a rule judges, `Rule.field`, as their `test`."""
     return [{**row, "test": row.get(field, (row["curve"].get(field) or [None])[-1])} for row in rows]
-
-
-def held_against(finding, rows, varies, predictor, error, methods=()):
-    """Returns a `Finding` with the best trivial predictor in words, and "nothing learned" if no method beats it.
-
-    A method beats the predictor if its median over the seeds is lower at one value at least of the varied quantity.
-    The methods are those of `Rule.methods`. The finding is at the knife's edge if the lowest median is near the error.
-    """
-    methods, medians = methods or sorted({row["method"] for row in rows}), {}
-    for method in methods:
-        values = sorted({row[varies] for row in rows if row["method"] == method})
-        for value, median in zip(values, over_seeds(table(rows, method, varies)), strict=True):
-            medians[value] = min(median, medians.get(value, np.inf))
-    least, worse = min(medians.values()), [value for value, median in sorted(medians.items()) if median >= error]
-    measured = f"{finding.measured}; best trivial predictor: {predictor}, {_number(error)}"
-    if worse and len(worse) < len(medians):
-        measured += f", not beaten at {varies} {_list(worse)}"
-    if finding.verdict == "open":
-        return dataclasses.replace(finding, measured=measured)
-    near = bool(abs(least - error) <= EDGE * error)
-    if least >= error:
-        return dataclasses.replace(finding, measured=measured, verdict="nothing learned", edge=near)
-    return dataclasses.replace(finding, measured=measured, edge=finding.edge or near)
 
 
 def _rule(reproduced, partly, judge, panels=(), methods=()):

@@ -74,6 +74,7 @@ INFERRED = {"split": 0.3659, "permuted": 0.2416}
 EWC_KNOWN, EWC_INFERRED = {"split": 0.0221}, {"split": 0.5339}
 FINETUNE_KNOWN = {"permuted": 0.5211}
 POLYNOMIALS = (0.00419, 0.00239, 0.00607)
+_ORDINALS = ("first", "second", "third")
 # By panel: fields of the sequence, and of the hypernetwork.
 _PANELS = {
     "split": ({"protocol": "split", "batch": 32, "num_tasks": 5}, {"strength": 10 / 12_000}),
@@ -98,15 +99,16 @@ def measure(task, method, recipe):
     `forgotten`, the mean of what the first tasks have lost since, at least zero. For digits also `inferred`; for
     polynomials `first`, `second` and `third`, the error of each.
     """
-    if method == "constant":
-        return _constant(task)
+    row = _constant(task) if method == "constant" else _learn(task, method, recipe)
+    return {**row, **dict(zip(_ORDINALS, row["known"], strict=True))} if task.metric == "mse" else row
+
+
+def _learn(task, method, recipe):
     model, after = build_model(task, method, recipe), []
-
-    class Measure(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            after.append(task.errors(self.model, "test"))
-
-    history = fit(model, task, recipe, progress=False, callbacks=[Measure()])
+    after_task = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: after.append(task.errors(model, "test"))
+    )
+    history = fit(model, task, recipe, progress=False, callbacks=[after_task])
     known, learned = after[-1], [errors[number] for number, errors in enumerate(after)]
     forgotten = max(0.0, float(np.mean(np.subtract(known, learned)[:-1])))
     row = {
@@ -117,9 +119,7 @@ def measure(task, method, recipe):
         "parameters": sum(int(np.prod(variable.shape)) for variable in model.trainable_variables),
         "curve": {"loss": curve(history)["loss"], "first_task": [rounded(errors[0]) for errors in after]},
     }
-    if task.metric == "mse":
-        return {**row, **dict(zip(("first", "second", "third"), row["known"], strict=True))}
-    return {**row, "inferred": rounded(task.inferred(model, "test"))}
+    return row if task.metric == "mse" else {**row, "inferred": rounded(task.inferred(model, "test"))}
 
 
 def _constant(task):
@@ -134,10 +134,9 @@ def _constant(task):
     row = {split: rounded(np.mean(found)) for split, found in errors.items()}
     row |= {"known": list(map(rounded, errors["test"])), "forgotten": 0.0, "parameters": task.num_tasks}
     row |= {"curve": {"loss": [row["validation"]] * task.num_tasks}}
-    if task.metric == "mse":
-        return {**row, **dict(zip(("first", "second", "third"), row["known"], strict=True))}
     # Without the number of the task, all images get one class of one task.
-    return {**row, "inferred": rounded(1 - (1 - min(errors["test"])) / task.num_tasks)}
+    inferred = rounded(1 - (1 - min(errors["test"])) / task.num_tasks)
+    return row if task.metric == "mse" else {**row, "inferred": inferred}
 
 
 @grid(
@@ -182,7 +181,7 @@ def continual_digits(panel, method, value, seed, quick):
     drawing=Drawing(labels=LABELS, log_x=True, vertical="test MSE"),
     quick_panels=("polynomials",),
     quick_values=(50,),
-    measure=Measurement(measure, also=("first", "second", "third", "forgotten")),
+    measure=Measurement(measure, also=(*_ORDINALS, "forgotten")),
 )
 def continual_polynomials(panel, method, value, seed, quick):
     """Published, and ours: the errors of three polynomials, learned one after another, against the steps for each.
@@ -198,16 +197,11 @@ def continual_polynomials(panel, method, value, seed, quick):
 
 # By experiment and claim: the rule of its verdict, and the predicted verdict in each panel.
 _BOTH = dict.fromkeys(KNOWN, "reproduced")
-_TOY = {"polynomials": "reproduced"}
 
 
 def _least(other):
     """The rule for: the regularized hypernetwork has at most half the error of another method, at every value."""
     return better("hyper", other, wide=0.5, everywhere=True)
-
-
-def _polynomial(number, field):
-    return measured_by(reaches("hyper", {"polynomials": POLYNOMIALS[number]}), field)
 
 
 _CLAIMS = {
@@ -239,21 +233,16 @@ _CLAIMS = {
         ),
     },
     "continual_polynomials": {
-        "Von Oswald et al.: the error on the first polynomial reaches the published one.": (
-            _polynomial(0, "first"),
-            {"polynomials": "not"},
-        ),
-        "Von Oswald et al.: the error on the second polynomial reaches the published one.": (
-            _polynomial(1, "second"),
-            _TOY,
-        ),
-        "Von Oswald et al.: the error on the third polynomial reaches the published one.": (
-            _polynomial(2, "third"),
-            _TOY,
-        ),
+        **{
+            f"Von Oswald et al.: the error on the {field} polynomial reaches the published one.": (
+                measured_by(reaches("hyper", {"polynomials": error}), field),
+                {"polynomials": predicted},
+            )
+            for field, error, predicted in zip(_ORDINALS, POLYNOMIALS, ("not", "reproduced", "reproduced"), strict=True)
+        },
         "Von Oswald et al.: on polynomials, the regularizer at least halves the error.": (
             _least("unregularized"),
-            _TOY,
+            {"polynomials": "reproduced"},
         ),
     },
 }

@@ -14,7 +14,7 @@ from keras_hypernet.experiments.baseline import (
     predictors_of,
     target_of,
 )
-from keras_hypernet.experiments.claims import Finding, held_against
+from keras_hypernet.experiments.claims import Finding, Rule
 from keras_hypernet.experiments.drawing import draw
 from keras_hypernet.experiments.entries import trivial_predictors, update_baselines
 from keras_hypernet.experiments.experiment import make_row
@@ -179,7 +179,8 @@ def test_no_verdict_where_a_trivial_predictor_is_better(hyper, embed, verdict):
 
 def test_an_open_verdict_stays_open():
     rows = _rows("modularity_depth", lambda run: 20.0, panels=["d100_h10"], seeds=2)
-    assert held_against(Finding("m", "t", "open", 2), rows, "depth", "constant", 9.0).verdict == "open"
+    rule = Rule("text", lambda rows, varies: Finding("m", "t", "open", 2))
+    assert rule.finding(rows, "depth", ("constant", 9.0)).verdict == "open"
 
 
 def test_figures_show_the_predictors(tmp_path):

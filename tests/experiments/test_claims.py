@@ -288,8 +288,7 @@ def test_a_trivial_predictor_is_compared_by_the_number_that_is_judged():
 def test_a_claim_about_a_method_compares_this_method_with_trivial_predictors():
     both = _both([[0.1] * 4] * 5, [[0.5] * 4] * 5)
     for rule, verdict in ((claims.stays("embed"), "nothing learned"), (claims.stays("hyper"), "reproduced")):
-        finding = rule.judge(both, "depth")
-        assert claims.held_against(finding, both, "depth", "constant", 0.4, rule.methods).verdict == verdict
+        assert rule.finding(both, "depth", ("constant", 0.4)).verdict == verdict
 
 
 def test_an_open_verdict_is_not_marked():
