@@ -1,4 +1,4 @@
-"""Writes docs/speed.md and the README's lines on speed from the JSON files of the benchmarks.
+"""Writes docs/speed.md, the README's lines on speed and a table of docs/gaussian_process.md from the benchmarks' JSON.
 
 Command: `python benchmarks/report.py`
 """
@@ -369,6 +369,21 @@ def readme():
     return MARKED.sub(lambda marks: marks[1] + lines + marks[2], (ROOT / "README.md").read_text(encoding="utf-8"))
 
 
+def neural_processes():
+    """docs/gaussian_process.md with the current table of `neural_processes.py`."""
+    content = read("neural_processes")
+    seeds, machine = len(content["rows"][0][-1]), content["machine"]["processor"]
+    lines = [f"| {' | '.join(content['columns'][:-1])} |", "|---" * len(content["columns"][:-1]) + "|"]
+    for kernel, contender, parameters, _, exact, milliseconds, by_seed in content["rows"]:
+        ours = f"{statistics.fmean(by_seed):.3f} ± {statistics.stdev(by_seed):.2g}"
+        lines.append(f"| {kernel} | {contender} | {parameters:,} | {ours} | {exact:.3g} | {milliseconds:.3g} |")
+    lines += ["", f"{content['library']}; {content['steps']:,} steps, {seeds} seeds; on {machine}."]
+    text = (ROOT / "docs" / "gaussian_process.md").read_text(encoding="utf-8")
+    marked = re.compile(r"(<!-- results of neural_processes -->\n).*?(<!-- end -->)", re.DOTALL)
+    return marked.sub(lambda marks: marks[1] + "\n".join(lines) + "\n" + marks[2], text)
+
+
 if __name__ == "__main__":
     (ROOT / "docs" / "speed.md").write_text(page(), encoding="utf-8")
+    (ROOT / "docs" / "gaussian_process.md").write_text(neural_processes(), encoding="utf-8")
     (ROOT / "README.md").write_text(readme(), encoding="utf-8")

@@ -187,3 +187,5 @@ def test_speeds_are_those_that_were_measured():
     report = runpy.run_path(str(ROOT / "benchmarks" / "report.py"))
     assert report["page"]() == (ROOT / "docs" / "speed.md").read_text(encoding="utf-8"), "run benchmarks/report.py"
     assert report["readme"]() == README, "run benchmarks/report.py"
+    processes = (ROOT / "docs" / "gaussian_process.md").read_text(encoding="utf-8")
+    assert report["neural_processes"]() == processes, "run benchmarks/report.py"

@@ -3,7 +3,6 @@
 python -m keras_hypernet.experiments.pages        # in a checkout: of results/, to docs/
 """
 
-import json
 import pathlib
 import re
 import statistics
@@ -16,7 +15,7 @@ from keras_hypernet.experiments.report import hours_of, verdicts
 from keras_hypernet.experiments.rows import group_rows, own_rows
 from keras_hypernet.tasks import ParetoTask
 
-_MARKED = re.compile(r"(<!-- results of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MARKED = re.compile(rf"(<!-- results of ({'|'.join(NAMES)}) -->\n).*?(<!-- end -->)", re.DOTALL)
 # By experiment: further figures of the page, and their titles.
 FIGURES = {"pareto_toy": {"pareto_fronts.png": "The fronts of three problems, and the learned solutions"}}
 # By experiment, and by panel and method, or panel, method and value: published numbers, as text.
@@ -58,17 +57,14 @@ _ALSO = {
 
 
 def filled(text, folder):
-    """A page with the results between its marks, `<!-- results of NAME -->` and `<!-- end -->`.
+    """A page with the results between its marks, `<!-- results of NAME -->` and `<!-- end -->`; NAME is an experiment.
 
-    NAME is an experiment, or a script of `benchmarks/`. `folder` is the folder of the results; the folder of the
-    benchmarks is beside it. If there are no results, the page says "Not run yet".
+    `folder` is the folder of the results. If there are none, the page says "Not run yet".
     """
     return _MARKED.sub(lambda marks: f"{marks[1]}{_results(marks[2], folder)}\n{marks[3]}", text)
 
 
 def _results(name, folder):
-    if name not in NAMES:
-        return _benchmark(pathlib.Path(folder).parent / "benchmarks" / f"{name}.json")
     experiment = get_experiment(name)
     rows = own_rows(experiment, folder)[0]
     if not rows:
@@ -107,26 +103,10 @@ def _seconds(row):
 def _mean(rows, field):
     """The mean of a number over the rows that have it: a diverged run has none."""
     values = [row[field] for row in rows if row.get(field) is not None]
-    return _cell(statistics.mean(values)) if values else ""  # the mean of equal integers is one
-
-
-def _benchmark(path):
-    """The table of a script of `benchmarks/`; its last column has the log-likelihoods of the seeds."""
-    if not path.exists():
-        return "Not run yet."
-    content = json.loads(path.read_text(encoding="utf-8"))
-    measured = content["columns"].index("log-likelihood")
-    rows = []
-    for *row, by_seed in content["rows"]:
-        rows.append([_cell(cell) for cell in row])
-        rows[-1][measured] = f"{statistics.fmean(by_seed):.3f} ± {statistics.stdev(by_seed):.2g}"
-    seeds, machine = len(content["rows"][0][-1]), content["machine"]["processor"]
-    facts = f"{content['library']}; {content['steps']:,} steps, {seeds} seeds; on {machine}."
-    return "\n".join([*table(content["columns"][:-1], rows), "", facts])
-
-
-def _cell(cell):
-    return f"{cell:.3g}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell
+    if not values:
+        return ""
+    mean = statistics.mean(values)  # of equal integers an integer
+    return f"{mean:.3g}" if isinstance(mean, float) else f"{mean:,}"
 
 
 def draw_fronts(folder):

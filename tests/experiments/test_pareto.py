@@ -1,7 +1,5 @@
 """Pareto fronts and neural processes: what a run measures, and the rules of their verdicts."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -124,21 +122,3 @@ def test_a_page_shows_the_results_of_the_rows_and_the_published_numbers(tmp_path
     (path,) = draw_fronts(tmp_path)
     assert path.stat().st_size > 10_000
     assert "](../results/pareto_fronts.png)" in filled(page, tmp_path)
-
-
-def test_a_page_shows_a_benchmark(tmp_path):
-    page = "<!-- results of neural_processes -->\nOld.\n<!-- end -->"
-    assert "Not run yet." in filled(page, tmp_path / "results")
-    rows = [["rbf", "film", 1000, -0.51, 0.1, 2.0, [-0.5, -0.52]]]
-    columns = ["kernel", "contender", "parameters", "log-likelihood", "exact", "ms a step", "by seed"]
-    content = {"columns": columns, "rows": rows, "steps": 3000, "library": "theirs 1.0"}
-    content["machine"] = {"processor": "a processor"}
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks" / "neural_processes.json").write_text(json.dumps(content))
-    lines = filled(page, tmp_path / "results").splitlines()
-    assert lines[3:] == [
-        "| rbf | film | 1,000 | -0.510 ± 0.014 | 0.1 | 2 |",
-        "",
-        "theirs 1.0; 3,000 steps, 2 seeds; on a processor.",
-        "<!-- end -->",
-    ]
