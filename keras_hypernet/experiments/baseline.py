@@ -42,31 +42,23 @@ _QUICK = {"dim": 20, "num_train": 500, "num_validation": 100, "num_test": 100}
 _SAME = {"rotation_set": "rotation", "static_kernel": "classification"}  # tasks of the same x and y
 # Fields of a task that change neither its target nor its evaluation. Seeds count as repetitions.
 _NOT_OF_THE_TARGET = ("seed", "members", "num_points")
-
-
-def _tasks():
-    """The tasks by panel, as functions of a seed and of `quick`, and the predictors of each."""
-    conditional = ("linear_both", "network_x")
-    targets = {
-        **{family: {"family": family} for family in ("inner", "hadamard", "concat")},
-        "inner_100": {"dim": 100},
-        **{"width_100": {"hidden_units": 100}, "width_1000": {"hidden_units": 1000}, "gain_10": {"gain": 10.0}},
-        **TARGETS,
-    }
-    for panel, fields in targets.items():
-        reference = REFERENCES if panel in TARGETS else ()
-        yield panel, (SyntheticTask, fields, (*conditional, *reference))
-    for data in ("mnist", "cifar10", "digits"):
-        yield f"rotation_{data}", (RotationTask, {"data": data}, conditional)
-    for data in ("cifar10", "patches"):
-        yield f"colorization_{data}", (ColorizationTask, {"data": data}, (*conditional, "mean_grey"))
-    for data in ("cifar10", "mnist", "uniform"):
-        yield f"approximation_{data}", (ApproximationTask, {"data": data}, ())
-    for data in ("mnist", "cifar10"):
-        yield f"classification_{data}", (ClassificationTask, {"data": data}, ())
-
-
-_TASKS = dict(_tasks())
+_CONDITIONAL = ("linear_both", "network_x")
+# By panel: the class and the fields of the task, and its predictors beside a constant and the linear model of x.
+_TASKS = {
+    **{family: (SyntheticTask, {"family": family}, _CONDITIONAL) for family in ("inner", "hadamard", "concat")},
+    "inner_100": (SyntheticTask, {"dim": 100}, _CONDITIONAL),
+    "width_100": (SyntheticTask, {"hidden_units": 100}, _CONDITIONAL),
+    "width_1000": (SyntheticTask, {"hidden_units": 1000}, _CONDITIONAL),
+    "gain_10": (SyntheticTask, {"gain": 10.0}, _CONDITIONAL),
+    **{panel: (SyntheticTask, fields, (*_CONDITIONAL, *REFERENCES)) for panel, fields in TARGETS.items()},
+    **{f"rotation_{data}": (RotationTask, {"data": data}, _CONDITIONAL) for data in ("mnist", "cifar10", "digits")},
+    **{
+        f"colorization_{data}": (ColorizationTask, {"data": data}, (*_CONDITIONAL, "mean_grey"))
+        for data in ("cifar10", "patches")
+    },
+    **{f"approximation_{data}": (ApproximationTask, {"data": data}, ()) for data in ("cifar10", "mnist", "uniform")},
+    **{f"classification_{data}": (ClassificationTask, {"data": data}, ()) for data in ("mnist", "cifar10")},
+}
 _OFFLINE = ("rotation_digits", "colorization_patches")
 _PANELS = tuple(panel for panel in _TASKS if panel not in _OFFLINE)
 
@@ -258,7 +250,7 @@ def baseline(panel, method, value, seed, quick):
     minute a run on images and a few seconds on drawn samples, two hours in all on two cores.
     """
     kind, fields, _ = _TASKS[panel]
-    seeded = {"seed": seed} if "seed" in {field.name for field in dataclasses.fields(kind)} else {}
+    seeded = {"seed": seed} if hasattr(kind, "seed") else {}
     small = _QUICK if quick and kind is SyntheticTask else {}
     task = kind(**{**fields, **seeded, **small})
     epochs = {} if value == "network_x" else {"epochs": 1}

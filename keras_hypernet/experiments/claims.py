@@ -8,7 +8,6 @@ import numpy as np
 from keras_hypernet.experiments.statistics import (
     WILCOXON,
     at_lowest_validation,
-    interval,
     over_seeds,
     ratios,
     resampled,
@@ -391,7 +390,8 @@ def _range(by_seed):
     words = f"{median} ({least} to {most} by seed)"
     if np.isinf(by_seed).any():
         return words
-    return f"{words}, 95% interval of the mean {' to '.join(map(_number, interval(by_seed)))}"
+    low, high = np.quantile(resampled(by_seed), (0.025, 0.975))
+    return f"{words}, 95% interval of the mean {_number(low)} to {_number(high)}"
 
 
 def _lost(*tests, names=("hyper", "embed")):

@@ -64,11 +64,6 @@ def resampled(quotients):
     return np.sort(np.exp(logarithms[draws].mean(axis=1)))
 
 
-def interval(quotients):
-    """The 95% bootstrap interval of the geometric mean of ratios over the seeds."""
-    return tuple(np.quantile(resampled(quotients), (0.025, 0.975)))
-
-
 def holm(p_values):
     """Holm's correction: p-values that control the family-wise error over all tests, in the order of the tests."""
     p_values = np.asarray(p_values, "float64")
