@@ -31,9 +31,8 @@ MODULES = (
     *(synthetic, modularity, assumptions, rotation, colorization, baseline, pareto, gaussian_process),
     *(hypernetworks_static, hyperparameter_response, continual),
 )
-_FOUND = (each for module in MODULES for each in vars(module).values() if isinstance(each, Experiment))
-_EXPERIMENTS = {experiment.name: experiment for experiment in _FOUND}
-NAMES = tuple(_EXPERIMENTS)
+_EXPERIMENTS = [each for module in MODULES for each in vars(module).values() if isinstance(each, Experiment)]
+NAMES = tuple(experiment.name for experiment in _EXPERIMENTS)
 
 
 def get_experiment(name: str) -> Experiment:
@@ -46,10 +45,9 @@ def get_experiment(name: str) -> Experiment:
     'Fig. 3'
     """
     if not name.endswith(".py"):
-        experiment = find_experiment(name)
-        if experiment is None:
-            raise ValueError(f"There is no experiment {name!r}; {suggestion(name, NAMES)}")
-        return experiment
+        if experiment := find_experiment(name):
+            return experiment
+        raise ValueError(f"There is no experiment {name!r}; {suggestion(name, NAMES)}")
     experiment = getattr(load_source(name), "EXPERIMENT", None)
     if not isinstance(experiment, Experiment):
         expected = "EXPERIMENT = keras_hypernet.experiments.Experiment(...)"
@@ -62,9 +60,7 @@ def get_experiment(name: str) -> Experiment:
 
 def find_experiment(name: str) -> Experiment | None:
     """Returns the `Experiment` of this name, of this package or of a file that this process has loaded, or None."""
-    if name in _EXPERIMENTS:
-        return _EXPERIMENTS[name]
-    experiments = (getattr(module, "EXPERIMENT", None) for module in loaded_modules())
+    experiments = [*_EXPERIMENTS, *(getattr(module, "EXPERIMENT", None) for module in loaded_modules())]
     return next((each for each in experiments if isinstance(each, Experiment) and each.name == name), None)
 
 
