@@ -55,7 +55,6 @@ def _compare(task, method, recipe):
     extra_values={"uniform": (150,)},
     methods=("network",),
     drawing=Drawing(curves={"f1_f2": "between f1 and f2", "f1_y": "between f1 and y", "f2_y": "between f2 and y"}),
-    seeds=5,
     quick_panels=("digits", "uniform"),
     quick_values=(3,),
     measure=Measurement(_compare, also=("test_f1_f2", "test_f2_y", "variance_of_y")),

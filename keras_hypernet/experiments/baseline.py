@@ -12,7 +12,7 @@ import statistics
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
 
-from keras_hypernet.experiments.experiment import OURS, Measurement, grid, rounded, train_and_measure
+from keras_hypernet.experiments.experiment import Measurement, grid, rounded, train_and_measure
 from keras_hypernet.experiments.modularity import TARGETS
 from keras_hypernet.tasks import (
     ApproximationTask,
@@ -228,7 +228,6 @@ def best_trivial(predictors):
 
 
 @grid(
-    **OURS,
     title="Trivial predictors of every task: their test errors",
     varies="predictor",
     values=("constant", "linear_x"),

@@ -56,7 +56,7 @@ import numpy as np
 from keras_hypernet.continual import DigitSequence, PolynomialSequence
 from keras_hypernet.continual.sequences import METHODS
 from keras_hypernet.experiments.claims import better, held, measured_by, reaches
-from keras_hypernet.experiments.experiment import OURS, Drawing, Measurement, curve, grid, measure_splits, rounded
+from keras_hypernet.experiments.experiment import Drawing, Measurement, curve, grid, measure_splits, rounded
 from keras_hypernet.training.loop import fit
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.architectures import build_model
@@ -140,7 +140,6 @@ def _constant(task):
 
 
 @grid(
-    **OURS,
     title="Digits learned task after task: error on all tasks against the steps for each",
     varies="steps",
     values=(5000,),
@@ -171,7 +170,6 @@ def continual_digits(panel, method, value, seed, quick):
 
 
 @grid(
-    **OURS,
     title="Three polynomials learned one after another: error on all against the steps for each",
     varies="steps",
     values=(1000, 4000),

@@ -23,9 +23,8 @@ _MOST_RUNS = 100_000
 # Constants that several experiments share.
 DEPTHS = {"varies": "depth", "values": tuple(range(2, 10))}
 INDICES = {"varies": "index", "values": tuple(range(1, 9)), "quick_values": (1, 2)}
-OURS = {"figure": "ours", "seeds": 5}
 APPENDIX = {"figure": "appendix", "seeds": 3}
-SENSITIVITY = {"figure": "ours", "varies": "depth", "values": (3, 6), "seeds": 3, "quick_values": (3,)}
+SENSITIVITY = {"varies": "depth", "values": (3, 6), "seeds": 3, "quick_values": (3,)}
 METHOD_LABELS = {
     "hyper": "hypernetwork",
     "embed": "embedding method",
@@ -234,9 +233,9 @@ class Experiment:
         return {**labels, "task": task.config(), "recipe": recipe.to_dict()}
 
 
-def grid(**fields):
-    """Decorator of a `setup`: makes it the `Experiment` of the function's name, with these other fields."""
-    return lambda setup: Experiment(name=setup.__name__, setup=setup, **fields)
+def grid(figure="ours", seeds=5, **fields):
+    """Decorator of a `setup`: makes it the `Experiment` of the function's name, by default ours, of five seeds."""
+    return lambda setup: Experiment(name=setup.__name__, setup=setup, figure=figure, seeds=seeds, **fields)
 
 
 def _entries(field, given):

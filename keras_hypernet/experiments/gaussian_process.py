@@ -24,7 +24,6 @@ import numpy as np
 
 from keras_hypernet.experiments.claims import better, held, improves
 from keras_hypernet.experiments.experiment import (
-    OURS,
     Drawing,
     Measurement,
     grid,
@@ -81,7 +80,6 @@ def measure_views(task, method, recipe):
 
 
 @grid(
-    **OURS,
     title="Neural processes on Gaussian processes: nats below exact log-likelihoods, against the points of a set",
     varies="members",
     values=(3, 10, 30),
@@ -108,7 +106,6 @@ def gaussian_process(panel, method, value, seed, quick):
 
 
 @grid(
-    **OURS,
     title="A neural process on noisy copies of a condition: test MSE against the members of a set",
     varies="members",
     values=(1, 4, 16),

@@ -34,7 +34,6 @@ LABELS = {"hyper": "generated kernel", "network": "plain convnet", "small": "pla
 
 
 @grid(
-    figure="ours",
     title="A convnet with a kernel that is generated from four numbers: test error",
     varies="embedding_dim",
     values=(DIMENSION,),

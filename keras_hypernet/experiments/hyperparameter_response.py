@@ -33,7 +33,7 @@ import functools
 import numpy as np
 
 from keras_hypernet.experiments.claims import better, held, matches, measured_by
-from keras_hypernet.experiments.experiment import OURS, Drawing, Measurement, curve, grid, measure_splits, train
+from keras_hypernet.experiments.experiment import Drawing, Measurement, curve, grid, measure_splits, train
 from keras_hypernet.tasks import DecayResponseTask
 from keras_hypernet.training.recipe import Recipe
 from keras_hypernet.zoo.architectures import build_model
@@ -75,7 +75,6 @@ def _response(task, recipe):
 
 
 @grid(
-    **OURS,
     title="Learned responses to the weight decay: validation losses against the logarithm of the decay",
     varies="log_decay",
     values=(-6, -5, -4, -3, -2, -1),

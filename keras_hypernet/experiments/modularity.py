@@ -44,7 +44,7 @@ worse than the hypernetwork with 300 (above 0.5 Var(y)), where it has more weigh
 from dataclasses import replace
 
 from keras_hypernet.experiments.claims import beside, better, improves, stays
-from keras_hypernet.experiments.experiment import DEPTHS, INDICES, OURS, Drawing, grid
+from keras_hypernet.experiments.experiment import DEPTHS, INDICES, Drawing, grid
 from keras_hypernet.tasks import SyntheticTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -77,7 +77,6 @@ def _setup(target, seed, quick, **changes):
 
 
 @grid(
-    **OURS,
     title="Targets that are interaction alone: test MSE against the number of layers",
     **DEPTHS,
     panels=tuple(TARGETS),
@@ -97,7 +96,6 @@ def modularity_depth(panel, method, value, seed, quick):
 
 
 @grid(
-    **OURS,
     title="Targets that are interaction alone: test MSE against the width of f and the dimension of e",
     **{**INDICES, "values": (1, 2, 4, 8)},
     panels=tuple(_CENTRED),
@@ -117,7 +115,6 @@ def modularity_embedding_dim(panel, method, value, seed, quick):
 
 
 @grid(
-    **OURS,
     title="Targets that are interaction alone: test MSE against the hidden units of q",
     varies="units",
     values=(10, 30, 100, 300),
@@ -142,7 +139,6 @@ def modularity_units(panel, method, value, seed, quick):
 
 
 @grid(
-    **OURS,
     title="Targets that are interaction alone: test MSE against the learning rate",
     varies="learning_rate",
     values=(0.003, 0.01, 0.03),

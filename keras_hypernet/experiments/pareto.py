@@ -34,16 +34,7 @@ import dataclasses
 import numpy as np
 
 from keras_hypernet.experiments.claims import better, held, improves, measured_by, reaches
-from keras_hypernet.experiments.experiment import (
-    OURS,
-    Drawing,
-    Measurement,
-    curve,
-    grid,
-    measure_splits,
-    rounded,
-    train,
-)
+from keras_hypernet.experiments.experiment import Drawing, Measurement, curve, grid, measure_splits, rounded, train
 from keras_hypernet.tasks import OverlaidDigitsTask, ParetoTask
 from keras_hypernet.tasks.overlaid_digits import losses_of
 from keras_hypernet.tasks.pareto import PROBLEMS, RULES, front_distance, gaps, hypervolume, scalarize
@@ -154,7 +145,6 @@ def _losses(network, batches):
 
 
 @grid(
-    **OURS,
     title="Pareto fronts of four problems: distance from the optimum against the width of f",
     varies="width",
     values=(20, 100),
@@ -183,7 +173,6 @@ def pareto_toy(panel, method, value, seed, quick):
 
 
 @grid(
-    **OURS,
     title="The front of two labels of overlaid digits: missed hypervolume against the hidden units of g",
     varies="primary_units",
     values=(20, 100),

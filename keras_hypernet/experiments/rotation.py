@@ -1,6 +1,6 @@
 """Predicting rotations: Fig. 3, the appendix, and our experiments on initial weights and on sets of images."""
 
-from keras_hypernet.experiments.experiment import APPENDIX, DEPTHS, INDICES, METHOD_LABELS, OURS, Drawing, grid
+from keras_hypernet.experiments.experiment import APPENDIX, DEPTHS, INDICES, METHOD_LABELS, Drawing, grid
 from keras_hypernet.tasks import RotationSetTask, RotationTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -31,7 +31,6 @@ def _by_initialization(row):
     title="Predicting rotations: test error against the number of layers",
     **_DEPTHS,
     panels=("mnist", "mnist_width_100", "cifar10"),
-    seeds=5,
     quick_panels=("digits",),
     quick_values=(2, 4),
 )
@@ -108,7 +107,6 @@ def learning_rate(panel, method, value, seed, quick):
 
 
 @grid(
-    figure="ours",
     title="Predicting rotations at depth 4 with clipped gradients: test error against the greatest norm",
     varies="gradient_clipnorm",
     values=(1.0, 5.0, 25.0),
@@ -131,7 +129,6 @@ def gradient_clipping(panel, method, value, seed, quick):
 
 
 @grid(
-    **OURS,
     title="Predicting rotations from a principled initialization: test error against the number of layers",
     **_DEPTHS,
     panels=("mnist", "cifar10"),
@@ -154,7 +151,6 @@ def initialization(panel, method, value, seed, quick):
 
 
 @grid(
-    **OURS,
     title="A conditional neural process that predicts rotations: test error against the members of a set",
     varies="members",
     values=(1, 4),

@@ -2,16 +2,7 @@
 
 import numpy as np
 
-from keras_hypernet.experiments.experiment import (
-    DEPTHS,
-    INDICES,
-    OURS,
-    SENSITIVITY,
-    Drawing,
-    Measurement,
-    grid,
-    rounded,
-)
+from keras_hypernet.experiments.experiment import DEPTHS, INDICES, SENSITIVITY, Drawing, Measurement, grid, rounded
 from keras_hypernet.tasks import SyntheticTask
 from keras_hypernet.training.recipe import paper_recipe
 
@@ -83,7 +74,6 @@ def _share(task, method, recipe):
     title="Synthetic targets: test MSE against the number of layers",
     **DEPTHS,
     panels=("inner", "hadamard", "concat"),
-    seeds=5,
     quick_panels=("inner",),
     quick_values=(2, 3),
 )
@@ -105,7 +95,6 @@ def synthetic_depth(panel, method, value, seed, quick):
     title="Synthetic targets: test MSE against the embedding dimension",
     **INDICES,
     panels=("inner", "inner_deeper"),
-    seeds=5,
     quick_panels=("inner",),
 )
 def synthetic_embedding_dim(panel, method, value, seed, quick):
@@ -145,7 +134,6 @@ def synthetic_sensitivity(panel, method, value, seed, quick):
 
 
 @grid(
-    **OURS,
     title="Synthetic targets: test MSE of linear models",
     varies="dim",
     values=(100, 1000),
@@ -171,7 +159,6 @@ def synthetic_baseline(panel, method, value, seed, quick):
 
 
 @grid(
-    **OURS,
     title="Fig. 1's target: what x alone, I alone and their interaction explain of the variance",
     varies="dim",
     values=(100, 1000),
