@@ -158,8 +158,13 @@ def _train_entry(blueprint, directory, seeds, command, resume, results, other_ru
         runs = [{**chosen, **{split: metrics[split][task.metric] for split in metrics}, "seconds": None}]
     elif blueprint.second and results is not None:
         runs = [{**run, "validation": None} for run in runs]  # the rows hold f1's
-    if results is not None and blueprint.method != "target":
-        _check_same(chosen, metrics["test"][task.metric], blueprint, results)
+    test = metrics["test"][task.metric]
+    if results is not None and blueprint.method != "target" and not math.isclose(chosen["test"], test, rel_tol=1e-4):
+        raise ValueError(
+            f"Trained again, seed {chosen['seed']} of {blueprint.name} gives {test:.6g} instead of "
+            f"{chosen['test']:.6g}, as in its row in {results}: another machine, other versions or threads. Train all "
+            "seeds here: --seeds."
+        )
     facts = {
         **describe(blueprint.name, blueprint.method, task, recipe, blueprint.changes, data_note, other_runs),
         "command": command,
@@ -213,14 +218,6 @@ def _use_threads_of(run, blueprint, results):
     if row["machine"] and row["machine"]["threads"]:
         with contextlib.suppress(RuntimeError):  # TensorFlow is already initialized
             set_threads(row["machine"]["threads"])
-
-
-def _check_same(run, test, blueprint, results):
-    if not math.isclose(run["test"], test, rel_tol=1e-4):
-        raise ValueError(
-            f"Trained again, seed {run['seed']} of {blueprint.name} gives {test:.6g} instead of {run['test']:.6g}, "
-            f"as in its row in {results}: another machine, other versions or threads. Train all seeds here: --seeds."
-        )
 
 
 def _train(blueprint, directory, seed, resume, options):

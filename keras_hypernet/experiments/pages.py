@@ -78,7 +78,8 @@ def _results(name, folder):
         tests = [row["test"] for row in group if row["test"] is not None]
         spread = f" ± {statistics.stdev(tests):.2g}" if len(tests) > 1 else ""
         ours = f"{statistics.fmean(tests):.3g}{spread}" if tests else "diverged"
-        minutes = f"{statistics.median(map(_seconds, group)) / 60:.1f}"
+        seconds = [row.get("training_seconds") or row["seconds"] or 0 for row in group]  # of a training that runs share
+        minutes = f"{statistics.median(seconds) / 60:.1f}"
         theirs = [published.get((panel, method, value), published.get((panel, method), ""))] * bool(published)
         others = [_mean(group, field) for field in also]
         lines.append((panel, experiment.drawing.label(group[0]), value, ours, *others, *theirs, len(tests), minutes))
@@ -93,11 +94,6 @@ def _results(name, folder):
     facts = f"{len(rows)} runs. The grid takes {time}:\n{command}."
     parts = [*shown, facts, "\n".join(verdicts(name, folder))]
     return "\n\n".join(["\n".join(table(columns, lines)), *parts])
-
-
-def _seconds(row):
-    """The time of a run: of its training, if runs share one."""
-    return row.get("training_seconds") or row["seconds"] or 0
 
 
 def _mean(rows, field):

@@ -69,10 +69,7 @@ def run(experiment, out, *, workers=1, engine="local", address=None, resume=Fals
                 shown.console.warn(sentence)
             if local is not workers:
                 stack.enter_context(local)
-            if callable(job.execute):
-                ended = (job.execute(config) for config in missing)
-            else:
-                ended = run_on_ray(job, missing, address) if engine == "ray" else local.run(job, missing)
+            ended = run_on_ray(job, missing, address) if engine == "ray" else _rows(job, missing, local)
             for row in stack.enter_context(contextlib.closing(ended)):
                 results.append(row)
                 done[run_key(row["config"])] = row
@@ -101,12 +98,14 @@ def verify(experiments, folder, number):
         raise ValueError(f"There are no rows to verify in {folder}. Run an experiment, or give the folder (--out).")
     for experiment, row in random.sample(rows, min(integer("number", number), len(rows))):
         job = _make_job(experiment, [row["config"]])
-        if callable(job.execute):
-            yield row, job.execute(row["config"])
-            continue
         with LocalWorkers(1, threads=(row["machine"] or {}).get("threads")) as workers:
-            (again,) = workers.run(job, [row["config"]])
+            (again,) = _rows(job, [row["config"]], workers)
         yield row, again
+
+
+def _rows(job, configs, workers):
+    """Yields the row of each run as it ends; the runs are in this process if the job's function has no name."""
+    return (job.execute(config) for config in configs) if callable(job.execute) else workers.run(job, configs)
 
 
 def difference(row, again):
