@@ -173,10 +173,8 @@ def better(first="hyper", second="embed", wide=1.0, everywhere=False, at_best=Fa
 
     also = ", and the median over the seeds lower at every value" * everywhere
     of = "" if (first, second) == ("hyper", "embed") else f" of {first} to {second}"
-    where, ratio = (
-        ("each method at the value of lowest validation error, ", "ratio") if at_best else ("", "median ratio")
-    )
-    text = f"{where}the {ratio}{of} below {wide:g} in every seed{also}"
+    ratio = "each method at the value of lowest validation error, the ratio" if at_best else "the median ratio"
+    text = f"{ratio}{of} below {wide:g} in every seed{also}"
     return _rule(text, "below 1 in most seeds", judge, methods=(first, second))
 
 
@@ -261,9 +259,8 @@ def closer(epoch=-1):
         measured = (
             f"between f1 and f2 {_number(np.median(between))}, from y {_number(np.median(from_y))}, which itself has "
             f"the variance {_number(variance)}; ratio {_range(ratio)}, {_number(start)} after the first epoch"
+            f"{_lost(ratio)}"
         )
-        if len(finished) < len(rows):
-            measured += f"; diverged: {len(rows) - len(finished)} of {len(rows)}"
         verdict = _verdict((ratio <= WIDE).all(), (ratio < 1).all())
         return _finding(measured, WILCOXON, ratio, wilcoxon(ratio), verdict, [(ratio.max(), WIDE), (ratio.max(), 1.0)])
 

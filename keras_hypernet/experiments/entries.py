@@ -255,11 +255,9 @@ def _runs_of(blueprint, results):
             raise ValueError(
                 f"The row of seed {row['seed']} in {results} has another recipe than the entry. Omit --from."
             )
-        measured = {name: row[name] for name in ("validation", "test", "seconds")}
-        measured["seconds"] = row.get("training_seconds", measured["seconds"])
-        if blueprint.second:
-            measured["test"] = row.get("test_f2_y")
-        runs.append(run_of_card(row["seed"], recipe, **measured, diverged=row.get("message")))
+        test = row.get("test_f2_y") if blueprint.second else row["test"]
+        seconds = row.get("training_seconds", row["seconds"])
+        runs.append(run_of_card(row["seed"], recipe, row["validation"], test, seconds, row.get("message")))
     return runs
 
 
