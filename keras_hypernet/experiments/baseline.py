@@ -52,10 +52,8 @@ _TASKS = {
     "gain_10": (SyntheticTask, {"gain": 10.0}, _CONDITIONAL),
     **{panel: (SyntheticTask, fields, (*_CONDITIONAL, *REFERENCES)) for panel, fields in TARGETS.items()},
     **{f"rotation_{data}": (RotationTask, {"data": data}, _CONDITIONAL) for data in ("mnist", "cifar10", "digits")},
-    **{
-        f"colorization_{data}": (ColorizationTask, {"data": data}, (*_CONDITIONAL, "mean_grey"))
-        for data in ("cifar10", "patches")
-    },
+    "colorization_cifar10": (ColorizationTask, {"data": "cifar10"}, (*_CONDITIONAL, "mean_grey")),
+    "colorization_patches": (ColorizationTask, {"data": "patches"}, (*_CONDITIONAL, "mean_grey")),
     **{f"approximation_{data}": (ApproximationTask, {"data": data}, ()) for data in ("cifar10", "mnist", "uniform")},
     **{f"classification_{data}": (ClassificationTask, {"data": data}, ()) for data in ("mnist", "cifar10")},
 }
