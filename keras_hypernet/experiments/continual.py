@@ -105,10 +105,8 @@ def measure(task, method, recipe):
 
 def _learn(task, method, recipe):
     model, after = build_model(task, method, recipe), []
-    after_task = keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: after.append(task.errors(model, "test"))
-    )
-    history = fit(model, task, recipe, progress=False, callbacks=[after_task])
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after.append(task.errors(model, "test")))
+    history = fit(model, task, recipe, progress=False, callbacks=[callback])
     known, learned = after[-1], [errors[number] for number, errors in enumerate(after)]
     forgotten = max(0.0, float(np.mean(np.subtract(known, learned)[:-1])))
     row = {

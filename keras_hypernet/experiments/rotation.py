@@ -13,8 +13,6 @@ LEARNING_RATES = {
     ("digits", "hyper"): 0.01,
     ("digits", "embed"): 0.01,
 }
-
-
 # The paper counts 2 to 9 layers. The flag of the authors' code has the same range, and adds two layers: 4 to 11.
 _DEPTHS = {**DEPTHS, "values": tuple(range(2, 12))}
 # 10^(-4 + j/4), j = 2..9, in the appendix.

@@ -116,9 +116,8 @@ def difference(row, again):
     >>> difference({"test": 0.5, "validation": 0.4, "curve": {}}, {"test": 0.5, "validation": 0.2, "curve": {}})
     0.5
     """
-
     measured = {name for name in row.keys() & again.keys() if isinstance(row[name], (int, float))}
-    names = sorted({"test", "validation"} | measured - _COSTS)
+    names = sorted({"test", "validation"} | measured - {"seconds", "training_seconds", "peak_memory_mib"})
 
     def numbers(row):
         return [*map(row.get, names), *(value for values in row["curve"].values() for value in values)]
@@ -128,9 +127,6 @@ def difference(row, again):
         return float("inf")
     pairs = [pair for pair in zip(first, second, strict=True) if pair[0] != pair[1]]
     return max((abs(one - other) / max(one, other) for one, other in pairs), default=0.0)
-
-
-_COSTS = {"seconds", "training_seconds", "peak_memory_mib"}
 
 
 def _check_workers(job, experiment, workers, engine, address):
