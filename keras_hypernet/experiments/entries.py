@@ -146,8 +146,11 @@ def _train_entry(blueprint, directory, seeds, command, resume, results, other_ru
     if chosen["diverged"]:
         failed = sum(run["diverged"] is not None for run in runs)
         raise TrainingDivergedError(f"{failed} of {len(runs)} runs diverged, the median one too: {chosen['diverged']}")
-    if results is not None:
-        _use_threads_of(chosen, blueprint, results)
+    if results is not None:  # another number of threads rounds sums differently, which training amplifies
+        (row,) = [row for row in _rows_of(blueprint, results) if row["seed"] == chosen["seed"]]
+        if row["machine"] and row["machine"]["threads"]:
+            with contextlib.suppress(RuntimeError):  # TensorFlow is already initialized
+                set_threads(row["machine"]["threads"])
     model, state = _train(blueprint, directory, chosen["seed"], True if results is None else resume, options)
     task, recipe = blueprint.setup(chosen["seed"])
     selection = f"the median validation {task.metric} of {len(runs)}" if len(runs) > 1 else "the only seed trained"
@@ -210,14 +213,6 @@ def update_baselines(zoo, results):
         card = Card.read(path.parent)
         errors = trivial_predictors(card.name, get_task(**card.task), results)
         dataclasses.replace(card, baseline=errors).write(path.parent)
-
-
-def _use_threads_of(run, blueprint, results):
-    """Sets the threads of a run's row, because another number rounds sums differently, which training amplifies."""
-    (row,) = [row for row in _rows_of(blueprint, results) if row["seed"] == run["seed"]]
-    if row["machine"] and row["machine"]["threads"]:
-        with contextlib.suppress(RuntimeError):  # TensorFlow is already initialized
-            set_threads(row["machine"]["threads"])
 
 
 def _train(blueprint, directory, seed, resume, options):
