@@ -1,12 +1,14 @@
 """Pareto fronts and neural processes: what a run measures, and the rules of their verdicts."""
 
+import runpy
+
 import numpy as np
 import pytest
+from helpers import ROOT
 
 from keras_hypernet.experiments import get_experiment
 from keras_hypernet.experiments.claims import better, held, measured_by, reaches
 from keras_hypernet.experiments.experiment import make_row
-from keras_hypernet.experiments.pages import draw_fronts, filled
 from keras_hypernet.experiments.pareto import REFERENCE, SEPARATE
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.experiments.runner import execute
@@ -105,6 +107,8 @@ def test_nothing_is_learned_where_a_reference_is_not_beaten():
 
 
 def test_a_page_shows_the_results_of_the_rows_and_the_published_numbers(tmp_path):
+    tables = runpy.run_path(str(ROOT / "docs" / "result_tables.py"))
+    filled, draw_fronts = tables["filled"], tables["draw_fronts"]
     page = "Words.\n<!-- results of pareto_toy -->\nOld.\n<!-- end -->\nMore.\n"
     assert filled(page, tmp_path) == page.replace("Old", "Not run yet")
     assert draw_fronts(tmp_path) == []

@@ -1,9 +1,11 @@
 """Static hypernetworks and responses to the weight decay: what a run measures; the rule that two methods are equal."""
 
 import dataclasses
+import runpy
 
 import numpy as np
 import pytest
+from helpers import ROOT
 
 import keras_hypernet as kh
 from keras_hypernet.experiments import get_experiment
@@ -11,10 +13,11 @@ from keras_hypernet.experiments.baseline import target_of
 from keras_hypernet.experiments.claims import matches
 from keras_hypernet.experiments.entries import get_blueprint, train_entry
 from keras_hypernet.experiments.experiment import make_row
-from keras_hypernet.experiments.pages import filled
 from keras_hypernet.experiments.rows import ResultsFile
 from keras_hypernet.experiments.runner import execute
 from keras_hypernet.tasks import ClassificationTask, get_task
+
+filled = runpy.run_path(str(ROOT / "docs" / "result_tables.py"))["filled"]
 
 
 def _quick(name, method, value):

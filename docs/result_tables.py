@@ -1,6 +1,6 @@
-"""Pages of docs/: tables of results beside published numbers, and a figure of fronts, only from the rows.
+"""Fills pages of docs/ from the rows in results/: tables beside published numbers; and draws a figure of fronts.
 
-python -m keras_hypernet.experiments.pages        # in a checkout: of results/, to docs/
+Command: `python docs/result_tables.py`
 """
 
 import pathlib
@@ -136,14 +136,9 @@ def draw_fronts(folder):
     return [path]
 
 
-def main():
-    """Draws the figure of fronts, and fills the pages of docs/ from results/."""
-    draw_fronts("results")
-    for page in sorted(pathlib.Path("docs").glob("*.md")):
-        text = page.read_text(encoding="utf-8")
-        if (full := filled(text, "results")) != text:
-            write_text(page, full)
-
-
 if __name__ == "__main__":
-    main()
+    pages = pathlib.Path(__file__).parent
+    results = pages.parent / "results"
+    draw_fronts(results)
+    for page in sorted(pages.glob("*.md")):
+        write_text(page, filled(page.read_text(encoding="utf-8"), results))
