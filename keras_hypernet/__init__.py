@@ -5,11 +5,11 @@ import gc
 _collects = gc.isenabled()
 gc.disable()  # garbage collections during the imports find nothing, and take time
 try:
-    from keras_hypernet import bases, continual, layers, theory, tuning
+    from keras_hypernet import bases, continual, layers, serving, theory, tuning
     from keras_hypernet._version import __version__
     from keras_hypernet.bases import initializers
     from keras_hypernet.models import ConditionalNeuralProcess, EmbeddingMethod, Hypernetwork, hypernetize, specialize
-    from keras_hypernet.serving import export
+    from keras_hypernet.serving.export import export
     from keras_hypernet.tasks import ArrayTask, RotationTask, Task
     from keras_hypernet.training.checkpoints import TrainingDivergedError
     from keras_hypernet.training.loop import evaluate, fit
@@ -47,6 +47,7 @@ __all__ = [
     "paper_recipe",
     "push",
     "save_entry",
+    "serving",
     "specialize",
     "theory",
     "tuning",
