@@ -23,6 +23,9 @@ _NO_LABEL = -1  # of the images that fill a last group
 class ErrorRate(keras.metrics.Mean):
     """The share of wrong predictions; negative labels do not count."""
 
+    def __init__(self, name="error_rate", dtype=None):
+        super().__init__(name, dtype)
+
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true = ops.reshape(ops.cast(y_true, "int32"), ops.shape(y_pred)[:-1])
         counts = ops.cast(y_true >= 0, "float32")

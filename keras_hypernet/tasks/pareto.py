@@ -273,11 +273,15 @@ class ParetoTask(Task):
 def front_distance(objectives, front):
     """Mean distance of objectives `[N, num]` from the nearest of the points `[M, num]` of a front; also see `gaps`.
 
+    NaN if a number is not finite.
+
     >>> front_distance(np.array([[3.0, 4.0], [0.0, 1.0]]), np.array([[0.0, 0.0], [0.0, 1.0]])).round(4).item()
     2.1213
     """
     from scipy.spatial import KDTree
 
+    if not (np.isfinite(objectives).all() and np.isfinite(front).all()):
+        return np.nan
     distances, _ = KDTree(front).query(objectives)
     return distances.mean()
 

@@ -156,6 +156,8 @@ def test_error_rates_count_weights_and_take_labels_of_two_axes():
         rate = ErrorRate()
         rate.update_state(np.array(labels), logits, weights)
         assert float(rate.result()) == expected
+    assert ErrorRate().name == "error_rate"
+    assert ErrorRate.from_config(ErrorRate("mine").get_config()).name == "mine"
 
 
 @pytest.mark.regression

@@ -185,6 +185,20 @@ def test_weights_of_generated_and_trained_parts_have_names(tmp_path, mnist_model
     assert {name.split(".")[0] for name in safetensors.load_file(embed.path)} == {"embedding", "primary"}
 
 
+@pytest.mark.regression
+def test_a_file_of_other_weights_does_not_appear(tmp_path, monkeypatch):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    save = safetensors.save_file
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    for wrong in (lambda weights: {}, lambda weights: {name: weights[name] + 1 for name in weights}):
+        monkeypatch.setattr(
+            safetensors, "save_file", lambda weights, *others, wrong=wrong: save(wrong(weights), *others)
+        )
+        with pytest.raises(RuntimeError, match="does not hold its weights"):
+            export_formats(network, tmp_path, NAME, ["safetensors"])
+        assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("format", mostly_full(["litert", "onnx", "openvino", "saved_model"], "litert", "saved_model"))
 def test_a_wrong_file_does_not_appear(format, tmp_path, monkeypatch):
     """Existing files stay as they are: older versions beyond those to keep, and models.config."""

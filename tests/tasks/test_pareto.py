@@ -78,6 +78,8 @@ def test_distances_between_objectives_and_a_front():
     distances = np.sqrt(((objectives[:, np.newaxis] - front) ** 2).sum(axis=2))
     assert front_distance(objectives, front) == pytest.approx(distances.min(axis=1).mean())
     assert gaps(objectives, front) == pytest.approx(distances.min(axis=0).mean())
+    objectives[3, 1] = np.inf  # of a run that diverges
+    assert np.isnan([front_distance(objectives, front), gaps(objectives, front)]).all()
 
 
 def test_hypervolume_is_the_share_of_dominated_points():
