@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Threads of OpenBLAS wait actively, so the workers of pytest would take processors from each other. OpenBLAS 0.3.31 can
-# also wait forever: a fork ends its threads, in the middle of a product of another thread, too.
+# also wait forever, because a fork ends its threads even while another thread multiplies matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import hypothesis  # noqa: F401  (once imported, it does not look for its objects among those frozen below)

@@ -91,7 +91,8 @@ class TaskSequence(Task):
         return len(self._groups(self.load(split))[0])
 
     def num_measured(self, split):
-        return sum(len(self.examples(split, task)[0]) for task in range(self.num_tasks))
+        examples = self.load(split)
+        return sum(len(self.members(examples, task)) for task in range(self.num_tasks))
 
     def training_dataset(self, examples, batch_size, seed, epoch):
         import tensorflow as tf

@@ -201,7 +201,8 @@ class DepthSearch(keras_tuner.HyperModel):
 def _checked(name, field):
     """Returns a field of a search space for JSON: a dict of low and high, a list of choices, or None.
 
-    It may also be given as such; a range of Python or an array holds choices. Raises ValueError if it is not valid.
+    The field may have one of these forms already; a range of Python or an array holds choices. Raises ValueError if the
+    field is not valid.
     """
     if field is None or field is False:
         return None
