@@ -269,7 +269,6 @@ class Hyper(HyperLayer):
             "weights": self.patterns,
             "initializer": keras.initializers.serialize(self.initializer),
             "train_others": self.train_others,
-            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
         }
 
     @classmethod

@@ -273,7 +273,6 @@ class HyperMultiHeadAttention(HyperLayer):
             **super().get_config(),
             **self.sizes(),
             "use_causal_mask": self.use_causal_mask,
-            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
             "projection": self.projection_config(),
         }
 

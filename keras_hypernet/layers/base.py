@@ -22,6 +22,8 @@ from keras_hypernet import bases
 from keras_hypernet.bases.sharing import shared_bases
 from keras_hypernet.layers.contraction import FIXED_AXES, check_batch, check_shapes
 
+# The arguments of each weight with `use_options`.
+KINDS = {"initializer": keras.initializers, "regularizer": keras.regularizers, "constraint": keras.constraints}
 _WRITTEN = contextvars.ContextVar("written weights by the name of a layer", default=None)
 
 
@@ -135,6 +137,7 @@ class HyperLayer(ConditionedLayer):
         self.vector_basis = None if vector_basis is None else bases.get(vector_basis)
         self.supports_masking = True
         self._generated = ()
+        self._with_options = ()  # the names of weights
         self._built_for = ()  # the fixed axes of x and their sizes
 
     def build(self, x_shape, condition_shape=None):
@@ -159,6 +162,16 @@ class HyperLayer(ConditionedLayer):
         """Sets the attribute `basis` from the argument `basis`."""
         self.basis = bases.get(basis)
         self.basis.users.add(self)
+
+    def use_options(self, name, initializer, regularizer, constraint):
+        """Sets attributes such as `<name>_initializer` of a weight from the arguments; they are in `get_config`."""
+        for kind, value in zip(KINDS, (initializer, regularizer, constraint), strict=True):
+            setattr(self, f"{name}_{kind}", KINDS[kind].get(value))
+        self._with_options = (*self._with_options, name)
+
+    def options(self, name):
+        """The initializer, the regularizer and the constraint of a weight."""
+        return [getattr(self, f"{name}_{kind}") for kind in KINDS]
 
     def add_basis(self, name, shape, rank, initializer, regularizer=None, constraint=None, basis=None, fans=None):
         """Adds the variables from which the weight `name` is generated.
@@ -311,6 +324,10 @@ class HyperLayer(ConditionedLayer):
 
     def get_config(self):
         config = super().get_config()
+        config["activity_regularizer"] = keras.regularizers.serialize(self.activity_regularizer)
+        for name in self._with_options:
+            for kind, module in KINDS.items():
+                config[f"{name}_{kind}"] = module.serialize(getattr(self, f"{name}_{kind}"))
         return config if self.vector_basis is None else {**config, "vector_basis": bases.serialize(self.vector_basis)}
 
     def run(self, x, weights):

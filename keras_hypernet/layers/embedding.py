@@ -72,17 +72,15 @@ class HyperEmbedding(HyperLayer):
         super().__init__(**kwargs)
         check_contraction(contraction)
         self.input_dim, self.output_dim = positive("input_dim", input_dim), positive("output_dim", output_dim)
-        self.embeddings_initializer = keras.initializers.get(embeddings_initializer or HyperfanIn())
-        self.embeddings_regularizer = keras.regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = keras.constraints.get(embeddings_constraint)
+        initializer = embeddings_initializer or HyperfanIn()
+        self.use_options("embeddings", initializer, embeddings_regularizer, embeddings_constraint)
         self.mask_zero, self.contraction = mask_zero, contraction
         self.use_basis(basis)
 
     def build(self, x_shape, condition_shape=None):
         super().build(x_shape, condition_shape)
-        options = self.embeddings_initializer, self.embeddings_regularizer, self.embeddings_constraint, self.basis
-        shape = self.input_dim, self.output_dim
-        self.add_basis("embeddings", shape, self.rank, *options, fans=Fans(1, self.output_dim))
+        shape, fans = (self.input_dim, self.output_dim), Fans(1, self.output_dim)
+        self.add_basis("embeddings", shape, self.rank, *self.options("embeddings"), self.basis, fans)
 
     def plan(self, x_shape, condition_shape):
         """The `Contraction` of a call on these shapes."""
@@ -123,10 +121,6 @@ class HyperEmbedding(HyperLayer):
             **super().get_config(),
             "input_dim": self.input_dim,
             "output_dim": self.output_dim,
-            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
-            "embeddings_regularizer": keras.regularizers.serialize(self.embeddings_regularizer),
-            "embeddings_constraint": keras.constraints.serialize(self.embeddings_constraint),
-            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
             "mask_zero": self.mask_zero,
             "contraction": self.contraction,
             "basis": bases.serialize(self.basis),

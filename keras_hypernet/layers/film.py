@@ -175,7 +175,6 @@ class FiLM(HyperLayer):
             "normalization": normalization,
             "scale_regularizer": keras.regularizers.serialize(self.scale_regularizer),
             "offset_regularizer": keras.regularizers.serialize(self.offset_regularizer),
-            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
         }
 
     @classmethod

@@ -94,25 +94,20 @@ class KernelLayer(HyperLayer):
         self.bias_source = bias
         self.contraction = contraction
         self.use_basis(basis)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.use_options("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.use_options("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, x_shape, condition_shape=None):
         super().build(x_shape, condition_shape)
         shape = tuple(self.kernel_shape(x_shape))
-        kernel = self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
-        bias = self.bias_initializer, self.bias_regularizer, self.bias_constraint
-        self._add("kernel", self.kernel_source, shape, *kernel, basis=self.basis, fans=self.fans(shape))
+        self._add("kernel", self.kernel_source, shape, basis=self.basis, fans=self.fans(shape))
         if self.use_bias:
-            self._add("bias", self.bias_source, self.bias_shape(shape), *bias)
+            self._add("bias", self.bias_source, self.bias_shape(shape))
 
-    def _add(self, name, source, shape, initializer, regularizer, constraint, **options):
+    def _add(self, name, source, shape, **generation):
+        initializer, regularizer, constraint = self.options(name)
         if source == "generated":
-            self.add_basis(name, shape, self.rank, initializer, regularizer, constraint, **options)
+            self.add_basis(name, shape, self.rank, initializer, regularizer, constraint, **generation)
             return
         weight = self.add_weight(
             name=name,
@@ -247,12 +242,5 @@ class KernelLayer(HyperLayer):
             "kernel": self.kernel_source,
             "bias": self.bias_source,
             "contraction": self.contraction,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
-            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
-            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
-            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
             "basis": bases.serialize(self.basis),
         }

@@ -91,15 +91,10 @@ class RecurrentLayer(HyperLayer):
         self.recurrent_activation = keras.activations.get(recurrent_activation)
         self.use_bias, self.return_sequences, self.go_backwards = use_bias, return_sequences, go_backwards
         self.use_basis(basis)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer or HyperfanIn())
-        self.recurrent_initializer = keras.initializers.get(recurrent_initializer or HyperfanIn())
-        self.bias_initializer = keras.initializers.get(bias_initializer)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.recurrent_regularizer = keras.regularizers.get(recurrent_regularizer)
-        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
-        self.kernel_constraint = keras.constraints.get(kernel_constraint)
-        self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
-        self.bias_constraint = keras.constraints.get(bias_constraint)
+        recurrent = recurrent_initializer or HyperfanIn(), recurrent_regularizer, recurrent_constraint
+        self.use_options("kernel", kernel_initializer or HyperfanIn(), kernel_regularizer, kernel_constraint)
+        self.use_options("recurrent", *recurrent)
+        self.use_options("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     @property
     def bias_shape(self):
@@ -113,13 +108,12 @@ class RecurrentLayer(HyperLayer):
     def build(self, x_shape, condition_shape=None):
         super().build(x_shape, condition_shape)
         outputs = self.gates * self.units
-        kernel = self.kernel_initializer, self.kernel_regularizer, self.kernel_constraint
-        recurrent = self.recurrent_initializer, self.recurrent_regularizer, self.recurrent_constraint
+        kernel, recurrent = self.options("kernel"), self.options("recurrent")
         self.add_basis("kernel", (x_shape[-1], outputs), self.rank, *kernel, basis=self.basis)
         self.add_basis("recurrent_kernel", (self.units, outputs), self.rank, *recurrent, basis=self.basis)
         if self.use_bias:
-            bias = self.first_bias, self.bias_regularizer, self.bias_constraint
-            self.add_basis("bias", self.bias_shape, self.rank, *bias)
+            _, *bias = self.options("bias")
+            self.add_basis("bias", self.bias_shape, self.rank, self.first_bias, *bias)
 
     def call(self, x, condition=None, x_mask=None):
         return self.under(x, condition, x_mask=x_mask)
@@ -171,23 +165,16 @@ class RecurrentLayer(HyperLayer):
         return previous_mask if self.return_sequences else None
 
     def get_config(self):
-        config = {
+        return {
+            **super().get_config(),
             "units": self.units,
             "activation": keras.activations.serialize(self.activation),
             "recurrent_activation": keras.activations.serialize(self.recurrent_activation),
             "use_bias": self.use_bias,
             "return_sequences": self.return_sequences,
             "go_backwards": self.go_backwards,
-            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
             "basis": bases.serialize(self.basis),
         }
-        for part in ("kernel", "recurrent", "bias"):
-            for kind, module in KINDS.items():
-                config[f"{part}_{kind}"] = module.serialize(getattr(self, f"{part}_{kind}"))
-        return {**super().get_config(), **config}
-
-
-KINDS = {"initializer": keras.initializers, "regularizer": keras.regularizers, "constraint": keras.constraints}
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
