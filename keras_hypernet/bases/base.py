@@ -123,12 +123,13 @@ class Basis:
         self.check(layer, name, shape)
         self.warn_of_size(layer, name, shape, rank)
         for variable, variable_shape in self.variable_shapes(shape, rank).items():
-            values = self._constant_values if variable == "constant" else self.draw
+            is_constant = variable == "constant"
+            values = self.constant_values if is_constant else self.draw(variable, shape, rank, initializer, fans)
             added = layer.add_weight(
                 name=f"{name}_{variable}".replace("/", "_"),  # Keras allows no "/" here
                 shape=variable_shape,
-                initializer=values(variable, shape, rank, initializer, fans),
-                trainable=variable != "constant" or self.train_constant,
+                initializer=values,
+                trainable=self.train_constant or not is_constant,
                 regularizer=regularizer,
                 constraint=constraint,
             )
@@ -171,10 +172,7 @@ class Basis:
                 f"Received: an array of shape {self.values.shape}"
             )
 
-    def _constant_values(self, name, shape, rank, initializer, fans):
-        return lambda shape, dtype: self.constant_values(shape, dtype)
-
-    def constant_values(self, shape, dtype):
+    def constant_values(self, shape, dtype=None):
         """The initial values of K0."""
         if self.values is not None:
             return ops.cast(ops.convert_to_tensor(self.values), dtype)

@@ -69,7 +69,7 @@ class Full(Basis):
 
     def factors(self, variables, z):
         """The factors of the terms, `[B, terms]`: z, and a one for a constant term among the terms."""
-        return _append_one(z) if self.train_constant else z
+        return ops.concatenate([z, ops.ones_like(z[:, :1])], axis=-1) if self.train_constant else z
 
     def write(self, variables, z):
         basis = variables["basis"]
@@ -159,7 +159,3 @@ def positive(name, value):
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}")
     return value
-
-
-def _append_one(z):
-    return ops.concatenate([z, ops.ones_like(z[:, :1])], axis=-1)

@@ -20,7 +20,7 @@ CHOICES = ("auto", *ROUTES)
 # The cost of a route is its floating-point operations, plus the entries it moves through memory times a number that
 # depends on the device and on the bits of an entry: in the time in which memory delivers one float32, a core of a
 # processor does tens of operations, and a GPU hundreds of operations of 16 bits. `benchmarks/plan_costs.py` compares
-# these numbers on the shapes that were measured on a processor and on a GPU.
+# these numbers on the shapes that were measured on a processor and on a GPU. Any other device has a processor's number.
 OPERATIONS_PER_ENTRY = {("cpu", 32): 20.0, ("gpu", 32): 20.0, ("gpu", 16): 500.0}
 # The size assumed for an unknown batch or number of points.
 ASSUMED_BATCH = 64
@@ -34,18 +34,6 @@ class Contraction(typing.NamedTuple):
 
     route: str
     shared: bool
-
-
-def operations_per_entry(device, dtype):
-    """The number of `OPERATIONS_PER_ENTRY` for a kind of device and a dtype; that of a processor if none is measured.
-
-    Example:
-
-    >>> operations_per_entry("gpu", "bfloat16"), operations_per_entry("tpu", "bfloat16")
-    (500.0, 20.0)
-    """
-    bits = 16 if dtype in ("bfloat16", "float16") else 32
-    return OPERATIONS_PER_ENTRY.get((device, bits), OPERATIONS_PER_ENTRY["cpu", 32])
 
 
 def plan(rows, conditions, costs, contraction="auto", device="cpu", dtype="float32"):
@@ -72,7 +60,8 @@ def plan(rows, conditions, costs, contraction="auto", device="cpu", dtype="float
     batch = assumed(rows[0])
     routes = costs(batch * math.prod(map(assumed, rows[1:])), 1 if shared else batch)
     if contraction == "auto":
-        of_entry = operations_per_entry(device, dtype)
+        bits = 16 if dtype in ("bfloat16", "float16") else 32
+        of_entry = OPERATIONS_PER_ENTRY.get((device, bits), OPERATIONS_PER_ENTRY["cpu", 32])
         total = {route: operations + of_entry * entries for route, (operations, entries) in routes.items()}
         return Contraction(min(total, key=total.__getitem__), shared)
     if contraction not in routes:

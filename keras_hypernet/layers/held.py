@@ -103,7 +103,8 @@ def _attributes(layer, kind):
 
 def check(layer):
     """Raises ValueError for a layer that cannot run with generated weights."""
-    what, channels_first = None, getattr(layer, "data_format", None) == "channels_first"
+    what = None
+    channels_first = isinstance(layer, NOT_CHANNELS_FIRST) and layer.data_format == "channels_first"
     if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
         what = "normalizes by the batch: use FiLM(normalization=keras.layers.BatchNormalization()), or freeze the layer"
     elif getattr(layer, "stateful", False):
@@ -112,11 +113,7 @@ def check(layer):
         what = "cannot be loaded in safe mode: write a registered layer instead"
     elif getattr(layer, "activity_regularizer", None) is not None:
         what = "adds a loss for each call: give `activity_regularizer` to Hyper"
-    elif channels_first and isinstance(layer, NOT_CHANNELS_FIRST) and _is_tensorflow_without_gpu():
+    elif channels_first and keras.backend.backend() == "tensorflow" and device() != "gpu":
         what = "has channels_first, for which TensorFlow needs a GPU: use channels_last, or a layer such as HyperConv2D"
     if what:
         raise ValueError(f"Hyper cannot run layer {layer.name!r} of class {type(layer).__name__}, which {what}.")
-
-
-def _is_tensorflow_without_gpu():
-    return keras.backend.backend() == "tensorflow" and device() != "gpu"
