@@ -2,6 +2,7 @@
 
 import copy
 import fnmatch
+import types
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ from keras_hypernet import bases
 from keras_hypernet.bases.initializers import HyperfanIn
 from keras_hypernet.common.suggestions import suggestion
 from keras_hypernet.layers.base import HyperLayer
-from keras_hypernet.layers.held import Held, Runner, ValuesOf, check, parts, seed_generators
+from keras_hypernet.layers.held import Runner, ValuesOf, check, parts, seed_generators
 
 STRIDE = 1_000_003  # between the random seeds of the samples of a batch
 
@@ -84,8 +85,8 @@ class Hyper(HyperLayer):
             raise TypeError(f"`layer` must be an ordinary layer or model of Keras. Received: {layer!r}")
         for part in parts(layer):
             check(part)
-        # An object that Keras does not track: the layer's own variables, which are replaced, would get no gradient.
-        self._held = Held(Runner(layer))
+        # In an object that Keras does not track: the layer's own variables, which are replaced, would get no gradient.
+        self._held = types.SimpleNamespace(runner=Runner(layer))
         self.use_basis(bases.Full(constant="given") if basis is None else basis)
         self.patterns = [weights] if isinstance(weights, str) else weights and list(weights)
         self.initializer = keras.initializers.get(initializer or HyperfanIn())
@@ -175,7 +176,7 @@ class Hyper(HyperLayer):
             # shows.
             fixed = {id(variable): 1 * ops.convert_to_tensor(variable) for variable in self._fixed()}
             all_options = {**others, **tensors, "training": training}
-            return self._held.run(self._names, x, weights, {**fixed, **seeds}, seeds, all_options)
+            return self._held.runner.run(self._names, x, weights, {**fixed, **seeds}, seeds, all_options)
 
         states = {id(variable): ops.convert_to_tensor(variable) for variable in seeds}
         if all(weight.shape[0] == 1 for weight in weights.values()):
@@ -196,30 +197,25 @@ class Hyper(HyperLayer):
             )
         batch = ops.shape(x)[0]
         numbers = ops.arange(batch)
-        names, keys = list(weights), list(states)
-        rows = [
-            weight if weight.shape[0] == x.shape[0] is not None else _rows(weight, batch) for weight in weights.values()
-        ]
-        shifts = [
-            ops.expand_dims(state, 0)
+        rows = {
+            name: weight if weight.shape[0] == x.shape[0] is not None else _rows(weight, batch)
+            for name, weight in weights.items()
+        }
+        shifts = {
+            key: ops.expand_dims(state, 0)
             + ops.stack([ops.cast(numbers * STRIDE, state.dtype), ops.cast(numbers * 0, state.dtype)], axis=1)
-            for state in states.values()
-        ]
+            for key, state in states.items()
+        }
 
         def one(elements):
-            x, weights = elements[0], elements[1 : 1 + len(names)]
-            seeds, own = elements[1 + len(names) : 1 + len(names) + len(keys)], elements[1 + len(names) + len(keys) :]
-            y, states = run(
-                ops.expand_dims(x, 0),
-                dict(zip(names, weights, strict=True)),
-                dict(zip(keys, seeds, strict=True)),
-                {name: ops.expand_dims(tensor, 0) for name, tensor in zip(tensors, own, strict=True)},
-            )
-            return (y[0], *states.values())
+            x, weights, seeds, own = elements
+            tensors = {name: ops.expand_dims(tensor, 0) for name, tensor in own.items()}
+            y, states = run(ops.expand_dims(x, 0), weights, seeds, tensors)
+            return y[0], states
 
         each = ops.map if self._loops() else ops.vectorized_map
-        y, *after = each(one, (x, *rows, *shifts, *tensors.values()))
-        return y, {key: state[0] for key, state in zip(keys, after, strict=True)}
+        y, after = each(one, (x, rows, shifts, tensors))
+        return y, {key: state[0] for key, state in after.items()}
 
     def _seeds(self):
         return [generator.state for generator in seed_generators(self.layer)]

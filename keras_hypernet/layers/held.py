@@ -1,4 +1,4 @@
-"""A Keras layer that another layer runs with given values of its variables."""
+"""Runner: calls a Keras layer that another layer holds, with given values of its variables."""
 
 import inspect
 
@@ -16,7 +16,7 @@ NOT_CHANNELS_FIRST = (
 
 
 class Runner(keras.Layer):
-    """Calls a layer, so that `stateless_call` casts the inputs as a call does."""
+    """Calls a layer, so that `stateless_call` casts the inputs as a call does; see `run`."""
 
     def __init__(self, layer):
         super().__init__(autocast=False)
@@ -28,13 +28,6 @@ class Runner(keras.Layer):
         masks = {"mask": mask} if mask is not None and self.takes_mask else {}
         return self.layer(x, training=training, **masks, **options)
 
-
-class Held:
-    """Holds a runner in an attribute that Keras does not track."""
-
-    def __init__(self, runner):
-        self.runner = runner
-
     def run(self, names, x, weights, fixed, seeds, options):
         """Returns the output, and the random states after the call.
 
@@ -45,23 +38,21 @@ class Held:
         def values(variables):
             return [weights[names[id(each)]] if id(each) in names else fixed[id(each)] for each in variables]
 
-        runner = self.runner
-        before = values(runner.non_trainable_variables)
-        y, after, losses = runner.stateless_call(
-            values(runner.trainable_variables), before, x, return_losses=True, **options
-        )
-        if len(losses) > sum(each.regularizer is not None for each in runner.trainable_variables):
+        before = values(self.non_trainable_variables)
+        trained = values(self.trainable_variables)
+        y, after, losses = self.stateless_call(trained, before, x, return_losses=True, **options)
+        if len(losses) > sum(each.regularizer is not None for each in self.trainable_variables):
             raise ValueError(
-                f"Layer {runner.layer.name!r} adds a loss in its call, which Hyper would lose. Add the loss "
+                f"Layer {self.layer.name!r} adds a loss in its call, which Hyper would lose. Add the loss "
                 "outside, as with the `activity_regularizer` of Hyper."
             )
         states = {}
-        for variable, old, new in zip(runner.non_trainable_variables, before, after, strict=True):
+        for variable, old, new in zip(self.non_trainable_variables, before, after, strict=True):
             if id(variable) in seeds:
                 states[id(variable)] = new
             elif new is not old:
                 raise ValueError(
-                    f"Layer {runner.layer.name!r} changes its state {variable.path!r} with each batch, but here each x "
+                    f"Layer {self.layer.name!r} changes its state {variable.path!r} with each batch, but here each x "
                     "has its own weights. For normalization, use "
                     "FiLM(normalization=keras.layers.BatchNormalization()), or freeze the layer (`trainable=False`)."
                 )
