@@ -1,5 +1,6 @@
 """HyperMultiHeadAttention: attention whose projections are generated from a condition."""
 
+import functools
 from typing import Any
 
 import keras
@@ -212,20 +213,17 @@ class HyperMultiHeadAttention(HyperLayer):
             value, value_mask = x, x_mask
         key = value if key is None else key
         query, key, value = project("query", x), project("key", key), project("value", value)
-        masks = [
+        every = [
             attention_mask,
             None if x_mask is None else ops.expand_dims(x_mask, -1),
             *(None if mask is None else ops.expand_dims(mask, -2) for mask in (value_mask, key_mask)),
             self._causal(query, key) if self.use_causal_mask else None,
         ]
-        mask = None
-        for each in masks:
-            if each is not None:
-                each = ops.cast(each, "bool")
-                mask = each if mask is None else ops.logical_and(mask, each)
+        masks = [ops.cast(mask, "bool") for mask in every if mask is not None]
         # Not `ops.dot_product_attention`: on JAX, it requires the same dimension of values and keys.
         scores = ops.cast(ops.einsum("btnh,bsnh->bnts", query, key), "float32") * self.key_dim**-0.5
-        if mask is not None:
+        if masks:
+            mask = functools.reduce(ops.logical_and, masks)
             scores = ops.where(ops.expand_dims(mask, 1), scores, -1e9)  # for every head
         weights = self.drop(ops.cast(ops.softmax(scores), value.dtype), training=training)
         return project("attention_output", ops.einsum("bnts,bsnh->btnh", weights, value))
