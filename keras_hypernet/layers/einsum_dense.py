@@ -2,6 +2,7 @@
 
 import math
 import re
+import string
 from collections.abc import Sequence
 from typing import Any
 
@@ -137,21 +138,17 @@ class HyperEinsumDense(KernelLayer):
         return math.prod(assumed(size) for label, size in sizes if label not in kernel)
 
     def op(self, x, kernel):
-        return self._einsum(x, kernel, "{x},{kernel}->{output}")
+        return ops.einsum(self._of_rank(len(x.shape)), x, kernel)
 
     def each(self, x, kernels):
         # Ellipses, because kernels of unknown batch size may have one row for all x.
-        return self._einsum(x, kernels, "...{x},...{kernel}->...{output}")
+        return ops.einsum(self._of_rank(len(x.shape), batches="..."), x, kernels)
 
-    def _einsum(self, x, kernel, form):
-        return ops.einsum(form.format(**self._names(len(x.shape), form.startswith("..."))), x, kernel)
-
-    def _names(self, rank, elided=False):
-        """The labels of x, of the kernel and of the output, for x of a rank, with or without the batch."""
+    def _of_rank(self, rank, batches=""):
+        """The equation for x of a rank, with or without points; `batches` is an ellipsis if kernels have the batch."""
         x, kernel, output = self.labels
-        batch = "" if elided else x[0]
-        points = "" if rank == len(x) else _unused(self.equation)
-        return {"x": batch + points + x[1:], "kernel": kernel, "output": batch + points + output[1:]}
+        rows = (batches or x[0]) + ("" if rank == len(x) else unused(self.equation)[0])
+        return f"{rows}{x[1:]},{batches}{kernel}->{rows}{output[1:]}"
 
     def ordinary(self):
         x, kernel, output = self.labels
@@ -159,12 +156,10 @@ class HyperEinsumDense(KernelLayer):
         if is_dense and self.bias_axes in (None, output[-1]):  # Dense keeps more static sizes
             common = {"use_bias": self.use_bias, "name": self.name, "dtype": self.dtype_policy}
             return keras.layers.Dense(self.kernel_sizes[output[-1]], self.activation, **common)
-        names = self._names(self.built_rank)
-        sizes = [self.kernel_sizes.get(label) for label in names["output"][1:]]
-        # The equation includes the points, if x had points when this layer was built.
+        equation = self._of_rank(self.built_rank)  # includes the points, if x had points when this layer was built
         return keras.layers.EinsumDense(
-            "{x},{kernel}->{output}".format(**names),
-            sizes,
+            equation,
+            [self.kernel_sizes.get(label) for label in equation.split("->")[1][1:]],
             activation=self.activation,
             bias_axes=self.bias_axes if self.use_bias else None,
             name=self.name,
@@ -202,5 +197,6 @@ def _labels(equation):
     return x, kernel, output
 
 
-def _unused(equation):
-    return next(label for label in "abcdefghijklmnopqrstuvwxyz" if label not in equation)
+def unused(equation):
+    """The letters that are no label of an equation."""
+    return [label for label in string.ascii_lowercase if label not in equation]

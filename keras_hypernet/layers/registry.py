@@ -13,7 +13,7 @@ from keras_hypernet.layers.conv import HyperConv1D, HyperConv2D, HyperConv3D
 from keras_hypernet.layers.conv_transpose import HyperConv2DTranspose
 from keras_hypernet.layers.dense import HyperDense
 from keras_hypernet.layers.depthwise_conv import HyperDepthwiseConv2D
-from keras_hypernet.layers.einsum_dense import HyperEinsumDense
+from keras_hypernet.layers.einsum_dense import HyperEinsumDense, unused
 from keras_hypernet.layers.embedding import HyperEmbedding
 from keras_hypernet.layers.film import FiLM
 from keras_hypernet.layers.kernel import KernelLayer
@@ -122,8 +122,7 @@ def _einsum_dense(layer, **options):
     rank = len(layer.get_build_config()["input_shape"])
     config = arguments(layer)
     if "..." in layer.equation:
-        unused = [label for label in "abcdefghijklmnopqrstuvwxyz" if label not in layer.equation]
-        elided = unused[: rank - len(layer.equation.split(",")[0].replace("...", ""))]
+        elided = unused(layer.equation)[: rank - len(layer.equation.split(",")[0].replace("...", ""))]
         shape = layer.partial_output_shape
         config["equation"] = layer.equation.replace("...", "".join(elided))
         config["output_shape"] = (*[None] * (len(elided) - 1), *shape)
