@@ -154,8 +154,8 @@ class HyperConv(KernelLayer):
     def compute_output_shape(self, x_shape, condition_shape):
         self.check_shapes(x_shape, condition_shape)
         sizes, _ = self._spatial(x_shape)
-        moved = self.output_sizes(sizes)
-        shape = (self.filters, *moved) if self.data_format == "channels_first" else (*moved, self.filters)
+        moved, channels = self.output_sizes(sizes), self.bias_shape(self.kernel_shape(x_shape))
+        shape = (*channels, *moved) if self.data_format == "channels_first" else (*moved, *channels)
         return (*x_shape[: len(x_shape) - len(self.axes)], *shape)
 
     def check_shapes(self, x_shape, condition_shape):

@@ -96,12 +96,6 @@ class HyperDepthwiseConv2D(HyperConv):
         leading = first if len(first) == self.dimensions else (-1, *first[1:])
         return ops.reshape(kernel, (*leading, 1, channels * multiplier))
 
-    def compute_output_shape(self, x_shape, condition_shape):
-        shape = list(super().compute_output_shape(x_shape, condition_shape))
-        _, channels = self._spatial(x_shape)
-        shape[-3 if self.data_format == "channels_first" else -1] = channels * self.depth_multiplier
-        return tuple(shape)
-
     def get_config(self):
         config = super().get_config()
         for name in ("filters", "groups"):
