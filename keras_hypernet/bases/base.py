@@ -172,7 +172,7 @@ class Basis:
                 f"Received: an array of shape {self.values.shape}"
             )
 
-    def constant_values(self, shape, dtype=None):
+    def constant_values(self, shape, dtype):
         """The initial values of K0."""
         if self.values is not None:
             return ops.cast(ops.convert_to_tensor(self.values), dtype)

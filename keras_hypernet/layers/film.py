@@ -179,9 +179,7 @@ class FiLM(HyperLayer):
 
     @classmethod
     def from_config(cls, config):
-        normalization = config.get("normalization")
-        if isinstance(normalization, dict):
-            normalization = keras.saving.deserialize_keras_object(normalization)
+        normalization = keras.saving.deserialize_keras_object(config.get("normalization"))
         return cls(**{**config, "normalization": normalization})
 
 
@@ -191,8 +189,7 @@ def _one(shape, dtype=None):
 
 
 def _one_axis(normalization):
-    axis = normalization.axis
-    axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]
+    axes = keras.tree.flatten(normalization.axis)
     if len(axes) != 1:
-        raise ValueError(f"`normalization` must have one axis, that of the features. Received: axis={axis}")
+        raise ValueError(f"`normalization` must have one axis, that of the features. Received: axis={axes}")
     return axes[0]
