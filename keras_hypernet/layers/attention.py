@@ -153,24 +153,12 @@ class HyperMultiHeadAttention(HyperLayer):
         names = ("query", "key", "value", "attention_output") if self.built else ()
         return {name: getattr(self, f"{name}_dense") for name in names}
 
-    @property
-    def generated_shapes(self):
-        return {
-            f"{name}/{weight}": shape
+    def generated_weights(self):
+        return [
+            (f"{name}/{own}", *layer_and_weight)
             for name, layer in self.projections.items()
-            for weight, shape in layer.generated_shapes.items()
-        }
-
-    @property
-    def basis_variables(self):
-        return [variable for layer in self.projections.values() for variable in layer.basis_variables]
-
-    def written(self, z):
-        return {
-            f"{name}/{weight}": value
-            for name, layer in self.projections.items()
-            for weight, value in layer.generate(z).items()
-        }
+            for own, *layer_and_weight in layer.generated_weights()
+        ]
 
     def call(
         self,
@@ -237,11 +225,6 @@ class HyperMultiHeadAttention(HyperLayer):
         if self.built and use_causal_mask != self.use_causal_mask:
             raise ValueError(f"Layer {self.name!r} has one value of `use_causal_mask`. Received: calls with both")
         self.use_causal_mask = use_causal_mask
-
-    def assign(self, values):
-        values = iter(values)
-        for layer in self.projections.values():
-            layer.assign([next(values) for _ in layer.generated_shapes])
 
     def specialize(self, condition: Any) -> Any:
         """Returns the `SelfAttention` that equals this layer for one condition `[1, R]`, and its weights."""

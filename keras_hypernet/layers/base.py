@@ -116,7 +116,7 @@ class HyperLayer(ConditionedLayer):
 
     A subclass calls `add_basis` in `build`, once for each generated weight, and implements:
 
-    - `run(x, weights)`: the output with weights `[B, *shape]`, or `[1, *shape]` for all x.
+    - `run(x, weights)`: the output with weights `[B, *shape]`, or `[1, *shape]` for all x, of the compute dtype.
     - `specialize(condition)`, unless `keras_layer` is set: the class of a Keras layer that has the same arguments, and
     the generated weights in the same order.
 
@@ -196,10 +196,14 @@ class HyperLayer(ConditionedLayer):
         """The name of the attribute that holds a variable of the basis of the weight `name`."""
         return f"{name}_{variable}"
 
+    def generated_weights(self):
+        """For each generated weight: its name, the layer that has its variables, and its `GeneratedWeight` there."""
+        return [(weight.name, self, weight) for weight in self._generated]
+
     @property
     def generated_shapes(self):
         """The shape of each weight that this layer generates, without the batch, by name."""
-        return {weight.name: weight.shape for weight in self._generated}
+        return {name: weight.shape for name, _, weight in self.generated_weights()}
 
     @property
     def num_generated(self):
@@ -210,7 +214,9 @@ class HyperLayer(ConditionedLayer):
     def basis_variables(self):
         """The variables of the bases, without the layer's ordinary weights."""
         return [
-            variable for name, shape, basis in self._generated for variable in basis.owned_variables(self, name, shape)
+            variable
+            for _, layer, (name, shape, basis) in self.generated_weights()
+            for variable in basis.owned_variables(layer, name, shape)
         ]
 
     def generate(self, condition: Any) -> dict[str, Any]:
@@ -236,15 +242,12 @@ class HyperLayer(ConditionedLayer):
         if len(condition.shape) == 3:
             generated = self.generate(_fold(condition))
             return {name: _unfold(weight, condition) for name, weight in generated.items()}
-        return self.written(ops.cast(condition, self.compute_dtype))
-
-    def written(self, z):
-        """The written weights by name, `[B, *shape]`, for z `[B, R]` of the compute dtype."""
-        return {weight.name: self.write(weight, z) for weight in self._generated}
+        z = ops.cast(condition, self.compute_dtype)
+        return {name: layer.write(weight, z) for name, layer, weight in self.generated_weights()}
 
     def write(self, weight, z):
         """Writes a `GeneratedWeight`: `[B, *shape]`."""
-        return weight.basis.write(self.variables_of(weight), z)
+        return weight.basis.write(self.variables_of(weight), ops.cast(z, self.compute_dtype))
 
     def variables_of(self, weight):
         """The tensors that the basis of a `GeneratedWeight` reads."""
@@ -296,9 +299,9 @@ class HyperLayer(ConditionedLayer):
 
     def assign(self, values):
         """Assigns arrays to K0, in the order of the weights of the ordinary layer; see `adopt`."""
-        for weight, value in zip(self._generated, values, strict=True):
+        for (_, layer, weight), value in zip(self.generated_weights(), values, strict=True):
             if weight.basis.starts_at_zero:
-                weight.basis.assign_constant(self, weight.name, value)
+                weight.basis.assign_constant(layer, weight.name, value)
 
     def specialize(self, condition: Any) -> Any:
         """Returns the layer of x alone that equals this layer for one condition, and its weights.
@@ -329,10 +332,6 @@ class HyperLayer(ConditionedLayer):
             for kind, module in KINDS.items():
                 config[f"{name}_{kind}"] = module.serialize(getattr(self, f"{name}_{kind}"))
         return config if self.vector_basis is None else {**config, "vector_basis": bases.serialize(self.vector_basis)}
-
-    def run(self, x, weights):
-        """The output for x with weights `[B, *shape]` or `[1, *shape]` of the compute dtype."""
-        raise NotImplementedError
 
 
 def _fold(tensor):

@@ -119,15 +119,6 @@ class KernelLayer(HyperLayer):
         )
         setattr(self, f"trained_{name}", weight)
 
-    def kernel_shape(self, x_shape):
-        raise NotImplementedError
-
-    def op(self, x, kernel):
-        raise NotImplementedError
-
-    def each(self, x, kernels):
-        raise NotImplementedError
-
     def bias_shape(self, kernel_shape):
         """The shape of the bias."""
         return kernel_shape[-1:]
