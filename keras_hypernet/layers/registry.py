@@ -21,7 +21,6 @@ from keras_hypernet.layers.recurrent import HyperGRU, HyperLSTM
 
 # Arguments of Keras's layers that do not affect the output, or that a hyper layer has in another form.
 LEFT_OUT = r".*_initializer|lora_.*|quantization_config|trainable|unroll|implementation|seed|batch_input_shape"
-_MAKERS = {}
 
 
 def register(layer_class: type, hyper: Any) -> Any:
@@ -129,14 +128,11 @@ def _einsum_dense(layer, **options):
     return HyperEinsumDense(**config, **options)
 
 
-def _recurrent(hyper):
-    def make(layer, **options):
-        if layer.dropout or layer.recurrent_dropout or layer.return_state or layer.zero_output_for_mask:
-            return None
-        left_out = dict.fromkeys(("dropout", "recurrent_dropout", "return_state", "zero_output_for_mask"))
-        return hyper(**arguments(layer, **left_out), **options)
-
-    return make
+def _recurrent(layer, **options):
+    if layer.dropout or layer.recurrent_dropout or layer.return_state or layer.zero_output_for_mask:
+        return None
+    hyper = HyperGRU if isinstance(layer, keras.layers.GRU) else HyperLSTM
+    return of_class(hyper, zero_output_for_mask=None)(layer, **options)
 
 
 def _normalization(layer, **options):
@@ -163,21 +159,19 @@ def _attention(layer, **options):
 
 
 _DEPTHWISE = {f"depthwise_{kind}": f"kernel_{kind}" for kind in ("regularizer", "constraint")}
-_MAKERS.update(
-    {
-        keras.layers.Dense: _dense,
-        keras.layers.EinsumDense: _einsum_dense,
-        keras.layers.Conv1D: of_class(HyperConv1D),
-        keras.layers.Conv2D: of_class(HyperConv2D),
-        keras.layers.Conv3D: of_class(HyperConv3D),
-        keras.layers.DepthwiseConv2D: of_class(HyperDepthwiseConv2D, **_DEPTHWISE),
-        keras.layers.Conv2DTranspose: of_class(HyperConv2DTranspose),
-        keras.layers.Embedding: of_class(HyperEmbedding),
-        keras.layers.GRU: _recurrent(HyperGRU),
-        keras.layers.LSTM: _recurrent(HyperLSTM),
-        keras.layers.MultiHeadAttention: _attention,
-        keras.layers.BatchNormalization: _normalization,
-        keras.layers.LayerNormalization: _normalization,
-        keras.layers.GroupNormalization: _normalization,
-    }
-)
+_MAKERS = {
+    keras.layers.Dense: _dense,
+    keras.layers.EinsumDense: _einsum_dense,
+    keras.layers.Conv1D: of_class(HyperConv1D),
+    keras.layers.Conv2D: of_class(HyperConv2D),
+    keras.layers.Conv3D: of_class(HyperConv3D),
+    keras.layers.DepthwiseConv2D: of_class(HyperDepthwiseConv2D, **_DEPTHWISE),
+    keras.layers.Conv2DTranspose: of_class(HyperConv2DTranspose),
+    keras.layers.Embedding: of_class(HyperEmbedding),
+    keras.layers.GRU: _recurrent,
+    keras.layers.LSTM: _recurrent,
+    keras.layers.MultiHeadAttention: _attention,
+    keras.layers.BatchNormalization: _normalization,
+    keras.layers.LayerNormalization: _normalization,
+    keras.layers.GroupNormalization: _normalization,
+}
