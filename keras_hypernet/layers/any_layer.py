@@ -12,7 +12,7 @@ from keras_hypernet import bases
 from keras_hypernet.bases.initializers import HyperfanIn
 from keras_hypernet.common.suggestions import suggestion
 from keras_hypernet.layers.base import HyperLayer
-from keras_hypernet.layers.held import Runner, ValuesOf, check, parts, seed_generators
+from keras_hypernet.layers.held import Runner, ValuesOf, check, parts, seed_generators, weight_paths
 
 STRIDE = 1_000_003  # between the random seeds of the samples of a batch
 
@@ -108,7 +108,7 @@ class Hyper(HyperLayer):
     def build(self, x_shape, condition_shape=None):
         super().build(x_shape, condition_shape)
         self._output_shape((None, *x_shape[1:]))  # builds the layer
-        paths, self._names = self._paths(), {}
+        paths, self._names = weight_paths(self.layer), {}
         for name in self._chosen(paths):
             self._names[id(paths[name])] = name
             self._add(name, paths[name])
@@ -122,15 +122,6 @@ class Hyper(HyperLayer):
     def attribute(self, name, variable):
         # The path of a weight often has a counter of Keras; `tf.train.Checkpoint` needs the same attributes every time.
         return f"generated_{list(self._names.values()).index(name)}_{variable}"
-
-    def _paths(self):
-        """The weights of the layer, by their path in the layer."""
-        paths = {}
-        for weight in self.layer.weights:
-            path = f"/{weight.path}".rpartition(f"/{self.layer.name}/")[2].strip("/")
-            number = sum(each.partition("#")[0] == path for each in paths)
-            paths[f"{path}#{number}" if number else path] = weight
-        return paths
 
     def _chosen(self, paths):
         trainable = [path for path, weight in paths.items() if weight.trainable]

@@ -92,6 +92,16 @@ def _attributes(layer, kind):
     return [each for each in keras.tree.flatten(dict(vars(layer))) if isinstance(each, kind)]
 
 
+def weight_paths(layer):
+    """The weights of a layer, by their path inside it, such as `"lstm_cell/kernel"`; a repeated path has a number."""
+    paths = {}
+    for weight in layer.weights:
+        path = f"/{weight.path}".rpartition(f"/{layer.name}/")[2].strip("/")
+        number = sum(each.partition("#")[0] == path for each in paths)
+        paths[f"{path}#{number}" if number else path] = weight
+    return paths
+
+
 def check(layer):
     """Raises ValueError for a layer that cannot run with generated weights."""
     what = None

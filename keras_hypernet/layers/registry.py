@@ -16,6 +16,7 @@ from keras_hypernet.layers.depthwise_conv import HyperDepthwiseConv2D
 from keras_hypernet.layers.einsum_dense import HyperEinsumDense, unused
 from keras_hypernet.layers.embedding import HyperEmbedding
 from keras_hypernet.layers.film import FiLM
+from keras_hypernet.layers.held import weight_paths
 from keras_hypernet.layers.kernel import KernelLayer
 from keras_hypernet.layers.recurrent import HyperGRU, HyperLSTM
 
@@ -72,11 +73,6 @@ def hyper_layer(layer, generated, basis, vector_basis, frozen):
     patterns = list(generated) if others else None
     common = {"vector_basis": vector_basis, "name": layer.name, "dtype": layer.dtype_policy}
     return Hyper(layer, basis, patterns, train_others=not frozen, **common)
-
-
-def weight_paths(layer):
-    """The weights of a layer, by their path inside the layer, such as `"lstm_cell/kernel"`."""
-    return {f"/{weight.path}".rpartition(f"/{layer.name}/")[2].strip("/"): weight for weight in layer.weights}
 
 
 def matching_weights(layer, patterns):
