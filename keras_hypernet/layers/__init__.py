@@ -3,7 +3,7 @@
 from keras_hypernet.layers.any_layer import Hyper
 from keras_hypernet.layers.attention import HyperMultiHeadAttention, SelfAttention
 from keras_hypernet.layers.base import ConditionedLayer, HyperLayer
-from keras_hypernet.layers.concatenate import ConcatenateCondition
+from keras_hypernet.layers.condition import ConcatenateCondition, LayerEmbeddings, MagnitudeInvariant, TaskEmbedding
 from keras_hypernet.layers.conv import HyperConv1D, HyperConv2D, HyperConv3D
 from keras_hypernet.layers.conv_transpose import HyperConv2DTranspose
 from keras_hypernet.layers.dense import HyperDense
@@ -13,11 +13,8 @@ from keras_hypernet.layers.embedding import HyperEmbedding
 from keras_hypernet.layers.film import FiLM
 from keras_hypernet.layers.image import StandardizeImage
 from keras_hypernet.layers.kernel import KernelLayer
-from keras_hypernet.layers.layer_embeddings import LayerEmbeddings
-from keras_hypernet.layers.magnitude import MagnitudeInvariant
 from keras_hypernet.layers.recurrent import HyperGRU, HyperLSTM
 from keras_hypernet.layers.registry import register
-from keras_hypernet.layers.task_embedding import TaskEmbedding
 
 __all__ = [
     "ConcatenateCondition",
