@@ -170,8 +170,8 @@ class HyperLayer(ConditionedLayer):
         self._with_options = (*self._with_options, name)
 
     def options(self, name):
-        """The initializer, the regularizer and the constraint of a weight."""
-        return [getattr(self, f"{name}_{kind}") for kind in KINDS]
+        """The initializer, the regularizer and the constraint of a weight, as arguments of `add_basis`."""
+        return {kind: getattr(self, f"{name}_{kind}") for kind in KINDS}
 
     def add_basis(self, name, shape, rank, initializer, regularizer=None, constraint=None, basis=None, fans=None):
         """Adds the variables from which the weight `name` is generated.
@@ -329,8 +329,8 @@ class HyperLayer(ConditionedLayer):
         config = super().get_config()
         config["activity_regularizer"] = keras.regularizers.serialize(self.activity_regularizer)
         for name in self._with_options:
-            for kind, module in KINDS.items():
-                config[f"{name}_{kind}"] = module.serialize(getattr(self, f"{name}_{kind}"))
+            for kind, value in self.options(name).items():
+                config[f"{name}_{kind}"] = KINDS[kind].serialize(value)
         return config if self.vector_basis is None else {**config, "vector_basis": bases.serialize(self.vector_basis)}
 
 

@@ -55,7 +55,7 @@ def plan(rows, conditions, costs, contraction="auto", device="cpu", dtype="float
     Raises:
         ValueError: If `contraction` is none of the choices, or not a route of the basis.
     """
-    check_contraction(contraction)
+    check_choice("contraction", contraction, CHOICES)
     shared = is_known(conditions) and conditions == 1
     batch = assumed(rows[0])
     routes = costs(batch * math.prod(map(assumed, rows[1:])), 1 if shared else batch)
@@ -127,10 +127,10 @@ def assumed(size):
     return size if is_known(size) else ASSUMED_BATCH
 
 
-def check_contraction(contraction, choices=CHOICES):
-    """Raises ValueError if `contraction` is not one of the choices."""
-    if contraction not in choices:
-        raise ValueError(f"`contraction` must be one of {choices}. Received: {contraction!r}")
+def check_choice(name, value, choices):
+    """Raises ValueError if the value of the argument `name` is not one of the choices."""
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {choices}. Received: {value!r}")
 
 
 def check_shapes(x_shape, condition_shape, axes=("features",), most_points=1):

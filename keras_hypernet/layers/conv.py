@@ -12,7 +12,7 @@ from keras_hypernet.bases.base import Cost
 from keras_hypernet.bases.full import Full, positive
 from keras_hypernet.bases.initializers import Fans
 from keras_hypernet.layers import sample_convolution
-from keras_hypernet.layers.contraction import assumed, convolution_route, is_known, parts_of_batch
+from keras_hypernet.layers.contraction import assumed, check_choice, convolution_route, is_known, parts_of_batch
 from keras_hypernet.layers.kernel import KernelLayer
 
 SPATIAL = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width")}
@@ -68,8 +68,7 @@ class HyperConv(KernelLayer):
 
     def _check(self):
         paddings = ("valid", "same", "causal") if self.dimensions == 1 else ("valid", "same")
-        if self.padding not in paddings:
-            raise ValueError(f"`padding` must be one of {paddings}. Received: {self.padding!r}")
+        check_choice("padding", self.padding, paddings)
         if self.data_format not in ("channels_last", "channels_first"):
             raise ValueError(
                 f"`data_format` must be 'channels_last' or 'channels_first'. Received: {self.data_format!r}"

@@ -10,7 +10,7 @@ from keras_hypernet.bases.base import Cost
 from keras_hypernet.bases.full import positive
 from keras_hypernet.bases.initializers import Fans, HyperfanIn
 from keras_hypernet.layers.base import HyperLayer
-from keras_hypernet.layers.contraction import check_contraction, plan
+from keras_hypernet.layers.contraction import CHOICES, check_choice, plan
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -70,7 +70,7 @@ class HyperEmbedding(HyperLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        check_contraction(contraction)
+        check_choice("contraction", contraction, CHOICES)
         self.input_dim, self.output_dim = positive("input_dim", input_dim), positive("output_dim", output_dim)
         initializer = embeddings_initializer or HyperfanIn()
         self.use_options("embeddings", initializer, embeddings_regularizer, embeddings_constraint)
@@ -80,7 +80,7 @@ class HyperEmbedding(HyperLayer):
     def build(self, x_shape, condition_shape=None):
         super().build(x_shape, condition_shape)
         shape, fans = (self.input_dim, self.output_dim), Fans(1, self.output_dim)
-        self.add_basis("embeddings", shape, self.rank, *self.options("embeddings"), self.basis, fans)
+        self.add_basis("embeddings", shape, self.rank, **self.options("embeddings"), basis=self.basis, fans=fans)
 
     def plan(self, x_shape, condition_shape):
         """The `Contraction` of a call on these shapes."""

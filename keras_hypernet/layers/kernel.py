@@ -11,7 +11,7 @@ from keras_hypernet.bases.base import Sizes, align
 from keras_hypernet.bases.initializers import HyperfanIn
 from keras_hypernet.common.backends import device
 from keras_hypernet.layers.base import HyperLayer
-from keras_hypernet.layers.contraction import CHOICES, check_contraction, plan
+from keras_hypernet.layers.contraction import CHOICES, check_choice, plan
 
 SOURCES = ("generated", "trained", "frozen")
 
@@ -74,11 +74,9 @@ class KernelLayer(HyperLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if kernel not in SOURCES:
-            raise ValueError(f"`kernel` must be one of {SOURCES}. Received: {kernel!r}")
-        if bias not in (*SOURCES, None):
-            raise ValueError(f"`bias` must be one of {(*SOURCES, None)}. Received: {bias!r}")
-        check_contraction(contraction, (*CHOICES, *self.written_routes))
+        check_choice("kernel", kernel, SOURCES)
+        check_choice("bias", bias, (*SOURCES, None))
+        check_choice("contraction", contraction, (*CHOICES, *self.written_routes))
         use_bias = use_bias and bias is not None
         if kernel != "generated" and not (use_bias and bias == "generated"):
             ordinary = (self.keras_layer or keras.Layer).__name__
@@ -105,19 +103,12 @@ class KernelLayer(HyperLayer):
             self._add("bias", self.bias_source, self.bias_shape(shape))
 
     def _add(self, name, source, shape, **generation):
-        initializer, regularizer, constraint = self.options(name)
+        options = self.options(name)
         if source == "generated":
-            self.add_basis(name, shape, self.rank, initializer, regularizer, constraint, **generation)
-            return
-        weight = self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            regularizer=regularizer,
-            constraint=constraint,
-            trainable=source == "trained",
-        )
-        setattr(self, f"trained_{name}", weight)
+            self.add_basis(name, shape, self.rank, **options, **generation)
+        else:
+            weight = self.add_weight(name=name, shape=shape, trainable=source == "trained", **options)
+            setattr(self, f"trained_{name}", weight)
 
     def bias_shape(self, kernel_shape):
         """The shape of the bias."""
@@ -164,38 +155,29 @@ class KernelLayer(HyperLayer):
     def compute(self, x, condition):
         z = ops.cast(condition, self.compute_dtype)
         weights = {weight.name: weight for weight in self._generated}
-        x_shape, x = x.shape, self.prepare(x)
-        if self.kernel_source != "generated":
-            y = self.op(x, ops.cast(self.trained_kernel, self.compute_dtype))
-        else:
+
+        def product(prepared):
             kernel = weights["kernel"]
-            chosen = self.plan(x_shape, condition.shape)
+            chosen = self.plan(x.shape, condition.shape)
             if chosen.route == "factorised" and 0 not in kernel.shape:  # -1 in a reshape needs data
-                y = self.contract(kernel.basis, x, self.variables_of(kernel), z)
-            elif chosen.shared:
-                y = self.op(x, self.write(kernel, z)[0])
-            else:
-                y = self.each_written(x, kernel, z)
-        return self._with_bias(y, lambda: self.write(weights["bias"], z))
+                return self.contract(kernel.basis, prepared, self.variables_of(kernel), z)
+            if chosen.shared:
+                return self.op(prepared, self.write(kernel, z)[0])
+            return self.each_written(prepared, kernel, z)
+
+        return self._output(x, product, lambda: self.write(weights["bias"], z))
 
     def run(self, x, weights):
-        x = self.prepare(x)
-        if self.kernel_source != "generated":
-            y = self.op(x, ops.cast(self.trained_kernel, self.compute_dtype))
-        else:
+        def product(prepared):
             kernels = weights["kernel"]
+            if kernels.shape[0] == 1:
+                return self.op(prepared, kernels[0])
+            if kernels.shape[0] is not None:
+                return self.each(prepared, kernels)
+            one = ops.shape(kernels)[0] == 1  # known at run time only
+            return ops.cond(one, lambda: self.op(prepared, kernels[0]), lambda: self.each(prepared, kernels))
 
-            def shared():
-                return self.op(x, kernels[0])
-
-            def own():
-                return self.each(x, kernels)
-
-            if kernels.shape[0] is None:  # known at run time only
-                y = ops.cond(ops.shape(kernels)[0] == 1, shared, own)
-            else:
-                y = shared() if kernels.shape[0] == 1 else own()
-        return self._with_bias(y, lambda: weights["bias"])
+        return self._output(x, product, lambda: weights["bias"])
 
     def prepare(self, x):
         """x as `op` and `each` take it."""
@@ -205,10 +187,15 @@ class KernelLayer(HyperLayer):
         """The result of `op` or `each` with its bias, as the layer returns it."""
         return y
 
-    def _with_bias(self, y, generated):
-        """`activation(y + bias)`, where `generated()` returns a generated bias."""
+    def _output(self, x, product, generated_bias):
+        """`activation(product + bias)`, from functions of a product with a generated kernel and of a generated bias."""
+        x = self.prepare(x)
+        if self.kernel_source == "generated":
+            y = product(x)
+        else:
+            y = self.op(x, ops.cast(self.trained_kernel, self.compute_dtype))
         if self.use_bias:
-            bias = self.trained_bias if self.bias_source != "generated" else align(generated(), len(y.shape))
+            bias = self.trained_bias if self.bias_source != "generated" else align(generated_bias(), len(y.shape))
             y = y + ops.cast(bias, self.compute_dtype)
         return self.activation(self.restore(y))
 

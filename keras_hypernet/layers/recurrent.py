@@ -108,12 +108,11 @@ class RecurrentLayer(HyperLayer):
     def build(self, x_shape, condition_shape=None):
         super().build(x_shape, condition_shape)
         outputs = self.gates * self.units
-        kernel, recurrent = self.options("kernel"), self.options("recurrent")
-        self.add_basis("kernel", (x_shape[-1], outputs), self.rank, *kernel, basis=self.basis)
-        self.add_basis("recurrent_kernel", (self.units, outputs), self.rank, *recurrent, basis=self.basis)
+        kernel, recurrent, bias = (self.options(name) for name in ("kernel", "recurrent", "bias"))
+        self.add_basis("kernel", (x_shape[-1], outputs), self.rank, **kernel, basis=self.basis)
+        self.add_basis("recurrent_kernel", (self.units, outputs), self.rank, **recurrent, basis=self.basis)
         if self.use_bias:
-            _, *bias = self.options("bias")
-            self.add_basis("bias", self.bias_shape, self.rank, self.first_bias, *bias)
+            self.add_basis("bias", self.bias_shape, self.rank, **{**bias, "initializer": self.first_bias})
 
     def call(self, x, condition=None, x_mask=None):
         return self.under(x, condition, x_mask=x_mask)
