@@ -32,7 +32,7 @@ def measured():
             conditions = row.get("conditions", row.get("batch"))
             shape = Sizes(conditions * row["points"], conditions, row["input_dim"], row["units"], row["rank"])
             layer = HyperDense(shape.outputs)
-            points[key].append((layer.costs(layer.basis, shape), {route: row[f"{route} (ms)"] for route in ROUTES}))
+            points[key].append((layer.costs(shape), {route: row[f"{route} (ms)"] for route in ROUTES}))
     return points
 
 

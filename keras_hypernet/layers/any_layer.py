@@ -189,7 +189,9 @@ class Hyper(HyperLayer):
         batch = ops.shape(x)[0]
         numbers = ops.arange(batch)
         rows = {
-            name: weight if weight.shape[0] == x.shape[0] is not None else _rows(weight, batch)
+            name: weight
+            if weight.shape[0] == x.shape[0] is not None
+            else ops.broadcast_to(weight, (batch, *weight.shape[1:]))
             for name, weight in weights.items()
         }
         shifts = {
@@ -238,13 +240,10 @@ class Hyper(HyperLayer):
 
     def specialize(self, condition: Any) -> Any:
         """Returns the layer for one condition `[1, R]`, and its weights as arrays."""
-        generated = {name: ops.convert_to_numpy(weight[0]) for name, weight in self.generate(condition).items()}
-        names = [self._names.get(id(weight)) for weight in self.layer.weights]
-        weights = [
-            ops.convert_to_numpy(weight) if name is None else generated[name]
-            for name, weight in zip(names, self.layer.weights, strict=True)
-        ]
-        return self.layer.from_config(self.layer.get_config()), weights
+        generated, own = self.generate(condition), self.layer.weights
+        names = [self._names.get(id(weight)) for weight in own]
+        weights = [weight if name is None else generated[name][0] for name, weight in zip(names, own, strict=True)]
+        return self.layer.from_config(self.layer.get_config()), [ops.convert_to_numpy(weight) for weight in weights]
 
     def get_config(self):
         layer = keras.saving.serialize_keras_object(self.layer)
@@ -262,7 +261,3 @@ class Hyper(HyperLayer):
     def from_config(cls, config):
         layer = keras.saving.deserialize_keras_object(config["layer"])
         return cls(**{**config, "layer": layer})
-
-
-def _rows(weight, batch):
-    return ops.broadcast_to(weight, (batch, *weight.shape[1:]))

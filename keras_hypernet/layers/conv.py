@@ -112,10 +112,10 @@ class HyperConv(KernelLayer):
             for size, axis in zip(sizes, self.geometry.axes, strict=True)
         ]
 
-    def costs(self, basis, sizes):
+    def costs(self, sizes):
         # Measured: a convolution with the kernels of all terms takes hundreds of times as long as a plain convolution.
-        routes = basis.costs(sizes)
-        return {**routes, "factorised": Cost(math.inf, 0.0)} if isinstance(basis, Full) else routes
+        routes = super().costs(sizes)
+        return {**routes, "factorised": Cost(math.inf, 0.0)} if isinstance(self.basis, Full) else routes
 
     def prepare(self, x):
         x = super().prepare(x)

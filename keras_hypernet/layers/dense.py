@@ -79,16 +79,16 @@ class HyperDense(KernelLayer):
             return ops.matmul(x, kernels)
         return ops.squeeze(ops.matmul(ops.expand_dims(x, axis=-2), kernels), axis=-2)
 
-    def contract(self, basis, x, variables, z):
-        if self._inputs_first(basis, x.shape[-1]):
-            return basis.contract_inputs(self.op, x, variables, z)
-        return super().contract(basis, x, variables, z)
+    def contract(self, x, variables, z):
+        if self._inputs_first(x.shape[-1]):
+            return self.basis.contract_inputs(self.op, x, variables, z)
+        return super().contract(x, variables, z)
 
-    def costs(self, basis, sizes):
-        return basis.costs(sizes, inputs_first=True) if self._inputs_first(basis, sizes.inputs) else basis.costs(sizes)
+    def costs(self, sizes):
+        return self.basis.costs(sizes, inputs_first=True) if self._inputs_first(sizes.inputs) else super().costs(sizes)
 
-    def _inputs_first(self, basis, inputs):
-        return isinstance(basis, Full) and self.units >= UNITS_PER_INPUT * inputs
+    def _inputs_first(self, inputs):
+        return isinstance(self.basis, Full) and self.units >= UNITS_PER_INPUT * inputs
 
     def compute_output_shape(self, x_shape, condition_shape):
         self.check_shapes(x_shape, condition_shape)

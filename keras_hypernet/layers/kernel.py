@@ -126,27 +126,26 @@ class KernelLayer(HyperLayer):
         *leading, outputs = kernel_shape
         return math.prod(leading), outputs
 
-    def costs(self, basis, sizes):
-        """The `Cost` of each route of a basis."""
-        return basis.costs(sizes)
+    def costs(self, sizes):
+        """The `Cost` of each route of the basis."""
+        return self.basis.costs(sizes)
 
     def each_written(self, x, kernel, z):
         """The product of each x with the written kernel of its condition; `kernel` is the `GeneratedWeight`."""
         return self.each(x, self.write(kernel, z))
 
-    def contract(self, basis, x, variables, z):
+    def contract(self, x, variables, z):
         """The product of x with the kernels of conditions z, without writing the kernels."""
-        return basis.contract(self.op, x, variables, z)
+        return self.basis.contract(self.op, x, variables, z)
 
     def plan(self, x_shape, condition_shape):
         """The `Contraction` of a call on these shapes."""
-        ((shape, basis),) = [(weight.shape, weight.basis) for weight in self._generated if weight.name == "kernel"]
-        positions = self.positions(x_shape)
+        shape, positions = self.generated_shapes["kernel"], self.positions(x_shape)
         contraction = "materialised" if self.contraction in self.written_routes else self.contraction
 
         def costs(rows, conditions):
             sizes = Sizes(rows * positions, conditions, *self.matrix(shape), self.rank)
-            routes = self.costs(basis, sizes)
+            routes = self.costs(sizes)
             return routes if self.contracts else {"materialised": routes["materialised"]}
 
         rows = x_shape[: len(x_shape) - len(self.axes)]
@@ -160,7 +159,7 @@ class KernelLayer(HyperLayer):
             kernel = weights["kernel"]
             chosen = self.plan(x.shape, condition.shape)
             if chosen.route == "factorised" and 0 not in kernel.shape:  # -1 in a reshape needs data
-                return self.contract(kernel.basis, prepared, self.variables_of(kernel), z)
+                return self.contract(prepared, self.variables_of(kernel), z)
             if chosen.shared:
                 return self.op(prepared, self.write(kernel, z)[0])
             return self.each_written(prepared, kernel, z)
