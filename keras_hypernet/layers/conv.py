@@ -222,8 +222,7 @@ class HyperConv2D(HyperConv):
             name a route by which each image is convolved with its written kernel: `"mapped"` (one image after another;
             on TensorFlow faster if the batch size is static), `"grouped"` (one convolution whose groups are the
             images), `"shifts"` or `"patches"` (matrix products).
-        **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
-            `trainable` and `activity_regularizer`.
+        **kwargs: The initializers, regularizers, constraints and other arguments of `KernelLayer`.
 
     Raises:
         ValueError: If no weight is generated, an argument is not one of its choices, or shapes do not fit.

@@ -20,8 +20,7 @@ class HyperConv2DTranspose(HyperConv):
     inserts zeros between the entries of x, and computes a convolution with the reversed kernel.
 
     Call arguments:
-        x: As in `HyperConv2D`.
-        condition: As in `HyperConv2D`.
+        x, condition: As in `HyperConv2D`.
 
     Returns:
         A tensor of the compute dtype, of the shape that `keras.layers.Conv2DTranspose` returns, with the axes `B` or
@@ -32,8 +31,7 @@ class HyperConv2DTranspose(HyperConv):
         output_padding: An integer from 0 to below the stride, or one for each axis, which selects one of the possible
             output sizes; None for `size * stride` with `"same"`.
         activation, use_bias, kernel, bias, contraction: See `KernelLayer`; the kernel is always written.
-        **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
-            `trainable` and `activity_regularizer`.
+        **kwargs: The initializers, regularizers, constraints and other arguments of `KernelLayer`.
 
     Raises:
         ValueError: If no weight is generated, an argument is not one of its choices, or shapes do not fit.

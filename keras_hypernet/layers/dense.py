@@ -31,8 +31,7 @@ class HyperDense(KernelLayer):
     Args:
         units: Output dimension, a positive integer.
         activation, use_bias, kernel, bias, contraction: See `KernelLayer`.
-        **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
-            `trainable` and `activity_regularizer`.
+        **kwargs: The initializers, regularizers, constraints and other arguments of `KernelLayer`.
 
     Raises:
         ValueError: If no weight is generated, an argument is not one of its choices, or shapes do not fit.

@@ -19,8 +19,7 @@ class HyperDepthwiseConv2D(HyperConv):
     Each image of a batch has its own kernel `[height, width, channels, depth_multiplier]`, which is always written.
 
     Call arguments:
-        x: As in `HyperConv2D`.
-        condition: As in `HyperConv2D`.
+        x, condition: As in `HyperConv2D`.
 
     Returns:
         A tensor of the compute dtype with `channels * depth_multiplier` channels, otherwise as in `HyperConv2D`.
@@ -30,8 +29,7 @@ class HyperDepthwiseConv2D(HyperConv):
             equal, as in Keras's layer.
         depth_multiplier: Number of output channels of each channel of x, a positive integer.
         activation, use_bias, kernel, bias, contraction: See `KernelLayer`; the kernel is always written.
-        **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
-            `trainable` and `activity_regularizer`.
+        **kwargs: The initializers, regularizers, constraints and other arguments of `KernelLayer`.
 
     Raises:
         ValueError: If no weight is generated, an argument is not one of its choices, or shapes do not fit.

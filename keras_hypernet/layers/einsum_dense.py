@@ -39,8 +39,7 @@ class HyperEinsumDense(KernelLayer):
             axis of x.
         activation, kernel, bias, contraction: See `KernelLayer`.
         bias_axes: Labels of the output along which the bias varies, such as `"nh"`; None for no bias.
-        **kwargs: The initializers, regularizers and constraints of `KernelLayer`, its `basis`, and `name`, `dtype`,
-            `trainable` and `activity_regularizer`.
+        **kwargs: The initializers, regularizers, constraints and other arguments of `KernelLayer`.
 
     Raises:
         ValueError: If the equation or its sizes do not fit, no weight is generated, an argument is not one of its
