@@ -169,7 +169,7 @@ class HyperLayer(ConditionedLayer):
             setattr(self, f"{name}_{kind}", KINDS[kind].get(value))
         self._with_options = (*self._with_options, name)
 
-    def options(self, name):
+    def options_of(self, name):
         """The initializer, the regularizer and the constraint of a weight, as arguments of `add_basis`."""
         return {kind: getattr(self, f"{name}_{kind}") for kind in KINDS}
 
@@ -329,7 +329,7 @@ class HyperLayer(ConditionedLayer):
         config = super().get_config()
         config["activity_regularizer"] = keras.regularizers.serialize(self.activity_regularizer)
         for name in self._with_options:
-            for kind, value in self.options(name).items():
+            for kind, value in self.options_of(name).items():
                 config[f"{name}_{kind}"] = KINDS[kind].serialize(value)
         return config if self.vector_basis is None else {**config, "vector_basis": bases.serialize(self.vector_basis)}
 

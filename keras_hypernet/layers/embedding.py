@@ -80,7 +80,7 @@ class HyperEmbedding(HyperLayer):
     def build(self, x_shape, condition_shape=None):
         super().build(x_shape, condition_shape)
         shape, fans = (self.input_dim, self.output_dim), Fans(1, self.output_dim)
-        self.add_basis("embeddings", shape, self.rank, **self.options("embeddings"), basis=self.basis, fans=fans)
+        self.add_basis("embeddings", shape, self.rank, **self.options_of("embeddings"), basis=self.basis, fans=fans)
 
     def plan(self, x_shape, condition_shape):
         """The `Contraction` of a call on these shapes."""

@@ -103,7 +103,7 @@ class KernelLayer(HyperLayer):
             self._add("bias", self.bias_source, self.bias_shape(shape))
 
     def _add(self, name, source, shape, **generation):
-        options = self.options(name)
+        options = self.options_of(name)
         if source == "generated":
             self.add_basis(name, shape, self.rank, **options, **generation)
         else:

@@ -108,7 +108,7 @@ class RecurrentLayer(HyperLayer):
     def build(self, x_shape, condition_shape=None):
         super().build(x_shape, condition_shape)
         outputs = self.gates * self.units
-        kernel, recurrent, bias = (self.options(name) for name in ("kernel", "recurrent", "bias"))
+        kernel, recurrent, bias = (self.options_of(name) for name in ("kernel", "recurrent", "bias"))
         self.add_basis("kernel", (x_shape[-1], outputs), self.rank, **kernel, basis=self.basis)
         self.add_basis("recurrent_kernel", (self.units, outputs), self.rank, **recurrent, basis=self.basis)
         if self.use_bias:
