@@ -3,10 +3,11 @@
 import keras
 from keras import ops
 
+from keras_hypernet.layers import HyperLayer
+from keras_hypernet.layers.base import under_weights
 from keras_hypernet.layers.image import check_pixels
 from keras_hypernet.models.conditions import as_declared, declared_inputs, parts
-from keras_hypernet.models.graph_step import GraphStep
-from keras_hypernet.models.graphs import check_structure, is_graph, shapes_of
+from keras_hypernet.models.graphs import check_structure, is_graph, new_inputs, rewrite, shapes_of
 from keras_hypernet.models.ids import input_dtype
 from keras_hypernet.models.primary import free_sizes_of_x, shapes, steps, takes_points
 from keras_hypernet.models.shapes import build_on, check_shape, output_shape
@@ -94,12 +95,34 @@ class ListOfLayers:
 
 
 class FunctionalNetwork:
-    """A primary network that is a functional model of the inputs `[x, z]`, each a tensor or a structure of tensors."""
+    """A primary network that is a functional model of the inputs `[x, z]`, each a tensor or a structure of tensors.
+
+    It is its only step. If a layer that is no hyper layer, such as `Concatenate`, takes a z, this z is a weight of the
+    network, `"<layer>/condition"`.
+    """
+
+    prefix = ""
 
     def __init__(self, value):
         if not (isinstance(value.input, (list, tuple)) and len(value.input) == 2):
             raise ValueError(f"A functional `primary` must have the inputs [x, z]. Received: {value.input}")
-        self.value, self.steps = value, [GraphStep(value)]
+        self.value, self.steps = value, [self]
+        self._hyper = {}  # for each hyper layer, the numbers of the z that it takes, or None for another tensor
+        self._direct = {}  # the names of the z that other layers take, by the number of the z
+        x, z = (keras.tree.flatten(new_inputs(structure)) for structure in value.input)
+        numbers = {id(tensor): number for number, tensor in enumerate(z)}
+
+        def call(layer, *args, **kwargs):
+            others = [args, kwargs]
+            if isinstance(layer, HyperLayer):
+                others = [args[:1], args[2:], kwargs]
+                self._hyper.setdefault(layer, set()).add(numbers.get(id(args[1])))
+            for tensor in keras.tree.flatten(others):
+                if id(tensor) in numbers:
+                    self._direct.setdefault(numbers[id(tensor)], f"{layer.name}/condition")
+            return layer(*args, **kwargs)
+
+        rewrite(value, [*x, *z], [], call)
 
     @property
     def layers(self):
@@ -125,8 +148,61 @@ class FunctionalNetwork:
     def output_dtypes(self):
         return [output.dtype for output in self.value.outputs]
 
+    def through(self, visit, x, encoded):
+        return visit(self.value, [x, encoded])
+
+    def call(self, x, encoded, training):
+        z = self._for_each(x, dict(enumerate(keras.tree.flatten(encoded))))
+        return self.value([x, z], training=training)
+
+    def weight_shapes(self):
+        z = keras.tree.flatten(self.value.input[1])
+        own = {f"{layer.name}/{name}": shape for layer in self._hyper for name, shape in layer.generated_shapes.items()}
+        return {**{name: tuple(z[number].shape[1:]) for number, name in self._direct.items()}, **own}
+
+    def conditions(self, encoded):
+        values, pairs = keras.tree.flatten(encoded), []
+        for layer, numbers in self._hyper.items():
+            if len(numbers) > 1 or None in numbers:
+                raise ValueError(f"Layer {layer.name!r} must take one z, and one that the generator makes.")
+            pairs.append((layer, values[min(numbers)]))
+        return pairs
+
+    def generate(self, encoded):
+        values = keras.tree.flatten(encoded)
+        own = {
+            f"{layer.name}/{name}": weight
+            for layer, z in self.conditions(encoded)
+            for name, weight in layer.generate(z).items()
+        }
+        return {**{name: values[number] for number, name in self._direct.items()}, **own}
+
+    def apply(self, x, weights):
+        z = self._for_each(x, {number: weights[name] for number, name in self._direct.items()})
+        own = {
+            layer.name: {name: weights[f"{layer.name}/{name}"] for name in layer.generated_shapes}
+            for layer in self._hyper
+        }
+        with under_weights(own):
+            return self.value([x, z], training=False)
+
     def specialize(self, encoded, name):
         return without_condition(self.value, encoded, name)
+
+    def _for_each(self, x, values):
+        """The structure of z, from values by number, repeated for each x if other layers take them; otherwise zeros."""
+        first, declared = keras.tree.flatten(x)[0], self.value.input[1]
+
+        def value(number, z):
+            if number not in values:
+                return ops.zeros((1, *z.shape[1:]))
+            if number not in self._direct:
+                return values[number]
+            given = ops.convert_to_tensor(values[number])
+            return ops.broadcast_to(given, (ops.shape(first)[0], *ops.shape(given)[1:]))
+
+        flat = [value(number, z) for number, z in enumerate(keras.tree.flatten(declared))]
+        return keras.tree.pack_sequence_as(declared, flat)
 
 
 def primary_network(value, takes_graph):

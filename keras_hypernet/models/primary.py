@@ -1,7 +1,8 @@
 """The primary network as steps: the only module that decides how layers take the encoded condition z.
 
 A step is plain (a layer of x), conditioned (a layer of x and z) or joined (a `ConcatenateCondition` and the Dense layer
-after it, computed together). All steps have the methods of `Plain`; `models/graph_step.py` has one more.
+after it, computed together). All steps have the methods of `Plain`. A functional primary network, in
+`models/networks.py`, is one step.
 """
 
 import itertools
