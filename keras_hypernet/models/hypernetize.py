@@ -81,45 +81,34 @@ def hypernetize(
     if isinstance(generator, LayerEmbeddings) and generator.names is None:
         generator = generator.with_names([names[key] for key in chosen])
     encoded = encoded_inputs(generator)
-    conversion = Conversion(names, z_of_layers(encoded, leaves, names, chosen), train_others)
+    z_of, carried = z_of_layers(encoded, leaves, names, chosen), keras.tree.flatten(encoded)
+    hyper, copies = {}, {}  # the layers that replace those of the model, by the ids of the model's layers
     for key, (layer, generated) in chosen.items():
-        conversion.hyper[key] = hyper_layer(layer, generated, basis, vector_basis, not train_others)
-    _check_dtypes(generator, conversion.hyper.values())
+        hyper[key] = hyper_layer(layer, generated, basis, vector_basis, not train_others)
+    _check_dtypes(generator, hyper.values())
+
+    def call(layer, *args, **kwargs):
+        key = id(layer)
+        if is_graph(layer):
+            return inlined(layer, args, kwargs, carried, call)
+        if key in hyper:
+            return call_hyper(hyper[key], z_of[key], layer, args, kwargs)
+        if key not in copies:
+            copies[key] = made = copied(layer, names.get(key))
+            if getattr(made, "weights", None) and not train_others:
+                made.trainable = False
+        return copies[key](*args, **kwargs)
+
     x = new_inputs(structure_of(graph, "input"))
-    outputs = rewrite(graph, keras.tree.flatten(x), conversion.carried, conversion.call)
+    outputs = rewrite(graph, keras.tree.flatten(x), carried, call)
     outputs = keras.tree.pack_sequence_as(structure_of(graph, "output"), outputs)
     primary = keras.Model([x, encoded], outputs, name=model.name)
     for key, (layer, _) in chosen.items():
-        conversion.hyper[key].adopt(layer)
+        hyper[key].adopt(layer)
     made = Hypernetwork(generator, primary)
     if is_graph(generator):  # otherwise the shape of conditions is unknown
         made.build({"x": shapes_of(x), "condition": shapes_of(structure_of(generator, "input"))})
     return made
-
-
-class Conversion:
-    """The layers that replace those of a model: hyper layers and copies of the other layers, each created once.
-
-    `names` and `z` are dicts of names and of z by the id of a layer of the model.
-    """
-
-    def __init__(self, names, z, train_others):
-        self.names, self.z, self.train_others = names, z, train_others
-        self.carried = list({id(tensor): tensor for tensor in z.values()}.values())
-        self.hyper, self.copies = {}, {}
-
-    def call(self, layer, *args, **kwargs):
-        """The output of the layer that replaces `layer` in a call of the model's graph."""
-        if is_graph(layer):
-            return inlined(layer, args, kwargs, self.carried, self.call)
-        key = id(layer)
-        if key in self.hyper:
-            return call_hyper(self.hyper[key], self.z[key], layer, args, kwargs)
-        if key not in self.copies:
-            self.copies[key] = made = copied(layer, self.names.get(key))
-            if getattr(made, "weights", None) and not self.train_others:
-                made.trainable = False
-        return self.copies[key](*args, **kwargs)
 
 
 def call_hyper(hyper, z, layer, args, kwargs):
