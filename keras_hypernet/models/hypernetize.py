@@ -113,9 +113,9 @@ def hypernetize(
 
 def call_hyper(hyper, z, layer, args, kwargs):
     """The output of a hyper layer that replaces `layer` in a call with `args` and `kwargs`."""
-    (_, x), *others = inspect.signature(layer.call).bind(*args, **kwargs).arguments.items()
-    parameters = inspect.signature(layer.call).parameters
-    options = {name: value for name, value in others if value is not parameters[name].default}
+    signature = inspect.signature(layer.call)
+    (_, x), *others = signature.bind(*args, **kwargs).arguments.items()
+    options = {name: value for name, value in others if value is not signature.parameters[name].default}
     mask = options.pop("query_mask" if isinstance(hyper, HyperMultiHeadAttention) else "mask", None)
     if mask is not None and takes(hyper, "x_mask"):
         options["x_mask"] = mask
@@ -127,18 +127,14 @@ def call_hyper(hyper, z, layer, args, kwargs):
             del options["return_attention_scores"]
         if options["value"] is x and options.get("key", x) is x:
             options = {name: options[name] for name in options if not name.startswith(("value", "key"))}
-    unknown = [name for name, value in options.items() if not _passes(hyper, name, value)]
+    tensors = keras.KerasTensor if isinstance(hyper, Hyper) else ()  # which takes tensors of any name
+    unknown = [name for name, value in options.items() if not (takes(hyper, name) or isinstance(value, tensors))]
     if keras.tree.is_nested(x) or unknown:
         raise ValueError(
             f"{type(hyper).__name__}, which replaces layer {layer.name!r}, takes one tensor. Received: a call with "
             f"{unknown or x}. Exclude the layer from `layers`."
         )
     return hyper(x, z, **options)
-
-
-def _passes(hyper, name, value):
-    """Whether a hyper layer takes an argument of the layer's call; `Hyper` takes all tensors."""
-    return takes(hyper, name) or (isinstance(hyper, Hyper) and isinstance(value, keras.KerasTensor))
 
 
 def _as_graph(model):
