@@ -117,7 +117,7 @@ def z_of_layers(encoded, leaves, names, chosen):
         if keras.tree.is_nested(encoded):
             raise ValueError(f"`generator` must return one z, or a dict by layer names. Received: {encoded}")
         return dict.fromkeys(chosen, encoded)
-    leaves, found, used = {id(leaf.layer): leaf for leaf in leaves}, {}, set()
+    leaves, found = {id(leaf.layer): leaf for leaf in leaves}, {}
     for key in chosen:
         exact = [name for name in encoded if name in (names[key], leaves[key].path)]
         matching = exact or [name for name in encoded if leaves[key].matches(name)]
@@ -126,10 +126,9 @@ def z_of_layers(encoded, leaves, names, chosen):
                 f"`generator` must return a z for each chosen layer. Received: none for {leaves[key].path!r}, but for "
                 f"{', '.join(encoded)}."
             )
-        found[key] = encoded[matching[0]]
-        used.add(matching[0])
-    if set(encoded) - used:
-        unused = min(set(encoded) - used)
-        offered = suggestion(unused, [leaves[key].path for key in chosen])
-        raise ValueError(f"`generator` returns a z for {unused!r}, which no layer takes: {offered}")
-    return found
+        found[key] = matching[0]
+    unused = sorted(set(encoded) - set(found.values()))
+    if unused:
+        offered = suggestion(unused[0], [leaves[key].path for key in chosen])
+        raise ValueError(f"`generator` returns a z for {unused[0]!r}, which no layer takes: {offered}")
+    return {key: encoded[name] for key, name in found.items()}
