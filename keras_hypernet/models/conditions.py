@@ -54,15 +54,12 @@ def declared_inputs(encoder, condition):
     ValueError if the number of inputs is not the number of parts.
     """
     inputs, names = getattr(encoder, "inputs", None) or [], list(parts(condition))
-    if isinstance(encoder, keras.Sequential) and not inputs:
-        inputs = [None]
-    if inputs and len(inputs) != len(names):
-        expected = "one tensor" if len(inputs) == 1 else f"{len(inputs)}, {', '.join(part.name for part in inputs)}"
+    number = 1 if isinstance(encoder, keras.Sequential) else len(inputs)
+    if number not in (0, len(names)):
+        expected = "one tensor" if number == 1 else f"{number}, {', '.join(part.name for part in inputs)}"
         raise ValueError(_structure_error(expected, condition))
-    by_name = {f"condition_{part.name}": part for part in inputs if part is not None}
-    if set(by_name) != set(names):
-        by_name = dict(zip(names, inputs, strict=False))
-    return {name: part for name, part in by_name.items() if part is not None}
+    by_name = {f"condition_{part.name}": part for part in inputs}
+    return by_name if set(by_name) == set(names) else dict(zip(names, inputs, strict=False))
 
 
 def check_arrays(name, structure):
