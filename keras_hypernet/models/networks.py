@@ -3,14 +3,14 @@
 import keras
 from keras import ops
 
-from keras_hypernet.layers import HyperLayer
+from keras_hypernet.layers import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.base import under_weights
 from keras_hypernet.layers.image import check_pixels
 from keras_hypernet.models.conditions import as_declared, declared_inputs, parts
 from keras_hypernet.models.graphs import check_structure, is_graph, new_inputs, rewrite, shapes_of
 from keras_hypernet.models.ids import input_dtype
-from keras_hypernet.models.primary import free_sizes_of_x, shapes, steps, takes_points
-from keras_hypernet.models.shapes import build_on, check_shape, output_shape
+from keras_hypernet.models.primary import free_sizes_of_x, shapes, steps
+from keras_hypernet.models.shapes import build_on, check_shape
 from keras_hypernet.models.without_condition import without_condition
 
 
@@ -62,8 +62,7 @@ class ListOfLayers:
         """Builds the layers for shapes of x and of the encoded condition."""
         self.x_shape = tuple(x_shape)
         shapes(self.steps, build_on, self.x_shape, encoded_shape)
-        self.free_x_shape = free_sizes_of_x(self.steps, output_shape, self.x_shape, encoded_shape)
-        self.takes_points = takes_points(self.steps)
+        self.free_x_shape = free_sizes_of_x(self.steps, self.x_shape, encoded_shape)
 
     @property
     def x(self):
@@ -74,8 +73,9 @@ class ListOfLayers:
 
     def check_x(self, x):
         """Returns x in the dtype that the first layer declares; raises ValueError if x has another shape."""
-        check_shape("x", x.shape, self.free_x_shape, self.takes_points)
         first = self.value[0]
+        takes_points = not isinstance(first, ConditionedLayer) or (len(first.axes) == 1 and first.most_points > 0)
+        check_shape("x", x.shape, self.free_x_shape, takes_points)
         return as_declared(x, declared_inputs(first, x), first.name)
 
     @property

@@ -14,7 +14,7 @@ from keras_hypernet.bases.base import align
 from keras_hypernet.layers import ConcatenateCondition, ConditionedLayer, HyperLayer
 from keras_hypernet.layers.base import keep_mask, match_batch
 from keras_hypernet.layers.contraction import check_shapes, may_match
-from keras_hypernet.models.shapes import fits, static_shape
+from keras_hypernet.models.shapes import fits, output_shape, static_shape
 
 
 class Plain:
@@ -207,16 +207,15 @@ def shapes(made, follow, x_shape, encoded_shape):
     return [x_shape := step.through(follow, x_shape, encoded_shape) for step in made]
 
 
-def free_sizes_of_x(made, follow, x_shape, encoded_shape):
+def free_sizes_of_x(made, x_shape, encoded_shape):
     """The shape of x with None for each size that may change, such as the number of points, but not before a Flatten.
 
     A size is free if all layers accept another size, and the numbers of features of all outputs stay the same.
     """
 
     def features(axis, size):
-        return [
-            shape[-1] for shape in shapes(made, follow, (*x_shape[:axis], size, *x_shape[axis + 1 :]), encoded_shape)
-        ]
+        changed = (*x_shape[:axis], size, *x_shape[axis + 1 :])
+        return [shape[-1] for shape in shapes(made, output_shape, changed, encoded_shape)]
 
     def is_free(axis):
         size = x_shape[axis]
@@ -227,12 +226,6 @@ def free_sizes_of_x(made, follow, x_shape, encoded_shape):
             return False
 
     return (None, *(None if is_free(axis) else x_shape[axis] for axis in range(1, len(x_shape) - 1)), *x_shape[1:][-1:])
-
-
-def takes_points(made):
-    """Whether x may be `[B, P, features]` as well as `[B, features]`, as the first layer declares."""
-    layer = made[0].layer if not isinstance(made[0], Joined) else made[0].join
-    return not isinstance(layer, ConditionedLayer) or (len(layer.axes), layer.most_points > 0) == (1, True)
 
 
 def by_name(made, method, *args):
