@@ -61,7 +61,7 @@ def without_condition(model, encoded, name):
         if id(layer) not in made:
             if id(z) not in values:
                 raise ValueError(f"Layer {layer.name!r} takes a condition that the generator does not return.")
-            made[id(layer)] = id(z), ordinary(layer, values[id(z)])
+            made[id(layer)] = id(z), layer.specialize(values[id(z)])
         if made[id(layer)][0] != id(z):
             raise ValueError(f"Layer {layer.name!r} is called with several conditions, but has only one copy.")
         return call_ordinary(layer, *made[id(layer)][1], x, others, kwargs)
@@ -70,16 +70,10 @@ def without_condition(model, encoded, name):
     return keras.Model(x, keras.tree.pack_sequence_as(structure_of(model, "output"), outputs), name=name)
 
 
-def ordinary(layer, z):
-    """The unbuilt Keras layer that equals a hyper layer for one condition, and its weights."""
-    made, weights = layer.specialize(z)
-    return made.attention if isinstance(layer, HyperMultiHeadAttention) else made, weights
-
-
 def call_ordinary(layer, made, weights, x, others, options):
     """The output of the Keras layer that replaces a hyper layer."""
     if isinstance(layer, HyperMultiHeadAttention):
-        others = others or [options.pop("value", x)]
+        made, others = made.attention, others or [options.pop("value", x)]
         options = {**options, "use_causal_mask": layer.use_causal_mask, "query_mask": options.get("x_mask")}
     options = {**options, "mask": options.get("x_mask")}
     options = {key: value for key, value in options.items() if value is not None and takes(made, key)}
