@@ -41,10 +41,9 @@ def symbolic(shapes):
     return (tuple if isinstance(shapes, tuple) else list)(map(symbolic, shapes))
 
 
-def pack(named, shapes):
-    """The inverse of `parts`: a dict of parts as a structure like `shapes`."""
-    structure = symbolic(shapes)
-    return keras.tree.pack_sequence_as(structure, [named[name] for name in parts(structure)])
+def pack(named, structure, prefix="condition"):
+    """The inverse of `parts`: the parts of a condition, or of an x, from a dict, in a structure like another."""
+    return keras.tree.pack_sequence_as(structure, [named[name] for name in parts(structure, prefix)])
 
 
 def declared_inputs(encoder, condition):
@@ -127,7 +126,8 @@ def free_sizes(encoder, shapes, declared, encoded_shape):
     of features. The encoder is built for `shapes`, with outputs of `encoded_shape`; `declared` are the inputs that the
     encoder declared before it was built.
     """
-    named = {name: part.shape for name, part in parts(symbolic(shapes)).items()}
+    structure = symbolic(shapes)
+    named = {name: part.shape for name, part in parts(structure).items()}
 
     def is_free(name, axis):
         if named[name][axis] is None or name not in declared:
@@ -138,7 +138,7 @@ def free_sizes(encoder, shapes, declared, encoded_shape):
         sizes = {part: [1, *(size or 1 for size in shape[1:])] for part, shape in named.items()}
         sizes[name][axis] = 2 * sizes[name][axis] + 1
         try:
-            encoded = encoder(pack({part: ops.zeros(size) for part, size in sizes.items()}, shapes), training=False)
+            encoded = encoder(pack({part: ops.zeros(size) for part, size in sizes.items()}, structure), training=False)
         except Exception:  # any error of a layer or of the backend
             return False
         pairs = zip(keras.tree.flatten(encoded), keras.tree.flatten(symbolic(encoded_shape)), strict=True)
@@ -148,7 +148,7 @@ def free_sizes(encoder, shapes, declared, encoded_shape):
         name: (shape[0], *(None if is_free(name, axis) else shape[axis] for axis in range(1, len(shape))))
         for name, shape in named.items()
     }
-    return pack(free, shapes)
+    return pack(free, structure)
 
 
 def as_declared(condition, declared, name):

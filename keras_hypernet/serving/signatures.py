@@ -57,10 +57,8 @@ def signatures(model):
     x, conditions = _declared("x", model.network.x), _condition_inputs(model)
 
     def serve(**inputs):
-        condition = pack({each.name: inputs[each.name] for each in conditions}, model.condition_shape)
-        return _outputs(
-            model.network.layers, model({"x": _packed(model.network.x, inputs), "condition": condition}, training=False)
-        )
+        packed = {"x": pack(inputs, model.network.x, "x"), "condition": pack(inputs, symbolic(model.condition_shape))}
+        return _outputs(model.network.layers, model(packed, training=False))
 
     default = Signature("serving_default", serve, (*x, *conditions))
     halves = _embedding_halves if isinstance(model, EmbeddingMethod) else _weight_halves
@@ -75,10 +73,6 @@ def _declared(name, structure):
 def _dtype(tensor):
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     return "float32" if "float" in dtype else dtype
-
-
-def _packed(structure, inputs):
-    return keras.tree.pack_sequence_as(structure, [inputs[name] for name in parts(structure, "x")])
 
 
 def _condition_inputs(model):
@@ -111,19 +105,19 @@ def _weight_halves(model, x, conditions):
     weights = [Input(names[name], "float32", (None, *shape)) for name, shape in weight_shapes.items()]
 
     def generate_weights(**condition):
-        generated = model.generate(pack(condition, model.condition_shape))
+        generated = model.generate(pack(condition, symbolic(model.condition_shape)))
         return {names[name]: _float(weight) for name, weight in generated.items()}
 
     def apply(**inputs):
         generated = {name: inputs[names[name]] for name in names}
-        return _outputs(model.network.layers, model.apply(_packed(model.network.x, inputs), generated))
+        return _outputs(model.network.layers, model.apply(pack(inputs, model.network.x, "x"), generated))
 
     return [Signature("generate_weights", generate_weights, conditions), Signature("apply", apply, (*x, *weights))]
 
 
 def _embedding_halves(model, x, conditions):
     def embed(**condition):
-        return {"embedding": _float(model.encode(pack(condition, model.condition_shape)))}
+        return {"embedding": _float(model.encode(pack(condition, symbolic(model.condition_shape))))}
 
     def apply(x, embedding):
         return _outputs(model.network.layers, model.apply_encoded(x, embedding))
@@ -137,7 +131,7 @@ def _of_x_alone(model):
     declared = structure_of(model, "input")
 
     def serve(**inputs):
-        return _outputs(model.layers, model(_packed(declared, inputs), training=False))
+        return _outputs(model.layers, model(pack(inputs, declared, "x"), training=False))
 
     return Signature("serving_default", serve, tuple(_declared("x", declared)))
 
