@@ -59,22 +59,20 @@ def rewrite(model, inputs, carried, call):
     """
     names = (f"rewrite_{number}" for number in itertools.count())  # names that no layer of the model has
     extra = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=next(names)) for tensor in carried]
-    ends = {id(layer): layer for layer in (keras.layers.Identity(name=next(names)) for _ in model.outputs)}
-    # `clone_model` requires that each input reaches an output.
-    reached = [keras.layers.Identity(name=next(names))(tensor) for tensor in (*model.inputs, *extra)]
-    outputs = [layer(tensor) for layer, tensor in zip(ends.values(), model.outputs, strict=True)]
-    carrier, found = keras.Model([*model.inputs, *extra], [*outputs, *reached]), dict.fromkeys(ends)
-    kept = {id(layer) for layer in carrier.layers} - {id(layer) for layer in model.layers}
+    # The inputs too, because `clone_model` requires that each input reaches an output.
+    ends = {keras.layers.Identity(name=next(names)): each for each in (*model.outputs, *model.inputs, *extra)}
+    carrier, found = keras.Model([*model.inputs, *extra], [end(tensor) for end, tensor in ends.items()]), {}
 
     def called(layer, *args, **kwargs):
-        if id(layer) in ends:
-            found[id(layer)] = args[0]
-        return layer(*args, **kwargs) if id(layer) in kept else call(layer, *args, **kwargs)
+        if layer not in ends:
+            return call(layer, *args, **kwargs)
+        found[layer] = args[0]
+        return layer(*args, **kwargs)
 
     keras.models.clone_model(
         carrier, input_tensors=[*inputs, *carried], clone_function=lambda layer: layer, call_function=called
     )
-    return list(found.values())
+    return [found[end] for end in ends][: len(model.outputs)]
 
 
 def inlined(model, args, kwargs, carried, call):
