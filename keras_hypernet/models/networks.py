@@ -47,11 +47,7 @@ class ListOfLayers:
         if not names or len(set(names)) < len(names):
             raise ValueError(f"`primary` must be a list of layers with distinct names. Received the names {names}")
         # A tuple: `tf.train.Checkpoint` saves its layers, but not those of Keras's own list.
-        self.value = tuple(value)
-
-    @property
-    def layers(self):
-        return list(self.value)
+        self.value, self.layers = tuple(value), list(value)
 
     @property
     def steps(self):
@@ -106,7 +102,9 @@ class FunctionalNetwork:
     def __init__(self, value):
         if not (isinstance(value.input, (list, tuple)) and len(value.input) == 2):
             raise ValueError(f"A functional `primary` must have the inputs [x, z]. Received: {value.input}")
-        self.value, self.steps = value, [self]
+        self.value, self.layers, self.steps = value, value.layers, [self]
+        self.x, self.x_shape = value.input[0], shapes_of(value.input[0])
+        self.output_dtypes = [output.dtype for output in value.outputs]
         self._hyper = {}  # for each hyper layer, the numbers of the z that it takes, or None for another tensor
         self._direct = {}  # the names of the z that other layers take, by the number of the z
         x, z = (keras.tree.flatten(new_inputs(structure)) for structure in value.input)
@@ -124,18 +122,6 @@ class FunctionalNetwork:
 
         rewrite(value, [*x, *z], [], call)
 
-    @property
-    def layers(self):
-        return self.value.layers
-
-    @property
-    def x(self):
-        return self.value.input[0]
-
-    @property
-    def x_shape(self):
-        return shapes_of(self.x)
-
     def build(self, x_shape, encoded_shape):
         """Does nothing: a functional model is already built."""
 
@@ -143,10 +129,6 @@ class FunctionalNetwork:
         check_structure("x", self.x, x)
         declared = dict(zip(parts(x), keras.tree.flatten(self.x), strict=True))
         return as_declared(x, declared, self.value.name)
-
-    @property
-    def output_dtypes(self):
-        return [output.dtype for output in self.value.outputs]
 
     def through(self, visit, x, encoded):
         return visit(self.value, [x, encoded])
