@@ -18,15 +18,13 @@ from keras_hypernet.models.shapes import fits, output_shape, static_shape
 
 
 class Plain:
-    """A layer of x alone, and the interface of every step. `layer` is the layer that owns the weights of the step."""
+    """A layer of x alone, and the interface of every step.
+
+    `layer` is the layer that owns the weights of the step, and `prefix` the prefix of their names in `generate`.
+    """
 
     def __init__(self, layer):
-        self.layer = layer
-
-    @property
-    def prefix(self):
-        """The prefix of the names of the step's weights in `generate`."""
-        return f"{self.layer.name}/"
+        self.layer, self.prefix = layer, f"{layer.name}/"
 
     def through(self, visit, x, encoded):
         """The output of the step, or its shape, if `visit(layer, *inputs)` returns the output, or shape, of a layer."""
