@@ -26,7 +26,8 @@ from keras_hypernet.models.conditions import (
     free_sizes,
     symbolic,
 )
-from keras_hypernet.models.networks import primary_network
+from keras_hypernet.models.graphs import is_graph
+from keras_hypernet.models.networks import FunctionalNetwork, ListOfLayers
 from keras_hypernet.models.primary import apply_weights, by_name, shapes
 from keras_hypernet.models.shapes import build_on, output_shape, split_inputs
 
@@ -60,7 +61,7 @@ class ConditionalModel(keras.Model):
 
     def __init__(self, primary: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.network = primary_network(primary, self.takes_graph)
+        self.network = (FunctionalNetwork if self.takes_graph and is_graph(primary) else ListOfLayers)(primary)
         self.primary = self.network.value
 
     @property

@@ -7,7 +7,7 @@ from keras_hypernet.layers import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.base import under_weights
 from keras_hypernet.layers.image import check_pixels
 from keras_hypernet.models.conditions import as_declared, declared_inputs, parts
-from keras_hypernet.models.graphs import check_structure, is_graph, new_inputs, rewrite, shapes_of
+from keras_hypernet.models.graphs import check_structure, new_inputs, rewrite, shapes_of
 from keras_hypernet.models.ids import input_dtype
 from keras_hypernet.models.primary import free_sizes_of_x, shapes, steps
 from keras_hypernet.models.shapes import build_on, check_shape
@@ -185,8 +185,3 @@ class FunctionalNetwork:
 
         flat = [value(number, z) for number, z in enumerate(keras.tree.flatten(declared))]
         return keras.tree.pack_sequence_as(declared, flat)
-
-
-def primary_network(value, takes_graph):
-    """The primary network of a model: `value` is the model's argument `primary`."""
-    return FunctionalNetwork(value) if takes_graph and is_graph(value) else ListOfLayers(value)
