@@ -5,8 +5,6 @@ import itertools
 
 import keras
 
-from keras_hypernet.models.shapes import fits
-
 
 def is_graph(layer):
     """Whether a layer is a functional model, or a Sequential with known inputs, whose layers can be called again."""
@@ -89,12 +87,3 @@ def inlined(model, args, kwargs, carried, call):
 def takes(layer, argument):
     """Whether the call of a layer has an argument named `argument`."""
     return is_graph(layer) or argument in inspect.signature(layer.call).parameters
-
-
-def check_structure(name, declared, received):
-    """Raises ValueError unless tensors have the structure and the shapes of symbolic tensors."""
-    expected, given = (dict(keras.tree.flatten_with_path(structure)) for structure in (declared, received))
-    if set(expected) == set(given) and all(fits(given[path].shape[1:], expected[path].shape[1:]) for path in expected):
-        return
-    words = [keras.tree.map_structure(lambda tensor: (None, *tensor.shape[1:]), each) for each in (declared, received)]
-    raise ValueError(f"The model takes `{name}` of the shape {words[0]}. Received: {words[1]}")

@@ -7,10 +7,10 @@ from keras_hypernet.layers import ConditionedLayer, HyperLayer
 from keras_hypernet.layers.base import under_weights
 from keras_hypernet.layers.image import check_pixels
 from keras_hypernet.models.conditions import as_declared, declared_inputs, parts
-from keras_hypernet.models.graphs import check_structure, new_inputs, rewrite, shapes_of
+from keras_hypernet.models.graphs import new_inputs, rewrite, shapes_of
 from keras_hypernet.models.ids import input_dtype
 from keras_hypernet.models.primary import free_sizes_of_x, shapes, steps
-from keras_hypernet.models.shapes import build_on, check_shape
+from keras_hypernet.models.shapes import build_on, check_shape, fits
 from keras_hypernet.models.without_condition import without_condition
 
 
@@ -126,7 +126,11 @@ class FunctionalNetwork:
         """Does nothing: a functional model is already built."""
 
     def check_x(self, x):
-        check_structure("x", self.x, x)
+        expected, given = (dict(keras.tree.flatten_with_path(structure)) for structure in (self.x, x))
+        same = set(expected) == set(given)
+        if not (same and all(fits(given[path].shape[1:], part.shape[1:]) for path, part in expected.items())):
+            words = [keras.tree.map_structure(lambda part: (None, *part.shape[1:]), each) for each in (self.x, x)]
+            raise ValueError(f"The model takes `x` of the shape {words[0]}. Received: {words[1]}")
         declared = dict(zip(parts(x), keras.tree.flatten(self.x), strict=True))
         return as_declared(x, declared, self.value.name)
 
