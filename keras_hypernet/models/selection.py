@@ -63,8 +63,7 @@ def check_leaves(leaves):
             raise ValueError(
                 f"Layer {leaf.path!r} is a Lambda, which cannot be loaded in safe mode: write a registered layer."
             )
-        changed = getattr(leaf.layer, "quantization_mode", None) or getattr(leaf.layer, "lora_enabled", False)
-        if changed:
+        if getattr(leaf.layer, "quantization_mode", None) or getattr(leaf.layer, "lora_enabled", False):
             raise ValueError(f"`model` must be as before `quantize` and `enable_lora`. Received: layer {leaf.path!r}")
         for weight in leaf.layer.weights:
             other = owners.setdefault(id(weight), leaf)
@@ -90,7 +89,7 @@ def choose(leaves, names, filters, patterns):
         if not any(leaf.matches(each) for leaf in candidates):
             raise ValueError(f"`layers` has {each!r}, which matches no layer with weights: {_offer(each, candidates)}")
     kept = [leaf for leaf in candidates if filters is None or any(leaf.matches(each) for each in filters)]
-    pairs = {key: copies[key] for key in (id(leaf.layer) for leaf in kept)}
+    pairs = {id(leaf.layer): copies[id(leaf.layer)] for leaf in kept}
     for pattern in patterns or []:
         if not any(matching_weights(copy, [pattern]) for copy in pairs.values()):
             known = [f"{copy.name}/{path}" for copy in pairs.values() for path in matching_weights(copy, None)]
