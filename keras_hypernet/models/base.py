@@ -28,7 +28,7 @@ from keras_hypernet.models.conditions import (
 )
 from keras_hypernet.models.graphs import is_graph
 from keras_hypernet.models.networks import FunctionalNetwork, ListOfLayers
-from keras_hypernet.models.primary import apply_weights, by_name, shapes
+from keras_hypernet.models.primary import by_name, checked_weight, shapes
 from keras_hypernet.models.shapes import build_on, output_shape, split_inputs
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"  # of a preset
@@ -229,7 +229,16 @@ class ConditionalModel(keras.Model):
                 another shape.
         """
         self.check_built("apply")
-        return apply_weights(self.network.steps, self.network.check_x(_tensors(x)), weights)
+        x, steps = self.network.check_x(_tensors(x)), self.network.steps
+        expected = by_name(steps, "weight_shapes")
+        if set(weights) != set(expected):
+            raise ValueError(
+                f"`weights` must be those that `generate` returns: {sorted(expected)}. Received: {sorted(weights)}"
+            )
+        weights = {name: checked_weight(x, name, weights[name], shape) for name, shape in expected.items()}
+        for step in steps:
+            x = step.apply(x, {name: weights[f"{step.prefix}{name}"] for name in step.weight_shapes()})
+        return x
 
     def apply_encoded(self, x: Any, encoded: Any) -> Any:
         """The output for x and a tensor `[B, R]`, or `[1, R]` for all x, that `encode` returned."""

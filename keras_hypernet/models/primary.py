@@ -232,20 +232,7 @@ def by_name(made, method, *args):
     return {f"{prefix}{name}": value for prefix, values in named for name, value in values.items()}
 
 
-def apply_weights(made, x, weights):
-    """`g(x; theta)`; see `ConditionalModel.apply`."""
-    expected = by_name(made, "weight_shapes")
-    if set(weights) != set(expected):
-        raise ValueError(
-            f"`weights` must be those that `generate` returns: {sorted(expected)}. Received: {sorted(weights)}"
-        )
-    weights = {name: _checked(x, name, weights[name], shape) for name, shape in expected.items()}
-    for step in made:
-        x = step.apply(x, {name: weights[f"{step.prefix}{name}"] for name in step.weight_shapes()})
-    return x
-
-
-def _checked(x, name, weight, shape):
+def checked_weight(x, name, weight, shape):
     """A weight as a tensor; raises ValueError unless its shape is that of a generated weight."""
     weight, x = ops.convert_to_tensor(weight), keras.tree.flatten(x)[0]
     received = static_shape(weight.shape)
