@@ -106,11 +106,15 @@ def resolve(model_or_name, name=None):
     return model, name, card
 
 
-def write_saved_model(model, folder, name):
-    """Writes a SavedModel with its warm-up requests into an empty folder."""
+def write_saved_model(model, folder, name=None):
+    """Writes a SavedModel into an empty folder.
+
+    With a name to serve it under, it has warm-up requests; otherwise `serving_default` alone, from which other formats
+    are converted.
+    """
     import tensorflow as tf
 
-    exported = signatures(model)
+    exported = signatures(model) if name else signatures(model)[:1]
     archive = keras.export.ExportArchive()
     # Resources beside variables, such as lookup tables. Tracking the model itself would store its variables twice.
     for part in tf.train.TrackableView(model).descendants():
@@ -120,7 +124,8 @@ def write_saved_model(model, folder, name):
         archive.add_endpoint(signature.name, *traceable(signature))
     try:
         archive.write_out(folder, verbose=False)
-        write_warmup(exported, folder, name)
+        if name:
+            write_warmup(exported, folder, name)
     except tf.errors.OpError as error:
         raise NotWritableError(f"The SavedModel cannot be written: {error.message}") from error
 

@@ -153,7 +153,8 @@ def example(signature, rows=1, rng=None):
         }
         try:
             # Traced, because on some processors TensorFlow runs convolutions even on images that are too small.
-            tf.function(signature.function)(**{name: tf.constant(array) for name, array in inputs.items()})
+            function = tf.function(signature.function, autograph=False)  # as Keras exports it
+            function(**{name: tf.constant(array) for name, array in inputs.items()})
             return inputs
         except (ValueError, tf.errors.InvalidArgumentError) as error:  # too small for a convolution, an unknown word
             failure = error

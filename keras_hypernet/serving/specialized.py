@@ -49,7 +49,7 @@ def _to_litert(model, name, path, int8=False):
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
-        write_saved_model(model, folder, name)
+        write_saved_model(model, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
         if int8:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -61,7 +61,7 @@ def _to_onnx(model, name, path):
     import tf2onnx
 
     function, specs = traceable(signatures(model)[0])
-    graph, _ = tf2onnx.convert.from_function(tf.function(function), input_signature=specs, opset=17)
+    graph, _ = tf2onnx.convert.from_function(tf.function(function, autograph=False), input_signature=specs, opset=17)
     graph.graph.name = name
     path.write_bytes(graph.SerializeToString())
 
@@ -70,7 +70,7 @@ def _to_openvino(model, name, folder):
     import openvino
 
     with tempfile.TemporaryDirectory() as saved_model:
-        write_saved_model(model, saved_model, name)
+        write_saved_model(model, saved_model)
         openvino.save_model(openvino.convert_model(saved_model), folder / "model.xml", compress_to_fp16=False)
 
 
@@ -194,17 +194,17 @@ def export_formats(model_or_name, to="saved_models", name=None, formats=DEFAULT_
     if condition is not None:
         model, card = _specialized(model, condition), None  # the card is that of another model
         served_as = name or f"{served_as}_specialized"
-    written = []
+    written, expected = [], functools.cache(functools.partial(_expected, model))
     for format in formats:
         if format == "saved_model":
-            check = functools.partial(_difference, model, format)
+            check = functools.partial(_difference, model, expected, format)
             path, difference = write_version(model, served_as, card, to, keep, check)
         else:
             check_writable(to, num_bytes(model.weights))
             path = pathlib.Path(to) / f"{served_as}{_ENDINGS.get(format, f'.{format}')}"
             with (replacing_folder if format == "openvino" else replacing)(path) as temporary:
                 _RUNTIMES[format][-1](model, served_as, temporary)
-                difference = _difference(model, format, temporary)
+                difference = _difference(model, expected, format, temporary)
         files = [file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
         written.append(Exported(format, path, sum(file.stat().st_size for file in files), difference))
     return written
@@ -267,8 +267,15 @@ def _specialized(model, condition):
     return specialize(model, condition)
 
 
-def _difference(model, format, path):
-    """Returns the difference of a file's outputs from Keras's on random inputs, relative to the largest output."""
+def _expected(model):
+    """Returns random inputs and Keras's outputs."""
+    signature = signatures(model)[0]
+    inputs = example(signature, rows=4, rng=np.random.default_rng(0))
+    return inputs, {name: np.asarray(values) for name, values in signature.function(**inputs).items()}
+
+
+def _difference(model, expected, format, path):
+    """Returns the difference of a file's outputs from the `expected` ones, relative to the largest output."""
     if format not in RUNNERS:  # weights alone
         from safetensors.numpy import load_file
 
@@ -277,11 +284,9 @@ def _difference(model, format, path):
             raise RuntimeError(f"The export of {model.name!r} does not hold its weights.")
         return 0.0
     tolerance = _INT8_TOLERANCE if format == "litert_int8" else _TOLERANCE
-    signature = signatures(model)[0]
-    inputs = example(signature, rows=4, rng=np.random.default_rng(0))
-    expected, received, differences = signature.function(**inputs), RUNNERS[format](path)(inputs), []
-    for output, values in expected.items():
-        values = np.asarray(values)
+    (inputs, outputs), differences = expected(), []
+    received = RUNNERS[format](path)(inputs)
+    for output, values in outputs.items():
         difference = float(np.abs(received[output] - values).max() / max(np.abs(values).max(), 1e-6))
         if received[output].shape != values.shape or not difference <= tolerance:
             raise RuntimeError(
