@@ -71,7 +71,8 @@ def _to_openvino(model, name, folder):
 
     with tempfile.TemporaryDirectory() as saved_model:
         write_saved_model(model, saved_model)
-        openvino.save_model(openvino.convert_model(saved_model), folder / "model.xml", compress_to_fp16=False)
+        # Not by `openvino.convert_model`, which reports its use to Intel, in dozens of processes forked from this one.
+        openvino.save_model(openvino.Core().read_model(saved_model), folder / "model.xml", compress_to_fp16=False)
 
 
 def _to_safetensors(model, name, path):

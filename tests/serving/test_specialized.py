@@ -92,7 +92,7 @@ def test_openvino_reads_the_committed_saved_models(name):
     x, condition = (pixels((64, *model.x_shape[1:]), seed) for seed in (0, 1))
     expected = model.predict({"x": x, "condition": condition}, verbose=0)
     compiled = openvino.Core().compile_model(
-        openvino.convert_model(ROOT / "saved_models" / name / "1"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+        ROOT / "saved_models" / name / "1", "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
     for rows in (1, 3, 64):
         received = compiled({"x": x[:rows], "condition": condition[:rows]})["logits"]
