@@ -94,7 +94,10 @@ def _here(server, text):
 
 @pytest.mark.full
 def test_python_examples(server, tmp_path):
+    """Those of the page, each for itself, and those of the guide, one after the other."""
     *examples, _ = _blocks("python")  # the last needs no server: tests/test_readme.py runs it
+    page = (ROOT / "docs" / "guides" / "serving.md").read_text(encoding="utf-8")
+    examples.append("".join(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)))
     program = "import sys\nfor example in sys.argv[1:]: exec(example, {'__name__': '__main__'})"
     command = [sys.executable, "-c", program, *(_here(server, example) for example in examples)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -104,18 +107,10 @@ def test_python_examples(server, tmp_path):
         "(300, 12)",
         "(2, 12)",
         "{'hidden_kernel': 1, 'logits_kernel': 1}",
+        "served/rotation_mnist_hyper/1",
+        "rotated by 0 90 180 270 degrees",
+        "7960 weights instead of 450310",
     ]
-
-
-@pytest.mark.full
-def test_the_guide(server, tmp_path):
-    page = (ROOT / "docs" / "guides" / "serving.md").read_text(encoding="utf-8")
-    program = _here(server, "".join(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)))
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    path, degrees, weights = done.stdout.splitlines()
-    assert (path, degrees) == ("served/rotation_mnist_hyper/1", "rotated by 0 90 180 270 degrees")
-    assert weights == "7960 weights instead of 450310"
 
 
 def test_curl_examples(server, tmp_path):

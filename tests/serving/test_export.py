@@ -1,8 +1,8 @@
 """Exported SavedModels: the folder layout, the signature, and outputs in a process without Keras."""
 
 import dataclasses
+import importlib.metadata
 import json
-import pathlib
 import resource
 import subprocess
 import sys
@@ -246,13 +246,20 @@ def test_weights_are_stored_once(exported, tmp_path):
 
 
 @pytest.mark.full
-def test_saved_model_cli_shows_the_signatures(exported, tmp_path):
+def test_saved_model_cli_shows_the_signatures(exported, tmp_path, monkeypatch, capsys):
+    from absl import logging
+
+    command, *_ = importlib.metadata.entry_points(group="console_scripts", name="saved_model_cli")
     version = exported(tmp_path, "rotation_mnist_hyper") / "rotation_mnist_hyper" / "1"
-    command = [pathlib.Path(sys.executable).with_name("saved_model_cli"), "show", "--dir", version, "--all"]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(sys, "argv", ["saved_model_cli", "show", "--dir", str(version), "--all"])
+    verbosity = logging.get_verbosity()
+    with pytest.raises(SystemExit) as stopped:
+        command.load()()
+    logging.set_verbosity(verbosity)  # which the command raises
+    shown = capsys.readouterr().out
+    assert not stopped.value.code
     for name in ("serving_default", "generate_weights", "apply"):
-        assert f"signature_def['{name}']" in done.stdout
+        assert f"signature_def['{name}']" in shown
 
 
 def test_warmup_has_a_request_for_every_signature_and_all_of_them_run(exported, tmp_path):
