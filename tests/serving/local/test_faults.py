@@ -209,7 +209,8 @@ def test_no_answer_is_wrong_or_lost_under_load(exported, tmp_path):
         closed = [line["times"] for line in lines if line.get("event") == "connection closed: headers not complete"]
         return sum(closed) > 1000 and {408, "DEADLINE_EXCEEDED"} <= {line.get("status") for line in lines}
 
-    with started(tmp_path, "times", NAME) as (process, ports, lines):
+    # For bodies as for headers, so that the clients need not wait longer for the end of stalled bodies.
+    with started(tmp_path, "times", NAME, body_seconds=10) as (process, ports, lines):
         threads = [threading.Thread(target=ask, args=(number, ports)) for number in range(clients)]
         for thread in threads:
             thread.start()
