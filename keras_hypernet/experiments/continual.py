@@ -162,7 +162,7 @@ def continual_digits(panel, method, value, seed, quick):
     fields, generated = _PANELS[panel.removesuffix("_digits")]
     fields = {**fields, **(generated if method in ("hyper", "unregularized") else {"strength": _EWC_STRENGTH})}
     if quick:
-        fields = {**fields, "num_tasks": 3, "batch": 32}
+        fields = {**fields, "num_tasks": 2, "batch": 32}
     task = DigitSequence("digits" if quick else "mnist", steps=value, **fields)
     return task, _recipe(task, 0.001 if panel.startswith("permuted") and method == "finetune" else 0.0005, seed)
 
