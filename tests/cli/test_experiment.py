@@ -6,9 +6,10 @@ import os
 
 import pytest
 
-from keras_hypernet.experiments import NAMES, get_experiment, runner
+from keras_hypernet.experiments import NAMES, get_experiment
 from keras_hypernet.experiments.experiment import make_row
 from keras_hypernet.experiments.rows import ResultsFile
+from keras_hypernet.experiments.runner import execute
 from keras_hypernet.runs.engines import LocalWorkers
 
 
@@ -56,8 +57,9 @@ def test_rows_that_are_there_are_printed_as_json_and_as_a_table(run, tmp_path):
 
 @pytest.mark.full
 def test_rows_are_run_again_and_compared(run, tmp_path):
-    baseline, grid = get_experiment("baseline"), {"panels": ["d100_h10"], "values": ["constant"], "seeds": 1}
-    (row,) = runner.run(baseline, tmp_path, **grid, progress=False)
+    (config,) = get_experiment("baseline").runs(panels=["d100_h10"], values=["constant"], seeds=1)
+    row = execute(config)
+    ResultsFile(tmp_path / "baseline.jsonl").append(row)
     done = run("baseline", "--out", tmp_path, "--verify", "3", "--json")
     (compared,) = json.loads(done.stdout)
     assert (compared["difference"], compared["again"]["test"], compared["row"]) == (0.0, row["test"], row)
@@ -107,13 +109,13 @@ def test_diverged_runs_are_results(run, tmp_path):
 
 @pytest.mark.full
 def test_data_that_are_not_there_are_an_error_and_no_rows(run, monkeypatch, tmp_path):
-    """In processes whose only network is a proxy that does not answer."""
+    """In a process whose only network is a proxy that does not answer."""
     for name in [name for name in os.environ if "proxy" in name.lower()]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     for name in ("HTTPS_PROXY", "HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    done = run("rotation_depth", "--depths", "2", "--seeds", "1", "--workers", "2")
+    done = run("rotation_depth", "--depths", "2", "--seeds", "1")
     assert (done.returncode, done.stdout) == (2, "")
     begun, line = done.stderr.splitlines()
     assert begun == "rotation_depth: 0/6 runs, -:--:-- left"  # three panels, two methods
