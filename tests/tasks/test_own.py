@@ -66,11 +66,11 @@ def test_images_of_a_user_go_all_the_way(kind, prepare, tmp_path):
     measured = kh.evaluate(model, task)
     assert measured["error"] == pytest.approx(error)
 
-    options = {"depth": (2, 3), "recipe": recipe, "oracle": "grid", "progress": False}
-    rows = kh.tuning.search(task, workers=2, directory=tmp_path / "search", **options).trials
-    assert [(row["depth"], row["status"]) for row in rows] == [(2, "finished"), (3, "finished")]
-    assert str(os.getpid()) not in {row["worker"].rpartition("-")[2] for row in rows}
-    assert rows[0]["validation_error"] == pytest.approx(kh.evaluate(model, task, "validation")["error"])
+    options = {"depth": [2], "recipe": recipe, "oracle": "grid", "progress": False}
+    (row,) = kh.tuning.search(task, workers=2, directory=tmp_path / "search", **options).trials
+    assert row["status"] == "finished"
+    assert not row["worker"].endswith(f"-{os.getpid()}")
+    assert row["validation_error"] == pytest.approx(kh.evaluate(model, task, "validation")["error"])
 
     card = kh.save_entry(model, tmp_path / "mine", task=task, recipe=recipe, command="python mine.py")
     assert save_training(tmp_path / "run", command="python mine.py").metrics == card.metrics
