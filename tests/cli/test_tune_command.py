@@ -114,7 +114,7 @@ def test_a_search_without_a_finished_trial_has_the_exit_code_1(run_tune):
 @pytest.mark.full
 def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(run_tune, tmp_path):
     directory = tmp_path / "killed"
-    arguments = ["synthetic_inner", "--depths", "2:3", "--width", "4", "--epochs", "12", "--directory"]
+    arguments = ["synthetic_inner", "--depths", "2:3", "--width", "4", "--epochs", "3", "--directory"]
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", SCRIPT, *arguments, str(directory)],
         stdout=subprocess.DEVNULL,
@@ -132,7 +132,7 @@ def test_a_search_that_is_killed_keeps_its_trials_and_repeats_the_one_that_ran(r
     assert resumed.trials[0] == kept
     assert (directory / "trials" / "journal.jsonl").read_text().startswith(written)
     assert [row["depth"] for row in resumed.trials] == [3, 2]
-    assert resumed.trials[1]["epochs"] == 12 - 1  # the first epoch has a checkpoint
+    assert resumed.trials[1]["epochs"] == 3 - 1  # the first epoch has a checkpoint
     assert run_tune(*arguments, tmp_path / "whole").returncode == 0
     assert plain(resumed.trials) == plain(kh.tuning.SearchResult.read(tmp_path / "whole").trials)
 
