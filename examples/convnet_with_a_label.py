@@ -105,9 +105,9 @@ def main(arguments=None):
     parser.add_argument("--data", choices=["mnist", "digits"], default="mnist")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--out", default="labels.png")
-    parser.add_argument("--quick", action="store_true", help="digits of scikit-learn, 20 epochs")
+    parser.add_argument("--quick", action="store_true", help="digits of scikit-learn, 12 epochs")
     chosen = parser.parse_args(arguments)
-    data, epochs = ("digits", 20) if chosen.quick else (chosen.data, chosen.epochs)
+    data, epochs = ("digits", 12) if chosen.quick else (chosen.data, chosen.epochs)
     train, test = examples(data, "train"), examples(data, "test")
     inputs, answers = questions(*test, np.random.default_rng(0))
     errors, maps = {}, {}
