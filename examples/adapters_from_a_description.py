@@ -88,7 +88,7 @@ def with_adapters(backbone):
 def train(model, inputs, digits, epochs):
     rate = keras.optimizers.schedules.CosineDecay(3e-3, epochs * -(-len(digits) // BATCH))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(rate), loss)
+    model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
     model.fit(inputs, digits, batch_size=BATCH, epochs=epochs, verbose=0)
 
 
@@ -127,18 +127,12 @@ def main(arguments=None):
     written, shared = with_adapters(backbone), with_adapters(backbone)
     train(written, {"x": x, "condition": condition}, labels, chosen.epochs)
     train(shared, {"x": x, "condition": description(0, len(x))}, labels, chosen.epochs)
-    angles = sorted([*SEEN, *UNSEEN])
-    x = np.concatenate([turned(test_images, angle) for angle in angles])
-    condition = np.concatenate([description(angle, len(test_images)) for angle in angles])
-    accuracies = {}
-    for name, model, inputs in (
-        ("written by the description", written, {"x": x, "condition": condition}),
-        ("one shared adapter", shared, {"x": x, "condition": description(0, len(x))}),
-        ("backbone alone", backbone, x),
-    ):
-        logits = model.predict(inputs, batch_size=500, verbose=0)
-        right = np.argmax(logits, axis=1).reshape(len(angles), -1) == test_digits
-        accuracies[name] = dict(zip(angles, np.mean(right, axis=1), strict=True))
+    accuracies = {"written by the description": {}, "one shared adapter": {}, "backbone alone": {}}
+    for angle in sorted([*SEEN, *UNSEEN]):
+        x = turned(test_images, angle)
+        inputs = [{"x": x, "condition": description(of, len(x))} for of in (angle, 0)]
+        for values, model, of in zip(accuracies.values(), (written, shared, backbone), (*inputs, x), strict=True):
+            values[angle] = model.evaluate(of, test_digits, batch_size=500, verbose=0)[1]
     means = {}
     for name, values in accuracies.items():
         means[name] = tuple(float(np.mean([values[angle] for angle in angles])) for angles in (SEEN, UNSEEN))
