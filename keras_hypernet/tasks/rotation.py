@@ -76,17 +76,20 @@ class RotationTask(ImageTask):
         colour = self.x_shape[-1] == 3
         return {"width": 100 if colour else 50, "activation": "elu" if colour else "relu"}
 
-    def _batches(self, examples, order, draw, batch_size):
+    def _batches(self, examples, order, draw, batch_size, members=lambda numbers: numbers):
+        """See `Task`; `members` maps the numbers of images to those of the images in their conditions."""
         import tensorflow as tf
 
         images, number = tf.constant(examples), len(examples)
 
         def plan():
-            angles = angles_of(number, draw)
-            return order(number), turns(angles, images.shape[1:3]), angle_labels(angles)
+            # The first stream draws the order, so an image's angle does not depend on its position in the epoch.
+            angles = draw(1, [number], 360, "float64") if draw else evaluation_angles(number)
+            numbers = order(number)
+            return numbers, turns(angles, images.shape[1:3]), angle_labels(angles), members(numbers)
 
-        def make(numbers, turn, labels):
-            return {"x": rotated()(images, numbers, turn), "condition": tf.gather(images, numbers)}, labels
+        def make(numbers, turn, labels, chosen):
+            return {"x": rotated()(images, numbers, turn), "condition": tf.gather(images, chosen)}, labels
 
         return planned_batches(number, plan, make, batch_size)
 
@@ -94,12 +97,6 @@ class RotationTask(ImageTask):
 def evaluation_angles(num_images: int) -> Any:
     """Returns the angles of an evaluation in degrees, float64 `[num_images]`."""
     return np.random.default_rng(EVALUATION_SEED).uniform(0, 360, num_images)
-
-
-def angles_of(number, draw):
-    """Returns angles in degrees, float64 `[number]`: of an epoch, or without `draw` of an evaluation."""
-    # The first stream draws the order, so an image's angle does not depend on its position in the epoch.
-    return draw(1, [number], 360, "float64") if draw else evaluation_angles(number)
 
 
 def angle_labels(angles: Any) -> Any:

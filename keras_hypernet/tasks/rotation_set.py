@@ -6,9 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from keras_hypernet.tasks.base import check_integers
-from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches
+from keras_hypernet.tasks.batches import EVALUATION_SEED
 from keras_hypernet.tasks.images import INITIALIZATION, PIXELS
-from keras_hypernet.tasks.rotation import RotationTask, angle_labels, angles_of, rotated, turns
+from keras_hypernet.tasks.rotation import RotationTask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,24 +70,19 @@ class RotationSetTask(RotationTask):
     def _batches(self, examples, order, draw, batch_size):
         import tensorflow as tf
 
-        images, labels, number = tf.constant(examples[0]), tf.constant(examples[1]), len(examples[1])
+        images, labels = examples[0], tf.constant(examples[1])
         # Image numbers sorted by class, with the first position and the size of each class.
         by_class = tf.constant(np.argsort(examples[1], kind="stable").astype("int32"))
         counts = np.bincount(examples[1])
         first, count = tf.constant(np.cumsum(counts) - counts, tf.int64), tf.constant(counts, tf.float64)
         # The members of a set, as fractions of a class; the third stream of an epoch.
-        shape = (number, self.members)
+        shape = (len(images), self.members)
         fixed = np.random.default_rng([EVALUATION_SEED, 1]).uniform(size=shape)
 
-        def plan():
-            numbers, fractions = order(number), draw(2, shape, 1, "float64") if draw else fixed
+        def members(numbers):
+            fractions = draw(2, shape, 1, "float64") if draw else fixed
             classes = tf.gather(labels, numbers)[:, tf.newaxis]
             within = tf.cast(fractions * tf.gather(count, classes), tf.int64)
-            members = tf.gather(by_class, tf.gather(first, classes) + within)
-            angles = angles_of(number, draw)
-            return numbers, turns(angles, images.shape[1:3]), angle_labels(angles), members
+            return tf.gather(by_class, tf.gather(first, classes) + within)
 
-        def make(numbers, turn, labels, members):
-            return {"x": rotated()(images, numbers, turn), "condition": tf.gather(images, members)}, labels
-
-        return planned_batches(number, plan, make, batch_size)
+        return super()._batches(images, order, draw, batch_size, members)
