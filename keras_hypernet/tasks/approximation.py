@@ -11,7 +11,7 @@ from keras_hypernet.bases.initializers import FanInUniform
 from keras_hypernet.data.sources import Source
 from keras_hypernet.layers import StandardizeImage
 from keras_hypernet.tasks.base import check_integers
-from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches, stream
+from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches
 from keras_hypernet.tasks.images import ImageTask
 from keras_hypernet.tasks.synthetic import DRAWN, RANDOM_LIMITS
 
@@ -103,18 +103,15 @@ class ApproximationTask(ImageTask):
     def rows(self, examples):
         return examples, self.target().predict(examples, batch_size=500, verbose=0)
 
-    def training_dataset(self, examples, batch_size, seed, epoch):
-        """One epoch of the images in a new order, or of new uniform samples; see `Task`."""
-        if not self._uniform:
-            return super().training_dataset(examples, batch_size, seed, epoch)
-        import tensorflow as tf
-
+    def _batches(self, examples, order, draw, batch_size):
+        if not self._uniform or not draw:
+            return super()._batches(examples, order, draw, batch_size)
         target = self.target()
 
-        def draw():
-            return tf.random.stateless_uniform(examples.shape, stream(seed, epoch), -1, 1)
+        def plan():
+            return draw(0, examples.shape, 2, "float32") - 1  # new samples in each epoch
 
-        return planned_batches(len(examples), draw, lambda x: (x, target(x)), batch_size)
+        return planned_batches(len(examples), plan, lambda x: (x, target(x)), batch_size)
 
 
 @functools.lru_cache(maxsize=2)
