@@ -1,9 +1,15 @@
-"""Checks of arguments: integers, positive numbers, NumPy's scalars."""
+"""Checks of arguments: choices, integers, positive numbers, NumPy's scalars."""
 
 import math
 import numbers
 
 import numpy as np
+
+
+def check_choice(name, value, choices):
+    """Raises ValueError if the value of the argument `name` is not one of the choices."""
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {choices}. Received: {value!r}")
 
 
 def integer(name, value, least=1, most=math.inf):

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_hypernet.bases import Chunked
-from keras_hypernet.common.checks import finite, integer
+from keras_hypernet.common.checks import check_choice, finite, integer
 from keras_hypernet.continual.sequences import TaskSequence
 from keras_hypernet.layers import HyperDense, StandardizeImage, TaskEmbedding
 from keras_hypernet.tasks import register
@@ -97,8 +97,7 @@ class DigitSequence(ImageTask, TaskSequence):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.protocol not in PROTOCOLS:
-            raise ValueError(f"`protocol` must be one of {PROTOCOLS}. Received: {self.protocol!r}")
+        check_choice("protocol", self.protocol, PROTOCOLS)
         if not isinstance(self.hidden, (list, tuple)):
             raise ValueError(f"`hidden` must be a tuple of integers. Received: {self.hidden!r}")
         # The task is frozen; JSON holds a list.

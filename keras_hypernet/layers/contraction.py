@@ -12,6 +12,8 @@ This module does not import Keras, so tests check every choice as arithmetic.
 import math
 import typing
 
+from keras_hypernet.common.checks import check_choice
+
 # The sizes of these axes of x are fixed when a layer is built.
 FIXED_AXES = ("features", "channels")
 ROUTES = ("factorised", "materialised")
@@ -125,12 +127,6 @@ def is_known(size):
 def assumed(size):
     """Returns the size, or the assumed size for an unknown one."""
     return size if is_known(size) else ASSUMED_BATCH
-
-
-def check_choice(name, value, choices):
-    """Raises ValueError if the value of the argument `name` is not one of the choices."""
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {choices}. Received: {value!r}")
 
 
 def check_shapes(x_shape, condition_shape, axes=("features",), most_points=1):

@@ -11,8 +11,9 @@ from keras import ops
 from keras_hypernet.bases.base import Cost
 from keras_hypernet.bases.full import Full, positive
 from keras_hypernet.bases.initializers import Fans
+from keras_hypernet.common.checks import check_choice
 from keras_hypernet.layers import sample_convolution
-from keras_hypernet.layers.contraction import assumed, check_choice, convolution_route, is_known, parts_of_batch
+from keras_hypernet.layers.contraction import assumed, convolution_route, is_known, parts_of_batch
 from keras_hypernet.layers.kernel import KernelLayer
 
 SPATIAL = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width")}

@@ -9,8 +9,9 @@ from keras_hypernet import bases
 from keras_hypernet.bases.base import Cost
 from keras_hypernet.bases.full import positive
 from keras_hypernet.bases.initializers import Fans, HyperfanIn
+from keras_hypernet.common.checks import check_choice
 from keras_hypernet.layers.base import HyperLayer
-from keras_hypernet.layers.contraction import CHOICES, check_choice, plan
+from keras_hypernet.layers.contraction import CHOICES, plan
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")

@@ -10,8 +10,9 @@ from keras_hypernet import bases
 from keras_hypernet.bases.base import Sizes, align
 from keras_hypernet.bases.initializers import HyperfanIn
 from keras_hypernet.common.backends import device
+from keras_hypernet.common.checks import check_choice
 from keras_hypernet.layers.base import HyperLayer
-from keras_hypernet.layers.contraction import CHOICES, check_choice, plan
+from keras_hypernet.layers.contraction import CHOICES, plan
 
 SOURCES = ("generated", "trained", "frozen")
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_hypernet.common.checks import check_choice
 from keras_hypernet.data.sources import check_split
 from keras_hypernet.layers import FiLM, HyperDense
 from keras_hypernet.models import ConditionalNeuralProcess, Hypernetwork
@@ -151,8 +152,7 @@ class GaussianProcessTask(Task):
     }
 
     def __post_init__(self):
-        if self.kernel not in (*KERNELS,):  # also for a kernel that cannot be a key
-            raise ValueError(f"`kernel` must be one of {(*KERNELS,)}. Received: {self.kernel!r}")
+        check_choice("kernel", self.kernel, (*KERNELS,))
         check_integers(self, "members", "num_points", "num_train", "num_validation", "num_test")
 
     @property

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_hypernet.common.checks import finite
+from keras_hypernet.common.checks import check_choice, finite
 from keras_hypernet.layers import HyperDense, StandardizeImage
 from keras_hypernet.models import Hypernetwork
 from keras_hypernet.tasks.batches import EVALUATION_SEED, planned_batches
@@ -86,8 +86,7 @@ class OverlaidDigitsTask(ImageTask):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.rule not in RULES:
-            raise ValueError(f"`rule` must be one of {RULES}. Received: {self.rule!r}")
+        check_choice("rule", self.rule, RULES)
         if self.preference is not None:
             preference = finite("preference", self.preference, least=0, most=1)
             object.__setattr__(self, "preference", preference)  # the task is frozen

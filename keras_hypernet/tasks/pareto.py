@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_hypernet.common.checks import check_choice
 from keras_hypernet.data.sources import check_split
 from keras_hypernet.layers import HyperDense
 from keras_hypernet.models import Hypernetwork
@@ -98,8 +99,7 @@ def scalarize(rule, objectives, preference, xp=np):
     >>> scalarize("chebyshev", np.array([2.0, 4.0]), np.array([0.5, 0.5])).item()
     2.0
     """
-    if rule not in RULES:
-        raise ValueError(f"`rule` must be one of {RULES}. Received: {rule!r}")
+    check_choice("rule", rule, RULES)
     weighted = preference * objectives
     return xp.sum(weighted, axis=-1) if rule == "linear" else xp.max(weighted, axis=-1)
 
@@ -189,9 +189,8 @@ class ParetoTask(Task):
     }
 
     def __post_init__(self):
-        for name, known in (("problem", (*PROBLEMS,)), ("rule", RULES)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"`{name}` must be one of {known}. Received: {getattr(self, name)!r}")
+        check_choice("problem", self.problem, (*PROBLEMS,))
+        check_choice("rule", self.rule, RULES)
         check_integers(self, "num_train", "num_validation")
 
     @property

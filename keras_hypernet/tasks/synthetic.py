@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from keras_hypernet.common.checks import check_choice
 from keras_hypernet.data.sources import check_split
 from keras_hypernet.tasks.base import Task, check_integers
 
@@ -85,12 +86,10 @@ class SyntheticTask(Task):
     limits = RANDOM_LIMITS
 
     def __post_init__(self):
-        if self.family not in FAMILIES:
-            raise ValueError(f"`family` must be one of {FAMILIES}. Received: {self.family!r}")
+        check_choice("family", self.family, FAMILIES)
         check_integers(self, "dim", "hidden_units", "num_train", "num_validation", "num_test")
         check_integers(self, "seed", least=0)
-        if self.weights not in WEIGHTS:
-            raise ValueError(f"`weights` must be one of {WEIGHTS}. Received: {self.weights!r}")
+        check_choice("weights", self.weights, WEIGHTS)
         if not self.gain > 0:
             raise ValueError(f"`gain` must be positive. Received: {self.gain!r}")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_hypernet.common.checks import integer, positive
+from keras_hypernet.common.checks import check_choice, integer, positive
 from keras_hypernet.common.figures import figure_class, save_figure
 
 EMBEDDING_DIMS = ("constant", "unbounded")
@@ -43,8 +43,7 @@ def embedding_primary_bound(eps: Any, m1: int, m2: int, embedding_dim: str = "co
     >>> embedding_primary_bound([0.5, 0.25], m1=1, m2=3, embedding_dim="unbounded")
     array([ 4., 16.])
     """
-    if embedding_dim not in EMBEDDING_DIMS:
-        raise ValueError(f"`embedding_dim` must be one of {EMBEDDING_DIMS}. Received: {embedding_dim!r}")
+    check_choice("embedding_dim", embedding_dim, EMBEDDING_DIMS)
     m1, m2 = integer("m1", m1), integer("m2", m2)
     return _power_law(eps, m1 + m2 if embedding_dim == "constant" else min(m1 + m2, 2 * m1), constant)
 

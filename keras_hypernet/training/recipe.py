@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from keras_hypernet.common.checks import integer, plain
+from keras_hypernet.common.checks import check_choice, integer, plain
 from keras_hypernet.tasks import Task
 
 INITIALIZATIONS = ("fan_in_uniform", "hyperfan_in", "unit_norm_normal", "unit_norm_uniform")
@@ -82,7 +82,7 @@ class Recipe:
             raise ValueError(f"`rho` and `epsilon` are settings of adadelta. Received: {received}")
         clipnorm = self.gradient_clipnorm is None or 0 < self.gradient_clipnorm < math.inf
         self._require(clipnorm, "gradient_clipnorm", "be positive and finite, or None")
-        self._require(self.initialization in INITIALIZATIONS, "initialization", f"be one of {INITIALIZATIONS}")
+        check_choice("initialization", self.initialization, INITIALIZATIONS)
 
     def _require(self, holds, name, what):
         if not holds:
