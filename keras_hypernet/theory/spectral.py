@@ -55,7 +55,7 @@ def spectral_complexity(weights: Any, lipschitz: float | None = None) -> Any:
         kernels, expected = [_array(kernel) for kernel in weights], "[inputs, units]"
     _check_chain([kernel.shape for kernel in kernels], expected)
     constant = (1.0 if lipschitz is None else lipschitz) ** (len(kernels) - 1)
-    complexity = constant * math.prod(_induced_norm(kernel) for kernel in kernels)
+    complexity = constant * math.prod(np.linalg.norm(kernel, np.inf, axis=(-2, -1)) for kernel in kernels)
     return complexity if complexity.ndim else float(complexity)
 
 
@@ -80,11 +80,6 @@ def _generated_kernels(theta):
     return [_array(theta[f"{layer}/kernel"]) for layer in layers]
 
 
-def _induced_norm(kernel):
-    """Returns `||W||_1` of kernels `[..., inputs, units]`, the transposes of W."""
-    return np.abs(kernel).sum(axis=-1).max(axis=-1)
-
-
 def _check_chain(shapes, expected):
     rank = expected.count(",") + 1
     valid = shapes and all(len(shape) == rank and 0 not in shape for shape in shapes)
@@ -100,7 +95,7 @@ def _layer_constant(layer, lipschitz):
     """Returns an upper bound of the Lipschitz constant of a Keras layer with its activation."""
     names = {weight.name for weight in layer.weights}
     if type(layer).__name__ == "Dense" and names in ({"kernel"}, {"kernel", "bias"}):
-        return float(_induced_norm(_array(layer.kernel))) * _activation_constant(layer, lipschitz)
+        return float(np.linalg.norm(_array(layer.kernel), np.inf)) * _activation_constant(layer, lipschitz)
     if not names and hasattr(layer, "mean") and hasattr(layer, "stddev"):
         return 1 / (255 * layer.stddev)
     if type(layer).__name__ == "Rescaling":
