@@ -125,7 +125,7 @@ class DigitSequence(ImageTask, TaskSequence):
 
     def examples(self, split, task):
         images, labels = super().examples(split, task)
-        return images[:, self.order(task)], self._classes(labels)
+        return images[:, self.order(task)], labels % self.num_outputs
 
     def order(self, task):
         """The permutation of the pixels in a task."""
@@ -134,13 +134,10 @@ class DigitSequence(ImageTask, TaskSequence):
             return np.arange(pixels)
         return np.random.default_rng([2020, task]).permutation(pixels)
 
-    def _classes(self, labels):
-        return labels % 2 if self.protocol == "split" else labels
-
     def maker(self, examples):
         import tensorflow as tf
 
-        images, classes = tf.constant(examples[0]), tf.constant(self._classes(examples[1]))
+        images, classes = tf.constant(examples[0]), tf.constant(examples[1] % self.num_outputs)
         orders = tf.constant(np.stack([self.order(task) for task in range(self.num_tasks)]), tf.int32)
 
         def make(tasks, rows):
@@ -176,14 +173,13 @@ class DigitSequence(ImageTask, TaskSequence):
 
     def inferred(self, model, split):
         """The share of images with a wrong task or class; the predicted task is that of lowest entropy."""
-        wrong = total = 0
+        wrong = []
         for task in range(self.num_tasks):
             x, y = self.examples(split, task)
             logits = np.stack([self.predict(model, x, other) for other in range(self.num_tasks)])
             found = entropy(logits).argmin(axis=0)
-            right = (found == task) & (logits[task].argmax(axis=-1) == y)
-            wrong, total = wrong + np.sum(~right), total + len(y)
-        return float(wrong / total)
+            wrong.append((found != task) | (logits[task].argmax(axis=-1) != y))
+        return float(np.concatenate(wrong).mean())
 
 
 def entropy(logits):
