@@ -30,8 +30,7 @@ class RememberingLoss(keras.losses.Loss):
         loss = self.loss_of_task(y_true, y_pred, sample_weight)
         if self.model is None or not self.strength:
             return loss
-        penalty, replicas = keras.ops.cast(self.penalty(), loss.dtype), _replicas()
-        return loss + (penalty if replicas == 1 else penalty / replicas)
+        return loss + keras.ops.cast(self.penalty(), loss.dtype) / _replicas()
 
     def call(self, y_true, y_pred):
         return self.loss(y_true, y_pred)
