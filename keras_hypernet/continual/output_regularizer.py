@@ -70,7 +70,13 @@ class OutputRegularizer(RememberingLoss):
         """
         if not isinstance(model, Hypernetwork):
             raise TypeError(f"`model` must be a Hypernetwork. Received: {type(model).__name__}")
-        condition = keras.tree.map_structure(ops.convert_to_numpy, _as_arrays(condition))
+
+        def as_array(part):  # lists of numbers are arrays, also in a dict; dicts and tuples are structures
+            if isinstance(part, (list, range)):
+                return ops.convert_to_tensor(part)
+            return None if isinstance(part, dict) else part
+
+        condition = keras.tree.map_structure(ops.convert_to_numpy, keras.tree.traverse(as_array, condition))
         sizes = {array.shape[0] if array.ndim else 0 for array in keras.tree.flatten(condition)}
         if len(sizes) != 1 or 0 in sizes:
             received = keras.tree.map_structure(lambda array: array.shape, condition)
@@ -90,10 +96,3 @@ class OutputRegularizer(RememberingLoss):
 
     def get_config(self):
         return {**super().get_config(), "beta": self.beta}
-
-
-def _as_arrays(condition):
-    """A condition whose lists of numbers are arrays; dicts and tuples are structures."""
-    if isinstance(condition, dict):
-        return {name: _as_arrays(part) for name, part in condition.items()}
-    return ops.convert_to_tensor(condition) if isinstance(condition, (list, range)) else condition
