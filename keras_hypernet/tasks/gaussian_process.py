@@ -208,32 +208,24 @@ class GaussianProcessTask(Task):
         return log_density(values, *posterior(self.kernel, members, x))
 
     def make_model(self, method, recipe):
-        units = recipe.width
-
-        def dense(number):
-            return [keras.layers.Dense(units, "relu", name=f"member_{n}") for n in range(1, number + 1)]
-
+        units, process = recipe.width, method == "process"
+        name = "embedding" if process else "generator"
+        mean = [] if process else [keras.layers.GlobalAveragePooling1D(name="mean")]
+        output = keras.layers.Dense(units, None if process else "relu", name=f"{name}_output")
+        hidden = [keras.layers.Dense(units, "relu", name=f"member_{n}") for n in range(1, recipe.depth)]
+        points = keras.Input((2,) if process else (None, 2), name="condition")
+        encoder = keras.Sequential([points, *hidden, *mean, output], name=name)
+        dense, size = (HyperDense, recipe.primary_units) if method == "hyper" else (keras.layers.Dense, units)
+        primary = []
+        for n in (1, 2):
+            primary.append(dense(size, None if method == "film" else "relu", name=f"hidden_{n}"))
+            if method == "film":
+                primary += [FiLM(name=f"film_{n}"), keras.layers.ReLU()]
+        primary.append(dense(2, name="value"))
         objectives = {"loss": NormalExcess(name="excess")}
-        if method == "process":
-            last = keras.layers.Dense(units, name="embedding_output")
-            layers = [keras.Input((2,), name="condition"), *dense(recipe.depth - 1), last]
-            hidden = [keras.layers.Dense(units, "relu", name=f"hidden_{n}") for n in (1, 2)]
-            primary = [*hidden, keras.layers.Dense(2, name="value")]
-            embedding = keras.Sequential(layers, name="embedding")
-            return ConditionalNeuralProcess(embedding, primary, name="gaussian_process"), objectives
-        mean = keras.layers.GlobalAveragePooling1D(name="mean")
-        after = keras.layers.Dense(units, "relu", name="generator_output")
-        layers = [keras.Input((None, 2), name="condition"), *dense(recipe.depth - 1), mean, after]
-        generator = keras.Sequential(layers, name="generator")
-        if method == "film":
-            primary = []
-            for n in (1, 2):
-                primary += [keras.layers.Dense(units, name=f"hidden_{n}"), FiLM(name=f"film_{n}"), keras.layers.ReLU()]
-            primary.append(keras.layers.Dense(2, name="value"))
-        else:
-            hidden = [HyperDense(recipe.primary_units, "relu", name=f"hidden_{n}") for n in (1, 2)]
-            primary = [*hidden, HyperDense(2, name="value")]
-        return Hypernetwork(generator, primary, name=f"gaussian_process_{method}"), objectives
+        if process:
+            return ConditionalNeuralProcess(encoder, primary, name="gaussian_process"), objectives
+        return Hypernetwork(encoder, primary, name=f"gaussian_process_{method}"), objectives
 
 
 @functools.lru_cache(maxsize=4)
