@@ -164,23 +164,17 @@ class StaticKernelTask(ImageTask):
 
     def make_model(self, method, recipe):
         rank = recipe.rank or 4
-        he = keras.initializers.HeNormal  # one object for each kernel
+        options = {"padding": "same", "activation": "relu"}
 
         def conv(filters, name):
-            return keras.layers.Conv2D(
-                *(filters, KERNEL), padding="same", activation="relu", kernel_initializer=he(), name=name
-            )
+            return keras.layers.Conv2D(filters, KERNEL, kernel_initializer="he_normal", name=name, **options)
 
         image = keras.Input(self.x_shape, dtype="uint8", name="x")
         y = conv(FILTERS, "conv_1")(StandardizeImage(name="standardize")(image))
         y = keras.layers.MaxPooling2D(2, name="pool_1")(y)
         if method == "hyper":
-            layer = HyperConv2D(
-                *(FILTERS, KERNEL),
-                **{"padding": "same", "activation": "relu", "bias": "trained", "name": "conv_2"},
-                kernel_initializer=HyperfanIn(gain=2.0),
-                basis=TwoLayer(rank),
-            )
+            generated = {"bias": "trained", "kernel_initializer": HyperfanIn(gain=2.0), "basis": TwoLayer(rank)}
+            layer = HyperConv2D(FILTERS, KERNEL, name="conv_2", **options, **generated)
             y = layer(y, LearnedCondition(rank, name="vector")(y))
         else:
             y = conv(self.small_filters(rank) if method == "small" else FILTERS, "conv_2")(y)
