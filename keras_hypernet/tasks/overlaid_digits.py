@@ -106,16 +106,6 @@ class OverlaidDigitsTask(ImageTask):
         height, width, channels = super().x_shape
         return (height + SHIFT, width + SHIFT, channels)
 
-    def overlaid(self, images, first, second):
-        """The overlaid images for two lists of image indices."""
-        import tensorflow as tf
-
-        def shifted(numbers, before):
-            pad = [(before, SHIFT - before)] * 2
-            return tf.pad(tf.gather(images, numbers), [(0, 0), *pad, (0, 0)])
-
-        return tf.maximum(shifted(first, 0), shifted(second, SHIFT))
-
     def _batches(self, examples, order, draw, batch_size):
         import tensorflow as tf
 
@@ -130,18 +120,22 @@ class OverlaidDigitsTask(ImageTask):
                 others, weights = draw(3, (number,), number, "int32"), draw(4, (number,), 1.0, "float32")
             return order(number), others, weights if self.preference is None else tf.fill((number,), self.preference)
 
+        def shifted(numbers, before):
+            pad = [(before, SHIFT - before)] * 2
+            return tf.pad(tf.gather(images, numbers), [(0, 0), *pad, (0, 0)])
+
         def make(first, second, weight):
             preference = tf.stack([weight, 1 - weight], axis=1)
             both = tf.stack([tf.gather(labels, first), tf.gather(labels, second)], axis=1)
             y = tf.concat([tf.cast(both, "float32"), preference], axis=1)
-            x = self.overlaid(images, first, second)
+            x = tf.maximum(shifted(first, 0), shifted(second, SHIFT))
             return {"x": x, "condition": preference} if self.preference is None else x, y
 
         return planned_batches(number, plan, make, batch_size)
 
     def make_model(self, method, recipe):
-        before = [StandardizeImage(name="standardize"), keras.layers.AveragePooling2D(2, name="halve")]
-        before = [*before, keras.layers.Flatten(name="flatten")]
+        halve = keras.layers.AveragePooling2D(2, name="halve")
+        before = [StandardizeImage(name="standardize"), halve, keras.layers.Flatten(name="flatten")]
         sizes = [(recipe.primary_units, "relu", "hidden"), (self.num_outputs, None, "logits")]
         objectives = {"loss": ScalarizedLabels(self.rule)}
         if method == "separate":
