@@ -33,8 +33,7 @@ class DecayedHypernetwork(Hypernetwork):
         if training:
             _, condition, _ = split_inputs(inputs, self.optional_inputs)
             condition = condition[:ROWS]
-            weights = self.generate(condition, training=True).values()
-            weights = [ops.cast(w, "float32") for w in weights]
+            weights = [ops.cast(w, "float32") for w in self.generate(condition, training=True).values()]
             squares = sum(ops.sum(ops.square(w), axis=tuple(range(1, len(w.shape)))) for w in weights)
             self.add_loss(ops.mean(ops.exp(ops.cast(condition[:, 0], "float32")) * squares))
         return y
@@ -97,8 +96,7 @@ class DecayResponseTask(ImageTask):
     def __post_init__(self):
         super().__post_init__()
         check_integers(self, "num_train", "repeats")
-        for name in ("hidden_units", "seed"):
-            check_integers(self, name, least=0)
+        check_integers(self, "hidden_units", "seed", least=0)
         # The task is frozen. The decay itself must be a number of float32.
         object.__setattr__(self, "log_decay", finite("log_decay", self.log_decay, least=-80, most=80))
         if not isinstance(self.response, bool):
@@ -160,11 +158,8 @@ class DecayResponseTask(ImageTask):
             image = keras.Input(self.x_shape, dtype="uint8", name="x")
             return keras.Sequential([image, *before, *dense], name=f"{self.name}_{method}"), objectives
         scale = 2 / (MOST - LEAST)
-        generator = [
-            keras.Input(self.condition_shape, name="condition"),
-            keras.layers.Rescaling(scale, -1 - scale * LEAST, name="scale"),
-            *(keras.layers.Dense(recipe.width, "relu", name=f"hidden_{n}") for n in range(1, recipe.depth)),
-        ]
+        first = [keras.Input((1,), name="condition"), keras.layers.Rescaling(scale, -1 - scale * LEAST, name="scale")]
+        hidden = [keras.layers.Dense(recipe.width, "relu", name=f"hidden_{n}") for n in range(1, recipe.depth)]
+        generator = keras.Sequential([*first, *hidden], name="generator")
         primary = [*before, *(HyperDense(units, activation, name=name) for units, activation, name in sizes)]
-        generator = keras.Sequential(generator, name="generator")
         return DecayedHypernetwork(generator, primary, name=f"{self.name}_{method}"), objectives
