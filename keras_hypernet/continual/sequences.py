@@ -72,10 +72,8 @@ class TaskSequence(Task):
         if not last:
             kernel = keras.initializers.VarianceScaling(gain, "fan_in", "untruncated_normal")
             return keras.layers.Dense(units, activation, kernel_initializer=kernel, name=name)
-        initializer = HyperfanIn(gain, condition_second_moment=1 / self.num_tasks)
-        return HyperDense(
-            *(units, activation), kernel_initializer=initializer, name=name, basis=Full(train_constant=False)
-        )
+        kernel = HyperfanIn(gain, condition_second_moment=1 / self.num_tasks)
+        return HyperDense(units, activation, kernel_initializer=kernel, name=name, basis=Full(train_constant=False))
 
     def callbacks(self, model):
         return [_EachTask(self)]
