@@ -18,7 +18,6 @@ from keras_hypernet.tasks.synthetic import DRAWN
 
 RULES = ("linear", "chebyshev")
 _CONCAVE_DIM = 20
-_STREAMS = ("validation", "train")
 _TEST_POINTS = {2: 50, 3: 17}  # along the edge of the lattice of test preferences, by the number of objectives
 _CHUNK = 500
 # Numbers of points along each axis of the front, by the number of objectives: of the whole front, of the first search
@@ -216,13 +215,13 @@ class ParetoTask(Task):
             edge = _TEST_POINTS[num]
             points = [point for point in itertools.product(range(edge), repeat=num) if sum(point) == edge - 1]
             parts = np.array(points) + 1 / num
-            return parts / parts.sum(axis=1, keepdims=True)
-        draws = np.random.default_rng([2021, _STREAMS.index(split)]).exponential(size=(self.num_examples(split), num))
-        return draws / draws.sum(axis=1, keepdims=True)
+        else:
+            rng = np.random.default_rng([2021, ("validation", "train").index(split)])
+            parts = rng.exponential(size=(getattr(self, f"num_{split}"), num))
+        return parts / parts.sum(axis=1, keepdims=True)
 
     def num_examples(self, split):
-        check_split(split)
-        return len(self.preferences("test")) if split == "test" else getattr(self, f"num_{split}")
+        return len(self.preferences(split))
 
     def load(self, split):
         preferences = self.preferences(split)
