@@ -33,7 +33,7 @@ QUICK = "--quick" in sys.argv
 PEER = "keras-neural-processes"
 CONTENDERS = ("process", "film", "hyper", PEER)
 STEPS, SEEDS, ROUNDS, WIDTH, BATCH = (4, 1, 3, 16, 4) if QUICK else (3000, 5, 50, 64, 32)
-KERNEL_NAMES = ("rbf",) if QUICK else tuple(KERNELS)
+KERNEL_NAMES = ("rbf",) if QUICK else KERNELS
 SHIFT = 10.0
 MOST_DIFFERENCE = 1e-4
 

@@ -83,7 +83,7 @@ def measure_views(task, method, recipe):
     title="Neural processes on Gaussian processes: nats below exact log-likelihoods, against the points of a set",
     varies="members",
     values=(3, 10, 30),
-    panels=tuple(KERNELS),
+    panels=KERNELS,
     methods=("process", "film", "hyper", "prior"),
     drawing=Drawing(labels=LABELS, log_x=True, vertical="exact log-likelihood - the model's"),
     quick_panels=("rbf",),

@@ -16,27 +16,12 @@ from keras_hypernet.tasks.base import Task, check_integers
 from keras_hypernet.tasks.batches import planned_batches, stream
 from keras_hypernet.tasks.synthetic import DRAWN
 
+KERNELS = ("rbf", "matern", "periodic")
 RANGE = 2.0  # x is uniform between this and its negative
 LENGTH, PERIOD, NOISE = 0.5, 1.0, 0.1  # of the kernels; the standard deviation of the noise
 _LEAST_SIGMA = 0.01
 _STREAMS = ("validation", "test")
 _CHUNK = 500
-
-
-def _rbf(distance, xp):
-    return xp.exp(-0.5 * (distance / LENGTH) ** 2)
-
-
-def _matern(distance, xp):
-    scaled = 5**0.5 * distance / LENGTH
-    return (1 + scaled + scaled**2 / 3) * xp.exp(-scaled)
-
-
-def _periodic(distance, xp):
-    return xp.exp(-2 * (xp.sin(np.pi * distance / PERIOD) / LENGTH) ** 2)
-
-
-KERNELS = {"rbf": _rbf, "matern": _matern, "periodic": _periodic}
 
 
 def covariance(kernel, first, second, xp=np):
@@ -45,14 +30,19 @@ def covariance(kernel, first, second, xp=np):
     >>> covariance("rbf", np.array([0.0]), np.array([0.0, 0.5])).round(4).tolist()
     [[1.0, 0.6065]]
     """
-    return KERNELS[kernel](xp.abs(first[..., :, None] - second[..., None, :]), xp)
+    distance = xp.abs(first[..., :, None] - second[..., None, :])
+    if kernel == "rbf":
+        return xp.exp(-0.5 * (distance / LENGTH) ** 2)
+    if kernel == "periodic":
+        return xp.exp(-2 * (xp.sin(np.pi * distance / PERIOD) / LENGTH) ** 2)
+    scaled = 5**0.5 * distance / LENGTH  # Matern-5/2
+    return (1 + scaled + scaled**2 / 3) * xp.exp(-scaled)
 
 
 def sample(kernel, x, normals, xp=np):
     """Noisy values `[..., N]` of a process at x `[..., N]`, computed from as many standard normal numbers."""
     total = covariance(kernel, x, x, xp) + NOISE**2 * xp.eye(x.shape[-1], dtype=x.dtype)
-    cholesky = np.linalg.cholesky if xp is np else ops.cholesky
-    return xp.matmul(cholesky(total), normals[..., None])[..., 0]
+    return xp.matmul(xp.linalg.cholesky(total), normals[..., None])[..., 0]
 
 
 def posterior(kernel, members, x):
@@ -152,7 +142,7 @@ class GaussianProcessTask(Task):
     }
 
     def __post_init__(self):
-        check_choice("kernel", self.kernel, (*KERNELS,))
+        check_choice("kernel", self.kernel, KERNELS)
         check_integers(self, "members", "num_points", "num_train", "num_validation", "num_test")
 
     @property
