@@ -115,9 +115,7 @@ class OverlaidDigitsTask(ImageTask):
         fixed = rng.integers(number, size=number, dtype="int32"), rng.uniform(size=number).astype("float32")
 
         def plan():
-            others, weights = fixed
-            if draw:
-                others, weights = draw(3, (number,), number, "int32"), draw(4, (number,), 1.0, "float32")
+            others, weights = (draw(3, (number,), number, "int32"), draw(4, (number,), 1, "float32")) if draw else fixed
             return order(number), others, weights if self.preference is None else tf.fill((number,), self.preference)
 
         def shifted(numbers, before):
