@@ -118,9 +118,8 @@ class ApproximationTask(ImageTask):
 def _target(task):
     seeds = iter(np.random.SeedSequence([task.seed, 1]).generate_state(6).tolist())
 
-    def layer(kind, *arguments, fan_in, **options):
-        initializers = {name: FanInUniform(fan_in, next(seeds)) for name in ("kernel_initializer", "bias_initializer")}
-        return kind(*arguments, **options, **initializers)
+    def initializers(fan_in):
+        return {name: FanInUniform(fan_in, next(seeds)) for name in ("kernel_initializer", "bias_initializer")}
 
     height, width, channels = task.x_shape
     sides = [(((side - 10) // 2 + 1) - 10) // 2 + 1 for side in (height, width)]
@@ -129,10 +128,10 @@ def _target(task):
         [
             keras.Input(task.x_shape, dtype=task.x_dtype),
             *([] if task._uniform else [StandardizeImage()]),
-            layer(keras.layers.Conv2D, 20, 10, fan_in=100 * channels, **convolution),
-            layer(keras.layers.Conv2D, 50, 10, fan_in=2000, **convolution),
+            keras.layers.Conv2D(20, 10, **convolution, **initializers(100 * channels)),
+            keras.layers.Conv2D(50, 10, **convolution, **initializers(2000)),
             keras.layers.Flatten(),
-            layer(keras.layers.Dense, 10, fan_in=50 * sides[0] * sides[1], name="value"),
+            keras.layers.Dense(10, name="value", **initializers(50 * sides[0] * sides[1])),
         ],
         name="target",
     )
