@@ -72,7 +72,6 @@ class ArrayTask(Task):
     @classmethod
     def find(cls, name, sha256):
         """Returns the task of arrays in this process; ValueError if there are no such arrays."""
-        arrays.find(sha256, "train", "x")
         task = cls.__new__(cls)
         task._identify(name, sha256)
         return task
