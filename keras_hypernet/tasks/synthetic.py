@@ -179,7 +179,12 @@ def _target(task):
     rng = task._random("target")
     weights = []
     for gain, (fan_in, units) in zip((task.gain, task.gain, 1.0), itertools.pairwise(sizes), strict=True):
-        kernel, bias = _draw_layer(task.weights, rng, fan_in, units)
+        if task.weights == "normal":
+            kernel, bias = rng.standard_normal((fan_in, units)), rng.standard_normal(units)
+        else:
+            limit = 1 / np.sqrt(fan_in) if task.weights == "fan_in" else np.sqrt(6 / (fan_in + units))
+            kernel = rng.uniform(-limit, limit, (fan_in, units))
+            bias = np.zeros(units) if task.weights == "glorot" else rng.uniform(-limit, limit, units)
         weights.append(((gain * kernel).astype("float32"), bias.astype("float32")))
 
     def h(inputs):
@@ -209,11 +214,3 @@ def _target(task):
     sample = raw(*task.draw("scale", 10_000))
     mean, stddev = sample.mean(dtype="float64"), sample.std(dtype="float64")
     return (lambda x, condition: ((raw(x, condition) - mean) / stddev).astype("float32")), h
-
-
-def _draw_layer(weights, rng, fan_in, units):
-    if weights == "normal":
-        return rng.standard_normal((fan_in, units)), rng.standard_normal(units)
-    limit = 1 / np.sqrt(fan_in) if weights == "fan_in" else np.sqrt(6 / (fan_in + units))
-    kernel = rng.uniform(-limit, limit, (fan_in, units))
-    return kernel, np.zeros(units) if weights == "glorot" else rng.uniform(-limit, limit, units)
