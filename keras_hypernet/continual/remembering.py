@@ -13,8 +13,8 @@ class RememberingLoss(keras.losses.Loss):
     such as by `tf.function`, holds the penalty of its first call: compile the step again after each `remember`.
     """
 
-    def __init__(self, strength, loss, name=None, **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(self, strength, loss, name):
+        super().__init__(name=name)
         self.loss = keras.losses.get(loss)
         if not callable(self.loss):
             raise ValueError(f"`loss` must be a Keras loss, or the name of one. Received: {loss!r}")
