@@ -71,7 +71,7 @@ class ApproximationTask(ImageTask):
 
     @property
     def _uniform(self):
-        return isinstance(self.data, str) and self.data == "uniform"
+        return self.data == "uniform"
 
     @property
     def source(self):
