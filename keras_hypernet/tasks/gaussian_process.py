@@ -20,7 +20,6 @@ KERNELS = ("rbf", "matern", "periodic")
 RANGE = 2.0  # x is uniform between this and its negative
 LENGTH, PERIOD, NOISE = 0.5, 1.0, 0.1  # of the kernels; the standard deviation of the noise
 _LEAST_SIGMA = 0.01
-_STREAMS = ("validation", "test")
 _CHUNK = 500
 
 
@@ -221,7 +220,7 @@ class GaussianProcessTask(Task):
 @functools.lru_cache(maxsize=4)
 def _drawn(task, split):
     """The examples of an evaluation split; y includes the exact log-likelihoods."""
-    rng = np.random.default_rng([2018, _STREAMS.index(split)])
+    rng = np.random.default_rng([2018, ("validation", "test").index(split)])
     shape = (task.num_examples(split), task.members + task.num_points)
     x = rng.uniform(-RANGE, RANGE, shape)
     normals, known = rng.standard_normal(shape), task.members
