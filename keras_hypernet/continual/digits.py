@@ -15,7 +15,6 @@ from keras_hypernet.tasks import register
 from keras_hypernet.tasks.base import check_integers
 from keras_hypernet.tasks.images import PIXELS, ImageTask
 
-PROTOCOLS = ("split", "permuted")
 _NO_LABEL = -1  # of the images that fill a last group
 
 
@@ -97,7 +96,7 @@ class DigitSequence(ImageTask, TaskSequence):
 
     def __post_init__(self):
         super().__post_init__()
-        check_choice("protocol", self.protocol, PROTOCOLS)
+        check_choice("protocol", self.protocol, ("split", "permuted"))
         if not isinstance(self.hidden, (list, tuple)):
             raise ValueError(f"`hidden` must be a tuple of integers. Received: {self.hidden!r}")
         # The task is frozen; JSON holds a list.

@@ -17,8 +17,6 @@ DRAWN = {
     "note": "Drawn anew wherever they are needed; nothing has to be downloaded.",
 }
 RANDOM_LIMITS = ("The task is one random function: the model is of no use but to study how that is approximated.",)
-FAMILIES = ("inner", "hadamard", "concat", "centred", "concat_odd")
-WEIGHTS = ("fan_in", "glorot", "normal")
 # What this project adds to the paper's family.
 _OURS = {
     "concat": "The families hadamard and concat, and that their y is centred and scaled to unit variance.",
@@ -86,10 +84,10 @@ class SyntheticTask(Task):
     limits = RANDOM_LIMITS
 
     def __post_init__(self):
-        check_choice("family", self.family, FAMILIES)
+        check_choice("family", self.family, ("inner", "hadamard", "concat", "centred", "concat_odd"))
         check_integers(self, "dim", "hidden_units", "num_train", "num_validation", "num_test")
         check_integers(self, "seed", least=0)
-        check_choice("weights", self.weights, WEIGHTS)
+        check_choice("weights", self.weights, ("fan_in", "glorot", "normal"))
         if not self.gain > 0:
             raise ValueError(f"`gain` must be positive. Received: {self.gain!r}")
 

@@ -19,8 +19,6 @@ import numpy as np
 from keras_hypernet.common.checks import check_choice, integer, positive
 from keras_hypernet.common.figures import figure_class, save_figure
 
-EMBEDDING_DIMS = ("constant", "unbounded")
-
 
 def lower_bound(eps: Any, m: int, r: int, constant: float = 1.0) -> Any:
     """Theorem 1: the least number of parameters of networks that approximate W_{r,m} to an error of eps, eps^(-m/r).
@@ -43,7 +41,7 @@ def embedding_primary_bound(eps: Any, m1: int, m2: int, embedding_dim: str = "co
     >>> embedding_primary_bound([0.5, 0.25], m1=1, m2=3, embedding_dim="unbounded")
     array([ 4., 16.])
     """
-    check_choice("embedding_dim", embedding_dim, EMBEDDING_DIMS)
+    check_choice("embedding_dim", embedding_dim, ("constant", "unbounded"))
     m1, m2 = integer("m1", m1), integer("m2", m2)
     return _power_law(eps, m1 + m2 if embedding_dim == "constant" else min(m1 + m2, 2 * m1), constant)
 
