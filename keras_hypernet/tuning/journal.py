@@ -59,23 +59,19 @@ def claim(folder, config, resume, overwrite):
         for path in filter(pathlib.Path.exists, (folder / name for name in _CONTENT)):
             remove_folder(path)
     else:
-        _check_same(folder, _flat(current), _flat(config))
+        held, asked = _flat({**current, "trials": None}), _flat({**config, "trials": None})
+        if different := [name for name in {**held, **asked} if held.get(name) != asked.get(name)]:
+            was, wanted = ({name: flat.get(name) for name in different} for flat in (held, asked))
+            raise ValueError(
+                f"{folder} holds another search, {was}, and nothing of it was changed. Asked for: {wanted}. Choose "
+                "another directory (--directory), or delete that search (--overwrite)."
+            )
         if not resume:
             raise ValueError(
                 f"{folder} holds this search already: continue it (--resume), start anew (--overwrite), or choose "
                 "another directory (--directory)."
             )
     write_json(folder / "search.json", config)
-
-
-def _check_same(folder, current, config):
-    names = [name for name in {**current, **config} if name != "trials" and current.get(name) != config.get(name)]
-    if names:
-        was, asked = ({name: values.get(name) for name in names} for values in (current, config))
-        raise ValueError(
-            f"{folder} holds another search, {was}, and nothing of it was changed. Asked for: {asked}. Choose another "
-            "directory (--directory), or delete that search (--overwrite)."
-        )
 
 
 def _flat(config):
