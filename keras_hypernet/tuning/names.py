@@ -1,6 +1,5 @@
 """Names: of the tasks whose models have a depth to search; of columns, metrics and searched hyperparameters."""
 
-import dataclasses
 from typing import Any
 
 from keras_hypernet.common.suggestions import suggestion
@@ -43,9 +42,8 @@ def get_search_task(name: str, seed: int = 0, quick: bool = False) -> Task:
 
 def search_name(task):
     """Returns the name by which `get_search_task` finds a task, whatever its seed, or else the name of its class."""
-    if isinstance(task, SyntheticTask):
-        task = dataclasses.replace(task, seed=0)
-    return next((name for name in SEARCH_TASKS if get_search_task(name) == task), task.name)
+    seed = task.seed if isinstance(task, SyntheticTask) else 0
+    return next((name for name in SEARCH_TASKS if get_search_task(name, seed) == task), task.name)
 
 
 def metrics_of(task):
