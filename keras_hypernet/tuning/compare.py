@@ -33,9 +33,16 @@ def compare_with_grid(config, trials, results):
     `seed_depth` and `seed_validation` belong to the grid with the same seed, `grid_depth` and `grid_validation` to the
     mean over the grid's `seeds`. Values without rows of the grid are None.
     """
+    import pandas
+
     task = get_task(**config["task"])
     best = trials.loc[trials[config["objective"]].idxmin()].dropna().to_dict()  # others than finished have none
-    grid = _read_grid(task, best["method"], results)
+    rows, _ = own_rows(get_experiment(check_grid(task)), results)
+    rows = [row for row in rows if (row["panel"], row["method"]) == (task.panel, best["method"])]
+    dtypes = {"seed": int, "depth": int, "validation": float, "seconds": float}
+    grid = pandas.DataFrame(rows, columns=[*dtypes]).astype(dtypes)
+    depths = grid.groupby("seed").depth.transform("nunique")
+    grid = grid[depths == depths.max()]  # incomplete seeds would shift the means
     facts = {
         "depth": int(best["depth"]),
         "others": {name: best[name] for name in config["space"] if name != "depth" and name in best},
@@ -51,18 +58,6 @@ def compare_with_grid(config, trials, results):
         facts[f"{name}_depth"] = min(values, key=values.get, default=None)
         facts[f"{name}_validation"] = min(values.values(), default=None)
     return facts
-
-
-def _read_grid(task, method, results):
-    """Returns a table of a method's runs, with the depths of complete seeds: other seeds would shift the means."""
-    import pandas
-
-    experiment = get_experiment(check_grid(task))
-    rows = [row for row in own_rows(experiment, results)[0] if (row["panel"], row["method"]) == (task.panel, method)]
-    grid = pandas.DataFrame(rows, columns=["seed", "depth", "validation", "seconds"])
-    grid = grid.astype({"seed": int, "depth": int, "validation": float, "seconds": float})
-    depths = grid.groupby("seed").depth.transform("nunique")
-    return grid[depths == depths.max()]
 
 
 def check_grid(task):
