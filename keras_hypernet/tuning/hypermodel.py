@@ -181,9 +181,6 @@ class DepthSearch(keras_tuner.HyperModel):
             model = self.build(hp, seed=seed, epochs=epochs)
         recipe = dataclasses.replace(self.configure(hp)[1], seed=seed, epochs=epochs)
         fit(model, self.task, recipe, directory, directory is not None, progress=False, callbacks=callbacks)
-        return self._measure(model)
-
-    def _measure(self, model):
         needed, measured = "accuracy" if self.task.metric == "error" else self.task.metric, None
         try:
             measured = evaluate(model, self.task, "validation")
