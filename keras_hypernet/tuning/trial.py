@@ -79,8 +79,7 @@ def _train(hypermodel, hp, seed, epochs, training, source):
 
 def _make_row(config, metrics, outcomes):
     search, values = config["search"], config["values"]
-    statuses = [outcome["status"] for outcome in outcomes]
-    status = next((status for status in ("failed", "diverged") if status in statuses), "finished")
+    status = min((outcome["status"] for outcome in outcomes), key=("failed", "diverged", "finished").index)
     messages = dict.fromkeys(outcome["message"] for outcome in outcomes if outcome["message"])
     row = {
         "trial": config["asked"],
