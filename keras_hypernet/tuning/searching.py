@@ -1,7 +1,6 @@
 """search: an oracle of keras-tuner looks for the depth of f or of e with the lowest validation error."""
 
 import contextlib
-import functools
 import math
 import os
 import pathlib
@@ -20,7 +19,7 @@ from keras_hypernet.tasks import Task, is_registered
 from keras_hypernet.training.loop import expected_retracing
 from keras_hypernet.tuning.hypermodel import DepthSearch, is_importable, qualified_name
 from keras_hypernet.tuning.journal import JOURNAL, Journal, claim, read_config
-from keras_hypernet.tuning.names import is_internal, metrics_of, search_name, searched
+from keras_hypernet.tuning.names import metrics_of, search_name
 from keras_hypernet.tuning.oracles import ORACLES, count_trials, make_oracle
 from keras_hypernet.tuning.result import SearchResult
 from keras_hypernet.tuning.trial import make_lost_row, run_trial
@@ -91,9 +90,35 @@ def search(
     hypermodel.set_recipe(seed=seed, epochs=epochs)
     config = _make_config(hypermodel, oracle, trials, executions_per_trial, objective, factor)
     _check_workers(hypermodel, workers, engine, address)
-    folder = pathlib.Path(directory or f"runs/tuning/{task.name}")
-    with locked_folder(folder, "searching in", "another directory (--directory)"):
-        return _run(config, hypermodel, folder, resume, overwrite, (workers, engine, address), progress)
+    folder, own = pathlib.Path(directory or f"runs/tuning/{task.name}"), hypermodel.function is not None
+
+    def summary(rows):
+        result = SearchResult(config, folder, rows, task)
+        if not result.finished:
+            return ""
+        best, objective = result.best_trial, result.objective
+        return f"best {objective} {best[objective]:.4g} ({best['method']}, depth {best['depth']})"
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(locked_folder(folder, "searching in", "another directory (--directory)"))
+        if overwrite or read_config(folder) is None:
+            for split in ("train", "validation"):
+                task.load(split)  # without data, no folder is claimed and nothing deleted
+        register, scratch = hypermodel.build if own else hypermodel.configure, tempfile.TemporaryDirectory()
+        journal = Journal(folder / JOURNAL, make_oracle(config), register, stack.enter_context(scratch))
+        count_trials(config, journal.oracle)  # raises if Hyperband has too few configurations
+        claim(folder, config, resume, overwrite)
+        journal.replay()
+        name, total, rows = search_name(task), count_trials(config, journal.oracle), journal.rows.values()
+        shown = stack.enter_context(RunsProgress(name, total, rows, summary, "trials", progress))
+        stack.enter_context(expected_retracing())
+        answers = _execute(_trials(journal, config, folder), hypermodel, folder, workers, engine, address)
+        for answer in stack.enter_context(contextlib.closing(answers)):
+            journal.tell(answer)
+            row = answer["row"]
+            _write_logs(SearchResult(config, folder, [row], task), row)
+            shown.add(row, count_trials(config, journal.oracle) if own else None)  # the function may ask for more
+        return SearchResult.read(folder, task)
 
 
 def _make_config(hypermodel, oracle, trials, executions_per_trial, objective, factor):
@@ -149,35 +174,6 @@ def _check_workers(hypermodel, workers, engine, address):
         )
 
 
-def _run(config, hypermodel, folder, resume, overwrite, engine, progress):
-    """Runs a search, or its missing trials; `engine` has the arguments workers, engine and address of `search`."""
-    if overwrite or read_config(folder) is None:
-        for split in ("train", "validation"):
-            hypermodel.task.load(split)  # without data, no folder is claimed and nothing deleted
-    oracle = make_oracle(config)
-    register = hypermodel.configure if hypermodel.function is None else hypermodel.build
-    summary = functools.partial(_describe_best, objective=config["objective"])
-    with contextlib.ExitStack() as stack:
-        journal = Journal(folder / JOURNAL, oracle, register, stack.enter_context(tempfile.TemporaryDirectory()))
-        count_trials(config, oracle)  # raises if Hyperband has too few configurations
-        claim(folder, config, resume, overwrite)
-        journal.replay()
-        total = count_trials(config, oracle)
-        rows, name = journal.rows.values(), search_name(hypermodel.task)
-        shown = stack.enter_context(RunsProgress(name, total, rows, summary, "trials", progress))
-        stack.enter_context(expected_retracing())
-        answers = _execute(_trials(journal, config, folder), hypermodel, folder, *engine)
-        for answer in stack.enter_context(contextlib.closing(answers)):
-            journal.tell(answer)
-            row = answer["row"]
-            _write_logs(folder / "tensorboard", hypermodel, row, journal.asked[row["trial"]])
-            if hypermodel.function is not None:
-                total = count_trials(config, oracle)  # the function may ask for more
-            shown.add(row, total)
-    rows = [journal.rows[number] for number in sorted(journal.rows)]
-    return SearchResult(config, folder, rows, hypermodel.task)
-
-
 def _trials(journal, config, folder):
     """Yields interrupted trials, then new trials; None if no trial can start before another ends."""
     shared = {"search": config, "directory": str(folder.absolute())}
@@ -202,26 +198,17 @@ def _execute(trials, hypermodel, folder, workers, engine, address):
             yield from local.run(job, trials)
 
 
-def _write_logs(folder, hypermodel, row, hyperparameters):
+def _write_logs(result, row):
     import tensorflow as tf
 
-    values = {name: value for name, value in hyperparameters.items() if not is_internal(name)}
-    metrics, trial = metrics_of(hypermodel.task), f"{row['trial']:04}"
+    folder, metrics, trial = result.directory / "tensorboard", metrics_of(result.task), f"{row['trial']:04}"
+    # The hyperparameters of a user's own function are known after its first call.
+    names = dict.fromkeys([*result.space, *result.hyperparameters])
     if not (folder / "hparams").exists():
-        # The hyperparameters of a user's own function are known after its first call.
-        names = dict.fromkeys([*searched(hypermodel.methods, hypermodel.space), *values])
         with tf.summary.create_file_writer(str(folder / "hparams")).as_default():
             api.hparams_config([api.HParam(name) for name in names], [api.Metric(name) for name in metrics])
     with tf.summary.create_file_writer(str(folder / trial)).as_default():
-        api.hparams(values, trial_id=trial)
+        api.hparams({name: row[name] for name in names if row[name] is not None}, trial_id=trial)
         for name in (*metrics, "seconds"):
             if row[name] is not None:
                 tf.summary.scalar(name, row[name], step=row["epochs"])
-
-
-def _describe_best(rows, objective):
-    finished = [row for row in rows if row["status"] == "finished"]
-    if not finished:
-        return ""
-    best = min(finished, key=lambda row: row[objective])
-    return f"best {objective} {best[objective]:.4g} ({best['method']}, depth {best['depth']})"
