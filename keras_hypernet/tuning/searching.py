@@ -104,8 +104,9 @@ def search(
         if overwrite or read_config(folder) is None:
             for split in ("train", "validation"):
                 task.load(split)  # without data, no folder is claimed and nothing deleted
-        register, scratch = hypermodel.build if own else hypermodel.configure, tempfile.TemporaryDirectory()
-        journal = Journal(folder / JOURNAL, make_oracle(config), register, stack.enter_context(scratch))
+        register = hypermodel.build if own else hypermodel.configure
+        scratch = stack.enter_context(tempfile.TemporaryDirectory())
+        journal = Journal(folder / JOURNAL, make_oracle(config), register, scratch)
         count_trials(config, journal.oracle)  # raises if Hyperband has too few configurations
         claim(folder, config, resume, overwrite)
         journal.replay()
@@ -185,8 +186,7 @@ def _trials(journal, config, folder):
 
 def _execute(trials, hypermodel, folder, workers, engine, address):
     if engine == "local" and workers == 1:
-        for trial in trials:
-            yield run_trial(trial, hypermodel)
+        yield from (run_trial(trial, hypermodel) for trial in trials)
         return
     sources = task_sources(hypermodel.task, folder / "trials")
     # A training continues after its last whole epoch, so another attempt of a lost trial is cheap.
