@@ -205,10 +205,9 @@ def _checked(name, field):
         return None
     field = list(field) if isinstance(field, (range, np.ndarray)) else plain(field)
     field = USUAL[name] if field is True else [field] if isinstance(field, (int, float, str)) else field
-    values, kinds = list(map(plain, field.values() if isinstance(field, dict) else field)), (int, float)
-    is_range = not isinstance(field, list)
-    if name == "initialization":
-        kinds, is_range = str, False
+    values = list(map(plain, field.values() if isinstance(field, dict) else field))
+    kinds = str if name == "initialization" else (int, float)
+    is_range = kinds is not str and not isinstance(field, list)
     valid = values and all(isinstance(value, kinds) and not isinstance(value, bool) for value in values)
     if not valid or (is_range and (len(values) != 2 or values[0] > values[1])):
         expected = "a list of choices, or a range (low, high) of numbers with low <= high"
@@ -224,7 +223,7 @@ def _choose(hp, name, field, default):
     if isinstance(field, list):
         return hp.Choice(name, field, default=default if default in field else field[0])
     low, high = field.values()
-    default = default if default is not None and low <= default <= high else low
+    default = default if low <= default <= high else low
     if name == "learning_rate":
         return hp.Float(name, low, high, sampling="log", default=default)
     return hp.Int(name, low, high, default=default)
