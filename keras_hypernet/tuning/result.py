@@ -148,7 +148,7 @@ class SearchResult:
         facts = describe_model(model, name, task, recipe, recipe.seed, architecture=None, data_note=data_note)
         facts["seeds"][0] |= {"validation": trial[f"validation_{task.metric}"], "seconds": round(seconds, 1)}
         number = sum(task.num_examples(split) for split in _SPLITS)
-        executions = self.config["executions_per_trial"]
+        executions, lost = self.config["executions_per_trial"], len(self.trials) - len(self.finished)
         mean = f", the mean of {executions} seeds" if executions > 1 else ""
         facts["deviations"] = [
             *(sentence for sentence in facts["deviations"] if "are the validation split" not in sentence),
@@ -157,7 +157,12 @@ class SearchResult:
             f"trial, trained without the validation split{mean}.",
         ]
         facts["versions"]["keras-tuner"] = importlib.metadata.version("keras-tuner")
-        facts |= {"command": command or _call(self.config, task, recipe), "selection": _selection(self, mean)}
+        facts["command"] = command or _call(self.config, task, recipe)
+        facts["selection"] = (
+            f"the lowest {self.objective.replace('_', ' ')}{mean}{',' if mean else ''} of {len(self.trials)} trials of "
+            f"a {self.config['oracle']} search over {', '.join(self.space)}"
+            + (f", of which {lost} diverged or failed" if lost else "")
+        )
         return save_entry(model, folder or pathlib.Path(self.directory) / "entry", **facts)
 
 
@@ -171,12 +176,3 @@ def _call(config, task, recipe):
     recipe = f"keras_hypernet.{Recipe(**config['recipe'])!r}"
     task = f"{task!r}" if is_of_package(task) and task.name in TASKS else f"get_task(**{task.config()!r})"
     return f"keras_hypernet.tuning.search(keras_hypernet.tasks.{task}, {written}, recipe={recipe}).retrain()"
-
-
-def _selection(result, mean):
-    number, lost = len(result.trials), len(result.trials) - len(result.finished)
-    return (
-        f"the lowest {result.objective.replace('_', ' ')}{mean}{',' if mean else ''} of {number} trials of a "
-        f"{result.config['oracle']} search over {', '.join(result.space)}"
-        + (f", of which {lost} diverged or failed" if lost else "")
-    )
