@@ -1,6 +1,7 @@
 """Client: NumPy in and out, for TensorFlow Serving and the local server by REST or gRPC, and for KServe's protocol."""
 
 import collections.abc
+import contextlib
 import random
 import re
 import time
@@ -18,7 +19,7 @@ _LONGEST_WAIT = 5.0
 _TRANSPORTS: dict[str, Any] = {"rest": RestTransport, "grpc": GrpcTransport, "kserve": KserveTransport}
 
 
-class Client:
+class Client(contextlib.AbstractContextManager["Client"]):
     """Requests outputs and weights of this package's models from a server.
 
     Args:
@@ -123,9 +124,6 @@ class Client:
         """Closes the connection."""
         self._transport.close()
 
-    def __enter__(self):
-        return self
-
     def __exit__(self, *_):
         self.close()
 
@@ -159,11 +157,10 @@ class Client:
                 for name, value in inputs.items()
             }
             parts.append(self._retried(self._transport.predict, model, signature, part))
-        if len(parts) == 1:
-            return parts[0]
-        if isinstance(parts[0], dict):
-            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return np.concatenate(parts)
+        outputs = parts[0]
+        if len(parts) > 1:
+            outputs = {name: np.concatenate([part[name] for part in parts]) for name in outputs}
+        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def _retried(self, method, model, *arguments):
         for attempt in range(self._retries + 1):

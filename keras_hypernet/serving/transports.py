@@ -22,13 +22,12 @@ class RestTransport:
         self._session.trust_env = False  # no proxy between client and server
 
     def predict(self, model, version, signature, inputs):
-        """Runs a signature on a dict of arrays; returns a dict of arrays, or one array if it has one output."""
+        """Runs a signature on a dict of arrays; returns a dict of arrays, in which a single output may have no name."""
         columns = {name: value.tolist() for name, value in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": columns})
         outputs = self._request("POST", f"{self._path(model, version)}:predict", body)["outputs"]
-        if isinstance(outputs, dict):
-            return {name: np.asarray(value, "float32") for name, value in outputs.items()}
-        return np.asarray(outputs, "float32")
+        outputs = outputs if isinstance(outputs, dict) else {None: outputs}
+        return {name: np.asarray(value, "float32") for name, value in outputs.items()}
 
     def signatures(self, model, version):
         """A dict from the name of each signature to `(inputs, outputs)`, dicts from name to `(dtype, shape)`."""
@@ -90,11 +89,10 @@ class KserveTransport(RestTransport):
             for name, value in inputs.items()
         ]
         answer = self._request("POST", f"{self._path(model, version)}/infer", json.dumps({"inputs": tensors}))
-        outputs = {
+        return {
             tensor["name"]: np.asarray(tensor["data"], "float32").reshape(tensor["shape"])
             for tensor in answer["outputs"]
         }
-        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
 
     def signatures(self, model, version):
         answer = self._request("GET", self._path(model, version))
@@ -132,8 +130,7 @@ class GrpcTransport:
             inputs={name: tf.make_tensor_proto(value) for name, value in inputs.items()},
         )
         response = self._call(self._prediction.Predict, request)
-        outputs = {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
-        return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+        return {name: tf.make_ndarray(value) for name, value in response.outputs.items()}
 
     def signatures(self, model, version):
         from tensorflow_serving.apis import get_model_metadata_pb2
