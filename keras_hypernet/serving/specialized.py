@@ -123,14 +123,7 @@ def _run_openvino(folder):
     import openvino
 
     # By default, OpenVINO computes in bfloat16 on processors that support it.
-    precision = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(folder / "model.xml", "CPU", precision)
-
-    def run(inputs):
-        outputs = compiled(inputs)
-        return {name: outputs[output] for output in compiled.outputs for name in output.names}
-
-    return run
+    return openvino.Core().compile_model(folder / "model.xml", "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
 # Title, extra and modules of the runtime of a format, and its writer, which takes the path of a file, or of OpenVINO's
@@ -143,7 +136,7 @@ _RUNTIMES = {
     "openvino": ("OpenVINO", "openvino", ["openvino"], _to_openvino),
     "safetensors": ("safetensors", "safetensors", ["safetensors.numpy"], _to_safetensors),
 }
-# Runners return the `serving_default` of a file as a function of a dict of arrays.
+# Runners return the `serving_default` of a file as a function from a dict of arrays to a mapping of arrays by name.
 RUNNERS = {
     "saved_model": load,
     "litert": _run_litert,
