@@ -1,6 +1,7 @@
 """Body: reads the body of a REST request within the limits on size and time, or discards it; Buffered: all bodies."""
 
 import asyncio
+import contextlib
 import gzip
 import io
 import threading
@@ -84,11 +85,9 @@ class Body:
     async def discard(self):
         """Drops the body, and reads the rest, because a client that is still sending does not read the response."""
         self.release()
-        try:
+        with contextlib.suppress(ServingError):  # too slow, or disconnected; the request has already been rejected
             while self._received <= _DISCARDED * self._limits.max_body_bytes and await self._next() is not None:
                 pass
-        except ServingError:  # too slow, or disconnected; the request has already been rejected
-            pass
 
     def release(self):
         """Drops the body."""

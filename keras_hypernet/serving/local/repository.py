@@ -136,7 +136,11 @@ class Repository:
         for number, folder in wanted.items():
             self._load(name, number, folder)
         if not wanted or any(versions[number].state == "AVAILABLE" for number in wanted):
-            self._unload([version for number, version in versions.items() if number not in wanted])
+            for version in [version for number, version in versions.items() if number not in wanted]:
+                with self._lock:
+                    if version.state == "AVAILABLE":
+                        version.state, version.files = "UNLOADING", None
+                self._end_if_unused(version)
 
     def _wanted(self, name):
         """The versions to serve that are on the disk, the newest first, and their folders."""
@@ -171,13 +175,6 @@ class Repository:
         with self._lock:
             version.servable, version.state = servable, "AVAILABLE"
         events.log("loaded", model=name, version=number)
-
-    def _unload(self, versions):
-        for version in versions:
-            with self._lock:
-                if version.state == "AVAILABLE":
-                    version.state, version.files = "UNLOADING", None
-            self._end_if_unused(version)
 
     def _end_if_unused(self, version):
         with self._lock:

@@ -69,7 +69,9 @@ async def _dispatch(engine, page, request, path, facts):
             raise ServingError("UNAVAILABLE", f"Every model must have a version that is available. Without: {missing}")
         return Response(json.dumps({"status": "ok"}), media_type=_JSON)
     if request.method == "GET" and path == "/v1/models":
-        return Response(json.dumps(_models(engine), indent=1), media_type=_JSON)
+        states = engine.repository.states()
+        models = [{"name": name, **_statuses(versions)} for name, versions in states.items()]
+        return Response(json.dumps({"models": models}, indent=1), media_type=_JSON)
     if not re.match("/v1(/|$)", path, re.IGNORECASE):
         # In a thread, so that only the first visitor of the page waits for its images.
         file = await asyncio.to_thread(find, engine, path) if page and request.method in ("GET", "HEAD") else None
@@ -108,11 +110,6 @@ async def _predict(engine, spec, request, facts):
         raise
     finally:
         body.release()
-
-
-def _models(engine):
-    states = engine.repository.states()
-    return {"models": [{"name": name, **_statuses(versions)} for name, versions in states.items()]}
 
 
 def _statuses(versions):

@@ -54,9 +54,6 @@ class Servable:
         self.signature_map = get_model_metadata_pb2.SignatureDefMap(signature_def=definitions)
         self.inputs = {key: _infos(value.inputs) for key, value in definitions.items()}
         self.outputs = {key: _infos(value.outputs) for key, value in definitions.items()}
-        self._warm_up(folder)
-
-    def _warm_up(self, folder):
         for request in read_warmup(folder):
             signature = request.model_spec.signature_name or "serving_default"
             if signature not in self.inputs:

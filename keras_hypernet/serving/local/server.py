@@ -112,8 +112,7 @@ class Server:
         rest_server.should_exit = True
         await asyncio.gather(rest, grpc_server.stop(self._grace_seconds))
         poll.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await poll
+        await asyncio.wait([poll])
         while signals and self.engine.running:  # including requests of disconnected clients
             if self._loop.time() >= end:
                 self._end("stopped with requests unanswered")
