@@ -71,11 +71,11 @@ def embedding_dim_of(task, recipe):
 
 
 def _hypernetwork(task, recipe):
-    rank = recipe.rank or recipe.width
+    rank, authors = recipe.rank or recipe.width, recipe.initialization == "fan_in_uniform"
 
     def hyper(units, gain, name, activation=None):
         bias = task.generates_biases
-        initializer = FanInUniform(rank) if _authors(recipe) else HyperfanIn(gain, generates_bias=bias)
+        initializer = FanInUniform(rank) if authors else HyperfanIn(gain, generates_bias=bias)
         biases = initializer if bias else "zeros"
         return HyperDense(units, activation, bias, kernel_initializer=initializer, bias_initializer=biases, name=name)
 
@@ -149,15 +149,11 @@ def _flat_size(shape):
 def _dense(recipe, units, fan_in, name, activation=None, gain=2.0):
     if recipe.initialization.startswith("unit_norm"):
         kernel, bias = UnitIncomingNorm(recipe.initialization.removeprefix("unit_norm_")), "zeros"
-    elif _authors(recipe):
+    elif recipe.initialization == "fan_in_uniform":
         kernel, bias = FanInUniform(fan_in), FanInUniform(fan_in)
     else:
         kernel, bias = keras.initializers.VarianceScaling(gain, "fan_in", "untruncated_normal"), "zeros"
     return keras.layers.Dense(units, activation, kernel_initializer=kernel, bias_initializer=bias, name=name)
-
-
-def _authors(recipe):
-    return recipe.initialization == "fan_in_uniform"
 
 
 def describe_architecture(task, method, recipe):
