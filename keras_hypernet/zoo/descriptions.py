@@ -30,26 +30,19 @@ def describe_model(model, name, task, recipe, seed, **options):
     described = describe(name, method, task, recipe, **{"architecture": _layers_of(model), **options})
     if method == "network":
         described["description"] = f"{task.purpose}: a Keras model."
-    if recipe is None:
-        described["provenance"] = {"text": [], "code": [], "ours": ["The model and its training."]}
     metrics = {split: evaluate(model, task, split) for split in ("validation", "test")}
     run = run_of_card(seed, recipe, **{split: metrics[split][task.metric] for split in metrics})
     if recipe is None:
+        described["provenance"] = {"text": [], "code": [], "ours": ["The model and its training."]}
         run["learning_rate"] = float(model.optimizer.learning_rate)
-    return {
-        **described,
-        **{"seed": seed, "metrics": metrics, "seeds": [run], "selection": "one training; of how many, is not stated"},
-        **{"versions": versions(), "date": today()},
-    }
+    facts = {"seed": seed, "metrics": metrics, "seeds": [run], "versions": versions(), "date": today()}
+    return {**described, **facts, "selection": "one training; of how many, is not stated"}
 
 
 def run_of_card(seed, recipe, validation, test, seconds=None, diverged=None):
     """Returns a run as `Card.seeds` has it; the recipe may be None."""
     rates = {name: getattr(recipe, name, None) for name in ("learning_rate", "gradient_clipnorm")}
-    return {
-        **{"seed": seed, **rates, "validation": validation, "test": test},
-        **{"seconds": seconds, "diverged": diverged},
-    }
+    return {"seed": seed, **rates, "validation": validation, "test": test, "seconds": seconds, "diverged": diverged}
 
 
 def _method_of(model):
