@@ -21,11 +21,6 @@ def printable(text):
     )
 
 
-def one_line(text):
-    """Returns a text as a printable line with single spaces."""
-    return printable(" ".join(str(text).split()))
-
-
 class LiteralConsole(Console):
     """A console that prints a `str`, also in a table, as one literal line: no markup, emoji codes, control sequences.
 
@@ -44,7 +39,7 @@ class LiteralConsole(Console):
 
     def say(self, word, style, sentence):
         """Prints a styled word, such as Error, and a sentence on one line; cuts the middle of a very long sentence."""
-        line = one_line(sentence)
+        line = printable(" ".join(str(sentence).split()))
         if len(line) > _LONGEST:
             line = f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
         self.print(Text.assemble((f"{word}:", style), " ", line), soft_wrap=True)

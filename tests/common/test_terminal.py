@@ -3,7 +3,7 @@
 import pytest
 from rich.table import Table
 
-from keras_hypernet.common.terminal import LiteralConsole, one_line, printable
+from keras_hypernet.common.terminal import LiteralConsole, printable
 from keras_hypernet.experiments.runner import describe_best
 from keras_hypernet.runs.progress import RunsProgress
 
@@ -19,10 +19,11 @@ def _wide(monkeypatch):
 
 
 @pytest.mark.regression
-def test_printable_characters_stay():
+def test_printable_characters_stay(capfd):
     assert printable(OTHERS) == SHOWN
     assert printable(SHOWN) == SHOWN
-    assert one_line(f"  {OTHERS}\n\n{OTHERS}") == f"{SHOWN_IN_A_SENTENCE} {SHOWN_IN_A_SENTENCE}"
+    LiteralConsole().warn(f"  {OTHERS}\n\n{OTHERS}")
+    assert capfd.readouterr().out == f"Warning: {SHOWN_IN_A_SENTENCE} {SHOWN_IN_A_SENTENCE}\n"
 
 
 @pytest.mark.regression
