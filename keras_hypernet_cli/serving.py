@@ -117,7 +117,7 @@ def _export_entries(names, models):
     from keras_hypernet.common.suggestions import suggestion
     from keras_hypernet.serving.export import versions
     from keras_hypernet.serving.specialized import export_formats
-    from keras_hypernet.zoo.card import Card
+    from keras_hypernet.zoo.card import Card, EntryError
     from keras_hypernet.zoo.store import find_entry, list_entries
 
     entries = {card.name for card in list_entries()}
@@ -127,10 +127,11 @@ def _export_entries(names, models):
         card = Card.read(find_entry(name)) if "/" in name else None
         served.append(card.name if card else name)
         exported = versions(models / served[-1])  # a killed export leaves a folder without versions
+        current = exported or name not in entries
         if card:
-            current = exported and _exported_card(exported[max(exported)]) == card
-        else:
-            current = exported or name not in entries
+            current = False
+            with contextlib.suppress(EntryError):
+                current = exported and Card.read(exported[max(exported)] / "assets.extra") == card
         if not current:
             with console().status(f"Exporting {name}"):
                 (export,) = export_formats(name, models, formats=["saved_model"])
@@ -139,13 +140,6 @@ def _export_entries(names, models):
             advice = suggestion(name, known, "`keras-hypernet list` shows all entries.")
             raise ValueError(f"There is no model {name!r} in {models}, and no entry of that name; {advice}")
     return served
-
-
-def _exported_card(version):
-    from keras_hypernet.zoo.card import Card, EntryError
-
-    with contextlib.suppress(EntryError):
-        return Card.read(version / "assets.extra")
 
 
 def _log_to_standard_error(access_log):
