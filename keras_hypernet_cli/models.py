@@ -144,7 +144,6 @@ def _task(card, data):
 
 def zoo_table(cards):
     """Returns the table of the README: cards as rows, in Markdown."""
-
     from keras_hypernet.common.markdown import table
     from keras_hypernet.tasks import get_task
 
