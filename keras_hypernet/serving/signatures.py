@@ -54,7 +54,7 @@ def signatures(model):
     """
     if not isinstance(model, ConditionalModel):
         return [_of_x_alone(model)]
-    x, conditions = _declared("x", model.network.x), _condition_inputs(model)
+    x, conditions = _declared(model.network.x), _condition_inputs(model)
 
     def serve(**inputs):
         packed = {"x": pack(inputs, model.network.x, "x"), "condition": pack(inputs, symbolic(model.condition_shape))}
@@ -65,9 +65,9 @@ def signatures(model):
     return [default, *halves(model, x, conditions)]
 
 
-def _declared(name, structure):
-    """An `Input` for each tensor of a structure that a functional model declares."""
-    return [Input(part, _dtype(tensor), (None, *tensor.shape[1:])) for part, tensor in parts(structure, name).items()]
+def _declared(x):
+    """An `Input` for each tensor of an x that a functional model declares."""
+    return [Input(part, _dtype(tensor), (None, *tensor.shape[1:])) for part, tensor in parts(x, "x").items()]
 
 
 def _dtype(tensor):
@@ -133,7 +133,7 @@ def _of_x_alone(model):
     def serve(**inputs):
         return _outputs(model.layers, model(pack(inputs, declared, "x"), training=False))
 
-    return Signature("serving_default", serve, tuple(_declared("x", declared)))
+    return Signature("serving_default", serve, tuple(_declared(declared)))
 
 
 def example(signature, rows=1, rng=None):
