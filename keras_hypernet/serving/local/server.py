@@ -112,7 +112,8 @@ class Server:
         rest_server.should_exit = True
         await asyncio.gather(rest, grpc_server.stop(self._grace_seconds))
         poll.cancel()
-        await asyncio.wait([poll])
+        with contextlib.suppress(asyncio.CancelledError):
+            await poll  # raises what has ended it, if that is not the line above
         while signals and self.engine.running:  # including requests of disconnected clients
             if self._loop.time() >= end:
                 self._end("stopped with requests unanswered")
