@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_hypernet import bases
+from keras_hypernet.common.checks import check_choice
 from keras_hypernet.layers import Hyper, HyperMultiHeadAttention, LayerEmbeddings
 from keras_hypernet.layers.registry import hyper_layer
 from keras_hypernet.models.base import checked_encoder
@@ -155,8 +156,7 @@ def _as_graph(model):
 
 def _bases(basis, base, train_base):
     """The basis of weights of two and more axes, and the basis of vectors, or None."""
-    if base not in BASES:
-        raise ValueError(f"`base` must be one of {BASES}. Received: {base!r}")
+    check_choice("base", base, BASES)
     basis = bases.get(basis)
     if basis.constant != "zeros":
         raise ValueError(f"`base` sets the constant term, so `basis` must leave it at 'zeros'. Received: {basis}")

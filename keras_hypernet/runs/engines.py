@@ -21,6 +21,7 @@ import time
 import warnings
 from collections.abc import Callable
 
+from keras_hypernet.common.checks import check_choice
 from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.runs.machine import machine, processors, set_threads
 from keras_hypernet.runs.sources import load_source
@@ -53,8 +54,7 @@ class Job:
 
 def check_engine(engine, address):
     """Raises ValueError if there is no such engine, or the engine takes no address."""
-    if engine not in ENGINES:
-        raise ValueError(f"`engine` must be one of {ENGINES}. Received: {engine!r}")
+    check_choice("engine", engine, ENGINES)
     if address is not None and engine != "ray":
         raise ValueError(f"`address` is that of a Ray cluster, for the engine 'ray'. Received: {address!r}")
 

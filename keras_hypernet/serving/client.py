@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_hypernet.common.checks import finite, integer
+from keras_hypernet.common.checks import check_choice, finite, integer
 from keras_hypernet.serving.config import FIRST_HALVES
 from keras_hypernet.serving.errors import InvalidRequestError, UnavailableError
 from keras_hypernet.serving.transports import GrpcTransport, KserveTransport, RestTransport
@@ -63,8 +63,7 @@ class Client(contextlib.AbstractContextManager["Client"]):
         backoff: float = 0.1,
         max_rows: int = 256,
     ) -> None:
-        if protocol not in _TRANSPORTS:
-            raise ValueError(f"`protocol` must be one of {tuple(_TRANSPORTS)}. Received: {protocol!r}")
+        check_choice("protocol", protocol, tuple(_TRANSPORTS))
         finite("timeout", timeout, 1e-3)
         finite("backoff", backoff, 0)
         integer("retries", retries, least=0)

@@ -10,7 +10,7 @@ from typing import Any
 from tensorboard.plugins.hparams import api
 
 from keras_hypernet.common.backends import require_tensorflow
-from keras_hypernet.common.checks import integer
+from keras_hypernet.common.checks import check_choice, integer
 from keras_hypernet.common.files import locked_folder
 from keras_hypernet.runs.engines import MAX_ATTEMPTS, Job, LocalWorkers, check_engine, run_on_ray
 from keras_hypernet.runs.progress import RunsProgress
@@ -125,8 +125,7 @@ def search(
 def _make_config(hypermodel, oracle, trials, executions_per_trial, objective, factor):
     """Returns the configuration of a search for JSON; ValueError if an argument is not valid."""
     task, recipe = hypermodel.task, hypermodel.recipe
-    if oracle not in ORACLES:
-        raise ValueError(f"`oracle` must be one of {tuple(ORACLES)}. Received: {oracle!r}")
+    check_choice("oracle", oracle, tuple(ORACLES))
     if trials is None and oracle in ("random", "bayesian"):
         trials = _TRIALS
     if integer("factor", factor, least=2) > recipe.epochs and oracle == "hyperband":
