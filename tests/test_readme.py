@@ -83,7 +83,7 @@ PRINTED = {
         ("docs/guides/depth.md", None): (r"(depth 3, learning rate 0\.0[13]: MSE \d+\.\d+\n){2}best depth 3: .*\n"),
     },
 }
-# Parts of examples, and the smaller ones that run in their place, where no number of the output depends on them.
+# Parts of an example, and the smaller part that the test runs instead. The expected output does not depend on them.
 SMALLER = {
     ("README.md", "import numpy"): {"range(3)": "range(2)", "epochs=5": "epochs=1"},
     ("docs/tuning/README.md", "import keras_tuner"): {"max_trials=3": "max_trials=1", "(2, 9)": "(2, 3)"},

@@ -71,7 +71,7 @@ def _to_openvino(model, name, folder):
 
     with tempfile.TemporaryDirectory() as saved_model:
         write_saved_model(model, saved_model)
-        # Not by `openvino.convert_model`, which reports its use to Intel, in dozens of processes forked from this one.
+        # `openvino.convert_model` would report its use to Intel, from dozens of processes that it forks.
         openvino.save_model(openvino.Core().read_model(saved_model), folder / "model.xml", compress_to_fp16=False)
 
 

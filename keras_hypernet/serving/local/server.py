@@ -113,7 +113,7 @@ class Server:
         await asyncio.gather(rest, grpc_server.stop(self._grace_seconds))
         poll.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await poll  # raises what has ended it, if that is not the line above
+            await poll  # raises the error of a loop that has failed
         while signals and self.engine.running:  # including requests of disconnected clients
             if self._loop.time() >= end:
                 self._end("stopped with requests unanswered")
