@@ -96,6 +96,8 @@ def read_models_config(path):
         config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} must be a ModelServerConfig in text format. Received: {error}") from error
+    if not config.HasField("model_config_list"):
+        raise ValueError(f"{path} must have a model_config_list. Received: {text.strip() or 'an empty file'}")
     names = [model.name for model in config.model_config_list.config]
     if len(set(names)) < len(names):
         raise ValueError(f"{path} must name every model once. Received: {names}")

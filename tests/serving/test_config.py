@@ -169,6 +169,8 @@ def test_exports_at_the_same_time_all_add_their_model(tmp_path):
             "must name every model once. Received: .'a'",
         ),
         ("\udcff", "must be a ModelServerConfig in text format"),
+        ("", "must have a model_config_list. Received: an empty file"),
+        ("custom_model_config {}", "must have a model_config_list. Received: custom_model_config {}"),
     ],
 )
 def test_a_broken_models_config_is_refused(content, message, tmp_path):

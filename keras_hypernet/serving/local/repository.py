@@ -122,8 +122,12 @@ class Repository:
         return None if version == 0 and 0 not in versions else version
 
     def _read_config(self):
+        # A file that is gone, empty or broken may be about to be replaced: the configuration stays, as in TF Serving.
         path = self.folder / MODELS
-        changed = path.stat().st_mtime_ns if path.is_file() else None
+        if not path.is_file():
+            return
+        facts = path.stat()
+        changed = (facts.st_size, facts.st_mtime_ns)  # two writes of one moment may have the same time
         if changed != self._config_changed:
             self._config_changed = changed
             try:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import os
 import shutil
 import threading
 import time
@@ -111,12 +112,31 @@ def test_labels_and_policies_are_followed(base):
 
         wait_for(labelled)
         assert stable.predict(np.float32([1])).tolist() == [1.0]
-        config.write_text("this is not a configuration")
-        time.sleep(0.5)
-        assert stable.predict(np.float32([1])).tolist() == [1.0]
         config.write_text(entry.format("model_version_policy { latest { num_versions: 2 } }"))
         wait_for(lambda: client.status()[1] == "END")
         assert client.status() == {3: "AVAILABLE", 2: "AVAILABLE", 1: "END"}
+
+
+@pytest.mark.regression
+def test_a_configuration_that_is_being_written_changes_nothing(base):
+    write_version(base, 2)
+    config = base.parent / "models.config"
+    entry = "model_config_list {{ config {{ name: 'times' base_path: '/models/times' {} }} }}"
+    labelled = entry.format("model_version_policy { all {} } version_labels { key: 'stable' value: 1 }")
+    repository = Repository(base.parent, ["times"])
+    for written in (labelled, "", "# for later", labelled[:-2], "this is not a configuration", None, labelled):
+        config.unlink() if written is None else config.write_text(written)
+        repository.poll()
+        assert repository.status("times") == [(2, "AVAILABLE", ""), (1, "AVAILABLE", "")]
+        assert repository.status("times", label="stable") == [(1, "AVAILABLE", "")]
+    # The whole text, which takes the place of an empty file within one tick of the clock.
+    config.write_text("")
+    repository.poll()
+    time = config.stat().st_mtime_ns
+    config.write_text(entry.format("model_version_policy { specific { versions: 2 } }"))
+    os.utime(config, ns=(time, time))
+    repository.poll()
+    assert repository.status("times") == [(2, "AVAILABLE", ""), (1, "END", "")]
 
 
 def test_other_folders_are_no_versions(base):
