@@ -5,6 +5,9 @@ import numbers
 
 import numpy as np
 
+# The longest wait: from about 7e9 seconds on, gRPC and threads overflow.
+MOST_SECONDS = 1e9
+
 
 def check_choice(name, value, choices):
     """Raises ValueError if the value of the argument `name` is not one of the choices."""
@@ -24,11 +27,15 @@ def integer(name, value, least=1, most=math.inf):
 
 def finite(name, value, least, most=math.inf):
     """Returns the value as a float, or raises ValueError unless it is a finite number from `least` to `most`."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or not least <= value <= most:
-        bounds = [f"at least {least:g}"] + [f"at most {most:g}"] * math.isfinite(most)
-        raise ValueError(f"`{name}` must be a finite number of {' and '.join(bounds)}. Received: {value!r}")
-    return float(value)
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    try:
+        number = float(value) if is_number else math.nan
+    except OverflowError:  # an integer beyond the largest float
+        number = math.inf
+    if not math.isfinite(number) or not least <= number <= most:
+        bound = f"at most {most:g}" if most < number < math.inf else f"at least {least:g}"
+        raise ValueError(f"`{name}` must be a finite number of {bound}. Received: {value!r}")
+    return number
 
 
 def plain(value):

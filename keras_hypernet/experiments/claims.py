@@ -162,7 +162,7 @@ def better(first="hyper", second="embed", wide=1.0, everywhere=False, at_best=Fa
             medians = f"over the seeds lower at {len(values) - len(worse)} of {len(values)} values of {varies}"
             medians += f", not at {_list(worse)}" if len(worse) else ""
         by_seed = np.median(ratios(*tests), axis=1)
-        measured = f"ratio of the errors {_range(by_seed)}; medians {medians}"
+        measured = f"ratio of {first} to {second} {_range(by_seed)}; medians {medians}"
         measured += _lost(*tests, names=(first, second))
         fails = everywhere and len(worse) > 0
         verdict = _verdict((by_seed < wide).all() and not fails, np.mean(by_seed < 1) > MOST)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_hypernet.common.checks import check_choice, finite, integer
+from keras_hypernet.common.checks import MOST_SECONDS, check_choice, finite, integer
 from keras_hypernet.serving.config import FIRST_HALVES
 from keras_hypernet.serving.errors import InvalidRequestError, UnavailableError
 from keras_hypernet.serving.transports import GrpcTransport, KserveTransport, RestTransport
@@ -64,8 +64,8 @@ class Client(contextlib.AbstractContextManager["Client"]):
         max_rows: int = 256,
     ) -> None:
         check_choice("protocol", protocol, tuple(_TRANSPORTS))
-        finite("timeout", timeout, 1e-3)
-        finite("backoff", backoff, 0)
+        finite("timeout", timeout, 1e-3, MOST_SECONDS)
+        finite("backoff", backoff, 0, MOST_SECONDS)
         integer("retries", retries, least=0)
         integer("max_rows", max_rows)
         if not isinstance(address, str) or not re.fullmatch(r"[^/]+:[0-9]+", address):

@@ -146,8 +146,8 @@ def test_better_by_a_wide_margin(hyper, embed, verdict):
 def test_better_is_measured_seed_by_seed():
     finding = claims.better().judge(_both([[0.1, 0.4]] * 4 + [[0.4, 0.4]], [[0.2, 0.2]] * 5), "depth")
     assert finding.measured.startswith(
-        "ratio of the errors 1.25 (1.25 to 2 by seed), 95% interval of the mean 1.25 to 1.66; medians over the seeds "
-        "lower at 1 of 2"
+        "ratio of hyper to embed 1.25 (1.25 to 2 by seed), 95% interval of the mean 1.25 to 1.66; medians over the "
+        "seeds lower at 1 of 2"
     )
     assert finding.verdict == "not"
 
@@ -168,7 +168,7 @@ def test_better_at_the_value_of_lowest_validation_error():
         preferred = {"hyper": 3, "embed": 2}[row["method"]]
         row["validation"] = None if row["test"] is None else abs(row["depth"] - preferred)
     finding = claims.better(wide=claims.WIDE, at_best=True).judge(both, "depth")
-    assert finding.measured.startswith("ratio of the errors 0.2 (0.2 to 0.4 by seed), 95% interval of the mean 0.2 to ")
+    assert finding.measured.startswith("ratio of hyper to embed 0.2 (0.2 to 0.4 by seed), 95% interval of the mean 0.2")
     assert finding.measured.endswith("; medians hyper 0.1 at depth 3, embed 0.5 at depth 2")
     assert finding.verdict == "reproduced"
     assert claims.better(wide=0.3, at_best=True).judge(both, "depth").verdict == "partly"

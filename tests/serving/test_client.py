@@ -218,6 +218,8 @@ def test_an_unreachable_server_is_unavailable(protocol):
         ({"backoff": -1}, "`backoff` must be a finite number of at least 0. Received: -1"),
         ({"timeout": float("nan")}, "`timeout` must be a finite number of at least 0.001. Received: nan"),
         ({"timeout": None}, "`timeout` must be a finite number of at least 0.001. Received: None"),
+        ({"timeout": 1e300}, "`timeout` must be a finite number of at most 1e.09. Received: 1e.300"),
+        ({"timeout": 10**400}, "`timeout` must be a finite number of at least 0.001. Received: 1000"),
         ({"timeout": float("inf")}, "`timeout` must be a finite number of at least 0.001. Received: inf"),
         ({"retries": 1.5}, "`retries` must be an integer of at least 0. Received: 1.5"),
     ],

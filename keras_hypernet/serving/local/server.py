@@ -12,7 +12,7 @@ import traceback
 
 import uvicorn
 
-from keras_hypernet.common.checks import finite, integer
+from keras_hypernet.common.checks import MOST_SECONDS, finite, integer
 from keras_hypernet.serving.local import events
 from keras_hypernet.serving.local.callers import Callers
 from keras_hypernet.serving.local.connections import bounded
@@ -68,8 +68,8 @@ class Server:
         if rest_port == grpc_port != 0:
             raise ValueError(f"`rest_port` and `grpc_port` must be two ports. Received: {rest_port} for both")
         finite("cache_bytes", cache_bytes, 0)
-        finite("poll_seconds", poll_seconds, 0.001)
-        finite("grace_seconds", grace_seconds, 0)
+        finite("poll_seconds", poll_seconds, 0.001, MOST_SECONDS)
+        finite("grace_seconds", grace_seconds, 0, MOST_SECONDS)
         self.host, self.rest_port, self.grpc_port = host, rest_port, grpc_port
         self.engine = Engine(folder, names, limits, cache_bytes)
         self._poll_seconds, self._grace_seconds, self._page = poll_seconds, grace_seconds, page
