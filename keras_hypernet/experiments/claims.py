@@ -48,8 +48,8 @@ class Finding:
     """The verdict on a claim in one panel, with numbers and test in words.
 
     Verdicts are "reproduced", "partly", "not", "open", and "nothing learned": no method of the panel beats the best
-    trivial predictor. `p` is that of the test, or None. `edge` says whether a number that decides the verdict is within
-    5% of its threshold. `why` explains the verdict.
+    trivial predictor. `p` is the p-value of the test, or None. `edge` says whether a number that decides the verdict is
+    within 5% of its threshold. `why` explains the verdict.
     """
 
     measured: str
@@ -67,8 +67,8 @@ class Rule:
 
     The function returns a `Finding` from the `test` of the rows. `panels` are the judged panels; by default all of the
     experiment. `first` and `last` are the least and the greatest value of the varied quantity that counts; None for no
-    limit. `field` is the number of a row that is judged, as `test`: a field, or a curve, of which the last value
-    counts. `methods` are those whose errors are compared with the trivial predictors; by default all. `reference` is
+    limit. `field` is the judged number of a row, such as `test`: a field, or a curve, whose last value counts.
+    `methods` are compared with the trivial predictors; by default all. `reference` is
     the trivial predictor if it is a method of the rows: the method, and its noun.
     """
 
@@ -222,7 +222,8 @@ def stays(method):
     """The rule for: a method's error does not fall along the varied quantity.
 
     From the first value to the last, the geometric mean over the seeds must fall by less than the tolerance in nearly
-    all bootstrap resamples of the seeds: a test that the error does not improve, and not the lack of one that it does.
+    all bootstrap resamples of the seeds. The test shows that the error does not improve; a test of improvement without
+    a significant result would not show this.
     """
 
     def judge(rows, varies):

@@ -128,7 +128,7 @@ class Experiment:
         varies: Name of the varied quantity, the horizontal axis.
         values: Values of the varied quantity, numbers or texts: a tuple, a list, a range or an array.
         panels: The parts of the figure, such as the data sets.
-        seeds: Number of seeds, each of which repeats the whole grid.
+        seeds: Number of seeds; each seed repeats the whole grid.
         setup: Function of `(panel, method, value, seed, quick)` that returns the task and the recipe of a run.
         quick_panels, quick_values: The quick grid, which ends in under a minute, with one seed.
         methods: The methods that each panel compares.
@@ -177,7 +177,7 @@ class Experiment:
 
         Args:
             values: Values to run instead of the experiment's own; duplicates count once.
-            seeds: Number of seeds; by default that of the experiment.
+            seeds: Number of seeds; by default the experiment's.
             quick: Whether to return the quick grid.
             panels: Some of the panels; by default all.
 
@@ -264,8 +264,8 @@ def make_row(config, result, seconds=None, peak_memory_mib=None, machine=None, t
     """Returns the row of a run, a dict for JSON with `FIELDS` and the varied quantity.
 
     `result` has the measured fields; its `status` is `"finished"` (the default), or `"diverged"` or `"failed"` with a
-    `message`. The peak memory is that of the process, which includes memory of earlier runs. The task is by
-    default made from the configuration.
+    `message`. The peak memory is the process's, and includes memory of earlier runs. By default, the task is
+    made from the configuration.
     """
     labels = {name: value for name, value in config.items() if name not in ("task", "recipe")}
     return {

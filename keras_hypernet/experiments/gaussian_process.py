@@ -48,7 +48,7 @@ _QUICK = {"num_train": 64, "num_validation": 32, "num_test": 32, "num_points": 8
 
 
 def measure_process(task, method, recipe):
-    """Trains a model of `GaussianProcessTask`; the row also has `log_likelihood` and that of the exact posterior.
+    """Trains a model of `GaussianProcessTask`; the row also has the log-likelihoods of model and exact posterior.
 
     The curve has the excess on the validation split: log-likelihoods of training may have any sign.
     """

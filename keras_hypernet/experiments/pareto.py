@@ -61,9 +61,9 @@ _DENSE = np.linspace(0.02, 0.98, 25)
 def measure_toy(task, method, recipe):
     """Trains on a problem of `ParetoTask`, and measures the distances from the optima and from the front.
 
-    The row also has `inner`, the distance at preferences of which no weight is below 0.16; `front`, the distance from
-    the nearest point of the front; `gaps`, that of the points of the front from the nearest objectives; and
-    `objectives`, those of each preference of the test split. A constant is the optimum of equal weights.
+    The row also has `inner`, the distance at preferences whose weights are all at least 0.16; `front`, the distance
+    from the nearest point of the front; `gaps`, the distance of each point of the front from the nearest objectives;
+    and `objectives`, the objectives of each preference of the test split. A constant is the optimum of equal weights.
     """
     facts, preferences = PROBLEMS[task.problem], task.preferences("test")
     optima = {split: task.optima(task.preferences(split)) for split in ("validation", "test")}

@@ -209,7 +209,7 @@ def complete_rows(experiment, panel, rows, rule=None):
 
 
 def _by_method(rows, methods, least):
-    """The finished rows of an experiment by panel and dimension, of which each method has a number of rows at least.
+    """The finished rows of an experiment by panel and dimension, if each method has at least `least` rows there.
 
     Yields the panel, the dimension, the mean variance of y, and the test errors of each method.
     """

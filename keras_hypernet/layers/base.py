@@ -304,7 +304,7 @@ class HyperLayer(ConditionedLayer):
                 weight.basis.assign_constant(layer, weight.name, value)
 
     def specialize(self, condition: Any) -> Any:
-        """Returns the layer of x alone that equals this layer for one condition, and its weights.
+        """Returns a layer of x alone that equals this layer for one condition, and the weights of that layer.
 
         Args:
             condition: Array `[1, R]`.

@@ -18,7 +18,7 @@ SOURCES = ("generated", "trained", "frozen")
 
 
 class KernelLayer(HyperLayer):
-    """Abstract: a layer with a kernel and a bias, at least one of which is generated.
+    """Abstract: a layer with a kernel and a bias, one of them generated, or both.
 
     A subclass declares `axes`, and implements:
 

@@ -24,7 +24,7 @@ class RecurrentLayer(HyperLayer):
     """Abstract: a recurrent layer that writes its kernel, recurrent kernel and bias once per sequence.
 
     A subclass sets `gates`, the number of gates, and `states`, the number of states, and implements
-    `step(inputs, states, recurrent)`: the next states, of which the first is the output; `recurrent` holds the
+    `step(inputs, states, recurrent)`: the next states; the first state is the output. `recurrent` holds the
     recurrent kernel and, where the layer has one, the recurrent bias.
 
     Call arguments:

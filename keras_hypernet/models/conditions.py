@@ -163,7 +163,7 @@ def as_declared(condition, declared, name):
         part = ops.convert_to_tensor(part)
         if tensor is None or not _is_integer(tensor.dtype):
             return part
-        dtype = keras.backend.standardize_dtype(part.dtype)  # no `:=`, of which AutoGraph warns
+        dtype = keras.backend.standardize_dtype(part.dtype)  # AutoGraph warns of `:=`
         if keras.backend.standardize_dtype(tensor.dtype) == "uint8":
             check_pixels(part, name)
         elif _is_integer(dtype) and dtype != tensor.dtype:

@@ -39,13 +39,13 @@ def hypernetize(
         generator: A `keras.Model` or layer that maps the condition to one z `[B, R]` for all layers, or to a dict from
             the name or name pattern of a layer to its z, such as `keras_hypernet.layers.LayerEmbeddings`.
         layers: The layers to convert: a name, a name pattern such as `"conv*"`, a layer class, a compiled regular
-            expression, a function of a layer that returns a bool, or a list of these. A name is that of the layer or of
-            a nested model that contains it, or a path such as `"backbone/conv_1"`. None for all layers that have
+            expression, a function of a layer that returns a bool, or a list of these. A name belongs to the layer
+            or to a nested model that contains it; `"backbone/conv_1"` is a path. None for all layers that have
             weights.
         basis: How a weight of two and more axes is generated, such as `keras_hypernet.bases.LowRank(8)`; `Full()` by
             default. `base` sets its constant term.
         base: `"pretrained"`, for a trained model: K0 is the model's weight, and G starts at zero, so that initially the
-            output equals that of the model for every condition. `"zeros"`, for a model that is not trained yet: K0 is
+            output equals the model's output for every condition. `"zeros"`, for a model that is not trained yet: K0 is
             zeros, and G starts as in a hyper layer.
         weights: The weights of these layers to generate: a pattern or a list of patterns, such as `"*kernel"`; None for
             all trainable weights.

@@ -150,7 +150,7 @@ class FunctionalNetwork:
         values, pairs = keras.tree.flatten(encoded), []
         for layer, numbers in self._hyper.items():
             if len(numbers) > 1 or None in numbers:
-                raise ValueError(f"Layer {layer.name!r} must take one z, and one that the generator makes.")
+                raise ValueError(f"Layer {layer.name!r} must take one z, made by the generator.")
             pairs.append((layer, values[min(numbers)]))
         return pairs
 

@@ -11,7 +11,7 @@ class ServingError(Exception):
     Attributes:
         code: Name of a gRPC status code.
         message: The expected and the received value.
-        http_status: The HTTP status, by default that of the code.
+        http_status: The HTTP status; by default the status of the code.
     """
 
     def __init__(self, code: str, message: str, http_status: int | None = None) -> None:

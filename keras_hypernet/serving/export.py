@@ -42,7 +42,7 @@ def export(
         model_or_name: A built model of this package; a functional model of hyper layers with an input named
             `condition`; a Sequential or functional model of x alone; or an argument of `load`.
         to: Folder of all exported models, the base of TensorFlow Serving's.
-        name: Name to serve the model under; by default that of the entry or model.
+        name: Name to serve the model under; by default the name of the entry or model.
         keep: Number of older versions to keep; by default all.
 
     Raises:

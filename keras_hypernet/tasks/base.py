@@ -50,7 +50,7 @@ class Task:
         purpose: For the card: what a model of the task does.
         limits, deviations: For the card: unsuitable uses of a model; differences of task and data from the paper's.
         provenance: For the card: a dict of sentences on the choices of the paper's `text`, of its published `code`, and
-            of this project (`ours`), each of which may be missing. `held_out` is the sentence on the validation split.
+            of this project (`ours`); each may be missing. `held_out` is the sentence on the validation split.
         paper_recipe: The fields of the recipe of the paper's experiment on the task, as a dict, or None.
         paper_sizes: A dict that says which of the recipe's `rank` and `embedding_dim` the paper's `text` or `code`
             fixes.

@@ -71,7 +71,7 @@ def mean_and_sigma(outputs):
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
 class NormalExcess(keras.losses.Loss):
-    """The exact log-likelihood of the values, minus that of the predictions, in nats for each point.
+    """The exact log-likelihood of the values minus the predictions' log-likelihood, in nats for each point.
 
     The target `[..., 2]` holds the value and its exact log-likelihood, or zero if only the gradient is needed. The
     expectation of the loss is the Kullback-Leibler divergence from the exact prediction, so it is at least zero.

@@ -1,4 +1,4 @@
-"""Static hypernetworks: a small convnet, one kernel of which is generated from a learned embedding."""
+"""Static hypernetworks: a small convnet with one kernel generated from a learned embedding."""
 
 import dataclasses
 import math

@@ -115,7 +115,7 @@ def colorization_parameters(
 
 
 def assumption_1_parameters(image_shape: Sequence[int], use_bias: bool = False) -> dict[str, int]:
-    """Returns the sizes of the networks of Fig. 2: `"f"`, the size of f1 and of f2, and `"y"`, that of the target.
+    """Returns the sizes of the networks of Fig. 2: `"f"`, the size of f1 and of f2, and `"y"`, the size of the target.
 
     Without biases, f, with 100 hidden units and 10 outputs, has 100 h^2 c + 1000 parameters; y, with two convolutions
     of 20 and 50 channels, kernels of 10 x 10 and stride 2, and a dense layer of 10 units, has 2000 c + 10^5 + 500 s^2,

@@ -46,7 +46,7 @@ def fit(
             strategy, each batch is divided among the replicas; a batch that does not divide evenly, such as the last of
             an epoch, counts as the mean of its parts.
         task: A `Task`.
-        recipe: A `Recipe`, of which batch size, epochs and seed are used.
+        recipe: A `Recipe`; batch size, epochs and seed are used.
         directory: Folder for checkpoints and logs, or None to keep no files.
         resume: Whether to continue from the last checkpoint in the directory, if there is one.
         progress: Whether to show a progress bar on standard error.

@@ -105,7 +105,7 @@ def count_trials(config, oracle):
 
 
 def _grid_values(hyperparameter):
-    """Returns the default, then keras-tuner's values for a grid, some of which are floats for integers."""
+    """Returns the default, then keras-tuner's values for a grid; some integers are floats there."""
     default = hyperparameter.default
     kind = type(default) if isinstance(default, int) else lambda value: value
     return dict.fromkeys([default, *map(kind, hyperparameter.values)])
