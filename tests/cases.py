@@ -1,4 +1,4 @@
-"""A case for each layer and each model; the conformance tests run every property test on all cases."""
+"""A case for each layer and each model; the conformance tests run every property test on all cases of a kind."""
 
 import dataclasses
 from collections.abc import Callable
@@ -23,6 +23,11 @@ from keras_hypernet.layers import (
     HyperGRU,
     HyperLSTM,
     HyperMultiHeadAttention,
+    LayerEmbeddings,
+    MagnitudeInvariant,
+    SelfAttention,
+    StandardizeImage,
+    TaskEmbedding,
 )
 
 BATCH, POINTS, MEMBERS, FEATURES, RANK = 6, 5, 4, 7, 3
@@ -43,6 +48,19 @@ class LayerCase:
     ids: int = 0  # x holds integers below this number
     compiles: bool = True  # by XLA, on TensorFlow
     on_openvino: bool = True
+
+    def __str__(self):
+        return self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class OneInputCase:
+    """A layer of one input, such as a condition, and the shape and dtype of this input."""
+
+    name: str
+    make: Callable
+    shape: tuple
+    dtype: str = "float32"
 
     def __str__(self):
         return self.name
@@ -90,10 +108,6 @@ def _lookup(**arguments):
 
 def _attention(**projection):
     return lambda: HyperMultiHeadAttention(2, 3, use_causal_mask=True, projection=projection)
-
-
-def _gru_of_low_rank():
-    return HyperGRU(4, reset_after=False, basis=LowRank(2), return_sequences=True)
 
 
 # Functions, because each layer needs a basis of its own.
@@ -196,6 +210,14 @@ LAYERS = [
     LayerCase("concatenate_shared", ConcatenateCondition, condition_shape=(1, RANK)),
 ]
 
+ONE_INPUT = [
+    OneInputCase("layer_embeddings", lambda: LayerEmbeddings(2, names=["first", "second"], seed=0), (BATCH, RANK)),
+    OneInputCase("magnitude_invariant", lambda: MagnitudeInvariant(-9, [9, 8, 7]), (BATCH, RANK)),
+    OneInputCase("self_attention", lambda: SelfAttention(2, 3, use_causal_mask=True), SEQUENCE),
+    OneInputCase("standardize_image", lambda: StandardizeImage(0.5, 0.25), (BATCH, 4, 4, 2), "uint8"),
+    OneInputCase("task_embedding", lambda: TaskEmbedding(9, 4, seed=0), (BATCH,), "int32"),
+]
+
 
 def _encoder():
     return keras.Sequential([keras.layers.Dense(RANK, activation="relu")])
@@ -207,7 +229,7 @@ def _image_encoder():
 
 
 def _flat_image():
-    return [kh.layers.StandardizeImage(), keras.layers.Flatten()]
+    return [StandardizeImage(), keras.layers.Flatten()]
 
 
 def _hypernetwork():

@@ -8,8 +8,7 @@ import keras
 from keras import ops
 
 from keras_hypernet.bases.base import Basis, Cost, variance_of
-from keras_hypernet.bases.full import positive
-from keras_hypernet.common import checks
+from keras_hypernet.common.checks import integer, positive
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -113,11 +112,11 @@ class Chunked(Basis):
         head_initializer: Any = None,
     ) -> None:
         super().__init__(constant, train_constant)
-        self.stddev = float(checks.positive("stddev", stddev))
+        self.stddev = float(positive("stddev", stddev))
         self.head_initializer = keras.initializers.get(head_initializer)
-        self.size = positive("size", size)
-        self.embedding_dim = positive("embedding_dim", embedding_dim)
-        self.hidden = tuple(positive("hidden", units) for units in hidden)
+        self.size = integer("size", size)
+        self.embedding_dim = integer("embedding_dim", embedding_dim)
+        self.hidden = tuple(integer("hidden", units) for units in hidden)
         self.head = None
 
     def chunks(self, shape):

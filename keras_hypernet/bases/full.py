@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_hypernet.bases.base import Basis, Cost, align, variance_of
 from keras_hypernet.bases.initializers import Hyperfan
+from keras_hypernet.common.checks import integer
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -130,7 +131,7 @@ class Mixture(Full):
 
     def __init__(self, size: int, constant: Any = "zeros", train_constant: bool = True) -> None:
         super().__init__(constant, train_constant)
-        self.size = positive("size", size)
+        self.size = integer("size", size)
 
     def terms(self, rank):
         return super().terms(self.size)
@@ -152,10 +153,3 @@ class Mixture(Full):
 
     def get_config(self):
         return {"size": self.size, **super().get_config()}
-
-
-def positive(name, value):
-    """Returns a positive integer; raises ValueError for anything else."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}")
-    return value

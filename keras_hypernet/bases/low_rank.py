@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_hypernet.bases.base import Basis, Cost, align, variance_of
-from keras_hypernet.bases.full import positive
+from keras_hypernet.common.checks import integer
 
 
 @keras.saving.register_keras_serializable(package="keras_hypernet")
@@ -36,7 +36,7 @@ class LowRank(Basis):
 
     def __init__(self, rank: int, constant: Any = "zeros", train_constant: bool = True) -> None:
         super().__init__(constant, train_constant)
-        self.rank = positive("rank", rank)
+        self.rank = integer("rank", rank)
 
     def directions(self, shape):
         """r, the number of directions of a weight of shape `shape`."""

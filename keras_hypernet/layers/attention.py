@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_hypernet.bases.full import positive
+from keras_hypernet.common.checks import integer
 from keras_hypernet.layers.base import HyperLayer
 from keras_hypernet.layers.einsum_dense import HyperEinsumDense
 
@@ -110,10 +110,10 @@ class HyperMultiHeadAttention(HyperLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.num_heads, self.key_dim = positive("num_heads", num_heads), positive("key_dim", key_dim)
-        self.value_dim = key_dim if value_dim is None else positive("value_dim", value_dim)
+        self.num_heads, self.key_dim = integer("num_heads", num_heads), integer("key_dim", key_dim)
+        self.value_dim = self.key_dim if value_dim is None else integer("value_dim", value_dim)
         sizes = output_shape if isinstance(output_shape, (list, tuple)) or output_shape is None else (output_shape,)
-        self.output_sizes = sizes and tuple(positive("output_shape", size) for size in sizes)
+        self.output_sizes = sizes and tuple(integer("output_shape", size) for size in sizes)
         self.use_bias, self.use_causal_mask = use_bias, use_causal_mask
         self.dropout, self.seed = dropout, seed
         self.drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_hypernet.bases.full import positive
+from keras_hypernet.common.checks import integer
 from keras_hypernet.layers.base import ConditionedLayer, match_batch
 
 
@@ -134,9 +134,8 @@ class TaskEmbedding(keras.layers.Embedding):
 
     def __init__(self, num_tasks: int, dim: int, seed: int | None = None, **kwargs: Any) -> None:
         vectors = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
-        super().__init__(
-            positive("num_tasks", num_tasks), positive("dim", dim), embeddings_initializer=vectors, **kwargs
-        )
+        num_tasks, dim = integer("num_tasks", num_tasks), integer("dim", dim)
+        super().__init__(num_tasks, dim, embeddings_initializer=vectors, **kwargs)
         self.num_tasks, self.dim, self.seed = num_tasks, dim, seed
 
     def get_config(self):
@@ -188,7 +187,7 @@ class LayerEmbeddings(keras.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.dim, self.generator, self.seed = positive("dim", dim), generator, seed
+        self.dim, self.generator, self.seed = integer("dim", dim), generator, seed
         self.names = names if names is None else list(names)
 
     def with_names(self, names):

@@ -9,9 +9,9 @@ import keras
 from keras import ops
 
 from keras_hypernet.bases.base import Cost
-from keras_hypernet.bases.full import Full, positive
+from keras_hypernet.bases.full import Full
 from keras_hypernet.bases.initializers import Fans
-from keras_hypernet.common.checks import check_choice
+from keras_hypernet.common.checks import check_choice, integer
 from keras_hypernet.layers import sample_convolution
 from keras_hypernet.layers.contraction import assumed, convolution_route, is_known, parts_of_batch
 from keras_hypernet.layers.kernel import KernelLayer
@@ -49,7 +49,7 @@ class HyperConv(KernelLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, use_bias, kernel, bias, contraction, **kwargs)
-        self.filters, self.groups = positive("filters", filters), positive("groups", groups)
+        self.filters, self.groups = integer("filters", filters), integer("groups", groups)
         self.kernel_size = self._sizes("kernel_size", kernel_size)
         self.strides = self._sizes("strides", strides)
         self.dilation_rate = self._sizes("dilation_rate", dilation_rate)
@@ -65,7 +65,7 @@ class HyperConv(KernelLayer):
         sizes = tuple(value) if isinstance(value, (tuple, list)) else (value,) * self.dimensions
         if len(sizes) != self.dimensions:
             raise ValueError(f"`{name}` must be an integer or {self.dimensions} integers. Received: {value!r}")
-        return tuple(positive(name, size) for size in sizes)
+        return tuple(integer(name, size) for size in sizes)
 
     def _check(self):
         paddings = ("valid", "same", "causal") if self.dimensions == 1 else ("valid", "same")

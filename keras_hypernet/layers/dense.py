@@ -5,7 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_hypernet.bases.full import Full, positive
+from keras_hypernet.bases.full import Full
+from keras_hypernet.common.checks import integer
 from keras_hypernet.layers.kernel import KernelLayer
 
 # Measured: with at least this ratio of units to inputs, x is multiplied by the factors before the matrix product.
@@ -61,7 +62,7 @@ class HyperDense(KernelLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(activation, use_bias, kernel, bias, contraction, **kwargs)
-        self.units = positive("units", units)
+        self.units = integer("units", units)
 
     def kernel_shape(self, x_shape):
         return x_shape[-1], self.units

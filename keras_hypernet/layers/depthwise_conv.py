@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_hypernet.bases.full import positive
 from keras_hypernet.bases.initializers import Fans
+from keras_hypernet.common.checks import integer
 from keras_hypernet.layers.conv import HyperConv
 
 
@@ -62,7 +62,7 @@ class HyperDepthwiseConv2D(HyperConv):
         contraction: str = "auto",
         **kwargs: Any,
     ) -> None:
-        self.depth_multiplier = positive("depth_multiplier", depth_multiplier)
+        self.depth_multiplier = integer("depth_multiplier", depth_multiplier)
         geometry = kernel_size, strides, padding, data_format, dilation_rate
         super().__init__(depth_multiplier, *geometry, 1, activation, use_bias, kernel, bias, contraction, **kwargs)
         if len(set(self.strides)) > 1:

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_hypernet.bases.full import positive
 from keras_hypernet.bases.initializers import Fans
+from keras_hypernet.common.checks import integer
 from keras_hypernet.layers.contraction import assumed
 from keras_hypernet.layers.kernel import KernelLayer
 
@@ -76,7 +76,7 @@ class HyperEinsumDense(KernelLayer):
         if not set(bias_axes or "") <= set(output[1:]):
             raise ValueError(f"`bias_axes` must be among the labels {output[1:]!r}. Received: {bias_axes!r}")
         sizes = output_shape if isinstance(output_shape, (tuple, list)) else (output_shape,)
-        self.output_sizes = tuple(size if size is None else positive("output_shape", size) for size in sizes)
+        self.output_sizes = tuple(size if size is None else integer("output_shape", size) for size in sizes)
         unknown = [label for label, size in zip(output[1:], sizes, strict=False) if size is None and label not in x]
         if len(sizes) != len(output) - 1 or unknown:
             raise ValueError(

@@ -7,9 +7,8 @@ from keras import ops
 
 from keras_hypernet import bases
 from keras_hypernet.bases.base import Cost
-from keras_hypernet.bases.full import positive
 from keras_hypernet.bases.initializers import Fans, HyperfanIn
-from keras_hypernet.common.checks import check_choice
+from keras_hypernet.common.checks import check_choice, integer
 from keras_hypernet.layers.base import HyperLayer
 from keras_hypernet.layers.contraction import CHOICES, plan
 
@@ -72,7 +71,7 @@ class HyperEmbedding(HyperLayer):
     ) -> None:
         super().__init__(**kwargs)
         check_choice("contraction", contraction, CHOICES)
-        self.input_dim, self.output_dim = positive("input_dim", input_dim), positive("output_dim", output_dim)
+        self.input_dim, self.output_dim = integer("input_dim", input_dim), integer("output_dim", output_dim)
         initializer = embeddings_initializer or HyperfanIn()
         self.use_options("embeddings", initializer, embeddings_regularizer, embeddings_constraint)
         self.mask_zero, self.contraction = mask_zero, contraction

@@ -7,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_hypernet import bases
-from keras_hypernet.bases.full import positive
 from keras_hypernet.bases.initializers import HyperfanIn
+from keras_hypernet.common.checks import integer
 from keras_hypernet.layers.base import HyperLayer
 
 # Arguments of the Keras layers that these layers do not support, and the replacement of each.
@@ -86,7 +86,7 @@ class RecurrentLayer(HyperLayer):
         super().__init__(**kwargs)
         # XLA cannot differentiate TensorFlow's loop over an unknown number of steps; Keras's layers set the same.
         self.supports_jit = keras.backend.backend() != "tensorflow"
-        self.units = positive("units", units)
+        self.units = integer("units", units)
         self.activation = keras.activations.get(activation)
         self.recurrent_activation = keras.activations.get(recurrent_activation)
         self.use_bias, self.return_sequences, self.go_backwards = use_bias, return_sequences, go_backwards

@@ -9,8 +9,8 @@ from keras import ops
 
 from keras_hypernet.bases import Basis
 from keras_hypernet.bases.base import Cost, variance_of
-from keras_hypernet.bases.full import positive
 from keras_hypernet.bases.initializers import HyperfanIn
+from keras_hypernet.common.checks import integer
 from keras_hypernet.layers import HyperConv2D, StandardizeImage
 from keras_hypernet.tasks.images import PIXELS, ImageTask
 
@@ -44,7 +44,7 @@ class TwoLayer(Basis):
 
     def __init__(self, hidden, constant="zeros", train_constant=False):
         super().__init__(constant, train_constant)
-        self.hidden = positive("hidden", hidden)
+        self.hidden = integer("hidden", hidden)
 
     def variable_shapes(self, shape, rank):
         if len(shape) < 2:
@@ -91,7 +91,7 @@ class LearnedCondition(keras.Layer):
 
     def __init__(self, dim, **kwargs):
         super().__init__(**kwargs)
-        self.dim = positive("dim", dim)
+        self.dim = integer("dim", dim)
 
     def build(self, input_shape):
         vector = keras.initializers.RandomNormal(stddev=1.0)

@@ -228,10 +228,10 @@ def test_a_functional_model_that_would_lose_a_shared_head_is_not_saved(tmp_path)
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: LowRank(0), "`rank` must be a positive integer. Received: 0"),
-        (lambda: Mixture(2.0), "`size` must be a positive integer. Received: 2.0"),
-        (lambda: Chunked(0, 3), "`size` must be a positive integer. Received: 0"),
-        (lambda: Chunked(5, 3, hidden=(0,)), "`hidden` must be a positive integer. Received: 0"),
+        (lambda: LowRank(0), "`rank` must be an integer of at least 1. Received: 0"),
+        (lambda: Mixture(2.0), "`size` must be an integer of at least 1. Received: 2.0"),
+        (lambda: Chunked(0, 3), "`size` must be an integer of at least 1. Received: 0"),
+        (lambda: Chunked(5, 3, hidden=(0,)), "`hidden` must be an integer of at least 1. Received: 0"),
         (lambda: Chunked(5, 3, head_initializer="glorot"), "Could not interpret initializer identifier: glorot"),
         (lambda: Chunked(5, 3, stddev=0), "`stddev` must be positive. Received: 0"),
         (lambda: Full(constant="ones and zeros"), "`constant` must be 'zeros', 'given', an initializer or an array"),

@@ -136,9 +136,9 @@ def test_a_model_of_padded_tokens_specializes_and_applies_weights():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_heads": 0, "key_dim": 3}, "`num_heads` must be a positive integer. Received: 0"),
-        ({"num_heads": 2, "key_dim": 3, "value_dim": 0}, "`value_dim` must be a positive integer. Received: 0"),
-        ({"num_heads": 2, "key_dim": 3, "output_shape": (2, 0)}, "`output_shape` must be a positive integer"),
+        ({"num_heads": 0, "key_dim": 3}, "`num_heads` must be an integer of at least 1. Received: 0"),
+        ({"num_heads": 2, "key_dim": 3, "value_dim": 0}, "`value_dim` must be an integer of at least 1. Received: 0"),
+        ({"num_heads": 2, "key_dim": 3, "output_shape": (2, 0)}, "`output_shape` must be an integer of at least 1"),
     ],
 )
 def test_bad_arguments(arguments, message):

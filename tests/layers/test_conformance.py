@@ -6,14 +6,13 @@ import inspect
 import keras
 import numpy as np
 import pytest
-from cases import EACH, FEW, LAYERS, MODELS, parametrize
+from cases import EACH, FEW, LAYERS, MODELS, ONE_INPUT, parametrize
 from helpers import array, gradients, jax_exported, normal
 
 import keras_hypernet as kh
 from keras_hypernet.layers import ConditionedLayer, HyperLayer, KernelLayer
 from keras_hypernet.layers.base import keep_mask
 from keras_hypernet.layers.contraction import FIXED_AXES
-from keras_hypernet.models import ConditionalModel
 
 pytestmark = pytest.mark.gpu
 
@@ -29,12 +28,8 @@ compiled_layers = parametrize(compiling, FEW)
 def test_every_public_layer_and_model_has_a_case():
     abstract = {ConditionedLayer, HyperLayer, KernelLayer}
     public = [getattr(module, name) for module in (kh.layers, kh) for name in module.__all__]
-    needed = {
-        thing
-        for thing in public
-        if inspect.isclass(thing) and issubclass(thing, (ConditionedLayer, ConditionalModel)) and thing not in abstract
-    }
-    assert needed == {type(case.make()) for case in [*LAYERS, *MODELS]}
+    needed = {thing for thing in public if inspect.isclass(thing) and issubclass(thing, keras.Layer)} - abstract
+    assert needed == {type(case.make()) for case in [*LAYERS, *ONE_INPUT, *MODELS]}
 
 
 def _layer_inputs(case):

@@ -111,7 +111,7 @@ def test_depthwise_values_match_numpy(x_shape, conditions):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"depth_multiplier": 0}, "`depth_multiplier` must be a positive integer. Received: 0"),
+        ({"depth_multiplier": 0}, "`depth_multiplier` must be an integer of at least 1. Received: 0"),
         ({"strides": (1, 2)}, "`strides` must be equal on both axes. Received: .1, 2."),
     ],
 )
@@ -328,10 +328,10 @@ def test_sizes_and_batch_are_free():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"filters": 0}, "`filters` must be a positive integer. Received: 0"),
-        ({"kernel_size": 0}, "`kernel_size` must be a positive integer. Received: 0"),
+        ({"filters": 0}, "`filters` must be an integer of at least 1. Received: 0"),
+        ({"kernel_size": 0}, "`kernel_size` must be an integer of at least 1. Received: 0"),
         ({"kernel_size": (2, 2, 2)}, "`kernel_size` must be an integer or 2 integers. Received: .2, 2, 2."),
-        ({"strides": -1}, "`strides` must be a positive integer. Received: -1"),
+        ({"strides": -1}, "`strides` must be an integer of at least 1. Received: -1"),
         ({"groups": 3}, "`filters` must be divisible by `groups`. Received: filters=4, groups=3"),
         ({"padding": "causal"}, "`padding` must be one of .'valid', 'same'.. Received: 'causal'"),
         ({"strides": 2, "dilation_rate": (1, 2)}, "cannot both be larger than 1. .*strides=.2, 2., dilation_rate=.1"),

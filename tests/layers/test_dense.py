@@ -160,8 +160,8 @@ def test_regularizer_and_constraint_apply_to_the_basis():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"units": 0}, "`units` must be a positive integer. Received: 0"),
-        ({"units": 2.5}, "`units` must be a positive integer. Received: 2.5"),
+        ({"units": 0}, "`units` must be an integer of at least 1. Received: 0"),
+        ({"units": 2.5}, "`units` must be an integer of at least 1. Received: 2.5"),
         ({"units": 4, "kernel": "learned"}, "`kernel` must be one of .* Received: 'learned'"),
         ({"units": 4, "bias": "learned"}, "`bias` must be one of .* Received: 'learned'"),
         ({"units": 4, "kernel": "trained", "bias": "trained"}, "At least one of kernel and bias must be generated"),

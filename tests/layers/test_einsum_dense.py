@@ -136,7 +136,7 @@ def test_the_free_axis_may_change_and_the_others_may_not():
         ((5, 3), "Received: 5"),
         (("bc,cd->bd", (3, 3)), "`output_shape` must have a size for each label of 'd'"),
         (("bc,cd->bd", None), "or None for a label of x. Received: None"),
-        (("bc,cd->bd", 0), "`output_shape` must be a positive integer. Received: 0"),
+        (("bc,cd->bd", 0), "`output_shape` must be an integer of at least 1. Received: 0"),
         (("bc,cd->bd", 3, None, "b"), "`bias_axes` must be among the labels 'd'. Received: 'b'"),
     ],
 )

@@ -106,8 +106,8 @@ def test_mask_zero_reaches_the_layers_behind_in_every_way_to_run_a_model():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 3), "`input_dim` must be a positive integer. Received: 0"),
-        ((3, 2.5), "`output_dim` must be a positive integer. Received: 2.5"),
+        ((0, 3), "`input_dim` must be an integer of at least 1. Received: 0"),
+        ((3, 2.5), "`output_dim` must be an integer of at least 1. Received: 2.5"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -55,8 +55,8 @@ def test_the_encoding_matches_numpy_and_has_one_norm():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TaskEmbedding(0, 2), "`num_tasks` must be a positive integer. Received: 0"),
-        (lambda: TaskEmbedding(3, 2.0), "`dim` must be a positive integer. Received: 2.0"),
+        (lambda: TaskEmbedding(0, 2), "`num_tasks` must be an integer of at least 1. Received: 0"),
+        (lambda: TaskEmbedding(3, 2.0), "`dim` must be an integer of at least 1. Received: 2.0"),
         (lambda: MagnitudeInvariant(1, [2, 1]), "`low` must be below `high`. Received: low=1, high="),
     ],
 )

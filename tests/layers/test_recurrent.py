@@ -181,7 +181,7 @@ def test_a_model_specializes_and_applies_weights_under_a_mask():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"units": 0}, "`units` must be a positive integer. Received: 0"),
+        ({"units": 0}, "`units` must be an integer of at least 1. Received: 0"),
         ({"units": 2, "dropout": 0.1}, "HyperGRU has no `dropout`: put a `keras.layers.Dropout` before the layer"),
         ({"units": 2, "stateful": True}, "HyperGRU has no `stateful`: give the layer the whole sequence. Received: st"),
         ({"units": 2, "return_state": True}, "HyperGRU has no `return_state`: .* Received: return_state=True"),
