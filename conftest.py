@@ -173,7 +173,7 @@ def source():
 
         found = get_source(name)
         if found.in_paper and not tfds.builder(name, try_gcs=False).is_prepared():
-            pytest.skip(f"the data set {name} is not on this machine: see TFDS_DATA_DIR in the README")
+            pytest.skip(f"the data set {name} is not on this machine: see TFDS_DATA_DIR in docs/experiments.md")
         return found
 
     return get

@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import torch
-from measure import interleaved, medians, memory_in_new_process, peak_memory_growth, report
+from measure import interleaved, medians, memory_in_new_process, one_thread, peak_memory_growth, report
 
 QUICK = "--quick" in sys.argv
 TASKS, BATCH, PIXELS, CLASSES, STEPS = 5, 32, 784, 2, 5
@@ -84,16 +84,6 @@ def of_hypnettorch():
 
 
 CONTENDERS = {OURS: lambda: of_keras(True), WITHOUT_XLA: lambda: of_keras(False), THEIRS: of_hypnettorch}
-
-
-def one_thread(tensorflow=True):
-    """Computes on one thread; without TensorFlow if only PyTorch computes."""
-    torch.set_num_threads(1)
-    if tensorflow:
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def main():

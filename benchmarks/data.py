@@ -2,7 +2,7 @@
 
     python benchmarks/data.py
 
-On two cores, for MNIST and CIFAR-10 (see TFDS_DATA_DIR in the README), interleaved, about four minutes:
+On two cores, for MNIST and CIFAR-10 (see TFDS_DATA_DIR in docs/experiments.md), interleaved, about four minutes:
 - images per second of the task's pipeline, with shuffling and labels, against PIL image by image;
 - an epoch of `model.fit` against the same steps in one graph: the difference is Python; and the time between asking for
   a batch and receiving it, which is waiting for data;

@@ -46,6 +46,18 @@ def interleaved(contenders, rounds, warmup=3, clock=time.perf_counter):
     return times
 
 
+def one_thread(tensorflow=True):
+    """Computes on one thread; without TensorFlow if only PyTorch computes."""
+    import torch
+
+    torch.set_num_threads(1)
+    if tensorflow:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
 def medians(times):
     """Returns the median of each list of times."""
     return {name: statistics.median(values) for name, values in times.items()}

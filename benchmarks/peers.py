@@ -21,7 +21,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import torch
-from measure import interleaved, medians, memory_in_new_process, peak_memory_growth, random_batch, random_values, report
+from measure import (
+    interleaved,
+    medians,
+    memory_in_new_process,
+    one_thread,
+    peak_memory_growth,
+    random_batch,
+    random_values,
+    report,
+)
 from peer_models import CLASSES, PEERS, RANK, WIDTH, Case, convolution, peer, target_network
 from torch_models import standardized, train_step
 
@@ -199,16 +208,6 @@ def installed():
             way = f"not measured: {error}"
         libraries.append([name, version, way])
     return [*libraries, *([name, release, f"impossible: {why}"] for name, (release, why) in IMPOSSIBLE.items())], peers
-
-
-def one_thread(tensorflow=True):
-    """Computes on one thread; without TensorFlow if only PyTorch computes."""
-    torch.set_num_threads(1)
-    if tensorflow:
-        import tensorflow as tf
-
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def main():

@@ -1,4 +1,4 @@
-"""The command that trains models of the zoo: train."""
+"""The commands that train models of the zoo: train and entry."""
 
 import dataclasses
 from pathlib import Path

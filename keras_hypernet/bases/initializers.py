@@ -101,7 +101,7 @@ class HyperfanIn(Hyperfan):
     seed: int | None = None
 
     def generated_variance(self, shape, fans=None):
-        # A bias has no input axis and the fan-in one, the empty product. A kernel without inputs has no weights.
+        # A bias has no input axis: the empty product gives the fan-in 1. A kernel without inputs has no weights.
         fan_in = max(fans.fan_in if fans else math.prod(shape[:-1]), 1)
         return self.gain / (fan_in * (2 if self.generates_bias else 1))
 

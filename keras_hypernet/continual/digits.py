@@ -176,8 +176,8 @@ class DigitSequence(ImageTask, TaskSequence):
         for task in range(self.num_tasks):
             x, y = self.examples(split, task)
             logits = np.stack([self.predict(model, x, other) for other in range(self.num_tasks)])
-            found = entropy(logits).argmin(axis=0)
-            wrong.append((found != task) | (logits[task].argmax(axis=-1) != y))
+            predicted = entropy(logits).argmin(axis=0)
+            wrong.append((predicted != task) | (logits[task].argmax(axis=-1) != y))
         return float(np.concatenate(wrong).mean())
 
 

@@ -36,10 +36,10 @@ def describe(name, sources):
             f"There is no data source {name!r}; choose one of {sorted(sources)}, or an image data set of TensorFlow "
             "Datasets. Or give the images as arrays."
         )
-    info, found = builder.info, []
+    info, names = builder.info, []
     for kind in (tfds.features.Image, tfds.features.ClassLabel):
-        found.append(next((feature for feature, value in info.features.items() if isinstance(value, kind)), None))
-    image = info.features[found[0]] if found[0] else None
+        names.append(next((feature for feature, value in info.features.items() if isinstance(value, kind)), None))
+    image = info.features[names[0]] if names[0] else None
     if image is None or None in image.shape or image.dtype != "uint8":
         received = f"images of type {np.dtype(image.np_dtype)} and shape {image.shape}" if image else "no images"
         raise ValueError(f"{name!r} must have uint8 images of one size, or be given as arrays. Received: {received}")
@@ -50,7 +50,7 @@ def describe(name, sources):
         "license": info.redistribution_info.license or "see its origin",
         "note": f"The pixels as TensorFlow Datasets has prepared them, in version {info.version}.",
     }
-    return image.shape, *found, facts
+    return image.shape, *names, facts
 
 
 def load(name, feature, dtype, split):

@@ -168,7 +168,7 @@ def better(first="hyper", second="embed", wide=1.0, everywhere=False, at_best=Fa
         verdict = _verdict((by_seed < wide).all() and not fails, np.mean(by_seed < 1) > MOST)
         near = [(ratios(*map(over_seeds, tests)).max(), 1.0)] if everywhere else []
         near += [] if fails else [(by_seed.max(), wide)]
-        p = wilcoxon(by_seed / max(wide, 1.0))  # that one is better, or within the limit of a claim that allows more
+        p = wilcoxon(by_seed / max(wide, 1.0))  # tests that the first method is better, or within the claim's limit
         return _finding(measured, WILCOXON, by_seed, p, verdict, near)
 
     also = ", and the median over the seeds lower at every value" * everywhere

@@ -75,14 +75,14 @@ def _statistic(name, tests, medians):
         return str(tests.size - (0 if name == "runs" else finished.size))
     if name == "fall":
         return f"{1 - medians[-1] / medians[0]:.0%}"
-    found = {"low": np.min(medians), "high": np.max(medians)}
-    found |= {"median": medians[0], "mean": tests.mean()} if len(medians) == 1 else {}
-    found |= {"min": finished.min(initial=np.inf), "max": finished.max(initial=-np.inf)}
-    if name not in found:
+    statistics = {"low": np.min(medians), "high": np.max(medians)}
+    statistics |= {"median": medians[0], "mean": tests.mean()} if len(medians) == 1 else {}
+    statistics |= {"min": finished.min(initial=np.inf), "max": finished.max(initial=-np.inf)}
+    if name not in statistics:
         raise ValueError(
-            f"An explanation has the statistics {', '.join(found)}, best, runs, diverged, fall. Received: {name}"
+            f"An explanation has the statistics {', '.join(statistics)}, best, runs, diverged, fall. Received: {name}"
         )
-    return _written(found[name])
+    return _written(statistics[name])
 
 
 def _written(number):

@@ -138,9 +138,9 @@ def _losses(network, batches):
     for inputs, y in batches:
         logits = network(inputs["x"])
         losses = losses + np.asarray(losses_of(y[:, :2], logits)).sum(axis=0, dtype="float64")
-        told = np.asarray(logits).reshape(-1, 2, 10).argmax(axis=2)
-        right = right + (told == np.asarray(y[:, :2])).sum(axis=0)
-        number += len(told)
+        predicted = np.asarray(logits).reshape(-1, 2, 10).argmax(axis=2)
+        right = right + (predicted == np.asarray(y[:, :2])).sum(axis=0)
+        number += len(predicted)
     return tuple(losses / number), tuple(right / number)
 
 

@@ -40,12 +40,12 @@ predictor. If none has at some of the values, the column "measured" names these 
 
 Tests are one-sided and paired. Wilcoxon's signed-rank test asks whether one ratio per seed is below 1, or below the
 limit of a claim that allows more. For two methods, it is the ratio of their errors, the median over the varied values.
-For two networks f1 and f2, it is the ratio of their distance from each other to that from y. For two values, it is the
-ratio of the errors at these. If five seeds agree, p is 0.031; with three seeds, p is at least 0.125, which is not
-significant. Trend tests rank all values of each seed, and can be significant with three seeds. A bootstrap test shows
-that an error does not improve: it resamples the seeds, and in {CONFIDENCE:.0%} of the resamples the error must fall by
-less than the tolerance. Claims on interaction alone were registered before this test: p >= {SIGNIFICANT} counts for no
-improvement, and every significant fall counts. Today's rule and its verdict stand beside them. Each p is
+For two networks f1 and f2, it is the distance between f1 and f2, divided by the distance from y. For two values, it is
+the ratio of the errors at these values. If five seeds agree, p is 0.031; with three seeds, p is at least 0.125, which
+is not significant. Trend tests rank all values of each seed, and can be significant with three seeds. A bootstrap test
+shows that an error does not improve: it resamples the seeds, and in {CONFIDENCE:.0%} of the resamples the error must
+fall by less than the tolerance. Claims on interaction alone were registered before this test: p >= {SIGNIFICANT} counts
+for no improvement, and every significant fall counts. Today's rule and its verdict stand beside them. Each p is
 followed by its Holm correction for all tests of this page. The rule of each claim says whether its verdict depends on
 p. A verdict is marked knife-edge if a number that decides it is within 5% of its threshold. Intervals are of the mean
 over the seeds, by bootstrap; a verdict that every seed must show depends on the worst seed.
@@ -106,10 +106,10 @@ def findings(claim, rows, baselines=(), explanations=None):
 
     `baselines` are the rows of the experiment `baseline`; `explanations` are those of `read_explanations`.
     """
-    experiment, rule, found = get_experiment(claim.experiment), claim.rule, {}
+    experiment, rule, of_panels = get_experiment(claim.experiment), claim.rule, {}
     known = by_target(judged(baselines, rule.field))
     for panel in rule.panels or experiment.panels:
-        found[panel] = None
+        of_panels[panel] = None
         if not (mine := complete_rows(experiment, panel, rows, rule)):
             continue
         predictors = predictors_of(mine, known)
@@ -118,19 +118,19 @@ def findings(claim, rows, baselines=(), explanations=None):
         if text := (explanations or {}).get((claim.text, panel, finding.verdict, finding.seeds)):
             mine, trivial = judged(mine, rule.field), best and best[1]
             finding = replace(finding, why=fill(text, mine, experiment.varies, trivial, predictors.get("bilinear")))
-        found[panel] = finding
-    return found
+        of_panels[panel] = finding
+    return of_panels
 
 
 def _corrected(verdicts):
     """Holm's correction of all p-values of the report: a dict from the findings' claim and panel."""
-    found = {
+    p_values = {
         (claim, panel): finding.p
         for claim, of_panels in verdicts.items()
         for panel, finding in of_panels.items()
         if finding is not None and finding.p is not None
     }
-    return dict(zip(found, holm(list(found.values())), strict=True))
+    return dict(zip(p_values, holm(list(p_values.values())), strict=True))
 
 
 def _significance(corrected):
@@ -164,8 +164,8 @@ def _predictions(verdicts):
     lines, groups = [f"## {title}", "", text, ""], {}
     for claim, of_panels in verdicts.items():
         for panel, predicted in claim.predicted.items():
-            found = of_panels[panel]
-            outcome = (found.verdict, found.seeds) if found else (_NOT_RUN, "")
+            finding = of_panels[panel]
+            outcome = (finding.verdict, finding.seeds) if finding else (_NOT_RUN, "")
             groups.setdefault(claim.experiment, []).append((claim.text, panel, predicted, *outcome))
     for name, rows in groups.items():
         lines += [f"`{name}`:", "", *table(("claim", "where", "predicted", "outcome", "seeds"), rows), ""]

@@ -73,8 +73,8 @@ def own_rows(experiment, folder):
     mine = next(filter(None, grids), [])
     if len(mine) < len(rows):
         sentences.append(
-            f"{len(rows) - len(mine)} of the rows of {experiment.name} are of its quick grid, of another recipe or "
-            "without what was measured, and are left out."
+            f"{len(rows) - len(mine)} of the rows of {experiment.name} are from its quick grid, from another recipe "
+            "or without the measured fields, and are left out."
         )
     return mine, sentences
 

@@ -92,8 +92,8 @@ def verify(experiments, folder, number):
     require_tensorflow("An experiment")
     rows = []
     for experiment in experiments:
-        found, _ = results_of(experiment.name, folder).read()
-        rows += [(experiment, row) for row in found if experiment.owns(row) and row["status"] != "failed"]
+        read, _ = results_of(experiment.name, folder).read()
+        rows += [(experiment, row) for row in read if experiment.owns(row) and row["status"] != "failed"]
     if not rows:
         raise ValueError(f"There are no rows to verify in {folder}. Run an experiment, or give the folder (--out).")
     for experiment, row in random.sample(rows, min(integer("number", number), len(rows))):
@@ -126,7 +126,7 @@ def difference(row, again):
     if len(first) != len(second) or [each is None for each in first] != [each is None for each in second]:
         return float("inf")
     pairs = [pair for pair in zip(first, second, strict=True) if pair[0] != pair[1]]
-    return max((abs(one - other) / max(one, other) for one, other in pairs), default=0.0)
+    return max((abs(old - new) / max(old, new) for old, new in pairs), default=0.0)
 
 
 def _check_workers(job, experiment, workers, engine, address):

@@ -21,7 +21,7 @@ def table(rows, method, varies, field="test"):
 
 
 def at_lowest_validation(rows, method, varies):
-    """By seed: the index of the value of lowest validation error of a method, and its test `[seeds, 1]` there."""
+    """For each seed: the index of the value with a method's lowest validation error, and the test `[seeds, 1]`."""
     best = table(rows, method, varies, "validation").argmin(axis=1)
     return best, np.take_along_axis(table(rows, method, varies), best[:, np.newaxis], axis=1)
 

@@ -97,7 +97,7 @@ class Hyper(HyperLayer):
 
     @property
     def layer(self):
-        """The given layer. Its own values of generated weights are those before the first call."""
+        """The given layer. Its generated weights keep the values from before the first call."""
         return self._held.runner.layer
 
     def check_shapes(self, x_shape, condition_shape):
@@ -200,14 +200,14 @@ class Hyper(HyperLayer):
             for key, state in states.items()
         }
 
-        def one(elements):
+        def run_row(elements):
             x, weights, seeds, own = elements
             tensors = {name: ops.expand_dims(tensor, 0) for name, tensor in own.items()}
             y, states = run(ops.expand_dims(x, 0), weights, seeds, tensors)
             return y[0], states
 
         each = ops.map if self._loops() else ops.vectorized_map
-        y, after = each(one, (x, rows, shifts, tensors))
+        y, after = each(run_row, (x, rows, shifts, tensors))
         return y, {key: state[0] for key, state in after.items()}
 
     def _seeds(self):

@@ -20,8 +20,8 @@ ROUTES = ("factorised", "materialised")
 CHOICES = ("auto", *ROUTES)
 
 # The cost of a route is its floating-point operations, plus the entries it moves through memory times a number that
-# depends on the device and on the bits of an entry: in the time in which memory delivers one float32, a core of a
-# processor does tens of operations, and a GPU hundreds of operations of 16 bits. `benchmarks/plan_costs.py` compares
+# depends on the device and on the bits of an entry: while memory delivers one float32, a core of a processor does tens
+# of operations, and a GPU hundreds of operations of 16 bits. `benchmarks/plan_costs.py` compares
 # these numbers on the shapes that were measured on a processor and on a GPU. Any other device has a processor's number.
 OPERATIONS_PER_ENTRY = {("cpu", 32): 20.0, ("gpu", 32): 20.0, ("gpu", 16): 500.0}
 # The size assumed for an unknown batch or number of points.

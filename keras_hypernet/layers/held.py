@@ -72,13 +72,13 @@ class ValuesOf(keras.initializers.Initializer):
 
 def parts(layer):
     """A layer and all layers inside it, each once."""
-    found, waiting = {}, [layer]
+    known, waiting = {}, [layer]
     while waiting:
         part = waiting.pop()
-        if id(part) not in found:
-            found[id(part)] = part
+        if id(part) not in known:
+            known[id(part)] = part
             waiting += _attributes(part, keras.Layer)
-    return list(found.values())
+    return list(known.values())
 
 
 def seed_generators(layer):

@@ -174,8 +174,8 @@ class KernelLayer(HyperLayer):
                 return self.op(prepared, kernels[0])
             if kernels.shape[0] is not None:
                 return self.each(prepared, kernels)
-            one = ops.shape(kernels)[0] == 1  # known at run time only
-            return ops.cond(one, lambda: self.op(prepared, kernels[0]), lambda: self.each(prepared, kernels))
+            shared = ops.shape(kernels)[0] == 1  # known at run time only
+            return ops.cond(shared, lambda: self.op(prepared, kernels[0]), lambda: self.each(prepared, kernels))
 
         return self._output(x, product, lambda: weights["bias"])
 

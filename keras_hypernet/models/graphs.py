@@ -59,18 +59,18 @@ def rewrite(model, inputs, carried, call):
     extra = [keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=next(names)) for tensor in carried]
     # The inputs too, because `clone_model` requires that each input reaches an output.
     ends = {keras.layers.Identity(name=next(names)): each for each in (*model.outputs, *model.inputs, *extra)}
-    carrier, found = keras.Model([*model.inputs, *extra], [end(tensor) for end, tensor in ends.items()]), {}
+    carrier, reached = keras.Model([*model.inputs, *extra], [end(tensor) for end, tensor in ends.items()]), {}
 
     def called(layer, *args, **kwargs):
         if layer not in ends:
             return call(layer, *args, **kwargs)
-        found[layer] = args[0]
+        reached[layer] = args[0]
         return layer(*args, **kwargs)
 
     keras.models.clone_model(
         carrier, input_tensors=[*inputs, *carried], clone_function=lambda layer: layer, call_function=called
     )
-    return [found[end] for end in ends][: len(model.outputs)]
+    return [reached[end] for end in ends][: len(model.outputs)]
 
 
 def inlined(model, args, kwargs, carried, call):

@@ -196,21 +196,21 @@ def _encoded(generator):
         return {name: keras.KerasTensor((None, size), generator.compute_dtype) for name in generator.names}
     if is_graph(generator):
         return structure_of(generator, "output")
-    found = []
+    outputs = []
     for shape in ((None,), (None, 2), (None, 3)):  # for a layer that does not declare its inputs
         try:
             output = generator.compute_output_shape(shape)
         except Exception:  # any error of a layer that does not take such a condition
             continue
-        found.append(
+        outputs.append(
             keras.tree.map_shape_structure(
                 lambda size: keras.KerasTensor((None, size[-1]), generator.compute_dtype), output
             )
         )
-    sizes = [[z.shape for z in keras.tree.flatten(each)] for each in found]
-    if not found or any(each != sizes[0] for each in sizes):
+    sizes = [[z.shape for z in keras.tree.flatten(each)] for each in outputs]
+    if not outputs or any(each != sizes[0] for each in sizes):
         raise ValueError(
             f"The size of z is not known before `generator` {generator.name!r} is built. Begin the generator with a "
             "`keras.Input`."
         )
-    return found[0]
+    return outputs[0]

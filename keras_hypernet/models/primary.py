@@ -233,12 +233,12 @@ def by_name(made, method, *args):
 
 
 def checked_weight(x, name, weight, shape):
-    """A weight as a tensor; raises ValueError unless its shape is that of a generated weight."""
+    """A weight as a tensor; raises ValueError if the shape does not fit the generated weight."""
     weight, x = ops.convert_to_tensor(weight), keras.tree.flatten(x)[0]
     received = static_shape(weight.shape)
     if not (fits(received[1:], shape) and may_match(x.shape[0], received[0])):
-        one, each = (1, *shape), (x.shape[0], *shape)
+        shared, own = (1, *shape), (x.shape[0], *shape)
         raise ValueError(
-            f"Weight {name!r} must have the shape {one}, for all x, or {each}, for each x. Received: shape {received}"
+            f"Weight {name!r} must have the shape {shared}, for all x, or {own}, for each x. Received: shape {received}"
         )
     return weight

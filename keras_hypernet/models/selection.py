@@ -34,13 +34,13 @@ class Leaf(typing.NamedTuple):
 
 def leaves_of(model, owners=()):
     """The layers of a graph and of its nested graphs, each once."""
-    found = {}
+    leaves = {}
     for layer in model.layers:
         inner = leaves_of(layer, (*owners, layer.name)) if is_graph(layer) else [Leaf(layer, owners)]
         for leaf in inner:
             if not isinstance(leaf.layer, keras.layers.InputLayer):
-                found.setdefault(id(leaf.layer), leaf)
-    return list(found.values())
+                leaves.setdefault(id(leaf.layer), leaf)
+    return list(leaves.values())
 
 
 def unique_names(leaves):
@@ -116,7 +116,7 @@ def z_of_layers(encoded, leaves, names, chosen):
         if keras.tree.is_nested(encoded):
             raise ValueError(f"`generator` must return one z, or a dict by layer names. Received: {encoded}")
         return dict.fromkeys(chosen, encoded)
-    leaves, found = {id(leaf.layer): leaf for leaf in leaves}, {}
+    leaves, name_of = {id(leaf.layer): leaf for leaf in leaves}, {}
     for key in chosen:
         exact = [name for name in encoded if name in (names[key], leaves[key].path)]
         matching = exact or [name for name in encoded if leaves[key].matches(name)]
@@ -125,9 +125,9 @@ def z_of_layers(encoded, leaves, names, chosen):
                 f"`generator` must return a z for each chosen layer. Received: none for {leaves[key].path!r}, but for "
                 f"{', '.join(encoded)}."
             )
-        found[key] = matching[0]
-    unused = sorted(set(encoded) - set(found.values()))
+        name_of[key] = matching[0]
+    unused = sorted(set(encoded) - set(name_of.values()))
     if unused:
         offered = suggestion(unused[0], [leaves[key].path for key in chosen])
         raise ValueError(f"`generator` returns a z for {unused[0]!r}, which no layer takes: {offered}")
-    return {key: encoded[name] for key, name in found.items()}
+    return {key: encoded[name] for key, name in name_of.items()}

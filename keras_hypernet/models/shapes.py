@@ -33,7 +33,7 @@ def _says_output_shape(layer):
 
 
 def split_inputs(inputs, optional):
-    """Splits inputs, or their shapes, into those of x, of the condition, and a dict of those in `optional`."""
+    """Returns x, the condition, and a dict of the optional inputs, from inputs or from their shapes."""
     required = {"x", "condition"}
     if isinstance(inputs, collections.abc.Mapping):
         if required <= set(inputs) <= {*required, *optional}:

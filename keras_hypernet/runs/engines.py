@@ -56,7 +56,7 @@ def check_engine(engine, address):
     """Raises ValueError if there is no such engine, or the engine takes no address."""
     check_choice("engine", engine, ENGINES)
     if address is not None and engine != "ray":
-        raise ValueError(f"`address` is that of a Ray cluster, for the engine 'ray'. Received: {address!r}")
+        raise ValueError(f"`address` is the address of a Ray cluster, for the engine 'ray'. Received: {address!r}")
 
 
 class LocalWorkers(contextlib.AbstractContextManager):

@@ -20,7 +20,7 @@ class ResultsFile:
         self.path, self.parse = pathlib.Path(path), parse
 
     def read(self):
-        """Returns all readable rows, of rows of the same run the first, and a sentence for each other line."""
+        """Returns the first readable row of each run, and a sentence for each line without such a row."""
         rows, sentences, numbers = [], [], {}
         for number, line in enumerate(self._content().split(b"\n"), start=1):
             if not line.strip():

@@ -109,8 +109,8 @@ def resolve(model_or_name, name=None):
 def write_saved_model(model, folder, name=None):
     """Writes a SavedModel into an empty folder.
 
-    With a name to serve it under, it has warm-up requests; otherwise `serving_default` alone, from which other formats
-    are converted.
+    With `name`, the name in a server, adds warm-up requests. Without `name`, writes `serving_default` alone, for the
+    conversion to other formats.
     """
     import tensorflow as tf
 

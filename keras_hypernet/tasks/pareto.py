@@ -252,9 +252,9 @@ class ParetoTask(Task):
             values = facts.objectives(facts.front(candidates), np)
             best = scalarize(self.rule, values, preferences[:, np.newaxis]).argmin(axis=1)
             rows = np.arange(len(preferences))
-            centres, found = candidates[rows, best], values[rows, best]
+            centres, optima = candidates[rows, best], values[rows, best]
             radius, points = 2 * axis[1] - 2 * axis[0], _FINE[facts.num]
-        return found
+        return optima
 
     def make_model(self, method, recipe):
         if method != self.rule:

@@ -1,4 +1,4 @@
-"""Run: the files of a training, which stay valid after a kill at any time; and divergence."""
+"""Training: the files of a training, which stay valid after a kill at any time; and divergence."""
 
 import contextlib
 import math
@@ -15,7 +15,7 @@ from keras_hypernet.common.parsing import parse_json, read_json
 from keras_hypernet.common.versions import today, versions
 
 _MODEL = "model.json"
-# The fields that `Run` and `save_training` read.
+# The fields that `Training` and `save_training` read.
 _EPOCH = {"type": "object", "required": ["epoch", "loss", "seconds"], "additionalProperties": {"type": "number"}}
 _STATE = {
     "type": "object",
@@ -38,7 +38,7 @@ class TrainingDivergedError(RuntimeError):
         self.history = tuple(history)
 
 
-class Run:
+class Training:
     """A training's history, and its files: `state.json`, `model.json`, the last checkpoint, `history.csv`."""
 
     def __init__(self, directory, identity, csv_log):
@@ -92,7 +92,7 @@ class Run:
         return read_json(self._state_file, _STATE, "the state of a training, as `fit` writes it", self._advice)
 
     def _check_identity(self, state):
-        """Raises ValueError if the state is that of another training; more epochs do not make another training."""
+        """Raises ValueError if the state belongs to another training. The same training may get more epochs."""
         held, asked = (
             {"splits": ["train"], "primary_units": 10, **of, **of["recipe"], "recipe": None}
             for of in (state, self.identity)
@@ -159,13 +159,13 @@ def read_training(directory):
     Raises ValueError if the folder holds no training, or if files of the training are missing, damaged or unsafe; and
     TrainingDivergedError if the training diverged.
     """
-    run = Run(directory, {}, False)
-    if not run._state_file.is_file():
+    training = Training(directory, {}, False)
+    if not training._state_file.is_file():
         raise ValueError(f"{directory} holds no training: give the `directory` of `keras_hypernet.fit`.")
-    state = run._read_state()
+    state = training._read_state()
     if "task" not in state or not state["history"]:
-        raise ValueError(f"{run._state_file} names no task, or no epoch has ended. {run._advice}")
-    path = run.directory / _MODEL
+        raise ValueError(f"{training._state_file} names no task, or no epoch has ended. {training._advice}")
+    path = training.directory / _MODEL
     if not path.is_file():
         raise ValueError(
             f"{directory} has no {_MODEL}, because Keras cannot write the configuration of the model, or because an "
@@ -175,9 +175,9 @@ def read_training(directory):
         model = keras.saving.deserialize_keras_object(parse_json(path.read_text(encoding="utf-8")), safe_mode=True)
     except Exception as error:  # any failure of a damaged file
         raise ValueError(f"{path} cannot be loaded: {error or type(error).__name__}") from error
-    run.identity = {name: state[name] for name in ("recipe", "splits") if name in state}
-    with run.locked():  # `restore` removes checkpoints that a killed process left
-        run.restore(model, resume=True)
+    training.identity = {name: state[name] for name in ("recipe", "splits") if name in state}
+    with training.locked():  # `restore` removes checkpoints that a killed process left
+        training.restore(model, resume=True)
     return state, model
 
 

@@ -15,7 +15,7 @@ from keras_hypernet.common.extras import needs_extra
 from keras_hypernet.common.terminal import LiteralConsole
 from keras_hypernet.data import arrays
 from keras_hypernet.tasks.base import Task, check_dtypes
-from keras_hypernet.training.checkpoints import Run
+from keras_hypernet.training.checkpoints import Training
 from keras_hypernet.training.recipe import Recipe
 
 # More steps in one call of the compiled function hardly reduce Python's share of the time.
@@ -39,7 +39,7 @@ def fit(
 
     The seed, the epoch number and the initial weights determine the result of an epoch. If a directory is given, the
     state is saved after every epoch. After a kill, `resume=True` repeats the interrupted epoch, and the training ends
-    with the weights of an uninterrupted run. With a recipe of more epochs, it continues a complete run.
+    with the weights of an uninterrupted training. With a recipe of more epochs, it continues a complete training.
 
     Args:
         model: A compiled Keras model of the task's inputs. If the model was built in the scope of a `tf.distribute`
@@ -83,21 +83,21 @@ def fit(
         raise ValueError("`resume`, `csv_log` and `tensorboard` need a `directory` to keep their files in.")
     splits = list(splits)
     identity = {"task": task.config(), "model": model.name, "recipe": recipe.to_dict(), "splits": splits}
-    run = Run(directory, identity, csv_log)
-    with run.locked():
-        run.restore(model, resume)
-        if len(run.history) < recipe.epochs:
-            run.begin(model)
+    training = Training(directory, identity, csv_log)
+    with training.locked():
+        training.restore(model, resume)
+        if len(training.history) < recipe.epochs:
+            training.begin(model)
             if directory is not None and task.arrays_sha256:
                 arrays.write(task.arrays_sha256, directory)
-            _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks)
-    return run.history
+            _continue(model, task, recipe, training, splits, progress, tensorboard, callbacks)
+    return training.history
 
 
-def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks):
+def _continue(model, task, recipe, training, splits, progress, tensorboard, callbacks):
     import tensorflow as tf
 
-    epoch = tf.Variable(len(run.history), dtype=tf.int64, trainable=False)
+    epoch = tf.Variable(len(training.history), dtype=tf.int64, trainable=False)
     train = task.training_dataset(task.load_together(splits), recipe.batch_size, recipe.seed, epoch)
     check_dtypes(task, train)
     replicas = model.distribute_strategy.num_replicas_in_sync
@@ -109,19 +109,19 @@ def _continue(model, task, recipe, run, splits, progress, tensorboard, callbacks
         model.train_function = model.test_function = model.predict_function = None
     if replicas > 1:
         _prepare_replicas(model, task, recipe, replicas, sum(map(task.num_examples, splits)))
-    callbacks = [_Epochs(run, epoch), *task.callbacks(model), *callbacks]
+    callbacks = [_Epochs(training, epoch), *task.callbacks(model), *callbacks]
     if tensorboard:
         with needs_extra("TensorBoard logs need", "tensorboard"):
             import tensorboard
-        callbacks.append(keras.callbacks.TensorBoard(run.directory / "tensorboard"))
+        callbacks.append(keras.callbacks.TensorBoard(training.directory / "tensorboard"))
     with contextlib.ExitStack() as stack:
         if progress:
-            callbacks.append(_ProgressBar(len(run.history), recipe.epochs, len(train)))
+            callbacks.append(_ProgressBar(len(training.history), recipe.epochs, len(train)))
             stack.enter_context(callbacks[-1].bar)
         model.fit(
             train,
             validation_data=None if "validation" in splits else _evaluation_dataset(model, task, "validation"),
-            initial_epoch=len(run.history),
+            initial_epoch=len(training.history),
             epochs=recipe.epochs,
             callbacks=callbacks,
             shuffle=False,  # the dataset shuffles
@@ -178,9 +178,9 @@ def evaluate(model: keras.Model, task: Task, split: str = "test") -> dict[str, A
 class _Epochs(keras.callbacks.Callback):
     """Sets the epoch number of the data, checks the loss, and saves the state after each epoch."""
 
-    def __init__(self, run, epoch):
+    def __init__(self, training, epoch):
         super().__init__()
-        self.run, self.epoch = run, epoch
+        self.training, self.epoch = training, epoch
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch.assign(epoch)
@@ -193,12 +193,12 @@ class _Epochs(keras.callbacks.Callback):
         values = {name: float(value) for name, value in logs.items()}
         for value in values.values():  # the last update may diverge after its loss is computed
             self._check(value)
-        self.run.history.append({"epoch": epoch + 1, **values, "seconds": time.perf_counter() - self.started})
-        self.run.save(self.model)
+        self.training.history.append({"epoch": epoch + 1, **values, "seconds": time.perf_counter() - self.started})
+        self.training.save(self.model)
 
     def _check(self, value):
         if not math.isfinite(value):
-            self.run.diverge(self.model, value)
+            self.training.diverge(self.model, value)
 
 
 class _ProgressBar(keras.callbacks.Callback):

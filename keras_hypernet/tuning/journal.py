@@ -46,7 +46,7 @@ def read_config(folder):
 
 
 def claim(folder, config, resume, overwrite):
-    """Makes a folder that of a search; ValueError if the folder has other content, which is kept.
+    """Claims a folder for a search. Raises ValueError, and changes nothing, if the folder has other content.
 
     Another number of trials does not make another search.
     """

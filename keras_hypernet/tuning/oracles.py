@@ -1,4 +1,4 @@
-"""keras-tuner's four oracles without some limits, by public methods only, and their numbers of trials.
+"""keras-tuner's four oracles, with some limits removed through public methods, and their numbers of trials.
 
 Numbers with # are keras-tuner's issues (github.com/keras-team/keras-tuner/issues).
 """

@@ -34,7 +34,8 @@ class Card:
         metrics: For each split, `validation` and `test`: `num_examples`, and `error` and `loss`, or `mse` or another
             metric.
         seeds: For each run: seed, learning rate, clipping, `validation` and `test` (error or mean squared error;
-            validation is None for an f2, whose seed is that of f1), training time, and the message if it diverged.
+            for an f2, validation is None: the result of f1 selects the seed), training time, and the message if it
+            diverged.
         selection: How the entry was chosen among the seeds.
         sha256: Checksum of `model.keras`.
         versions: Versions of the software that trained the model.

@@ -37,7 +37,8 @@ _EXPANSION, _LEAST = 10, 2**24
 def load(name_or_path: str | os.PathLike[str]) -> Any:
     """Loads a pretrained model, compiled, ready to evaluate, fine-tune, specialize or export.
 
-    The model is a `Hypernetwork` or an `EmbeddingMethod`; for Assumptions 1 and 2, a `keras.Sequential`.
+    The model is a `Hypernetwork`, an `EmbeddingMethod` or a `ConditionalNeuralProcess`; of an experiment without a
+    condition, a plain Keras model.
 
     Args:
         name_or_path: Name of an entry, path to its folder with at least one separator, such as `"./mine"`, or address

@@ -200,7 +200,7 @@ def test_all_figures_are_drawn_but_those_without_results(command, tmp_path):
         (["rotation_depth", "--workers", "0"], "There must be at least one worker. Received: 0"),
         (["rotation_depth", "--engine", "slurm"], "--engine must be one of ('local', 'ray'). Received: 'slurm'"),
         (["rotation_depth", "--engine", "ray", "--workers", "2"], "--workers must be left out with the engine"),
-        (["rotation_depth", "--address", "auto"], "--address is that of a Ray cluster, for the engine 'ray'."),
+        (["rotation_depth", "--address", "auto"], "--address is the address of a Ray cluster"),
     ],
 )
 def test_errors_are_one_line_and_exit_code_2(run, tmp_path, arguments, message):

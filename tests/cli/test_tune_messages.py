@@ -23,7 +23,7 @@ import pytest
         (["rotation_digits", "--objective", "val_f1"], "'validation_loss') for 'rotation'. Received: 'va"),
         (["rotation_digits", "--workers", "0"], "--workers must be an integer of at least 1. Received: 0"),
         (["rotation_digits", "--engine", "slurm"], "--engine must be one of ('local', 'ray'). Received: 'slurm'"),
-        (["rotation_digits", "--address", "a:1"], "--address is that of a Ray cluster, for the engine 'ray'. Rec"),
+        (["rotation_digits", "--address", "a:1"], "--address is the address of a Ray cluster"),
         (["rotation_digits", "--strategy", "horovod"], "--strategy must be 'mirrored'"),
         (["rotation_digits", "--embedding-dim", "8:16"], "hypernetworks have none: search it with the method 'embed'"),
         (["rotation_digits", "--epochs", "0"], "--epochs must be an integer of at least 1. Received: 0"),

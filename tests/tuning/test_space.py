@@ -139,7 +139,7 @@ def test_tasks_without_a_depth_are_refused():
         ({"build": own_model, "width": [4]}, "Your own function asks `hp` .* give `depth` alone"),
         ({"strategy": "horovod"}, "`strategy` must be 'mirrored', .* Received: 'horovod'"),
         ({"engine": "slurm"}, "`engine` must be one of .'local', 'ray'.. Received: 'slurm'"),
-        ({"address": "a:1"}, "`address` is that of a Ray cluster, for the engine 'ray'. Received: 'a:1'"),
+        ({"address": "a:1"}, "`address` is the address of a Ray cluster, for the engine 'ray'. Received: 'a:1'"),
         ({"workers": 0}, "`workers` must be an integer of at least 1. Received: 0"),
         (
             {"oracle": "hyperband", "epochs": 9},

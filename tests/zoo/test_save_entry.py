@@ -1,7 +1,6 @@
 """save_entry: what it writes and replaces, and its errors."""
 
 import dataclasses
-import shutil
 
 import keras
 import pytest
@@ -10,11 +9,6 @@ import keras_hypernet as kh
 from keras_hypernet.training.recipe import paper_recipe
 from keras_hypernet.zoo.architectures import build_model
 from keras_hypernet.zoo.store import zoo_folder
-
-
-@pytest.fixture
-def entry(tmp_path):
-    return shutil.copytree(zoo_folder() / "rotation_mnist_hyper", tmp_path / "mine")
 
 
 def _facts():

@@ -19,12 +19,6 @@ from keras_hypernet.tuning.journal import _CONFIG, _EVENT
 from keras_hypernet.zoo import store as zoo
 from keras_hypernet.zoo.architectures import build_model
 from keras_hypernet.zoo.card import _schema
-from keras_hypernet.zoo.store import zoo_folder
-
-
-@pytest.fixture
-def entry(tmp_path):
-    return shutil.copytree(zoo_folder() / "rotation_mnist_hyper", tmp_path / "mine")
 
 
 def test_a_folder_is_loaded_like_a_name(entry, monkeypatch):

@@ -28,7 +28,7 @@ class Buffered:
         self.num_bytes, self._most, self._lock = 0, _BODIES * limits.max_body_bytes, threading.Lock()
 
     def add(self, number, small=False):
-        """Counts bytes; raises ServingError if these are too many, and not those of a small body."""
+        """Counts bytes; raises ServingError if these are too many and the body is not small."""
         with self._lock:
             if self.num_bytes + number > self._most and not small:
                 holds = f"The server holds {self.num_bytes:,} bytes of requests, and may hold {self._most:,}."

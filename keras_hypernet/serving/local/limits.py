@@ -16,7 +16,8 @@ class Limits:
 
     Attributes:
         max_body_bytes: Size of a request, and of its response in gRPC or JSON; at most 2046 MiB. All REST bodies
-            together may have four times this size, beside bodies of at most 64 KiB, and each a value for each 16 bytes.
+            together may have four times this size; bodies of up to 64 KiB are always accepted. A JSON body may have one
+            value for each 16 bytes of this size.
         max_batch_rows: Size of the first dimension of an input.
         max_concurrent: Number of running requests, including requests that wait for a processor. By gRPC, messages
             still being read count too, and a few more are allowed.
