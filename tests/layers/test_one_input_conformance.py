@@ -8,6 +8,7 @@ import pytest
 from cases import ONE_INPUT, parametrize
 from helpers import array
 
+pytestmark = pytest.mark.gpu
 cases = parametrize(ONE_INPUT)
 
 

@@ -1,4 +1,4 @@
-"""The progress of an experiment: on a terminal and elsewhere, never on standard output."""
+"""The progress of runs: on a terminal and elsewhere, never on standard output."""
 
 import re
 from types import SimpleNamespace
