@@ -167,14 +167,13 @@ def source():
     """Returns a function that returns a data source, or skips the test if this machine does not have it."""
 
     def get(name):
-        import tensorflow_datasets as tfds
-
         from keras_hypernet.data.sources import get_source
+        from keras_hypernet.data.tfds import prepared_in
 
-        found = get_source(name)
-        if found.in_paper and not tfds.builder(name, try_gcs=False).is_prepared():
+        of_name = get_source(name)
+        if of_name.in_paper and prepared_in(name) is None:
             pytest.skip(f"the data set {name} is not on this machine: see TFDS_DATA_DIR in docs/experiments.md")
-        return found
+        return of_name
 
     return get
 
