@@ -6,7 +6,7 @@ Imports of TensorFlow, of Keras, which imports TensorFlow, and of this package, 
 new process: the time, and the processor time, which other processes of the machine hardly change. Then the processor
 time of `load` of each entry of the zoo, and of `keras.saving.load_model` of its file alone, which checks neither card
 nor checksum nor size; the two in turns, after the import, all entries of a turn in a new process. Claims: the package
-adds less than 0.5 s to Keras's import; `load` takes less than 1 s per entry. Three minutes; --quick takes one turn with
+adds less than 0.5 s to Keras's import; `load` takes less than 1 s per entry. Two minutes; --quick takes one turn with
 three entries, and writes startup_quick.json.
 """
 
