@@ -33,8 +33,8 @@ def finite(name, value, least, most=math.inf):
     except OverflowError:  # an integer beyond the largest float
         number = math.inf
     if not math.isfinite(number) or not least <= number <= most:
-        bound = f"at most {most:g}" if most < number < math.inf else f"at least {least:g}"
-        raise ValueError(f"`{name}` must be a finite number of {bound}. Received: {value!r}")
+        bounds = [f"at least {least:g}"] + [f"at most {most:g}"] * math.isfinite(most)
+        raise ValueError(f"`{name}` must be a finite number of {' and '.join(bounds)}. Received: {value!r}")
     return number
 
 
