@@ -39,6 +39,17 @@ def gradients(model, inputs, targets):
     return [was - array(weight) for was, weight in zip(before, model.trainable_variables, strict=True)]
 
 
+def compiled(layer):
+    """A layer compiled by XLA, on TensorFlow or JAX."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(layer.__call__, jit_compile=True)
+    import jax
+
+    return jax.jit(layer.__call__)
+
+
 def jax_exported(function, arrays, free):
     """A function exported by `jax.export`; `free` names the free first dimensions of each array."""
     import jax

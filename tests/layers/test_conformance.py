@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from cases import EACH, FEW, LAYERS, MODELS, ONE_INPUT, parametrize
-from helpers import array, gradients, jax_exported, normal
+from helpers import array, compiled, gradients, jax_exported, normal
 
 import keras_hypernet as kh
 from keras_hypernet.layers import ConditionedLayer, HyperLayer, KernelLayer
@@ -111,15 +111,7 @@ def test_functional_model_takes_any_batch_and_is_saved_and_loaded(case, tmp_path
 @compiled_layers
 def test_a_compiled_layer_has_the_same_output(case):
     layer, inputs, y = _called(case)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        compiled = tf.function(layer.__call__, jit_compile=True)
-    else:
-        import jax
-
-        compiled = jax.jit(lambda x, condition: layer(x, condition))
-    np.testing.assert_allclose(array(compiled(*inputs)), array(y), atol=1e-5)
+    np.testing.assert_allclose(array(compiled(layer)(*inputs)), array(y), atol=1e-5)
 
 
 @layers

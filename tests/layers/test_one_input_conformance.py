@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from cases import ONE_INPUT, parametrize
-from helpers import array
+from helpers import array, compiled
 
 pytestmark = pytest.mark.gpu
 cases = parametrize(ONE_INPUT)
@@ -79,12 +79,4 @@ def test_a_model_takes_any_batch_and_is_saved_and_loaded(case, tmp_path):
 @cases
 def test_a_compiled_layer_has_the_same_output(case):
     layer, inputs, y = _called(case)
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        compiled = tf.function(layer.__call__, jit_compile=True)
-    else:
-        import jax
-
-        compiled = jax.jit(layer.__call__)
-    _assert_close(_arrays(compiled(keras.ops.convert_to_tensor(inputs))), y, atol=1e-5)
+    _assert_close(_arrays(compiled(layer)(keras.ops.convert_to_tensor(inputs))), y, atol=1e-5)
