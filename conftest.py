@@ -170,10 +170,10 @@ def source():
         from keras_hypernet.data.sources import get_source
         from keras_hypernet.data.tfds import prepared_in
 
-        of_name = get_source(name)
-        if of_name.in_paper and prepared_in(name) is None:
+        data = get_source(name)
+        if data.in_paper and prepared_in(name) is None:
             pytest.skip(f"the data set {name} is not on this machine: see TFDS_DATA_DIR in docs/experiments.md")
-        return of_name
+        return data
 
     return get
 

@@ -70,7 +70,7 @@ class ElasticWeights(RememberingLoss):
         if len(rows) != 1 or not rows[0]:
             raise ValueError(f"`x` and `y` must have as many rows, at least one. Received: {rows} rows")
         if self.fisher and [id(each) for each in model.trainable_variables] != [id(each) for each in self.variables]:
-            raise ValueError("The trainable weights must not change from task to task. Received: other weights")
+            raise ValueError("The model must have the same trainable weights for each task. Received: others")
         number = rows[0] if most is None else min(rows[0], integer("most", most))
         examples = keras.tree.map_structure(lambda array: tf.convert_to_tensor(array[:number]), (x, y))
         variables = [variable.value for variable in model.trainable_variables]
