@@ -13,7 +13,7 @@ _SHAPERS = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Permute, ke
 
 
 def input_dtype(layers):
-    """Returns the input dtype of a list of layers: uint8 for pixels, int32 for ids, otherwise float32.
+    """Returns the input dtype of a list of layers: uint8 for pixels, an integer dtype for ids, otherwise float32.
 
     >>> input_dtype([keras.layers.Embedding(1000, 4)]), input_dtype([keras.layers.Dense(4)])
     ('int32', 'float32')
